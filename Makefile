@@ -1,0 +1,40 @@
+# Two commands: `make reproduce` (Figures 8 and 9 with verdicts) and `make test`.
+# Each does its own set-up in .venv, from lock files with versions and hashes.
+PYTHON ?= python3
+OUT    ?= out
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --quiet --disable-pip-version-check
+
+.PHONY: reproduce test bench lock
+.DEFAULT_GOAL := reproduce
+
+reproduce: $(VENV)/.installed
+	$(VENV)/bin/rmtsim reproduce --out $(OUT)
+
+test: $(VENV)/.installed-test
+	$(PY) -m pytest
+
+bench: $(VENV)/.installed-test
+	$(PY) -m benchmarks.linear_ce
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rmtsim needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(PY)
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
+	$(PIP) install --require-hashes -r requirements-test.lock
+	@touch $@
+
+# Renews both lock files; uv resolves for every platform and Python at once.
+LOCK := uv pip compile pyproject.toml --group lock --universal --python-version 3.11 --generate-hashes \
+        --only-binary :all: --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --quiet \
+        --custom-compile-command "make lock"
+lock:
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --extra test --constraint requirements.lock --output-file requirements-test.lock

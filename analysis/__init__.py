@@ -1,0 +1,1 @@
+"""From a store's draws to summaries, decay-rate fits, verdicts and figures."""

@@ -1,0 +1,14 @@
+"""rmtsim: a Monte Carlo engine for the Hessian structure of neural networks.
+
+The engine evaluates closed-form Hessian blocks of linear and one-hidden-layer classifiers over random draws
+(X, W, V), and the theory that predicts them (Dong, Zhang, Yao, Sun: arXiv:2505.02809).
+"""
+
+from rmtsim.blocks import hessian
+from rmtsim.errors import InputError
+from rmtsim.norms import BlockNorms, block_norms
+from rmtsim.point import Point
+from rmtsim.simulation import simulate
+from rmtsim.version import __version__
+
+__all__ = ["BlockNorms", "InputError", "Point", "__version__", "block_norms", "hessian", "simulate"]

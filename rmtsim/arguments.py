@@ -1,0 +1,61 @@
+"""Checks of the arrays that a user hands in."""
+
+from __future__ import annotations
+
+from rmtsim.backend import Array, namespace
+from rmtsim.errors import InputError
+from rmtsim.point import LOSSES, check_choice
+
+
+def check_arrays(
+    X: Array,
+    V: Array,
+    *,
+    W: Array | None,
+    y: Array | None,
+    loss: str,
+    needs_labels: bool,
+    batched: bool,
+) -> None:
+    """Raise InputError unless the arrays fit together.
+
+    X is (…, N, d) and V (…, C, d); with a hidden layer W is (…, m, d) and V (…, C, m); labels y are
+    (…, N) whole numbers from 0 to C − 1. The leading axes run over draws; with ``batched=False`` there are none.
+    """
+    check_choice("loss", loss, LOSSES)
+    xp = namespace(X)
+    weights = {"V": V} if W is None else {"W": W, "V": V}
+    for name, array in {"X": X, **weights}.items():
+        if namespace(array) is not xp:
+            raise InputError(f"{name}: it belongs to another array module than X; give all from one")
+        if array.dtype not in (xp.float32, xp.float64) or array.dtype != X.dtype:
+            raise InputError(f"{name}: dtype {array.dtype} is not valid; give X, W, V all float32 or all float64")
+        if array.ndim < 2 or (array.ndim > 2 and not batched) or array.shape[:-2] != X.shape[:-2]:
+            raise InputError(f"{name}: shape {tuple(array.shape)} is not valid; {_wanted(batched)}")
+        if 0 in array.shape[-2:]:
+            raise InputError(f"{name}: shape {tuple(array.shape)} has no entries; every axis needs at least one")
+        if not bool(xp.all(xp.isfinite(array))):
+            raise InputError(f"{name}: it holds NaN or infinity; give finite numbers")
+    dim = X.shape[-1]
+    if W is not None and W.shape[-1] != dim:
+        raise InputError(f"W: {W.shape[-1]} columns do not fit X with d = {dim}; W is (m, d)")
+    inputs, letter = (dim, "d") if W is None else (W.shape[-2], "m")
+    if V.shape[-1] != inputs:
+        raise InputError(f"V: {V.shape[-1]} columns do not fit {letter} = {inputs}; V is (C, {letter})")
+    if y is None:
+        if needs_labels:
+            raise InputError("y: the cross layer needs labels; give (N,) whole numbers from 0 to C - 1")
+        return
+    n_classes = V.shape[-2]
+    if not xp.isdtype(y.dtype, "integral") or y.shape != X.shape[:-1]:
+        raise InputError(
+            f"y: dtype {y.dtype}, shape {tuple(y.shape)} is not valid; give {tuple(X.shape[:-1])} whole numbers"
+        )
+    if not bool(xp.all((y >= 0) & (y < n_classes))):
+        raise InputError(f"y: a label lies outside 0 … {n_classes - 1}; V has {n_classes} classes")
+
+
+def _wanted(batched: bool) -> str:
+    if batched:
+        return "give matrices, or stacks of matrices with the same leading axes as X"
+    return "give matrices: X (N, d), W (m, d), V (C, d) or (C, m)"

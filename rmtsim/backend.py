@@ -1,0 +1,115 @@
+"""Array backends: the one file that imports CuPy.
+
+A backend is an array module ``xp`` that is passed along: ``numpy``, ``cupy``, or any other module that
+follows the array API standard (the tests run the kernels under ``array_api_strict``).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, cast
+
+import numpy as np
+
+from rmtsim.errors import InputError
+
+Array = Any  # an array of numpy, cupy or another array-API module
+Module = Any  # such a module
+
+BACKENDS = ("auto", "numpy", "cupy")
+DTYPES = ("float32", "float64")
+
+
+def array_module(name: str) -> Module:
+    """Return the array module of the backend ``name`` (``"numpy"`` or ``"cupy"``).
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or if CuPy is asked for and does not find a working GPU.
+    """
+    if name == "numpy":
+        return np
+    if name == "cupy":
+        problem = _gpu_problem()
+        if problem:
+            raise InputError(f"backend: 'cupy' was asked for, but {problem}; choose numpy or auto")
+        return _cupy()
+    raise InputError(f"backend: {name!r} is not known; choose one of {', '.join(BACKENDS)}")
+
+
+def resolve(name: str) -> str:
+    """Turn ``"auto"`` into ``"cupy"`` where a GPU answers and ``"numpy"`` elsewhere; check other names."""
+    if name == "auto":
+        return "numpy" if _gpu_problem() else "cupy"
+    array_module(name)
+    return name
+
+
+def namespace(array: Array) -> Module:
+    """Return the array module that ``array`` belongs to."""
+    if isinstance(array, np.ndarray):
+        return np
+    if type(array).__module__.partition(".")[0] == "cupy":  # CuPy 14 has no __array_namespace__
+        return _cupy()
+    try:
+        return array.__array_namespace__()
+    except AttributeError:
+        raise InputError(f"arrays: {type(array).__name__} is no array; give NumPy, CuPy or array-API arrays") from None
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """Copy ``array`` to the host."""
+    if type(array).__module__.partition(".")[0] == "cupy":
+        return np.asarray(_cupy().asnumpy(array))
+    return np.asarray(array)
+
+
+def single_threaded_blas() -> AbstractContextManager[Any]:
+    """Hold BLAS to one thread: sums are then split the same way everywhere, so results agree to the bit.
+
+    Without threadpoolctl, on a bare host, BLAS keeps its threads and the last digits may differ.
+    """
+    if find_spec("threadpoolctl") is None:
+        return nullcontext()
+    return cast(AbstractContextManager[Any], _threadpools().limit(limits=1, user_api="blas"))
+
+
+@cache
+def _threadpools() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def inner(A: Array, B: Array, xp: Module) -> Array:
+    """Return the Frobenius product ⟨A, B⟩ over the last two axes, in float64.
+
+    A row is summed in the arrays' own precision, the rows in float64: in float32 the error stays near that of
+    one row. The order of the sums depends on the last two axes alone, so a draw's value has the same
+    bits in a batch of any size.
+    """
+    rows = xp.vecdot(A, B) if hasattr(xp, "vecdot") else xp.sum(A * B, axis=-1)  # CuPy 14 has no vecdot
+    return xp.sum(xp.astype(rows, xp.float64), axis=-1)
+
+
+def _cupy() -> Module:
+    import cupy
+
+    return cupy
+
+
+def _gpu_problem() -> str | None:
+    """Say why CuPy cannot compute here, or None if it can."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed (extras cuda12, cuda13)"
+    try:
+        cupy = _cupy()
+        # is_available() counts devices; only a computation shows that driver and toolkit work together.
+        if cupy.cuda.is_available() and int(cupy.arange(3).sum()) == 3:
+            return None
+    except Exception as error:  # CuPy raises many kinds for a broken driver, and each means "no GPU"
+        return f"CuPy found no working GPU ({str(error).splitlines()[0]})"
+    return "CuPy found no GPU"

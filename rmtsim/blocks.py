@@ -1,0 +1,144 @@
+"""The Hessian and its blocks, written out: the readable form that the fast block norms are held against.
+
+Conventions (the paper's Section 4): N samples x_n are the rows of X; CE = (1/N) Σ_n −log p_{n,y_n};
+MSE = (1/N) Σ_n ‖f(x_n) − y_n‖² with no ½, hence a factor 2 in every MSE block; no biases; σ = ReLU and
+1_{n,i} = [w_i·x_n > 0]. Blocks come as arrays with axes (block row, block column, row, column).
+"""
+
+from __future__ import annotations
+
+from rmtsim.arguments import check_arrays
+from rmtsim.backend import Array, Module, namespace
+from rmtsim.network import forward, residual, softmax
+
+
+def linear_blocks(X: Array, V: Array, loss: str) -> Array:
+    """Blocks ∂²loss/∂v_i∂v_jᵀ of the linear model, (C, C, d, d).
+
+    MSE (3): δ_ij (2/N) Σ_n x_n x_nᵀ.  CE (5): (1/N) Σ_n p_{n,i}(δ_ij − p_{n,j}) x_n x_nᵀ.
+    The labels do not enter.
+    """
+    xp = namespace(X)
+    return _last_layer_blocks(X, forward(X, V, None, xp).logits, loss, xp)
+
+
+def output_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
+    """Blocks ∂²loss/∂v_i∂v_jᵀ of the output layer, (C, C, m, m): (9) and (15), (3) and (5) with σ_n for x_n."""
+    xp = namespace(X)
+    pass_ = forward(X, V, W, xp)
+    return _last_layer_blocks(pass_.features, pass_.logits, loss, xp)
+
+
+def hidden_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
+    """Blocks ∂²loss/∂w_i∂w_jᵀ of the hidden layer, (m, m, d, d).
+
+    MSE (8): (2/N) Σ_n (Σ_c v_{c,i} v_{c,j}) 1_{n,i} 1_{n,j} x_n x_nᵀ.
+    CE (14): (1/N) Σ_n Cov_{p_n}(v_{·,i}, v_{·,j}) 1_{n,i} 1_{n,j} x_n x_nᵀ.
+    """
+    xp = namespace(X)
+    _, active, logits = forward(X, V, W, xp)
+    if loss == "ce":
+        P = softmax(logits, xp)
+        mean = P @ V
+        covariance = xp.tensordot(P, _outer(V, V), axes=((1,), (0,))) - _outer(mean, mean)
+    else:
+        covariance = (2 * V.mT @ V)[None, :, :]
+    return _weighted_gram(covariance * _outer(active, active), X, X, xp)
+
+
+def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str) -> Array:
+    """Blocks ∂²loss/∂w_i∂v_jᵀ between the layers, (m, C, d, m).
+
+    With r the residual, p − y for CE (18) and 2(f − y) for MSE (11):
+    (1/N) Σ_n 1_{n,i} x_n [ r_{n,j} e_iᵀ + u_{n,ij} σ_nᵀ ],
+    u_{n,ij} = p_{n,j}(v_{j,i} − Σ_c p_{n,c} v_{c,i}) for CE and 2 v_{j,i} for MSE.
+    """
+    xp = namespace(X)
+    features, active, logits = forward(X, V, W, xp)
+    if loss == "ce":
+        P = softmax(logits, xp)
+        u = (V.mT[None, :, :] - (P @ V)[:, :, None]) * P[:, None, :]
+    else:
+        u = 2 * V.mT[None, :, :] + 0 * logits[:, None, :]
+    smooth = _weighted_gram(u * active[:, :, None], X, features, xp)
+    r = residual(logits, y, loss, xp)
+    stripe = xp.tensordot(_outer(active, r), X, axes=((0,), (0,))) / X.shape[0]  # (m, C, d)
+    e = xp.eye(W.shape[0], dtype=X.dtype)
+    return smooth + stripe[:, :, :, None] * e[:, None, None, :]
+
+
+def hessian(X: Array, V: Array, *, W: Array | None = None, y: Array | None = None, loss: str = "ce") -> Array:
+    """Assemble the full Hessian, symmetric, of order C·d (linear) or m·d + C·m (one hidden layer).
+
+    Parameters
+    ----------
+    X
+        Data, (N, d).
+    V
+        Last layer, (C, d) for the linear model, (C, m) with a hidden layer.
+    W
+        Hidden layer, (m, d); None for the linear model.
+    y
+        Labels, (N,) whole numbers below C; needed with a hidden layer (the cross blocks hold the residual).
+    loss
+        ``"ce"`` or ``"mse"``.
+
+    Returns
+    -------
+    array
+        Parameters are ordered W row by row, then V row by row; same backend and dtype as X.
+
+    Raises
+    ------
+    InputError
+        If shapes, dtypes or labels do not fit together.
+
+    Examples
+    --------
+    Every row of blocks of the linear CE Hessian sums to zero, since the probabilities sum to one:
+
+    >>> import numpy as np, rmtsim
+    >>> rng = np.random.default_rng(0)
+    >>> H = rmtsim.hessian(rng.normal(size=(20, 3)), rng.normal(size=(4, 3)), loss="ce")
+    >>> H.shape
+    (12, 12)
+    >>> bool(np.allclose(H.reshape(4, 3, 4, 3).sum(axis=2), 0))
+    True
+    """
+    xp = namespace(X)
+    y = y if y is None else xp.asarray(y)
+    check_arrays(X, V, W=W, y=y, loss=loss, needs_labels=W is not None, batched=False)
+    if W is None:
+        return _assemble(linear_blocks(X, V, loss), xp)
+    assert y is not None  # checked above
+    cross = _assemble(cross_blocks(X, V, W, y, loss), xp)
+    top = xp.concat([_assemble(hidden_blocks(X, V, W, loss), xp), cross], axis=1)
+    bottom = xp.concat([cross.mT, _assemble(output_blocks(X, V, W, loss), xp)], axis=1)
+    return xp.concat([top, bottom], axis=0)
+
+
+def _last_layer_blocks(U: Array, logits: Array, loss: str, xp: Module) -> Array:
+    """(1/N) Σ_n S_n ⊗ u_n u_nᵀ, with S_n = diag(p_n) − p_n p_nᵀ for CE and 2I for MSE."""
+    eye = xp.eye(logits.shape[-1], dtype=logits.dtype)
+    if loss == "ce":
+        P = softmax(logits, xp)
+        S = P[:, :, None] * (eye - P[:, None, :])
+    else:
+        S = 2 * eye + 0 * logits[:, :, None]
+    return _weighted_gram(S, U, U, xp)
+
+
+def _weighted_gram(weights: Array, A: Array, B: Array, xp: Module) -> Array:
+    """(1/N) Σ_n λ_n a_n b_nᵀ for weights λ (N, i, j): (i, j, columns of A, columns of B)."""
+    return xp.tensordot(weights, _outer(A, B), axes=((0,), (0,))) / A.shape[0]
+
+
+def _outer(A: Array, B: Array) -> Array:
+    """Row-wise outer product, (N, columns of A, columns of B)."""
+    return A[:, :, None] * B[:, None, :]
+
+
+def _assemble(blocks: Array, xp: Module) -> Array:
+    """Lay blocks (i, j, rows, columns) out as one matrix."""
+    i, j, rows, columns = blocks.shape
+    return xp.reshape(xp.permute_dims(blocks, (0, 2, 1, 3)), (i * rows, j * columns))

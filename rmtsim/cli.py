@@ -1,0 +1,180 @@
+"""The command ``rmtsim``: words to calls. What a verb does is in `rmtsim.verbs`, loaded when it is needed.
+
+Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 2 bad input, 3 incomplete, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from rmtsim.backend import BACKENDS
+from rmtsim.errors import InputError
+from rmtsim.point import LOSSES, MODELS
+from rmtsim.version import __version__
+
+_EPILOG = """\
+examples:
+  rmtsim reproduce                                  Figures 8 and 9 with the verdict table, into ./out
+  rmtsim plan figure8 --store results               what that sweep would cost
+  rmtsim run my.toml --store results                run it, or go on where it stopped
+  rmtsim status --store results                     what is there, and what limits the rest
+  rmtsim fit --store results                        exponents and constants beside the theorems'
+  rmtsim figure fig8 --store results --out f8.pdf
+  rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
+
+exit codes: 0 done; 2 bad input (one line says what would be valid, nothing is written); 3 incomplete; 1 else
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells bad input in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    arguments = parser().parse_args(argv)
+    from rmtsim import verbs  # so that --help answers at once
+
+    verb: Callable[[argparse.Namespace], int] = getattr(verbs, arguments.verb)
+    try:
+        return verb(arguments)
+    except InputError as error:
+        print(f"rmtsim {arguments.verb}: {error}", file=sys.stderr)
+        return 2
+    except verbs.FAILURES as error:
+        print(f"rmtsim {arguments.verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"rmtsim {arguments.verb}: stopped; what was committed is safe, the same command goes on", file=sys.stderr
+        )
+        return 3
+    except BrokenPipeError:  # the reader of our stdout left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all verbs."""
+    top = _Parser(
+        prog="rmtsim",
+        description="Monte Carlo engine with distributed sweeps for the Hessian structure of neural networks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"rmtsim {__version__}")
+    add = top.add_subparsers(dest="verb", metavar="VERB", required=True).add_parser
+
+    def verb(name: str, short: str, long: str) -> argparse.ArgumentParser:
+        return add(name, help=short, description=f"{short[0].upper()}{short[1:]}. {long}", allow_abbrev=False)
+
+    p = verb(
+        "reproduce",
+        "plan, run, fit and draw figures of the paper; print the verdict table",
+        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json. A repeat goes on, or only redraws.",
+    )
+    p.add_argument("figures", nargs="*", metavar="FIGURE", help="fig8, fig9 (default: both)")
+    p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
+    _add_workers(p)
+
+    p = verb("plan", "what a run would do; changes nothing", "Work is counted in flops; times are for this machine.")
+    _add_spec(p)
+
+    p = verb(
+        "run",
+        "run a sweep, or go on with it",
+        "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
+        "on, and ends with the same rows. A finished sweep says `nothing to do`.",
+    )
+    _add_spec(p)
+    p.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="local: threads of this process (default); ray: a Ray of its own on this machine; "
+        "or a running cluster: auto, HOST:6379, ray://HOST:10001",
+    )
+    p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
+    _add_workers(p)
+
+    p = verb("status", "points per state, precision reached, what limits the rest", "Reads the store only.")
+    _add_store(p)
+    _add_json(p)
+
+    p = verb(
+        "fit",
+        "measured exponents and constants beside the theorems'",
+        "Prints, for each claim of Theorems 1 and 2, exponent and constant with standard errors, chi2/dof and a "
+        "verdict, and each point against the theory at its own size.",
+    )
+    _add_store(p)
+    _add_json(p)
+
+    p = verb("figure", "draw a figure from a store", "The suffix of FILE, .png or .pdf, chooses the format.")
+    p.add_argument("name", metavar="NAME", help="fig8, fig8_mse, fig9, fig9_mse")
+    _add_store(p)
+    p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png or .pdf")
+
+    p = verb(
+        "theory",
+        "predicted mean squared norms of diagonal and off-diagonal blocks",
+        "Prints the limit d, N -> infinity at each number of classes, and its leading coefficients as C -> infinity "
+        "(large_c). With --dim and --samples it prints the value at that finite size instead.",
+    )
+    p.add_argument("--model", required=True, choices=MODELS)
+    p.add_argument("--loss", required=True, choices=LOSSES)
+    p.add_argument("--classes", required=True, nargs="+", type=_whole, metavar="C", help="numbers of classes")
+    p.add_argument("--aspect-ratio", nargs="+", type=_positive, metavar="G", help="d/N, one or more")
+    p.add_argument("--width", nargs="+", type=_whole, metavar="M", help="hidden neurons, with one_hidden")
+    p.add_argument("--dim", type=_whole, metavar="D", help="input dimension, with --samples")
+    p.add_argument("--samples", type=_whole, metavar="N", help="number of samples, with --dim")
+    _add_json(p)
+    return top
+
+
+def _add_spec(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "spec", metavar="SPEC", help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse"
+    )
+    _add_store(p)
+
+
+def _add_store(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--store", required=True, metavar="DIR", help="directory of the store")
+
+
+def _add_json(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _add_workers(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--workers", type=_whole, metavar="N", help="tasks at a time (default: one per core or GPU)")
+
+
+def _whole(text: str) -> int:
+    try:
+        value = int(float(text)) if float(text).is_integer() else 0  # 1e6 is a whole number too
+    except (ValueError, OverflowError):
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a whole number of at least 1")
+    return value
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a positive number, say 0.5")
+    return value

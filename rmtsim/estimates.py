@@ -1,0 +1,48 @@
+"""Estimates from independent draws: a mean or a ratio of means, with its standard error."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate. NaN stands for what the draws cannot tell."""
+
+    value: float
+    std_error: float
+
+    @property
+    def rse(self) -> float:
+        """Relative standard error; 0 where value and standard error are both 0 (a deterministic zero)."""
+        if self.std_error == 0:
+            return 0.0
+        return self.std_error / abs(self.value) if self.value != 0 else math.inf
+
+
+def mean_estimate(x: Values) -> Estimate:
+    """Mean of draws x (n,); its standard error needs n ≥ 2."""
+    n = len(x)
+    std_error = float(np.std(x, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return Estimate(float(np.mean(x)) if n else math.nan, std_error)
+
+
+def ratio_estimate(numerator: Values, denominator: Values) -> Estimate:
+    """Ratio of the means of paired draws, with the delete-one jackknife's bias correction and standard error.
+
+    The jackknife's replicates have a closed form, r_k = (Σa − a_k)/(Σb − b_k): O(n), nothing is resampled.
+    """
+    n = len(numerator)
+    if n < 2:
+        return Estimate(math.nan, math.nan)
+    a, b = float(np.sum(numerator)), float(np.sum(denominator))
+    if b == 0:
+        return Estimate(math.nan, math.nan)
+    replicates = (a - numerator) / (b - denominator)
+    value = n * a / b - (n - 1) * float(np.mean(replicates))
+    return Estimate(value, math.sqrt((n - 1) / n * float(np.sum((replicates - np.mean(replicates)) ** 2))))

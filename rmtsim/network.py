@@ -1,0 +1,43 @@
+"""The forward pass: what blocks and block norms both start from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rmtsim.backend import Array, Module
+
+
+class Forward(NamedTuple):
+    """A forward pass over all samples; leading axes, if any, run over draws."""
+
+    features: Array  #: what the last layer sees: X (…, N, d), or σ(XWᵀ) (…, N, m)
+    active: Array  #: 1_{n,i} = [w_i·x_n > 0], (…, N, m) in the arrays' dtype; None if linear
+    logits: Array  #: features Vᵀ, (…, N, C)
+
+
+def forward(X: Array, V: Array, W: Array | None, xp: Module) -> Forward:
+    """Run X (…, N, d) through V (…, C, d), or through ReLU(W (…, m, d)) and V (…, C, m)."""
+    if W is None:
+        return Forward(X, None, X @ V.mT)
+    pre = X @ W.mT
+    active = xp.astype(pre > 0, X.dtype)
+    features = pre * active
+    return Forward(features, active, features @ V.mT)
+
+
+def softmax(logits: Array, xp: Module) -> Array:
+    """Return the softmax over the last axis; the row maximum is taken out, so large logits are safe."""
+    P = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+    P /= xp.sum(P, axis=-1, keepdims=True)
+    return P
+
+
+def one_hot(y: Array, n_classes: int, like: Array, xp: Module) -> Array:
+    """Return labels y (…, N) as rows of zeros with a one, (…, N, C), in the dtype of ``like``."""
+    return xp.astype(y[..., None] == xp.arange(n_classes), like.dtype)
+
+
+def residual(logits: Array, y: Array, loss: str, xp: Module) -> Array:
+    """Return N ∂loss/∂logits, (…, N, C): p − y for CE, 2(f − y) for MSE."""
+    Y = one_hot(y, logits.shape[-1], logits, xp)
+    return softmax(logits, xp) - Y if loss == "ce" else 2 * (logits - Y)

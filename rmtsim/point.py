@@ -1,0 +1,107 @@
+"""One point of a sweep: which network, which loss, which sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rmtsim.errors import InputError
+
+MODELS = ("linear", "one_hidden")
+LOSSES = ("ce", "mse")
+
+#: The layers of the Hessian whose block norms a model has, in the order in which they are reported.
+LAYERS = {"linear": ("linear",), "one_hidden": ("hidden", "output", "cross")}
+
+#: No size may pass this: it keeps every element count inside an int64, and typing errors outside.
+MAX_SIZE = 10**9
+
+
+@dataclass(frozen=True)
+class Point:
+    """Model, loss and sizes: all that fixes the distribution of a draw.
+
+    Parameters
+    ----------
+    model
+        ``"linear"``: logits V x. ``"one_hidden"``: logits V σ(W x) with σ = ReLU and no biases.
+    loss
+        ``"ce"``: (1/N) Σ_n −log p_{n,y_n}. ``"mse"``: (1/N) Σ_n ‖f(x_n) − y_n‖², with no ½.
+    n_classes, dim, n_samples
+        C, d and N.
+    width
+        m, the number of hidden neurons; None for the linear model.
+
+    Raises
+    ------
+    InputError
+        If a value is of the wrong type, out of range, or does not belong to the model.
+
+    Examples
+    --------
+    >>> point = Point(model="linear", loss="ce", n_classes=1000, dim=500, n_samples=1000)
+    >>> point.aspect_ratio
+    0.5
+    >>> Point(model="one_hidden", loss="mse", n_classes=10, dim=64, n_samples=128, width=8).layers
+    ('hidden', 'output', 'cross')
+    """
+
+    model: str
+    loss: str
+    n_classes: int
+    dim: int
+    n_samples: int
+    width: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("model", self.model, MODELS)
+        check_choice("loss", self.loss, LOSSES)
+        for name in ("n_classes", "dim", "n_samples"):
+            check_size(name, getattr(self, name))
+        if self.model == "linear" and self.width is not None:
+            raise InputError(f"width: {self.width!r} was given, but the linear model has none; leave it out")
+        if self.model == "one_hidden":
+            if self.width is None:
+                raise InputError("width: the one_hidden model needs it; give a whole number of at least 1")
+            check_size("width", self.width)
+
+    @property
+    def aspect_ratio(self) -> float:
+        """γ = d/N."""
+        return self.dim / self.n_samples
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of the Hessian whose block norms this model has."""
+        return LAYERS[self.model]
+
+    @property
+    def id(self) -> str:
+        """Content hash of the canonical point: 16 hexadecimal digits, the same on every machine."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def block_shape(self, layer: str) -> tuple[int, int]:
+        """Rows and columns of one block of ``layer``."""
+        m = self.width or 0
+        shapes = {
+            "linear": (self.dim, self.dim),
+            "hidden": (self.dim, self.dim),
+            "output": (m, m),
+            "cross": (self.dim, m),
+        }
+        return shapes[layer]
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise InputError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise InputError(f"{name}: {value!r} is not known; choose one of {', '.join(choices)}")
+
+
+def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> None:
+    """Raise InputError unless ``value`` is a whole number from ``least`` to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{name}: {value!r} is not valid; give a whole number from {least} to {most}")

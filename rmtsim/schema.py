@@ -1,0 +1,75 @@
+"""The columns of a draw: what `simulate` returns and what the store holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rmtsim.point import Point
+
+#: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
+#: one class or one neuron, `width` for the linear model.
+SCHEMA = pa.schema(
+    [
+        ("point_id", pa.string()),
+        ("model", pa.string()),
+        ("loss", pa.string()),
+        ("layer", pa.string()),
+        ("n_classes", pa.int64()),
+        ("dim", pa.int64()),
+        ("n_samples", pa.int64()),
+        ("width", pa.int64()),
+        ("aspect_ratio", pa.float64()),
+        ("seed", pa.int64()),
+        ("draw", pa.int64()),
+        ("block_rows", pa.int64()),
+        ("block_cols", pa.int64()),
+        ("diag_sqfro", pa.float64()),
+        ("offdiag_sqfro", pa.float64()),
+        ("backend", pa.string()),
+        ("dtype", pa.string()),
+    ]
+)
+
+#: What makes a row one of a kind: no two rows of a store share it.
+KEY = ["point_id", "seed", "draw", "layer"]
+
+
+def rows_of(
+    point: Point,
+    draws: range,
+    seed: int,
+    columns: dict[str, tuple[list[float], list[float]]],
+    *,
+    backend: str,
+    dtype: str,
+) -> pd.DataFrame:
+    """Lay out values, layer → (diag, offdiag) with one entry per draw, as rows sorted by draw, then layer."""
+    layers, n = list(columns), len(draws)
+    shapes = [point.block_shape(layer) for layer in layers]
+    per_row = len(layers) * n
+    interleaved = [np.stack([columns[layer][k] for layer in layers], axis=1).ravel() for k in (0, 1)]
+    frame = pd.DataFrame(
+        {
+            "point_id": point.id,
+            "model": point.model,
+            "loss": point.loss,
+            "layer": np.tile(layers, n),
+            "n_classes": point.n_classes,
+            "dim": point.dim,
+            "n_samples": point.n_samples,
+            "width": pd.array([point.width] * per_row, dtype="Int64"),
+            "aspect_ratio": point.aspect_ratio,
+            "seed": seed,
+            "draw": np.repeat(np.asarray(draws), len(layers)),
+            "block_rows": np.tile([rows for rows, _ in shapes], n),
+            "block_cols": np.tile([cols for _, cols in shapes], n),
+            "diag_sqfro": interleaved[0],
+            "offdiag_sqfro": interleaved[1],
+            "backend": backend,
+            "dtype": dtype,
+        },
+        index=pd.RangeIndex(per_row),
+    )
+    return frame.astype({"layer": "str"})

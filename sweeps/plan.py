@@ -1,0 +1,87 @@
+"""What a run would do, and what a store says of the sweeps in it: tables that change nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from rmtsim.store import Store
+from sweeps.machine import flops_per_second
+from sweeps.runner import check_memory
+from sweeps.spec import Spec, from_document
+from sweeps.state import PointState, read_states
+from sweeps.tasks import cost
+
+#: Share of a product's speed that whole draws reach, with their passes over memory (measured: 0.4 to 0.7).
+_EFFICIENCY = 0.55
+
+
+def plan(spec: Spec, store: Store) -> pd.DataFrame:
+    """One row per point: its state, draws stored and still to make, work and core seconds.
+
+    ``more_draws_least`` is up to the next checkpoint; ``more_draws`` extrapolates the precision reached so far,
+    and is that least number where there is none; ``core_seconds`` is for ``more_draws``.
+    """
+    check_memory(spec, None)
+    speed = _EFFICIENCY * flops_per_second(spec.sampling.dtype)
+    rows = []
+    for state in read_states(spec, store):
+        per_draw = cost(state.point, state.layers)
+        more = max(0, state.expected_draws - state.prefix)
+        rows.append(
+            {
+                **_sizes(state),
+                "state": state.state,
+                "draws": state.prefix,
+                "more_draws_least": len(state.missing()),
+                "more_draws": more,
+                "max_draws": spec.sampling.max_draws,
+                "flops_per_draw": per_draw,
+                "flops": per_draw * more,
+                "core_seconds": per_draw * more / speed,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def status(store: Store) -> pd.DataFrame:
+    """One row per point of every sweep in the store: its state, precision and what limits it."""
+    rows = []
+    for document in store.specs():
+        spec = from_document(document)
+        for state in read_states(spec, store):
+            rse, quantity = state.precision
+            rows.append(
+                {
+                    "sweep": spec.name,
+                    **_sizes(state),
+                    "state": state.state,
+                    "draws": state.prefix,
+                    "rse": rse if math.isfinite(rse) else None,
+                    "target_rse": spec.sampling.target_rse,
+                    "worst": quantity,
+                    "needs_draws": _needs(state),
+                    "max_draws": spec.sampling.max_draws,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _needs(state: PointState) -> int:
+    """Draws for the target, extrapolated as rse ∝ 1/√draws and not held to max_draws."""
+    rse, _ = state.precision
+    count = min(state.prefix, state.wanted)
+    if not math.isfinite(rse) or rse <= state.sampling.target_rse:
+        return state.wanted
+    return math.ceil(count * (rse / state.sampling.target_rse) ** 2)
+
+
+def _sizes(state: PointState) -> dict[str, object]:
+    point = state.point
+    return {
+        "n_classes": point.n_classes,
+        "dim": point.dim,
+        "n_samples": point.n_samples,
+        "width": point.width,
+    }

@@ -1,0 +1,137 @@
+"""Run a sweep: keep workers busy, commit what comes back, decide, until every point has its draws."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+
+from rmtsim.backend import resolve
+from rmtsim.cost import batch_size, memory
+from rmtsim.errors import InputError
+from rmtsim.store import Store, Writer
+from sweeps.executors import Executor, open_executor
+from sweeps.machine import total_memory
+from sweeps.spec import Spec
+from sweeps.state import PointState, read_states
+from sweeps.tasks import Task, tasks_for
+
+
+class Observer(Protocol):
+    """Sees a sweep go on; may show it."""
+
+    def update(self, states: list[PointState], new_draws: int) -> None:
+        """Take note of draws that were just committed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    states: list[PointState]
+    new_draws: int
+
+    @property
+    def limited(self) -> list[PointState]:
+        """Points that used up max_draws above the target."""
+        return [state for state in self.states if state.state == "limited"]
+
+
+def run(
+    spec: Spec,
+    store: Store,
+    *,
+    address: str = "local",
+    backend: str = "auto",
+    workers: int | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Run or resume a sweep until every point has reached its target or max_draws.
+
+    A finished sweep touches no file. A killed one goes on where its last committed task ended.
+
+    Raises
+    ------
+    InputError
+        If the sweep cannot run here: no such backend, too little memory, a store with other draws.
+    StoreError, TaskError
+        If the store or a task fails; everything committed before is safe.
+    """
+    backend = resolve(backend)
+    check_memory(spec, workers if address == "local" else 1)
+    states = read_states(spec, store, backend)
+    if all(state.finished for state in states):
+        return Outcome(states, 0)
+    # The executor comes first: where no cluster answers, no store is left behind.
+    with open_executor(address, workers, backend) as executor, store.writer() as writer:
+        writer.save_spec(spec.name, spec.document())
+        new_draws = _drive(executor, writer, states, spec, backend, observer)
+    return Outcome(states, new_draws)
+
+
+def _drive(
+    executor: Executor,
+    writer: Writer,
+    states: list[PointState],
+    spec: Spec,
+    backend: str,
+    observer: Observer | None,
+) -> int:
+    """Feed tasks and commit rows until nothing is wanted; return how many draws were made."""
+    by_id = {state.point.id: state for state in states}
+    waiting = deque(_largest_first(states, spec, backend))
+    unfinished = Counter(task.point.id for task in waiting)  # tasks of a point, waiting or in flight
+    in_flight = new_draws = 0
+    while waiting or in_flight:
+        while waiting and in_flight < executor.capacity:
+            executor.submit(waiting.popleft())
+            in_flight += 1
+        for task, rows in executor.next_done(timeout=1.0):
+            state = by_id[task.point.id]
+            _commit(writer, rows, state, spec)
+            in_flight -= 1
+            new_draws += len(task.draws)
+            unfinished[task.point.id] -= 1
+            if not unfinished[task.point.id]:  # at a checkpoint
+                more = list(tasks_for(state, spec, backend))
+                unfinished[task.point.id] = len(more)
+                waiting.extend(more)
+            if observer:
+                observer.update(states, len(task.draws))
+    return new_draws
+
+
+def check_memory(spec: Spec, workers: int | None) -> None:
+    """Raise InputError if a draw of some point, or one per worker, would not fit in this machine's memory."""
+    available = total_memory()
+    for point in spec.points():
+        batch = batch_size(point, spec.layers, spec.sampling.dtype)
+        need = memory(point, spec.layers, spec.sampling.dtype, batch)
+        if need > available:
+            raise InputError(
+                f"[grid]: a draw at n_classes = {point.n_classes}, dim = {point.dim}, n_samples = {point.n_samples} "
+                f"needs {need / 2**30:.3g} GiB and this machine has {available / 2**30:.3g}; give smaller sizes"
+            )
+        if workers and need * workers > available:
+            raise InputError(
+                f"--workers: {workers} draws at n_classes = {point.n_classes}, n_samples = {point.n_samples} need "
+                f"{need * workers / 2**30:.3g} GiB and this machine has {available / 2**30:.3g}; "
+                f"give at most {available // need}"
+            )
+
+
+def _largest_first(states: list[PointState], spec: Spec, backend: str) -> list[Task]:
+    """Return the tasks of all points, large points first, so that none is left alone at the end."""
+    order = sorted(states, key=lambda state: state.point.n_samples**2 * state.point.n_classes, reverse=True)
+    return [task for state in order for task in tasks_for(state, spec, backend)]
+
+
+def _commit(writer: Writer, rows: pd.DataFrame, state: PointState, spec: Spec) -> None:
+    """Store the rows that the store does not have yet, then count them."""
+    stored = [layer in state.stored_layers(draw) for draw, layer in zip(rows["draw"], rows["layer"], strict=True)]
+    fresh = rows[[not known for known in stored]]
+    if len(fresh):
+        writer.append(fresh, spec.document())
+    state.add(rows)

@@ -1,0 +1,228 @@
+"""Sweep specs: TOML files that name a grid of points and the precision wanted at each."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rmtsim.backend import DTYPES
+from rmtsim.errors import InputError
+from rmtsim.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_size
+from rmtsim.simulation import MAX_SEED
+
+MAX_POINTS = 100_000
+_TOP = ("name", "model", "loss", "layers", "grid", "sampling")
+_GRID = ("n_classes", "aspect_ratio", "dim", "width")
+_SAMPLING = ("seed", "min_draws", "max_draws", "target_rse", "dtype")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How many draws, of which stream, to which precision.
+
+    ``target_rse`` is the relative standard error to reach on diag, offdiag and their ratio, of every layer; draws go
+    on from ``min_draws`` until it is reached, but not past ``max_draws``.
+    """
+
+    seed: int = 0
+    min_draws: int = 16
+    max_draws: int = 1000
+    target_rse: float = 0.01
+    dtype: str = "float64"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sweep: points, the layers to watch at each, and the sampling."""
+
+    name: str
+    model: str
+    loss: str
+    layers: tuple[str, ...]
+    n_classes: tuple[int, ...]
+    aspect_ratio: tuple[float, ...]
+    dim: tuple[int, ...]
+    width: tuple[int, ...] | None
+    sampling: Sampling
+
+    def points(self) -> list[Point]:
+        """Return the Cartesian product of the grid's lists."""
+        return [
+            Point(self.model, self.loss, C, d, int(d / _exact(gamma)), m)
+            for d, gamma, m, C in itertools.product(self.dim, self.aspect_ratio, self.width or (None,), self.n_classes)
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Return the spec as plain data, which `from_document` reads back."""
+        grid = {key: list(getattr(self, key)) for key in _GRID if getattr(self, key) is not None}
+        return {
+            "name": self.name,
+            "model": self.model,
+            "loss": self.loss,
+            "layers": list(self.layers),
+            "grid": grid,
+            "sampling": asdict(self.sampling),
+        }
+
+
+def builtin_specs() -> list[str]:
+    """Names of the specs that come with rmtsim."""
+    folder = resources.files("sweeps") / "specs"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(source: str) -> Spec:
+    """Read a spec from a TOML file, or by the name of one that comes with rmtsim.
+
+    Raises
+    ------
+    InputError
+        If there is no such spec, or anything in it is not valid.
+    """
+    path = Path(source)
+    if not source.endswith(".toml") and not path.exists():
+        if source not in builtin_specs():
+            raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {', '.join(builtin_specs())}")
+        text = (resources.files("sweeps") / "specs" / f"{source}.toml").read_text("utf-8")
+    else:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise InputError(f"spec: {source} cannot be read ({reason}); give a TOML file") from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source}: not valid TOML ({error}); see the README's example") from None
+    try:
+        return from_document(document)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def from_document(document: Mapping[str, Any]) -> Spec:
+    """Check plain data and make it a spec.
+
+    Raises
+    ------
+    InputError
+        At the first key or value that is not valid; the sentence names it and what would be.
+    """
+    _known(document, _TOP, "")
+    name = document.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise InputError(f"name: {name!r} is not valid; give up to 64 letters, digits, '_', '.', '-'")
+    model, loss = document.get("model"), document.get("loss")
+    check_choice("model", model, MODELS)
+    check_choice("loss", loss, LOSSES)
+    assert isinstance(model, str)
+    assert isinstance(loss, str)  # both are known choices
+    known = LAYERS[model]
+    layers = _list(document, "layers", lambda where, layer: check_choice(where, layer, known), default=list(known))
+    grid = _table(document, "grid")
+    _known(grid, _GRID, "[grid] ")
+    if model == "linear" and "width" in grid:
+        raise InputError("[grid] width: the linear model has none; take the key out")
+    sizes = {key: _list(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
+    spec = Spec(
+        name=name,
+        model=model,
+        loss=loss,
+        layers=tuple(layer for layer in known if layer in layers),
+        n_classes=sizes["n_classes"],
+        aspect_ratio=_list(grid, "aspect_ratio", _check_aspect_ratio, "[grid] "),
+        dim=sizes["dim"],
+        width=_list(grid, "width", check_size, "[grid] ") if model == "one_hidden" else None,
+        sampling=_sampling(_table(document, "sampling")),
+    )
+    _check_samples(spec)
+    return spec
+
+
+def _sampling(table: Mapping[str, Any]) -> Sampling:
+    _known(table, _SAMPLING, "[sampling] ")
+    sampling = Sampling(**table)
+    check_size("[sampling] seed", sampling.seed, least=0, most=MAX_SEED)
+    check_size("[sampling] max_draws", sampling.max_draws, least=2)
+    check_size("[sampling] min_draws", sampling.min_draws, least=2)
+    if sampling.min_draws > sampling.max_draws:
+        raise InputError(
+            f"[sampling] min_draws: {sampling.min_draws} is above max_draws = {sampling.max_draws}; give at most that"
+        )
+    rse = sampling.target_rse
+    if isinstance(rse, bool) or not isinstance(rse, int | float) or not 0 < rse < 1:
+        raise InputError(f"[sampling] target_rse: {rse!r} is not valid; give a number between 0 and 1, say 0.01")
+    check_choice("[sampling] dtype", sampling.dtype, DTYPES)
+    return sampling
+
+
+def _check_samples(spec: Spec) -> None:
+    n_points = math.prod(len(values) for values in (spec.n_classes, spec.aspect_ratio, spec.dim, spec.width or (0,)))
+    if n_points > MAX_POINTS:
+        raise InputError(f"[grid]: {n_points} points are too many; give at most {MAX_POINTS}")
+    for d, gamma in itertools.product(spec.dim, spec.aspect_ratio):
+        n_samples = d / _exact(gamma)
+        if n_samples.denominator != 1:
+            raise InputError(
+                f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} = {float(n_samples):.6g} is not whole; "
+                f"give a ratio that divides dim, such as {_nearest_ratio(d, gamma)!r}"
+            )
+        check_size("[grid] dim / aspect_ratio", int(n_samples))
+
+
+def _nearest_ratio(d: int, gamma: float) -> float:
+    """Return a ratio near gamma, of few decimals, for which d / ratio is whole."""
+    nearest = max(1, round(d / gamma))
+    for n_samples in sorted(range(max(1, nearest // 2), 2 * nearest + 2), key=lambda n: abs(n - nearest))[:10_000]:
+        ratio = float(f"{d / n_samples:.6g}")
+        if (d / _exact(ratio)).denominator == 1:
+            return ratio
+    return 1.0
+
+
+def _exact(gamma: float) -> Fraction:
+    """Return the decimal number that was written, not its binary neighbour."""
+    return Fraction(repr(gamma))
+
+
+def _check_aspect_ratio(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InputError(f"{name}: {value!r} is not valid; give a positive number d/N, say 0.5")
+
+
+def _known(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    for key in table:
+        if key not in keys:
+            raise InputError(f"{where}{key}: there is no such key; the keys are {', '.join(keys)}")
+
+
+def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    table = document.get(key, {} if key == "sampling" else None)
+    if not isinstance(table, Mapping):
+        raise InputError(f"[{key}]: the table is missing or no table; write a line [{key}] and its keys below it")
+    return table
+
+
+def _list(
+    table: Mapping[str, Any],
+    key: str,
+    check: Callable[[str, Any], None],
+    where: str = "",
+    default: list[Any] | None = None,
+) -> tuple[Any, ...]:
+    values = table.get(key, default)
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where}{key}: {values!r} is not valid; give a list with at least one value")
+    for value in values:
+        check(f"{where}{key}", value)
+    if len(set(values)) < len(values):
+        raise InputError(f"{where}{key}: {values!r} names a value twice; name each once")
+    return tuple(values)

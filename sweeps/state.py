@@ -1,0 +1,116 @@
+"""What a store holds of a spec's points, and what is still wanted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.estimates import Values
+from rmtsim.point import Point
+from rmtsim.store import Store
+from sweeps.spec import Sampling, Spec
+from sweeps.stopping import draws_wanted, worst
+
+
+class PointState:
+    """Draws of one point: those that are stored, in any order, and the decision on them.
+
+    Attributes
+    ----------
+    prefix
+        How many draws there are without a gap from draw 0.
+    wanted
+        Draws that the point needs, as far as that prefix can tell.
+    """
+
+    def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
+        self.point, self.layers, self.sampling = point, layers, sampling
+        self.prefix, self.wanted = 0, sampling.min_draws
+        self._values: dict[int, dict[str, tuple[float, float]]] = {}
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Take in rows of this point; a row that is there already is the same row."""
+        columns = (rows[name] for name in ("draw", "layer", "diag_sqfro", "offdiag_sqfro"))
+        for draw, layer, diag, off in zip(*columns, strict=True):
+            if layer in self.layers:
+                self._values.setdefault(int(draw), {})[layer] = (float(diag), float(off))
+        while self.has(self.prefix):
+            self.prefix += 1
+        if self.prefix >= self.wanted:
+            self.wanted = draws_wanted(self.arrays(self.prefix), self.prefix, self.sampling)
+
+    def has(self, draw: int) -> bool:
+        """Whether every layer of ``draw`` is stored."""
+        return len(self._values.get(draw, ())) == len(self.layers)
+
+    def stored_layers(self, draw: int) -> set[str]:
+        """Return the layers of ``draw`` that are stored."""
+        return set(self._values.get(draw, ()))
+
+    def arrays(self, count: int) -> dict[str, tuple[Values, Values]]:
+        """Layer → (diag, offdiag) of the first ``count`` draws."""
+        return {
+            layer: (
+                np.array([self._values[draw][layer][0] for draw in range(count)]),
+                np.array([self._values[draw][layer][1] for draw in range(count)]),
+            )
+            for layer in self.layers
+        }
+
+    @property
+    def finished(self) -> bool:
+        """Whether no more draws are wanted: target reached, or max_draws used up."""
+        return self.prefix >= self.wanted
+
+    @property
+    def precision(self) -> tuple[float, str]:
+        """Return the largest relative standard error on the draws that count, and of which quantity."""
+        count = min(self.prefix, self.wanted)
+        return worst(self.arrays(count)) if count >= 2 else (math.inf, "too few draws")
+
+    @property
+    def state(self) -> str:
+        """State in a word: new, partial, done, or limited (max_draws used up above the target)."""
+        if not self.finished:
+            return "partial" if self._values else "new"
+        return "done" if self.precision[0] <= self.sampling.target_rse else "limited"
+
+    @property
+    def expected_draws(self) -> int:
+        """Draws that the point will need, extrapolated from its precision as rse ∝ 1/√draws; never past max_draws."""
+        rse, _ = self.precision
+        if self.finished or not math.isfinite(rse):
+            return self.wanted
+        needed = math.ceil(self.prefix * (rse / self.sampling.target_rse) ** 2)
+        return min(max(needed, self.wanted), self.sampling.max_draws)
+
+    def missing(self) -> list[int]:
+        """Draws that are wanted and not stored."""
+        return [draw for draw in range(self.wanted) if not self.has(draw)]
+
+
+def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[PointState]:
+    """Hold the spec's points against the store.
+
+    Raises
+    ------
+    InputError
+        If the store has draws of the spec's seed and points in another dtype, or on another backend than
+        ``backend``: a draw is stored once.
+    """
+    states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
+    rows = store.read(["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype"], states)
+    rows = rows[rows["seed"] == spec.sampling.seed]
+    for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
+        other = set(rows[column]) - {meant}
+        if meant and other:
+            raise InputError(
+                f"store: {store.root} holds draws of this sweep computed with {column} {other.pop()}, not {meant}; "
+                f"ask for that {column}, or give another --store"
+            )
+    for point_id, part in rows.groupby("point_id"):
+        states[str(point_id)].add(part)
+    return list(states.values())

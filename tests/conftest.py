@@ -1,0 +1,31 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import pytest
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+from rmtsim.backend import array_module  # noqa: E402
+from rmtsim.errors import InputError  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    try:
+        array_module("cupy")
+    except InputError as error:
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=str(error)))
+
+
+@pytest.fixture(params=["numpy", "array_api_strict", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request: pytest.FixtureRequest) -> ModuleType:
+    """Array modules that the kernels must run under."""
+    if request.param == "array_api_strict":
+        return pytest.importorskip("array_api_strict")
+    return array_module(request.param)

@@ -1,0 +1,152 @@
+"""Block norms without blocks against the norms of explicit blocks."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import rmtsim
+from rmtsim import blocks, norms
+from rmtsim.backend import to_numpy
+from tests.cases import CASES, IDS, Problem, problem
+
+
+def explicit(p: Problem) -> dict[str, tuple[float, float]]:
+    """Layer → (mean over diagonal blocks, mean over off-diagonal blocks) of the squared norm; NaN where none is."""
+    if p.W is None:
+        parts = {"linear": blocks.linear_blocks(p.X, p.V, p.loss)}
+    else:
+        parts = {
+            "hidden": blocks.hidden_blocks(p.X, p.V, p.W, p.loss),
+            "output": blocks.output_blocks(p.X, p.V, p.W, p.loss),
+            "cross": blocks.cross_blocks(p.X, p.V, p.W, p.y, p.loss),
+        }
+    means = {}
+    for layer, B in parts.items():
+        sqfro = (B**2).sum(axis=(2, 3))
+        if layer == "cross":
+            means[layer] = (np.nan, sqfro.mean())
+        else:
+            on = np.eye(len(sqfro), dtype=bool)
+            means[layer] = (sqfro[on].mean(), sqfro[~on].mean() if len(sqfro) > 1 else np.nan)
+    return means
+
+
+def measured(p: Problem, xp: ModuleType, dtype: str) -> dict[str, tuple[float, float]]:
+    X, V, W = (None if a is None else xp.asarray(a.astype(dtype)) for a in (p.X, p.V, p.W))
+    result = rmtsim.block_norms(X, V, W=W, y=xp.asarray(p.y), loss=p.loss)
+    return {layer: (float(n.diag_sqfro), float(n.offdiag_sqfro)) for layer, n in result.items()}
+
+
+@pytest.mark.parametrize(("size", "loss"), CASES, ids=IDS)
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5)])
+def test_equals_explicit_blocks(size: tuple, loss: str, dtype: str, rtol: float, xp: ModuleType) -> None:
+    p = problem(size, loss)
+    if dtype == "float32":  # the blocks of the rounded arrays
+        p = p._replace(**{k: getattr(p, k).astype(dtype).astype(float) for k in "XV"})
+        p = p if p.W is None else p._replace(W=p.W.astype(dtype).astype(float))
+    values, expected = measured(p, xp, dtype), explicit(p)
+    assert list(values) == list(expected)
+    for layer in expected:
+        np.testing.assert_allclose(values[layer], expected[layer], rtol=rtol, atol=1e-30, err_msg=layer)
+
+
+@pytest.mark.parametrize("size", [(6, 3, 60, None), (6, 30, 60, None), (6, 12, 60, 3), (6, 12, 6, 3)])
+def test_both_contractions_agree(size: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = problem(size, "ce")
+    values = []
+    for few in (True, False):
+        init = norms._Samples.__init__
+
+        def forced(self, U, xp, init=init, few=few) -> None:
+            init(self, U, xp)
+            self._few_features = few
+
+        with monkeypatch.context() as patch:
+            patch.setattr(norms._Samples, "__init__", forced)
+            values.append(measured(p, np, "float64"))
+    for layer in values[0]:
+        np.testing.assert_allclose(values[0][layer], values[1][layer], rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+@pytest.mark.parametrize("size", [(5, 4, 9, None), (5, 4, 30, 3)])
+def test_a_batch_is_its_draws_to_the_bit(size: tuple, loss: str) -> None:
+    problems = [problem(size, loss, seed) for seed in range(5)]
+    X, V, y = (np.stack([getattr(p, k) for p in problems]) for k in "XVy")
+    W = None if size[3] is None else np.stack([p.W for p in problems])
+    together = rmtsim.block_norms(X, V, W=W, y=y, loss=loss)
+    for b, p in enumerate(problems):
+        alone = rmtsim.block_norms(p.X, p.V, W=p.W, y=p.y, loss=loss)
+        for layer in alone:
+            for whole, part in zip(together[layer], alone[layer], strict=True):
+                assert np.array_equal(to_numpy(whole)[b], part, equal_nan=True)
+
+
+def test_large_logits_stay_finite_and_right() -> None:
+    p = problem((5, 4, 12, 3), "ce", scale=300.0)
+    values, expected = measured(p, np, "float64"), explicit(p)
+    for layer in expected:
+        assert np.isfinite(values[layer][1])
+        np.testing.assert_allclose(values[layer], expected[layer], rtol=1e-9)
+
+
+def test_moderate_size_in_float32() -> None:
+    p = problem((200, 40, 150, None), "ce", scale=40**-0.5)
+    single, double = measured(p, np, "float32"), measured(p, np, "float64")
+    np.testing.assert_allclose(single["linear"], double["linear"], rtol=1e-5)
+
+
+def test_layers_follow_the_arguments() -> None:
+    p = problem((3, 5, 4, 4), "ce")
+    assert list(rmtsim.block_norms(p.X, p.V, W=p.W)) == ["hidden", "output"]
+    assert list(rmtsim.block_norms(p.X, p.V, W=p.W, y=p.y)) == ["hidden", "output", "cross"]
+    assert list(rmtsim.block_norms(p.X, p.V, W=p.W, layers=("output",))) == ["output"]
+    assert list(rmtsim.block_norms(p.X, p.V, W=p.W, y=list(p.y))) == ["hidden", "output", "cross"]
+
+
+GOOD = problem((3, 5, 4, 4), "ce")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"loss": "hinge"}, "choose one of ce, mse"),
+        ({"X": GOOD.X[0]}, "give matrices"),
+        ({"X": GOOD.X.tolist()}, "is no array"),
+        ({"X": GOOD.X.astype(int)}, "float32 or all float64"),
+        ({"V": GOOD.V.astype("float32")}, "float32 or all float64"),
+        ({"V": GOOD.V[:, :2]}, r"V is \(C, m\)"),
+        ({"W": GOOD.W[:, :2]}, r"W is \(m, d\)"),
+        ({"W": GOOD.W[:0]}, "every axis needs at least one"),
+        ({"X": GOOD.X * np.nan}, "finite"),
+        ({"y": GOOD.y + 3}, r"outside 0 … 2"),
+        ({"y": GOOD.y[:2]}, r"whole numbers"),
+        ({"y": GOOD.y + 0.5}, r"whole numbers"),
+        ({"y": None, "layers": ("cross",)}, "needs labels"),
+        ({"layers": ("linear",)}, "choose from hidden, output, cross"),
+    ],
+)
+def test_bad_arrays_get_one_sentence(change: dict, words: str) -> None:
+    arguments = {"X": GOOD.X, "V": GOOD.V, "W": GOOD.W, "y": GOOD.y, **change}
+    with pytest.raises(rmtsim.InputError, match=words) as caught:
+        rmtsim.block_norms(arguments.pop("X"), arguments.pop("V"), **arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_hessian_needs_labels_and_no_batch() -> None:
+    with pytest.raises(rmtsim.InputError, match="needs labels"):
+        rmtsim.hessian(GOOD.X, GOOD.V, W=GOOD.W)
+    with pytest.raises(rmtsim.InputError, match="give matrices"):
+        rmtsim.hessian(GOOD.X[None], GOOD.V[None])
+
+
+def test_saturated_softmax_needs_the_form_without_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    p = problem((3, 5, 8, None), "ce", scale=12.0)
+    expected = explicit(p)["linear"]
+    np.testing.assert_allclose(measured(p, np, "float64")["linear"], expected, rtol=1e-12)
+    monkeypatch.setattr(norms, "_DOMINATED", 0.0)
+    plain = measured(p, np, "float64")["linear"]
+    assert abs(plain[1] / expected[1] - 1) > 1e-12
