@@ -9,6 +9,17 @@ from rmtsim.errors import InputError
 from rmtsim.norms import BlockNorms, block_norms
 from rmtsim.point import Point
 from rmtsim.simulation import simulate
+from rmtsim.theory import Prediction, predict
 from rmtsim.version import __version__
 
-__all__ = ["BlockNorms", "InputError", "Point", "__version__", "block_norms", "hessian", "simulate"]
+__all__ = [
+    "BlockNorms",
+    "InputError",
+    "Point",
+    "Prediction",
+    "__version__",
+    "block_norms",
+    "hessian",
+    "predict",
+    "simulate",
+]

@@ -19,14 +19,14 @@ def linear_blocks(X: Array, V: Array, loss: str) -> Array:
     The labels do not enter.
     """
     xp = namespace(X)
-    return _last_layer_blocks(X, forward(X, V, None, xp).logits, loss, xp)
+    return _last_layer_blocks(X, X @ V.mT, loss, xp)
 
 
 def output_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
     """Blocks ∂²loss/∂v_i∂v_jᵀ of the output layer, (C, C, m, m): (9) and (15), (3) and (5) with σ_n for x_n."""
     xp = namespace(X)
-    pass_ = forward(X, V, W, xp)
-    return _last_layer_blocks(pass_.features, pass_.logits, loss, xp)
+    features = forward(X, W, xp).features
+    return _last_layer_blocks(features, features @ V.mT, loss, xp)
 
 
 def hidden_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
@@ -36,9 +36,9 @@ def hidden_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
     CE (14): (1/N) Σ_n Cov_{p_n}(v_{·,i}, v_{·,j}) 1_{n,i} 1_{n,j} x_n x_nᵀ.
     """
     xp = namespace(X)
-    _, active, logits = forward(X, V, W, xp)
+    features, active = forward(X, W, xp)
     if loss == "ce":
-        P = softmax(logits, xp)
+        P = softmax(features @ V.mT, xp)
         mean = P @ V
         covariance = xp.tensordot(P, _outer(V, V), axes=((1,), (0,))) - _outer(mean, mean)
     else:
@@ -54,7 +54,8 @@ def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str) -> Array:
     u_{n,ij} = p_{n,j}(v_{j,i} − Σ_c p_{n,c} v_{c,i}) for CE and 2 v_{j,i} for MSE.
     """
     xp = namespace(X)
-    features, active, logits = forward(X, V, W, xp)
+    features, active = forward(X, W, xp)
+    logits = features @ V.mT
     if loss == "ce":
         P = softmax(logits, xp)
         u = (V.mT[None, :, :] - (P @ V)[:, :, None]) * P[:, None, :]

@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     p = verb(
         "reproduce",
         "plan, run, fit and draw figures of the paper; print the verdict table",
-        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json. A repeat goes on, or only redraws.",
+        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json and .txt. A repeat resumes or redraws.",
     )
     p.add_argument("figures", nargs="*", metavar="FIGURE", help="fig8, fig9 (default: both)")
     p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")

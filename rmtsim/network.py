@@ -8,21 +8,19 @@ from rmtsim.backend import Array, Module
 
 
 class Forward(NamedTuple):
-    """A forward pass over all samples; leading axes, if any, run over draws."""
+    """All samples as the last layer sees them; its logits are features Vᵀ, (…, N, C). Leading axes run over draws."""
 
     features: Array  #: what the last layer sees: X (…, N, d), or σ(XWᵀ) (…, N, m)
-    active: Array  #: 1_{n,i} = [w_i·x_n > 0], (…, N, m) in the arrays' dtype; None if linear
-    logits: Array  #: features Vᵀ, (…, N, C)
+    active: Array  #: 1_{n,i} = [w_i·x_n > 0], (…, N, m) in the arrays' dtype; None for the linear model
 
 
-def forward(X: Array, V: Array, W: Array | None, xp: Module) -> Forward:
-    """Run X (…, N, d) through V (…, C, d), or through ReLU(W (…, m, d)) and V (…, C, m)."""
+def forward(X: Array, W: Array | None, xp: Module) -> Forward:
+    """Run X (…, N, d) through ReLU(W (…, m, d)), or through nothing for the linear model."""
     if W is None:
-        return Forward(X, None, X @ V.mT)
+        return Forward(X, None)
     pre = X @ W.mT
     active = xp.astype(pre > 0, X.dtype)
-    features = pre * active
-    return Forward(features, active, features @ V.mT)
+    return Forward(pre * active, active)
 
 
 def softmax(logits: Array, xp: Module) -> Array:

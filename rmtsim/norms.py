@@ -26,7 +26,6 @@ from rmtsim.errors import InputError
 from rmtsim.network import Forward, forward, residual, softmax
 from rmtsim.point import LAYERS
 
-
 #: Below this share of its minuend a difference has lost two digits: more than float32 can spare.
 _DOMINATED = 0.01
 
@@ -105,8 +104,9 @@ def compute(
     X: Array, V: Array, W: Array | None, y: Array | None, loss: str, layers: tuple[str, ...], xp: Module
 ) -> dict[str, BlockNorms]:
     """Do the work of `block_norms` for arguments that are known to be good."""
-    pass_ = forward(X, V, W, xp)
-    P = softmax(pass_.logits, xp) if loss == "ce" else None
+    pass_ = forward(X, W, xp)
+    logits = pass_.features @ V.mT if loss == "ce" or "cross" in layers else None
+    P = softmax(logits, xp) if loss == "ce" else None
     norms = {}
     for layer in layers:
         if layer in ("linear", "output"):
@@ -114,7 +114,7 @@ def compute(
         elif layer == "hidden":
             norms[layer] = _hidden(X, V, pass_, P, xp)
         else:
-            norms[layer] = _cross(X, V, pass_, P, residual(pass_.logits, y, loss, xp), xp)
+            norms[layer] = _cross(X, V, pass_, P, residual(logits, y, loss, xp), xp)
     return norms
 
 

@@ -82,7 +82,7 @@ class Store:
             frame = frame.astype({"width": "Int64"})
         repeated = frame.duplicated(KEY)
         if repeated.any():
-            row = frame.loc[repeated.idxmax(), KEY].to_dict()
+            row = frame.loc[repeated, KEY].iloc[0].to_dict()
             raise StoreError(f"store: {self.draws} holds draw {row} twice; remove one of the shards that repeat it")
         selected: pd.DataFrame = frame[columns]
         return selected

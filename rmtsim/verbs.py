@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -49,6 +50,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
             _say(f"{out / figure}.png, .pdf: drawn")
     report = verdicts.report(draws)
     (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n")
+    (out / "verdicts.txt").write_text(report.text() + "\n")
     print(report.text())
     return max(codes)
 
@@ -204,12 +206,15 @@ def _draws(directory: str) -> pd.DataFrame:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain data, with null for what is missing and whole numbers as such."""
+    """Rows as plain data, with whole numbers as such and null for what is missing or infinite: JSON has neither."""
     whole = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
-    return [
-        {str(key): None if pd.isna(value) else int(value) if key in whole else value for key, value in row.items()}
-        for row in table.to_dict("records")
-    ]
+
+    def plain(key: str, value: Any) -> Any:
+        if pd.isna(value) or value in (math.inf, -math.inf):
+            return None
+        return int(value) if key in whole else value
+
+    return [{str(key): plain(str(key), value) for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _say(message: str) -> None:

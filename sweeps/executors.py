@@ -7,7 +7,9 @@ then has the same bits whoever computes it.
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -86,6 +88,8 @@ class _LocalExecutor:
 @contextmanager
 def _ray(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
     own = address == "ray"
+    if not own:
+        _check_address(address)
     if own:
         # A Ray of our own: no one else may use it, and it tells no one. Ray reads these when it is imported.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -99,16 +103,32 @@ def _ray(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        reason = (str(error).strip().splitlines() or ["no answer"])[0]
-        raise InputError(
-            f"address: no Ray answers at {address!r} ({reason}); give local, ray, or a running cluster's address "
-            "such as auto, HOST:6379 or ray://HOST:10001"
-        ) from None
+        raise _no_ray(address, (str(error).strip().splitlines() or ["no answer"])[0]) from None
     try:
         count = workers or _ray_slots(ray, backend)
         yield _RayExecutor(ray, count, backend)
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise InputError unless someone listens at ``address``: Ray itself would try for many minutes."""
+    match = re.fullmatch(r"(?:ray://)?([^:/]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", address)
+    if address == "auto":
+        return  # Ray looks for a cluster on this machine, and says at once if there is none
+    if match is None:
+        raise _no_ray(address, "no address")
+    try:
+        socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise _no_ray(address, getattr(error, "strerror", None) or str(error)) from None
+
+
+def _no_ray(address: str, reason: str) -> InputError:
+    return InputError(
+        f"address: no Ray answers at {address!r} ({reason}); give local, ray, or a running cluster's address "
+        "such as auto, HOST:6379 or ray://HOST:10001"
+    )
 
 
 def _ray_slots(ray: Any, backend: str) -> int:

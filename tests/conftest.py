@@ -10,8 +10,8 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from rmtsim.backend import array_module  # noqa: E402
-from rmtsim.errors import InputError  # noqa: E402
+from rmtsim.backend import array_module
+from rmtsim.errors import InputError
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

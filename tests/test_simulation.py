@@ -59,7 +59,7 @@ def test_both_dtypes_see_the_same_draw() -> None:
 
 
 def test_the_stream_is_the_one_that_stores_hold() -> None:
-    """Numbers of stream sfc64-1: if this fails, stored sweeps can no longer be continued; give the stream a new name."""
+    """Numbers of stream sfc64-1: if this fails, stored sweeps cannot be continued; give the stream a new name."""
     X, V, W, y = draw(HIDDEN, range(7, 8), seed=3)
     np.testing.assert_allclose(
         [X[0, 0, 0], V[0, 0, 0], W[0, 0, 0]],
@@ -77,7 +77,7 @@ def test_rows_do_not_depend_on_batches(point: Point, dtype: str) -> None:
         pd.testing.assert_frame_equal(
             rmtsim.simulate(point, 10, seed=1, dtype=dtype, batch=batch), whole, check_exact=True
         )
-    parts = [rmtsim.simulate(point, part, seed=1, dtype=dtype) for part in (range(0, 4), range(4, 10))]
+    parts = [rmtsim.simulate(point, part, seed=1, dtype=dtype) for part in (range(4), range(4, 10))]
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole, check_exact=True)
 
 

@@ -1,0 +1,60 @@
+"""The tables behind the figures: measured points, and theory as curves in C."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.points import points
+from analysis.predictions import plain, power, predict_layer, value
+from analysis.summary import QUANTITIES
+from rmtsim.theory import large_c, limit
+
+#: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.
+_CURVE_POINTS = 40
+
+_SERIES = ["layer", "width", "aspect_ratio"]
+
+
+class FigureData(NamedTuple):
+    """What a figure shows.
+
+    points
+        The table of ``analysis.points``: measured values beside the theory.
+    curves
+        One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``quantity``, ``kind`` ("limit": d, N → ∞ at
+        this C; "asymptote": C → ∞ too), ``n_classes``, ``value`` (norms of d × d blocks over d) and ``power``, the
+        theorem's power of C.
+    """
+
+    points: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def figure_data(draws: pd.DataFrame) -> FigureData:
+    """Tables for a figure of one model and one loss, from draws with the store's columns."""
+    measured = points(draws)
+    model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]
+    vertices: list[dict[str, Any]] = []
+    for key, group in measured.groupby(_SERIES, dropna=False, sort=False):
+        layer, width, gamma = plain(key)
+        series = dict(zip(_SERIES, key, strict=True))
+        sizes = sorted(set(group["n_classes"]))
+        theorem, _ = predict_layer(layer, large_c, model, loss, gamma, width)
+        for C in sizes if (model, loss) == ("one_hidden", "ce") else _between(sizes):
+            at_limit, _ = predict_layer(layer, limit, model, loss, C, gamma, width)
+            for quantity in QUANTITIES:
+                line = series | {"quantity": quantity, "n_classes": C, "power": power(theorem, quantity)}
+                asymptote = value(theorem, quantity) * float(C) ** line["power"]
+                vertices.append(line | {"kind": "limit", "value": value(at_limit, quantity)})
+                vertices.append(line | {"kind": "asymptote", "value": asymptote})
+    return FigureData(measured, pd.DataFrame(vertices).astype({"width": "Int64"}))
+
+
+def _between(sizes: Sequence[int]) -> list[int]:
+    """Whole numbers of classes, about evenly spaced in log C, the sweep's own among them."""
+    spaced = np.geomspace(sizes[0], sizes[-1], _CURVE_POINTS).round().astype(int).tolist()
+    return sorted({*spaced, *sizes})

@@ -1,0 +1,107 @@
+"""From rows of draws to one line per point and layer: means, ratio and their standard errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.estimates import mean_estimate, ratio_estimate
+
+#: What identifies a line of a summary: the point, the layer, and what follows from the two.
+KEYS = [
+    "point_id",
+    "model",
+    "loss",
+    "layer",
+    "n_classes",
+    "dim",
+    "n_samples",
+    "width",
+    "aspect_ratio",
+    "block_rows",
+    "block_cols",
+]
+
+#: The measured quantities; each has a ``std_error_`` and an ``rse_`` column.
+QUANTITIES = ("diag", "offdiag", "ratio")
+
+#: The layers with d × d blocks. Their squared norms grow like d, so it is (1/d)‖·‖² that has a limit.
+D_BY_D_LAYERS = ("linear", "hidden")
+
+_DRAW = ["point_id", "seed", "draw", "layer"]
+_VALUES = ["diag_sqfro", "offdiag_sqfro"]
+_ESTIMATES = ["draws", *(f"{prefix}{name}" for name in (*_VALUES, "ratio") for prefix in ("", "std_error_"))]
+
+
+def summarize(draws: pd.DataFrame) -> pd.DataFrame:
+    """Means over draws and their standard errors, per point and layer.
+
+    Parameters
+    ----------
+    draws
+        The store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled.
+
+    Returns
+    -------
+    DataFrame
+        ``KEYS``, ``draws`` (their number), and
+
+        - ``diag_sqfro``, ``offdiag_sqfro``: means over draws of the mean squared Frobenius norm of a diagonal
+          (off-diagonal) block, as stored, with ``std_error_…``;
+        - ``diag``, ``offdiag``: the same over d for the layers with d × d blocks (linear, hidden), and as they are
+          for output and cross: the scale of the theory's limits;
+        - ``ratio``: offdiag/diag of the means, less its jackknife bias (null with one draw);
+        - ``rse_…``: standard error over value (0 where both are 0).
+
+        Standard errors are null with one draw. What has no blocks is null: ``offdiag`` where there is one class
+        or one neuron, ``diag`` of the cross layer, and then the ratio.
+
+    Raises
+    ------
+    InputError
+        If columns are missing, there are no rows, a (point, seed, draw, layer) occurs twice, or some draws of a point
+        have values where others have nulls.
+    """
+    rows = _checked(draws)
+    lines = []
+    for key, group in rows.groupby(KEYS, dropna=False, sort=False):
+        diag, offdiag = (group[column].to_numpy() for column in _VALUES)
+        lines.append((*key, len(group), *mean_estimate(diag), *mean_estimate(offdiag), *ratio_estimate(offdiag, diag)))
+    summary = pd.DataFrame(lines, columns=[*KEYS, *_ESTIMATES]).astype({"width": "Int64"})
+    scale = np.where(summary["layer"].isin(D_BY_D_LAYERS), summary["block_rows"], 1).astype(float)
+    for quantity in ("diag", "offdiag"):
+        for prefix in ("", "std_error_"):
+            summary[f"{prefix}{quantity}"] = summary[f"{prefix}{quantity}_sqfro"] / scale
+    for quantity in QUANTITIES:
+        value, std_error = summary[quantity], summary[f"std_error_{quantity}"]
+        summary[f"rse_{quantity}"] = (std_error / value.abs()).mask((value == 0) & (std_error == 0), 0.0)
+    order = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_classes"]
+    return summary.sort_values(order, kind="stable", ignore_index=True)
+
+
+def _checked(draws: pd.DataFrame) -> pd.DataFrame:
+    """Check the table; nulls of the values as NaN, widths as nullable integers."""
+    needed = [*KEYS, "seed", "draw", *_VALUES]
+    missing = [column for column in needed if column not in draws.columns]
+    if missing:
+        raise InputError(f"draws: no column {', '.join(missing)}; give a table with the store's columns")
+    if draws.empty:
+        raise InputError("draws: the table has no rows; run a sweep into this store first")
+    rows = draws[needed].astype(dict.fromkeys(_VALUES, "float64") | {"width": "Int64"})
+    repeated = rows.duplicated(_DRAW)
+    if repeated.any():
+        first = rows.loc[repeated, _DRAW].iloc[0]
+        raise InputError(
+            f"draws: point {first.point_id}, seed {first.seed}, draw {first.draw}, layer {first.layer} occurs more "
+            "than once; keep one row per (point, seed, draw, layer)"
+        )
+    values = rows.groupby(KEYS, dropna=False)[_VALUES]
+    partly_null = (values.count().rsub(values.size(), axis=0) > 0) & (values.count() > 0)
+    if partly_null.to_numpy().any():
+        point, layer = partly_null.index[partly_null.any(axis=1)][0][0:4:3]
+        raise InputError(
+            f"draws: point {point}, layer {layer} has values in some draws and nulls in others; remove those draws and "
+            "run the sweep again"
+        )
+    return rows

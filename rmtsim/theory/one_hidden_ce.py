@@ -1,0 +1,115 @@
+"""One hidden layer, cross-entropy, at finite C: the same-sample terms A, deterministic at every C, d and m.
+
+Given σ, the logits z_c = v_c·σ are N(0, |σ|²/m) and the rest of v_c is independent of them, so V integrates out and
+leaves moments of a softmax of normal logits (``softmax_moments``), averaged over |σ|², a mixture of χ²_k with
+k ~ Binomial(m, 1/2) neurons on. The pairs n ≠ k are sampled: see ``sampling``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from rmtsim.theory.quadrature import Array, gauss_chi2_over, gauss_gamma
+from rmtsim.theory.softmax_moments import laplace_table, weight_moments
+
+_LEAST_VARIANCE = 1e-3  # below it the moments are constant to their first order, and far from where the mass is
+_MOST_VARIANCE = 60.0  # and above it p is one class
+_N_CHEBYSHEV = 56
+
+
+@lru_cache(maxsize=256)
+def hidden_same(n_classes: int, width: int, dim: int | None) -> tuple[float, float]:
+    """Hidden blocks (14): A = E[λ_ij² |x|⁴], i = j and i ≠ j (NaN at m = 1); ``dim`` None gives the limit of A/d².
+
+    λ_ij = Cov_p(v_i, v_j) = v_iᵀ D v_j, D = diag(p) − ppᵀ, where i and j are on. Write u = σ/|σ| and
+    v_{c,i} = z_c u_i/|σ| + w_{c,i}, w_c ~ N(0, (I − uuᵀ)/m) independent of z. With Q = zᵀDz and Π = I − uuᵀ,
+
+        E_w λ_ij² = u_i²u_j² Q²/|σ|⁴ + 2 u_iu_j Π_ij Q tr D/(m|σ|²)
+                    + (u_i²Π_jj + u_j²Π_ii + 2u_iu_jΠ_ij) |Dz|²/(m|σ|²)
+                    + ((Π_iiΠ_jj + Π_ij²) tr D² + Π_ij² (tr D)²)/m²,
+
+    and u, independent of |σ|, is uniform on the sphere of the k neurons that are on: E u_i² = 1/k,
+    E u_i²u_j² = 1/(k(k+2)), E u_i⁴ = 3/(k(k+2)). At finite d, |x|⁴ tilts |x|² to χ²_{d+4}.
+    """
+    if n_classes == 1:
+        return 0.0, (0.0 if width > 1 else math.nan)
+    moments = _interpolated(_covariance_moments, n_classes)
+    tilt = 1.0 if dim is None else dim * (dim + 2.0)
+    diag = offdiag = 0.0
+    for k in range(1, width + 1):
+        v, weights = _logit_variances(k, width, dim, extra=4)
+        delta2, q_tr, dz2, tr_d2, tr2_d = moments(v) @ weights
+        one, two = 1 / k, 1 / (k * (k + 2))
+        chance = math.comb(width - 1, k - 1) / 2**width
+        diag += chance * (
+            3 * two * (delta2 + 2 * q_tr - tr2_d)
+            + 2 * (one - 3 * two) * (q_tr + 2 * dz2)
+            + (1 - 2 * one + 3 * two) * (2 * tr_d2 + tr2_d)
+        )
+        if k > 1:
+            chance = math.comb(width - 2, k - 2) / 2**width
+            offdiag += chance * (two * delta2 + 2 * (one - 2 * two) * dz2 + (1 - 2 * one + 2 * two) * tr_d2)
+    scale = tilt / width**2
+    return scale * diag, (scale * offdiag if width > 1 else math.nan)
+
+
+@lru_cache(maxsize=256)
+def output_same(n_classes: int, width: int, dim: int) -> tuple[float, float]:
+    """Output blocks (15): A = E[|σ|⁴ λ²], with λ_ii = p_i(1 − p_i) and λ_ij = p_i p_j (NaN at C = 1)."""
+    if n_classes == 1:
+        return 0.0, math.nan
+    moments = _interpolated(_squared_weights, n_classes)
+    total = np.zeros(2)
+    for k in range(1, width + 1):
+        v, weights = _logit_variances(k, width, dim, extra=0)
+        total += math.comb(width, k) / 2**width * (moments(v) @ (weights * (width * v) ** 2))
+    return float(total[0]), float(total[1])
+
+
+def _logit_variances(n_on: int, width: int, dim: int | None, extra: int) -> tuple[Array, Array]:
+    """Nodes and weights for |σ|²/m = r χ²_k / m, r = χ²_{d+extra}/d."""
+    q, q_weights = gauss_gamma(n_on / 2, 40)
+    r, r_weights = (np.ones(1), np.ones(1)) if dim is None else gauss_chi2_over(dim + extra, dim, 12)
+    return np.outer(2 * q / width, r).ravel(), np.outer(q_weights, r_weights).ravel()
+
+
+def _interpolated(function: Callable[[int, float], list[float]], n_classes: int) -> Callable[[Array], Array]:
+    """Chebyshev interpolant in log v of the logarithms of positive functions of the logit variance v."""
+    low, high = math.log(_LEAST_VARIANCE), math.log(_MOST_VARIANCE)
+    nodes = chebyshev.chebpts1(_N_CHEBYSHEV)
+    table = [function(n_classes, math.exp(low + (x + 1) / 2 * (high - low))) for x in nodes]
+    coefficients = chebyshev.chebfit(nodes, np.log(table), _N_CHEBYSHEV - 1)
+
+    def interpolant(v: Array) -> Array:
+        x = 2 * (np.log(np.clip(v, _LEAST_VARIANCE, _MOST_VARIANCE)) - low) / (high - low) - 1
+        values: Array = np.exp(chebyshev.chebval(x, coefficients))
+        return values
+
+    return interpolant
+
+
+def _squared_weights(n_classes: int, variance: float) -> list[float]:
+    w = weight_moments(n_classes, variance)
+    return [w.sq_diag, w.sq_offdiag]
+
+
+def _covariance_moments(n_classes: int, variance: float) -> list[float]:
+    """E δ², E[Q tr D]/v, E|Dz|²/v, E tr D² and E(tr D)², δ = Q/v − tr D, for z ~ N(0, v I_C), D = diag(p) − ppᵀ.
+
+    Q, |Dz|² do not see a shift of z. With S_f = Σ p f(z), S'_f = Σ p² f(z) and Σ p = 1: Q/v = 1 + S_{h₂} − S_{h₁}²,
+    tr D = 1 − S'_1, tr D² = S'_1 − 2 Σ p³ + S'_1², and |Dz|²/v = S'_{h₁²} − 2 S'_{h₁} S_{h₁} + S'_1 S_{h₁}².
+    As C → ∞, δ = O(C^{−1/2}), which Q²/v² − 2Q tr D/v + (tr D)² would lose.
+    """
+    mean = laplace_table(n_classes, variance).product
+    h1, h2 = (1, 1, 0), (1, 0, 1)
+    p2, p2_h1, p2_h11, p3 = (2, 0, 0), (2, 1, 0), (2, 2, 0), (3, 0, 0)
+    s20, s20_2, s11_2, s20_h2, s20_h11 = mean([p2]), mean([p2, p2]), mean([h1, h1]), mean([p2, h2]), mean([p2, h1, h1])
+    delta2 = mean([h2, h2]) + mean([h1] * 4) + s20_2 + 2 * (s20_h2 - s20_h11 - mean([h2, h1, h1]))
+    q_tr = 1 + mean([h2]) - s11_2 - s20 - s20_h2 + s20_h11
+    dz2 = mean([p2_h11]) - 2 * mean([p2_h1, h1]) + s20_h11
+    return [delta2, q_tr, dz2, s20 - 2 * mean([p3]) + s20_2, 1 - 2 * s20 + s20_2]

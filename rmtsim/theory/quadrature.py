@@ -1,0 +1,66 @@
+"""Gauss rules for the laws of |x|², of the angle between two samples, and the like, at any dimension.
+
+Nodes and weights come from the Jacobi matrix of the orthogonal polynomials (Golub and Welsch, 1969), so no Gamma
+function is formed and nothing overflows, whatever the dimension.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh_tridiagonal
+
+Array = NDArray[np.float64]
+
+
+def gauss_gamma(shape: float, n_nodes: int) -> tuple[Array, Array]:
+    """Nodes and probability weights for the Gamma law of density ∝ x^{shape−1} e^{−x}."""
+    k = np.arange(n_nodes, dtype=np.float64)
+    return _golub_welsch(2 * k + shape, np.sqrt(k[1:] * (k[1:] + shape - 1)))
+
+
+def gauss_chi2_over(dof: float, dim: int, n_nodes: int) -> tuple[Array, Array]:
+    """Nodes and probability weights for r = χ²_dof / dim: the law of |x|²/d, or a weighted version of it."""
+    x, weights = gauss_gamma(dof / 2, n_nodes)
+    return 2 * x / dim, weights
+
+
+def gauss_beta(a: float, b: float, n_nodes: int) -> tuple[Array, Array]:
+    """Nodes and probability weights for the Beta law of density ∝ y^{a−1} (1−y)^{b−1} on [0, 1]."""
+    alpha, beta = b - 1, a - 1
+    k = np.arange(n_nodes, dtype=np.float64)
+    s = 2 * k + alpha + beta
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = (beta**2 - alpha**2) / (s * (s + 2))
+    centre[0] = (beta - alpha) / (alpha + beta + 2)
+    # b_1 apart: its general form is 0/0 where alpha + beta = −1.
+    j, t = k[2:], s[2:]
+    rest = 4 * j * (j + alpha) * (j + beta) * (j + alpha + beta) / (t**2 * (t + 1) * (t - 1))
+    first = 4 * (1 + alpha) * (1 + beta) / ((2 + alpha + beta) ** 2 * (3 + alpha + beta))
+    squares = np.concatenate([[first], rest])[: n_nodes - 1]
+    nodes, weights = _golub_welsch(centre, np.sqrt(squares))
+    return np.clip((1 + nodes) / 2, 0.0, 1.0), weights
+
+
+def angle_rule(dim: int, n_nodes: int = 96) -> tuple[Array, Array]:
+    """Nodes θ and probability weights for the angle between two independent directions in R^dim.
+
+    The density is ∝ sin^{d−2} θ on [0, π]; in one dimension the angle is 0 or π. Gauss–Legendre in θ itself, since
+    functions of θ such as the arc-cosine kernels are smooth there and not in cos θ.
+    """
+    if dim == 1:
+        return np.array([0.0, math.pi]), np.array([0.5, 0.5])
+    half = min(math.pi / 2, 12 / math.sqrt(dim))
+    x, weights = np.polynomial.legendre.leggauss(n_nodes)
+    offset = half * x
+    weights = weights * np.exp((dim - 2) * np.log(np.cos(offset)))
+    return math.pi / 2 + offset, weights / weights.sum()
+
+
+def _golub_welsch(centre: Array, off: Array) -> tuple[Array, Array]:
+    if len(centre) == 1:
+        return centre, np.ones(1)
+    nodes, vectors = eigh_tridiagonal(centre, off)
+    return nodes.astype(np.float64), vectors[0].astype(np.float64) ** 2

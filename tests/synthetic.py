@@ -1,0 +1,63 @@
+"""Tables of draws with the store's columns and known means: expectations times lognormal noise of mean 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.point import Point
+
+Means = Mapping[str, tuple[float | None, float | None]]
+
+
+def draws_of(
+    point: Point, means: Means, rng: np.random.Generator, draws: int = 64, rse: float = 0.04, seed: int = 0
+) -> pd.DataFrame:
+    """Rows of one point: layer → (mean of diag_sqfro, of offdiag_sqfro), each draw scattered by ``rse``."""
+    rows: list[dict[str, Any]] = []
+    sigma = np.sqrt(np.log1p(rse**2))
+    for layer, expectations in means.items():
+        block_rows, block_cols = point.block_shape(layer)
+        noise = np.exp(sigma * rng.standard_normal((draws, 2)) - sigma**2 / 2)
+        for draw in range(draws):
+            diag, offdiag = (None if mean is None else mean * noise[draw, k] for k, mean in enumerate(expectations))
+            rows.append(
+                {
+                    "point_id": point.id,
+                    "model": point.model,
+                    "loss": point.loss,
+                    "layer": layer,
+                    "n_classes": point.n_classes,
+                    "dim": point.dim,
+                    "n_samples": point.n_samples,
+                    "width": point.width,
+                    "aspect_ratio": point.aspect_ratio,
+                    "seed": seed,
+                    "draw": draw,
+                    "block_rows": block_rows,
+                    "block_cols": block_cols,
+                    "diag_sqfro": diag,
+                    "offdiag_sqfro": offdiag,
+                    "backend": "numpy",
+                    "dtype": "float64",
+                }
+            )
+    return table(rows)
+
+
+def sweep_of(
+    points: Sequence[Point], means: Sequence[Means], seed: int = 0, draws: int = 64, rse: float = 0.04
+) -> pd.DataFrame:
+    """Rows of several points."""
+    rng = np.random.default_rng(seed)
+    parts = [draws_of(*pair, rng, draws, rse) for pair in zip(points, means, strict=True)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows with the store's types."""
+    types = {"width": "Int64", "diag_sqfro": "float64", "offdiag_sqfro": "float64"}
+    return pd.DataFrame(rows).astype(types)

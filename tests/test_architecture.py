@@ -1,0 +1,161 @@
+"""What may import what, what is public, and what the linters say."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rmtsim
+from rmtsim.theory import Prediction
+
+ROOT = Path(__file__).parents[1]
+FRONT_DOOR = {"cli.py", "verbs.py", "__main__.py"}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def test_imports_run_one_way() -> None:
+    forbidden = {
+        "rmtsim": ("sweeps", "analysis", "tests"),
+        "sweeps": ("analysis", "tests"),
+        "analysis": ("sweeps", "tests"),
+    }
+    for folder, names in forbidden.items():
+        for path in modules(folder):
+            if path.name in FRONT_DOOR:
+                continue
+            wrong = [name for name in imports(path) if name.split(".")[0] in names]
+            assert not wrong, f"{path.name} imports {wrong}"
+
+
+def test_theory_and_simulation_do_not_know_each_other() -> None:
+    simulation = {"blocks", "norms", "network", "ensembles", "simulation", "schema", "store", "backend", "cost"}
+    for path in modules("rmtsim/theory"):
+        assert not {name.split(".")[1] for name in imports(path) if name.startswith("rmtsim.")} & simulation, path.name
+    for path in (ROOT / "rmtsim").glob("*.py"):
+        if path.name not in FRONT_DOOR | {"__init__.py"}:
+            assert not any(name.startswith("rmtsim.theory") for name in imports(path)), path.name
+
+
+def test_cupy_is_imported_in_one_file() -> None:
+    everywhere = [path for folder in ("rmtsim", "sweeps", "analysis") for path in modules(folder)]
+    assert [path.name for path in everywhere if "cupy" in imports(path)] == ["backend.py"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        (
+            "import rmtsim; rmtsim.simulate(rmtsim.Point('linear', 'ce', 3, 4, 5), 2)",
+            "cupy ray matplotlib seaborn rich jax",
+        ),
+        ("import rmtsim.cli; rmtsim.cli.parser()", "cupy ray matplotlib seaborn rich analysis sweeps"),
+        ("import sweeps.runner", "cupy ray matplotlib seaborn analysis"),
+        ("import analysis.verdicts", "cupy ray matplotlib seaborn sweeps"),
+    ],
+)
+def test_what_is_not_loaded(statement: str, absent: str) -> None:
+    check = f"{statement}\nimport sys\nprint(*(set({absent.split()!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_engine_runs_from_a_bare_checkout(tmp_path: Path) -> None:
+    """With nothing to import but NumPy, SciPy, pandas, pyarrow and what they need."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        absent = "ray rich matplotlib seaborn threadpoolctl cupy sweeps analysis"
+        if name.split(".")[0] in absent.split():
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Bare())
+import importlib.util
+find = importlib.util.find_spec
+import rmtsim.backend
+rmtsim.backend.find_spec = lambda name: None if name in ("threadpoolctl", "cupy") else find(name)
+import rmtsim
+from rmtsim.store import Store
+point = rmtsim.Point("one_hidden", "ce", 4, 6, 8, 2)
+with Store("s").writer() as writer:
+    writer.append(rmtsim.simulate(point, 3), {{}})
+assert len(Store("s").read()) == 9
+assert rmtsim.predict(rmtsim.Point("linear", "ce", 10, 6, 12))[0].diag > 0
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+
+
+def test_public_surface() -> None:
+    assert rmtsim.__all__ == [
+        "BlockNorms",
+        "InputError",
+        "Point",
+        "Prediction",
+        "__version__",
+        "block_norms",
+        "hessian",
+        "predict",
+        "simulate",
+    ]
+    for name in rmtsim.__all__:
+        if name != "__version__":
+            assert inspect.getdoc(getattr(rmtsim, name)), name
+    for name in ("Point", "simulate", "predict", "block_norms", "hessian"):
+        assert ">>>" in inspect.getdoc(getattr(rmtsim, name)), name
+
+
+def test_predictions_have_the_documented_fields() -> None:
+    sizes = "model loss layer n_classes aspect_ratio width dim n_samples"
+    values = "diag offdiag ratio std_error_diag std_error_offdiag regime diag_power offdiag_power"
+    assert {*sizes.split(), *values.split()} <= {field.name for field in dataclasses.fields(Prediction)}
+
+
+@pytest.mark.parametrize("command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]])
+def test_linters(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_lock_files_hold_hashes_and_no_address() -> None:
+    for name in ("requirements.lock", "requirements-test.lock"):
+        lines = (ROOT / name).read_text().splitlines()
+        pins = [line for line in lines if "==" in line and not line.startswith("#")]
+        assert len(pins) > 20
+        assert all(line.rstrip().endswith("\\") for line in pins)  # hashes follow
+        assert sum("--hash=sha256:" in line for line in lines) >= len(pins)
+        assert not any("://" in line or "index" in line or "find-links" in line for line in lines)
+
+
+def test_files_stay_short() -> None:
+    for folder in ("rmtsim", "sweeps", "analysis"):
+        for path in modules(folder):
+            assert len(path.read_text("utf-8").splitlines()) <= 300, f"{path} is over 300 lines"
+
+
+def test_make_needs_no_setting_up() -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "reproduce", "test"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "rmtsim reproduce" in done.stdout
+    assert "pytest" in done.stdout
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)

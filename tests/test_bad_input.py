@@ -1,0 +1,177 @@
+"""Bad input over all verbs: exit code 2, one sentence that says what would be valid, nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rmtsim.cli import main
+
+GOOD = """
+name = "good"
+model = "one_hidden"
+loss = "ce"
+layers = ["hidden", "output"]
+[grid]
+n_classes = [2, 10]
+aspect_ratio = [0.5]
+dim = [10]
+width = [3]
+[sampling]
+seed = 0
+min_draws = 4
+max_draws = 8
+target_rse = 0.1
+"""
+
+# What is replaced in the good spec, by what, and words of the sentence that must come.
+SPECS = [
+    ('name = "good"', 'name = "a/b"', "letters, digits"),
+    ('name = "good"', "name = 3", "letters, digits"),
+    ('name = "good"', "", "letters, digits"),
+    ('name = "good"', 'name = "good"\ncolour = 1', "the keys are name, model, loss"),
+    ('model = "one_hidden"', 'model = "deep"', "choose one of linear, one_hidden"),
+    ('model = "one_hidden"', 'model = ["linear"]', "choose one of linear, one_hidden"),
+    ('model = "one_hidden"', 'model = "linear"', "choose one of linear"),
+    (
+        'model = "one_hidden"\nloss = "ce"\nlayers = ["hidden", "output"]',
+        'model = "linear"\nloss = "ce"',
+        "take the key out",
+    ),
+    ('loss = "ce"', 'loss = "hinge"', "choose one of ce, mse"),
+    ('loss = "ce"', "", "choose one of ce, mse"),
+    ('["hidden", "output"]', '["hidden", "inner"]', "choose one of hidden, output, cross"),
+    ('["hidden", "output"]', "[]", "at least one value"),
+    ("[grid]", "[grd]", "the keys are"),
+    ("n_classes = [2, 10]", "n_clases = [2, 10]", "the keys are n_classes"),
+    ("n_classes = [2, 10]", "", "at least one value"),
+    ("n_classes = [2, 10]", "n_classes = []", "at least one value"),
+    ("n_classes = [2, 10]", "n_classes = 10", "at least one value"),
+    ("n_classes = [2, 10]", "n_classes = [2, 10.0]", "whole number from 1"),
+    ("n_classes = [2, 10]", "n_classes = [0]", "whole number from 1"),
+    ("n_classes = [2, 10]", "n_classes = [-3]", "whole number from 1"),
+    ("n_classes = [2, 10]", 'n_classes = ["10"]', "whole number from 1"),
+    ("n_classes = [2, 10]", "n_classes = [true]", "whole number from 1"),
+    ("n_classes = [2, 10]", "n_classes = [2, 2]", "name each once"),
+    ("n_classes = [2, 10]", "n_classes = [1_000_000_000_000]", "whole number from 1 to"),
+    ("n_classes = [2, 10]", "n_classes = [900_000_000]", "this machine has"),
+    ("aspect_ratio = [0.5]", "aspect_ratio = [0.3]", "is not whole"),
+    ("aspect_ratio = [0.5]", "aspect_ratio = [0]", "positive number"),
+    ("aspect_ratio = [0.5]", "aspect_ratio = [-0.5]", "positive number"),
+    ("aspect_ratio = [0.5]", "aspect_ratio = [nan]", "positive number"),
+    ("aspect_ratio = [0.5]", "aspect_ratio = [inf]", "positive number"),
+    ("aspect_ratio = [0.5]", "aspect_ratio = [1e-300]", "whole number from 1 to"),
+    ("aspect_ratio = [0.5]", 'aspect_ratio = ["half"]', "positive number"),
+    ("dim = [10]", "dim = [2.5]", "whole number from 1"),
+    ("dim = [10]", "dim = [100_000_000]", "this machine has"),
+    ("width = [3]", "", "at least one value"),
+    ("width = [3]", "width = [0]", "whole number from 1"),
+    ("seed = 0", "seed = -1", "whole number from 0"),
+    ("seed = 0", "seed = 1.5", "whole number from 0"),
+    ("seed = 0", "seeds = 1", "the keys are seed"),
+    ("min_draws = 4", "min_draws = 1", "whole number from 2"),
+    ("min_draws = 4", "min_draws = 9", "is above max_draws = 8"),
+    ("max_draws = 8", 'max_draws = "many"', "whole number from 2"),
+    ("target_rse = 0.1", "target_rse = 0", "between 0 and 1"),
+    ("target_rse = 0.1", "target_rse = nan", "between 0 and 1"),
+    ("target_rse = 0.1", 'dtype = "float16"', "choose one of float32, float64"),
+    ("[sampling]", "sampling = 3\n[grid.x]", "the keys are"),
+    ('name = "good"', "name = ", "not valid TOML"),
+]
+
+THEORY = ["theory", "--model", "linear", "--loss", "ce", "--classes", "10"]
+LINES = [
+    ([], "required"),
+    (["launch"], "choose from"),
+    (["run"], "required"),
+    (["run", "good.toml"], "--store"),
+    (["run", "missing.toml", "--store", "S"], "give a TOML file"),
+    (["run", "figure88", "--store", "S"], "figure8, figure9"),
+    (["run", ".", "--store", "S"], "give a TOML file"),
+    (["run", "good.toml", "--store", "S", "--workers", "0"], "at least 1"),
+    (["run", "good.toml", "--store", "S", "--workers", "two"], "at least 1"),
+    (["run", "good.toml", "--store", "S", "--workers", "1000000000"], "give at most"),
+    (["run", "good.toml", "--store", "S", "--backend", "torch"], "'numpy', 'cupy'"),
+    (["run", "good.toml", "--store", "S", "--adress", "ray"], "--help"),
+    (["run", "good.toml", "--store", "good.toml"], "give a directory"),
+    (["plan", "figure88", "--store", "S"], "figure8, figure9"),
+    (["plan", "good.toml", "--store", "good.toml"], "give a directory"),
+    (["status", "--store", "S"], "`rmtsim run` wrote"),
+    (["status", "--store", "."], "no sweep was run"),
+    (["fit", "--store", "S"], "`rmtsim run` wrote"),
+    (["fit", "--store", "."], "holds no draws"),
+    (["figure", "fig8", "--store", "S", "--out", "f.png"], "`rmtsim run` wrote"),
+    (["figure", "fig99", "--store", ".", "--out", "f.png"], "fig8"),
+    (["figure", "fig8", "--store", ".", "--out", "f.xyz"], ".pdf"),
+    (["figure", "fig8", "--store", "."], "--out"),
+    (["reproduce", "fig99", "--out", "S"], "fig8, fig9"),
+    (["reproduce", "--out", "good.toml"], "give another directory"),
+    ([*THEORY], "--aspect-ratio"),
+    ([*THEORY, "--aspect-ratio", "-1"], "positive number"),
+    ([*THEORY, "--aspect-ratio", "nan"], "positive number"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--width", "8"], "leave --width out"),
+    ([*THEORY, "--dim", "10"], "give both or none"),
+    ([*THEORY, "--dim", "10", "--samples", "20", "--aspect-ratio", "2"], "leave it out"),
+    ([*THEORY[:-1], "ten", "--aspect-ratio", "0.5"], "whole number"),
+    ([*THEORY[:-1], "0", "--aspect-ratio", "0.5"], "whole number"),
+    (["theory", "--model", "one_hidden", "--loss", "ce", "--classes", "10", "--aspect-ratio", "1"], "needs --width"),
+    (["theory", "--model", "deep", "--loss", "ce", "--classes", "10"], "'linear', 'one_hidden'"),
+]
+
+
+def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    try:
+        code = main(argv)
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return code, captured.err
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.toml").write_text(GOOD)
+    return tmp_path
+
+
+def check(code: int, message: str, words: str, here: Path) -> None:
+    assert code == 2, message
+    assert message.count("\n") == 1, message
+    assert words in message, message
+    assert "Traceback" not in message
+    assert [path.name for path in here.iterdir()] == ["good.toml"]
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+@pytest.mark.parametrize(("old", "new", "words"), SPECS)
+def test_specs(old: str, new: str, words: str, verb: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert GOOD.count(old) == 1
+    (here / "good.toml").write_text(GOOD.replace(old, new))
+    code, message = run([verb, "good.toml", "--store", "S"], capsys)
+    check(code, message, words, here)
+
+
+@pytest.mark.parametrize(("argv", "words"), LINES, ids=[" ".join(argv) for argv, _ in LINES])
+def test_command_lines(argv: list[str], words: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, message = run(argv, capsys)
+    check(code, message, words, here)
+
+
+def test_the_good_spec_is_good(here: Path) -> None:
+    assert main(["run", "good.toml", "--store", "S", "--workers", "1"]) in (0, 3)
+    assert (here / "S" / "draws").is_dir()
+
+
+def test_a_file_that_is_not_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "good.toml").write_bytes(b"\xff\xfe\x00")
+    check(*run(["run", "good.toml", "--store", "S"], capsys), "not UTF-8 text", here)
+
+
+def test_gpu_asked_for_where_there_is_none(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rmtsim.backend._gpu_problem", lambda: "there is no GPU")
+    check(*run(["run", "good.toml", "--store", "S", "--backend", "cupy"], capsys), "choose numpy or auto", here)

@@ -1,0 +1,159 @@
+"""The verbs that bring theory and measurement together, end to end at small sizes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rmtsim import verbs
+from rmtsim.cli import main
+
+SPEC = """
+name = "{name}"
+model = "{model}"
+loss = "{loss}"
+[grid]
+n_classes = [2, 10, 20, 40, 80, 160]
+aspect_ratio = [0.5]
+dim = [40]
+{width}
+[sampling]
+min_draws = 32
+max_draws = 48
+target_rse = 0.01
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    for name, model, loss, width in (
+        ("a", "linear", "ce", ""),
+        ("b", "linear", "mse", ""),
+        ("c", "one_hidden", "mse", "width = [8]"),
+    ):
+        spec = folder / f"{name}.toml"
+        spec.write_text(SPEC.format(name=name, model=model, loss=loss, width=width))
+        assert main(["run", str(spec), "--store", str(folder / "store")]) in (0, 3)
+    return folder / "store"
+
+
+def test_fit_prints_claims_and_verdicts(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--store", str(store)]) == 0
+    captured = capsys.readouterr()
+    for words in ("linear ce", "linear mse", "hidden layer", "exact", "agrees", "χ²/dof"):
+        assert words in captured.out
+    assert max(map(len, captured.out.splitlines())) <= 110
+
+
+def test_fit_as_json(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--store", str(store), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    claims = {(c["model"], c["loss"], c["layer"], c["quantity"]): c for c in document["claims"]}
+    assert claims["linear", "ce", "linear", "ratio"]["exponent_theorem"] == -2
+    assert claims["linear", "ce", "linear", "ratio"]["exponent"] == pytest.approx(-2, abs=0.3)
+    assert claims["linear", "mse", "linear", "offdiag"]["verdict"] == "exact"
+    assert {"verdict", "z", "finite", "limit", "size_deviation_percent"} <= set(document["points"][0])
+
+
+@pytest.mark.parametrize(("name", "suffix", "magic"), [("fig8", "png", b"\x89PNG"), ("fig9_mse", "pdf", b"%PDF")])
+def test_figure_writes_a_file(store: Path, tmp_path: Path, name: str, suffix: str, magic: bytes) -> None:
+    out = tmp_path / f"f.{suffix}"
+    assert main(["figure", name, "--store", str(store), "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(magic)
+    assert out.stat().st_size > 10_000
+
+
+def test_figure_without_its_draws(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["figure", "fig9", "--store", str(store), "--out", str(tmp_path / "f.png")]) == 2
+    assert "run such a sweep" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_reproduce_end_to_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole chain at a small size; the real one takes minutes and is what `make reproduce` runs."""
+    for name, model in (("small8", "linear"), ("small_mse", "linear")):
+        loss = "mse" if "mse" in name else "ce"
+        (tmp_path / f"{name}.toml").write_text(SPEC.format(name=name, model=model, loss=loss, width=""))
+    specs = tuple(str(tmp_path / f"{name}.toml") for name in ("small8", "small_mse"))
+    monkeypatch.setitem(verbs._REPRODUCE, "fig8", (specs, ("fig8",)))
+    out = tmp_path / "out"
+    assert main(["reproduce", "fig8", "--out", str(out)]) in (0, 3)
+    assert {"store", "fig8.png", "fig8.pdf", "verdicts.json", "verdicts.txt"} == {path.name for path in out.iterdir()}
+    first = capsys.readouterr()
+    assert "agrees" in first.out
+    assert first.out == (out / "verdicts.txt").read_text()
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert main(["reproduce", "fig8", "--out", str(out)]) in (0, 3)
+    again = capsys.readouterr()
+    assert again.err.count("nothing to do") == 2
+    assert again.out == first.out
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+
+
+def test_theory_prints_the_reference_values(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "theory --model linear --loss ce --classes 2 1e3 1000000 --aspect-ratio 0.5 --json"
+    assert main(line.split()) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [r["regime"] for r in records] == ["limit"] * 3 + ["large_c"]
+    assert [r["n_classes"] for r in records] == [2, 1000, 1000000, None]
+    assert records[1]["diag"] == pytest.approx(2.32465273563321e-6, rel=1e-13)
+    assert records[2]["offdiag"] == pytest.approx(4.69439926705625e-24, rel=1e-13)
+    assert (records[3]["diag_power"], records[3]["offdiag_power"]) == (-2, -4)
+    assert records[0]["std_error_diag"] == 0
+
+
+def test_theory_at_finite_size_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "theory --model one_hidden --loss mse --classes 100 --dim 500 --samples 1000 --width 8"
+    assert main(line.split()) == 0
+    text = capsys.readouterr().out
+    assert "159614.062" in text
+    assert "finite" in text
+    assert main([*line.split(), "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [r["layer"] for r in records] == ["hidden", "output"]
+    assert records[0]["offdiag"] == pytest.approx(587.778839714953, rel=1e-12)
+    assert isinstance(records[0]["width"], int)
+
+
+def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "theory --model one_hidden --loss ce --classes 2 --aspect-ratio 0.5 --width 2 --json"
+    assert main(line.split()) == 0
+    json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.mark.parametrize("verb", ["reproduce", "plan", "run", "status", "fit", "figure", "theory"])
+def test_every_verb_teaches(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([verb, "--help"])
+    assert exit_.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 8
+
+
+def test_a_reader_that_leaves_is_no_error(store: Path) -> None:
+    """`rmtsim fit | head -1` ends quietly."""
+    command = f"{sys.executable} -m rmtsim theory --model linear --loss ce --classes 2 3 --aspect-ratio 1 | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_store_errors_end_with_1(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "draws").mkdir()
+    (tmp_path / "draws" / "x.parquet").write_bytes(b"no parquet")
+    assert main(["fit", "--store", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "x.parquet cannot be read" in message
+    assert message.count("\n") == 1
+
+
+def test_readme_query_works(store: Path) -> None:
+    draws = pd.read_parquet(store / "draws")
+    table = draws.groupby(["layer", "n_classes"])[["diag_sqfro", "offdiag_sqfro"]].mean()
+    assert len(table) > 10

@@ -1,0 +1,185 @@
+"""Figures: what is on the axes is what is in the table."""
+
+import warnings
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figure_data import figure_data
+from analysis.figures import FIGURES, check, draw, save
+from analysis.summary import summarize
+from rmtsim.errors import InputError
+from rmtsim.point import Point
+from rmtsim.theory import finite, large_c, limit
+from tests.synthetic import sweep_of
+
+DIM = 60
+
+
+def sweep(
+    model: str, loss: str, classes: tuple[int, ...], n_samples: tuple[int, ...], width: int | None
+) -> pd.DataFrame:
+    points = [Point(model, loss, C, DIM, N, width) for N in n_samples for C in classes]
+    means = [
+        {p.layer: (p.diag, p.offdiag) for p in finite(model, loss, x.n_classes, DIM, x.n_samples, width)}
+        for x in points
+    ]
+    return sweep_of(points, means, seed=3)
+
+
+@pytest.fixture(scope="module")
+def draws() -> pd.DataFrame:
+    """A store with several models, as a user has it."""
+    both = (60, 120)
+    return pd.concat(
+        [
+            sweep("linear", "ce", (2, 10, 100, 1000), both, None),
+            sweep("linear", "mse", (2, 10, 100), both, None),
+            sweep("one_hidden", "mse", (2, 10, 100), both, 4),
+            sweep("one_hidden", "ce", (10, 30), (120,), 8),
+        ],
+        ignore_index=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def figure_8(draws: pd.DataFrame) -> Figure:
+    return draw("fig8", draws)
+
+
+def panels(figure: Figure) -> list[tuple[Axes, Axes]]:
+    """(values, deviations) of every panel, row by row."""
+    found = []
+    for row in figure.subfigs:
+        upper_and_lower = row.axes
+        found += list(zip(upper_and_lower[:3], upper_and_lower[3:], strict=True))
+    return found
+
+
+def drawn_points(ax: Axes) -> dict[str, np.ndarray]:
+    """Label → (x, y) of the error-bar series."""
+    return {bars.get_label(): np.column_stack(bars.lines[0].get_data()) for bars in ax.containers}
+
+
+def curves(ax: Axes, kind: str) -> list[np.ndarray]:
+    return [np.column_stack(line.get_data()) for line in ax.lines if line.get_label() == f"_{kind}"]
+
+
+def test_figure_8_shows_the_measured_values_and_the_theory(draws: pd.DataFrame, figure_8: Figure) -> None:
+    summary = summarize(draws).query("loss == 'ce' and model == 'linear'")
+    for quantity, (upper, lower) in zip(("diag", "offdiag", "ratio"), panels(figure_8), strict=True):
+        assert upper.get_xscale() == upper.get_yscale() == lower.get_xscale() == "log"
+        assert lower.get_yscale() == "linear"
+        shown = drawn_points(upper)
+        assert set(shown) == {"$d/N = 0.5$", "$d/N = 1$"}
+        expected = summary[summary["aspect_ratio"] == 1][["n_classes", quantity]].to_numpy()
+        assert np.allclose(shown["$d/N = 1$"], expected)
+        solid, dashed = curves(upper, "limit")[1], curves(upper, "asymptote")[1]
+        assert len(solid) > 20
+        for C, value in solid[[0, len(solid) // 2, -1]]:
+            assert value == pytest.approx(getattr(limit("linear", "ce", int(C), 1.0)[0], quantity))
+        [theorem] = large_c("linear", "ce", 1.0)
+        assert dashed[-1, 1] == pytest.approx(getattr(theorem, quantity) * 1000.0 ** {"offdiag": -4}.get(quantity, -2))
+
+
+def test_error_bars_are_standard_errors(draws: pd.DataFrame, figure_8: Figure) -> None:
+    upper, lower = panels(figure_8)[0]
+    line = (
+        summarize(draws).query("loss == 'ce' and model == 'linear' and aspect_ratio == 1 and n_classes == 100").iloc[0]
+    )
+    [bars] = [bars for bars in upper.containers if bars.get_label() == "$d/N = 1$"]
+    [place] = np.flatnonzero(bars.lines[0].get_xdata() == 100)
+    low, high = bars.lines[2][0].get_segments()[place][:, 1]
+    assert (high - low) / 2 == pytest.approx(line["std_error_diag"], rel=1e-6)
+    assert len(bars.lines[1]) == 2  # caps
+    [expected] = finite("linear", "ce", 100, DIM, 60)
+    deviation = drawn_points(lower)["$d/N = 1$"][place, 1]
+    assert deviation == pytest.approx(100 * (line["diag_sqfro"] / expected.diag - 1))
+
+
+def test_labels_tell_the_normalisation(draws: pd.DataFrame) -> None:
+    hidden, output = panels(draw("fig9_mse", draws))[::3]
+    assert r"\Vert H_{w_i w_i} \Vert_F^2\,/\,d$" in hidden[0].get_ylabel()
+    assert hidden[0].get_title() == r"diagonal blocks $\sim C^{2}$"
+    assert output[0].get_ylabel().endswith(r"\Vert H_{v_i v_i} \Vert_F^2$")
+    assert hidden[1].get_xlabel() == "number of classes $C$"
+
+
+def test_vanishing_blocks_are_said_to_vanish(draws: pd.DataFrame) -> None:
+    (diag, _), (offdiag, _), (ratio, _) = panels(draw("fig8_mse", draws))
+    assert not diag.texts
+    assert diag.get_yscale() == "linear"  # a constant in C
+    for ax in (offdiag, ratio):
+        assert "identically zero" in ax.texts[0].get_text()
+        assert not ax.containers
+
+
+def test_figure_9_has_a_row_per_layer_and_joins_sampled_theory(draws: pd.DataFrame) -> None:
+    figure = draw("fig9", draws)
+    assert [row.get_suptitle() for row in figure.subfigs] == ["hidden layer", "output layer"]
+    for upper, _ in panels(figure):
+        [solid] = curves(upper, "limit")
+        assert solid[:, 0].tolist() == [10, 30]
+
+
+def test_series_have_colours_and_markers_of_their_own_and_one_legend(figure_8: Figure) -> None:
+    upper, _ = panels(figure_8)[0]
+    lines = [bars.lines[0] for bars in upper.containers]
+    assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 2
+    [legend] = figure_8.legends
+    assert [text.get_text() for text in legend.get_texts()][:2] == ["$d/N = 0.5$", "$d/N = 1$"]
+    assert all(ax.get_legend() is None for row in figure_8.subfigs for ax in row.axes)
+
+
+def test_sizes_that_vary_are_in_the_legend(draws: pd.DataFrame) -> None:
+    more = sweep_of([Point("linear", "mse", 10, 30, 60)], [{"linear": (180.0, 0.0)}])
+    [legend] = draw("fig8_mse", pd.concat([draws, more])).legends
+    labels = {text.get_text() for text in legend.get_texts()}
+    assert {"$d/N = 0.5$, $d = 30$", "$d/N = 0.5$, $d = 60$", "$d/N = 1$, $d = 60$"} < labels
+
+
+def test_figure_data_keeps_every_point(draws: pd.DataFrame) -> None:
+    rows = draws[(draws["model"] == "linear") & (draws["loss"] == "mse")]
+    data = figure_data(rows)
+    assert len(data.points) == 2 * 3 * 3
+    assert set(data.curves["kind"]) == {"limit", "asymptote"}
+    assert {2, 10, 100} < set(data.curves["n_classes"])
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF")])
+def test_files_are_written_and_reproducible(draws: pd.DataFrame, tmp_path: Path, suffix: str, magic: bytes) -> None:
+    before = dict(mpl.rcParams)
+    backend = mpl.get_backend(auto_select=False)
+    files = [tmp_path / f"{k}{suffix}" for k in range(2)]
+    for file in files:
+        save(draw("fig8_mse", draws), file)
+    assert files[0].read_bytes().startswith(magic)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert dict(mpl.rcParams) == before
+    assert mpl.get_backend(auto_select=False) == backend
+
+
+def test_bad_requests_are_refused(draws: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'fig7' is not known; choose one of fig8, fig9"):
+        draw("fig7", draws)
+    with pytest.raises(InputError, match=r"no rows of one_hidden ce, layer hidden"):
+        draw("fig9", draws[draws["model"] == "linear"])
+    figure = draw("fig8_mse", draws)
+    with pytest.raises(InputError, match=r"suffix '.jpg'; give one of .png, .pdf"):
+        save(figure, tmp_path / "x.jpg")
+    with pytest.raises(InputError, match="no directory"):
+        save(figure, tmp_path / "none" / "x.png")
+    assert not list(tmp_path.iterdir())
+    for name in FIGURES:
+        check(name, tmp_path / "x.pdf")
+
+
+def test_drawing_raises_no_warning(draws: pd.DataFrame) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw("fig9_mse", draws).draw_without_rendering()

@@ -1,0 +1,225 @@
+"""Sweeps: the same rows whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import rmtsim
+from rmtsim.cli import main
+from rmtsim.store import Store
+from sweeps import executors
+from sweeps.runner import run
+from sweeps.spec import Spec, from_document, load
+from sweeps.tasks import Task
+
+SPEC = """
+name = "small"
+model = "one_hidden"
+loss = "ce"
+[grid]
+n_classes = [2, 10, 30]
+aspect_ratio = [0.5, 1.0]
+dim = [30]
+width = [4]
+[sampling]
+seed = 5
+min_draws = 8
+max_draws = 60
+target_rse = 0.2
+"""
+
+HEAVY = """
+name = "heavy"
+model = "linear"
+loss = "ce"
+[grid]
+n_classes = [2, 3, 5, 8, 12, 20, 30, 50]
+aspect_ratio = [0.5]
+dim = [400]
+[sampling]
+min_draws = 24
+max_draws = 48
+target_rse = 0.002
+"""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(spec_of(SPEC, folder), Store(folder / "s"), workers=1, backend="numpy")
+    return Store(folder / "s").read()
+
+
+def spec_of(text: str, folder: Path) -> Spec:
+    (folder / "spec.toml").write_text(text)
+    return load(str(folder / "spec.toml"))
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+
+
+def test_rows_are_those_of_simulate(undisturbed: pd.DataFrame) -> None:
+    point = rmtsim.Point("one_hidden", "ce", 10, 30, 60, 4)
+    mine = undisturbed[undisturbed["point_id"] == point.id]
+    rows = rmtsim.simulate(point, mine["draw"].nunique(), seed=5).sort_values(["draw", "layer"], ignore_index=True)
+    pd.testing.assert_frame_equal(mine.reset_index(drop=True), rows, check_exact=True)
+
+
+def test_points_stop_where_their_precision_says(undisturbed: pd.DataFrame) -> None:
+    draws = undisturbed.groupby("point_id")["draw"].nunique()
+    assert draws.min() >= 8
+    assert draws.max() <= 60
+    assert draws.nunique() > 1
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_change_nothing(workers: int, tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=workers, backend="numpy")
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
+def test_task_size_changes_nothing(tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.tasks._TASK_FLOPS", 3e6)
+    run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy")
+    assert len(Store(tmp_path / "s").shards()) > undisturbed["point_id"].nunique() * 3
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
+def test_ray_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    """In a process of its own: Ray changes the environment and leaves threads behind."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    line = ["run", "spec.toml", "--store", "s", "--address", "ray", "--workers", "2", "--backend", "numpy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rmtsim", *line], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 3), done.stderr
+    assert done.stdout == ""
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
+def test_no_ray_answers(tmp_path: Path) -> None:
+    (tmp_path / "spec.toml").write_text(SPEC)
+    line = ["run", "spec.toml", "--store", "s", "--address", "127.0.0.1:1", "--backend", "numpy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rmtsim", *line], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "no Ray answers at '127.0.0.1:1'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_finished_sweep_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "spec.toml").write_text(SPEC)
+    line = ["run", str(tmp_path / "spec.toml"), "--store", str(tmp_path / "s"), "--backend", "numpy"]
+    first = main(line)
+    before = snapshot(tmp_path / "s")
+    capsys.readouterr()
+    assert main(line) == first
+    assert "nothing to do" in capsys.readouterr().err
+    assert snapshot(tmp_path / "s") == before
+
+
+def test_kills_cost_nothing_that_was_stored(tmp_path: Path) -> None:
+    """SIGKILL at random moments, then a run to the end: rows equal an undisturbed run's, bit for bit."""
+    spec = spec_of(HEAVY, tmp_path)
+    run(spec, Store(tmp_path / "whole"), workers=2, backend="numpy")
+    whole = Store(tmp_path / "whole").read()
+    line = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--backend", "numpy", "--workers", "2"]
+    rng, killed, stored = random.Random(0), 0, 0
+    for _ in range(6):
+        process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while len(Store(tmp_path / "s").shards()) <= stored and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+        stored = len(Store(tmp_path / "s").shards())
+        rows = Store(tmp_path / "s").read()  # readable after every kill, and part of the whole
+        assert len(rows.merge(whole)) == len(rows)
+    assert killed >= 3
+    assert 0 < len(rows) < len(whole)
+    run(spec, Store(tmp_path / "s"), workers=2, backend="numpy")
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), whole, check_exact=True)
+
+
+def test_missing_layers_are_filled_in(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    store = Store(tmp_path / "s")
+    run(spec_of('layers = ["output"]\n' + SPEC, tmp_path), store, workers=1, backend="numpy")
+    assert set(store.read()["layer"]) == {"output"}
+    run(spec_of(SPEC, tmp_path), store, workers=1, backend="numpy")
+    rows = store.read()
+    assert len(rows.merge(undisturbed)) == len(undisturbed)
+    assert not rows.duplicated(["point_id", "seed", "draw", "layer"]).any()
+
+
+def test_another_dtype_in_one_store_is_refused(tmp_path: Path) -> None:
+    run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
+    before = snapshot(tmp_path / "s")
+    with pytest.raises(rmtsim.InputError, match="float64, not float32"):
+        run(spec_of(SPEC + 'dtype = "float32"\n', tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
+    assert snapshot(tmp_path / "s") == before
+
+
+def test_a_failing_task_is_named_and_the_rest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = Task.compute
+
+    def failing(task: Task) -> pd.DataFrame:
+        if task.point.n_classes == 2 and task.point.n_samples == 60:
+            raise MemoryError("no room")
+        return compute(task)
+
+    monkeypatch.setattr(Task, "compute", failing)
+    with pytest.raises(executors.TaskError, match=r"draws 0 to 7 of Point\(.*n_classes=2.* failed: no room"):
+        run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
+    assert len(Store(tmp_path / "s").read()) > 0
+
+
+def test_status_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "spec.toml").write_text(SPEC.replace("max_draws = 60", "max_draws = 12"))
+    spec, store = str(tmp_path / "spec.toml"), str(tmp_path / "s")
+    assert main(["plan", spec, "--store", store]) == 0
+    assert "6 points: 0 done, 0 partial, 6 new, 0 limited; 48 draws to make" in capsys.readouterr().out
+    assert not (tmp_path / "s").exists()
+    assert main(["run", spec, "--store", store, "--backend", "numpy"]) == 3
+    before = snapshot(tmp_path / "s")
+    assert main(["status", "--store", store]) == 3
+    text = capsys.readouterr().out
+    assert "will not converge" in text
+    assert main(["status", "--store", store, "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["complete"] is False
+    assert len(document["points"]) == 6
+    assert {"state", "draws", "rse", "target_rse", "needs_draws"} <= set(document["points"][0])
+    assert main(["plan", spec, "--store", store]) == 0
+    assert "0 new, 5 limited; 0 draws to make" in capsys.readouterr().out
+    assert snapshot(tmp_path / "s") == before
+
+
+def test_status_of_a_complete_store_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = from_document(
+        {
+            "name": "easy",
+            "model": "linear",
+            "loss": "mse",
+            "grid": {"n_classes": [3], "aspect_ratio": [1], "dim": [20]},
+            "sampling": {"target_rse": 0.5},
+        }
+    )
+    run(document, Store(tmp_path / "s"), workers=1, backend="numpy")
+    assert main(["status", "--store", str(tmp_path / "s")]) == 0
+    assert "easy: 1 points: 1 done; 16 draws" in capsys.readouterr().out

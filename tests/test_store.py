@@ -1,0 +1,133 @@
+"""The store: readable by everyone, one writer, nothing half-written, nothing twice."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+import rmtsim
+from rmtsim.schema import SCHEMA
+from rmtsim.store import Store, StoreError
+
+POINTS = [
+    rmtsim.Point("linear", "ce", 5, 12, 30),
+    rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3),
+]
+SPEC = {"name": "test", "grid": {}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "store")
+    with store.writer() as writer:
+        for point in POINTS:
+            for part in (range(4), range(4, 10)):
+                writer.append(rmtsim.simulate(point, part, seed=7), SPEC)
+    return store
+
+
+def expected() -> pd.DataFrame:
+    rows = pd.concat([rmtsim.simulate(point, 10, seed=7) for point in POINTS])
+    return rows.sort_values(["point_id", "seed", "draw", "layer"], ignore_index=True)
+
+
+def test_rows_come_back_as_simulated(store: Store) -> None:
+    pd.testing.assert_frame_equal(store.read(), expected(), check_exact=True)
+    some = store.read(["draw", "diag_sqfro"], points=[POINTS[0].id])
+    assert list(some.columns) == ["draw", "diag_sqfro"]
+    assert len(some) == 10
+
+
+def test_pandas_pyarrow_and_duckdb_read_it(store: Store) -> None:
+    folder = str(store.draws)
+    order = ["point_id", "seed", "draw", "layer"]
+    frames = {
+        "pandas": pd.read_parquet(folder),
+        "pyarrow": ds.dataset(folder).to_table().to_pandas(),
+        "duckdb": duckdb.sql(f"select * from read_parquet('{folder}/*.parquet')").df(),
+    }
+    for name, frame in frames.items():
+        sorted_ = frame.sort_values(order, ignore_index=True)
+        assert list(sorted_.columns) == SCHEMA.names, name
+        for column in SCHEMA.names:
+            left, right = (f[column].astype(object).where(f[column].notna(), None) for f in (sorted_, expected()))
+            assert left.tolist() == right.tolist(), (name, column)
+    assert ds.dataset(folder).schema.equals(SCHEMA, check_metadata=False)
+
+
+def test_metadata_tell_where_rows_come_from(store: Store) -> None:
+    metadata = pq.read_schema(store.shards()[0]).metadata
+    assert json.loads(metadata[b"rmtsim.spec"]) == SPEC
+    assert metadata[b"rmtsim.seed"] == b"7"
+    assert metadata[b"rmtsim.version"] == rmtsim.__version__.encode()
+    assert {b"rmtsim.format", b"rmtsim.stream", b"rmtsim.numpy"} <= set(metadata)
+
+
+def test_opening_writes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "none")
+    assert store.read().empty
+    assert list(store.read().columns) == SCHEMA.names
+    assert store.specs() == []
+    assert not store.root.exists()
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone(store: Store) -> None:
+    with store.writer(), pytest.raises(StoreError, match=f"being written by process {os.getpid()}"), store.writer():
+        pass
+    script = f"from rmtsim.store import Store; import os; Store({str(store.root)!r}).writer().__enter__(); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    with store.writer():  # the dead writer's lock went with it
+        pass
+
+
+def test_leftovers_of_a_killed_writer_are_not_seen_and_go(store: Store) -> None:
+    torn = store.draws / ".x-s0-000000000-000000001-linear.parquet.tmp"
+    torn.write_bytes(b"PAR1 half a shard")
+    pd.testing.assert_frame_equal(store.read(), expected())
+    assert len(pd.read_parquet(store.draws)) == len(expected())
+    with store.writer():
+        assert not torn.exists()
+
+
+def test_a_torn_shard_is_named(store: Store) -> None:
+    shard = store.shards()[0]
+    shard.write_bytes(shard.read_bytes()[:-20])
+    with pytest.raises(StoreError, match=f"{shard.name} cannot be read"):
+        store.read()
+
+
+def test_a_shard_of_another_format_is_refused(store: Store) -> None:
+    shard = store.shards()[0]
+    table = pq.read_table(shard)
+    pq.write_table(table.replace_schema_metadata({"rmtsim.format": "99"}), shard)
+    with pytest.raises(StoreError, match="format 99"):
+        store.read()
+
+
+def test_rows_that_stand_twice_are_refused(store: Store) -> None:
+    shard = store.shards()[0]
+    (store.draws / "copy.parquet").write_bytes(shard.read_bytes())
+    with pytest.raises(StoreError, match="twice"):
+        store.read()
+
+
+def test_a_disk_that_refuses_leaves_the_store_as_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with store.writer() as writer:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match="No space left"):
+            writer.append(rmtsim.simulate(POINTS[0], range(10, 12), seed=7), SPEC)
+    assert not list(store.draws.glob(".*.tmp"))
+    pd.testing.assert_frame_equal(store.read(), expected())

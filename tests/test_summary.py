@@ -1,0 +1,113 @@
+"""Means, ratios and standard errors over draws."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.summary import KEYS, summarize
+from rmtsim.errors import InputError
+from rmtsim.point import Point
+from tests.synthetic import draws_of, sweep_of
+
+LINEAR = Point(model="linear", loss="ce", n_classes=10, dim=20, n_samples=40)
+HIDDEN = Point(model="one_hidden", loss="mse", n_classes=10, dim=20, n_samples=40, width=4)
+
+
+def the_line(summary: pd.DataFrame, **wanted: object) -> pd.Series:
+    for key, value in wanted.items():
+        summary = summary[summary[key] == value]
+    assert len(summary) == 1
+    return summary.iloc[0]
+
+
+def jackknife(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """The delete-one jackknife of mean(b)/mean(a), by leaving out draws one after the other."""
+    n = len(a)
+    left_out = np.array([np.delete(b, k).mean() / np.delete(a, k).mean() for k in range(n)])
+    value = n * b.mean() / a.mean() - (n - 1) * left_out.mean()
+    return value, float(np.sqrt((n - 1) / n * np.sum((left_out - left_out.mean()) ** 2)))
+
+
+def test_means_and_ratio_against_the_definition() -> None:
+    draws = draws_of(LINEAR, {"linear": (3.0, 0.5)}, np.random.default_rng(1), draws=9, rse=0.3)
+    line = summarize(draws).iloc[0]
+    a, b = draws["diag_sqfro"].to_numpy(), draws["offdiag_sqfro"].to_numpy()
+    assert line["draws"] == 9
+    for name, x in (("diag", a), ("offdiag", b)):
+        assert line[f"{name}_sqfro"] == pytest.approx(x.mean())
+        assert line[f"std_error_{name}_sqfro"] == pytest.approx(x.std(ddof=1) / 3)
+    assert (line["ratio"], line["std_error_ratio"]) == pytest.approx(jackknife(a, b), rel=1e-12)
+    assert line["rse_ratio"] == pytest.approx(line["std_error_ratio"] / line["ratio"])
+    assert line["ratio"] != pytest.approx(b.mean() / a.mean(), rel=1e-6)  # the bias correction is there
+
+
+def test_jackknife_removes_most_of_the_bias() -> None:
+    rng = np.random.default_rng(2)
+    draws = pd.concat(
+        draws_of(LINEAR, {"linear": (1.0, 1.0)}, rng, draws=5, rse=0.5).assign(point_id=str(k)) for k in range(800)
+    )
+    ratios = summarize(draws)["ratio"]
+    plain = draws.groupby("point_id")[["diag_sqfro", "offdiag_sqfro"]].mean()
+    plain_ratios = plain["offdiag_sqfro"] / plain["diag_sqfro"]
+    std_error = ratios.std() / np.sqrt(800)
+    assert abs(ratios.mean() - 1) < 3 * std_error
+    assert plain_ratios.mean() - 1 > 3 * std_error  # negative control
+
+
+def test_only_d_by_d_blocks_are_divided_by_d() -> None:
+    means = {"hidden": (40.0, 20.0), "output": (7.0, 0.0), "cross": (None, 2.0)}
+    summary = summarize(draws_of(HIDDEN, means, np.random.default_rng(3)))
+    for layer, scale in (("hidden", 20), ("output", 1), ("cross", 1)):
+        line = the_line(summary, layer=layer)
+        assert line["offdiag"] == line["offdiag_sqfro"] / scale
+        assert line["std_error_offdiag"] == line["std_error_offdiag_sqfro"] / scale
+    assert the_line(summary, layer="hidden")["diag"] == pytest.approx(2.0, rel=0.05)
+
+
+def test_exact_zeros_have_no_error_and_missing_blocks_no_value() -> None:
+    means = {"hidden": (40.0, None), "output": (7.0, 0.0), "cross": (None, 2.0)}
+    summary = summarize(draws_of(HIDDEN, means, np.random.default_rng(4)))
+    output = the_line(summary, layer="output")
+    names = ["offdiag", "std_error_offdiag", "rse_offdiag", "ratio", "std_error_ratio", "rse_ratio"]
+    assert (output[names] == 0).all()
+    assert the_line(summary, layer="hidden")[names].isna().all()
+    assert the_line(summary, layer="cross")[["diag", "std_error_diag", "rse_diag", "ratio"]].isna().all()
+    assert the_line(summary, layer="cross")["rse_offdiag"] > 0
+
+
+def test_one_draw_has_a_mean_but_no_standard_error() -> None:
+    line = summarize(draws_of(LINEAR, {"linear": (3.0, 0.5)}, np.random.default_rng(5), draws=1)).iloc[0]
+    assert line["diag"] > 0
+    assert line[["std_error_diag", "rse_diag", "std_error_ratio"]].isna().all()
+
+
+def test_seeds_of_a_point_are_pooled_and_order_does_not_matter() -> None:
+    rng = np.random.default_rng(6)
+    draws = pd.concat(draws_of(LINEAR, {"linear": (3.0, 0.5)}, rng, draws=4, seed=seed) for seed in (0, 1))
+    [n] = summarize(draws)["draws"]
+    assert n == 8
+    shuffled = draws.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(summarize(shuffled), summarize(draws), rtol=1e-12)
+
+
+def test_one_line_per_point_and_layer_sorted_by_classes() -> None:
+    points = [Point(model="linear", loss="ce", n_classes=C, dim=20, n_samples=40) for C in (30, 2, 10)]
+    summary = summarize(sweep_of(points, [{"linear": (1.0, 1.0)}] * 3, draws=3))
+    assert summary["n_classes"].tolist() == [2, 10, 30]
+    assert summary["width"].isna().all()
+    assert list(summary.columns[: len(KEYS)]) == KEYS
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda draws: pd.concat([draws, draws.iloc[[3]]]), "draw 3, layer linear occurs more than once"),
+        (lambda draws: draws.drop(columns=["seed", "dim"]), "no column dim, seed"),
+        (lambda draws: draws.iloc[:0], "no rows"),
+        (lambda draws: draws.assign(diag_sqfro=draws["diag_sqfro"].where(draws["draw"] > 0)), "nulls in others"),
+    ],
+)
+def test_bad_tables_are_refused(spoil, message) -> None:  # type: ignore[no-untyped-def]
+    draws = draws_of(LINEAR, {"linear": (3.0, 0.5)}, np.random.default_rng(7), draws=5)
+    with pytest.raises(InputError, match=message):
+        summarize(spoil(draws))

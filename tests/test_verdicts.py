@@ -1,0 +1,203 @@
+"""Verdicts: they agree with draws made from the theory, and with no others."""
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.verdicts import claims, points, render, report, to_records
+from rmtsim.point import Point
+from rmtsim.theory import finite
+from tests.synthetic import sweep_of
+
+CLASSES = (2, 10, 30, 100, 300, 1000, 3000)
+DIM, N_SAMPLES = 100, 200
+
+Twist = Callable[[int, float | None], float | None]
+
+
+def as_it_is(_: int, mean: float | None) -> float | None:
+    return mean
+
+
+def sweep(
+    model: str, loss: str, width: int | None = None, classes: tuple[int, ...] = CLASSES, twist: Twist = as_it_is
+) -> pd.DataFrame:
+    """Draws whose expectations are the theory's at finite C, d, N (0.5 % on every mean), off-diagonals twisted."""
+    sizes = [Point(model=model, loss=loss, n_classes=C, dim=DIM, n_samples=N_SAMPLES, width=width) for C in classes]
+    means = [
+        {p.layer: (p.diag, twist(C, p.offdiag)) for p in finite(model, loss, C, DIM, N_SAMPLES, width)} for C in classes
+    ]
+    return sweep_of(sizes, means, seed=11)
+
+
+@pytest.fixture(scope="module")
+def linear_draws() -> pd.DataFrame:
+    return sweep("linear", "ce")
+
+
+def the_claim(table: pd.DataFrame, quantity: str, layer: str = "linear") -> pd.Series:
+    [place] = table.index[(table["quantity"] == quantity) & (table["layer"] == layer)]
+    return table.loc[place]
+
+
+def test_linear_ce_agrees_with_theorem_1(linear_draws: pd.DataFrame) -> None:
+    table = claims(linear_draws)
+    assert table["quantity"].tolist() == ["diag", "offdiag", "ratio"]
+    assert table["exponent_theorem"].tolist() == [-2, -4, -2]
+    assert (table["verdict"] == "agrees").all()
+    assert np.allclose(
+        table["constant_theorem"], [one := 1 + math.e / 2, two := 1 + math.e**2 / 2, two / one], rtol=1e-12
+    )
+    pulls = (table["exponent"] - table["exponent_theorem"]) / table["std_error_exponent"]
+    assert (pulls.abs() < 3.5).all()
+    assert (table["std_error_exponent"] < 0.012).all()
+    assert (table["bias_exponent"].abs() < 0.006).all()
+    assert (table["size_deviation_percent"] > 3).all()  # and the constants are told apart from their limit:
+    assert ((table["constant"] - table["constant_theorem"]) / table["std_error_constant"] > 5).all()
+
+
+def test_hidden_mse_agrees_and_its_output_layer_is_exactly_block_diagonal() -> None:
+    table = claims(sweep("one_hidden", "mse", 8))
+    hidden = table[table["layer"] == "hidden"]
+    assert hidden["exponent_theorem"].tolist() == [2, 1, -1]
+    assert (hidden["verdict"] == "agrees").all()
+    output = table[table["layer"] == "output"]
+    assert output["verdict"].tolist() == ["agrees", "exact", "exact"]
+    assert output["exponent"].isna().tolist() == [False, True, True]
+
+
+def test_a_decay_of_another_power_differs() -> None:
+    def slower(C: int, mean: float | None) -> float | None:
+        return mean * C**0.1 if mean is not None else None
+
+    table = claims(sweep("linear", "ce", twist=slower))
+    assert table["verdict"].tolist() == ["agrees", "differs", "differs"]
+    assert "exponent" in the_claim(table, "offdiag")["reason"]
+
+
+def test_another_constant_differs() -> None:
+    table = claims(sweep("linear", "ce", twist=lambda _, mean: None if mean is None else 1.05 * mean))
+    assert table["verdict"].tolist() == ["agrees", "differs", "differs"]
+    assert the_claim(table, "ratio")["reason"].startswith("the constant is")
+
+
+def test_a_power_of_c_does_not_pass_for_a_curve() -> None:
+    def bumpy(C: int, mean: float | None) -> float | None:
+        return mean * (1.2 if C in (30, 300) else 1) if mean is not None else None
+
+    claim = the_claim(claims(sweep("linear", "ce", twist=bumpy)), "offdiag")
+    assert claim["verdict"] == "not tested"
+    assert "does not describe the points" in claim["reason"]
+
+
+def test_a_single_nonzero_draw_spoils_an_exact_zero() -> None:
+    draws = sweep("linear", "mse")
+    assert the_claim(claims(draws), "offdiag")["verdict"] == "exact"
+    draws.loc[5, "offdiag_sqfro"] = 1e-12
+    claim = the_claim(claims(draws), "offdiag")
+    assert claim["verdict"] == "differs"
+    assert "exactly zero" in claim["reason"]
+    assert (points(draws).query("quantity == 'offdiag'")["verdict"] == "differs").sum() == 1
+
+
+def test_too_few_classes_are_not_tested() -> None:
+    table = claims(sweep("linear", "ce", classes=(2, 3, 100, 1000)))
+    assert (table["verdict"] == "not tested").all()
+    assert table["reason"].str.contains("a fit needs 4 numbers of classes").all()
+
+
+def test_a_sweep_that_stops_before_the_asymptotics_is_not_tested() -> None:
+    table = claims(sweep("one_hidden", "ce", 8, classes=(30, 100)))
+    claim = the_claim(table, "offdiag", "hidden")
+    assert claim["verdict"] == "not tested"
+    assert "from its C → ∞ form; sweep larger C" in claim["reason"]
+    assert the_claim(table, "diag", "hidden")["reason"].startswith("a fit needs")
+
+
+def test_no_claim_on_the_cross_layer() -> None:
+    cross = Point(model="one_hidden", loss="mse", n_classes=10, dim=DIM, n_samples=N_SAMPLES, width=8)
+    both = report(sweep_of([cross], [{"cross": (None, 2.0)}]))
+    for table in (both.claims, both.points):
+        assert table["quantity"].tolist() == ["offdiag"]
+        assert table["verdict"].tolist() == ["not tested"]
+        assert "no claim on the cross layer" in table["reason"].iloc[0]
+
+
+def test_points_agree_with_the_theory_at_finite_size(linear_draws: pd.DataFrame) -> None:
+    table = points(linear_draws)
+    assert len(table) == 3 * len(CLASSES)
+    assert (table["verdict"] == "agrees").all()
+    assert table["within_limit"].all()
+    assert (table["z"].abs() < 3.5).all()
+    large = table[table["n_classes"] >= 300]
+    off = (large["measured"] - large["limit"]) / large["std_error"]
+    assert (off > 3.5).any()  # negative control: against the bare limit they do not agree
+    ratio = the_claim(table[table["n_classes"] == 100], "ratio")
+    [expected] = finite("linear", "ce", 100, DIM, N_SAMPLES)
+    assert ratio["finite"] == pytest.approx(expected.offdiag / expected.diag)
+    assert ratio["size_deviation_percent"] == pytest.approx(100 * (ratio["finite"] / ratio["limit"] - 1))
+
+
+def test_z_scores_are_standard_normal() -> None:
+    classes = tuple(range(10, 160))
+    table = points(sweep("one_hidden", "mse", 4, classes=classes))
+    z = table[(table["layer"] == "hidden") & (table["quantity"] == "offdiag")]["z"]
+    assert len(z) == 150
+    assert abs(z.mean()) < 4 / math.sqrt(150)
+    assert abs(z.std() - 1) < 4 / math.sqrt(300)
+
+
+def test_a_point_off_by_three_percent_differs() -> None:
+    draws = sweep("linear", "ce", twist=lambda C, mean: 1.03 * mean if C == 100 and mean is not None else mean)
+    table = points(draws)
+    differing = table[table["verdict"] == "differs"]
+    assert "offdiag" in differing["quantity"].tolist()
+    assert set(differing["n_classes"]) == {100}
+    assert the_claim(table[table["n_classes"] == 2], "offdiag")["verdict"] == "agrees"
+
+
+def test_few_draws_are_given_students_t(linear_draws: pd.DataFrame) -> None:
+    few = linear_draws[linear_draws["draw"] < 3]
+    table = points(few)
+    assert (table["verdict"] == "agrees").all()
+    one = points(linear_draws[linear_draws["draw"] == 0])
+    assert (one["verdict"] == "not tested").all()
+    assert (one["reason"] == "one draw has no standard error").all()
+
+
+def test_one_class_has_no_off_diagonal_blocks() -> None:
+    single = Point(model="linear", loss="mse", n_classes=1, dim=DIM, n_samples=N_SAMPLES)
+    [prediction] = finite("linear", "mse", 1, DIM, N_SAMPLES)
+    table = points(sweep_of([single], [{"linear": (prediction.diag, None)}]))
+    assert table["verdict"].tolist() == ["agrees", "not tested", "not tested"]
+    assert the_claim(table, "offdiag")["reason"] == "there are no such blocks"
+
+
+def test_the_text_fits_and_says_what_matters(linear_draws: pd.DataFrame) -> None:
+    both = report(pd.concat([linear_draws, sweep("one_hidden", "mse", 8)]))
+    for text in (both.text(), render(both.claims), render(both.points)):
+        assert max(len(line) for line in text.splitlines()) <= 110
+    assert "linear ce: d/N = 0.5, d = 100, N = 200\n" in both.text()
+    assert "one_hidden mse, output layer: d/N = 0.5, d = 100, N = 200, m = 8\n" in both.text()
+    [line] = [line for line in render(both.claims).splitlines() if "-4" in line.split()[1:2]]
+    claim = the_claim(both.claims, "offdiag")
+    for number in (claim["exponent"], claim["std_error_exponent"]):
+        assert f"{number:.4f}" in line
+    assert f"{claim['size_deviation_percent']:+.2f}%" in line
+    assert line.endswith("agrees")
+    assert f"{len(both.points)} agrees" in both.text()
+
+
+def test_records_are_json_without_nan() -> None:
+    document = report(sweep("linear", "mse", classes=(1, 10, 30))).document()
+    text = json.dumps(document, allow_nan=False)
+    assert json.loads(text) == document
+    [claim] = [claim for claim in document["claims"] if claim["quantity"] == "diag"]
+    assert claim["exponent"] is None
+    assert claim["width"] is None
+    assert type(claim["dim"]) is int
+    assert to_records(pd.DataFrame({"x": [math.inf, 1.0]})) == [{"x": None}, {"x": 1.0}]
