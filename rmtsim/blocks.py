@@ -60,7 +60,7 @@ def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str) -> Array:
         P = softmax(logits, xp)
         u = (V.mT[None, :, :] - (P @ V)[:, :, None]) * P[:, None, :]
     else:
-        u = 2 * V.mT[None, :, :] + 0 * logits[:, None, :]
+        u = xp.broadcast_to(2 * V.mT, (X.shape[0], *V.mT.shape))
     smooth = _weighted_gram(u * active[:, :, None], X, features, xp)
     r = residual(logits, y, loss, xp)
     stripe = xp.tensordot(_outer(active, r), X, axes=((0,), (0,))) / X.shape[0]  # (m, C, d)
@@ -125,7 +125,7 @@ def _last_layer_blocks(U: Array, logits: Array, loss: str, xp: Module) -> Array:
         P = softmax(logits, xp)
         S = P[:, :, None] * (eye - P[:, None, :])
     else:
-        S = 2 * eye + 0 * logits[:, :, None]
+        S = xp.broadcast_to(2 * eye, (*logits.shape, logits.shape[1]))
     return _weighted_gram(S, U, U, xp)
 
 

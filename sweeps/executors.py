@@ -18,9 +18,12 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from rmtsim.backend import single_threaded_blas
+from rmtsim.backend import resolve, single_threaded_blas
 from rmtsim.errors import InputError
 from sweeps.tasks import Task
+
+#: Addresses that mean this machine: threads of this process, or a Ray started for the run.
+LOCAL, OWN_RAY = "local", "ray"
 
 _IN_FLIGHT_PER_WORKER = 2
 
@@ -37,6 +40,7 @@ class Executor(Protocol):
     """Takes tasks and gives back their rows in the order in which they finish."""
 
     capacity: int  #: tasks to keep in flight
+    backend: str  #: what computes the tasks, "numpy" or "cupy"
 
     def submit(self, task: Task) -> None:
         """Take a task in."""
@@ -47,17 +51,17 @@ class Executor(Protocol):
 
 def open_executor(address: str, workers: int | None, backend: str) -> Any:
     """Context manager of the executor for ``address``: ``local``, ``ray`` or the address of a Ray cluster."""
-    if address == "local":
-        return _local(workers or os.cpu_count() or 1)
+    if address == LOCAL:
+        return _local(workers or os.cpu_count() or 1, resolve(backend))
     return _ray(address, workers, backend)
 
 
 @contextmanager
-def _local(workers: int) -> Iterator[Executor]:
+def _local(workers: int, backend: str) -> Iterator[Executor]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="rmtsim")
     with single_threaded_blas():
         try:
-            yield _LocalExecutor(pool, workers)
+            yield _LocalExecutor(pool, workers, backend)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -65,7 +69,8 @@ def _local(workers: int) -> Iterator[Executor]:
 class _LocalExecutor:
     """Threads: NumPy lets go of the interpreter lock in the products, passes and fills that take the time."""
 
-    def __init__(self, pool: ThreadPoolExecutor, workers: int) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, workers: int, backend: str) -> None:
+        self.backend = backend
         self.capacity = _IN_FLIGHT_PER_WORKER * workers
         self._pool = pool
         self._running: dict[Future[pd.DataFrame], Task] = {}
@@ -87,7 +92,7 @@ class _LocalExecutor:
 
 @contextmanager
 def _ray(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
-    own = address == "ray"
+    own = address == OWN_RAY
     if not own:
         _check_address(address)
     if own:
@@ -105,8 +110,15 @@ def _ray(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         raise _no_ray(address, (str(error).strip().splitlines() or ["no answer"])[0]) from None
     try:
-        count = workers or _ray_slots(ray, backend)
-        yield _RayExecutor(ray, count, backend)
+        resources = ray.cluster_resources()
+        if backend == "auto":
+            backend = "cupy" if resources.get("GPU") else "numpy"
+        slots = int(resources.get("GPU" if backend == "cupy" else "CPU", 0))
+        if slots == 0:
+            raise InputError(
+                f"--backend: {backend} needs a {'GPU' if backend == 'cupy' else 'CPU'}, the cluster has none"
+            )
+        yield _RayExecutor(ray, workers or slots, backend)
     finally:
         ray.shutdown()
 
@@ -131,19 +143,12 @@ def _no_ray(address: str, reason: str) -> InputError:
     )
 
 
-def _ray_slots(ray: Any, backend: str) -> int:
-    resources = ray.cluster_resources()
-    slots = int(resources.get("GPU" if backend == "cupy" else "CPU", 0))
-    if slots == 0:
-        raise InputError(f"address: the cluster has no {'GPU' if backend == 'cupy' else 'CPU'} for backend {backend}")
-    return slots
-
-
 class _RayExecutor:
     """One long-lived actor per CPU, or per GPU with CuPy; an actor that dies is restarted and its task run again."""
 
     def __init__(self, ray: Any, workers: int, backend: str) -> None:
         self.capacity = _IN_FLIGHT_PER_WORKER * workers
+        self.backend = backend
         self._ray = ray
         worker = ray.remote(
             num_cpus=0 if backend == "cupy" else 1,

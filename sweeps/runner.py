@@ -12,7 +12,7 @@ from rmtsim.backend import resolve
 from rmtsim.cost import batch_size, memory
 from rmtsim.errors import InputError
 from rmtsim.store import Store, Writer
-from sweeps.executors import Executor, open_executor
+from sweeps.executors import LOCAL, OWN_RAY, Executor, open_executor
 from sweeps.machine import total_memory
 from sweeps.spec import Spec
 from sweeps.state import PointState, read_states
@@ -59,15 +59,20 @@ def run(
     StoreError, TaskError
         If the store or a task fails; everything committed before is safe.
     """
-    backend = resolve(backend)
-    check_memory(spec, workers if address == "local" else 1)
-    states = read_states(spec, store, backend)
+    here = address in (LOCAL, OWN_RAY)
+    if here:
+        check_memory(spec, workers)
+        backend = resolve(backend)  # on a cluster the workers decide: its head may have no GPU
+    states = read_states(spec, store, None if backend == "auto" else backend)
     if all(state.finished for state in states):
         return Outcome(states, 0)
     # The executor comes first: where no cluster answers, no store is left behind.
-    with open_executor(address, workers, backend) as executor, store.writer() as writer:
-        writer.save_spec(spec.name, spec.document())
-        new_draws = _drive(executor, writer, states, spec, backend, observer)
+    with open_executor(address, workers, backend) as executor:
+        if backend == "auto":
+            states = read_states(spec, store, executor.backend)
+        with store.writer() as writer:
+            writer.save_spec(spec.name, spec.document())
+            new_draws = _drive(executor, writer, states, spec, observer)
     return Outcome(states, new_draws)
 
 
@@ -76,12 +81,11 @@ def _drive(
     writer: Writer,
     states: list[PointState],
     spec: Spec,
-    backend: str,
     observer: Observer | None,
 ) -> int:
     """Feed tasks and commit rows until nothing is wanted; return how many draws were made."""
     by_id = {state.point.id: state for state in states}
-    waiting = deque(_largest_first(states, spec, backend))
+    waiting = deque(_largest_first(states, spec, executor.backend))
     unfinished = Counter(task.point.id for task in waiting)  # tasks of a point, waiting or in flight
     in_flight = new_draws = 0
     while waiting or in_flight:
@@ -95,7 +99,7 @@ def _drive(
             new_draws += len(task.draws)
             unfinished[task.point.id] -= 1
             if not unfinished[task.point.id]:  # at a checkpoint
-                more = list(tasks_for(state, spec, backend))
+                more = list(tasks_for(state, spec, executor.backend))
                 unfinished[task.point.id] = len(more)
                 waiting.extend(more)
             if observer:

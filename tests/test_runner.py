@@ -108,6 +108,38 @@ def test_ray_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> N
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
 
 
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+def test_a_running_cluster_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    """A Ray that someone else started, with a token that both have; --backend auto is what the cluster has."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    cluster = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        text=True,
+    )
+    try:
+        address = cluster.stdout.readline().strip()
+        line = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--address", address]
+        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    finally:
+        cluster.communicate("")
+    assert done.returncode in (0, 3), done.stderr
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
 def test_no_ray_answers(tmp_path: Path) -> None:
     (tmp_path / "spec.toml").write_text(SPEC)
     line = ["run", "spec.toml", "--store", "s", "--address", "127.0.0.1:1", "--backend", "numpy"]
