@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -29,35 +30,37 @@ class PointState:
     def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
         self.point, self.layers, self.sampling = point, layers, sampling
         self.prefix, self.wanted = 0, sampling.min_draws
-        self._values: dict[int, dict[str, tuple[float, float]]] = {}
+        self._columns: dict[str, tuple[list[float], list[float]]] = {layer: ([], []) for layer in layers}
+        self._ahead: dict[int, dict[str, tuple[float, float]]] = {}  # draws beyond the first gap
 
     def add(self, rows: pd.DataFrame) -> None:
         """Take in rows of this point; a row that is there already is the same row."""
-        columns = (rows[name] for name in ("draw", "layer", "diag_sqfro", "offdiag_sqfro"))
+        columns = (rows[name].tolist() for name in ("draw", "layer", "diag_sqfro", "offdiag_sqfro"))
         for draw, layer, diag, off in zip(*columns, strict=True):
-            if layer in self.layers:
-                self._values.setdefault(int(draw), {})[layer] = (float(diag), float(off))
+            if layer in self.layers and draw >= self.prefix:
+                self._ahead.setdefault(draw, {})[layer] = (diag, off)
         while self.has(self.prefix):
+            for layer, values in self._ahead.pop(self.prefix).items():
+                for column, value in zip(self._columns[layer], values, strict=True):
+                    column.append(value)
             self.prefix += 1
+        self.__dict__.pop("precision", None)
         if self.prefix >= self.wanted:
             self.wanted = draws_wanted(self.arrays(self.prefix), self.prefix, self.sampling)
 
     def has(self, draw: int) -> bool:
         """Whether every layer of ``draw`` is stored."""
-        return len(self._values.get(draw, ())) == len(self.layers)
+        return len(self.stored_layers(draw)) == len(self.layers)
 
     def stored_layers(self, draw: int) -> set[str]:
         """Return the layers of ``draw`` that are stored."""
-        return set(self._values.get(draw, ()))
+        return set(self.layers) if draw < self.prefix else set(self._ahead.get(draw, ()))
 
     def arrays(self, count: int) -> dict[str, tuple[Values, Values]]:
-        """Layer → (diag, offdiag) of the first ``count`` draws."""
+        """Layer → (diag, offdiag) of the first ``count`` draws, which must be there without a gap."""
         return {
-            layer: (
-                np.array([self._values[draw][layer][0] for draw in range(count)]),
-                np.array([self._values[draw][layer][1] for draw in range(count)]),
-            )
-            for layer in self.layers
+            layer: (np.array(diag[:count], dtype=float), np.array(off[:count], dtype=float))
+            for layer, (diag, off) in self._columns.items()
         }
 
     @property
@@ -65,7 +68,7 @@ class PointState:
         """Whether no more draws are wanted: target reached, or max_draws used up."""
         return self.prefix >= self.wanted
 
-    @property
+    @cached_property
     def precision(self) -> tuple[float, str]:
         """Return the largest relative standard error on the draws that count, and of which quantity."""
         count = min(self.prefix, self.wanted)
@@ -75,7 +78,7 @@ class PointState:
     def state(self) -> str:
         """State in a word: new, partial, done, or limited (max_draws used up above the target)."""
         if not self.finished:
-            return "partial" if self._values else "new"
+            return "partial" if self.prefix or self._ahead else "new"
         return "done" if self.precision[0] <= self.sampling.target_rse else "limited"
 
     @property
@@ -89,7 +92,7 @@ class PointState:
 
     def missing(self) -> list[int]:
         """Draws that are wanted and not stored."""
-        return [draw for draw in range(self.wanted) if not self.has(draw)]
+        return [draw for draw in range(self.prefix, self.wanted) if not self.has(draw)]
 
 
 def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[PointState]:
