@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.claims import claims, claims_of
@@ -23,12 +24,25 @@ class Report:
     points: pd.DataFrame
 
     def text(self) -> str:
-        """Return the claims as a table, then the tally of the points and those that differ."""
-        counts = self.points["verdict"].value_counts()
-        tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        text = f"{render(self.claims)}\n\nMeasured values beside the theory at their C, d, N: {tally}."
-        different = self.points[self.points["verdict"] == "differs"]
-        return text if different.empty else f"{text}\n\n{render(different)}"
+        """Return the claims as a table, then the tally of the points and those that fail."""
+        failing = (self.points["verdict"] == "differs") | ~self.points["within_limit"].fillna(True)
+        parts = [render(self.claims), self._tally()]
+        return "\n\n".join([*parts, render(self.points[failing])] if failing.any() else parts)
+
+    def _tally(self) -> str:
+        """Count the points that agree, with what they were held to."""
+        tested = self.points[self.points["verdict"] != "not tested"]
+        if tested.empty:
+            return "No measured value has a theory to be held against."
+        z = tested.loc[np.isfinite(tested["z"]), "z"]
+        rse = (tested["std_error"] / tested["measured"].abs()).groupby(tested["layer"], sort=False).max()
+        return (
+            f"Measured values against the theory at their own C, d, N: {(tested['verdict'] == 'agrees').sum()} of "
+            f"{len(tested)} agree;\nlargest |z| {z.abs().max():.2f}, root mean square {(z**2).mean() ** 0.5:.2f}.\n"
+            f"Within 3.5 standard errors plus the finite-size deviation of the limit d, N → ∞: "
+            f"{tested['within_limit'].sum()} of {len(tested)}.\n"
+            f"Largest relative standard error: {', '.join(f'{layer} {value:.2%}' for layer, value in rse.items())}."
+        )
 
     def document(self) -> dict[str, list[dict[str, Any]]]:
         """Return ``{"claims": […], "points": […]}``, one object a line of the tables, null for what is missing."""

@@ -114,9 +114,10 @@ def parser() -> argparse.ArgumentParser:
         "fit",
         "measured exponents and constants beside the theorems'",
         "Prints, for each claim of Theorems 1 and 2, exponent and constant with standard errors, chi2/dof and a "
-        "verdict, and each point against the theory at its own size.",
+        "verdict, and how the points agree with the theory at their own size.",
     )
     _add_store(p)
+    p.add_argument("--points", action="store_true", help="print every point beside its theory, too")
     _add_json(p)
 
     p = verb("figure", "draw a figure from a store", "The suffix of FILE, .png or .pdf, chooses the format.")

@@ -42,6 +42,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     codes = [_run(spec, store, address="local", backend="auto", workers=arguments.workers) for spec in specs]
     ids = [point.id for spec in specs for point in spec.points()]
     draws = store.read(points=ids)
+    _say_theory(draws)
     for name in names:
         for figure in _REPRODUCE[name][1]:
             drawn = figures.draw(figure, draws)
@@ -50,7 +51,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
             _say(f"{out / figure}.png, .pdf: drawn")
     report = verdicts.report(draws)
     (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n")
-    (out / "verdicts.txt").write_text(report.text() + "\n")
+    (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n")
     print(report.text())
     return max(codes)
 
@@ -126,8 +127,13 @@ def fit(arguments: argparse.Namespace) -> int:
     """Print the verdicts on a store's draws."""
     from analysis import verdicts
 
-    report = verdicts.report(_draws(arguments.store))
-    print(json.dumps(report.document(), indent=1) if arguments.json else report.text())
+    draws = _draws(arguments.store)
+    _say_theory(draws)
+    report = verdicts.report(draws)
+    if arguments.json:
+        print(json.dumps(report.document(), indent=1))
+    else:
+        print(f"{verdicts.render(report.points)}\n\n{report.text()}" if arguments.points else report.text())
     return 0
 
 
@@ -136,7 +142,9 @@ def figure(arguments: argparse.Namespace) -> int:
     from analysis import figures
 
     figures.check(arguments.name, arguments.out)
-    figures.save(figures.draw(arguments.name, _draws(arguments.store)), arguments.out)
+    draws = _draws(arguments.store)
+    _say_theory(draws)
+    figures.save(figures.draw(arguments.name, draws), arguments.out)
     _say(f"{arguments.out}: drawn")
     return 0
 
@@ -173,8 +181,8 @@ def theory(arguments: argparse.Namespace) -> int:
         return 0
     table = pd.DataFrame(records).drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio"])
     for key in ("n_classes", "width"):
-        table[key] = table[key].astype("Int64")
-    print(table.to_string(index=False, na_rep="-", float_format="{:.9g}".format))
+        table[key] = [record[key] or "-" for record in records]  # null is no number
+    print(table.to_string(index=False, float_format="{:.9g}".format))
     return 0
 
 
@@ -215,6 +223,13 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
         return int(value) if key in whole else value
 
     return [{str(key): plain(str(key), value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _say_theory(draws: pd.DataFrame) -> None:
+    sampled = draws[(draws["model"] == "one_hidden") & (draws["loss"] == "ce")]
+    if len(sampled):
+        count = len(sampled[["n_classes", "dim", "width"]].drop_duplicates())
+        _say(f"theory: one hidden layer with cross-entropy is sampled, a few seconds for each of {count} sizes")
 
 
 def _say(message: str) -> None:

@@ -89,7 +89,7 @@ def test_reproduce_end_to_end(
     assert {"store", "fig8.png", "fig8.pdf", "verdicts.json", "verdicts.txt"} == {path.name for path in out.iterdir()}
     first = capsys.readouterr()
     assert "agrees" in first.out
-    assert first.out == (out / "verdicts.txt").read_text()
+    assert (out / "verdicts.txt").read_text().startswith(first.out)
     files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert main(["reproduce", "fig8", "--out", str(out)]) in (0, 3)
     again = capsys.readouterr()

@@ -189,7 +189,7 @@ def test_the_text_fits_and_says_what_matters(linear_draws: pd.DataFrame) -> None
         assert f"{number:.4f}" in line
     assert f"{claim['size_deviation_percent']:+.2f}%" in line
     assert line.endswith("agrees")
-    assert f"{len(both.points)} agrees" in both.text()
+    assert f"{len(both.points)} of {len(both.points)} agree" in both.text()
 
 
 def test_records_are_json_without_nan() -> None:

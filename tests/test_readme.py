@@ -1,0 +1,59 @@
+"""The README's commands are commands, its files are there, its numbers are those of the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from rmtsim.cli import main, parser
+from rmtsim.schema import SCHEMA
+from sweeps.spec import builtin_specs, from_document
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_pictures_are_there() -> None:
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert len(pictures) == 2
+    assert all((ROOT / picture).exists() for picture in pictures)
+
+
+def test_the_spec_is_valid() -> None:
+    import tomllib
+
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert len(from_document(tomllib.loads(text)).points()) == 3
+    assert all(f"`{name}`" in README for name in builtin_specs())
+
+
+def test_every_verb_and_column_is_named() -> None:
+    verbs = parser()._subparsers._group_actions[0].choices
+    assert all(f"`rmtsim {verb} " in README for verb in verbs)
+    table = README.split("## The store")[1].split("Versions, spec")[0]
+    named = {
+        word.strip() for line in re.findall(r"^\| ([a-z_, ]+) \|", table, re.MULTILINE) for word in line.split(",")
+    }
+    assert set(SCHEMA.names) <= named
+
+
+def test_the_theory_printed_is_what_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    command, output = re.findall(r"    \$ (rmtsim theory.*?)\n((?:    .*\n)+)", README)[0]
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out.split() == output.split()
+
+
+def test_the_python_lines_run() -> None:
+    import numpy as np
+
+    (first, *_rest) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    rng = np.random.default_rng(0)
+    lines = first.splitlines()
+    exec("\n".join(lines[:5]), names := {})
+    exec(lines[5], names | {"X": rng.normal(size=(6, 3)), "V": rng.normal(size=(4, 3))})
+    arrays = {"X": rng.normal(size=(6, 3)), "W": rng.normal(size=(2, 3)), "V": rng.normal(size=(4, 2))}
+    for line in lines[6:]:
+        exec(line, names | arrays | {"y": rng.integers(4, size=6)})
