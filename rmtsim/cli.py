@@ -45,7 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     verb: Callable[[argparse.Namespace], int] = getattr(verbs, arguments.verb)
     try:
-        return verb(arguments)
+        code = verb(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our stdout left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except InputError as error:
         print(f"rmtsim {arguments.verb}: {error}", file=sys.stderr)
         return 2
@@ -57,9 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"rmtsim {arguments.verb}: stopped; what was committed is safe, the same command goes on", file=sys.stderr
         )
         return 3
-    except BrokenPipeError:  # the reader of our stdout left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def parser() -> argparse.ArgumentParser:

@@ -202,7 +202,7 @@ def _cross(X: Array, V: Array, pass_: Forward, P: Array | None, r: Array, xp: Mo
             (on,) = xp.nonzero(sigma[:, i] > 0)
             x_on, s_on, r_on = (xp.take(A, on, axis=0) for A in (x, sigma, residuals))
             if draws_P is None:
-                u = xp.broadcast_to(2 * v[:, i], r_on.shape)
+                u = xp.zeros_like(r_on) + 2 * v[:, i]  # in full: BLAS takes no array of stride 0
             else:
                 p_on = xp.take(draws_P[b, ...], on, axis=0)
                 u = p_on * (v[:, i] - p_on @ v[:, i, None])
