@@ -6,10 +6,8 @@ follows the array API standard (the tests run the kernels under ``array_api_stri
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -65,23 +63,6 @@ def to_numpy(array: Array) -> np.ndarray:
     if type(array).__module__.partition(".")[0] == "cupy":
         return np.asarray(_cupy().asnumpy(array))
     return np.asarray(array)
-
-
-def single_threaded_blas() -> AbstractContextManager[Any]:
-    """Hold BLAS to one thread: sums are then split the same way everywhere, so results agree to the bit.
-
-    Without threadpoolctl, on a bare host, BLAS keeps its threads and the last digits may differ.
-    """
-    if find_spec("threadpoolctl") is None:
-        return nullcontext()
-    return cast(AbstractContextManager[Any], _threadpools().limit(limits=1, user_api="blas"))
-
-
-@cache
-def _threadpools() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def inner(A: Array, B: Array, xp: Module) -> Array:

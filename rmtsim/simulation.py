@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from rmtsim import norms
-from rmtsim.backend import DTYPES, array_module, resolve, single_threaded_blas, to_numpy
+from rmtsim.backend import DTYPES, array_module, resolve, to_numpy
 from rmtsim.cost import batch_size
 from rmtsim.ensembles import sample
 from rmtsim.errors import InputError
 from rmtsim.point import Point, check_choice, check_size
 from rmtsim.schema import rows_of
+from rmtsim.threads import single_threaded_blas
 
 MAX_SEED = 2**63 - 1
 

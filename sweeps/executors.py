@@ -18,8 +18,9 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from rmtsim.backend import resolve, single_threaded_blas
+from rmtsim.backend import resolve
 from rmtsim.errors import InputError
+from rmtsim.threads import single_threaded_blas
 from sweeps.tasks import Task
 
 #: Addresses that mean this machine: threads of this process, or a Ray started for the run.

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from rmtsim.backend import single_threaded_blas
+from rmtsim.threads import single_threaded_blas
 
 
 def total_memory() -> int:

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 from rmtsim.backend import array_module

@@ -93,7 +93,9 @@ sys.meta_path.insert(0, Bare())
 import importlib.util
 find = importlib.util.find_spec
 import rmtsim.backend
-rmtsim.backend.find_spec = lambda name: None if name in ("threadpoolctl", "cupy") else find(name)
+import rmtsim.threads
+hidden = ("threadpoolctl", "cupy")
+rmtsim.backend.find_spec = rmtsim.threads.find_spec = lambda name: None if name in hidden else find(name)
 import rmtsim
 from rmtsim.store import Store
 point = rmtsim.Point("one_hidden", "ce", 4, 6, 8, 2)

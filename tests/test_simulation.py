@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,3 +156,24 @@ def test_bad_points(arguments: dict, words: str) -> None:
 def test_identity_of_a_point_is_pinned() -> None:
     assert LINEAR.id == "b9bcb649b3b16695"
     assert len({Point("linear", "ce", C, 12, 30).id for C in range(1, 100)}) == 99
+
+
+def test_rows_do_not_depend_on_blas_threads() -> None:
+    """To the bit, in processes that start with one and with two BLAS threads."""
+    script = """
+import rmtsim
+rows = rmtsim.simulate(rmtsim.Point("one_hidden", "ce", 200, 150, 300, 8), 2)
+print([value.hex() for column in ("diag_sqfro", "offdiag_sqfro") for value in rows[column].tolist()])
+"""
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert "0x" in printed[0]
+    assert printed[0] == printed[1]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over
+from rmtsim.threads import single_threaded_blas
 
 Array = NDArray[np.float64]
 
@@ -82,6 +84,7 @@ def pair_moments(first: HermiteTable, second: HermiteTable, rho: float) -> PairM
     return PairMoments(diag, float((phi_11**2 * pairs).sum()) * _STEP**2)
 
 
+@lru_cache(maxsize=4096)
 def weighted_pair_moments(n_classes: int, dim: int) -> PairMoments:
     """E[(x·x')² λλ'] for the linear model at N(0, I_d) data and N(0, 1/d) weights, exactly at this d.
 
@@ -92,19 +95,19 @@ def weighted_pair_moments(n_classes: int, dim: int) -> PairMoments:
     """
     if n_classes == 1:
         return PairMoments(0.0, math.nan)
-    n_nodes = 5 if dim >= 100 else 8 if dim >= 10 else 12
+    n_nodes, n_terms = (5, 40) if dim >= 100 else (6, 48) if dim >= 20 else (8, 64) if dim >= 10 else (12, 100)
     r, r_weights = gauss_chi2_over(dim + 2, dim, n_nodes)
     y, y_weights = (np.ones(1), np.ones(1)) if dim == 1 else gauss_beta(1.5, (dim - 1) / 2, n_nodes)
-    n_terms = 40 if dim >= 100 else 64 if dim >= 10 else 100
-    tables = [HermiteTable(n_classes, v, n_terms) for v in r]
-    diag = offdiag = 0.0
-    for i, first in enumerate(tables):
-        for k, second in enumerate(tables[: i + 1]):
-            symmetry = 1.0 if i == k else 2.0
-            for cos2, weight in zip(y, y_weights, strict=True):
-                for sign in (1.0, -1.0):
-                    moments = pair_moments(first, second, sign * math.sqrt(cos2))
-                    share = 0.5 * symmetry * r_weights[i] * r_weights[k] * weight
-                    diag += share * moments.diag
-                    offdiag += share * moments.offdiag
+    with single_threaded_blas():  # many small products: threads would cost more than they do
+        tables = [HermiteTable(n_classes, v, n_terms) for v in r]
+        diag = offdiag = 0.0
+        for i, first in enumerate(tables):
+            for k, second in enumerate(tables[: i + 1]):
+                symmetry = 1.0 if i == k else 2.0
+                for cos2, weight in zip(y, y_weights, strict=True):
+                    for sign in (1.0, -1.0):
+                        moments = pair_moments(first, second, sign * math.sqrt(cos2))
+                        share = 0.5 * symmetry * r_weights[i] * r_weights[k] * weight
+                        diag += share * moments.diag
+                        offdiag += share * moments.offdiag
     return PairMoments(dim * diag, dim * offdiag)
