@@ -1,7 +1,7 @@
 """rmtsim: a Monte Carlo engine for the Hessian structure of neural networks.
 
 The engine evaluates closed-form Hessian blocks of linear and one-hidden-layer classifiers over random draws
-(X, W, V), and the theory that predicts them (Dong, Zhang, Yao, Sun: arXiv:2505.02809).
+(X, W, V), and the theory that predicts them (Dong, Zhang, Luo, Yao, Sun: arXiv:2505.02809).
 """
 
 from rmtsim.blocks import hessian

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rmtsim.backend import BACKENDS
-from rmtsim.errors import InputError
+from rmtsim.errors import InputError, RunError
 from rmtsim.point import LOSSES, MODELS
 from rmtsim.version import __version__
 
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"rmtsim {arguments.verb}: {error}", file=sys.stderr)
         return 2
-    except verbs.FAILURES as error:
-        print(f"rmtsim {arguments.verb}: {error}", file=sys.stderr)
+    except (RunError, OSError, MemoryError) as error:
+        print(f"rmtsim {arguments.verb}: {str(error) or 'not enough memory'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -22,9 +22,8 @@ import numpy as np
 
 from rmtsim.arguments import check_arrays
 from rmtsim.backend import Array, Module, inner, namespace
-from rmtsim.errors import InputError
 from rmtsim.network import Forward, forward, residual, softmax
-from rmtsim.point import LAYERS
+from rmtsim.point import LAYERS, check_layers
 
 #: Below this share of its minuend a difference has lost two digits: more than float32 can spare.
 _DOMINATED = 0.01
@@ -94,8 +93,7 @@ def block_norms(
     known = LAYERS["linear" if W is None else "one_hidden"]
     if layers is None:
         layers = known if y is not None or W is None else ("hidden", "output")
-    if unknown := [layer for layer in layers if layer not in known]:
-        raise InputError(f"layers: {unknown[0]!r} is not a layer of this model; choose from {', '.join(known)}")
+    layers = check_layers(layers, known)
     check_arrays(X, V, W=W, y=y, loss=loss, needs_labels="cross" in layers, batched=True)
     return compute(X, V, W, y, loss, layers, xp)
 

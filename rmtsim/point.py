@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,13 +60,17 @@ class Point:
         check_choice("model", self.model, MODELS)
         check_choice("loss", self.loss, LOSSES)
         for name in ("n_classes", "dim", "n_samples"):
-            check_size(name, getattr(self, name))
+            self._set_size(name)
         if self.model == "linear" and self.width is not None:
             raise InputError(f"width: {self.width!r} was given, but the linear model has none; leave it out")
         if self.model == "one_hidden":
             if self.width is None:
                 raise InputError("width: the one_hidden model needs it; give a whole number of at least 1")
-            check_size("width", self.width)
+            self._set_size("width")
+
+    def _set_size(self, name: str) -> None:
+        """Check a size and keep it as a plain int, whatever integer type it came as."""
+        object.__setattr__(self, name, check_size(name, getattr(self, name)))
 
     @property
     def aspect_ratio(self) -> float:
@@ -101,7 +106,22 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise InputError(f"{name}: {value!r} is not known; choose one of {', '.join(choices)}")
 
 
-def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> None:
-    """Raise InputError unless ``value`` is a whole number from ``least`` to ``most``."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+def check_layers(layers: Any, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the selection in the order of ``known``; raise InputError unless it is one, and not empty."""
+    chosen = (layers,) if isinstance(layers, str) else tuple(layers)
+    for layer in chosen:
+        check_choice("layers", layer, known)
+    if not chosen:
+        raise InputError(f"layers: the selection is empty; choose from {', '.join(known)}")
+    return tuple(layer for layer in known if layer in chosen)
+
+
+def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> int:
+    """Return ``value`` as an int; raise InputError unless it is a whole number from ``least`` to ``most``."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = least - 1
+    if isinstance(value, bool) or not least <= size <= most:
         raise InputError(f"{name}: {value!r} is not valid; give a whole number from {least} to {most}")
+    return size

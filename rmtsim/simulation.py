@@ -12,7 +12,7 @@ from rmtsim.backend import DTYPES, array_module, resolve, to_numpy
 from rmtsim.cost import batch_size
 from rmtsim.ensembles import sample
 from rmtsim.errors import InputError
-from rmtsim.point import Point, check_choice, check_size
+from rmtsim.point import Point, check_choice, check_layers, check_size
 from rmtsim.schema import rows_of
 from rmtsim.threads import single_threaded_blas
 
@@ -73,16 +73,15 @@ def simulate(
     True
     """
     draws = _as_range(draws)
-    check_size("seed", seed, least=0, most=MAX_SEED)
+    seed = check_size("seed", seed, least=0, most=MAX_SEED)
     check_choice("dtype", dtype, DTYPES)
-    layers = point.layers if layers is None else layers
-    for layer in layers:
-        check_choice("layers", layer, point.layers)
+    layers = point.layers if layers is None else check_layers(layers, point.layers)
+    size = batch_size(point, layers, dtype) if batch is None else check_size("batch", batch)
     backend = resolve(backend)
     xp = array_module(backend)
     columns: dict[str, tuple[list[float], list[float]]] = {layer: ([], []) for layer in layers}
     with single_threaded_blas():
-        for part in _split(draws, batch or batch_size(point, layers, dtype)):
+        for part in _split(draws, size):
             X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers)
             for layer, (diag, off) in norms.compute(X, V, W, y, point.loss, layers, xp).items():
                 columns[layer][0].extend(to_numpy(diag))

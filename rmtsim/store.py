@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtsim.ensembles import STREAM
-from rmtsim.errors import InputError
+from rmtsim.errors import InputError, RunError
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.version import __version__
 
@@ -30,7 +30,7 @@ from rmtsim.version import __version__
 FORMAT = "1"
 
 
-class StoreError(RuntimeError):
+class StoreError(RunError):
     """The store cannot be read or written, told in one sentence that names the file."""
 
 
@@ -88,7 +88,7 @@ class Store:
         return selected
 
     def specs(self) -> list[dict[str, Any]]:
-        """Return the specs that were run into this store, oldest name first."""
+        """Return the specs that were run into this store, sorted by name."""
         documents = []
         for path in sorted(self.sweeps.glob("*.json")):
             try:

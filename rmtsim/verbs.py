@@ -14,11 +14,7 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.store import Store, StoreError
-from sweeps.executors import TaskError
-
-#: Failures that are no fault of the input; each tells itself in one sentence.
-FAILURES = (StoreError, TaskError, OSError, MemoryError)
+from rmtsim.store import Store
 
 #: What `reproduce` runs and draws for each name.
 _REPRODUCE = {
@@ -64,7 +60,7 @@ def plan(arguments: argparse.Namespace) -> int:
     spec = load(arguments.spec)
     table = plans.plan(spec, Store(arguments.store))
     counts = table["state"].value_counts()
-    shown = table.drop(columns=["flops"]).assign(
+    shown = table.drop(columns=["point_id", "model", "loss", "flops"]).assign(
         width=table["width"].astype("Int64"),
         flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
         core_seconds=table["core_seconds"].map("{:.3g}".format),

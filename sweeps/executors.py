@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from rmtsim.backend import resolve
-from rmtsim.errors import InputError
+from rmtsim.errors import InputError, RunError
 from rmtsim.threads import single_threaded_blas
 from sweeps.tasks import Task
 
@@ -29,7 +29,7 @@ LOCAL, OWN_RAY = "local", "ray"
 _IN_FLIGHT_PER_WORKER = 2
 
 
-class TaskError(RuntimeError):
+class TaskError(RunError):
     """A task failed; the sentence names its point and draws. What was committed before is safe."""
 
     def __init__(self, task: Task, error: BaseException) -> None:
@@ -53,8 +53,14 @@ class Executor(Protocol):
 def open_executor(address: str, workers: int | None, backend: str) -> Any:
     """Context manager of the executor for ``address``: ``local``, ``ray`` or the address of a Ray cluster."""
     if address == LOCAL:
-        return _local(workers or os.cpu_count() or 1, resolve(backend))
+        backend = resolve(backend)
+        return _local(workers or default_workers(backend), backend)
     return _ray(address, workers, backend)
+
+
+def default_workers(backend: str) -> int:
+    """Return how many tasks to run at a time in this process: one per core, or one for the GPU."""
+    return 1 if backend == "cupy" else os.cpu_count() or 1
 
 
 @contextmanager
@@ -117,8 +123,11 @@ def _ray(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
         slots = int(resources.get("GPU" if backend == "cupy" else "CPU", 0))
         if slots == 0:
             raise InputError(
-                f"--backend: {backend} needs a {'GPU' if backend == 'cupy' else 'CPU'}, the cluster has none"
+                f"--backend: {backend} needs a {'GPU' if backend == 'cupy' else 'CPU'} and the cluster has none; wait for "
+                "a worker to join, or choose another backend"
             )
+        if workers and workers > slots:
+            raise InputError(f"--workers: {workers} are more than the cluster has room for; give at most {slots}")
         yield _RayExecutor(ray, workers or slots, backend)
     finally:
         ray.shutdown()

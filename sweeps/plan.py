@@ -8,7 +8,7 @@ import pandas as pd
 
 from rmtsim.store import Store
 from sweeps.machine import flops_per_second
-from sweeps.runner import check_memory
+from sweeps.runner import fitting_workers
 from sweeps.spec import Spec, from_document
 from sweeps.state import PointState, read_states
 from sweeps.tasks import cost
@@ -23,7 +23,7 @@ def plan(spec: Spec, store: Store) -> pd.DataFrame:
     ``more_draws_least`` is up to the next checkpoint; ``more_draws`` extrapolates the precision reached so far,
     and is that least number where there is none; ``core_seconds`` is for ``more_draws``.
     """
-    check_memory(spec, None)
+    fitting_workers(spec, None, 1)
     speed = _EFFICIENCY * flops_per_second(spec.sampling.dtype)
     rows = []
     for state in read_states(spec, store):
@@ -80,6 +80,9 @@ def _needs(state: PointState) -> int:
 def _sizes(state: PointState) -> dict[str, object]:
     point = state.point
     return {
+        "point_id": point.id,
+        "model": point.model,
+        "loss": point.loss,
         "n_classes": point.n_classes,
         "dim": point.dim,
         "n_samples": point.n_samples,

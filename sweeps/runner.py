@@ -12,7 +12,7 @@ from rmtsim.backend import resolve
 from rmtsim.cost import batch_size, memory
 from rmtsim.errors import InputError
 from rmtsim.store import Store, Writer
-from sweeps.executors import LOCAL, OWN_RAY, Executor, open_executor
+from sweeps.executors import LOCAL, OWN_RAY, Executor, default_workers, open_executor
 from sweeps.machine import total_memory
 from sweeps.spec import Spec
 from sweeps.state import PointState, read_states
@@ -61,18 +61,17 @@ def run(
     """
     here = address in (LOCAL, OWN_RAY)
     if here:
-        check_memory(spec, workers)
         backend = resolve(backend)  # on a cluster the workers decide: its head may have no GPU
     states = read_states(spec, store, None if backend == "auto" else backend)
-    if all(state.finished for state in states):
+    if all(state.finished for state in states) and spec.document() in store.specs():
         return Outcome(states, 0)
+    if here:
+        workers = fitting_workers(spec, workers, default_workers(backend))
     # The executor comes first: where no cluster answers, no store is left behind.
-    with open_executor(address, workers, backend) as executor:
-        if backend == "auto":
-            states = read_states(spec, store, executor.backend)
-        with store.writer() as writer:
-            writer.save_spec(spec.name, spec.document())
-            new_draws = _drive(executor, writer, states, spec, observer)
+    with open_executor(address, workers, backend) as executor, store.writer() as writer:
+        states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
+        writer.save_spec(spec.name, spec.document())
+        new_draws = _drive(executor, writer, states, spec, observer)
     return Outcome(states, new_draws)
 
 
@@ -107,23 +106,30 @@ def _drive(
     return new_draws
 
 
-def check_memory(spec: Spec, workers: int | None) -> None:
-    """Raise InputError if a draw of some point, or one per worker, would not fit in this machine's memory."""
+def fitting_workers(spec: Spec, workers: int | None, wanted: int) -> int:
+    """Return how many draws at a time to make on this machine: ``workers``, or ``wanted`` as far as memory allows.
+
+    Raises
+    ------
+    InputError
+        If a single draw, or one for each of ``workers``, would not fit in this machine's memory.
+    """
     available = total_memory()
-    for point in spec.points():
-        batch = batch_size(point, spec.layers, spec.sampling.dtype)
-        need = memory(point, spec.layers, spec.sampling.dtype, batch)
-        if need > available:
-            raise InputError(
-                f"[grid]: a draw at n_classes = {point.n_classes}, dim = {point.dim}, n_samples = {point.n_samples} "
-                f"needs {need / 2**30:.3g} GiB and this machine has {available / 2**30:.3g}; give smaller sizes"
-            )
-        if workers and need * workers > available:
-            raise InputError(
-                f"--workers: {workers} draws at n_classes = {point.n_classes}, n_samples = {point.n_samples} need "
-                f"{need * workers / 2**30:.3g} GiB and this machine has {available / 2**30:.3g}; "
-                f"give at most {available // need}"
-            )
+    layers, dtype = spec.layers, spec.sampling.dtype
+    needs = {point: memory(point, layers, dtype, batch_size(point, layers, dtype)) for point in spec.points()}
+    largest, need = max(needs.items(), key=lambda item: item[1])
+    size = f"n_classes = {largest.n_classes}, dim = {largest.dim}, n_samples = {largest.n_samples}"
+    if need > available:
+        raise InputError(
+            f"[grid]: a draw at {size} needs {need / 2**30:.3g} GiB and this machine has {available / 2**30:.3g}; "
+            "give smaller sizes"
+        )
+    if workers and need * workers > available:
+        raise InputError(
+            f"--workers: {workers} draws at {size} need {need * workers / 2**30:.3g} GiB and this machine has "
+            f"{available / 2**30:.3g}; give at most {available // need}"
+        )
+    return workers or min(wanted, available // need)
 
 
 def _largest_first(states: list[PointState], spec: Spec, backend: str) -> list[Task]:

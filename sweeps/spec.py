@@ -15,7 +15,7 @@ from typing import Any
 
 from rmtsim.backend import DTYPES
 from rmtsim.errors import InputError
-from rmtsim.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_size
+from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
 from rmtsim.simulation import MAX_SEED
 
 MAX_POINTS = 100_000
@@ -100,7 +100,7 @@ def load(source: str) -> Spec:
             raise InputError(f"spec: {source} cannot be read ({reason}); give a TOML file") from None
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{source}: not valid TOML ({error}); see the README's example") from None
     try:
         return from_document(document)
@@ -170,21 +170,26 @@ def _check_samples(spec: Spec) -> None:
         raise InputError(f"[grid]: {n_points} points are too many; give at most {MAX_POINTS}")
     for d, gamma in itertools.product(spec.dim, spec.aspect_ratio):
         n_samples = d / _exact(gamma)
+        if not 1 <= n_samples <= MAX_SIZE:
+            raise InputError(
+                f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} is not from 1 to {MAX_SIZE}; "
+                "give a ratio that keeps it there"
+            )
         if n_samples.denominator != 1:
             raise InputError(
                 f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} = {float(n_samples):.6g} is not whole; "
-                f"give a ratio that divides dim, such as {_nearest_ratio(d, gamma)!r}"
+                f"give a ratio that divides dim, such as {_nearest_ratio(d, n_samples)!r}"
             )
-        check_size("[grid] dim / aspect_ratio", int(n_samples))
 
 
-def _nearest_ratio(d: int, gamma: float) -> float:
-    """Return a ratio near gamma, of few decimals, for which d / ratio is whole."""
-    nearest = max(1, round(d / gamma))
-    for n_samples in sorted(range(max(1, nearest // 2), 2 * nearest + 2), key=lambda n: abs(n - nearest))[:10_000]:
-        ratio = float(f"{d / n_samples:.6g}")
-        if (d / _exact(ratio)).denominator == 1:
-            return ratio
+def _nearest_ratio(d: int, n_samples: Fraction) -> float:
+    """Return a ratio of few decimals for which d / ratio is whole and near ``n_samples``."""
+    nearest = round(n_samples)
+    for distance in range(1000):
+        for whole in (nearest + distance, nearest - distance):
+            ratio = float(f"{d / whole:.6g}") if whole > 0 else 0.0
+            if ratio and (d / _exact(ratio)).denominator == 1:
+                return ratio
     return 1.0
 
 

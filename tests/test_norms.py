@@ -126,7 +126,7 @@ GOOD = problem((3, 5, 4, 4), "ce")
         ({"y": GOOD.y[:2]}, r"whole numbers"),
         ({"y": GOOD.y + 0.5}, r"whole numbers"),
         ({"y": None, "layers": ("cross",)}, "needs labels"),
-        ({"layers": ("linear",)}, "choose from hidden, output, cross"),
+        ({"layers": ("linear",)}, "choose one of hidden, output, cross"),
     ],
 )
 def test_bad_arrays_get_one_sentence(change: dict, words: str) -> None:

@@ -126,6 +126,8 @@ def test_float32_is_within_1e_5() -> None:
         ({"dtype": "float16"}, "choose one of float32, float64"),
         ({"backend": "torch"}, "choose one of auto, numpy, cupy"),
         ({"layers": ("hidden",)}, "choose one of linear"),
+        ({"layers": ()}, "choose from linear"),
+        ({"batch": -1}, "batch: -1"),
     ],
 )
 def test_bad_arguments(arguments: dict, words: str) -> None:
@@ -151,6 +153,14 @@ def test_bad_arguments(arguments: dict, words: str) -> None:
 def test_bad_points(arguments: dict, words: str) -> None:
     with pytest.raises(rmtsim.InputError, match=words):
         Point(**{"model": "linear", "loss": "ce", "n_classes": 3, "dim": 4, "n_samples": 5, **arguments})
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    point = Point("linear", "ce", np.int64(5), np.int32(12), np.uint8(30))
+    assert point == LINEAR
+    assert point.id == LINEAR.id
+    rows = rmtsim.simulate(point, np.int64(2), seed=np.int64(3))
+    pd.testing.assert_frame_equal(rows, rmtsim.simulate(LINEAR, 2, seed=3), check_exact=True)
 
 
 def test_identity_of_a_point_is_pinned() -> None:

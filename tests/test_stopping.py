@@ -79,7 +79,7 @@ def test_standard_errors_are_those_of_the_estimates() -> None:
     for name, values in pulls.items():
         assert np.std(values) == pytest.approx(1, abs=0.1), name
         assert abs(np.mean(values)) < 0.15, name
-        assert np.std(np.array(values) * 2) > 1.5
+        assert np.std(np.array(values) / 1.25) != pytest.approx(1, abs=0.1)  # errors too large by a quarter are seen
 
 
 def test_jackknife_is_the_plain_loop() -> None:

@@ -21,6 +21,7 @@ from scipy.stats import qmc
 
 from rmtsim.theory.one_hidden_ce_large_c import output as output_large_c
 from rmtsim.theory.one_hidden_mse import hidden_geometry, sigma_overlap
+from rmtsim.threads import single_threaded_blas
 
 Array = NDArray[np.float64]
 
@@ -58,11 +59,12 @@ def pair_terms(n_classes: int, width: int, dim: int | None, target_rse: float = 
     n_replicates, stop_at = 0, _LEAST_REPLICATES
     most = max(_LEAST_REPLICATES, int(_WORK * (TARGET_RSE / target_rse) ** 2 / work))
     while True:
-        while n_replicates < stop_at:
-            value, control = _replicates(rng, sobol, batch, n_classes, width, dim)
-            values.append(value)
-            controls.append(control)
-            n_replicates += batch
+        with single_threaded_blas():  # many small products: threads would wait for each other
+            while n_replicates < stop_at:
+                value, control = _replicates(rng, sobol, batch, n_classes, width, dim)
+                values.append(value)
+                controls.append(control)
+                n_replicates += batch
         estimate = _regress(np.concatenate(values), np.concatenate(controls))
         with np.errstate(invalid="ignore", divide="ignore"):
             rse = np.sqrt(np.diag(estimate.covariance)) / estimate.mean
