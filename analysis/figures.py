@@ -45,6 +45,7 @@ _BLOCKS = {
 }
 _TITLES = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks", "ratio": "off-diagonal / diagonal"}
 _MARKERS = "osD^vPX*"
+_LEAST_MARKER, _MARKER_STEP = 3.5, 2.0  # points
 
 #: Values that vary less than by this factor (constants in C) are drawn on a linear axis.
 _LOG_RANGE = 3
@@ -170,12 +171,13 @@ class Style:
     values: tuple[Any, ...]
     color: tuple[float, float, float]
     marker: str
+    size: float
     label: str
 
     @property
     def marks(self) -> dict[str, Any]:
         """Arguments of ``Axes.errorbar``."""
-        look = {"markersize": 4.5, "markerfacecolor": "none", "elinewidth": 1}
+        look = {"markersize": self.size, "markerfacecolor": "none", "elinewidth": 1}
         return look | {"fmt": self.marker, "color": self.color, "label": self.label}
 
     def of(self, table: pd.DataFrame, *keys: str) -> pd.DataFrame:
@@ -188,17 +190,22 @@ class Style:
 
 
 def _styles(points: pd.DataFrame) -> list[Style]:
-    """Colour by aspect ratio, a marker of its own for every series, and in the label what varies."""
+    """Colour by aspect ratio, for every series a marker of its own, and in the label what varies.
+
+    The first markers are the largest: where series coincide, as the output layer's over d/N, they nest.
+    """
     keys = ("aspect_ratio", "width", "dim")
     gammas = sorted(points["aspect_ratio"].unique())
     palette = dict(zip(gammas, sns.color_palette("colorblind", len(gammas)), strict=True))
     symbols = {"aspect_ratio": "d/N", "width": "m", "dim": "d"}
     varying = [key for key in keys if key == "aspect_ratio" or points[key].nunique() > 1]
     styles = []
-    for place, (_, row) in enumerate(points[list(keys)].drop_duplicates().sort_values(list(keys)).iterrows()):
+    series = points[list(keys)].drop_duplicates().sort_values(list(keys))
+    for place, (_, row) in enumerate(series.iterrows()):
         label = ", ".join(f"${symbols[key]} = {row[key]:g}$" for key in varying)
         marker = _MARKERS[place % len(_MARKERS)]
-        styles.append(Style(keys, tuple(row[list(keys)]), palette[row["aspect_ratio"]], marker, label))
+        size = _LEAST_MARKER + _MARKER_STEP * (len(series) - 1 - place)
+        styles.append(Style(keys, tuple(row[list(keys)]), palette[row["aspect_ratio"]], marker, size, label))
     return styles
 
 

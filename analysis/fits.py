@@ -25,9 +25,9 @@ MIN_POINTS = 4
 #: More corrections than this cost more in standard error than they gain in systematic error.
 MAX_CORRECTIONS = 3
 
-#: The number of classes below which corrections are of order one. With logits N(0, 1), the weight e^{2Z₁ + 2Z₂}
-#: of E[p₁²p₂²] shifts Z₁ and Z₂ by 2: the softmax denominator has mean e^½(C − 2 + 2e²), and the two classes
-#: outweigh all the others when C is below about 2e².
+#: The number of classes below which corrections are of order one. With logits N(0, v), the weight e^{2Z₁ + 2Z₂}
+#: of E[p₁²p₂²] shifts Z₁ and Z₂ by 2v: the softmax denominator has mean e^{v/2}(C − 2 + 2e^{2v}), and the two classes
+#: outweigh all the others when C is below about 2e^{2v}. The linear model has v = 1.
 CORRECTION_SCALE = 2 * math.e**2
 
 
@@ -48,7 +48,7 @@ class DecayFit:
     u → 0 as C → ∞, so exponent and constant are the asymptotic ones. log y is linear in all parameters, so the
     weighted least squares is solved exactly; standard errors are those of y carried through, not rescaled by χ².
     In powers of 1/C the corrections are an asymptotic series only, useless at C = 10 (its coefficients are
-    moments of a lognormal); in u, with s = ``CORRECTION_SCALE``, a few terms do from C = 10 on. For linear CE the
+    moments of a lognormal); in u, a few terms do from C = 10 on. For linear CE the
     systematic error of the exponent is below 0.003 with six C from 10 to 3000, under half a standard error where
     the points have 0.5 %; ``analysis.claims`` measures it for every fit.
 
@@ -78,7 +78,11 @@ class DecayFit:
 
 
 def fit_decay(
-    n_classes: npt.ArrayLike, values: npt.ArrayLike, std_errors: npt.ArrayLike, exponent: float = math.nan
+    n_classes: npt.ArrayLike,
+    values: npt.ArrayLike,
+    std_errors: npt.ArrayLike,
+    exponent: float = math.nan,
+    scale: float = CORRECTION_SCALE,
 ) -> DecayFit:
     """Fit the asymptotic power law of ``values`` in ``n_classes``.
 
@@ -92,6 +96,8 @@ def fit_decay(
         relative standard error in (0, ``MAX_RSE``].
     exponent
         Where to pin the exponent in the second fit of the constant; NaN: no such fit.
+    scale
+        s, the number of classes at which the corrections set in.
 
     Raises
     ------
@@ -120,7 +126,7 @@ def fit_decay(
     used = large & (y > 0) & (rse > 0) & (rse <= MAX_RSE)
     C, log_y, rse = C[used], np.log(y[used]), rse[used]
     distinct = len(np.unique(C))
-    plain = _solve(C, log_y, rse, 0)[0][1] if distinct > 1 else UNKNOWN
+    plain = _solve(C, log_y, rse, scale, 0)[0][1] if distinct > 1 else UNKNOWN
     if distinct < MIN_POINTS:
         reason = (
             f"a fit needs {MIN_POINTS} numbers of classes of at least {MIN_CLASSES}, measured to {MAX_RSE:.0%} or "
@@ -128,10 +134,10 @@ def fit_decay(
         )
         return DecayFit(len(C), plain_slope=plain, reason=reason)
     order = min(distinct - 3, MAX_CORRECTIONS)
-    (log_constant, power), chi2 = _solve(C, log_y, rse, order)
+    (log_constant, power), chi2 = _solve(C, log_y, rse, scale, order)
     pinned = UNKNOWN
     if not math.isnan(exponent):
-        [log_pinned], _ = _solve(C, log_y, rse, order, exponent)
+        [log_pinned], _ = _solve(C, log_y, rse, scale, order, exponent)
         pinned = _exp(log_pinned)
     return DecayFit(
         n_points=len(C),
@@ -151,13 +157,13 @@ def _exp(log_value: Fitted) -> Fitted:
 
 
 def _solve(
-    C: Values, log_y: Values, rse: Values, order: int, exponent: float | None = None
+    C: Values, log_y: Values, rse: Values, scale: float, order: int, exponent: float | None = None
 ) -> tuple[list[Fitted], float]:
     """Weighted least squares of log y on 1, log C (unless pinned) and u, …, u^order.
 
     Returns the log constant and, unless pinned, the exponent; then χ².
     """
-    u = CORRECTION_SCALE / (C + CORRECTION_SCALE)
+    u = scale / (C + scale)
     columns = [np.ones_like(C), np.log(C), *(u**k for k in range(1, order + 1))]
     if exponent is not None:
         log_y = log_y - exponent * columns.pop(1)

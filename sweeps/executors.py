@@ -122,9 +122,10 @@ def _ray(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
             backend = "cupy" if resources.get("GPU") else "numpy"
         slots = int(resources.get("GPU" if backend == "cupy" else "CPU", 0))
         if slots == 0:
+            needed = "GPU" if backend == "cupy" else "CPU"
             raise InputError(
-                f"--backend: {backend} needs a {'GPU' if backend == 'cupy' else 'CPU'} and the cluster has none; wait for "
-                "a worker to join, or choose another backend"
+                f"--backend: {backend} needs a {needed} and the cluster has none; wait until a worker has joined, "
+                "or choose another backend"
             )
         if workers and workers > slots:
             raise InputError(f"--workers: {workers} are more than the cluster has room for; give at most {slots}")

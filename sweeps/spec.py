@@ -219,7 +219,7 @@ def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _list(
     table: Mapping[str, Any],
     key: str,
-    check: Callable[[str, Any], None],
+    check: Callable[[str, Any], object],
     where: str = "",
     default: list[Any] | None = None,
 ) -> tuple[Any, ...]:
