@@ -10,8 +10,9 @@ probabilities P (N×C): with Q = P∘(1−P) and S = P∘P,
 since Σ_{i≠j} p_{n,i} p_{k,i} p_{n,j} p_{k,j} = (p_n·p_k)² − Σ_i p_{n,i}² p_{k,i}². The cost is O(N²(d + C))
 against O(C² N d²) for explicit blocks. The blocks themselves are written out in ``rmtsim.blocks``.
 
-The difference loses digits where one class has nearly all the probability, as after training; where that would be seen,
-it is taken in another form that does not. All functions take arrays with any leading axes, which run over draws.
+The difference loses digits where one class has nearly all the probability, as after training, and so do 1 − p and the
+covariances of (14); where that would be seen, they are taken in other forms that do not (only the cross layer's
+p_j(v_j − Σ p v) then still does). All functions take arrays with any leading axes, which run over draws.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 from rmtsim.arguments import check_arrays
 from rmtsim.backend import Array, Module, inner, namespace
-from rmtsim.network import Forward, forward, residual, softmax
+from rmtsim.network import SATURATED, Forward, complement, forward, is_saturated, residual, softmax, split
 from rmtsim.point import LAYERS, check_layers
 
 #: Below this share of its minuend a difference has lost two digits: more than float32 can spare.
@@ -124,7 +125,7 @@ def _last_layer(U: Array, P: Array | None, n_classes: int, xp: Module) -> BlockN
         diag = 4 / n_samples**2 * inner(small, small, xp)
         return BlockNorms(diag, 0 * diag if C > 1 else diag * np.nan)
     samples = _Samples(U, xp)
-    diag = samples.quadratic_sum(P * (1 - P)) / (n_samples**2 * C)
+    diag = samples.quadratic_sum(P * complement(P, xp)) / (n_samples**2 * C)
     if C == 1:
         return BlockNorms(diag, diag * np.nan)
     pairs = P @ P.mT
@@ -144,9 +145,8 @@ def _off_without_cancellation(P: Array, samples: _Samples, xp: Module) -> Array:
 
         (PPᵀ)∘(PPᵀ) − SSᵀ = (ρρᵀ)∘(ρρᵀ) − (ρ∘ρ)(ρ∘ρ)ᵀ + 2 ρρᵀ∘(B + Bᵀ + D) + 2 B∘Bᵀ.
     """
-    top = xp.argmax(P, axis=-1)
+    top, rest = split(P, xp)
     tau = xp.max(P, axis=-1)
-    rest = xp.where(top[..., None] == xp.arange(P.shape[-1]), xp.zeros_like(P), P)
     everywhere = (*P.shape[:-1], P.shape[-2])
     B = xp.take_along_axis(rest, xp.broadcast_to(top[..., None, :], everywhere), axis=-1) * tau[..., None, :]
     D = xp.where(top[..., :, None] == top[..., None, :], tau[..., :, None] * tau[..., None, :], xp.zeros_like(B))
@@ -161,10 +161,23 @@ def _hidden(X: Array, V: Array, pass_: Forward, P: Array | None, xp: Module) -> 
     i, j = np.triu_indices(m, k=1)
     i, j = np.append(np.arange(m), i), np.append(np.arange(m), j)  # the pairs i = j come first
 
-    def pair(A: Array) -> Array:
-        return xp.take(A, xp.asarray(i), axis=-1) * xp.take(A, xp.asarray(j), axis=-1)
+    def pair(A: Array, B: Array | None = None) -> Array:
+        """A_i B_j for all pairs of columns; A_i A_j without B."""
+        return xp.take(A, xp.asarray(i), axis=-1) * xp.take(A if B is None else B, xp.asarray(j), axis=-1)
 
-    covariance = 2 * xp.sum(pair(V), axis=-2, keepdims=True) if P is None else P @ pair(V) - pair(P @ V)
+    if P is None:
+        covariance = 2 * xp.sum(pair(V), axis=-2, keepdims=True)
+    else:
+        covariance = P @ pair(V) - pair(P @ V)
+        if is_saturated(P, xp):
+            top, rest = split(P, xp)
+            share = xp.sum(rest, axis=-1, keepdims=True)
+            vt = xp.take_along_axis(V, xp.broadcast_to(top[..., None], (*top.shape, m)), axis=-2)
+            # Cov does not see a shift of V, so shift by the leading class: its own large terms then vanish.
+            first = rest @ V
+            second = rest @ pair(V) - pair(first, vt) - pair(vt, first) + share * pair(vt)
+            careful = second - pair(first - share * vt)
+            covariance = xp.where(share < 1 - SATURATED, careful, covariance)
     weights = covariance * pair(pass_.active)
     samples = _Samples(X, xp)
     diag = samples.quadratic_sum(weights[..., :m]) / (n_samples**2 * m)
