@@ -61,6 +61,8 @@ def check(name: str, path: str | Path) -> None:
     path = Path(path)
     if path.suffix not in SUFFIXES:
         raise InputError(f"figure: {str(path)!r} has the suffix {path.suffix!r}; give one of {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise InputError(f"figure: {str(path)!r} is a directory; give the name of a file in it")
     if not path.parent.is_dir():
         raise InputError(f"figure: there is no directory {str(path.parent)!r}; make it, or choose another")
 
@@ -73,6 +75,11 @@ def draw(name: str, draws: pd.DataFrame) -> Figure:
     InputError
         If there is no such figure, or the draws lack the rows of one of its layers.
     """
+    return plot(figure_data(select(name, draws)), FIGURES[name])
+
+
+def select(name: str, draws: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a figure shows; raises as ``draw`` does."""
     if name not in FIGURES:
         raise InputError(f"figure: {name!r} is not known; choose one of {', '.join(FIGURES)}")
     spec = FIGURES[name]
@@ -83,7 +90,7 @@ def draw(name: str, draws: pd.DataFrame) -> Figure:
                 f"figure {name}: the draws hold no rows of {spec.model} {spec.loss}, layer {layer}; run such a sweep "
                 "into this store first"
             )
-    return plot(figure_data(rows), spec)
+    return rows
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -131,8 +138,10 @@ def _plot_layer(panel: SubFigure, layer: str, data: FigureData, styles: list[Sty
 
 def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: list[Style]) -> None:
     """Measured values with standard errors over C, the theory's limit (solid) and its C → ∞ form (dashed)."""
-    if (points["measured"].dropna() == 0).all():
-        ax.text(0.5, 0.5, "identically zero\nin every draw", transform=ax.transAxes, ha="center", va="center")
+    measured = points["measured"].dropna()
+    if (measured == 0).all():
+        words = "there are\nno such blocks" if measured.empty else "identically zero\nin every draw"
+        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
         ax.set_xscale("log")
         return

@@ -9,11 +9,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from rmtsim.backend import BACKENDS
 from rmtsim.errors import InputError, RunError
-from rmtsim.point import LOSSES, MODELS
+from rmtsim.point import LOSSES, MAX_SIZE, MODELS
 from rmtsim.version import __version__
 
 _EPILOG = """\
@@ -41,10 +42,11 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     arguments = parser().parse_args(argv)
-    from rmtsim import verbs  # so that --help answers at once
-
-    verb: Callable[[argparse.Namespace], int] = getattr(verbs, arguments.verb)
+    say = partial(print, f"rmtsim {arguments.verb}:", file=sys.stderr)
     try:
+        from rmtsim import verbs  # here, so that --help answers at once
+
+        verb: Callable[[argparse.Namespace], int] = getattr(verbs, arguments.verb)
         code = verb(arguments)
         sys.stdout.flush()
         return code
@@ -52,15 +54,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except InputError as error:
-        print(f"rmtsim {arguments.verb}: {error}", file=sys.stderr)
+        say(error)
         return 2
-    except (RunError, OSError, MemoryError) as error:
-        print(f"rmtsim {arguments.verb}: {str(error) or 'not enough memory'}", file=sys.stderr)
+    except OSError as error:
+        if error.filename is None:
+            say(error)
+            return 1
+        say(f"{error.filename} cannot be used ({error.strerror}); give another path")
+        return 2
+    except ModuleNotFoundError as error:
+        say(f"the package {error.name} is missing; install rmtsim with what it depends on")
+        return 1
+    except (RunError, MemoryError) as error:
+        say(str(error) or "not enough memory; give smaller sizes")
         return 1
     except KeyboardInterrupt:
-        print(
-            f"rmtsim {arguments.verb}: stopped; what was committed is safe, the same command goes on", file=sys.stderr
-        )
+        say("stopped; what was committed is safe, the same command goes on")
         return 3
 
 
@@ -95,7 +104,9 @@ def parser() -> argparse.ArgumentParser:
         "run",
         "run a sweep, or go on with it",
         "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
-        "on, and ends with the same rows. A finished sweep says `nothing to do`.",
+        "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
+        "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [sampling] seed, min_draws, max_draws, "
+        "target_rse, dtype. The README has one.",
     )
     _add_spec(p)
     p.add_argument(
@@ -168,8 +179,10 @@ def _whole(text: str) -> int:
         value = int(float(text)) if float(text).is_integer() else 0  # 1e6 is a whole number too
     except (ValueError, OverflowError):
         value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a whole number of at least 1")
+    if not 1 <= value <= MAX_SIZE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not valid; give a whole number of at least 1, at most {MAX_SIZE}"
+        )
     return value
 
 

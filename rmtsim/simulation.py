@@ -91,7 +91,7 @@ def simulate(
 
 def _as_range(draws: int | range) -> range:
     if isinstance(draws, range):
-        if draws.step != 1 or len(draws) == 0 or draws.start < 0:
+        if draws.step != 1 or not 0 <= draws.start < draws.stop <= MAX_SEED:
             raise InputError(f"draws: {draws!r} is not valid; give a non-empty range of step 1 from 0 or later")
         return draws
     try:

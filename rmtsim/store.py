@@ -47,8 +47,9 @@ class Store:
         self.root = Path(directory)
         self.draws = self.root / "draws"
         self.sweeps = self.root / "sweeps"
-        if self.root.exists() and not self.root.is_dir():
-            raise InputError(f"store: {self.root} is a file; give a directory")
+        existing = next((path for path in (self.root, *self.root.parents) if path.exists()), self.root)
+        if existing.exists() and not existing.is_dir():
+            raise InputError(f"store: {existing} is a file; give a directory")
 
     def shards(self) -> list[Path]:
         """All shards, sorted by name."""
@@ -92,9 +93,12 @@ class Store:
         documents = []
         for path in sorted(self.sweeps.glob("*.json")):
             try:
-                documents.append(json.loads(path.read_text()))
+                document = json.loads(path.read_text())
             except ValueError as error:
                 raise StoreError(f"store: {path} is not JSON ({error}); remove it and run its spec again") from error
+            if not isinstance(document, dict) or document.get("name") != path.stem:
+                raise StoreError(f"store: {path} is no spec of rmtsim; remove it and run its spec again")
+            documents.append(document)
         return documents
 
     def writer(self) -> Writer:
@@ -112,8 +116,8 @@ class Writer:
     def __enter__(self) -> Writer:
         root = self._store.root
         try:
-            self._store.draws.mkdir(parents=True, exist_ok=True)
-            self._store.sweeps.mkdir(exist_ok=True)
+            for folder in (self._store.sweeps, self._store.draws):
+                folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise InputError(f"store: {root} cannot be written ({error.strerror}); give another directory") from error
@@ -191,7 +195,8 @@ def _read_shard(path: Path, columns: list[str]) -> pa.Table:
         file = pq.ParquetFile(path)
         version = (file.schema_arrow.metadata or {}).get(b"rmtsim.format", b"?").decode()
         if version != FORMAT:
-            raise StoreError(f"store: {path} has format {version}, this rmtsim reads {FORMAT}; remove it or upgrade")
+            reason = f"has format {version}, this rmtsim reads {FORMAT}" if version != "?" else "is no shard of rmtsim"
+            raise StoreError(f"store: {path} {reason}; move it elsewhere, or upgrade")
         return file.read(columns=columns).replace_schema_metadata(None)
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]

@@ -18,7 +18,7 @@ from rmtsim.store import Store
 
 #: What `reproduce` runs and draws for each name.
 _REPRODUCE = {
-    "fig8": (("figure8", "linear_mse"), ("fig8",)),
+    "fig8": (("figure8", "linear_mse"), ("fig8", "fig8_mse")),
     "fig9": (("figure9", "figure9_mse"), ("fig9", "fig9_mse")),
 }
 
@@ -26,6 +26,7 @@ _REPRODUCE = {
 def reproduce(arguments: argparse.Namespace) -> int:
     """Run the sweeps of the figures, draw them, print the verdicts; 3 if a point missed its target."""
     from analysis import figures, verdicts
+    from sweeps import plan as plans
     from sweeps.spec import load
 
     names = arguments.figures or list(_REPRODUCE)
@@ -35,6 +36,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     store = Store(out / "store")
     specs = [load(spec) for name in names for spec in _REPRODUCE[name][0]]
+    for spec in specs:
+        _say(plans.summary(spec, plans.plan(spec, store)))
     codes = [_run(spec, store, address="local", backend="auto", workers=arguments.workers) for spec in specs]
     ids = [point.id for spec in specs for point in spec.points()]
     draws = store.read(points=ids)
@@ -59,19 +62,13 @@ def plan(arguments: argparse.Namespace) -> int:
 
     spec = load(arguments.spec)
     table = plans.plan(spec, Store(arguments.store))
-    counts = table["state"].value_counts()
     shown = table.drop(columns=["point_id", "model", "loss", "flops"]).assign(
-        width=table["width"].astype("Int64"),
+        width=["-" if pd.isna(width) else int(width) for width in table["width"]],
         flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
         core_seconds=table["core_seconds"].map("{:.3g}".format),
     )
     print(shown.to_string(index=False, na_rep="-"))
-    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("done", "partial", "new", "limited"))
-    print(
-        f"\n{spec.name}: {len(table)} points: {states}; {table['more_draws'].sum()} draws to make, "
-        f"{table['flops'].sum():.3g} flops, about {table['core_seconds'].sum():.0f} s on one core; "
-        f"points that miss their target then go on, to at most {spec.sampling.max_draws} draws each"
-    )
+    print(f"\n{plans.summary(spec, table)}")
     return 0
 
 
@@ -112,7 +109,7 @@ def _status_line(row: dict[str, Any]) -> str:
     size += "" if row["width"] is None else f", m = {row['width']}"
     if row["rse"] is None:
         return f"{size}: {row['state']}, {row['draws']} draws"
-    reach = "will not converge" if row["needs_draws"] > row["max_draws"] else "run again to go on"
+    reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else "run again to go on"
     return (
         f"{size}: {row['state']}, rse {row['rse']:.2%} > {row['target_rse']:.2%} ({row['worst']}); "
         f"needs about {row['needs_draws']} draws, has {row['draws']}, max_draws {row['max_draws']}: {reach}"
@@ -138,9 +135,9 @@ def figure(arguments: argparse.Namespace) -> int:
     from analysis import figures
 
     figures.check(arguments.name, arguments.out)
-    draws = _draws(arguments.store)
-    _say_theory(draws)
-    figures.save(figures.draw(arguments.name, draws), arguments.out)
+    rows = figures.select(arguments.name, _draws(arguments.store))
+    _say_theory(rows)
+    figures.save(figures.draw(arguments.name, rows), arguments.out)
     _say(f"{arguments.out}: drawn")
     return 0
 
@@ -175,7 +172,8 @@ def theory(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(records, indent=1))
         return 0
-    table = pd.DataFrame(records).drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio"])
+    table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # with infinities, which JSON has not
+    table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio"])
     for key in ("n_classes", "width"):
         table[key] = [record[key] or "-" for record in records]  # null is no number
     print(table.to_string(index=False, float_format="{:.9g}".format))
@@ -222,7 +220,8 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _say_theory(draws: pd.DataFrame) -> None:
-    sampled = draws[(draws["model"] == "one_hidden") & (draws["loss"] == "ce")]
+    layers = draws["layer"].isin(["hidden", "output"])
+    sampled = draws[(draws["model"] == "one_hidden") & (draws["loss"] == "ce") & layers]
     if len(sampled):
         count = len(sampled[["n_classes", "dim", "width"]].drop_duplicates())
         _say(f"theory: one hidden layer with cross-entropy is sampled, a few seconds for each of {count} sizes")

@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from rmtsim.store import Store
+from rmtsim.errors import InputError
+from rmtsim.store import Store, StoreError
 from sweeps.machine import flops_per_second
 from sweeps.runner import fitting_workers
 from sweeps.spec import Spec, from_document
@@ -45,11 +46,27 @@ def plan(spec: Spec, store: Store) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def summary(spec: Spec, table: pd.DataFrame) -> str:
+    """Return a plan in a sentence."""
+    counts = table["state"].value_counts()
+    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("done", "partial", "new", "limited"))
+    return (
+        f"{spec.name}: {len(table)} points: {states}; {table['more_draws'].sum()} draws to make, "
+        f"{table['flops'].sum():.3g} flops, about {table['core_seconds'].sum():.0f} s on one core; "
+        f"points that miss their target then go on, to at most {spec.sampling.max_draws} draws each"
+    )
+
+
 def status(store: Store) -> pd.DataFrame:
     """One row per point of every sweep in the store: its state, precision and what limits it."""
     rows = []
     for document in store.specs():
-        spec = from_document(document)
+        try:
+            spec = from_document(document)
+        except InputError as error:
+            raise StoreError(
+                f"store: {store.sweeps / document['name']}.json is no spec ({error}); remove it and run its spec again"
+            ) from error
         for state in read_states(spec, store):
             rse, quantity = state.precision
             rows.append(

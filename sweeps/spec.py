@@ -19,6 +19,7 @@ from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, 
 from rmtsim.simulation import MAX_SEED
 
 MAX_POINTS = 100_000
+MAX_DRAWS = 10_000_000
 _TOP = ("name", "model", "loss", "layers", "grid", "sampling")
 _GRID = ("n_classes", "aspect_ratio", "dim", "width")
 _SAMPLING = ("seed", "min_draws", "max_draws", "target_rse", "dtype")
@@ -94,7 +95,7 @@ def load(source: str) -> Spec:
         text = (resources.files("sweeps") / "specs" / f"{source}.toml").read_text("utf-8")
     else:
         try:
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise InputError(f"spec: {source} cannot be read ({reason}); give a TOML file") from None
@@ -151,8 +152,8 @@ def _sampling(table: Mapping[str, Any]) -> Sampling:
     _known(table, _SAMPLING, "[sampling] ")
     sampling = Sampling(**table)
     check_size("[sampling] seed", sampling.seed, least=0, most=MAX_SEED)
-    check_size("[sampling] max_draws", sampling.max_draws, least=2)
-    check_size("[sampling] min_draws", sampling.min_draws, least=2)
+    check_size("[sampling] max_draws", sampling.max_draws, least=2, most=MAX_DRAWS)
+    check_size("[sampling] min_draws", sampling.min_draws, least=2, most=MAX_DRAWS)
     if sampling.min_draws > sampling.max_draws:
         raise InputError(
             f"[sampling] min_draws: {sampling.min_draws} is above max_draws = {sampling.max_draws}; give at most that"
@@ -206,7 +207,8 @@ def _check_aspect_ratio(name: str, value: Any) -> None:
 def _known(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in keys:
-            raise InputError(f"{where}{key}: there is no such key; the keys are {', '.join(keys)}")
+            shown = key if key.isidentifier() else repr(key)
+            raise InputError(f"{where}{shown}: there is no such key; the keys are {', '.join(keys)}")
 
 
 def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -223,6 +225,8 @@ def _list(
     where: str = "",
     default: list[Any] | None = None,
 ) -> tuple[Any, ...]:
+    if key not in table and default is None:
+        raise InputError(f"{where}{key}: the key is missing; give a list with at least one value")
     values = table.get(key, default)
     if not isinstance(values, list) or not values:
         raise InputError(f"{where}{key}: {values!r} is not valid; give a list with at least one value")

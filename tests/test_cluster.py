@@ -49,4 +49,6 @@ def test_it_installs_this_project_and_keeps_the_head_on_demand() -> None:
     assert types["gpu"]["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
     commands = " ".join(CONFIG["setup_commands"])
     assert "requirements.lock" in commands
-    assert "--editable ~/rmtsim" in commands
+    assert "--editable /home/ray/rmtsim" in commands
+    pinned = next(line for line in (ROOT / "requirements.lock").read_text().splitlines() if line.startswith("ray=="))
+    assert f"rayproject/ray:{pinned.split()[0].removeprefix('ray==')}-py311" in CONFIG["docker"]["image"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 import rmtsim
 from rmtsim.cli import main
 from rmtsim.store import Store
-from sweeps import executors
+from sweeps import executors, runner
+from sweeps.progress import ProgressDisplay
 from sweeps.runner import run
 from sweeps.spec import Spec, from_document, load
 from sweeps.tasks import Task
@@ -133,9 +135,15 @@ def test_a_running_cluster_gives_the_same_rows(tmp_path: Path, undisturbed: pd.D
     try:
         address = cluster.stdout.readline().strip()
         line = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--address", address]
+        many = subprocess.run(
+            [*line, "--workers", "3"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert not (tmp_path / "s").exists()
         done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     finally:
         cluster.communicate("")
+    assert many.returncode == 2
+    assert "give at most 2" in many.stderr
     assert done.returncode in (0, 3), done.stderr
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
 
@@ -197,6 +205,33 @@ def test_missing_layers_are_filled_in(tmp_path: Path, undisturbed: pd.DataFrame)
     rows = store.read()
     assert len(rows.merge(undisturbed)) == len(undisturbed)
     assert not rows.duplicated(["point_id", "seed", "draw", "layer"]).any()
+
+
+def test_a_writer_that_was_before_us_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run finishes between our look at the store and our lock: no row is stored twice."""
+    spec, store = spec_of(SPEC, tmp_path), Store(tmp_path / "s")
+    opened = runner.open_executor
+
+    def slowly(*arguments: object) -> object:
+        monkeypatch.setattr(runner, "open_executor", opened)
+        run(spec_of('layers = ["output"]\n' + SPEC, tmp_path), store, workers=1, backend="numpy")
+        return opened(*arguments)
+
+    monkeypatch.setattr(runner, "open_executor", slowly)
+    run(spec, store, workers=1, backend="numpy")
+    assert not store.read().duplicated(["point_id", "seed", "draw", "layer"]).any()
+
+
+def test_progress_says_points_speed_and_time_to_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.progress._PLAIN_EVERY", 0.0)
+    with ProgressDisplay("small") as display:
+        run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", observer=display)
+    lines = capsys.readouterr().err.splitlines()
+    assert all(re.match(r"small: \d/6 points, \d+\.\d draws/s", line) for line in lines)
+    assert any("to go" in line for line in lines)
+    assert lines[-1].startswith("small: 6/6 points")
 
 
 def test_another_dtype_in_one_store_is_refused(tmp_path: Path) -> None:

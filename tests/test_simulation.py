@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmtsim
 from rmtsim.ensembles import sample
 from rmtsim.point import Point
 from rmtsim.schema import SCHEMA
+from rmtsim.threads import single_threaded_blas
 
 LINEAR = Point("linear", "ce", 5, 12, 30)
 HIDDEN = Point("one_hidden", "ce", 5, 12, 30, 3)
@@ -187,3 +189,17 @@ print([value.hex() for column in ("diag_sqfro", "offdiag_sqfro") for value in ro
     ]
     assert "0x" in printed[0]
     assert printed[0] == printed[1]
+
+
+def test_the_thread_limit_holds_until_the_last_is_out() -> None:
+    def threads() -> int:
+        return max(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+
+    with threadpool_limits(2):
+        first, second = single_threaded_blas(), single_threaded_blas()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert threads() == 1
+        second.__exit__(None, None, None)
+        assert threads() == 2

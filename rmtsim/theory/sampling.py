@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
 
+from rmtsim.errors import InputError
 from rmtsim.theory.one_hidden_ce_large_c import output as output_large_c
 from rmtsim.theory.one_hidden_mse import hidden_geometry, sigma_overlap
 from rmtsim.threads import single_threaded_blas
@@ -29,7 +30,8 @@ TARGET_RSE = 3e-3
 _SEED = 20250504  # fixed: the same question has the same answer
 _LEAST_REPLICATES = 96
 _WORK = 1.5e8  # softmax probabilities allowed at the default accuracy: about 3 s
-_CHUNK = 2**20  # softmax probabilities held at once
+_CHUNK = 2**20  # numbers held at once, in each of a handful of arrays
+_MOST_HELD = 1e8  # 800 MB each: more is refused
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,14 @@ def pair_terms(n_classes: int, width: int, dim: int | None, target_rse: float = 
     sobol = qmc.Sobol(min(width, dim or width), scramble=False).random_base2(log2_points)
     # In softmax probabilities; the terms without C stand for the cost of a replicate whose arrays are small.
     work = 2 ** (log2_points + 1) * (n_classes * max(1.0, width / 8) + 20 * width + 50)
-    batch = max(1, min(64, _CHUNK // (2 ** (log2_points + 1) * n_classes)))
+    pairs = width * (width + 1) // 2
+    held = max(2 ** (log2_points + 1), pairs) * n_classes + 2 ** (log2_points + 1) * pairs  # by one replicate
+    if held > _MOST_HELD:
+        raise InputError(
+            f"n_classes, width: the theory of one hidden layer with CE samples arrays of {held:.1g} numbers at "
+            f"{n_classes} and {width}; give sizes that keep them under {_MOST_HELD:.0g}"
+        )
+    batch = max(1, min(64, _CHUNK // held))
     values: list[Array] = []
     controls: list[Array] = []
     n_replicates, stop_at = 0, _LEAST_REPLICATES
