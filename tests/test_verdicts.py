@@ -216,8 +216,10 @@ def test_one_hidden_ce_agrees_and_other_constants_and_powers_differ() -> None:
     table = verdicts(as_it_is)
     assert set(table["verdict"]) == {"agrees"}
     assert (table["bias_exponent"].abs() < table["std_error_exponent"]).all()
-    # In the output layer the two samples n = k, of weight 1/N, are far from their own C → ∞ form: 2.5 % remain.
-    assert (table["bias_constant"].abs() < 1.5 * table["std_error_constant"]).all()
+    hidden = table["layer"] == "hidden"
+    assert (table["bias_constant"].abs() < table["std_error_constant"])[hidden].all()
+    # In the output layer the pairs n = k, of weight 1/N, are still far from their own C → ∞ form at C = 3000.
+    assert (table["bias_constant"].abs() < 0.04 * table["constant"])[~hidden].all()
     for twist in (lambda _, mean: 1.15 * mean, lambda C, mean: mean * C**0.3):
         table = verdicts(twist)
         for layer in ("hidden", "output"):
