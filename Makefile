@@ -33,7 +33,7 @@ $(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
 
 # Renews both lock files; uv resolves for every platform and Python at once.
 LOCK := uv pip compile pyproject.toml --group lock --universal --python-version 3.11 --generate-hashes \
-        --only-binary :all: --no-annotate --no-emit-index-url --no-emit-find-links --upgrade --quiet \
+        --only-binary :all: --no-annotate --upgrade --quiet \
         --custom-compile-command "make lock"
 lock:
 	$(LOCK) --output-file requirements.lock

@@ -59,7 +59,7 @@ def pair_terms(n_classes: int, width: int, dim: int | None, target_rse: float = 
     held = max(2 ** (log2_points + 1), pairs) * n_classes + 2 ** (log2_points + 1) * pairs  # by one replicate
     if held > _MOST_HELD:
         raise InputError(
-            f"n_classes, width: the theory of one hidden layer with CE samples arrays of {held:.1g} numbers at "
+            f"n_classes, width: the theory of one hidden layer with CE samples arrays of {held:.2g} numbers at "
             f"{n_classes} and {width}; give sizes that keep them under {_MOST_HELD:.0g}"
         )
     batch = max(1, min(64, _CHUNK // held))
