@@ -19,8 +19,8 @@ from rmtsim.theory.prediction import Prediction
 #: A claim is on one of these: a sweep over C with all else fixed.
 GROUP = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples"]
 
-#: Largest difference that agrees, in standard errors beyond the bias. Exceeded by 1 in 2000 true values: a report
-#: makes a hundred such tests.
+#: Largest difference that agrees, in standard errors (of a fit, beyond its bias). Exceeded by 1 in 2000 true values: a
+#: report makes hundreds of such tests.
 TOLERANCE = 3.5
 
 #: Where the corrections of the hidden layer with CE set in. Its weights are covariances under p, and large |σ|², so

@@ -8,14 +8,11 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
-from analysis.claims import GROUP
+from analysis.claims import GROUP, TOLERANCE
 from analysis.predictions import percent, plain, predict_layer, value
 from analysis.summary import QUANTITIES, summarize
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
-
-#: Largest difference that agrees, in standard errors of many draws.
-TOLERANCE = 3.5
 
 #: Relative error granted to the arithmetic: float32 draws err by under 1e-5. It matters only where draws do not
 #: scatter at all, as the ratio at C = 2, which is 1.

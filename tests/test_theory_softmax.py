@@ -9,7 +9,7 @@ import pytest
 
 from rmtsim.theory.quadrature import angle_rule, gauss_beta, gauss_gamma
 from rmtsim.theory.softmax_moments import laplace_table, softmax_moment, weight_moments
-from rmtsim.theory.two_point import HermiteTable, pair_moments
+from rmtsim.theory.two_point import HermiteTable, pair_moments, weighted_pair_moments
 
 P, H1, H2 = (1, 0, 0), (1, 1, 0), (1, 0, 1)
 
@@ -127,3 +127,14 @@ def test_gauss_rules_know_their_moments():
         theta, w = angle_rule(dim)
         assert w @ np.cos(theta) ** 2 == pytest.approx(1 / dim, rel=1e-11)
         assert w @ np.cos(theta) ** 4 == pytest.approx(3 / (dim * (dim + 2)), rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("dim", "finer", "rtol"), [(5, (16, 110), 2e-8), (10, (11, 90), 2e-8), (20, (9, 80), 2e-8), (100, (7, 60), 2e-11)]
+)
+def test_two_sample_moments_do_not_depend_on_their_rule(dim: int, finer: tuple[int, int], rtol: float) -> None:
+    chosen, fine = weighted_pair_moments(10, dim), weighted_pair_moments(10, dim, finer)
+    assert chosen.diag == pytest.approx(fine.diag, rel=rtol)
+    assert chosen.offdiag == pytest.approx(fine.offdiag, rel=rtol)
+    coarse = weighted_pair_moments(10, dim, (2, 20))
+    assert coarse.offdiag != pytest.approx(fine.offdiag, rel=rtol)
