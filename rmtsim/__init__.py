@@ -6,8 +6,9 @@ The engine evaluates closed-form Hessian blocks of linear and one-hidden-layer c
 
 from rmtsim.blocks import hessian
 from rmtsim.errors import InputError
-from rmtsim.norms import BlockNorms, block_norms
+from rmtsim.norms import block_norms
 from rmtsim.point import Point
+from rmtsim.results import BlockNorms
 from rmtsim.simulation import simulate
 from rmtsim.theory import Prediction, predict
 from rmtsim.version import __version__

@@ -58,6 +58,18 @@ def namespace(array: Array) -> Module:
         raise InputError(f"arrays: {type(array).__name__} is no array; give NumPy, CuPy or array-API arrays") from None
 
 
+def is_cupy(xp: Module) -> bool:
+    """Whether the array module is CuPy."""
+    return bool(xp.__name__ == "cupy")
+
+
+def native_gpu() -> Any:
+    """Return ``rmtsim.gpu``, the kernels written for CuPy; only to be called where CuPy is at hand."""
+    from rmtsim import gpu
+
+    return gpu
+
+
 def to_numpy(array: Array) -> np.ndarray:
     """Copy ``array`` to the host."""
     if type(array).__module__.partition(".")[0] == "cupy":

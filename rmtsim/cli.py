@@ -15,6 +15,7 @@ from typing import NoReturn
 from rmtsim.backend import BACKENDS
 from rmtsim.errors import InputError, RunError
 from rmtsim.point import LOSSES, MAX_SIZE, MODELS
+from rmtsim.sizes import parse_bytes
 from rmtsim.version import __version__
 
 _EPILOG = """\
@@ -96,9 +97,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("figures", nargs="*", metavar="FIGURE", help="fig8, fig9 (default: both)")
     p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
     _add_workers(p)
+    _add_memory(p)
 
     p = verb("plan", "what a run would do; changes nothing", "Work is counted in flops; times are for this machine.")
     _add_spec(p)
+    _add_memory(p)
 
     p = verb(
         "run",
@@ -118,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
     _add_workers(p)
+    _add_memory(p)
 
     p = verb("status", "points per state, precision reached, what limits the rest", "Reads the store only.")
     _add_store(p)
@@ -172,6 +176,23 @@ def _add_json(p: argparse.ArgumentParser) -> None:
 
 def _add_workers(p: argparse.ArgumentParser) -> None:
     p.add_argument("--workers", type=_whole, metavar="N", help="tasks at a time (default: one per core or GPU)")
+
+
+def _add_memory(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="what all draws at a time may hold, such as 1.5GiB (default: nine tenths of the machine's); "
+        "large draws are then made in pieces, with the same result",
+    )
+
+
+def _bytes(text: str) -> float:
+    try:
+        return parse_bytes(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _whole(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rmtsim.backend import Array, Module
 
@@ -30,38 +30,12 @@ def softmax(logits: Array, xp: Module) -> Array:
     return P
 
 
-#: A probability above this has lost two digits of its complement.
-SATURATED = 0.99
-
-
-def is_saturated(P: Array, xp: Module) -> bool:
-    """Whether some sample has nearly all its probability in one class."""
-    return bool(xp.any(P > SATURATED))
-
-
-def split(P: Array, xp: Module) -> tuple[Array, Array]:
-    """Return the leading class of every sample, (…, N), and P with that class set to zero."""
-    top = xp.argmax(P, axis=-1)
-    return top, xp.where(top[..., None] == xp.arange(P.shape[-1]), xp.zeros_like(P), P)
-
-
-def complement(P: Array, xp: Module) -> Array:
-    """Return 1 − P; where p is nearly 1, as the sum of the other classes, which keeps its digits."""
-    if not is_saturated(P, xp):
-        return 1 - P
-    _, rest = split(P, xp)
-    return xp.where(P > SATURATED, xp.sum(rest, axis=-1, keepdims=True), 1 - P)
-
-
-def one_hot(y: Array, n_classes: int, like: Array, xp: Module) -> Array:
-    """Return labels y (…, N) as rows of zeros with a one, (…, N, C), in the dtype of ``like``."""
-    return xp.astype(y[..., None] == xp.arange(n_classes), like.dtype)
+def one_hot(y: Array, classes: slice, dtype: Any, xp: Module) -> Array:
+    """Return labels y (…, N) as rows of zeros with a one, (…, N, classes)."""
+    return xp.astype(y[..., None] == xp.arange(classes.start, classes.stop), dtype)
 
 
 def residual(logits: Array, y: Array, loss: str, xp: Module) -> Array:
     """Return N ∂loss/∂logits, (…, N, C): p − y for CE, 2(f − y) for MSE."""
-    Y = one_hot(y, logits.shape[-1], logits, xp)
-    if loss == "mse":
-        return 2 * (logits - Y)
-    P = softmax(logits, xp)
-    return P * (1 - Y) - complement(P, xp) * Y
+    Y = one_hot(y, slice(0, logits.shape[-1]), logits.dtype, xp)
+    return 2 * (logits - Y) if loss == "mse" else softmax(logits, xp) - Y

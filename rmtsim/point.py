@@ -6,6 +6,7 @@ import hashlib
 import json
 import operator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from rmtsim.errors import InputError
@@ -82,7 +83,7 @@ class Point:
         """The layers of the Hessian whose block norms this model has."""
         return LAYERS[self.model]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Content hash of the canonical point: 16 hexadecimal digits, the same on every machine."""
         canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

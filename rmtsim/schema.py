@@ -9,7 +9,8 @@ import pyarrow as pa
 from rmtsim.point import Point
 
 #: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
-#: one class or one neuron, `width` for the linear model.
+#: one class or one neuron, `width` for the linear model. `classes` is how many classes the terms of single classes
+#: were summed over; where not all, the standard errors of estimating the rest follow.
 SCHEMA = pa.schema(
     [
         ("point_id", pa.string()),
@@ -29,6 +30,9 @@ SCHEMA = pa.schema(
         ("offdiag_sqfro", pa.float64()),
         ("backend", pa.string()),
         ("dtype", pa.string()),
+        ("classes", pa.int64()),
+        ("std_error_diag", pa.float64()),
+        ("std_error_offdiag", pa.float64()),
     ]
 )
 
@@ -40,16 +44,24 @@ def rows_of(
     point: Point,
     draws: range,
     seed: int,
-    columns: dict[str, tuple[list[float], list[float]]],
+    columns: dict[str, tuple[np.ndarray, ...]],
     *,
     backend: str,
     dtype: str,
+    classes: int,
 ) -> pd.DataFrame:
-    """Lay out values, layer → (diag, offdiag) with one entry per draw, as rows sorted by draw, then layer."""
+    """Lay out values, layer → (diag, offdiag) or (diag, offdiag, their standard errors), as rows by draw, then layer.
+
+    ``classes`` is the number of classes of which single terms were taken.
+    """
     layers, n = list(columns), len(draws)
     shapes = [point.block_shape(layer) for layer in layers]
     per_row = len(layers) * n
-    interleaved = [np.stack([columns[layer][k] for layer in layers], axis=1).ravel() for k in (0, 1)]
+    exact = np.zeros(n)
+    values = [(*columns[layer], exact, exact)[:4] for layer in layers]
+    diag, offdiag, std_error_diag, std_error_offdiag = (
+        np.stack(kind, axis=1).ravel() for kind in zip(*values, strict=True)
+    )
     frame = pd.DataFrame(
         {
             "point_id": point.id,
@@ -65,10 +77,13 @@ def rows_of(
             "draw": np.repeat(np.asarray(draws), len(layers)),
             "block_rows": np.tile([rows for rows, _ in shapes], n),
             "block_cols": np.tile([cols for _, cols in shapes], n),
-            "diag_sqfro": interleaved[0],
-            "offdiag_sqfro": interleaved[1],
+            "diag_sqfro": diag,
+            "offdiag_sqfro": offdiag,
             "backend": backend,
             "dtype": dtype,
+            "classes": classes,
+            "std_error_diag": std_error_diag,
+            "std_error_offdiag": std_error_offdiag,
         },
         index=pd.RangeIndex(per_row),
     )

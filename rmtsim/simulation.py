@@ -5,16 +5,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
-from rmtsim import norms
 from rmtsim.backend import DTYPES, array_module, resolve, to_numpy
-from rmtsim.cost import batch_size
+from rmtsim.cost import DIAGONALS, diagonal_classes
 from rmtsim.ensembles import sample
 from rmtsim.errors import InputError
+from rmtsim.memory import batch_size
+from rmtsim.norms import compute
 from rmtsim.point import Point, check_choice, check_layers, check_size
 from rmtsim.schema import rows_of
-from rmtsim.threads import single_threaded_blas
+from rmtsim.workplace import workplace
 
 MAX_SEED = 2**63 - 1
 
@@ -27,7 +29,10 @@ def simulate(
     backend: str = "numpy",
     dtype: str = "float64",
     layers: tuple[str, ...] | None = None,
+    diagonal: str = "exact",
     batch: int | None = None,
+    threads: int | None = None,
+    memory: float | None = None,
 ) -> pd.DataFrame:
     """Simulate draws of a point: mean squared block norms of every layer, one row per draw and layer.
 
@@ -46,8 +51,17 @@ def simulate(
         ``"float64"`` or ``"float32"``: the arithmetic's; both see the same draw.
     layers
         A selection of the point's layers; by default all.
+    diagonal
+        ``"exact"``: the terms of single classes are summed over all classes. ``"auto"``: in draws of the linear CE
+        model with thousands of classes they are estimated from some of them, without bias, with the standard errors
+        in ``std_error_diag`` and ``std_error_offdiag``; sums over pairs of classes are always exact.
     batch
-        Draws computed at once; by default as many as suit the cache. Values do not depend on it.
+        Draws computed at once; by default as many as suit the cache.
+    threads
+        Threads that share a draw; by default one for every core where the draw is large, else one.
+    memory
+        Bytes that may be used; by default nearly all that the machine, or the GPU, has. A draw that needs more than
+        this is cut into blocks that come one after the other. Values do not depend on batch, threads or memory.
 
     Returns
     -------
@@ -75,18 +89,29 @@ def simulate(
     draws = _as_range(draws)
     seed = check_size("seed", seed, least=0, most=MAX_SEED)
     check_choice("dtype", dtype, DTYPES)
+    check_choice("diagonal", diagonal, DIAGONALS)
     layers = point.layers if layers is None else check_layers(layers, point.layers)
-    size = batch_size(point, layers, dtype) if batch is None else check_size("batch", batch)
+    if batch is not None:
+        check_size("batch", batch)
+    if threads is not None:
+        check_size("threads", threads)
     backend = resolve(backend)
     xp = array_module(backend)
-    columns: dict[str, tuple[list[float], list[float]]] = {layer: ([], []) for layer in layers}
-    with single_threaded_blas():
+    size = batch or batch_size(point, dtype)
+    columns: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
+    with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=size) as (cut, team):
+        classes = diagonal_classes(point, diagonal)
         for part in _split(draws, size):
-            X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers)
-            for layer, (diag, off) in norms.compute(X, V, W, y, point.loss, layers, xp).items():
-                columns[layer][0].extend(to_numpy(diag))
-                columns[layer][1].extend(to_numpy(off))
-    return rows_of(point, draws, seed, columns, backend=backend, dtype=dtype)
+            X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, team=team)
+            found = compute(X, V, W, y, point.loss, layers, xp, cut=cut, team=team, sampled_classes=classes)
+            for layer, values in found.items():
+                columns[layer].append(tuple(to_numpy(value) for value in values))
+    return rows_of(point, draws, seed, _joined(columns), backend=backend, dtype=dtype, classes=classes)
+
+
+def _joined(columns: dict[str, list[tuple[np.ndarray, ...]]]) -> dict[str, tuple[np.ndarray, ...]]:
+    """Layer → its columns over all batches."""
+    return {layer: tuple(map(np.concatenate, zip(*parts, strict=True))) for layer, parts in columns.items()}
 
 
 def _as_range(draws: int | range) -> range:

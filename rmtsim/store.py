@@ -21,13 +21,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmtsim.ensembles import STREAM
+from rmtsim.ensembles import STREAMS
 from rmtsim.errors import InputError, RunError
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.version import __version__
 
 #: Version of the store's layout; a reader refuses versions that it does not know.
-FORMAT = "1"
+FORMAT = "2"
 
 
 class StoreError(RunError):
@@ -161,7 +161,9 @@ class Writer:
         start, stop = rows["draw"].min(), rows["draw"].max() + 1
         name = f"{first.point_id}-s{first.seed}-{start:09d}-{stop:09d}-{layers}.parquet"
         table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **_metadata(spec, int(first.seed))})
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), **_metadata(spec, int(first.seed), str(first.backend))}
+        )
         path = self._store.draws / name
         self._write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
         return path
@@ -178,11 +180,11 @@ class Writer:
             raise StoreError(f"store: {path} cannot be written ({error.strerror}); what was there is safe") from error
 
 
-def _metadata(spec: Mapping[str, Any], seed: int) -> dict[str, str]:
+def _metadata(spec: Mapping[str, Any], seed: int, backend: str) -> dict[str, str]:
     return {
         "rmtsim.format": FORMAT,
         "rmtsim.version": __version__,
-        "rmtsim.stream": STREAM,
+        "rmtsim.stream": STREAMS[backend],
         "rmtsim.numpy": np.__version__,
         "rmtsim.machine": platform.machine(),
         "rmtsim.seed": str(seed),

@@ -1,13 +1,18 @@
-"""BLAS threads: one, where results must agree to the bit or the products are small."""
+"""Threads: of BLAS one each, where results must agree to the bit; of our own as many as there are cores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _lock = Lock()
 _inside = 0  # how many contexts are open, over all threads: the limit is the process's, not a thread's
@@ -42,6 +47,39 @@ def single_threaded_blas() -> Iterator[None]:
 
 @cache
 def _threadpools() -> Any:
+    import scipy.linalg.blas  # noqa: F401  # NumPy and SciPy bring a BLAS each; both must be loaded to be found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Team:
+    """Threads that share the pieces of one draw; a context manager.
+
+    NumPy and BLAS let go of the interpreter lock, so plain threads compute at the same time. Every piece is computed
+    by one thread in one way, so results do not depend on their number.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rmtsim-tile") if threads > 1 else None
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Apply ``function`` to every item and return the results in order."""
+        return list(map(function, items) if self._pool is None else self._pool.map(function, items))
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+#: No threads but the caller's.
+ALONE = Team(1)

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.sizes import format_bytes
 from rmtsim.store import Store
 
 #: What `reproduce` runs and draws for each name.
@@ -37,8 +38,9 @@ def reproduce(arguments: argparse.Namespace) -> int:
     store = Store(out / "store")
     specs = [load(spec) for name in names for spec in _REPRODUCE[name][0]]
     for spec in specs:
-        _say(plans.summary(spec, plans.plan(spec, store)))
-    codes = [_run(spec, store, address="local", backend="auto", workers=arguments.workers) for spec in specs]
+        _say(plans.summary(spec, plans.plan(spec, store, arguments.memory)))
+    options = {"address": "local", "backend": "auto", "workers": arguments.workers, "memory": arguments.memory}
+    codes = [_run(spec, store, **options) for spec in specs]
     ids = [point.id for spec in specs for point in spec.points()]
     draws = store.read(points=ids)
     _say_theory(draws)
@@ -61,11 +63,12 @@ def plan(arguments: argparse.Namespace) -> int:
     from sweeps.spec import load
 
     spec = load(arguments.spec)
-    table = plans.plan(spec, Store(arguments.store))
+    table = plans.plan(spec, Store(arguments.store), arguments.memory)
     shown = table.drop(columns=["point_id", "model", "loss", "flops"]).assign(
         width=["-" if pd.isna(width) else int(width) for width in table["width"]],
         flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
         core_seconds=table["core_seconds"].map("{:.3g}".format),
+        memory=table["memory"].map(format_bytes),
     )
     print(shown.to_string(index=False, na_rep="-"))
     print(f"\n{plans.summary(spec, table)}")
@@ -82,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         address=arguments.address,
         backend=arguments.backend,
         workers=arguments.workers,
+        memory=arguments.memory,
     )
 
 

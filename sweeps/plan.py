@@ -7,9 +7,12 @@ import math
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.machine import flops_per_second
+from rmtsim.memory import BASE, batch_size, fitting_tiling
+from rmtsim.memory import memory as memory_held
 from rmtsim.store import Store, StoreError
-from sweeps.machine import flops_per_second
-from sweeps.runner import fitting_workers
+from sweeps.executors import default_workers
+from sweeps.shares import Share, share_out
 from sweeps.spec import Spec, from_document
 from sweeps.state import PointState, read_states
 from sweeps.tasks import cost
@@ -18,17 +21,18 @@ from sweeps.tasks import cost
 _EFFICIENCY = 0.55
 
 
-def plan(spec: Spec, store: Store) -> pd.DataFrame:
+def plan(spec: Spec, store: Store, memory: float | None = None) -> pd.DataFrame:
     """One row per point: its state, draws stored and still to make, work and core seconds.
 
     ``more_draws_least`` is up to the next checkpoint; ``more_draws`` extrapolates the precision reached so far,
-    and is that least number where there is none; ``core_seconds`` is for ``more_draws``.
+    and is that least number where there is none; ``core_seconds`` is for ``more_draws``; ``memory`` is the bytes that a
+    worker holds at its peak.
     """
-    fitting_workers(spec, None, 1)
+    share = share_out(spec, None, default_workers("numpy"), memory)
     speed = _EFFICIENCY * flops_per_second(spec.sampling.dtype)
     rows = []
     for state in read_states(spec, store):
-        per_draw = cost(state.point, state.layers)
+        per_draw = cost(state.point, state.layers, spec.sampling.diagonal)
         more = max(0, state.expected_draws - state.prefix)
         rows.append(
             {
@@ -41,9 +45,16 @@ def plan(spec: Spec, store: Store) -> pd.DataFrame:
                 "flops_per_draw": per_draw,
                 "flops": per_draw * more,
                 "core_seconds": per_draw * more / speed,
+                "memory": _peak(state, spec, share),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _peak(state: PointState, spec: Spec, share: Share) -> int:
+    dtype, batch = spec.sampling.dtype, batch_size(state.point, spec.sampling.dtype)
+    cut = fitting_tiling(state.point, state.layers, dtype, share.memory or math.inf, threads=share.threads)
+    return BASE + memory_held(state.point, state.layers, dtype, cut, batch=batch, threads=share.threads)
 
 
 def summary(spec: Spec, table: pd.DataFrame) -> str:

@@ -9,11 +9,9 @@ from typing import Protocol
 import pandas as pd
 
 from rmtsim.backend import resolve
-from rmtsim.cost import batch_size, memory
-from rmtsim.errors import InputError
 from rmtsim.store import Store, Writer
 from sweeps.executors import LOCAL, OWN_RAY, Executor, default_workers, open_executor
-from sweeps.machine import total_memory
+from sweeps.shares import Share, share_out
 from sweeps.spec import Spec
 from sweeps.state import PointState, read_states
 from sweeps.tasks import Task, tasks_for
@@ -46,6 +44,7 @@ def run(
     address: str = "local",
     backend: str = "auto",
     workers: int | None = None,
+    memory: float | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
     """Run or resume a sweep until every point has reached its target or max_draws.
@@ -65,13 +64,12 @@ def run(
     states = read_states(spec, store, None if backend == "auto" else backend)
     if all(state.finished for state in states) and spec.document() in store.specs():
         return Outcome(states, 0)
-    if here:
-        workers = fitting_workers(spec, workers, default_workers(backend))
+    share = share_out(spec, workers, default_workers(backend), memory) if here else Share(workers, 1, memory)
     # The executor comes first: where no cluster answers, no store is left behind.
-    with open_executor(address, workers, backend) as executor, store.writer() as writer:
+    with open_executor(address, share.workers, backend) as executor, store.writer() as writer:
         states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
         writer.save_spec(spec.name, spec.document())
-        new_draws = _drive(executor, writer, states, spec, observer)
+        new_draws = _drive(executor, writer, states, spec, share, observer)
     return Outcome(states, new_draws)
 
 
@@ -80,11 +78,12 @@ def _drive(
     writer: Writer,
     states: list[PointState],
     spec: Spec,
+    share: Share,
     observer: Observer | None,
 ) -> int:
     """Feed tasks and commit rows until nothing is wanted; return how many draws were made."""
     by_id = {state.point.id: state for state in states}
-    waiting = deque(_largest_first(states, spec, executor.backend))
+    waiting = deque(_largest_first(states, spec, executor.backend, share))
     unfinished = Counter(task.point.id for task in waiting)  # tasks of a point, waiting or in flight
     in_flight = new_draws = 0
     while waiting or in_flight:
@@ -98,7 +97,7 @@ def _drive(
             new_draws += len(task.draws)
             unfinished[task.point.id] -= 1
             if not unfinished[task.point.id]:  # at a checkpoint
-                more = list(tasks_for(state, spec, executor.backend))
+                more = list(tasks_for(state, spec, executor.backend, share))
                 unfinished[task.point.id] = len(more)
                 waiting.extend(more)
             if observer:
@@ -106,36 +105,10 @@ def _drive(
     return new_draws
 
 
-def fitting_workers(spec: Spec, workers: int | None, wanted: int) -> int:
-    """Return how many draws at a time to make on this machine: ``workers``, or ``wanted`` as far as memory allows.
-
-    Raises
-    ------
-    InputError
-        If a single draw, or one for each of ``workers``, would not fit in this machine's memory.
-    """
-    available = total_memory()
-    layers, dtype = spec.layers, spec.sampling.dtype
-    needs = {point: memory(point, layers, dtype, batch_size(point, layers, dtype)) for point in spec.points()}
-    largest, need = max(needs.items(), key=lambda item: item[1])
-    size = f"n_classes = {largest.n_classes}, dim = {largest.dim}, n_samples = {largest.n_samples}"
-    if need > available:
-        raise InputError(
-            f"[grid]: a draw at {size} needs {need / 2**30:.3g} GiB and this machine has {available / 2**30:.3g}; "
-            "give smaller sizes"
-        )
-    if workers and need * workers > available:
-        raise InputError(
-            f"--workers: {workers} draws at {size} need {need * workers / 2**30:.3g} GiB and this machine has "
-            f"{available / 2**30:.3g}; give at most {available // need}"
-        )
-    return workers or min(wanted, available // need)
-
-
-def _largest_first(states: list[PointState], spec: Spec, backend: str) -> list[Task]:
+def _largest_first(states: list[PointState], spec: Spec, backend: str, share: Share) -> list[Task]:
     """Return the tasks of all points, large points first, so that none is left alone at the end."""
     order = sorted(states, key=lambda state: state.point.n_samples**2 * state.point.n_classes, reverse=True)
-    return [task for state in order for task in tasks_for(state, spec, backend)]
+    return [task for state in order for task in tasks_for(state, spec, backend, share)]
 
 
 def _commit(writer: Writer, rows: pd.DataFrame, state: PointState, spec: Spec) -> None:

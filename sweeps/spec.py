@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtsim.backend import DTYPES
+from rmtsim.cost import DIAGONALS
 from rmtsim.errors import InputError
 from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
 from rmtsim.simulation import MAX_SEED
@@ -22,7 +23,7 @@ MAX_POINTS = 100_000
 MAX_DRAWS = 10_000_000
 _TOP = ("name", "model", "loss", "layers", "grid", "sampling")
 _GRID = ("n_classes", "aspect_ratio", "dim", "width")
-_SAMPLING = ("seed", "min_draws", "max_draws", "target_rse", "dtype")
+_SAMPLING = ("seed", "min_draws", "max_draws", "target_rse", "dtype", "diagonal")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Sampling:
     """How many draws, of which stream, to which precision.
 
     ``target_rse`` is the relative standard error to reach on diag, offdiag and their ratio, of every layer; draws go
-    on from ``min_draws`` until it is reached, but not past ``max_draws``.
+    on from ``min_draws`` until it is reached, but not past ``max_draws``. ``diagonal`` is that of `rmtsim.simulate`.
     """
 
     seed: int = 0
@@ -38,6 +39,7 @@ class Sampling:
     max_draws: int = 1000
     target_rse: float = 0.01
     dtype: str = "float64"
+    diagonal: str = "exact"
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def _sampling(table: Mapping[str, Any]) -> Sampling:
     if isinstance(rse, bool) or not isinstance(rse, int | float) or not 0 < rse < 1:
         raise InputError(f"[sampling] target_rse: {rse!r} is not valid; give a number between 0 and 1, say 0.01")
     check_choice("[sampling] dtype", sampling.dtype, DTYPES)
+    check_choice("[sampling] diagonal", sampling.diagonal, DIAGONALS)
     return sampling
 
 

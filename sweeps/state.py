@@ -105,7 +105,9 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
         ``backend``: a draw is stored once.
     """
     states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
-    rows = store.read(["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype"], states)
+    rows = store.read(
+        ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"], states
+    )
     rows = rows[rows["seed"] == spec.sampling.seed]
     for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
         other = set(rows[column]) - {meant}

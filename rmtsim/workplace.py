@@ -1,0 +1,57 @@
+"""The room a draw is worked out in: how it is cut up to fit in memory, and the threads that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from rmtsim.backend import Module, is_cupy, native_gpu
+from rmtsim.cost import flops
+from rmtsim.machine import keep_freed_memory, usable_memory
+from rmtsim.memory import fitting_tiling
+from rmtsim.point import Point
+from rmtsim.threads import Team, cores, single_threaded_blas
+from rmtsim.tiling import Tiling
+
+#: Work of a draw, in flops, from which threads that share it gain more than they cost.
+_LARGE = 3e8
+
+
+@contextmanager
+def workplace(
+    point: Point,
+    layers: tuple[str, ...],
+    dtype: str,
+    xp: Module,
+    *,
+    threads: int | None = None,
+    memory: float | None = None,
+    batch: int = 1,
+) -> Iterator[tuple[Tiling, Team]]:
+    """Give a draw's tiling and its team of threads; BLAS has one thread inside, so results agree to the bit.
+
+    Parameters
+    ----------
+    point, layers, dtype, xp
+        What is computed, and by which array module.
+    threads
+        By default one for every core for large draws on a CPU, else one.
+    memory
+        Bytes that may be used; by default what the machine, or the GPU, can spare.
+    batch
+        Draws at once.
+
+    Raises
+    ------
+    InputError
+        If a draw does not fit, however it is cut.
+    """
+    gpu = is_cupy(xp)
+    if memory is None:
+        memory = native_gpu().free_memory() if gpu else usable_memory()
+    if threads is None:
+        threads = cores() if not gpu and flops(point, layers) > _LARGE else 1
+    cut = fitting_tiling(point, layers, dtype, memory, threads=threads, batch=batch, gpu=gpu)
+    keep_freed_memory()
+    with single_threaded_blas(), Team(threads) as team, native_gpu().memory_limit(memory) if gpu else nullcontext():
+        yield cut, team

@@ -1,0 +1,64 @@
+"""What every worker on this machine gets: threads, and memory for its draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmtsim.errors import InputError
+from rmtsim.machine import usable_memory
+from rmtsim.memory import BASE, least_memory, sizes
+from rmtsim.sizes import format_bytes
+from rmtsim.threads import cores
+from sweeps.spec import Spec
+
+
+@dataclass(frozen=True)
+class Share:
+    """How a machine is shared out.
+
+    Attributes
+    ----------
+    workers
+        Draws at a time; None for as many as a cluster has room for.
+    threads
+        Threads that share a draw: more than one only where there are fewer workers than cores. Measured, a core does
+        more as a worker with draws of its own than as a second thread on another's draw.
+    memory
+        Bytes for each worker; None for what its own machine can spare.
+    """
+
+    workers: int | None
+    threads: int
+    memory: float | None
+
+
+def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None) -> Share:
+    """Share this machine out among ``workers``, or among ``wanted`` as far as memory allows.
+
+    Parameters
+    ----------
+    spec
+        The sweep, whose largest draw must fit.
+    workers, wanted
+        Workers that were asked for, or None; workers otherwise.
+    memory
+        Bytes for all of them; by default what the machine can spare.
+
+    Raises
+    ------
+    InputError
+        If a single draw, or one for each of ``workers``, does not fit.
+    """
+    budget = usable_memory() if memory is None else memory
+    layers, dtype = spec.layers, spec.sampling.dtype
+    needs = {point: least_memory(point, layers, dtype) for point in spec.points()}
+    largest, need = max(needs.items(), key=lambda item: item[1])
+    at_most = max(0, int((budget - BASE) // need))  # Python itself is there once
+    if at_most == 0 or (workers or 0) > at_most:
+        where, advice = ("--workers", f"at most {at_most} workers") if at_most else ("[grid]", "smaller sizes")
+        raise InputError(
+            f"{where}: a draw at {sizes(largest)} needs {format_bytes(need)}, and there are {format_bytes(budget)} for "
+            f"rmtsim and {workers or 1} at a time; give {advice}, or more memory"
+        )
+    count = workers or min(wanted, at_most)
+    return Share(count, max(1, cores() // count), (budget - BASE) / count + BASE)

@@ -1,0 +1,187 @@
+"""Cutting a draw into chunks of classes, tiles of samples and blocks of tiles changes nothing but rounding.
+
+And of these only the pieces themselves do: what is held at once, and who computes it, changes no bit.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import rmtsim
+from rmtsim import last_layer, probabilities
+from rmtsim.classes import GivenRows
+from rmtsim.cost import point_tiling
+from rmtsim.ensembles import NormalRows
+from rmtsim.memory import BASE, fitting_tiling, memory
+from rmtsim.norms import compute
+from rmtsim.point import LAYERS, Point
+from rmtsim.threads import Team
+from rmtsim.tiling import Tiling, tiling, with_span
+from tests.cases import CASES, IDS, Problem, problem
+from tests.test_norms import explicit
+
+ALONE = Team(1)
+
+
+def measured(p: Problem, xp: ModuleType, cut: Tiling, team: Team = ALONE, lead: bool = False) -> dict[str, tuple]:
+    arrays = (None if a is None else xp.asarray(a[None] if lead else a) for a in (p.X, p.V, p.W, p.y))
+    X, V, W, y = arrays
+    layers = LAYERS["linear" if W is None else "one_hidden"]
+    found = compute(X, GivenRows(V), W, y, p.loss, layers, xp, cut=cut, team=team)
+    return {layer: tuple(float(value[0] if lead else value) for value in norms) for layer, norms in found.items()}
+
+
+CUTS = {
+    "tiles": Tiling(tile=3, largest=3, chunk=100, span=100, hold=True),
+    "chunks": Tiling(tile=100, largest=100, chunk=2, span=1, hold=False),
+    "chunks held": Tiling(tile=100, largest=100, chunk=2, span=1, hold=True),
+    "all": Tiling(tile=4, largest=4, chunk=2, span=2, hold=False),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@pytest.mark.parametrize(("size", "loss"), CASES, ids=IDS)
+def test_pieces_give_the_whole(size: tuple, loss: str, cut: Tiling, xp: ModuleType) -> None:
+    p = problem(size, loss)
+    values, expected = measured(p, xp, cut, lead=True), explicit(p)
+    for layer in expected:
+        np.testing.assert_allclose(values[layer], expected[layer], rtol=1e-12, atol=1e-30, err_msg=layer)
+
+
+@pytest.mark.parametrize("size", [(7, 30, 23, None), (7, 3, 40, None), (9, 12, 23, 4)])
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_what_is_held_and_who_computes_change_no_bit(size: tuple, loss: str) -> None:
+    p = problem(size, loss)
+    whole = tiling(100, 1, 23)
+    cut = Tiling(tile=4, largest=4, chunk=2, span=100, hold=False)
+    expected = measured(p, np, cut)
+    with Team(3) as team:
+        for span in (1, 2, 3, 6):
+            for hold in (False, True):
+                held = Tiling(4, 4, 2, span, hold)
+                np.testing.assert_equal(measured(p, np, held), expected)
+                np.testing.assert_equal(measured(p, np, held, team), expected)
+    other = measured(p, np, Tiling(whole.tile, whole.largest, 3, 1, False))
+    assert other != expected or loss == "mse"  # another chunk is another sum
+
+
+def test_every_pair_of_tiles_is_in_one_block() -> None:
+    for n_tiles in (1, 2, 5, 8):
+        for span in (1, 2, 3, 8):
+            blocks = Tiling(4, 4, 2, span, False).blocks(n_tiles)
+            pairs = [pair for block in blocks for pair in block]
+            assert sorted(pairs) == [(i, j) for i in range(n_tiles) for j in range(i + 1)]
+            seen: set[int] = set()
+            for block in blocks:  # a tile's normalisation is known before it is used
+                seen |= {i for i, j in block if i == j}
+                assert {tile for pair in block for tile in pair} <= seen
+
+
+@pytest.mark.parametrize("width", [None, 3])
+def test_logits_that_grow_along_the_classes(width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first chunk's largest logit lies far below the last's: exp would overflow with the first as the shift."""
+    p = problem((6, 5, 8, width), "ce", scale=0.3)
+    ramp = np.array([0.0, 0.0, 0.2, 0.4, 3.0, 3.0])  # two classes lead, so probabilities do not saturate
+    features = p.X if p.W is None else np.maximum(p.X @ p.W.T, 0)
+    direction = features.mean(axis=0)
+    p = p._replace(V=p.V + 400 * ramp[:, None] * direction / (direction @ direction))
+    values, expected = measured(p, np, CUTS["all"], lead=True), explicit(p)
+    for layer in expected:
+        assert np.isfinite(expected[layer][1])
+        np.testing.assert_allclose(values[layer], expected[layer], rtol=1e-9, err_msg=layer)
+    monkeypatch.setattr(probabilities, "_SLACK", np.inf)
+    with pytest.warns(RuntimeWarning):
+        plain = measured(p, np, CUTS["all"], lead=True)
+    assert not np.isfinite(next(iter(plain.values()))).all()
+
+
+def test_a_draw_with_large_logits_does_not_touch_the_others_of_its_batch() -> None:
+    calm, wild = problem((6, 5, 8, None), "ce", 1, scale=0.3), problem((6, 5, 8, None), "ce", 2, scale=300.0)
+    X, V = (np.stack([getattr(p, key) for p in (calm, wild)]) for key in "XV")
+    together = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, cut=CUTS["all"], team=ALONE)["linear"]
+    for b, p in enumerate((calm, wild)):
+        alone = measured(p, np, CUTS["all"])["linear"]
+        assert tuple(value[b] for value in together) == alone
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_saturated_softmax_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = problem((3, 5, 8, None), "ce", scale=12.0)
+    expected = explicit(p)["linear"]
+    np.testing.assert_allclose(measured(p, np, CUTS[name])["linear"], expected, rtol=1e-12)
+    monkeypatch.setattr(last_layer, "_DOMINATED", 0.0)
+    assert abs(measured(p, np, CUTS[name])["linear"][1] / expected[1] - 1) > 1e-12
+
+
+def test_rows_of_a_stream_do_not_depend_on_the_chunk() -> None:
+    for columns in (3, 200, 1000, 70_000):
+        V = NormalRows("key", range(2), (40 if columns > 10_000 else 1500, columns), 2.0, dtype="float64", xp=np)
+        whole = V.all()
+        for chunk in (1, 7, 64, 512):
+            starts = range(0, whole.shape[1], chunk) if chunk > 1 else (0, 5, whole.shape[1] - 1)
+            for start in starts:
+                stop = min(start + chunk, whole.shape[1])
+                assert np.array_equal(V.rows(slice(start, stop)), whole[:, start:stop])
+        with Team(3) as team:
+            made = NormalRows("key", range(2), V.shape[1:], 2.0, dtype="float64", xp=np, team=team)
+            assert np.array_equal(made.all(), whole)
+            assert np.array_equal(made.draw((1,)).rows(slice(3, 9)), whole[1, 3:9])
+
+
+LARGE = [
+    (Point("linear", "ce", 3000, 60, 1100), ("linear",)),
+    (Point("linear", "ce", 20_000, 200, 300), ("linear",)),
+    (Point("linear", "ce", 700, 8, 3000), ("linear",)),
+    (Point("one_hidden", "ce", 3000, 60, 1100, 5), ("hidden", "output")),
+    (Point("one_hidden", "ce", 700, 60, 1100, 3), ("cross",)),
+    (Point("one_hidden", "mse", 700, 60, 1100, 3), ("hidden", "output", "cross")),
+]
+
+
+@pytest.mark.parametrize(("point", "layers"), LARGE, ids=[f"{p.model}-{p.loss}-C{p.n_classes}" for p, _ in LARGE])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_memory_is_bounded_by_its_estimate(point: Point, layers: tuple[str, ...], dtype: str) -> None:
+    """What NumPy takes at its peak is below the estimate and no tiny part of it; with a small budget it is less."""
+    rmtsim.simulate(point, 1, dtype=dtype, layers=layers, threads=1)  # caches fill
+    whole = point_tiling(point)
+    least = with_span(whole, 1)
+    peaks, rows = [], []
+    for cut in (whole, least):
+        estimate = memory(point, layers, dtype, cut)
+        tracemalloc.start()
+        found = rmtsim.simulate(point, 1, dtype=dtype, layers=layers, threads=1, memory=BASE + estimate)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        rows.append(found)
+        assert 0.2 * estimate < peaks[-1] < 1.05 * estimate
+    assert rows[0].equals(rows[1])  # to the bit
+    if memory(point, layers, dtype, least) < 0.5 * memory(point, layers, dtype, whole):
+        assert peaks[1] < 0.7 * peaks[0]
+
+
+def test_memory_does_not_grow_with_the_classes() -> None:
+    few, many = (
+        memory(p, ("linear",), "float32", point_tiling(p))
+        for p in (Point("linear", "ce", C, 512, 512) for C in (20_000, 10**6))
+    )
+    assert few == many < 64 * 2**20
+
+
+def test_twenty_thousand_samples_fit() -> None:
+    point = Point("linear", "ce", 1000, 10_000, 20_000)
+    whole, cut = point_tiling(point), fitting_tiling(point, ("linear",), "float32", 3 * 2**30)
+    assert cut.span < whole.span
+    assert BASE + memory(point, ("linear",), "float32", cut) < 3 * 2**30
+    assert (cut.tile, cut.chunk) == (whole.tile, whole.chunk)
+
+
+def test_a_draw_that_cannot_fit_is_refused() -> None:
+    point = Point("linear", "ce", 10, 10**5, 10**6)
+    with pytest.raises(rmtsim.InputError, match=r"needs .* GiB and there are .*give smaller sizes"):
+        rmtsim.simulate(point, 1)
+    with pytest.raises(rmtsim.InputError, match="and there are 100 MiB"):
+        rmtsim.simulate(Point("linear", "ce", 10, 10, 10), 1, memory=100 * 2**20)
