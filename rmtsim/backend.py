@@ -1,4 +1,4 @@
-"""Array backends: the one file that imports CuPy.
+"""Array backends, chosen by name or by the arrays at hand.
 
 A backend is an array module ``xp`` that is passed along: ``numpy``, ``cupy``, or any other module that
 follows the array API standard (the tests run the kernels under ``array_api_strict``).
@@ -6,7 +6,6 @@ follows the array API standard (the tests run the kernels under ``array_api_stri
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -31,17 +30,17 @@ def array_module(name: str) -> Module:
     if name == "numpy":
         return np
     if name == "cupy":
-        problem = _gpu_problem()
+        problem = native_gpu().problem()
         if problem:
             raise InputError(f"backend: 'cupy' was asked for, but {problem}; choose numpy or auto")
-        return _cupy()
+        return native_gpu().module()
     raise InputError(f"backend: {name!r} is not known; choose one of {', '.join(BACKENDS)}")
 
 
 def resolve(name: str) -> str:
     """Turn ``"auto"`` into ``"cupy"`` where a GPU answers and ``"numpy"`` elsewhere; check other names."""
     if name == "auto":
-        return "numpy" if _gpu_problem() else "cupy"
+        return "numpy" if native_gpu().problem() else "cupy"
     array_module(name)
     return name
 
@@ -51,7 +50,7 @@ def namespace(array: Array) -> Module:
     if isinstance(array, np.ndarray):
         return np
     if type(array).__module__.partition(".")[0] == "cupy":  # CuPy 14 has no __array_namespace__
-        return _cupy()
+        return native_gpu().module()
     try:
         return array.__array_namespace__()
     except AttributeError:
@@ -64,7 +63,7 @@ def is_cupy(xp: Module) -> bool:
 
 
 def native_gpu() -> Any:
-    """Return ``rmtsim.gpu``, the kernels written for CuPy; only to be called where CuPy is at hand."""
+    """Return ``rmtsim.gpu``, which is loaded when it is first wanted."""
     from rmtsim import gpu
 
     return gpu
@@ -73,7 +72,7 @@ def native_gpu() -> Any:
 def to_numpy(array: Array) -> np.ndarray:
     """Copy ``array`` to the host."""
     if type(array).__module__.partition(".")[0] == "cupy":
-        return np.asarray(_cupy().asnumpy(array))
+        return np.asarray(native_gpu().module().asnumpy(array))
     return np.asarray(array)
 
 
@@ -84,25 +83,9 @@ def inner(A: Array, B: Array, xp: Module) -> Array:
     one row. The order of the sums depends on the last two axes alone, so a draw's value has the same
     bits in a batch of any size.
     """
-    rows = xp.vecdot(A, B) if hasattr(xp, "vecdot") else xp.sum(A * B, axis=-1)  # CuPy 14 has no vecdot
-    return xp.sum(xp.astype(rows, xp.float64), axis=-1)
+    return xp.sum(xp.astype(row_dots(A, B, xp), xp.float64), axis=-1)
 
 
-def _cupy() -> Module:
-    import cupy
-
-    return cupy
-
-
-def _gpu_problem() -> str | None:
-    """Say why CuPy cannot compute here, or None if it can."""
-    if find_spec("cupy") is None:
-        return "CuPy is not installed (extras cuda12, cuda13)"
-    try:
-        cupy = _cupy()
-        # is_available() counts devices; only a computation shows that driver and toolkit work together.
-        if cupy.cuda.is_available() and int(cupy.arange(3).sum()) == 3:
-            return None
-    except Exception as error:  # CuPy raises many kinds for a broken driver, and each means "no GPU"
-        return f"CuPy found no working GPU ({str(error).splitlines()[0]})"
-    return "CuPy found no GPU"
+def row_dots(A: Array, B: Array, xp: Module) -> Array:
+    """Return Σ A∘B over the last axis."""
+    return xp.vecdot(A, B) if hasattr(xp, "vecdot") else xp.sum(A * B, axis=-1)  # CuPy 14 has no vecdot

@@ -47,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from rmtsim import verbs  # here, so that --help answers at once
 
+        if argv is None and arguments.verb in ("run", "reproduce"):
+            from rmtsim.relaunch import relaunch_with_faster_kernel
+
+            relaunch_with_faster_kernel(sys.argv[1:])
         verb: Callable[[argparse.Namespace], int] = getattr(verbs, arguments.verb)
         code = verb(arguments)
         sys.stdout.flush()

@@ -120,13 +120,19 @@ class DataKernel:
         parts = [self._contracted(columns, chunk) for chunk in chunks()]
         return [sum(kind[1:], kind[0]) for kind in zip(*parts, strict=True)]
 
+    def diagonal(self) -> Array:
+        """Return K_nn, (…, N, 1), in float64."""
+        return self._xp.sum(self._xp.astype(self._U**2, self._xp.float64), axis=-1, keepdims=True) ** self._power
+
     def quadratic_forms(self, columns: Columns, chunk: Any) -> list[Array]:
-        """For every kind of column, return λᵀ K λ for each of the chunk's columns λ, (…, columns), in float64."""
+        """For every kind of column, return Σ_{n≠k} K_nk λ_n λ_k for each of the chunk's columns λ, in float64."""
         xp = self._xp
         kinds = [columns(i, chunk, True) for i in range(len(self.tiles))]
 
         def form(pair: Pair) -> list[Array]:
             K, left, right = self.tile(*pair), kinds[pair[0]], kinds[pair[1]]
+            if pair[0] == pair[1]:
+                K = xp.tril(K, k=-1)
             return [xp.sum(xp.astype(A * (K @ B), xp.float64), axis=-2) for A, B in zip(left, right, strict=True)]
 
         forms = self._team.map(form, [(i, j) for i in range(len(kinds)) for j in range(i + 1)])

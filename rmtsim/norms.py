@@ -22,7 +22,7 @@ from rmtsim.classes import GivenRows, Rows
 from rmtsim.cross import cross_ce, cross_mse
 from rmtsim.grams import DataKernel
 from rmtsim.hidden import Moments, gram_of_neurons, hidden
-from rmtsim.last_layer import first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
+from rmtsim.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
 from rmtsim.network import forward
 from rmtsim.point import LAYERS, Point, check_layers
 from rmtsim.probabilities import Softmax
@@ -131,14 +131,15 @@ def compute(
     with_pairs = C > 1 and not {"linear", "output"}.isdisjoint(layers)
     moments = None if {"hidden", "cross"}.isdisjoint(layers) else Moments(soft)
     sampled = C if sampled_classes is None else sampled_classes
-    all_pairs = first_pass(soft, moments, inputs if with_pairs else None, (2, 1) if sampled < C else (2,))
+    powers = RowPowers(soft) if sampled < C else None
+    all_pairs = first_pass(soft, inputs if with_pairs else None, [sums for sums in (moments, powers) if sums])
     for layer in layers:
         if layer == "hidden" and moments:
             norms[layer] = hidden(samples, moments.covariance(), pass_.active, xp)
         elif layer == "cross" and moments:
             norms[layer] = cross_ce(X, pass_, y, soft, moments.mean())
-        elif sampled < C:
-            norms[layer] = last_layer_sampled(soft, inputs, all_pairs, sampled)
+        elif powers:
+            norms[layer] = last_layer_sampled(soft, inputs, all_pairs, powers, sampled)
         else:
             norms[layer] = last_layer_ce(soft, inputs, all_pairs)
     return norms

@@ -120,7 +120,7 @@ class Softmax:
     def later_chunks(self, n_classes: int | None = None) -> Iterator[Chunk]:
         """Let the classes, or the first ``n_classes`` of them, stream past again."""
         if self._held:  # V is not needed again
-            return iter([Chunk(classes, None) for classes in self.cut.chunks(self.V.shape[-2])])
+            return iter([Chunk(classes, None) for classes in self.cut.chunks(n_classes or self.V.shape[-2])])
         return chunks(self.V, self.cut, n_classes)
 
     def probabilities(self, i: int, chunk: Chunk) -> Array:

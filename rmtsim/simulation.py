@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from rmtsim.backend import DTYPES, array_module, resolve, to_numpy
+from rmtsim.backend import DTYPES, array_module, native_gpu, resolve, to_numpy
 from rmtsim.cost import DIAGONALS, diagonal_classes
 from rmtsim.ensembles import sample
 from rmtsim.errors import InputError
@@ -16,6 +16,7 @@ from rmtsim.memory import batch_size
 from rmtsim.norms import compute
 from rmtsim.point import Point, check_choice, check_layers, check_size
 from rmtsim.schema import rows_of
+from rmtsim.threads import blas_kernel
 from rmtsim.workplace import workplace
 
 MAX_SEED = 2**63 - 1
@@ -66,7 +67,8 @@ def simulate(
     Returns
     -------
     DataFrame
-        The columns of the store (see the README), sorted by draw, then layer.
+        The columns of the store (see the README), sorted by draw, then layer; ``attrs["blas"]`` names the BLAS library
+        and its kernel, which the last digits depend on.
 
     Raises
     ------
@@ -97,21 +99,28 @@ def simulate(
         check_size("threads", threads)
     backend = resolve(backend)
     xp = array_module(backend)
-    size = batch or batch_size(point, dtype)
-    columns: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
-    with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=size) as (cut, team):
-        classes = diagonal_classes(point, diagonal)
-        for part in _split(draws, size):
-            X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, team=team)
-            found = compute(X, V, W, y, point.loss, layers, xp, cut=cut, team=team, sampled_classes=classes)
-            for layer, values in found.items():
-                columns[layer].append(tuple(to_numpy(value) for value in values))
-    return rows_of(point, draws, seed, _joined(columns), backend=backend, dtype=dtype, classes=classes)
-
-
-def _joined(columns: dict[str, list[tuple[np.ndarray, ...]]]) -> dict[str, tuple[np.ndarray, ...]]:
-    """Layer → its columns over all batches."""
-    return {layer: tuple(map(np.concatenate, zip(*parts, strict=True))) for layer, parts in columns.items()}
+    size = batch or (1 if backend == "cupy" else batch_size(point, dtype))  # cuBLAS may choose by the batch
+    classes = diagonal_classes(point, diagonal)
+    parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
+    left = draws
+    while left:
+        try:
+            with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=size) as (cut, team):
+                for part in _split(left, size):
+                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, team=team)
+                    norms = compute(X, V, W, y, point.loss, layers, xp, cut=cut, team=team, sampled_classes=classes)
+                    for layer, values in norms.items():
+                        parts[layer].append(tuple(to_numpy(value) for value in values))
+                    left = range(part.stop, draws.stop)
+        except Exception as error:
+            if backend != "cupy" or not native_gpu().is_out_of_memory(error):
+                raise
+            native_gpu().release()
+            memory = (memory or native_gpu().free_memory()) / 2  # hold half as much at once, and go on
+    columns = {layer: tuple(map(np.concatenate, zip(*found, strict=True))) for layer, found in parts.items()}
+    rows = rows_of(point, draws, seed, columns, backend=backend, dtype=dtype, classes=classes)
+    rows.attrs["blas"] = "cuBLAS" if backend == "cupy" else blas_kernel()
+    return rows
 
 
 def _as_range(draws: int | range) -> range:

@@ -161,9 +161,7 @@ class Writer:
         start, stop = rows["draw"].min(), rows["draw"].max() + 1
         name = f"{first.point_id}-s{first.seed}-{start:09d}-{stop:09d}-{layers}.parquet"
         table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-        table = table.replace_schema_metadata(
-            {**(table.schema.metadata or {}), **_metadata(spec, int(first.seed), str(first.backend))}
-        )
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **_metadata(spec, rows)})
         path = self._store.draws / name
         self._write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
         return path
@@ -180,14 +178,15 @@ class Writer:
             raise StoreError(f"store: {path} cannot be written ({error.strerror}); what was there is safe") from error
 
 
-def _metadata(spec: Mapping[str, Any], seed: int, backend: str) -> dict[str, str]:
+def _metadata(spec: Mapping[str, Any], rows: pd.DataFrame) -> dict[str, str]:
     return {
         "rmtsim.format": FORMAT,
         "rmtsim.version": __version__,
-        "rmtsim.stream": STREAMS[backend],
+        "rmtsim.stream": STREAMS[rows["backend"].iloc[0]],
         "rmtsim.numpy": np.__version__,
         "rmtsim.machine": platform.machine(),
-        "rmtsim.seed": str(seed),
+        "rmtsim.blas": rows.attrs.get("blas", "unknown"),
+        "rmtsim.seed": str(rows["seed"].iloc[0]),
         "rmtsim.spec": json.dumps(spec, sort_keys=True),
     }
 

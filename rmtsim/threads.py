@@ -53,6 +53,16 @@ def _threadpools() -> Any:
     return ThreadpoolController()
 
 
+@cache
+def blas_kernel() -> str:
+    """Return library, version and kernel of the BLAS that adds products, such as "openblas 0.3.30 SkylakeX"."""
+    if find_spec("threadpoolctl") is None:
+        return "unknown"
+    found = [library for library in _threadpools().info() if library["user_api"] == "blas"]
+    libraries = {" ".join(str(lib.get(key)) for key in ("internal_api", "version", "architecture")) for lib in found}
+    return ", ".join(sorted(libraries)) or "unknown"
+
+
 def cores() -> int:
     """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

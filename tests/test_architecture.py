@@ -59,7 +59,7 @@ def test_theory_and_simulation_do_not_know_each_other() -> None:
 def test_cupy_is_imported_in_one_file() -> None:
     everywhere = [path for folder in ("rmtsim", "sweeps", "analysis") for path in modules(folder)]
     assert [path.name for path in everywhere if any(name.split(".")[0] == "cupy" for name in imports(path))] == [
-        "backend.py"
+        "gpu.py"
     ]
 
 
@@ -94,10 +94,10 @@ class Bare:
 sys.meta_path.insert(0, Bare())
 import importlib.util
 find = importlib.util.find_spec
-import rmtsim.backend
+import rmtsim.gpu
 import rmtsim.threads
 hidden = ("threadpoolctl", "cupy")
-rmtsim.backend.find_spec = rmtsim.threads.find_spec = lambda name: None if name in hidden else find(name)
+rmtsim.gpu.find_spec = rmtsim.threads.find_spec = lambda name: None if name in hidden else find(name)
 import rmtsim
 from rmtsim.store import Store
 point = rmtsim.Point("one_hidden", "ce", 4, 6, 8, 2)

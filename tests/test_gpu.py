@@ -3,31 +3,85 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rmtsim
+from rmtsim import philox, simulation
+from rmtsim.backend import array_module, to_numpy
+from rmtsim.cost import point_tiling
+from rmtsim.ensembles import NormalRows, sample
+from rmtsim.memory import BASE, memory
+from rmtsim.point import Point
 from rmtsim.store import Store
+from rmtsim.tiling import with_span
 from sweeps.runner import run
 from sweeps.spec import from_document
 
 pytestmark = pytest.mark.gpu
 
 POINTS = [
-    rmtsim.Point("linear", "ce", 100, 64, 128),
-    rmtsim.Point("linear", "ce", 50, 6, 200),
-    rmtsim.Point("linear", "mse", 10, 64, 128),
-    rmtsim.Point("one_hidden", "ce", 100, 64, 128, 8),
-    rmtsim.Point("one_hidden", "mse", 100, 64, 128, 8),
+    Point("linear", "ce", 100, 64, 128),
+    Point("linear", "ce", 50, 6, 200),
+    Point("linear", "ce", 9000, 100, 300),  # more than a chunk, even on a GPU
+    Point("linear", "ce", 100, 50, 5000),  # more than a tile
+    Point("linear", "mse", 10, 64, 128),
+    Point("one_hidden", "ce", 100, 64, 128, 8),
+    Point("one_hidden", "ce", 9000, 30, 100, 8),
+    Point("one_hidden", "mse", 100, 64, 128, 8),
 ]
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.model}-{point.loss}-d{point.dim}")
-@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_agrees_with_numpy(point: rmtsim.Point, dtype: str, rtol: float) -> None:
-    host, device = (rmtsim.simulate(point, 20, backend=backend, dtype=dtype) for backend in ("numpy", "cupy"))
-    assert set(device["backend"]) == {"cupy"}
-    for column in ("diag_sqfro", "offdiag_sqfro"):
-        np.testing.assert_allclose(device[column], host[column], rtol=rtol, atol=0)
+@pytest.mark.parametrize("point", POINTS, ids=lambda p: f"{p.model}-{p.loss}-C{p.n_classes}-N{p.n_samples}")
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-6)])
+def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: float) -> None:
+    X, V, W, y = sample(point, range(4), 0, dtype=dtype, xp=np, labels=True)
+    arrays = [X, V.all(), W, y if point.model == "one_hidden" else None]
+    xp = array_module("cupy")
+    results = []
+    for module in (np, xp):
+        X, V, W, y = (None if A is None else module.asarray(A) for A in arrays)
+        results.append(rmtsim.block_norms(X, V, W=W, y=y, loss=point.loss))
+    host, device = results
+    for layer in host:
+        for a, b in zip(host[layer], device[layer], strict=True):
+            np.testing.assert_allclose(to_numpy(b), a, rtol=rtol, atol=0, err_msg=layer)
+
+
+@pytest.mark.parametrize("columns", [7, 64])
+def test_rows_of_a_stream_are_the_twins(columns: int) -> None:
+    V = NormalRows("key", range(2), (3000, columns), 0.25, dtype="float64", xp=array_module("cupy"))
+    made = to_numpy(V.rows(slice(1000, 1500)))
+    for draw in (0, 1):
+        twin = 0.5 * philox.normals(V._identity(draw), 1000 * columns, 1500 * columns)
+        np.testing.assert_allclose(made[draw].ravel(), twin, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("point", POINTS[:4], ids=lambda p: f"C{p.n_classes}-N{p.n_samples}")
+def test_rows_do_not_depend_on_what_is_held(point: Point) -> None:
+    """To the bit: with all the memory there is, and with so little that it runs out and is halved."""
+    whole = rmtsim.simulate(point, 3, backend="cupy")
+    assert rmtsim.simulate(point, range(1, 3), backend="cupy").diag_sqfro.tolist() == whole.diag_sqfro.tolist()[1:]
+    least = BASE + memory(point, ("linear",), "float64", with_span(point_tiling(point, gpu=True), 1))
+    pd.testing.assert_frame_equal(rmtsim.simulate(point, 3, backend="cupy", memory=least), whole, check_exact=True)
+
+
+def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cupy
+
+    point, failures = Point("linear", "ce", 100, 50, 9000), []
+    whole = rmtsim.simulate(point, 2, backend="cupy")
+    compute = simulation.compute
+
+    def failing(*arguments, cut, **options):
+        if cut.span > 1:
+            failures.append(cut.span)
+            raise cupy.cuda.memory.OutOfMemoryError(1, 1, 1)
+        return compute(*arguments, cut=cut, **options)
+
+    monkeypatch.setattr(simulation, "compute", failing)
+    pd.testing.assert_frame_equal(rmtsim.simulate(point, 2, backend="cupy"), whole, check_exact=True)
+    assert failures
 
 
 def test_a_sweep_runs_on_the_gpu(tmp_path) -> None:

@@ -70,7 +70,7 @@ def test_metadata_tell_where_rows_come_from(store: Store) -> None:
     assert json.loads(metadata[b"rmtsim.spec"]) == SPEC
     assert metadata[b"rmtsim.seed"] == b"7"
     assert metadata[b"rmtsim.version"] == rmtsim.__version__.encode()
-    assert {b"rmtsim.format", b"rmtsim.stream", b"rmtsim.numpy"} <= set(metadata)
+    assert {b"rmtsim.format", b"rmtsim.stream", b"rmtsim.numpy", b"rmtsim.blas"} <= set(metadata)
 
 
 def test_opening_writes_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,267 @@
+"""The CUDA kernels: compiled here, without a device; on a GPU, each function of rmtsim.gpu against NumPy."""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from platform import machine
+
+import numpy as np
+import pytest
+
+from rmtsim import gpu, philox
+
+SOURCE = Path(gpu.__file__).with_name("kernels.cu").read_text("utf-8")
+ARCHITECTURES = ("sm_80", "sm_90")
+DTYPES = ("float32", "float64")
+IDENTITY = bytes(range(16))
+on_gpu = pytest.mark.gpu
+
+
+class Nvrtc:
+    """NVIDIA's run-time compiler, from its package on PyPI."""
+
+    def __init__(self) -> None:
+        try:
+            found = files("nvidia-cuda-nvrtc") or []
+        except PackageNotFoundError:
+            if sys.platform == "linux" and machine() == "x86_64":
+                pytest.fail("nvidia-cuda-nvrtc is missing; it comes with the extra test")
+            pytest.skip("the extra test has nvidia-cuda-nvrtc for Linux on x86-64 only")
+        # The compiler looks for the builtins by their bare name, and finds them once they are loaded.
+        for pattern in (r"libnvrtc-builtins\.so", r"libnvrtc\.so"):
+            (path,) = (str(file.locate()) for file in found if re.match(pattern, file.name))
+            self._library = ctypes.CDLL(path)
+
+    def compile(self, source: str, *options: str) -> tuple[str, int]:
+        """Return the PTX and the size of the machine code; raises ValueError with the compiler's words."""
+        program, call = ctypes.c_void_p(), self._library
+        assert call.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None) == 0
+        try:
+            arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+            status = call.nvrtcCompileProgram(program, len(options), arguments)
+            log = self._text(program, "ProgramLog")
+            if status or log.strip():
+                raise ValueError(log)
+            size = ctypes.c_size_t()
+            assert call.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
+            return self._text(program, "PTX"), size.value
+        finally:
+            call.nvrtcDestroyProgram(ctypes.byref(program))
+
+    def _text(self, program: ctypes.c_void_p, what: str) -> str:
+        size = ctypes.c_size_t()
+        assert getattr(self._library, f"nvrtcGet{what}Size")(program, ctypes.byref(size)) == 0
+        text = ctypes.create_string_buffer(size.value)
+        assert getattr(self._library, f"nvrtcGet{what}")(program, text) == 0
+        return text.value.decode()
+
+
+@pytest.fixture(scope="module")
+def nvrtc() -> Nvrtc:
+    return Nvrtc()
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def compiled(request: pytest.FixtureRequest, nvrtc: Nvrtc) -> tuple[str, int]:
+    """All kernels, with the options that CuPy compiles them with."""
+    return nvrtc.compile(SOURCE, "--std=c++17", "-ftz=true", f"--gpu-architecture={request.param}")
+
+
+def launched() -> set[str]:
+    """Names of the kernels that gpu.py runs."""
+    calls = [node for node in ast.walk(ast.parse(Path(gpu.__file__).read_text("utf-8"))) if isinstance(node, ast.Call)]
+    return {ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == "_launch"}
+
+
+def test_kernels_compile_to_machine_code(compiled: tuple[str, int]) -> None:
+    ptx, size = compiled
+    assert ".entry" in ptx
+    assert size > 10_000
+
+
+def test_every_kernel_that_is_asked_for_is_there(compiled: tuple[str, int]) -> None:
+    there = set(re.findall(r"\.visible \.entry (\w+)", compiled[0]))
+    names = launched()
+    assert names == {"normals", "exponentials", "diagonal_weights", "weighted_sum", "total"}
+    types = {name: ("double",) if name == "total" else ("float", "double") for name in names}
+    assert there == {f"{name}_{kind}" for name in names for kind in types[name]}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("double sum = 0;", "double sum = none;"), ("KERNELS_FOR(double)", "KERNELS_FOR(double")]
+)
+def test_broken_source_is_refused(nvrtc: Nvrtc, right: str, wrong: str) -> None:
+    assert right in SOURCE
+    with pytest.raises(ValueError, match="error"):
+        nvrtc.compile(SOURCE.replace(right, wrong), "--std=c++17", "--gpu-architecture=sm_90")
+
+
+def random(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def device(array: np.ndarray) -> gpu.Array:
+    import cupy
+
+    return cupy.asarray(array)
+
+
+def host(array: gpu.Array) -> np.ndarray:
+    import cupy
+
+    return np.asarray(cupy.asnumpy(array))
+
+
+def eps(dtype: str, factor: float) -> float:
+    return factor * float(np.finfo(dtype).eps)
+
+
+@on_gpu
+@pytest.mark.parametrize("rows", [range(0), range(1), range(3, 8), range(2**33, 2**33 + 3), range(5000)])
+@pytest.mark.parametrize("columns", [1, 7, 1000])
+def test_normals_are_those_of_the_twin(rows: range, columns: int) -> None:
+    expected = philox.normals(IDENTITY, rows.start * columns, rows.stop * columns).reshape(len(rows), columns)
+    double, single = (host(gpu.normals(IDENTITY, rows, columns, 0.1, dtype)) for dtype in ("float64", "float32"))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(double, 0.1 * expected, rtol=1e-14)
+    np.testing.assert_array_equal(single, double.astype(np.float32))
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 2), (300, 3), (2, 70, 33), (9, 1023), (3, 1024), (2, 2, 16384), (5, 0)])
+def test_exponentials(shape: tuple[int, ...], dtype: str) -> None:
+    logits, shift = 3 * random(*shape, dtype=dtype), random(*shape[:-1], 1, dtype=dtype, seed=1)
+    given = device(logits)
+    E, sums, highest = gpu.exponentials(given, device(shift))
+    assert E is given
+    expected = np.exp(logits.astype(np.float64) - shift)
+    np.testing.assert_allclose(host(E), expected, rtol=eps(dtype, 20))  # of the difference's rounding too
+    np.testing.assert_allclose(host(sums), host(E).sum(axis=-1, keepdims=True, dtype=np.float64), rtol=1e-13)
+    np.testing.assert_array_equal(host(highest), logits.max(axis=-1, keepdims=True, initial=-np.inf))
+    assert sums.dtype == np.float64
+    assert highest.dtype == dtype
+
+
+@on_gpu
+def test_a_row_of_exponentials_does_not_depend_on_the_others() -> None:
+    logits = random(50, 333)
+    together = gpu.exponentials(device(logits), device(np.float64(1)))
+    alone = gpu.exponentials(device(logits[17:18].copy()), device(np.float64(1)))
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(host(a)[17:18], host(b))
+
+
+@on_gpu
+def test_exponentials_need_a_contiguous_array() -> None:
+    with pytest.raises(ValueError, match="contiguous"):
+        gpu.exponentials(device(random(4, 6))[:, :3], device(np.float64(0)))
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 2), (2, 70, 33), (3, 5000), (20000, 5)])
+def test_diagonal_weights(shape: tuple[int, ...], dtype: str) -> None:
+    E = np.exp(random(*shape, dtype=dtype))
+    inverse = 1 / E.sum(axis=-1, keepdims=True, dtype=np.float64)
+    P = E * inverse
+    Q, S = gpu.diagonal_weights(device(E), device(inverse))
+    assert Q.dtype == S.dtype == dtype
+    np.testing.assert_allclose(host(S), P * P, rtol=eps(dtype, 4))
+    np.testing.assert_allclose(host(Q), P * (1 - P), rtol=eps(dtype, 4), atol=1e-15)
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 500), (20, 70, 33), (2, 3, 9, 300), (9000, 40)])
+def test_weighted_sum(shape: tuple[int, ...], power: int, dtype: str) -> None:
+    K, G = random(*shape, dtype=dtype), random(*shape, dtype=dtype, seed=1)
+    left, right = random(*shape[:-1], seed=2), random(*shape[:-2], shape[-1], seed=3)
+    terms = K * (G * (left[..., :, None] * right[..., None, :])) ** power
+    value = gpu.weighted_sum(*map(device, (K, G, left, right)), power)
+    assert value.dtype == np.float64
+    assert value.shape == shape[:-2]
+    scale = np.abs(terms).sum(axis=(-1, -2))
+    assert np.all(np.abs(host(value) - terms.sum(axis=(-1, -2))) <= 1e-14 * scale)
+    alone = gpu.weighted_sum(
+        *(device(A.reshape(-1, *A.shape[len(shape) - 2 :])[-1]) for A in (K, G, left, right)), power
+    )
+    assert float(host(alone)) == host(value).reshape(-1)[-1]
+
+
+@on_gpu
+def test_weighted_sum_refuses_what_does_not_fit() -> None:
+    K, left, right = device(random(4, 6)), device(random(4)), device(random(6))
+    for K2, power in [(K[:3], 1), (K.astype(np.float32), 1), (K, 3)]:
+        with pytest.raises(ValueError, match="fit"):
+            gpu.weighted_sum(K2, K, left, right, power)
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize(
+    ("lead", "n", "k", "c"),
+    [
+        ((), 1, 1, 1),
+        ((), 5, 3, 7),
+        ((), 3, 1, 4),
+        ((), 1, 4, 3),
+        ((), 300, 280, 50),
+        ((4,), 30, 20, 9),
+        ((2, 2), 257, 300, 5),
+    ],
+)
+def test_add_product(lead: tuple[int, ...], n: int, k: int, c: int, same: bool, dtype: str) -> None:
+    A = random(*lead, n, c, dtype=dtype)
+    B = A if same else random(*lead, k, c, dtype=dtype, seed=1)
+    before = random(*lead, n, B.shape[-2], dtype=dtype, seed=2)
+    total, a = device(before), device(A)
+    gpu.add_product(total, a, a if same else device(B))
+    errors = np.abs(host(total) - (before + A.astype(np.float64) @ B.mT))
+    check = np.tril if same else np.asarray
+    assert np.all(check(errors) <= eps(dtype, c + 4) * (np.abs(before) + np.abs(A) @ np.abs(B).mT))  # TF32 errs by more
+
+
+@on_gpu
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("cut", [np.s_[:, 10:280, :], np.s_[:, :, 3:40], np.s_[1:, ::2, :]])
+def test_add_product_of_slices(cut: tuple[slice, ...], same: bool) -> None:
+    A, B = random(3, 600, 50), random(3, 600, 50, seed=1)
+    a = device(A)[cut]
+    b = a if same else device(B)[cut]
+    expected = A[cut] @ (A if same else B)[cut].mT
+    totals = device(np.ones((5, *expected.shape[1:])))
+    gpu.add_product(totals[1 : 1 + len(expected)], a, b)
+    check = np.tril if same else np.asarray
+    np.testing.assert_allclose(check(host(totals))[1 : 1 + len(expected)], check(1 + expected), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(host(totals)[0], 1)
+
+
+@on_gpu
+def test_add_product_needs_a_contiguous_total() -> None:
+    A = device(random(300, 4))
+    with pytest.raises(ValueError, match="contiguous"):
+        gpu.add_product(device(np.zeros((300, 400)))[:, :300], A, A)
+
+
+@on_gpu
+def test_memory_limit_holds_and_is_lifted() -> None:
+    import cupy
+
+    before = cupy.get_default_memory_pool().get_limit()
+    with gpu.memory_limit(2**24):
+        assert gpu.free_memory() <= 2**24
+        with pytest.raises(MemoryError) as caught:
+            cupy.empty(2**25, dtype=np.uint8)
+        assert gpu.is_out_of_memory(caught.value)
+    assert cupy.get_default_memory_pool().get_limit() == before
+    assert not gpu.is_out_of_memory(ValueError("other"))
+    gpu.release()
+    assert gpu.free_memory() > 2**25
