@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,12 +27,22 @@ class FigureSpec:
     loss: str
     layers: tuple[str, ...]
     title: str
+    quantities: tuple[str, ...] = QUANTITIES
+    landmarks: Mapping[int, str] = field(default_factory=dict)  # numbers of classes with a name
 
 
 FIGURES = {
     "fig8": FigureSpec("linear", "ce", ("linear",), "Linear model, cross-entropy"),
     "fig9": FigureSpec("one_hidden", "ce", ("hidden", "output"), "One hidden layer, cross-entropy"),
     "fig8_mse": FigureSpec("linear", "mse", ("linear",), "Linear model, squared loss"),
+    "vocabulary": FigureSpec(
+        "linear",
+        "ce",
+        ("linear",),
+        "Linear model, cross-entropy, at vocabulary sizes",
+        ("ratio",),
+        {32_000: "Llama 2", 50_257: "GPT-2", 128_256: "Llama 3", 256_000: "Gemma"},
+    ),
     "fig9_mse": FigureSpec("one_hidden", "mse", ("hidden", "output"), "One hidden layer, squared loss"),
 }
 
@@ -110,20 +121,23 @@ def plot(data: FigureData, spec: FigureSpec) -> Figure:
     """Lay out the panels: per layer and quantity the values, and below them what they deviate from the theory."""
     styles = _styles(data.points)
     with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
-        figure = Figure(figsize=(10, 3.9 * len(spec.layers) + 0.6), layout="constrained")
+        width = 10 if len(spec.quantities) > 1 else 7
+        figure = Figure(figsize=(width, 3.9 * len(spec.layers) + 0.6), layout="constrained")
         panels = figure.subfigures(len(spec.layers), 1, squeeze=False)[:, 0]
         for layer, panel in zip(spec.layers, panels, strict=True):
             if len(spec.layers) > 1:
                 panel.suptitle(f"{layer} layer", fontweight="bold", fontsize="large")
-            _plot_layer(panel, layer, FigureData(*(table[table["layer"] == layer] for table in data)), styles)
+            of_layer = FigureData(*(table[table["layer"] == layer] for table in data))
+            _plot_layer(panel, layer, of_layer, styles, spec)
         figure.suptitle(_title(data.points, spec), fontsize="x-large")
         figure.legend(handles=_legend(styles), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _plot_layer(panel: SubFigure, layer: str, data: FigureData, styles: list[Style]) -> None:
-    axes = panel.subplots(2, 3, sharex=True, gridspec_kw={"height_ratios": [3, 1.2]})
-    for quantity, (upper, lower) in zip(QUANTITIES, axes.T, strict=True):
+def _plot_layer(panel: SubFigure, layer: str, data: FigureData, styles: list[Style], spec: FigureSpec) -> None:
+    shape = {"height_ratios": [3, 1.2]}
+    axes = panel.subplots(2, len(spec.quantities), sharex=True, squeeze=False, gridspec_kw=shape)
+    for quantity, (upper, lower) in zip(spec.quantities, axes.T, strict=True):
         points, curves = (table[table["quantity"] == quantity] for table in data)
         plot_values(upper, points, curves, styles)
         plot_deviations(lower, points, styles)
@@ -133,6 +147,11 @@ def _plot_layer(panel: SubFigure, layer: str, data: FigureData, styles: list[Sty
         upper.set_title(_TITLES[quantity] + ("" if vanishes else law))
         upper.set_ylabel(_label(layer, quantity))
         lower.set_xlabel(r"number of classes $C$")
+        for C, name in spec.landmarks.items():
+            upper.axvline(C, color="0.85", linewidth=0.8, zorder=0)
+            upper.annotate(
+                name, (C, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="right", va="top", color="0.4"
+            )
     axes[1, 0].set_ylabel("measured\nover theory\n$-$ 1 (%)", fontsize="small")
 
 

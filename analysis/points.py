@@ -52,7 +52,7 @@ def points_of(summary: pd.DataFrame) -> pd.DataFrame:
         at_limit, _ = predict_layer(layer, limit, model, loss, C, gamma, width)
         at_size, reason = predict_layer(layer, finite, model, loss, C, dim, n_samples, width)
         for quantity in QUANTITIES if layer != "cross" else ("offdiag",):
-            line = {key: row[key] for key in (*keys, "draws")} | {"quantity": quantity}
+            line = {key: row[key] for key in (*keys, "draws", "effective_draws")} | {"quantity": quantity}
             lines.append(line | _compare(quantity, row, at_limit, at_size, reason))
     return pd.DataFrame(lines).astype({"width": "Int64", "within_limit": "boolean"})
 

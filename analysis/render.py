@@ -22,8 +22,8 @@ _CLAIMS_LEGEND = (
 )
 _POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "verdict"]
 _POINTS_LEGEND = (
-    "theory: at this C, d and N. limit: d, N → ∞. size: deviation of the theory from its limit. z: measured less "
-    "theory, in standard errors."
+    "draws: in brackets, how many exact draws would be as precise. theory: at this C, d and N. limit: d, N → ∞. size: "
+    "deviation of the theory from its limit. z: measured less theory, in standard errors."
 )
 
 
@@ -81,7 +81,7 @@ def _claim_cells(row: dict[str, Any]) -> list[str]:
 def _point_cells(row: dict[str, Any]) -> list[str]:
     return [
         f"  {row['n_classes']}",
-        str(row["draws"]),
+        _draws(row["draws"], row["effective_draws"]),
         row["quantity"],
         _number(row["measured"], ".5g"),
         _relative(row["std_error"], row["measured"]),
@@ -92,6 +92,11 @@ def _point_cells(row: dict[str, Any]) -> list[str]:
         _number(row["z"], "+.2f"),
         row["verdict"],
     ]
+
+
+def _draws(count: int, effective: float) -> str:
+    """Return the number of draws, with that of as precise exact ones where it is less by a hundredth or more."""
+    return f"{count} ({effective:.0f})" if effective < 0.99 * count else str(count)
 
 
 def _number(value: float | None, how: str, unit: str = "") -> str:

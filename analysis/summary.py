@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.estimates import mean_estimate, ratio_estimate
+from rmtsim.estimates import effective_draws, mean_estimate, ratio_estimate
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
 KEYS = [
@@ -31,7 +31,12 @@ D_BY_D_LAYERS = ("linear", "hidden")
 
 _DRAW = ["point_id", "seed", "draw", "layer"]
 _VALUES = ["diag_sqfro", "offdiag_sqfro"]
-_ESTIMATES = ["draws", *(f"{prefix}{name}" for name in (*_VALUES, "ratio") for prefix in ("", "std_error_"))]
+_ERRORS = ["std_error_diag", "std_error_offdiag"]
+_ESTIMATES = [
+    "draws",
+    "effective_draws",
+    *(f"{prefix}{name}" for name in (*_VALUES, "ratio") for prefix in ("", "std_error_")),
+]
 
 
 def summarize(draws: pd.DataFrame) -> pd.DataFrame:
@@ -45,7 +50,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``KEYS``, ``draws`` (their number), and
+        ``KEYS``, ``draws`` (their number), ``effective_draws`` (as many exact ones would be as precise; fewer only
+        where terms of single classes were sampled), and
 
         - ``diag_sqfro``, ``offdiag_sqfro``: means over draws of the mean squared Frobenius norm of a diagonal
           (off-diagonal) block, as stored, with ``std_error_…``;
@@ -66,8 +72,10 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     rows = _checked(draws)
     lines = []
     for key, group in rows.groupby(KEYS, dropna=False, sort=False):
-        diag, offdiag = (group[column].to_numpy() for column in _VALUES)
-        lines.append((*key, len(group), *mean_estimate(diag), *mean_estimate(offdiag), *ratio_estimate(offdiag, diag)))
+        diag, offdiag, *errors = (group[column].to_numpy() for column in (*_VALUES, *_ERRORS))
+        effective = min(effective_draws(x, error) for x, error in zip((diag, offdiag), errors, strict=True))
+        estimates = (*mean_estimate(diag), *mean_estimate(offdiag), *ratio_estimate(offdiag, diag))
+        lines.append((*key, len(group), effective, *estimates))
     summary = pd.DataFrame(lines, columns=[*KEYS, *_ESTIMATES]).astype({"width": "Int64"})
     scale = np.where(summary["layer"].isin(D_BY_D_LAYERS), summary["block_rows"], 1).astype(float)
     for quantity in ("diag", "offdiag"):
@@ -88,7 +96,8 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"draws: no column {', '.join(missing)}; give a table with the store's columns")
     if draws.empty:
         raise InputError("draws: the table has no rows; run a sweep into this store first")
-    rows = draws[needed].astype(dict.fromkeys(_VALUES, "float64") | {"width": "Int64"})
+    errors = {name: draws.get(name, 0.0) for name in _ERRORS}  # tables of exact draws may leave them out
+    rows = draws[needed].assign(**errors).astype(dict.fromkeys([*_VALUES, *_ERRORS], "float64") | {"width": "Int64"})
     repeated = rows.duplicated(_DRAW)
     if repeated.any():
         first = rows.loc[repeated, _DRAW].iloc[0]

@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
         "plan, run, fit and draw figures of the paper; print the verdict table",
         "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json and .txt. A repeat resumes or redraws.",
     )
-    p.add_argument("figures", nargs="*", metavar="FIGURE", help="fig8, fig9 (default: both)")
+    p.add_argument("figures", nargs="*", metavar="FIGURE", help="fig8, fig9 (default: both), vocabulary")
     p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
     _add_workers(p)
     _add_memory(p)
@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
     _add_json(p)
 
     p = verb("figure", "draw a figure from a store", "The suffix of FILE, .png or .pdf, chooses the format.")
-    p.add_argument("name", metavar="NAME", help="fig8, fig8_mse, fig9, fig9_mse")
+    p.add_argument("name", metavar="NAME", help="fig8, fig8_mse, fig9, fig9_mse, vocabulary")
     _add_store(p)
     p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png or .pdf")
 
@@ -165,7 +165,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_spec(p: argparse.ArgumentParser) -> None:
     p.add_argument(
-        "spec", metavar="SPEC", help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse"
+        "spec",
+        metavar="SPEC",
+        help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary",
     )
     _add_store(p)
 

@@ -32,6 +32,16 @@ def mean_estimate(x: Values) -> Estimate:
     return Estimate(float(np.mean(x)) if n else math.nan, std_error)
 
 
+def effective_draws(x: Values, std_errors: Values) -> float:
+    """Return how many draws without errors of their own would tell the mean of x (n,) as well as these with them.
+
+    With ``std_errors`` σ_k of the single values, n (1 − mean σ²/var x): the share of the variance that is the draws'.
+    """
+    spread = float(np.var(x, ddof=1)) if len(x) > 1 else 0.0
+    own = float(np.mean(std_errors**2)) if len(x) else 0.0
+    return len(x) * max(0.0, 1 - own / spread) if own and spread else float(len(x))
+
+
 def ratio_estimate(numerator: Values, denominator: Values) -> Estimate:
     """Ratio of the means of paired draws, with the delete-one jackknife's bias correction and standard error.
 

@@ -21,6 +21,7 @@ from rmtsim.store import Store
 _REPRODUCE = {
     "fig8": (("figure8", "linear_mse"), ("fig8", "fig8_mse")),
     "fig9": (("figure9", "figure9_mse"), ("fig9", "fig9_mse")),
+    "vocabulary": (("vocabulary",), ("vocabulary",)),
 }
 
 
@@ -30,7 +31,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     from sweeps import plan as plans
     from sweeps.spec import load
 
-    names = arguments.figures or list(_REPRODUCE)
+    names = arguments.figures or ["fig8", "fig9"]
     for name in names:
         if name not in _REPRODUCE:
             raise InputError(f"FIGURE: {name!r} is not known; choose from {', '.join(_REPRODUCE)}")

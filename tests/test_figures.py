@@ -183,3 +183,15 @@ def test_drawing_raises_no_warning(draws: pd.DataFrame) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draw("fig9_mse", draws).draw_without_rendering()
+
+
+def test_the_vocabulary_figure_is_the_ratio_with_named_sizes(draws: pd.DataFrame) -> None:
+    figure = draw("vocabulary", draws)
+    upper, lower = figure.subfigs[0].axes
+    expected = summarize(draws).query("loss == 'ce' and model == 'linear' and aspect_ratio == 1")
+    np.testing.assert_allclose(drawn_points(upper)["$d/N = 1$"], expected[["n_classes", "ratio"]].to_numpy(float))
+    assert len(curves(upper, "limit")) == len(curves(upper, "asymptote")) == 2
+    named = {text.get_text(): text.xy[0] for text in upper.texts}
+    assert named["GPT-2"] == 50_257
+    assert {line.get_xdata()[0] for line in upper.lines if len(set(line.get_xdata())) == 1} >= set(named.values())
+    assert lower.get_xlabel()

@@ -111,3 +111,15 @@ def test_bad_tables_are_refused(spoil, message) -> None:  # type: ignore[no-unty
     draws = draws_of(LINEAR, {"linear": (3.0, 0.5)}, np.random.default_rng(7), draws=5)
     with pytest.raises(InputError, match=message):
         summarize(spoil(draws))
+
+
+def test_effective_draws_leave_out_the_variance_of_sampling_classes() -> None:
+    rng = np.random.default_rng(5)
+    exact = draws_of(LINEAR, {"linear": (3.0, 0.5)}, rng, draws=4000, rse=0.1)
+    error = 0.5 * exact["diag_sqfro"].std()
+    sampled = exact.assign(
+        diag_sqfro=exact["diag_sqfro"] + error * rng.standard_normal(4000), std_error_diag=error, std_error_offdiag=0.0
+    )
+    assert summarize(exact)["effective_draws"].item() == 4000
+    assert summarize(sampled)["effective_draws"].item() == pytest.approx(4000 / 1.25, rel=0.02)
+    assert summarize(sampled.assign(std_error_diag=10.0))["effective_draws"].item() == 0
