@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmtsim.cost import point_tiling
+from rmtsim.cost import diagonal_classes, point_tiling
 from rmtsim.errors import InputError
 from rmtsim.grams import few_features, kept_features
 from rmtsim.point import Point
@@ -41,6 +41,8 @@ def memory(point: Point, layers: tuple[str, ...], dtype: str, cut: Tiling, *, ba
             passes.append(4 * rows * chunk + 2 * pairs * area)
         elif point.loss == "ce":
             passes.append(4 * rows * chunk + _contraction(inputs, N, cut, 2 * chunk, 2 * pairs))
+            if diagonal_classes(point, "auto") < C:
+                passes.append(4 * N * chunk)  # of the sampled classes, for all samples
             passes.append(2 * rows * chunk + pairs * area)
         else:
             numbers += min(N, inputs) ** 2

@@ -189,7 +189,9 @@ def test_the_vocabulary_figure_is_the_ratio_with_named_sizes(draws: pd.DataFrame
     figure = draw("vocabulary", draws)
     upper, lower = figure.subfigs[0].axes
     expected = summarize(draws).query("loss == 'ce' and model == 'linear' and aspect_ratio == 1")
-    np.testing.assert_allclose(drawn_points(upper)["$d/N = 1$"], expected[["n_classes", "ratio"]].to_numpy(float))
+    np.testing.assert_allclose(
+        drawn_points(upper)["$d/N = 1$"].astype(float), expected[["n_classes", "ratio"]].to_numpy(float)
+    )
     assert len(curves(upper, "limit")) == len(curves(upper, "asymptote")) == 2
     named = {text.get_text(): text.xy[0] for text in upper.texts}
     assert named["GPT-2"] == 50_257

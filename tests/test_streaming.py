@@ -185,3 +185,18 @@ def test_a_draw_that_cannot_fit_is_refused() -> None:
         rmtsim.simulate(point, 1)
     with pytest.raises(rmtsim.InputError, match="and there are 100 MiB"):
         rmtsim.simulate(Point("linear", "ce", 10, 10, 10), 1, memory=100 * 2**20)
+
+
+def test_threads_may_share_a_saturated_draw() -> None:
+    """The passes that saturation needs make V anew; they must not wait for threads that wait for them."""
+    X = np.random.default_rng(0).standard_normal((1, 40, 6))
+    cut = Tiling(tile=7, largest=7, chunk=16, span=2, hold=False)
+    results = []
+    for threads in (1, 3):
+        with Team(threads) as team:
+            V = NormalRows("key", range(1), (100, 6), 25.0, dtype="float64", xp=np, team=team)
+            found = compute(X, V, None, None, "ce", ("linear",), np, cut=cut, team=team)["linear"]
+            results.append([value.item() for value in found])
+    whole = rmtsim.block_norms(X, V.all())["linear"]
+    assert results[0] == results[1]
+    np.testing.assert_allclose(results[0], [value.item() for value in whole], rtol=1e-12)
