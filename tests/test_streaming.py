@@ -197,6 +197,6 @@ def test_threads_may_share_a_saturated_draw() -> None:
             V = NormalRows("key", range(1), (100, 6), 25.0, dtype="float64", xp=np, team=team)
             found = compute(X, V, None, None, "ce", ("linear",), np, cut=cut, team=team)["linear"]
             results.append([value.item() for value in found])
-    whole = rmtsim.block_norms(X, V.all())["linear"]
+            whole = rmtsim.block_norms(X, V.all())["linear"]
     assert results[0] == results[1]
     np.testing.assert_allclose(results[0], [value.item() for value in whole], rtol=1e-12)
