@@ -16,7 +16,7 @@ test: $(VENV)/.installed-test
 	$(PY) -m pytest
 
 bench: $(VENV)/.installed-test
-	$(PY) -m benchmarks.linear_ce
+	$(PY) -m benchmarks
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rmtsim needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

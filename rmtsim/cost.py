@@ -31,10 +31,10 @@ def diagonal_classes(point: Point, diagonal: str) -> int:
     return _SAMPLED_CLASSES
 
 
-def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact") -> float:
+def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu: bool = False) -> float:
     """Leading floating-point operations of one draw: matrix products only, symmetric ones at half price."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
-    inputs, again = m or d, _classes_again(point, layers, diagonal)
+    inputs, again = m or d, _classes_again(point, layers, diagonal, gpu)
     total = 2.0 * N * m * d  # pre-activations
     if point.loss == "ce":
         total += 2.0 * N * inputs * (C + again)  # logits
@@ -53,15 +53,15 @@ def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact") -> flo
     return total
 
 
-def normals(point: Point, layers: tuple[str, ...], diagonal: str = "exact") -> float:
+def normals(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu: bool = False) -> float:
     """Return how many normal numbers are made for one draw; rows of V are made anew for every pass."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
-    return N * d + m * d + (m or d) * (C + _classes_again(point, layers, diagonal))
+    return N * d + m * d + (m or d) * (C + _classes_again(point, layers, diagonal, gpu))
 
 
-def _classes_again(point: Point, layers: tuple[str, ...], diagonal: str) -> int:
+def _classes_again(point: Point, layers: tuple[str, ...], diagonal: str, gpu: bool) -> int:
     """Return how many classes pass a second time, in chunks that are not held."""
-    cut = point_tiling(point)
+    cut = point_tiling(point, gpu=gpu)
     second = point.loss == "ce" and not {"linear", "output"}.isdisjoint(layers)
     return diagonal_classes(point, diagonal) if second and not cut.hold else 0
 

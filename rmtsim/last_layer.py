@@ -33,13 +33,15 @@ def last_layer_mse(U: Array, n_classes: int, xp: Module) -> BlockNorms:
     return BlockNorms(diag, 0 * diag if n_classes > 1 else diag * xp.nan)
 
 
-def first_pass(soft: Softmax, kernel: DataKernel | None, sums: Sequence[Moments | RowPowers]) -> tuple[Array, ...]:
+def first_pass(
+    soft: Softmax, kernel: DataKernel | None, sums: Sequence[Moments | RowPowers], powers: tuple[int, ...] = (2,)
+) -> tuple[Array, ...]:
     """Let all classes pass once, for the softmax's normalisation and for all ``sums`` that need every class.
 
     Returns
     -------
     tuple
-        ⟨K, (PPᵀ)∘(PPᵀ)⟩ and ⟨K, PPᵀ⟩, if a kernel is given.
+        ⟨K, (PPᵀ)^power⟩ for each of ``powers``, taken entry by entry, if a kernel is given.
     """
     xp = soft.xp
 
@@ -57,7 +59,7 @@ def first_pass(soft: Softmax, kernel: DataKernel | None, sums: Sequence[Moments 
     def with_pairs(kernel: DataKernel) -> tuple[Array, ...]:
         def finish(i: int, j: int, grams: list[Array]) -> tuple[Array, ...]:
             K, left, right = kernel.tile(i, j), soft.inverse(i), soft.inverse(j)
-            return tuple(weighted_sum(K, grams[0], left, right, power, xp) for power in (2, 1))
+            return tuple(weighted_sum(K, grams[0], left, right, power, xp) for power in powers)
 
         return tuple(gram_sums(columns, finish, soft.U.shape[-2], soft.chunks, soft.cut, soft.team, xp))
 

@@ -14,6 +14,7 @@ from rmtsim.threads import single_threaded_blas
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
+@cache
 def total_memory() -> int:
     """Bytes of memory that this process may use: the machine's, or its control group's if that is less."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -31,7 +32,7 @@ def usable_memory() -> int:
 
 @cache
 def keep_freed_memory() -> None:
-    """Have the C library keep up to 256 MiB of freed memory, rather than hand large arrays back at once.
+    """Have the C library keep up to 1 GiB of freed memory, rather than hand large arrays back at once.
 
     The system clears every page before it gives it out again; for arrays of a few MiB that come and go with every
     chunk, this took a fifth of the time of a draw. Only glibc is told so; elsewhere nothing happens.
@@ -39,7 +40,7 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most that glibc takes
-        mallopt(_M_TRIM_THRESHOLD, 2**28)
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def flops_per_second(dtype: str) -> float:

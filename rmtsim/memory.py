@@ -15,8 +15,8 @@ BASE = 200 * 2**20
 #: Numbers of a block of normals, made in float64 before they are rounded; one for each thread.
 _FILL = 2**16
 
-#: Working set of a batch: about the size of a core's share of cache, so that passes over a batch stay there.
-_BATCH_BYTES = 2**21
+#: Working set of a batch: within a core's share of the last cache, and large enough that Python's part is small.
+_BATCH_BYTES = 2**23
 _MAX_BATCH = 64
 
 

@@ -132,7 +132,9 @@ def compute(
     moments = None if {"hidden", "cross"}.isdisjoint(layers) else Moments(soft)
     sampled = C if sampled_classes is None else sampled_classes
     powers = RowPowers(soft) if sampled < C else None
-    all_pairs = first_pass(soft, inputs if with_pairs else None, [sums for sums in (moments, powers) if sums])
+    all_pairs = first_pass(
+        soft, inputs if with_pairs else None, [sums for sums in (moments, powers) if sums], (2, 1) if powers else (2,)
+    )
     for layer in layers:
         if layer == "hidden" and moments:
             norms[layer] = hidden(samples, moments.covariance(), pass_.active, xp)

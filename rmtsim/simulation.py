@@ -59,7 +59,7 @@ def simulate(
     batch
         Draws computed at once; by default as many as suit the cache.
     threads
-        Threads that share a draw; by default one for every core where the draw is large, else one.
+        Threads that share a large draw, by default one for every core; small draws have one.
     memory
         Bytes that may be used; by default nearly all that the machine, or the GPU, has. A draw that needs more than
         this is cut into blocks that come one after the other. Values do not depend on batch, threads or memory.

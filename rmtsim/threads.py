@@ -63,6 +63,7 @@ def blas_kernel() -> str:
     return ", ".join(sorted(libraries)) or "unknown"
 
 
+@cache
 def cores() -> int:
     """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

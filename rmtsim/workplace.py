@@ -35,7 +35,7 @@ def workplace(
     point, layers, dtype, xp
         What is computed, and by which array module.
     threads
-        By default one for every core for large draws on a CPU, else one.
+        Threads for large draws on a CPU, by default one for every core; small draws have one, which is faster.
     memory
         Bytes that may be used; by default what the machine, or the GPU, can spare.
     batch
@@ -49,8 +49,8 @@ def workplace(
     gpu = is_cupy(xp)
     if memory is None:
         memory = native_gpu().free_memory() if gpu else usable_memory()
-    if threads is None:
-        threads = cores() if not gpu and flops(point, layers) > _LARGE else 1
+    large = not gpu and flops(point, layers) > _LARGE
+    threads = (threads or cores()) if large else 1
     cut = fitting_tiling(point, layers, dtype, memory, threads=threads, batch=batch, gpu=gpu)
     keep_freed_memory()
     with single_threaded_blas(), Team(threads) as team, native_gpu().memory_limit(memory) if gpu else nullcontext():

@@ -1,0 +1,45 @@
+"""What a measurement ran on."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rmtsim.machine import total_memory
+from rmtsim.sizes import format_bytes
+from rmtsim.threads import cores
+
+_PACKAGES = ("rmtsim", "numpy", "scipy", "pandas", "pyarrow", "jax", "torch")
+
+
+def machine() -> dict[str, Any]:
+    """Return processor, cores that this process may use, bytes of memory and operating system."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return {"processor": name, "cores": cores(), "memory_bytes": total_memory(), "system": platform.system()}
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that are measured; None for one that is not installed."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """Say the same in a line."""
+    here = record["machine"]
+    return (
+        f"{here['processor']}, {here['cores']} cores, {format_bytes(here['memory_bytes'])}; "
+        f"NumPy {record['versions']['numpy']}, {record['blas']}; load {record['load_average_before']}"
+    )
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

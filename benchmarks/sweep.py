@@ -1,0 +1,133 @@
+"""What a sweep adds to the work of its tasks, and what a second core is worth as a worker or as a thread."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from unittest.mock import patch
+
+import pandas as pd
+
+from benchmarks.report import Part, Row, Table, Target
+from benchmarks.timing import SPREAD, Timing
+from rmtsim.machine import usable_memory
+from rmtsim.store import Store
+from sweeps import runner
+from sweeps.shares import Share
+from sweeps.spec import Spec, from_document
+from sweeps.state import PointState
+from sweeps.tasks import Task, tasks_for
+
+#: (C, d, N) of small draws, which are computed in batches, and of large ones.
+_SIZES = ((100, 64, 128), (1000, 500, 1000))
+#: Tasks of a sweep, of a second or two each: as many for every worker.
+_TASKS = 4
+
+#: (workers, threads of each).
+_SHARES = ((1, 1), (2, 1), (1, 2))
+
+
+def run(quick: bool) -> Part:
+    """Run the same sweep in three ways, in turn."""
+    rows: list[Row] = []
+    targets: list[Target] = []
+    for sizes in _SIZES[:1] if quick else _SIZES:
+        found = _ways(sizes, tasks=1 if quick else _TASKS, repeats=1 if quick else 3)
+        rows += found
+        alone, workers, _ = found
+        where = f"at (C, d, N) = {sizes}"
+        share = alone["share_in_tasks"]
+        targets += [
+            Target(f"share of wall time in tasks, one worker, {where}", share, 0.9, at_most=False),
+            Target(f"two workers over one {where}", workers["speedup"], 1.7, at_most=False),
+        ]
+    about = (
+        "Sweeps of linear CE in float64 through sweeps.runner.run on a new store, BLAS with one thread. Share in "
+        "tasks is the time inside Task.compute, summed over the workers, over workers × wall time; the rest is the "
+        f"store, the stopping rule and waiting. {SPREAD} The three ways take turns."
+    )
+    return Part(about, [Table("Workers and threads", rows)], [] if quick else targets)
+
+
+def _ways(sizes: tuple[int, int, int], tasks: int, repeats: int) -> list[Row]:
+    """Time a sweep of one point by every share of workers and threads."""
+    C, d, N = sizes
+    spec = _spec(sizes, 10**6)
+    (state,) = [PointState(point, spec.layers, spec.sampling) for point in spec.points()]
+    first = next(tasks_for(state, spec, "numpy", Share(1, 1, None)))
+    draws = tasks * len(first.draws)
+    spec = _spec(sizes, draws)
+    walls: dict[tuple[int, int], list[float]] = {share: [] for share in _SHARES}
+    shares: dict[tuple[int, int], list[float]] = {share: [] for share in _SHARES}
+    for _ in range(repeats):
+        for workers, threads in _SHARES:
+            wall, inside = _run(spec, workers, threads)
+            walls[workers, threads].append(wall)
+            shares[workers, threads].append(inside / (workers * wall))
+    one = Timing.of(walls[_SHARES[0]]).seconds
+    return [
+        {
+            "C": C,
+            "d": d,
+            "N": N,
+            "draws": draws,
+            "workers": share[0],
+            "threads_each": share[1],
+            **(timing := Timing.of(walls[share])).columns("s"),
+            "draws_per_s": draws / timing.seconds,
+            "speedup": one / timing.seconds,
+            "share_in_tasks": Timing.of(shares[share]).seconds,
+        }
+        for share in _SHARES
+    ]
+
+
+def _spec(sizes: tuple[int, int, int], draws: int) -> Spec:
+    """Return a sweep of one point and so many draws, no more and no fewer."""
+    C, d, N = sizes
+    return from_document(
+        {
+            "name": "benchmark",
+            "model": "linear",
+            "loss": "ce",
+            "grid": {"n_classes": [C], "dim": [d], "aspect_ratio": [d / N]},
+            "sampling": {"min_draws": draws, "max_draws": draws, "target_rse": 0.5},
+        }
+    )
+
+
+def _run(spec: Spec, workers: int, threads: int) -> tuple[float, float]:
+    """Run the sweep; return its wall time and the time that its workers were inside tasks, in seconds."""
+    share = Share(workers, threads, usable_memory() / workers)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(runner, "share_out", lambda *_: share),  # which would give all cores to a worker that is alone
+        _timed_tasks() as spent,
+    ):
+        start = time.perf_counter()
+        outcome = runner.run(spec, Store(os.path.join(folder, "store")), backend="numpy", workers=workers)
+        wall = time.perf_counter() - start
+    if outcome.new_draws != spec.sampling.max_draws:
+        raise RuntimeError(f"{outcome.new_draws} draws were made, {spec.sampling.max_draws} wanted")
+    return wall, sum(spent)
+
+
+@contextmanager
+def _timed_tasks() -> Iterator[list[float]]:
+    """Record the seconds of every call of Task.compute, by whatever thread."""
+    spent: list[float] = []
+    lock, compute = Lock(), Task.compute
+
+    def timed(task: Task) -> pd.DataFrame:
+        start = time.perf_counter()
+        rows = compute(task)
+        with lock:
+            spent.append(time.perf_counter() - start)
+        return rows
+
+    with patch.object(Task, "compute", timed):
+        yield spent
