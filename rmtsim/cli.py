@@ -189,8 +189,8 @@ def _add_memory(p: argparse.ArgumentParser) -> None:
         "--memory",
         type=_bytes,
         metavar="SIZE",
-        help="what all draws at a time may hold, such as 1.5GiB (default: nine tenths of the machine's); "
-        "large draws are then made in pieces, with the same result",
+        help="what all draws at a time may hold, such as 1.5GiB (default: nine tenths of the machine's), and on a "
+        "cluster or a GPU each worker; large draws are then made in pieces, with the same result",
     )
 
 

@@ -14,13 +14,15 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pandas as pd
 
 from rmtsim.backend import resolve
 from rmtsim.errors import InputError, RunError
-from rmtsim.threads import single_threaded_blas
+from rmtsim.machine import usable_memory
+from rmtsim.threads import cores, single_threaded_blas
 from sweeps.tasks import Task
 
 #: Addresses that mean this machine: threads of this process, or a Ray started for the run.
@@ -192,4 +194,6 @@ class _RayWorker:
     """Runs on the cluster."""
 
     def compute(self, task: Task) -> pd.DataFrame:
+        if task.memory is None and task.backend == "numpy":  # a core's part of its machine
+            task = replace(task, memory=usable_memory() / cores())
         return task.compute()

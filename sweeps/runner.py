@@ -64,7 +64,10 @@ def run(
     states = read_states(spec, store, None if backend == "auto" else backend)
     if all(state.finished for state in states) and spec.document() in store.specs():
         return Outcome(states, 0)
-    share = share_out(spec, workers, default_workers(backend), memory) if here else Share(workers, 1, memory)
+    if here and backend == "numpy":
+        share = share_out(spec, workers, default_workers(backend), memory)
+    else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
+        share = Share(workers, 1, memory)
     # The executor comes first: where no cluster answers, no store is left behind.
     with open_executor(address, share.workers, backend) as executor, store.writer() as writer:
         states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
