@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rmtsim.backend import Array
+Array = Any  # an array of CuPy
 
 # TF32 drops 13 of the 23 bits of its inputs. CuPy's float32 products use it only where this variable is 1 at the first
 # of them; cublas.gemm and cublas.syrk never do.
