@@ -20,14 +20,17 @@ _TRANSPOSED, _AS_IT_IS, _UPPER = (ctypes.byref(ctypes.c_char(letter)) for letter
 
 
 def add_product(total: np.ndarray, A: np.ndarray, B: np.ndarray) -> None:
-    """Add A Bᵀ to ``total`` (n, k) in place; A is (n, c), B (k, c), all of one dtype with contiguous rows.
+    """Add A Bᵀ to ``total`` (n, k) in place; A is (n, c), B (k, c), all of one dtype, and ``total`` C-contiguous.
 
-    Where A is B, only the lower triangle of ``total`` with its diagonal is sure.
+    Where A is B, only the lower triangle of ``total`` with its diagonal is sure. A and B are copied unless they are
+    rows, one after the other, of a C-contiguous array.
     """
+    same, A = A is B, _as_rows(A)
+    B = A if same else _as_rows(B)
     dtype = total.dtype.char
     one, ldt, lda = _one(dtype), _stride(total), _stride(A)
     # BLAS is told columns where we have rows, so it sees every matrix transposed, and the lower triangle as the upper.
-    if A is B:
+    if same:
         n, c, lda, ldt = _integers(*A.shape, lda, ldt)
         _routine("syrk", dtype)(_UPPER, _TRANSPOSED, n, c, one, _address(A), lda, one, _address(total), ldt)
     else:
@@ -42,10 +45,15 @@ def _address(A: np.ndarray) -> int:
     return address  # four times as fast as A.ctypes.data
 
 
+def _as_rows(A: np.ndarray) -> np.ndarray:
+    """Return A, or a copy where BLAS could not read it in place: transposed, reversed or repeated without memory."""
+    row = A.shape[1] * A.itemsize
+    rows_lie_well = len(A) == 1 or (A.strides[0] >= row and A.strides[0] % A.itemsize == 0)
+    return A if rows_lie_well and (A.shape[1] == 1 or A.strides[1] == A.itemsize) else np.ascontiguousarray(A)
+
+
 def _stride(A: np.ndarray) -> int:
     """Entries from one row to the next; BLAS wants at least the length of a row, also where there is one row only."""
-    if A.strides[1] != A.itemsize and A.shape[1] > 1:
-        raise ValueError("rows must be contiguous")
     return int(max(A.strides[0] // A.itemsize, A.shape[1]))
 
 
