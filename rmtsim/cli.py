@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
         "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
         "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
         "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [sampling] seed, min_draws, max_draws, "
-        "target_rse, dtype. The README has one.",
+        "target_rse, dtype, diagonal. The README has one.",
     )
     _add_spec(p)
     p.add_argument(
@@ -189,8 +189,8 @@ def _add_memory(p: argparse.ArgumentParser) -> None:
         "--memory",
         type=_bytes,
         metavar="SIZE",
-        help="what all draws at a time may hold, such as 1.5GiB (default: nine tenths of the machine's), and on a "
-        "cluster or a GPU each worker; large draws are then made in pieces, with the same result",
+        help="memory for all draws at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine tenths of "
+        "the machine's); on a cluster or a GPU, for each worker; large draws are then made in pieces",
     )
 
 
@@ -198,7 +198,7 @@ def _bytes(text: str) -> float:
     try:
         return parse_bytes(text)
     except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error).removeprefix("memory: ")) from None
 
 
 def _whole(text: str) -> int:

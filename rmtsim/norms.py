@@ -24,9 +24,10 @@ from rmtsim.grams import DataKernel
 from rmtsim.hidden import Moments, gram_of_neurons, hidden
 from rmtsim.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
 from rmtsim.network import forward
-from rmtsim.point import LAYERS, Point, check_layers
+from rmtsim.point import LAYERS, Point, check_layers, check_size
 from rmtsim.probabilities import Softmax
 from rmtsim.results import BlockNorms, SampledNorms
+from rmtsim.sizes import as_bytes
 from rmtsim.threads import Team
 from rmtsim.tiling import Tiling
 from rmtsim.workplace import workplace
@@ -40,6 +41,8 @@ def block_norms(
     y: Array | None = None,
     loss: str = "ce",
     layers: tuple[str, ...] | None = None,
+    threads: int | None = None,
+    memory: float | str | None = None,
 ) -> dict[str, BlockNorms]:
     """Mean squared Frobenius norm over all diagonal and all off-diagonal Hessian blocks of each layer.
 
@@ -58,6 +61,8 @@ def block_norms(
     layers
         A selection of ``("linear",)`` or ``("hidden", "output", "cross")``. By default all that the arguments
         allow: the cross layer only where labels are given.
+    threads, memory
+        As in `rmtsim.simulate`; values do not depend on them.
 
     Returns
     -------
@@ -90,7 +95,10 @@ def block_norms(
     model, width = ("linear", None) if W is None else ("one_hidden", W.shape[-2])
     point = Point(model, loss, V.shape[-2], X.shape[-1], X.shape[-2], width)
     dtype = "float32" if X.dtype == xp.float32 else "float64"
-    with workplace(point, layers, dtype, xp, batch=math.prod(X.shape[:-2])) as (cut, team):
+    threads = None if threads is None else check_size("threads", threads)
+    memory = None if memory is None else as_bytes(memory)
+    batch = math.prod(X.shape[:-2])
+    with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=batch) as (cut, team):
         return compute(X, GivenRows(V), W, y, loss, layers, xp, cut=cut, team=team)  # type: ignore[return-value]
 
 

@@ -16,6 +16,7 @@ from rmtsim.memory import batch_size
 from rmtsim.norms import compute
 from rmtsim.point import Point, check_choice, check_layers, check_size
 from rmtsim.schema import rows_of
+from rmtsim.sizes import as_bytes
 from rmtsim.threads import blas_kernel
 from rmtsim.workplace import workplace
 
@@ -33,7 +34,7 @@ def simulate(
     diagonal: str = "exact",
     batch: int | None = None,
     threads: int | None = None,
-    memory: float | None = None,
+    memory: float | str | None = None,
 ) -> pd.DataFrame:
     """Simulate draws of a point: mean squared block norms of every layer, one row per draw and layer.
 
@@ -44,8 +45,8 @@ def simulate(
     draws
         A count, meaning draws 0 … n − 1, or a range of draws.
     seed
-        Seed of the stream. Rows are a pure function of (seed, point, draw, backend, dtype) and equal those of a
-        sweep with the same seed.
+        Seed of the stream. Rows are a pure function of (seed, point, draw, backend, dtype, diagonal) and equal those
+        of a sweep with the same seed.
     backend
         ``"numpy"``, ``"cupy"`` or ``"auto"``.
     dtype
@@ -61,8 +62,9 @@ def simulate(
     threads
         Threads that share a large draw, by default one for every core; small draws have one.
     memory
-        Bytes that may be used; by default nearly all that the machine, or the GPU, has. A draw that needs more than
-        this is cut into blocks that come one after the other. Values do not depend on batch, threads or memory.
+        What may be used, the 220 MiB of Python included: bytes, or a size such as ``"1.5GiB"``; by default nearly all
+        that the machine, or the GPU, has. A draw that needs more than this is cut into blocks that come one after the
+        other. Values do not depend on batch, threads or memory.
 
     Returns
     -------
@@ -97,6 +99,7 @@ def simulate(
         check_size("batch", batch)
     if threads is not None:
         check_size("threads", threads)
+    memory = None if memory is None else as_bytes(memory)
     backend = resolve(backend)
     xp = array_module(backend)
     size = batch or (1 if backend == "cupy" else batch_size(point, dtype))  # cuBLAS may choose by the batch

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+from numbers import Real
+from typing import Any
 
 from rmtsim.errors import InputError
 
@@ -10,18 +13,28 @@ _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def parse_bytes(text: str) -> float:
-    """Return the bytes of "1.5GiB", "800 MB" or "2000000000"; iB counts in 1024, B in 1000.
+    """Return the bytes of "1.5GiB", "800 MB", "4G" or "2e9"; units with an i count in 1024, others in 1000.
 
     Raises
     ------
     InputError
         If it is no such size, or none above zero.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:([kmgt]?)(i?)b)?\s*", text, re.IGNORECASE)
+    number = r"\s*(\d+(?:\.\d*)?(?:e\d{1,2})?|\.\d+)"
+    match = re.fullmatch(number + r"\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
     value = float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[(match[2] or "").lower()] if match else 0.0
     if not value > 0:
-        raise InputError(f"{text!r} is no size; give one such as 1.5GiB or 800MB")
+        raise InputError(f"memory: {text!r} is no size; give one such as 1.5GiB or 800MB")
     return value
+
+
+def as_bytes(size: Any) -> float:
+    """Return bytes given as a number or as text for `parse_bytes`; raise InputError unless it is more than zero."""
+    if isinstance(size, str):
+        return parse_bytes(size)
+    if isinstance(size, bool) or not isinstance(size, Real) or not 0 < float(size) < math.inf:
+        raise InputError(f"memory: {size!r} is no size; give bytes, or a text such as '1.5GiB'")
+    return float(size)
 
 
 def format_bytes(value: float) -> str:

@@ -194,10 +194,17 @@ def _metadata(spec: Mapping[str, Any], rows: pd.DataFrame) -> dict[str, str]:
 def _read_shard(path: Path, columns: list[str]) -> pa.Table:
     try:
         file = pq.ParquetFile(path)
-        version = (file.schema_arrow.metadata or {}).get(b"rmtsim.format", b"?").decode()
+        metadata = file.schema_arrow.metadata or {}
+        version, stream = (metadata.get(key, b"?").decode() for key in (b"rmtsim.format", b"rmtsim.stream"))
+        if version == "?":
+            raise StoreError(f"store: {path} is no shard of rmtsim; move it elsewhere")
         if version != FORMAT:
-            reason = f"has format {version}, this rmtsim reads {FORMAT}" if version != "?" else "is no shard of rmtsim"
-            raise StoreError(f"store: {path} {reason}; move it elsewhere, or upgrade")
+            raise StoreError(f"store: {path} has format {version}, this rmtsim reads {FORMAT}; use another --store")
+        if stream not in STREAMS.values():
+            raise StoreError(
+                f"store: {path} holds draws of stream {stream}, which this rmtsim does not continue; "
+                "use another --store"
+            )
         return file.read(columns=columns).replace_schema_metadata(None)
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = str(error).splitlines()[0]

@@ -65,11 +65,15 @@ def plan(arguments: argparse.Namespace) -> int:
 
     spec = load(arguments.spec)
     table = plans.plan(spec, Store(arguments.store), arguments.memory)
-    shown = table.drop(columns=["point_id", "model", "loss", "flops"]).assign(
-        width=["-" if pd.isna(width) else int(width) for width in table["width"]],
-        flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
-        core_seconds=table["core_seconds"].map("{:.3g}".format),
-        memory=table["memory"].map(format_bytes),
+    shown = (
+        table.drop(columns=["point_id", "model", "loss", "flops"])
+        .assign(
+            width=["-" if pd.isna(width) else int(width) for width in table["width"]],
+            flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
+            core_seconds=table["core_seconds"].map("{:.3g}".format),
+            memory=table["memory"].map(format_bytes),
+        )
+        .rename(columns={"memory": "memory_per_worker"})
     )
     print(shown.to_string(index=False, na_rep="-"))
     print(f"\n{plans.summary(spec, table)}")
@@ -114,6 +118,8 @@ def _status_line(row: dict[str, Any]) -> str:
     size += "" if row["width"] is None else f", m = {row['width']}"
     if row["rse"] is None:
         return f"{size}: {row['state']}, {row['draws']} draws"
+    if row["rse"] <= row["target_rse"]:
+        return f"{size}: {row['state']}, {row['draws']} of {row['needs_draws']} draws: run again to go on"
     reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else "run again to go on"
     return (
         f"{size}: {row['state']}, rse {row['rse']:.2%} > {row['target_rse']:.2%} ({row['worst']}); "

@@ -54,11 +54,15 @@ def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None
     needs = {point: least_memory(point, layers, dtype) for point in spec.points()}
     largest, need = max(needs.items(), key=lambda item: item[1])
     at_most = max(0, int((budget - BASE) // need))  # Python itself is there once
-    if at_most == 0 or (workers or 0) > at_most:
-        where, advice = ("--workers", f"at most {at_most} workers") if at_most else ("[grid]", "smaller sizes")
+    wants = format_bytes(BASE + (workers or 1) * need)
+    there = f"{wants}, Python included, and there are {format_bytes(budget)}"
+    if at_most == 0:
+        where = "[grid]" if memory is None else "--memory"
+        raise InputError(f"{where}: a draw at {sizes(largest)} needs {there}; give more memory, or smaller sizes")
+    if workers and workers > at_most:
         raise InputError(
-            f"{where}: a draw at {sizes(largest)} needs {format_bytes(need)}, and there are {format_bytes(budget)} for "
-            f"rmtsim and {workers or 1} at a time; give {advice}, or more memory"
+            f"--workers: {workers} draws at a time at {sizes(largest)} need {there}; give at most {at_most} workers, "
+            "or more memory"
         )
     count = workers or min(wanted, at_most)
     return Share(count, max(1, cores() // count), (budget - BASE) / count + BASE)

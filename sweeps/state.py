@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from rmtsim.cost import diagonal_classes
 from rmtsim.errors import InputError
 from rmtsim.estimates import Values
 from rmtsim.point import Point
@@ -102,7 +103,7 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
     ------
     InputError
         If the store has draws of the spec's seed and points in another dtype, or on another backend than
-        ``backend``: a draw is stored once.
+        ``backend``, or with another ``diagonal``: a draw is stored once.
     """
     states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
     rows = store.read(
@@ -117,5 +118,12 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
                 f"ask for that {column}, or give another --store"
             )
     for point_id, part in rows.groupby("point_id"):
+        point = states[str(point_id)].point
+        wanted = diagonal_classes(point, spec.sampling.diagonal)
+        if others := set(part["classes"]) - {wanted}:
+            raise InputError(
+                f"store: {store.root} holds draws of this sweep with terms of single classes from {others.pop()} of "
+                f"{point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"
+            )
         states[str(point_id)].add(part)
     return list(states.values())

@@ -198,5 +198,17 @@ def test_a_file_that_is_not_text(here: Path, capsys: pytest.CaptureFixture[str])
 def test_gpu_asked_for_where_there_is_none(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rmtsim.backend._gpu_problem", lambda: "there is no GPU")
+    monkeypatch.setattr("rmtsim.gpu.problem", lambda: "there is no GPU")
     check(*run(["run", "good.toml", "--store", "S", "--backend", "cupy"], capsys), "choose numpy or auto", here)
+
+
+def test_too_little_memory_says_what_python_takes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "good.toml").write_text(GOOD)
+    for arguments, words in (
+        (["--memory", "100MiB"], "--memory: a draw at"),
+        (["--memory", "230MiB", "--workers", "1000"], "give at most"),
+        (["--memory", "10XB"], "is no size"),
+    ):
+        code, message = run(["run", "good.toml", "--store", "S", *arguments], capsys)
+        check(code, message, words, here)
+        assert "Python included" in message or "no size" in message

@@ -290,3 +290,20 @@ def test_status_of_a_complete_store_is_0(tmp_path: Path, capsys: pytest.CaptureF
     run(document, Store(tmp_path / "s"), workers=1, backend="numpy")
     assert main(["status", "--store", str(tmp_path / "s")]) == 0
     assert "easy: 1 points: 1 done; 16 draws" in capsys.readouterr().out
+
+
+def test_exact_and_sampled_draws_are_not_mixed(tmp_path: Path) -> None:
+    grid = {"n_classes": [5000], "aspect_ratio": [0.5], "dim": [10]}
+    documents = {
+        diagonal: {
+            "name": "mix", "model": "linear", "loss": "ce", "grid": grid,
+            "sampling": {"min_draws": 4, "max_draws": 4, "diagonal": diagonal},
+        }
+        for diagonal in ("auto", "exact")
+    }  # fmt: skip
+    specs = {diagonal: from_document(document) for diagonal, document in documents.items()}
+    store = Store(tmp_path / "s")
+    run(specs["auto"], store, backend="numpy", workers=1)
+    assert set(store.read()["classes"]) == {512}
+    with pytest.raises(rmtsim.InputError, match="from 512 of 5000 classes, not 5000"):
+        run(specs["exact"], store, backend="numpy", workers=1)

@@ -108,11 +108,24 @@ def test_rows_are_the_norms_of_the_draw() -> None:
         np.testing.assert_array_equal(rows.loc[layer, ["diag_sqfro", "offdiag_sqfro"]].astype(float), [diag, off])
 
 
-def test_float32_is_within_1e_5() -> None:
-    for point in (Point("linear", "ce", 300, 100, 200), Point("one_hidden", "ce", 300, 100, 200, 8)):
-        single, double = (rmtsim.simulate(point, 4, dtype=dtype) for dtype in ("float32", "float64"))
-        for column in ("diag_sqfro", "offdiag_sqfro"):
-            np.testing.assert_allclose(single[column], double[column], rtol=1e-5)
+@pytest.mark.parametrize(
+    ("point", "layers"),
+    [
+        (Point("linear", "ce", 300, 100, 200), None),
+        (Point("linear", "ce", 30_000, 100, 200), None),  # many chunks
+        (Point("linear", "ce", 300, 20, 1500), None),  # features, several tiles
+        (Point("linear", "mse", 30, 100, 700), None),
+        (Point("one_hidden", "ce", 300, 100, 200, 8), None),
+        (Point("one_hidden", "ce", 30_000, 100, 200, 8), ("hidden", "output")),
+        (Point("one_hidden", "mse", 300, 100, 200, 8), None),
+    ],
+    ids=lambda value: f"{value.model}-{value.loss}-C{value.n_classes}" if isinstance(value, Point) else "",
+)
+def test_float32_is_within_1e_5(point: Point, layers: tuple[str, ...] | None) -> None:
+    single, double = (rmtsim.simulate(point, 3, dtype=dtype, layers=layers) for dtype in ("float32", "float64"))
+    for column in ("diag_sqfro", "offdiag_sqfro"):
+        np.testing.assert_allclose(single[column], double[column], rtol=1e-5)
+        assert not double[column].any() or not np.array_equal(single[column], double[column], equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,12 @@ def test_a_disk_that_refuses_leaves_the_store_as_it_was(store: Store, monkeypatc
             writer.append(rmtsim.simulate(POINTS[0], range(10, 12), seed=7), SPEC)
     assert not list(store.draws.glob(".*.tmp"))
     pd.testing.assert_frame_equal(store.read(), expected())
+
+
+def test_a_shard_of_another_stream_is_refused(store: Store) -> None:
+    shard = store.shards()[0]
+    table = pq.read_table(shard)
+    metadata = {**table.schema.metadata, b"rmtsim.stream": b"mersenne-1"}
+    pq.write_table(table.replace_schema_metadata(metadata), shard)
+    with pytest.raises(StoreError, match="stream mersenne-1, which this rmtsim does not continue"):
+        store.read()

@@ -19,6 +19,7 @@ from rmtsim.ensembles import NormalRows
 from rmtsim.memory import BASE, fitting_tiling, memory
 from rmtsim.norms import compute
 from rmtsim.point import LAYERS, Point
+from rmtsim.sizes import format_bytes, parse_bytes
 from rmtsim.threads import Team
 from rmtsim.tiling import Tiling, tiling, with_span
 from tests.cases import CASES, IDS, Problem, problem
@@ -181,10 +182,26 @@ def test_twenty_thousand_samples_fit() -> None:
 
 def test_a_draw_that_cannot_fit_is_refused() -> None:
     point = Point("linear", "ce", 10, 10**5, 10**6)
-    with pytest.raises(rmtsim.InputError, match=r"needs .* GiB and there are .*give smaller sizes"):
+    with pytest.raises(rmtsim.InputError, match=r"needs .* GiB, Python included, and there are .*give smaller sizes"):
         rmtsim.simulate(point, 1)
     with pytest.raises(rmtsim.InputError, match="and there are 100 MiB"):
-        rmtsim.simulate(Point("linear", "ce", 10, 10, 10), 1, memory=100 * 2**20)
+        rmtsim.simulate(Point("linear", "ce", 10, 10, 10), 1, memory="100MiB")
+
+
+@pytest.mark.parametrize("memory", ["10XB", "-1GiB", "", "0", 0, -5, True, float("nan"), float("inf"), [1]])
+def test_sizes_that_are_none(memory: object) -> None:
+    for call in (
+        lambda: rmtsim.simulate(Point("linear", "ce", 3, 4, 5), 1, memory=memory),
+        lambda: rmtsim.block_norms(np.ones((5, 4)), np.ones((3, 4)), memory=memory),
+    ):
+        with pytest.raises(rmtsim.InputError, match="is no size; give"):
+            call()
+
+
+def test_sizes_as_people_write_them() -> None:
+    sizes = {"1.5GiB": 1.5 * 2**30, "800MB": 8e8, "4G": 4e9, "512 mib": 2**29, "2e9": 2e9, "1024": 1024.0}
+    assert {text: parse_bytes(text) for text in sizes} == sizes
+    assert format_bytes(1.5 * 2**30) == "1.5 GiB"
 
 
 def test_threads_may_share_a_saturated_draw() -> None:
