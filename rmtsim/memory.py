@@ -9,7 +9,7 @@ from rmtsim.point import Point
 from rmtsim.sizes import format_bytes
 from rmtsim.tiling import Tiling, with_span
 
-#: Python with NumPy, SciPy and pandas, before the first draw (measured: 190 MiB, with what BLAS and the C library keep 210).
+#: Python with NumPy, SciPy and pandas (measured: 190 MiB), and what BLAS and the C library keep (20).
 BASE = 220 * 2**20
 
 #: Numbers of a block of normals, made in float64 before they are rounded; one for each thread.
