@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv is None and arguments.verb in ("run", "reproduce"):
             from rmtsim.relaunch import relaunch_with_faster_kernel
 
-            relaunch_with_faster_kernel(sys.argv[1:])
+            relaunch_with_faster_kernel()
         verb: Callable[[argparse.Namespace], int] = getattr(verbs, arguments.verb)
         code = verb(arguments)
         sys.stdout.flush()

@@ -16,6 +16,7 @@ import numpy as np
 from rmtsim.backend import Array, Module, inner
 from rmtsim.classes import Chunk, Rows, chunks
 from rmtsim.grams import DataKernel, gram_sums
+from rmtsim.hidden import Moments
 from rmtsim.network import Forward, one_hot
 from rmtsim.probabilities import Softmax
 from rmtsim.results import BlockNorms
@@ -26,18 +27,20 @@ from rmtsim.tiling import Tiling, retiled
 _OfNeuron = Callable[[tuple[int, ...], int, Array], Array]
 
 
-def cross_ce(X: Array, pass_: Forward, y: Array, soft: Softmax, mean: Array) -> BlockNorms:
-    """Norms over all m·C blocks (18), for probabilities after their first pass and ``mean`` Σ_c p_nc v_c, (…, N, m)."""
-    xp = soft.xp
+def cross_ce(X: Array, pass_: Forward, y: Array, soft: Softmax, moments: Moments) -> BlockNorms:
+    """Norms over all m·C blocks (18), for probabilities and moments after their first pass."""
+    xp, mean = soft.xp, moments.mean()
+    leading = moments.excess_of_leading() if soft.is_saturated else mean  # where it is wanted
 
     def of_neuron(draw: tuple[int, ...], neuron: int, on: Array) -> Array:
         here = soft.select(draw, on)
-        centre, labels = xp.take(mean[*draw, :, neuron, None], on, axis=0), xp.take(y[*draw, :], on)
+        centre, excess = (xp.take(A[*draw, :, neuron, None], on, axis=0) for A in (mean, leading))
+        labels = xp.take(y[*draw, :], on)
 
         def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array]:
             rows = here.tiles[i]
             P = here.probabilities(i, chunk)
-            u = P * (chunk.V[:, neuron] - centre[rows, :])
+            u = P * here.leading_or(chunk, i, excess[rows, :], chunk.V[:, neuron] - centre[rows, :])
             return u, here.residual(P, i, chunk, labels[rows]) + u * here.U[rows, neuron, None]
 
         def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:

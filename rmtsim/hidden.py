@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from rmtsim.backend import Array, Module
 from rmtsim.classes import Chunk, Rows, chunks
 from rmtsim.grams import DataKernel
-from rmtsim.probabilities import SATURATED, Softmax
+from rmtsim.probabilities import Softmax
 from rmtsim.results import BlockNorms
 from rmtsim.tiling import Tiling
 
@@ -74,28 +76,36 @@ class Moments:
         soft, xp = self._soft, self._soft.xp
         covariance = self._second / soft.total - pair(self._first / soft.total, xp)
         if soft.is_saturated:
-            nearly_all = soft.rest < 1 - SATURATED
-            covariance = xp.where(nearly_all, _careful_covariance(soft), covariance)
+            covariance = xp.where(soft.saturated, self._careful_covariance(), covariance)
         return covariance
 
+    def excess_of_leading(self) -> Array:
+        """v_t − Σ_c p_nc v_c for the leading class t of every sample, (…, N, m), also where p_nt is nearly 1."""
+        share, first, _, top = self._of_others
+        return self._soft.xp.astype(share * top - first, self._soft.U.dtype)
 
-def _careful_covariance(soft: Softmax) -> Array:
-    """Cov_p without cancellation where one class has nearly all the probability.
+    def _careful_covariance(self) -> Array:
+        """Cov_p without cancellation where one class has nearly all the probability.
 
-    Cov does not see a shift of V, so shift by the leading class: its own large terms then vanish.
-    """
-    xp, others = soft.xp, soft.without_leading()
-    sums = Moments(others)
+        Cov does not see a shift of V, so shift by the leading class: its own large terms then vanish.
+        """
+        xp, (share, first, second, top) = self._soft.xp, self._of_others
+        second = second - pair(first, xp, top) - pair(top, xp, first) + share * pair(top, xp)
+        return second - pair(first - share * top, xp)
 
-    def work() -> None:
-        sums.reset()
-        for chunk in others.chunks():
-            for i in range(len(others.tiles)):
-                sums.add(i, chunk, others.count(i, chunk))
+    @cached_property
+    def _of_others(self) -> tuple[Array, Array, Array, Array]:
+        """Σ p, Σ p v and Σ p v_i v_j over all classes but the leading one, and the leading one's v, in float64."""
+        others = self._soft.without_leading()
+        sums = Moments(others)
 
-    others.first_pass(work)
-    total = 1 + others.total  # the leading class has exp(0)
-    share, first, second = others.total / total, sums._first / total, sums._second / total
-    top = xp.astype(soft.leading.row, xp.float64)
-    second = second - pair(first, xp, top) - pair(top, xp, first) + share * pair(top, xp)
-    return second - pair(first - share * top, xp)
+        def work() -> None:
+            sums.reset()
+            for chunk in others.chunks():
+                for i in range(len(others.tiles)):
+                    sums.add(i, chunk, others.count(i, chunk))
+
+        others.first_pass(work)
+        total = 1 + others.total  # the leading class has exp(0)
+        top = others.xp.astype(self._soft.leading.row, others.xp.float64)
+        return others.total / total, sums._first / total, sums._second / total, top

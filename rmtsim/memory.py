@@ -48,8 +48,9 @@ def memory(point: Point, layers: tuple[str, ...], dtype: str, cut: Tiling, *, ba
             numbers += min(N, inputs) ** 2
     numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
     item = 4 if dtype == "float32" else 8
-    doubles = threads * _FILL + (N * 4 * (m + m * (m + 1) // 2) if {"hidden", "cross"} & {*layers} else 0)
-    return batch * (numbers * item + 8 * doubles)
+    fills = threads * max(_FILL, inputs, d)
+    doubles = N * 4 * (m + m * (m + 1) // 2) if {"hidden", "cross"} & {*layers} else 0
+    return batch * (numbers * item + 8 * doubles) + 8 * fills
 
 
 def _contraction(inputs: int, n_samples: int, cut: Tiling, columns: int, pairs: int) -> int:
@@ -94,9 +95,9 @@ def fitting_tiling(
     )
 
 
-def least_memory(point: Point, layers: tuple[str, ...], dtype: str) -> int:
+def least_memory(point: Point, layers: tuple[str, ...], dtype: str, threads: int) -> int:
     """Bytes that a draw holds at its peak when a single tile at a time is held; `BASE` comes on top."""
-    return memory(point, layers, dtype, with_span(point_tiling(point), 1))
+    return memory(point, layers, dtype, with_span(point_tiling(point), 1), threads=threads)
 
 
 def sizes(point: Point) -> str:
@@ -105,10 +106,13 @@ def sizes(point: Point) -> str:
     return text + (f", width = {point.width}" if point.width else "")
 
 
-def batch_size(point: Point, dtype: str) -> int:
+def batch_size(point: Point, layers: tuple[str, ...], dtype: str, budget: float) -> int:
     """Draws to compute at once on a CPU: as many small ones as fit in the cache with what is made of them."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     if not point_tiling(point).one_chunk(C):
         return 1
     numbers = N * d + C * (m or d) + m * d + 3 * N * C + 2 * N**2
-    return max(1, min(_MAX_BATCH, _BATCH_BYTES // (numbers * (4 if dtype == "float32" else 8))))
+    size = max(1, min(_MAX_BATCH, _BATCH_BYTES // (numbers * (4 if dtype == "float32" else 8))))
+    while size > 1 and BASE + memory(point, layers, dtype, point_tiling(point), batch=size) > budget:
+        size //= 2
+    return size

@@ -147,7 +147,7 @@ def compute(
         if layer == "hidden" and moments:
             norms[layer] = hidden(samples, moments.covariance(), pass_.active, xp)
         elif layer == "cross" and moments:
-            norms[layer] = cross_ce(X, pass_, y, soft, moments.mean())
+            norms[layer] = cross_ce(X, pass_, y, soft, moments)
         elif powers:
             norms[layer] = last_layer_sampled(soft, inputs, all_pairs, powers, sampled)
         else:

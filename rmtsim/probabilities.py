@@ -77,9 +77,9 @@ class Softmax:
         try:
             return self._run(work)
         except _ShiftTooLow:
-            highest = self.find_leading().logit
-            # Row by row, so that the shifts of a draw do not depend on the others of its batch.
-            self._shift = self.xp.where(highest - self._shift > _SLACK, highest, self._shift)
+            first, highest = self._highest_of_first_chunk(), self.find_leading().logit
+            # Row by row: a draw's shifts depend neither on its batch nor on what was seen before the pass ended.
+            self._shift = self.xp.where(highest - first > _SLACK, highest, first)
             self._shift_is_known = True
             self._held.clear()
             return self._run(work)
@@ -134,20 +134,22 @@ class Softmax:
         """Return Q = p(1 − p) and S = p² of a tile and a chunk, in a later pass."""
         xp, rows = self.xp, (..., self.tiles[i], slice(None))
         Q, S = diagonal_weights(self._exponentials(i, chunk), self.inverse(i), xp)
-        if self.is_saturated:
-            leading = (self.leading.index[rows] == _numbers(chunk, xp)) & self._saturated[rows]
-            Q = xp.where(leading, S**0.5 * self.rest[rows], Q)
-        return Q, S
+        return (self.leading_or(chunk, i, S**0.5 * self.rest[rows], Q) if self.is_saturated else Q), S
+
+    def leading_or(self, chunk: Chunk, i: int, careful: Array, plain: Array) -> Array:
+        """Return ``careful`` for the leading class of the tile's saturated samples, and ``plain`` for all else."""
+        if not self.is_saturated:
+            return plain
+        rows = (..., self.tiles[i], slice(None))
+        is_leading = (self.leading.index[rows] == _numbers(chunk, self.xp)) & self.saturated[rows]
+        return self.xp.where(is_leading, careful, plain)
 
     def residual(self, P: Array, i: int, chunk: Chunk, y: Array) -> Array:
         """Return p − y for the probabilities of a tile and a chunk and the tile's labels y (…, n)."""
         xp, rows = self.xp, (..., self.tiles[i], slice(None))
-        labels, numbers = y[..., None], _numbers(chunk, xp)
-        r = P - xp.astype(labels == numbers, P.dtype)
-        if self.is_saturated:
-            own = (labels == numbers) & (self.leading.index[rows] == numbers) & self._saturated[rows]
-            r = xp.where(own, -self.rest[rows], r)
-        return r
+        own = y[..., None] == _numbers(chunk, xp)
+        r = P - xp.astype(own, P.dtype)
+        return self.leading_or(chunk, i, xp.where(own, -self.rest[rows], r), r) if self.is_saturated else r
 
     def select(self, draw: tuple[int, ...], samples: Array) -> Softmax:
         """Return the probabilities of some samples, given by number, of one draw."""
@@ -171,13 +173,14 @@ class Softmax:
         return exponentials(self.logits(i, chunk), self._shift[..., self.tiles[i], :], self.xp)[0]
 
     @cached_property
-    def _saturated(self) -> Array:
+    def saturated(self) -> Array:
+        """Which samples have nearly all their probability in one class, (…, N, 1)."""
         return self.xp.exp(self._highest - self._shift) / self.total > SATURATED
 
     @cached_property
     def is_saturated(self) -> bool:
         """Whether some sample has nearly all its probability in one class."""
-        return bool(self.xp.any(self._saturated))
+        return bool(self.xp.any(self.saturated))
 
     @cached_property
     def leading(self) -> Leading:
@@ -199,6 +202,11 @@ class Softmax:
     def without_leading(self) -> Softmax:
         """Return the same with the leading class of every sample left out, before its first pass."""
         return Softmax(self.U, self.V, self.cut, self.team, self.xp, leading=self.leading)
+
+    def _highest_of_first_chunk(self) -> Array:
+        chunk = next(self.chunks())
+        logits = [self.logits(i, chunk) for i in range(len(self.tiles))]
+        return self.xp.concat([self.xp.max(L, axis=-1, keepdims=True) for L in logits], axis=-2)
 
     def find_leading(self) -> Leading:
         """Find the most probable class of every sample, in a pass of its own."""

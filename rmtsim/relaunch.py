@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from rmtsim.threads import blas_kernel
@@ -19,12 +18,12 @@ _AVX512_FLAGS = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
 _AVX2_KERNELS = ("Haswell", "Zen")
 
 
-def relaunch_with_faster_kernel(arguments: Sequence[str]) -> None:
-    """Replace this process by one with the same arguments and a faster kernel; return if there is none."""
+def relaunch_with_faster_kernel() -> None:
+    """Replace this process by one of the same command line and a faster kernel; return if there is none."""
     kernel = faster_kernel(_processor_flags(), blas_kernel())
     if kernel and _VARIABLE not in os.environ:
         os.environ[_VARIABLE] = kernel
-        os.execv(sys.executable, [sys.executable, "-m", "rmtsim", *arguments])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def faster_kernel(flags: set[str], libraries: str) -> str | None:

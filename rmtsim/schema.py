@@ -58,6 +58,7 @@ def rows_of(
     shapes = [point.block_shape(layer) for layer in layers]
     per_row = len(layers) * n
     exact = np.zeros(n)
+    counted = [classes if layer in ("linear", "output") else point.n_classes for layer in layers]
     values = [(*columns[layer], exact, exact)[:4] for layer in layers]
     diag, offdiag, std_error_diag, std_error_offdiag = (
         np.stack(kind, axis=1).ravel() for kind in zip(*values, strict=True)
@@ -81,7 +82,7 @@ def rows_of(
             "offdiag_sqfro": offdiag,
             "backend": backend,
             "dtype": dtype,
-            "classes": classes,
+            "classes": np.tile(counted, n),
             "std_error_diag": std_error_diag,
             "std_error_offdiag": std_error_offdiag,
         },

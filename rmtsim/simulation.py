@@ -12,6 +12,7 @@ from rmtsim.backend import DTYPES, array_module, native_gpu, resolve, to_numpy
 from rmtsim.cost import DIAGONALS, diagonal_classes
 from rmtsim.ensembles import sample
 from rmtsim.errors import InputError
+from rmtsim.machine import usable_memory
 from rmtsim.memory import batch_size
 from rmtsim.norms import compute
 from rmtsim.point import Point, check_choice, check_layers, check_size
@@ -102,7 +103,8 @@ def simulate(
     memory = None if memory is None else as_bytes(memory)
     backend = resolve(backend)
     xp = array_module(backend)
-    size = batch or (1 if backend == "cupy" else batch_size(point, dtype))  # cuBLAS may choose by the batch
+    # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
+    size = batch or (1 if backend == "cupy" else batch_size(point, layers, dtype, memory or usable_memory()))
     classes = diagonal_classes(point, diagonal)
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
     left = draws

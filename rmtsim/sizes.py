@@ -20,10 +20,10 @@ def parse_bytes(text: str) -> float:
     InputError
         If it is no such size, or none above zero.
     """
-    number = r"\s*(\d+(?:\.\d*)?(?:e\d{1,2})?|\.\d+)"
+    number = r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?|\.[0-9]+)"
     match = re.fullmatch(number + r"\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
     value = float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[(match[2] or "").lower()] if match else 0.0
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise InputError(f"memory: {text!r} is no size; give one such as 1.5GiB or 800MB")
     return value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -55,7 +55,7 @@ def _threadpools() -> Any:
 
 @cache
 def blas_kernel() -> str:
-    """Return library, version and kernel of the BLAS that adds products, such as "openblas 0.3.30 SkylakeX"."""
+    """Return library, version and kernel of all BLAS that are loaded, such as "openblas 0.3.30 SkylakeX"."""
     if find_spec("threadpoolctl") is None:
         return "unknown"
     found = [library for library in _threadpools().info() if library["user_api"] == "blas"]
@@ -81,8 +81,12 @@ class Team:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rmtsim-tile") if threads > 1 else None
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """Apply ``function`` to every item and return the results in order."""
-        return list(map(function, items) if self._pool is None else self._pool.map(function, items))
+        """Apply ``function`` to every item and return the results in order; if one fails, all have ended before."""
+        if self._pool is None:
+            return list(map(function, items))
+        futures = [self._pool.submit(function, item) for item in items]
+        wait(futures)
+        return [future.result() for future in futures]
 
     def __enter__(self) -> Team:
         return self

@@ -44,7 +44,7 @@ def workplace(
     Raises
     ------
     InputError
-        If a draw does not fit, however it is cut.
+        If the batch does not fit, however its draws are cut.
     """
     gpu = is_cupy(xp)
     if memory is None:

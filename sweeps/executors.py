@@ -62,7 +62,7 @@ def open_executor(address: str, workers: int | None, backend: str) -> Any:
 
 def default_workers(backend: str) -> int:
     """Return how many tasks to run at a time in this process: one per core, or one for the GPU."""
-    return 1 if backend == "cupy" else os.cpu_count() or 1
+    return 1 if backend == "cupy" else cores()
 
 
 @contextmanager

@@ -52,8 +52,9 @@ def plan(spec: Spec, store: Store, memory: float | None = None) -> pd.DataFrame:
 
 
 def _peak(state: PointState, spec: Spec, share: Share) -> int:
-    dtype, batch = spec.sampling.dtype, batch_size(state.point, spec.sampling.dtype)
-    cut = fitting_tiling(state.point, state.layers, dtype, share.memory or math.inf, threads=share.threads)
+    dtype, budget = spec.sampling.dtype, share.memory or math.inf
+    batch = batch_size(state.point, state.layers, dtype, budget)
+    cut = fitting_tiling(state.point, state.layers, dtype, budget, threads=share.threads, batch=batch)
     return BASE + memory_held(state.point, state.layers, dtype, cut, batch=batch, threads=share.threads)
 
 

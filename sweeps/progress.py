@@ -48,7 +48,8 @@ class ProgressDisplay:
         now = time.monotonic()
         self._draws += new_draws
         remaining = sum(
-            max(0, state.expected_draws - state.prefix) * cost(state.point, state.layers) for state in states
+            max(0, state.expected_draws - state.prefix) * cost(state.point, state.layers, state.sampling.diagonal)
+            for state in states
         )
         if self._remaining is not None:
             self._done_work += max(0.0, self._remaining - remaining)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmtsim.errors import InputError
-from rmtsim.machine import usable_memory
+from rmtsim.machine import total_memory, usable_memory
 from rmtsim.memory import BASE, least_memory, sizes
 from rmtsim.sizes import format_bytes
 from rmtsim.threads import cores
@@ -51,7 +51,12 @@ def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None
     """
     budget = usable_memory() if memory is None else memory
     layers, dtype = spec.layers, spec.sampling.dtype
-    needs = {point: least_memory(point, layers, dtype) for point in spec.points()}
+    if budget > total_memory():
+        raise InputError(
+            f"--memory: {format_bytes(budget)} is more than this machine has; give at most "
+            f"{format_bytes(total_memory())}"
+        )
+    needs = {point: least_memory(point, layers, dtype, cores()) for point in spec.points()}
     largest, need = max(needs.items(), key=lambda item: item[1])
     at_most = max(0, int((budget - BASE) // need))  # Python itself is there once
     wants = format_bytes(BASE + (workers or 1) * need)

@@ -120,7 +120,8 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
     for point_id, part in rows.groupby("point_id"):
         point = states[str(point_id)].point
         wanted = diagonal_classes(point, spec.sampling.diagonal)
-        if others := set(part["classes"]) - {wanted}:
+        last = part[part["layer"].isin(("linear", "output"))]
+        if others := set(last["classes"]) - {wanted}:
             raise InputError(
                 f"store: {store.root} holds draws of this sweep with terms of single classes from {others.pop()} of "
                 f"{point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"

@@ -146,12 +146,13 @@ def test_saturated_softmax_needs_the_form_without_cancellation(monkeypatch: pyte
     assert abs(plain[1] / expected[1] - 1) > 1e-12
 
 
-def exact_diagonals(p: Problem) -> tuple[float, float]:
-    """Mean ‖H_{v_i v_i}‖² and ‖H_{w_i w_i}‖² by (15) and (14) in 60 digits."""
+def exact_values(p: Problem) -> tuple[float, float, float]:
+    """Mean ‖H_{v_i v_i}‖², ‖H_{w_i w_i}‖² and ‖H_{w_i v_j}‖² by (15), (14) and (18) in 60 digits."""
     with mpmath.workdps(60):
         X, V, W = (mpmath.matrix(A.tolist()) for A in (p.X, p.V, p.W))
         N, d, C, m = X.rows, X.cols, V.rows, W.rows
         output, hidden = [mpmath.zeros(m) for _ in range(C)], [mpmath.zeros(d) for _ in range(m)]
+        cross = [[mpmath.zeros(d, m) for _ in range(C)] for _ in range(m)]
         for n in range(N):
             x = X[n, :].T
             sigma = (W * x).apply(lambda g: max(g, mpmath.mpf(0)))
@@ -163,18 +164,25 @@ def exact_diagonals(p: Problem) -> tuple[float, float]:
                 mean = sum(P[c] * V[c, i] for c in range(C))
                 if sigma[i] > 0:
                     hidden[i] += sum(P[c] * (V[c, i] - mean) ** 2 for c in range(C)) * x * x.T / N
-        return tuple(float(sum(sum(e**2 for e in H) for H in Hs) / len(Hs)) for Hs in (output, hidden))
+                    for c in range(C):
+                        e = mpmath.zeros(m, 1)
+                        e[i] = P[c] - (1 if p.y[n] == c else 0)
+                        cross[i][c] += x * (e + P[c] * (V[c, i] - mean) * sigma).T / N
+        every = (output, hidden, [block for row in cross for block in row])
+        return tuple(float(sum(sum(e**2 for e in H) for H in Hs) / len(Hs)) for Hs in every)
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-3)])
-def test_saturated_diagonals_keep_their_digits(dtype: str, rtol: float) -> None:
-    """Every sample is classified with a margin of 20 or more; ``1 - p`` would have no digit left in float32."""
+def test_saturated_norms_keep_their_digits(dtype: str, rtol: float) -> None:
+    """Every sample is classified, and rightly, with a margin of 20 or more: in float32 1 - p would have no digit."""
     p = problem((3, 4, 6, 2), "ce")
-    p = p._replace(X=np.abs(p.X), W=np.abs(p.W))
+    p = p._replace(X=np.abs(p.X), W=np.abs(p.W), y=np.zeros(6, dtype=int))
     sigma = p.X @ p.W.T
     p = p._replace(V=np.outer([1.0, 0.5, 0.0], [1.0, 1.0]) * 50 / sigma.sum(axis=1).min() + 0.1 * p.V)
     p = p._replace(**{k: getattr(p, k).astype(dtype).astype(float) for k in "XVW"})
-    output, hidden = exact_diagonals(p)
+    output, hidden, cross = exact_values(p)
     values = measured(p, np, dtype)
     assert output < 1e-10
-    np.testing.assert_allclose([values["output"][0], values["hidden"][0]], [output, hidden], rtol=rtol)
+    assert cross < 1e-10
+    found = [values["output"][0], values["hidden"][0], values["cross"][1]]
+    np.testing.assert_allclose(found, [output, hidden, cross], rtol=rtol)

@@ -32,11 +32,12 @@ def test_the_process_is_replaced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relaunch, "_processor_flags", lambda: AVX512)
     monkeypatch.setattr(relaunch, "blas_kernel", lambda: "openblas 0.3.30 Haswell")
     monkeypatch.setattr(os, "execv", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "/venv/bin/rmtsim", "run", "figure8"])
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    relaunch.relaunch_with_faster_kernel(["run", "figure8"])
-    assert calls == [(sys.executable, [sys.executable, "-m", "rmtsim", "run", "figure8"])]
+    relaunch.relaunch_with_faster_kernel()
+    assert calls == [(sys.executable, [sys.executable, "/venv/bin/rmtsim", "run", "figure8"])]
     assert os.environ["OPENBLAS_CORETYPE"] == "SkylakeX"
-    relaunch.relaunch_with_faster_kernel(["run", "figure8"])
+    relaunch.relaunch_with_faster_kernel()
     assert len(calls) == 1
     monkeypatch.undo()
     os.environ.pop("OPENBLAS_CORETYPE", None)

@@ -5,6 +5,7 @@ And of these only the pieces themselves do: what is held at once, and who comput
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from types import ModuleType
 
@@ -217,3 +218,41 @@ def test_threads_may_share_a_saturated_draw() -> None:
             whole = rmtsim.block_norms(X, V.all())["linear"]
     assert results[0] == results[1]
     np.testing.assert_allclose(results[0], [value.item() for value in whole], rtol=1e-12)
+
+
+@pytest.mark.parametrize("span", [1, 2, 10])
+def test_a_new_start_sees_every_sample(span: int) -> None:
+    """Logits near -900, and one chunk's far above: whatever was seen when the pass was broken off, all have shifts."""
+    rng = np.random.default_rng(0)
+    X = np.concatenate([np.ones((1, 30, 1)), 0.1 * rng.standard_normal((1, 30, 3))], axis=-1)
+    V = np.concatenate([np.full((1, 9, 1), -900.0), rng.standard_normal((1, 9, 3))], axis=-1)
+    V[0, 5:, 0] += 40
+    cut = Tiling(tile=4, largest=4, chunk=2, span=span, hold=False)
+    with Team(3) as team:
+        found = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, cut=cut, team=team)["linear"]
+    expected = explicit(Problem(X[0], V[0], None, np.zeros(30, int), "ce"))["linear"]
+    np.testing.assert_allclose([value.item() for value in found], expected, rtol=1e-10)
+    whole = Tiling(tile=4, largest=4, chunk=2, span=10, hold=False)
+    again = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, cut=whole, team=ALONE)["linear"]
+    assert [value.item() for value in found] == [value.item() for value in again]
+
+
+def test_a_team_waits_for_all_before_it_fails() -> None:
+    ended = []
+
+    def work(item: int) -> None:
+        if item == 0:
+            raise KeyError(item)
+        time.sleep(0.05)
+        ended.append(item)
+
+    with Team(3) as team, pytest.raises(KeyError):
+        team.map(work, range(3))
+    assert sorted(ended) == [1, 2]
+
+
+def test_a_batch_shrinks_to_what_may_be_held() -> None:
+    point = Point("linear", "ce", 3, 4, 8)
+    whole = rmtsim.simulate(point, 20)
+    least = BASE + memory(point, ("linear",), "float64", with_span(point_tiling(point), 1))
+    assert rmtsim.simulate(point, 20, memory=least + 1).equals(whole)
