@@ -56,8 +56,8 @@ def simulate(
         A selection of the point's layers; by default all.
     diagonal
         ``"exact"``: the terms of single classes are summed over all classes. ``"auto"``: for CE with thousands of
-        classes, where the last layer's inputs are not few, they are estimated from some of them, without bias, with the standard errors
-        in ``std_error_diag`` and ``std_error_offdiag``; sums over pairs of classes are always exact.
+        classes, where the last layer's inputs are not few, they are estimated from some of them, without bias, with
+        the standard errors in ``std_error_diag`` and ``std_error_offdiag``; sums over pairs are always exact.
     batch
         Draws computed at once; by default as many as suit the cache.
     threads
