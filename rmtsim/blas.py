@@ -9,7 +9,7 @@ let go of the interpreter lock, so that threads work at the same time.
 from __future__ import annotations
 
 import ctypes
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def _stride(A: np.ndarray) -> int:
     return int(max(A.strides[0] // A.itemsize, A.shape[1]))
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _integers(*values: int) -> tuple[Any, ...]:
     """Return pointers to whole numbers, which is how Fortran takes them."""
     return tuple(ctypes.byref(ctypes.c_int(value)) for value in values)

@@ -92,7 +92,7 @@ def _mean_over_blocks(pass_: Forward, n_classes: int, of_neuron: _OfNeuron, xp: 
             if on.shape[0]:
                 total = total + of_neuron(draw, neuron, on)
         totals.append(total / (n_samples**2 * m * n_classes))
-    off = xp.reshape(xp.stack(totals), tuple(lead))
+    off = xp.reshape(xp.stack(totals) if totals else xp.zeros(0, dtype=xp.float64), tuple(lead))
     return BlockNorms(off * xp.nan, off)
 
 

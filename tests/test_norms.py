@@ -79,6 +79,14 @@ def test_a_batch_is_its_draws_to_the_bit(size: tuple, loss: str) -> None:
                 assert np.array_equal(to_numpy(whole)[b], part, equal_nan=True)
 
 
+def test_an_empty_batch_has_no_norms() -> None:
+    p = problem((3, 5, 4, 4), "ce")
+    X, V, W, y = (np.stack([A] * 2)[:0] for A in (p.X, p.V, p.W, p.y))
+    for loss in ("ce", "mse"):
+        for norms in rmtsim.block_norms(X, V, W=W, y=y, loss=loss).values():
+            assert all(value.shape == (0,) for value in norms)
+
+
 def test_large_logits_stay_finite_and_right() -> None:
     p = problem((5, 4, 12, 3), "ce", scale=300.0)
     values, expected = measured(p, np, "float64"), explicit(p)
