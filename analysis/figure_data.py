@@ -11,23 +11,25 @@ import pandas as pd
 from analysis.points import points
 from analysis.predictions import plain, power, predict_layer, value
 from analysis.summary import QUANTITIES
+from rmtsim.ensemble import Ensemble
+from rmtsim.schema import ENSEMBLE
 from rmtsim.theory import large_c, limit
 
 #: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.
 _CURVE_POINTS = 40
 
-_SERIES = ["layer", "width", "aspect_ratio"]
+_SERIES = ["layer", "width", "aspect_ratio", *ENSEMBLE]
 
 
 class FigureData(NamedTuple):
     """What a figure shows.
 
     points
-        The table of ``analysis.points``: measured values beside the theory.
+        The table of ``analysis.points``: measured values beside the theory; and ``ensemble`` in words.
     curves
-        One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``quantity``, ``kind`` ("limit": d, N → ∞ at
-        this C; "asymptote": C → ∞ too), ``n_classes``, ``value`` (norms of d × d blocks over d) and ``power``, the
-        theorem's power of C.
+        One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``ensemble``, ``quantity``, ``kind`` ("limit": d, N
+        → ∞ at this C; "asymptote": C → ∞ too), ``n_classes``, ``value`` (norms of d × d blocks over d) and ``power``,
+        the theorem's power of C.
     """
 
     points: pd.DataFrame
@@ -37,15 +39,17 @@ class FigureData(NamedTuple):
 def figure_data(draws: pd.DataFrame) -> FigureData:
     """Tables for a figure of one model and one loss, from draws with the store's columns."""
     measured = points(draws)
+    ensembles = measured[ENSEMBLE].itertuples(index=False)
+    measured = measured.assign(ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles])
     model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]
     vertices: list[dict[str, Any]] = []
     for key, group in measured.groupby(_SERIES, dropna=False, sort=False):
-        layer, width, gamma = plain(key)
-        series = dict(zip(_SERIES, key, strict=True))
+        layer, width, gamma, *ensemble = plain(key)
+        series = dict(zip(_SERIES, key, strict=True)) | {"ensemble": str(Ensemble(*ensemble))}
         sizes = sorted(set(group["n_classes"]))
-        theorem, _ = predict_layer(layer, large_c, model, loss, gamma, width)
+        theorem, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
         for C in sizes if (model, loss) == ("one_hidden", "ce") else _between(sizes):
-            at_limit, _ = predict_layer(layer, limit, model, loss, C, gamma, width)
+            at_limit, _ = predict_layer(layer, limit, ensemble, model, loss, C, gamma, width)
             for quantity in QUANTITIES:
                 line = series | {"quantity": quantity, "n_classes": C, "power": power(theorem, quantity)}
                 asymptote = value(theorem, quantity) * float(C) ** line["power"]

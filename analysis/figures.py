@@ -1,99 +1,40 @@
-"""Figures 8 and 9 of the paper, and their analogues for the squared loss."""
+"""The named figures: the rows that each shows, how it is drawn, and how it is saved."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
-import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.lines import Line2D
+from matplotlib.figure import Figure
 
-from analysis.figure_data import FigureData, figure_data
-from analysis.summary import QUANTITIES
+from analysis.decay_figure import DECAY_FIGURES, DecayFigure, plot_decay
+from analysis.decoupling import report_decoupling
+from analysis.decoupling_figure import plot_decoupling
+from analysis.figure_data import figure_data
+from analysis.finite_size_figure import plot_finite_size, sizes_of
+from analysis.points import points
+from analysis.render import render
+from analysis.spectrum_figure import plot_spectrum, render_spectrum
+from rmtsim.decoupling import decoupling
+from rmtsim.eigenvalues import spectrum
 from rmtsim.errors import InputError
+from rmtsim.experiments import Experiment
 
 
-@dataclass(frozen=True)
-class FigureSpec:
-    """What a named figure shows: one row of panels per layer."""
+class NamedFigure(NamedTuple):
+    """A figure: which rows of a sweep's draws or an experiment's table it shows, and how to draw and tell them."""
 
-    model: str
-    loss: str
-    layers: tuple[str, ...]
-    title: str
-    quantities: tuple[str, ...] = QUANTITIES
-    landmarks: Mapping[int, str] = field(default_factory=dict)  # numbers of classes with a name
+    select: Callable[[pd.DataFrame], pd.DataFrame]
+    plot: Callable[[pd.DataFrame], Figure]
+    experiment: Callable[[], Experiment] | None = None
+    report: Callable[[pd.DataFrame], str] | None = None
 
 
-FIGURES = {
-    "fig8": FigureSpec("linear", "ce", ("linear",), "Linear model, cross-entropy"),
-    "fig9": FigureSpec("one_hidden", "ce", ("hidden", "output"), "One hidden layer, cross-entropy"),
-    "fig8_mse": FigureSpec("linear", "mse", ("linear",), "Linear model, squared loss"),
-    "vocabulary": FigureSpec(
-        "linear",
-        "ce",
-        ("linear",),
-        "Linear model, cross-entropy, at vocabulary sizes",
-        ("ratio",),
-        {32_000: "Llama 2", 50_257: "GPT-2", 128_256: "Llama 3", 256_000: "Gemma"},
-    ),
-    "fig9_mse": FigureSpec("one_hidden", "mse", ("hidden", "output"), "One hidden layer, squared loss"),
-}
-
-SUFFIXES = (".png", ".pdf")
-
-#: Names of a diagonal and an off-diagonal block, and what their norms are divided by.
-_BLOCKS = {
-    "linear": ("H_{ii}", "H_{ij}", r"\,/\,d"),
-    "hidden": ("H_{w_i w_i}", "H_{w_i w_j}", r"\,/\,d"),
-    "output": ("H_{v_i v_i}", "H_{v_i v_j}", ""),
-}
-_TITLES = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks", "ratio": "off-diagonal / diagonal"}
-_MARKERS = "osD^vPX*"
-_LEAST_MARKER, _MARKER_STEP = 3.5, 2.0  # points
-
-#: Values that vary less than by this factor (constants in C) are drawn on a linear axis.
-_LOG_RANGE = 3
-
-#: Neighbouring series stand this factor apart in C in the lower panels, so that error bars do not hide each other.
-_DODGE = 1.07
-
-
-def check(name: str, path: str | Path) -> None:
-    """Raise InputError unless ``name`` is a figure and ``path`` a file that ``save`` can write."""
-    if name not in FIGURES:
-        raise InputError(f"figure: {name!r} is not known; choose one of {', '.join(FIGURES)}")
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"figure: {str(path)!r} has the suffix {path.suffix!r}; give one of {', '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise InputError(f"figure: {str(path)!r} is a directory; give the name of a file in it")
-    if not path.parent.is_dir():
-        raise InputError(f"figure: there is no directory {str(path.parent)!r}; make it, or choose another")
-
-
-def draw(name: str, draws: pd.DataFrame) -> Figure:
-    """Draw a figure of ``FIGURES`` from draws with the store's columns.
-
-    Raises
-    ------
-    InputError
-        If there is no such figure, or the draws lack the rows of one of its layers.
-    """
-    return plot(figure_data(select(name, draws)), FIGURES[name])
-
-
-def select(name: str, draws: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that a figure shows; raises as ``draw`` does."""
-    if name not in FIGURES:
-        raise InputError(f"figure: {name!r} is not known; choose one of {', '.join(FIGURES)}")
-    spec = FIGURES[name]
+def _of_layers(name: str, spec: DecayFigure, draws: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a figure's model, loss and layers."""
     rows = draws[(draws["model"] == spec.model) & (draws["loss"] == spec.loss) & draws["layer"].isin(spec.layers)]
     for layer in spec.layers:
         if not (rows["layer"] == layer).any():
@@ -104,6 +45,70 @@ def select(name: str, draws: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def _plot_decay(spec: DecayFigure, rows: pd.DataFrame) -> Figure:
+    return plot_decay(figure_data(rows), spec)
+
+
+def _all(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows
+
+
+def _points(rows: pd.DataFrame) -> str:
+    return render(points(sizes_of(rows)))
+
+
+FIGURES = {
+    name: NamedFigure(partial(_of_layers, name, spec), partial(_plot_decay, spec))
+    for name, spec in DECAY_FIGURES.items()
+} | {
+    "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points),
+    "spectrum": NamedFigure(_all, plot_spectrum, spectrum, render_spectrum),
+    "decoupling": NamedFigure(_all, plot_decoupling, decoupling, report_decoupling),
+}
+
+SUFFIXES = (".png", ".pdf")
+
+
+def check(name: str, path: str | Path) -> None:
+    """Raise InputError unless ``name`` is a figure and ``path`` a file that ``save`` can write."""
+    named(name)
+    check_path(path)
+
+
+def check_path(path: str | Path) -> None:
+    """Raise InputError unless ``path`` is a file that ``save`` can write."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"figure: {str(path)!r} has the suffix {path.suffix!r}; give one of {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise InputError(f"figure: {str(path)!r} is a directory; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"figure: there is no directory {str(path.parent)!r}; make it, or choose another")
+
+
+def named(name: str) -> NamedFigure:
+    """Return a figure by name; raise InputError if there is none."""
+    if name not in FIGURES:
+        raise InputError(f"figure: {name!r} is not known; choose one of {', '.join(FIGURES)}")
+    return FIGURES[name]
+
+
+def draw(name: str, rows: pd.DataFrame) -> Figure:
+    """Draw a figure of ``FIGURES``, from draws with the store's columns or from its experiment's table.
+
+    Raises
+    ------
+    InputError
+        If there is no such figure, or the draws lack what it shows.
+    """
+    return named(name).plot(select(name, rows))
+
+
+def select(name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a figure shows; raises as ``draw`` does."""
+    return named(name).select(rows)
+
+
 def save(figure: Figure, path: str | Path) -> None:
     """Write a PNG (200 dots per inch) or a PDF; equal figures give equal files, for no date is written.
 
@@ -112,155 +117,6 @@ def save(figure: Figure, path: str | Path) -> None:
     InputError
         If the suffix is another, or the directory does not exist.
     """
-    check(next(iter(FIGURES)), path)
+    check_path(path)
     names = {".png": ["Software"], ".pdf": ["Creator", "Producer", "CreationDate"]}[Path(path).suffix]
     figure.savefig(path, dpi=200, metadata=dict.fromkeys(names))
-
-
-def plot(data: FigureData, spec: FigureSpec) -> Figure:
-    """Lay out the panels: per layer and quantity the values, and below them what they deviate from the theory."""
-    styles = _styles(data.points)
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
-        width = 10 if len(spec.quantities) > 1 else 7
-        figure = Figure(figsize=(width, 3.9 * len(spec.layers) + 0.6), layout="constrained")
-        panels = figure.subfigures(len(spec.layers), 1, squeeze=False)[:, 0]
-        for layer, panel in zip(spec.layers, panels, strict=True):
-            if len(spec.layers) > 1:
-                panel.suptitle(f"{layer} layer", fontweight="bold", fontsize="large")
-            of_layer = FigureData(*(table[table["layer"] == layer] for table in data))
-            _plot_layer(panel, layer, of_layer, styles, spec)
-        figure.suptitle(_title(data.points, spec), fontsize="x-large")
-        figure.legend(handles=_legend(styles), loc="outside lower center", ncols=3, frameon=False)
-    return figure
-
-
-def _plot_layer(panel: SubFigure, layer: str, data: FigureData, styles: list[Style], spec: FigureSpec) -> None:
-    shape = {"height_ratios": [3, 1.2]}
-    axes = panel.subplots(2, len(spec.quantities), sharex=True, squeeze=False, gridspec_kw=shape)
-    for quantity, (upper, lower) in zip(spec.quantities, axes.T, strict=True):
-        points, curves = (table[table["quantity"] == quantity] for table in data)
-        plot_values(upper, points, curves, styles)
-        plot_deviations(lower, points, styles)
-        power = curves["power"].iloc[0]
-        law = {0: r" $\to$ const.", 1: r" $\sim C$"}.get(power, rf" $\sim C^{{{power:.0f}}}$")
-        vanishes = (points["measured"].dropna() == 0).all()
-        upper.set_title(_TITLES[quantity] + ("" if vanishes else law))
-        upper.set_ylabel(_label(layer, quantity))
-        lower.set_xlabel(r"number of classes $C$")
-        for C, name in spec.landmarks.items():
-            upper.axvline(C, color="0.85", linewidth=0.8, zorder=0)
-            upper.annotate(
-                name, (C, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="right", va="top", color="0.4"
-            )
-    axes[1, 0].set_ylabel("measured\nover theory\n$-$ 1 (%)", fontsize="small")
-
-
-def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: list[Style]) -> None:
-    """Measured values with standard errors over C, the theory's limit (solid) and its C → ∞ form (dashed)."""
-    measured = points["measured"].dropna()
-    if (measured == 0).all():
-        words = "there are\nno such blocks" if measured.empty else "identically zero\nin every draw"
-        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
-        ax.set_yticks([])
-        ax.set_xscale("log")
-        return
-    for style in styles:
-        for kind, how in (("limit", "-"), ("asymptote", "--")):
-            curve = style.of(curves, "width", "aspect_ratio")
-            curve = curve[(curve["kind"] == kind) & (curve["value"] > 0)]
-            ax.plot(curve["n_classes"], curve["value"], how, color=style.color, linewidth=1, label=f"_{kind}")
-        shown = style.of(points, *style.keys).dropna(subset="measured")
-        ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"].fillna(0), capsize=2.5, **style.marks)
-    ax.set_xscale("log")
-    if points["measured"].max() > _LOG_RANGE * points["measured"].min():
-        ax.set_yscale("log")
-
-
-def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None:
-    """Measured over theory at finite d and N, less 1; bars: both standard errors. Dotted: the limit over the same."""
-    ax.axhline(0, color="0.6", linewidth=0.8)
-    for place, style in enumerate(styles):
-        shown = style.of(points, *style.keys)
-        shown = shown[(shown["finite"] > 0) & shown["measured"].notna()]
-        by = shown["finite"] / 100
-        spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5 / by
-        C = shown["n_classes"] * _DODGE ** (place - (len(styles) - 1) / 2)
-        ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
-        ax.errorbar(C, (shown["measured"] - shown["finite"]) / by, spread.fillna(0), capsize=2, **style.marks)
-    if not (points["finite"] > 0).any():
-        ax.set_yticks([])
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one series (a sweep over C with all else fixed) looks."""
-
-    keys: tuple[str, ...]
-    values: tuple[Any, ...]
-    color: tuple[float, float, float]
-    marker: str
-    size: float
-    label: str
-
-    @property
-    def marks(self) -> dict[str, Any]:
-        """Arguments of ``Axes.errorbar``."""
-        look = {"markersize": self.size, "markerfacecolor": "none", "elinewidth": 1}
-        return look | {"fmt": self.marker, "color": self.color, "label": self.label}
-
-    def of(self, table: pd.DataFrame, *keys: str) -> pd.DataFrame:
-        """Return this series' rows, as far as ``keys`` tell it."""
-        chosen = pd.Series(True, index=table.index)
-        for key, value in zip(self.keys, self.values, strict=True):
-            if key in keys:
-                chosen &= table[key].isna() if pd.isna(value) else (table[key] == value).fillna(False)
-        return table[chosen]
-
-
-def _styles(points: pd.DataFrame) -> list[Style]:
-    """Colour by aspect ratio, for every series a marker of its own, and in the label what varies.
-
-    The first markers are the largest: where series coincide, as the output layer's over d/N, they nest.
-    """
-    keys = ("aspect_ratio", "width", "dim")
-    gammas = sorted(points["aspect_ratio"].unique())
-    palette = dict(zip(gammas, sns.color_palette("colorblind", len(gammas)), strict=True))
-    symbols = {"aspect_ratio": "d/N", "width": "m", "dim": "d"}
-    varying = [key for key in keys if key == "aspect_ratio" or points[key].nunique() > 1]
-    styles = []
-    series = points[list(keys)].drop_duplicates().sort_values(list(keys))
-    for place, (_, row) in enumerate(series.iterrows()):
-        label = ", ".join(f"${symbols[key]} = {row[key]:g}$" for key in varying)
-        marker = _MARKERS[place % len(_MARKERS)]
-        size = _LEAST_MARKER + _MARKER_STEP * (len(series) - 1 - place)
-        styles.append(Style(keys, tuple(row[list(keys)]), palette[row["aspect_ratio"]], marker, size, label))
-    return styles
-
-
-def _legend(styles: list[Style]) -> list[Line2D]:
-    marks = [Line2D([], [], linestyle="", color=s.color, marker=s.marker, mfc="none", label=s.label) for s in styles]
-    lines: dict[Literal["-", "--", ":"], str] = {
-        "-": r"theory, $d, N \to \infty$",
-        "--": r"theory, then $C \to \infty$",
-        ":": r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$",
-    }
-    return marks + [Line2D([], [], linestyle=how, color="0.3", label=label) for how, label in lines.items()]
-
-
-def _title(points: pd.DataFrame, spec: FigureSpec) -> str:
-    """Name and what does not vary."""
-    fixed = [
-        f"${symbol} = {points[key].dropna().iloc[0]}$"
-        for key, symbol in (("dim", "d"), ("width", "m"))
-        if points[key].nunique() == 1
-    ]
-    return ", ".join([spec.title, *fixed])
-
-
-def _label(layer: str, quantity: str) -> str:
-    """Name of a quantity with its normalisation."""
-    diag, offdiag, scale = _BLOCKS[layer]
-    norm = r"\mathbb{{E}}\,\Vert {} \Vert_F^2".format
-    if quantity == "ratio":
-        return f"${norm(offdiag)} \\; / \\; {norm(diag)}$"
-    return f"${norm(diag if quantity == 'diag' else offdiag)}{scale}$"

@@ -48,9 +48,9 @@ def points_of(summary: pd.DataFrame) -> pd.DataFrame:
     keys = [*GROUP, "n_classes"]
     lines = []
     for row in summary.to_dict("records"):
-        model, loss, layer, width, gamma, dim, n_samples, C = plain(row[key] for key in keys)
-        at_limit, _ = predict_layer(layer, limit, model, loss, C, gamma, width)
-        at_size, reason = predict_layer(layer, finite, model, loss, C, dim, n_samples, width)
+        model, loss, layer, width, gamma, dim, n_samples, *ensemble, C = plain(row[key] for key in keys)
+        at_limit, _ = predict_layer(layer, limit, ensemble, model, loss, C, gamma, width)
+        at_size, reason = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
         for quantity in QUANTITIES if layer != "cross" else ("offdiag",):
             line = {key: row[key] for key in (*keys, "draws", "effective_draws")} | {"quantity": quantity}
             lines.append(line | _compare(quantity, row, at_limit, at_size, reason))

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from analysis.summary import D_BY_D_LAYERS
+from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
 from rmtsim.theory.prediction import Prediction
 
 
 def predict_layer(
-    layer: str, regime: Callable[..., list[Prediction]], *arguments: Any
+    layer: str, regime: Callable[..., list[Prediction]], ensemble: Sequence[Any], *arguments: Any
 ) -> tuple[Prediction | None, str]:
-    """Call ``rmtsim.theory``'s ``regime`` and pick the layer; None and the reason where there is no theory."""
-    if layer == "cross":
-        return None, "the theorems make no claim on the cross layer"
+    """Call ``rmtsim.theory``'s ``regime`` and pick the layer; None and the reason where there is no theory.
+
+    ``ensemble``: the entries of the columns ``ENSEMBLE``.
+    """
     try:
-        found = regime(*arguments)
+        [found] = regime(*arguments, ensemble=Ensemble(*ensemble), layers=(layer,))
     except InputError as error:
         return None, str(error)
-    return next(prediction for prediction in found if prediction.layer == layer), ""
+    return found, ""
 
 
 def value(prediction: Prediction | None, field: str) -> float:

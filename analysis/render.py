@@ -8,9 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from rmtsim.ensemble import LECUN, Ensemble
+from rmtsim.schema import ENSEMBLE
+
 WIDTH = 110
 
-_SWEEP = ["model", "loss", "layer", "width", "dim", "n_samples"]
+_SWEEP = ["model", "loss", "layer", "width", "dim", "n_samples", *ENSEMBLE]
 
 _CLAIMS_HEAD = ["quantity", "power", "fitted", "±s.e.", "bias", "plain"]
 _CLAIMS_HEAD += ["constant", "size", "fitted", "±s.e.", "bias", "χ²/dof", "verdict"]
@@ -119,4 +122,5 @@ def _heading(row: dict[str, Any]) -> str:
     width = "" if row["width"] is None else f", m = {row['width']}"
     sizes = f"d/N = {row['aspect_ratio']:g}, d = {row['dim']}, N = {row['n_samples']}{width}"
     layer = "" if row["layer"] == row["model"] else f", {row['layer']} layer"
-    return f"{row['model']} {row['loss']}{layer}: {sizes}"
+    ensemble = Ensemble(*(row[name] for name in ENSEMBLE))
+    return f"{row['model']} {row['loss']}{layer}: {sizes}" + ("" if ensemble == LECUN else f"; {ensemble}")

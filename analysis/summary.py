@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 
+from rmtsim.ensemble import LECUN
 from rmtsim.errors import InputError
 from rmtsim.estimates import effective_draws, mean_estimate, ratio_estimate
+from rmtsim.schema import ENSEMBLE
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
 KEYS = [
@@ -19,6 +23,7 @@ KEYS = [
     "n_samples",
     "width",
     "aspect_ratio",
+    *ENSEMBLE,
     "block_rows",
     "block_cols",
 ]
@@ -45,7 +50,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     draws
-        The store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled.
+        The store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled. Rows without an
+        ensemble (of a store of format 2) have the paper's.
 
     Returns
     -------
@@ -84,12 +90,14 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     for quantity in QUANTITIES:
         value, std_error = summary[quantity], summary[f"std_error_{quantity}"]
         summary[f"rse_{quantity}"] = (std_error / value.abs()).mask((value == 0) & (std_error == 0), 0.0)
-    order = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_classes"]
+    order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
     return summary.sort_values(order, kind="stable", ignore_index=True)
 
 
 def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     """Check the table; nulls of the values as NaN, widths as nullable integers."""
+    lecun = asdict(LECUN)
+    draws = draws.assign(**{name: draws.get(name, value) for name, value in lecun.items()}).fillna(lecun)
     needed = [*KEYS, "seed", "draw", *_VALUES]
     missing = [column for column in needed if column not in draws.columns]
     if missing:

@@ -9,7 +9,7 @@ from rmtsim.cost import point_tiling
 from rmtsim.grams import few_features
 from rmtsim.point import Point
 
-#: Normals are made in float64, in blocks of about this many numbers, as in ``rmtsim.ensembles``.
+#: Normals are made in float64, in blocks of about this many numbers, as in ``rmtsim.draws``.
 _BLOCK = 2**16
 
 

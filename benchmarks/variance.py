@@ -12,7 +12,7 @@ from benchmarks.report import Part, Row, Table, Target
 from benchmarks.single_blocks import single_blocks
 from benchmarks.timing import SPREAD, Timing, elapsed
 from rmtsim.blocks import hidden_blocks, linear_blocks, output_blocks
-from rmtsim.ensembles import sample
+from rmtsim.draws import sample
 from rmtsim.point import Point
 
 _KINDS = ("diag", "offdiag")

@@ -5,6 +5,7 @@ The engine evaluates closed-form Hessian blocks of linear and one-hidden-layer c
 """
 
 from rmtsim.blocks import hessian
+from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
 from rmtsim.norms import block_norms
 from rmtsim.point import Point
@@ -15,6 +16,7 @@ from rmtsim.version import __version__
 
 __all__ = [
     "BlockNorms",
+    "Ensemble",
     "InputError",
     "Point",
     "Prediction",

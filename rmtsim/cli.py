@@ -13,6 +13,7 @@ from functools import partial
 from typing import NoReturn
 
 from rmtsim.backend import BACKENDS
+from rmtsim.ensemble import INITS
 from rmtsim.errors import InputError, RunError
 from rmtsim.point import LOSSES, MAX_SIZE, MODELS
 from rmtsim.sizes import parse_bytes
@@ -96,9 +97,15 @@ def parser() -> argparse.ArgumentParser:
     p = verb(
         "reproduce",
         "plan, run, fit and draw figures of the paper; print the verdict table",
-        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json and .txt. A repeat resumes or redraws.",
+        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json and .txt; for finite_size, spectrum "
+        "and decoupling DIR/FIGURE.txt. A repeat resumes or redraws.",
     )
-    p.add_argument("figures", nargs="*", metavar="FIGURE", help="fig8, fig9 (default: both), vocabulary")
+    p.add_argument(
+        "figures",
+        nargs="*",
+        metavar="FIGURE",
+        help="fig8, fig9 (default: both), vocabulary, finite_size, spectrum, decoupling",
+    )
     p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
     _add_workers(p)
     _add_memory(p)
@@ -112,8 +119,8 @@ def parser() -> argparse.ArgumentParser:
         "run a sweep, or go on with it",
         "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
         "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
-        "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [sampling] seed, min_draws, max_draws, "
-        "target_rse, dtype, diagonal. The README has one.",
+        "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [ensemble] init, data_variance, hidden_gain, "
+        "last_gain; [sampling] seed, min_draws, max_draws, target_rse, dtype, diagonal. The README has one.",
     )
     _add_spec(p)
     p.add_argument(
@@ -142,7 +149,11 @@ def parser() -> argparse.ArgumentParser:
     _add_json(p)
 
     p = verb("figure", "draw a figure from a store", "The suffix of FILE, .png or .pdf, chooses the format.")
-    p.add_argument("name", metavar="NAME", help="fig8, fig8_mse, fig9, fig9_mse, vocabulary")
+    p.add_argument(
+        "name",
+        metavar="NAME",
+        help="fig8, fig8_mse, fig9, fig9_mse, vocabulary, finite_size, spectrum, decoupling",
+    )
     _add_store(p)
     p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png or .pdf")
 
@@ -150,7 +161,8 @@ def parser() -> argparse.ArgumentParser:
         "theory",
         "predicted mean squared norms of diagonal and off-diagonal blocks",
         "Prints the limit d, N -> infinity at each number of classes, and its leading coefficients as C -> infinity "
-        "(large_c). With --dim and --samples it prints the value at that finite size instead.",
+        "(large_c). With --dim and --samples it prints the value at that finite size instead; with --spectrum, the law "
+        "of the eigenvalues as d, N -> infinity.",
     )
     p.add_argument("--model", required=True, choices=MODELS)
     p.add_argument("--loss", required=True, choices=LOSSES)
@@ -159,6 +171,26 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--width", nargs="+", type=_whole, metavar="M", help="hidden neurons, with one_hidden")
     p.add_argument("--dim", type=_whole, metavar="D", help="input dimension, with --samples")
     p.add_argument("--samples", type=_whole, metavar="N", help="number of samples, with --dim")
+    p.add_argument(
+        "--init",
+        default="lecun",
+        choices=INITS,
+        help="variance of a weight: 1/fan_in (lecun, default), 2/fan_in (he), 2/(fan_in + fan_out) (xavier, which is "
+        "2/fan_in for fan-in d in the limit d -> infinity)",
+    )
+    for name, what in (("data-variance", "variance of the data"), ("hidden-gain", "W's"), ("last-gain", "V's")):
+        meaning = what if name == "data-variance" else f"factor of {what} variance"
+        p.add_argument(f"--{name}", default=1.0, type=_positive, metavar="X", help=f"{meaning} (default: 1)")
+    p.add_argument("--spectrum", action="store_true", help="the limiting density of the blocks' eigenvalues instead")
+    p.add_argument(
+        "--block",
+        nargs="+",
+        default=["diag", "offdiag"],
+        choices=("diag", "offdiag"),
+        help="with --spectrum: which blocks (default: both)",
+    )
+    p.add_argument("--seed", default=0, type=_seed, help="with --spectrum and one hidden layer: of V, which is fixed")
+    p.add_argument("--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, do not print")
     _add_json(p)
     return top
 
@@ -167,7 +199,8 @@ def _add_spec(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "spec",
         metavar="SPEC",
-        help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary",
+        help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
+        "finite_size_hidden",
     )
     _add_store(p)
 
@@ -211,6 +244,12 @@ def _whole(text: str) -> int:
             f"{text!r} is not valid; give a whole number of at least 1, at most {MAX_SIZE}"
         )
     return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a whole number from 0 to {2**63 - 1}")
+    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -1,4 +1,4 @@
-"""One point of a sweep: which network, which loss, which sizes."""
+"""One point of a sweep: which network, which loss, which sizes, which ensemble."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
 
 MODELS = ("linear", "one_hidden")
@@ -23,7 +24,7 @@ MAX_SIZE = 10**9
 
 @dataclass(frozen=True)
 class Point:
-    """Model, loss and sizes: all that fixes the distribution of a draw.
+    """Model, loss, sizes and ensemble: all that fixes the distribution of a draw.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ class Point:
         C, d and N.
     width
         m, the number of hidden neurons; None for the linear model.
+    ensemble
+        Variances of data and weights; by default those of the paper's Assumptions 1 and 2.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Point:
     dim: int
     n_samples: int
     width: int | None = None
+    ensemble: Ensemble = LECUN
 
     def __post_init__(self) -> None:
         check_choice("model", self.model, MODELS)
@@ -68,6 +72,7 @@ class Point:
             if self.width is None:
                 raise InputError("width: the one_hidden model needs it; give a whole number of at least 1")
             self._set_size("width")
+        check_ensemble(self.ensemble, self.model)
 
     def _set_size(self, name: str) -> None:
         """Check a size and keep it as a plain int, whatever integer type it came as."""
@@ -86,7 +91,10 @@ class Point:
     @cached_property
     def id(self) -> str:
         """Content hash of the canonical point: 16 hexadecimal digits, the same on every machine."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        content = asdict(self)
+        if self.ensemble == LECUN:
+            del content["ensemble"]
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def block_shape(self, layer: str) -> tuple[int, int]:

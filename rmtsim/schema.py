@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from rmtsim.ensemble import Ensemble
 from rmtsim.point import Point
 
 #: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
 #: one class or one neuron, `width` for the linear model. `classes` is how many classes the terms of single classes
-#: were summed over; where not all, the standard errors of estimating the rest follow.
+#: were summed over; where not all, the standard errors of estimating the rest follow. The last four are the ensemble.
 SCHEMA = pa.schema(
     [
         ("point_id", pa.string()),
@@ -33,8 +36,15 @@ SCHEMA = pa.schema(
         ("classes", pa.int64()),
         ("std_error_diag", pa.float64()),
         ("std_error_offdiag", pa.float64()),
+        ("init", pa.string()),
+        ("data_variance", pa.float64()),
+        ("hidden_gain", pa.float64()),
+        ("last_gain", pa.float64()),
     ]
 )
+
+#: What tells an ensemble.
+ENSEMBLE = [field.name for field in fields(Ensemble)]
 
 #: What makes a row one of a kind: no two rows of a store share it.
 KEY = ["point_id", "seed", "draw", "layer"]
@@ -85,6 +95,7 @@ def rows_of(
             "classes": np.tile(counted, n),
             "std_error_diag": std_error_diag,
             "std_error_offdiag": std_error_offdiag,
+            **asdict(point.ensemble),
         },
         index=pd.RangeIndex(per_row),
     )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmtsim.backend import DTYPES, array_module, native_gpu, resolve, to_numpy
 from rmtsim.cost import DIAGONALS, diagonal_classes
-from rmtsim.ensembles import sample
+from rmtsim.draws import sample
 from rmtsim.errors import InputError
 from rmtsim.machine import usable_memory
 from rmtsim.memory import batch_size
@@ -42,7 +42,7 @@ def simulate(
     Parameters
     ----------
     point
-        Model, loss and sizes.
+        Model, loss, sizes and ensemble.
     draws
         A count, meaning draws 0 … n − 1, or a range of draws.
     seed

@@ -1,8 +1,9 @@
 """The Parquet store of draws: immutable shards, one writer, nothing half-written.
 
 ``DIR/draws/`` is a plain Parquet dataset with the columns of ``rmtsim.schema``. A shard holds one stretch of draws
-of one point and never changes. It is written under a hidden name, synced and renamed, so a kill at any moment
-leaves it whole or absent. ``DIR/sweeps/`` keeps the specs that were run, one JSON document each.
+of one point and never changes, but that a writer gives shards of an older format the columns they lack. It is written
+under a hidden name, synced and renamed, so a kill at any moment leaves it whole or absent. ``DIR/sweeps/`` keeps the
+specs that were run, one JSON document each.
 """
 
 from __future__ import annotations
@@ -16,22 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmtsim.ensembles import STREAMS
-from rmtsim.errors import InputError, RunError
+from rmtsim.errors import InputError
 from rmtsim.schema import KEY, SCHEMA
-from rmtsim.version import __version__
+from rmtsim.shards import StoreError, as_table, read_shard, upgraded
 
-#: Version of the store's layout; a reader refuses versions that it does not know.
-FORMAT = "2"
-
-
-class StoreError(RunError):
-    """The store cannot be read or written, told in one sentence that names the file."""
+__all__ = ["Store", "StoreError", "Writer"]
 
 
 class Store:
@@ -74,7 +68,7 @@ class Store:
         wanted = None if points is None else set(points)
         fields = [name for name in SCHEMA.names if name in {*columns, *KEY}]
         tables = [
-            _read_shard(path, fields) for path in self.shards() if wanted is None or path.name.split("-")[0] in wanted
+            read_shard(path, fields) for path in self.shards() if wanted is None or path.name.split("-")[0] in wanted
         ]
         schema = pa.schema([SCHEMA.field(name) for name in fields])
         table = pa.concat_tables(tables) if tables else schema.empty_table()
@@ -132,6 +126,11 @@ class Writer:
         os.pwrite(self._lock, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
         for leftover in [*self._store.draws.glob(".*.tmp"), *self._store.sweeps.glob(".*.tmp")]:
             leftover.unlink()  # of a writer that was killed: this one holds the lock
+        try:
+            self._upgrade()
+        except StoreError:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -160,11 +159,18 @@ class Writer:
         layers = "_".join(rows["layer"].unique())
         start, stop = rows["draw"].min(), rows["draw"].max() + 1
         name = f"{first.point_id}-s{first.seed}-{start:09d}-{stop:09d}-{layers}.parquet"
-        table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **_metadata(spec, rows)})
         path = self._store.draws / name
-        self._write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+        self._write_shard(path, as_table(rows, spec))
         return path
+
+    def _upgrade(self) -> None:
+        """Bring shards of an older format up to date: of a mixed dataset other readers take the first one's columns."""
+        for path in self._store.shards():
+            if (table := upgraded(path)) is not None:
+                self._write_shard(path, table)
+
+    def _write_shard(self, path: Path, table: pa.Table) -> None:
+        self._write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
     def _write(self, path: Path, fill: Any) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
@@ -176,39 +182,6 @@ class Writer:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StoreError(f"store: {path} cannot be written ({error.strerror}); what was there is safe") from error
-
-
-def _metadata(spec: Mapping[str, Any], rows: pd.DataFrame) -> dict[str, str]:
-    return {
-        "rmtsim.format": FORMAT,
-        "rmtsim.version": __version__,
-        "rmtsim.stream": STREAMS[rows["backend"].iloc[0]],
-        "rmtsim.numpy": np.__version__,
-        "rmtsim.machine": platform.machine(),
-        "rmtsim.blas": rows.attrs.get("blas", "unknown"),
-        "rmtsim.seed": str(rows["seed"].iloc[0]),
-        "rmtsim.spec": json.dumps(spec, sort_keys=True),
-    }
-
-
-def _read_shard(path: Path, columns: list[str]) -> pa.Table:
-    try:
-        file = pq.ParquetFile(path)
-        metadata = file.schema_arrow.metadata or {}
-        version, stream = (metadata.get(key, b"?").decode() for key in (b"rmtsim.format", b"rmtsim.stream"))
-        if version == "?":
-            raise StoreError(f"store: {path} is no shard of rmtsim; move it elsewhere")
-        if version != FORMAT:
-            raise StoreError(f"store: {path} has format {version}, this rmtsim reads {FORMAT}; use another --store")
-        if stream not in STREAMS.values():
-            raise StoreError(
-                f"store: {path} holds draws of stream {stream}, which this rmtsim does not continue; "
-                "use another --store"
-            )
-        return file.read(columns=columns).replace_schema_metadata(None)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"store: {path} cannot be read ({reason}); remove it and run its spec again") from error
 
 
 def _sync(path: Path) -> None:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import math
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.experiments import Experiment
+from rmtsim.output import records, say
+from rmtsim.schema import ENSEMBLE
 from rmtsim.sizes import format_bytes
 from rmtsim.store import Store
+from rmtsim.theory_verb import theory
+
+__all__ = ["figure", "fit", "plan", "reproduce", "run", "status", "theory"]
 
 #: What `reproduce` runs and draws for each name.
 _REPRODUCE = {
     "fig8": (("figure8", "linear_mse"), ("fig8", "fig8_mse")),
     "fig9": (("figure9", "figure9_mse"), ("fig9", "fig9_mse")),
     "vocabulary": (("vocabulary",), ("vocabulary",)),
+    "finite_size": (("finite_size", "finite_size_hidden"), ("finite_size",)),
+    "spectrum": ((), ("spectrum",)),  # no sweeps: the figure has an experiment of its own
+    "decoupling": ((), ("decoupling",)),
 }
 
 
@@ -37,25 +42,44 @@ def reproduce(arguments: argparse.Namespace) -> int:
             raise InputError(f"FIGURE: {name!r} is not known; choose from {', '.join(_REPRODUCE)}")
     out = Path(arguments.out)
     store = Store(out / "store")
-    specs = [load(spec) for name in names for spec in _REPRODUCE[name][0]]
+    sweeps = {name: [load(spec) for spec in _REPRODUCE[name][0]] for name in names}
+    specs = [spec for of_name in sweeps.values() for spec in of_name]
     for spec in specs:
-        _say(plans.summary(spec, plans.plan(spec, store, arguments.memory)))
+        say(plans.summary(spec, plans.plan(spec, store, arguments.memory)))
     options = {"address": "local", "backend": "auto", "workers": arguments.workers, "memory": arguments.memory}
     codes = [_run(spec, store, **options) for spec in specs]
-    ids = [point.id for spec in specs for point in spec.points()]
-    draws = store.read(points=ids)
-    _say_theory(draws)
+    with_claims = set()
     for name in names:
+        ids = {point.id for spec in sweeps[name] for point in spec.points()}
+        rows = store.read(points=ids)
+        _say_theory(rows)
         for figure in _REPRODUCE[name][1]:
-            drawn = figures.draw(figure, draws)
+            named = figures.named(figure)
+            shown = rows if named.experiment is None else _tables(figure, named.experiment(), store, arguments.workers)
+            drawn = named.plot(named.select(shown))
             for suffix in ("png", "pdf"):
                 figures.save(drawn, out / f"{figure}.{suffix}")
-            _say(f"{out / figure}.png, .pdf: drawn")
-    report = verdicts.report(draws)
-    (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n")
-    (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n")
-    print(report.text())
-    return max(codes)
+            say(f"{out / figure}.png, .pdf: drawn")
+            if named.report is None:
+                with_claims |= ids
+            else:
+                text = named.report(shown)
+                (out / f"{figure}.txt").write_text(f"{text}\n")
+                print(text)
+    if with_claims:
+        report = verdicts.report(store.read(points=with_claims))
+        (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n")
+        (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n")
+        print(report.text())
+    return max(codes, default=0)
+
+
+def _tables(name: str, experiment: Experiment, store: Store, workers: int | None) -> pd.DataFrame:
+    """Compute what an experiment lacks; return all its tables."""
+    missing = len(experiment.missing(store.root))
+    say(f"{name}: {missing} of {len(experiment.tasks)} tables to compute" if missing else f"{name}: nothing to do")
+    experiment.run(store.root, workers, lambda task: say(f"{name}: {task.label} done"))
+    return experiment.read(store.root)
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -66,7 +90,7 @@ def plan(arguments: argparse.Namespace) -> int:
     spec = load(arguments.spec)
     table = plans.plan(spec, Store(arguments.store), arguments.memory)
     shown = (
-        table.drop(columns=["point_id", "model", "loss", "flops"])
+        table.drop(columns=["point_id", "model", "loss", "flops", *ENSEMBLE])
         .assign(
             width=["-" if pd.isna(width) else int(width) for width in table["width"]],
             flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
@@ -103,12 +127,12 @@ def status(arguments: argparse.Namespace) -> int:
         raise InputError(f"--store: no sweep was run into {arguments.store}; run one, or name another directory")
     complete = bool((table["state"] == "done").all())
     if arguments.json:
-        print(json.dumps({"complete": complete, "points": _records(table)}, indent=1))
+        print(json.dumps({"complete": complete, "points": records(table)}, indent=1))
         return 0 if complete else 3
     for sweep, part in table.groupby("sweep", sort=False):
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         print(f"{sweep}: {len(part)} points: {states}; {part['draws'].sum()} draws")
-        for row in _records(part[part["state"] != "done"]):
+        for row in records(part[part["state"] != "done"]):
             print(f"  {_status_line(row)}")
     return 0 if complete else 3
 
@@ -146,48 +170,14 @@ def figure(arguments: argparse.Namespace) -> int:
     from analysis import figures
 
     figures.check(arguments.name, arguments.out)
-    rows = figures.select(arguments.name, _draws(arguments.store))
-    _say_theory(rows)
-    figures.save(figures.draw(arguments.name, rows), arguments.out)
-    _say(f"{arguments.out}: drawn")
-    return 0
-
-
-def theory(arguments: argparse.Namespace) -> int:
-    """Print predictions."""
-    from rmtsim.theory import finite, large_c, limit
-
-    model, loss, widths = arguments.model, arguments.loss, arguments.width
-    if (model == "linear") != (widths is None):
-        need = "has no width; leave --width out" if model == "linear" else "needs --width, a whole number"
-        raise InputError(f"--width: the {model} model {need}")
-    if (arguments.dim is None) != (arguments.samples is None):
-        raise InputError("--dim, --samples: one was given without the other; give both or none")
-    predictions = []
-    if arguments.dim is not None:
-        gamma = arguments.dim / arguments.samples
-        if arguments.aspect_ratio not in (None, [gamma]):
-            raise InputError(
-                f"--aspect-ratio: {arguments.aspect_ratio} is not --dim / --samples = {gamma:g}; leave it out"
-            )
-        for m, C in itertools.product(widths or [None], arguments.classes):
-            predictions += finite(model, loss, C, arguments.dim, arguments.samples, m)
-    elif arguments.aspect_ratio is None:
-        raise InputError("--aspect-ratio: it is missing; give d/N, say 0.5, or both --dim and --samples")
+    experiment = figures.named(arguments.name).experiment
+    if experiment is not None:
+        rows = experiment().read(_existing(arguments.store).root)
     else:
-        for m, gamma in itertools.product(widths or [None], arguments.aspect_ratio):
-            for C in arguments.classes:
-                predictions += limit(model, loss, C, gamma, m)
-            predictions += large_c(model, loss, gamma, m)
-    records = _records(pd.DataFrame([asdict(prediction) for prediction in predictions]))
-    if arguments.json:
-        print(json.dumps(records, indent=1))
-        return 0
-    table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # with infinities, which JSON has not
-    table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio"])
-    for key in ("n_classes", "width"):
-        table[key] = [record[key] or "-" for record in records]  # null is no number
-    print(table.to_string(index=False, float_format="{:.9g}".format))
+        rows = figures.select(arguments.name, _draws(arguments.store))
+        _say_theory(rows)
+    figures.save(figures.draw(arguments.name, rows), arguments.out)
+    say(f"{arguments.out}: drawn")
     return 0
 
 
@@ -198,9 +188,9 @@ def _run(spec: Any, store: Store, **options: Any) -> int:
     with ProgressDisplay(spec.name) as display:
         outcome = run_sweep(spec, store, observer=display, **options)
     done = f"{outcome.new_draws} new draws" if outcome.new_draws else "nothing to do"
-    _say(f"{spec.name}: {done}; {len(outcome.states) - len(outcome.limited)} of {len(outcome.states)} points done")
+    say(f"{spec.name}: {done}; {len(outcome.states) - len(outcome.limited)} of {len(outcome.states)} points done")
     if outcome.limited:
-        _say(f"{spec.name}: {len(outcome.limited)} points used up max_draws above target_rse; see rmtsim status")
+        say(f"{spec.name}: {len(outcome.limited)} points used up max_draws above target_rse; see rmtsim status")
         return 3
     return 0
 
@@ -218,25 +208,9 @@ def _draws(directory: str) -> pd.DataFrame:
     return draws
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain data, with whole numbers as such and null for what is missing or infinite: JSON has neither."""
-    whole = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
-
-    def plain(key: str, value: Any) -> Any:
-        if pd.isna(value) or value in (math.inf, -math.inf):
-            return None
-        return int(value) if key in whole else value
-
-    return [{str(key): plain(str(key), value) for key, value in row.items()} for row in table.to_dict("records")]
-
-
 def _say_theory(draws: pd.DataFrame) -> None:
     layers = draws["layer"].isin(["hidden", "output"])
     sampled = draws[(draws["model"] == "one_hidden") & (draws["loss"] == "ce") & layers]
     if len(sampled):
-        count = len(sampled[["n_classes", "dim", "width"]].drop_duplicates())
-        _say(f"theory: one hidden layer with cross-entropy is sampled, a few seconds for each of {count} sizes")
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+        count = len(sampled[["n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates())
+        say(f"theory: one hidden layer with cross-entropy takes a few seconds for each of {count} sizes, once")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import pandas as pd
 
@@ -116,4 +117,5 @@ def _sizes(state: PointState) -> dict[str, object]:
         "dim": point.dim,
         "n_samples": point.n_samples,
         "width": point.width,
+        **asdict(point.ensemble),
     }

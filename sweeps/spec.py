@@ -15,14 +15,16 @@ from typing import Any
 
 from rmtsim.backend import DTYPES
 from rmtsim.cost import DIAGONALS
+from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
 from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
 from rmtsim.simulation import MAX_SEED
 
 MAX_POINTS = 100_000
 MAX_DRAWS = 10_000_000
-_TOP = ("name", "model", "loss", "layers", "grid", "sampling")
+_TOP = ("name", "model", "loss", "layers", "grid", "ensemble", "sampling")
 _GRID = ("n_classes", "aspect_ratio", "dim", "width")
+_ENSEMBLE = ("init", "data_variance", "hidden_gain", "last_gain")
 _SAMPLING = ("seed", "min_draws", "max_draws", "target_rse", "dtype", "diagonal")
 
 
@@ -44,7 +46,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Spec:
-    """A sweep: points, the layers to watch at each, and the sampling."""
+    """A sweep: points, the layers to watch at each, their ensemble, and the sampling."""
 
     name: str
     model: str
@@ -55,11 +57,12 @@ class Spec:
     dim: tuple[int, ...]
     width: tuple[int, ...] | None
     sampling: Sampling
+    ensemble: Ensemble = LECUN
 
     def points(self) -> list[Point]:
         """Return the Cartesian product of the grid's lists."""
         return [
-            Point(self.model, self.loss, C, d, int(d / _exact(gamma)), m)
+            Point(self.model, self.loss, C, d, int(d / _exact(gamma)), m, self.ensemble)
             for d, gamma, m, C in itertools.product(self.dim, self.aspect_ratio, self.width or (None,), self.n_classes)
         ]
 
@@ -72,6 +75,7 @@ class Spec:
             "loss": self.loss,
             "layers": list(self.layers),
             "grid": grid,
+            **({} if self.ensemble == LECUN else {"ensemble": asdict(self.ensemble)}),
             "sampling": asdict(self.sampling),
         }
 
@@ -145,6 +149,7 @@ def from_document(document: Mapping[str, Any]) -> Spec:
         dim=sizes["dim"],
         width=_list(grid, "width", check_size, "[grid] ") if model == "one_hidden" else None,
         sampling=_sampling(_table(document, "sampling")),
+        ensemble=_ensemble(_table(document, "ensemble"), model),
     )
     _check_samples(spec)
     return spec
@@ -166,6 +171,16 @@ def _sampling(table: Mapping[str, Any]) -> Sampling:
     check_choice("[sampling] dtype", sampling.dtype, DTYPES)
     check_choice("[sampling] diagonal", sampling.diagonal, DIAGONALS)
     return sampling
+
+
+def _ensemble(table: Mapping[str, Any], model: str) -> Ensemble:
+    _known(table, _ENSEMBLE, "[ensemble] ")
+    try:
+        ensemble = Ensemble(**table)
+        check_ensemble(ensemble, model)
+    except InputError as error:
+        raise InputError(f"[ensemble] {error}") from None
+    return ensemble
 
 
 def _check_samples(spec: Spec) -> None:
@@ -215,7 +230,7 @@ def _known(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
 
 
 def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    table = document.get(key, {} if key == "sampling" else None)
+    table = document.get(key, None if key == "grid" else {})
     if not isinstance(table, Mapping):
         raise InputError(f"[{key}]: the table is missing or no table; write a line [{key}] and its keys below it")
     return table

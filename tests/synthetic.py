@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def draws_of(
                     "offdiag_sqfro": offdiag,
                     "backend": "numpy",
                     "dtype": "float64",
+                    **asdict(point.ensemble),
                 }
             )
     return table(rows)

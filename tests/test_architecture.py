@@ -48,7 +48,7 @@ def test_imports_run_one_way() -> None:
 
 
 def test_theory_and_simulation_do_not_know_each_other() -> None:
-    simulation = {"blocks", "norms", "network", "ensembles", "simulation", "schema", "store", "backend", "cost"}
+    simulation = {"blocks", "norms", "network", "draws", "simulation", "schema", "store", "backend", "cost"}
     for path in modules("rmtsim/theory"):
         assert not {name.split(".")[1] for name in imports(path) if name.startswith("rmtsim.")} & simulation, path.name
     for path in (ROOT / "rmtsim").glob("*.py"):
@@ -112,6 +112,7 @@ assert rmtsim.predict(rmtsim.Point("linear", "ce", 10, 6, 12))[0].diag > 0
 def test_public_surface() -> None:
     assert rmtsim.__all__ == [
         "BlockNorms",
+        "Ensemble",
         "InputError",
         "Point",
         "Prediction",
@@ -124,7 +125,7 @@ def test_public_surface() -> None:
     for name in rmtsim.__all__:
         if name != "__version__":
             assert inspect.getdoc(getattr(rmtsim, name)), name
-    for name in ("Point", "simulate", "predict", "block_norms", "hessian"):
+    for name in ("Ensemble", "Point", "simulate", "predict", "block_norms", "hessian"):
         assert ">>>" in inspect.getdoc(getattr(rmtsim, name)), name
 
 

@@ -83,6 +83,19 @@ SPECS = [
     ("target_rse = 0.1", 'dtype = "float16"', "choose one of float32, float64"),
     ("[sampling]", "sampling = 3\n[grid.x]", "the keys are"),
     ('name = "good"', "name = ", "not valid TOML"),
+    (
+        "[sampling]",
+        '[ensemble]\ninit = "gauss"\n[sampling]',
+        "[ensemble] init: 'gauss' is not known; choose one of lecun",
+    ),
+    ("[sampling]", "[ensemble]\ninit = 1\n[sampling]", "choose one of lecun, he, xavier"),
+    ("[sampling]", "[ensemble]\ngain = 1\n[sampling]", "the keys are init, data_variance"),
+    ("[sampling]", "[ensemble]\ndata_variance = 0\n[sampling]", "give a positive number from"),
+    ("[sampling]", "[ensemble]\nhidden_gain = nan\n[sampling]", "[ensemble] hidden_gain: nan"),
+    ("[sampling]", "[ensemble]\nlast_gain = true\n[sampling]", "give a positive number from"),
+    ("[sampling]", '[ensemble]\nlast_gain = "2"\n[sampling]', "give a positive number from"),
+    ("[sampling]", "[ensemble]\nlast_gain = 1e300\n[sampling]", "to 1e+06"),
+    ('name = "good"', 'name = "good"\nensemble = "he"', "write a line [ensemble]"),
 ]
 
 THEORY = ["theory", "--model", "linear", "--loss", "ce", "--classes", "10"]
@@ -141,6 +154,12 @@ LINES = [
     ([*THEORY[:-1], "ten", "--aspect-ratio", "0.5"], "whole number"),
     ([*THEORY[:-1], "0", "--aspect-ratio", "0.5"], "whole number"),
     (["theory", "--model", "one_hidden", "--loss", "ce", "--classes", "10", "--aspect-ratio", "1"], "needs --width"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--init", "gauss"], "'lecun', 'he', 'xavier'"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--data-variance", "0"], "positive number"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--last-gain", "inf"], "positive number"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--last-gain", "1e9"], "from 1e-06 to 1e+06"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--last-gain", "100"], "knows up to 64 times"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--hidden-gain", "2"], "the linear model has no hidden layer; leave it out"),
     (["theory", "--model", "deep", "--loss", "ce", "--classes", "10"], "'linear', 'one_hidden'"),
 ]
 

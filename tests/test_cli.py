@@ -127,6 +127,26 @@ def test_theory_at_finite_size_and_as_text(capsys: pytest.CaptureFixture[str]) -
     assert isinstance(records[0]["width"], int)
 
 
+def test_theory_says_what_diverges_and_names_the_ensemble(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "theory --model one_hidden --loss mse --classes 10 --aspect-ratio 0.5 --width 3 --init xavier --last-gain 2"
+    assert main([*line.split(), "--json"]) == 0
+    captured = capsys.readouterr()
+    records = json.loads(captured.out)
+    assert {record["regime"] for record in records} == {"limit"}  # V's variance depends on C
+    assert "the powers of C are not those of Theorems 1 and 2; ask for limit" in captured.err
+    assert {(r["init"], r["data_variance"], r["hidden_gain"], r["last_gain"]) for r in records} == {("xavier", 1, 1, 2)}
+    line = "theory --model linear --loss ce --classes 1 --aspect-ratio 0.5"
+    assert main(line.split()) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "rmtsim theory: limit, linear layer: there are no off-diagonal blocks at n_classes = 1\n"
+    assert "note" in captured.out
+    assert main([*line.replace("1 --", "2 --").split(), "--data-variance", "4"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "note" not in captured.out
+    assert "data_variance" in captured.out
+
+
 def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
     line = "theory --model one_hidden --loss ce --classes 2 --aspect-ratio 0.5 --width 2 --json"
     assert main(line.split()) == 0

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from analysis.figure_data import figure_data
 from analysis.figures import FIGURES, check, draw, save
 from analysis.summary import summarize
+from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
 from rmtsim.point import Point
 from rmtsim.theory import finite, large_c, limit
@@ -197,3 +198,54 @@ def test_the_vocabulary_figure_is_the_ratio_with_named_sizes(draws: pd.DataFrame
     assert named["GPT-2"] == 50_257
     assert {line.get_xdata()[0] for line in upper.lines if len(set(line.get_xdata())) == 1} >= set(named.values())
     assert lower.get_xlabel()
+
+
+def test_ensembles_are_series_of_their_own(draws: pd.DataFrame) -> None:
+    he = Ensemble(init="he")
+    [expected] = finite("linear", "ce", 10, DIM, 60, ensemble=he)
+    point = Point("linear", "ce", 10, DIM, 60, ensemble=he)
+    more = sweep_of([point], [{"linear": (expected.diag, expected.offdiag)}])
+    figure = draw("fig8", pd.concat([draws, more], ignore_index=True))
+    [legend] = figure.legends
+    labels = {text.get_text() for text in legend.get_texts()}
+    assert {"$d/N = 1$, lecun", "$d/N = 1$, he", "$d/N = 0.5$, lecun"} < labels
+    upper, _ = panels(figure)[0]
+    assert len(drawn_points(upper)["$d/N = 1$, he"]) == 1
+    assert "he" in draw("fig8", more).get_suptitle()
+
+
+@pytest.fixture(scope="module")
+def sizes() -> pd.DataFrame:
+    points = [Point("linear", "ce", C, d, 2 * d) for C in (10, 100) for d in (8, 16, 32)]
+    found = [finite("linear", "ce", p.n_classes, p.dim, p.n_samples)[0] for p in points]
+    return sweep_of(points, [{"linear": (p.diag, p.offdiag)} for p in found], rse=0.02)
+
+
+def test_finite_size_shows_deviations_from_the_limit(
+    sizes: pd.DataFrame, draws: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.finite_size_figure._CURVE_POINTS", 6)
+    others = draws[draws["aspect_ratio"] == 1]  # of one d: no series
+    figure = draw("finite_size", pd.concat([sizes, others], ignore_index=True))
+    summary = summarize(sizes).query("n_classes == 100").sort_values("dim")
+    [at_limit] = limit("linear", "ce", 100, 0.5)
+    for quantity, ax in zip(("diag", "offdiag", "ratio"), figure.axes, strict=True):
+        assert ax.get_yscale() == "log"
+        _, bars = ax.containers
+        measured = 100 * (summary[quantity] / getattr(at_limit, quantity) - 1)
+        shown = np.column_stack(bars.lines[0].get_data()).astype(float)
+        np.testing.assert_allclose(shown, np.stack([summary["dim"], measured], axis=1))
+        low, high = bars.lines[2][0].get_segments()[1][:, 1]
+        error = 100 * summary[f"std_error_{quantity}"].iloc[1] / getattr(at_limit, quantity)
+        assert (high - low) / 2 == pytest.approx(error, rel=1e-6)
+        theory = curves(ax, "theory")[1]
+        assert len(theory) > 5
+        [expected] = finite("linear", "ce", 100, 16, 32)
+        scale = 1 if quantity == "ratio" else 16
+        [value] = theory[theory[:, 0] == 16, 1]
+        assert value == pytest.approx(100 * (getattr(expected, quantity) / scale / getattr(at_limit, quantity) - 1))
+
+
+def test_finite_size_needs_several_sizes(draws: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match="the draws hold no 3 dims of linear ce at one C and d/N; run the sweep"):
+        draw("finite_size", draws)

@@ -10,7 +10,7 @@ import rmtsim
 from rmtsim import philox, simulation
 from rmtsim.backend import array_module, to_numpy
 from rmtsim.cost import point_tiling
-from rmtsim.ensembles import NormalRows, sample
+from rmtsim.draws import NormalRows, sample
 from rmtsim.memory import BASE, memory
 from rmtsim.point import Point
 from rmtsim.store import Store

@@ -13,7 +13,7 @@ from scipy import stats
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmtsim
-from rmtsim.ensembles import sample
+from rmtsim.draws import sample
 from rmtsim.point import Point
 from rmtsim.schema import SCHEMA
 from rmtsim.threads import single_threaded_blas

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rmtsim.ensemble import Ensemble
+from rmtsim.errors import InputError
 from rmtsim.point import Point
 from sweeps.spec import builtin_specs, from_document, load
 
@@ -47,6 +49,27 @@ def test_the_grid_is_a_product() -> None:
 def test_aspect_ratios_are_decimal_numbers(gamma: float, dim: int, n_samples: int) -> None:
     (point,) = from_document(document(aspect_ratio=[gamma], dim=[dim])).points()
     assert point.n_samples == n_samples
+
+
+def test_the_ensemble_is_that_of_every_point_and_survives_a_round_trip() -> None:
+    ensemble = Ensemble("xavier", data_variance=0.5, last_gain=3)
+    spec = from_document(
+        document(n_classes=[2, 3]) | {"ensemble": {"init": "xavier", "data_variance": 0.5, "last_gain": 3}}
+    )
+    assert spec.ensemble == ensemble
+    assert [point.ensemble for point in spec.points()] == [ensemble] * 2
+    assert from_document(spec.document()) == spec
+    plain = from_document(document(n_classes=[2, 3]))
+    assert "ensemble" not in plain.document()  # so specs in older stores are still the same
+    assert from_document(document(n_classes=[2, 3]) | {"ensemble": {}}) == plain
+    assert not {point.id for point in spec.points()} & {point.id for point in plain.points()}
+
+
+def test_the_linear_model_has_no_hidden_gain() -> None:
+    with pytest.raises(
+        InputError, match=r"\[ensemble\] hidden_gain: 2.0 was given, but the linear model has no hidden"
+    ):
+        from_document(document() | {"ensemble": {"hidden_gain": 2}})
 
 
 def test_defaults() -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtsim
-from rmtsim.schema import SCHEMA
+from rmtsim.schema import ENSEMBLE, SCHEMA
 from rmtsim.store import Store, StoreError
 
 POINTS = [
@@ -112,6 +112,51 @@ def test_a_shard_of_another_format_is_refused(store: Store) -> None:
     pq.write_table(table.replace_schema_metadata({"rmtsim.format": "99"}), shard)
     with pytest.raises(StoreError, match="format 99"):
         store.read()
+
+
+def age(shard: Path) -> None:
+    """Make a shard what version 2 of the format had: no columns of the ensemble."""
+    table = pq.read_table(shard)
+    metadata = {**table.schema.metadata, b"rmtsim.format": b"2"}
+    pq.write_table(table.drop_columns(ENSEMBLE).replace_schema_metadata(metadata), shard)
+
+
+def test_shards_of_format_2_have_the_papers_ensemble(store: Store) -> None:
+    for shard in store.shards()[::2]:
+        age(shard)
+    pd.testing.assert_frame_equal(store.read(), expected(), check_exact=True)
+    some = store.read(["init", "draw"])
+    assert set(some["init"]) == {"lecun"}
+
+
+def test_a_writer_brings_old_shards_up_to_date_so_that_everyone_reads_them(store: Store) -> None:
+    new = store.shards()[-1]
+    for shard in store.shards()[:-1]:
+        age(shard)
+    untouched = new.stat()
+    assert not {*ENSEMBLE} & {*pd.read_parquet(store.draws).columns}  # negative control: the columns are lost
+    seed = pq.read_schema(store.shards()[0]).metadata[b"rmtsim.seed"]
+    with store.writer():
+        pass
+    frame = pd.read_parquet(store.draws)
+    assert list(frame.columns) == SCHEMA.names
+    assert frame[ENSEMBLE].notna().all(axis=None)
+    assert ds.dataset(str(store.draws)).schema.equals(SCHEMA, check_metadata=False)
+    assert (new.stat().st_ino, new.stat().st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
+    metadata = pq.read_schema(store.shards()[0]).metadata
+    assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (b"3", seed)
+    pd.testing.assert_frame_equal(store.read(), expected(), check_exact=True)
+
+
+def test_a_writer_that_cannot_bring_a_shard_up_to_date_lets_go(store: Store) -> None:
+    shard = store.shards()[0]
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-20])
+    with pytest.raises(StoreError, match="cannot be read"), store.writer():
+        pass
+    shard.write_bytes(whole)
+    with store.writer():  # the lock is free
+        pass
 
 
 def test_rows_that_stand_twice_are_refused(store: Store) -> None:

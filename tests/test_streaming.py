@@ -16,7 +16,7 @@ import rmtsim
 from rmtsim import last_layer, probabilities
 from rmtsim.classes import GivenRows
 from rmtsim.cost import point_tiling
-from rmtsim.ensembles import NormalRows
+from rmtsim.draws import NormalRows
 from rmtsim.memory import BASE, fitting_tiling, memory
 from rmtsim.norms import compute
 from rmtsim.point import LAYERS, Point

@@ -31,6 +31,7 @@ THEOREM_2 = {  # hidden diag, C · hidden off, C² · output diag, C⁴ · outpu
 FIELDS = {
     *("model", "loss", "layer", "n_classes", "aspect_ratio", "width", "dim", "n_samples", "diag", "offdiag", "ratio"),
     *("std_error_diag", "std_error_offdiag", "std_error_ratio", "regime", "diag_power", "offdiag_power"),
+    *("init", "data_variance", "hidden_gain", "last_gain", "note"),
 }
 
 
@@ -177,20 +178,28 @@ def test_single_blocks_have_no_off_diagonal():
     for value in (*theory.limit("linear", "ce", 1, 0.5), *theory.finite("linear", "mse", 1, 4, 8)):
         assert math.isnan(value.offdiag)
         assert math.isnan(value.ratio)
+        assert value.note == "there are no off-diagonal blocks at n_classes = 1"
     hidden, output = theory.finite("one_hidden", "ce", 5, 6, 12, width=1, target_rse=0.02)
     assert hidden.diag > 0
     assert math.isnan(hidden.offdiag)
     assert output.offdiag > 0
     hidden, output = theory.finite("one_hidden", "ce", 1, 6, 12, width=2)
     assert (hidden.diag, hidden.offdiag, output.diag) == (0, 0, 0)
+    assert hidden.note == "there is no ratio, for diag is 0"
     assert math.isnan(output.offdiag)
 
 
 def test_divergent_constants_are_infinite():
     hidden, output = theory.large_c("one_hidden", "ce", 0.5, 2)
+    assert hidden.note == output.note == "offdiag diverges: 2 gain / width = 1 is not below 1"
     assert math.isfinite(hidden.diag)
     assert hidden.offdiag == hidden.ratio == output.offdiag == math.inf
+    assert theory.large_c("one_hidden", "ce", 0.5, 3)[1].note == ""
+    reached = theory.large_c("one_hidden", "ce", 0.5, 3, dim=20, n_samples=40)[0]
+    assert math.isinf(reached.offdiag)
+    assert reached.note.endswith("= 0.667 is below 1, but times the |x|²/dim that dim = 20 reaches it is not")
     [value] = theory.large_c("linear", "ce", 0.5, dim=4, n_samples=8)
+    assert value.note == "offdiag diverges: 4 gain / dim = 1 is not below 1"
     assert math.isfinite(value.diag)
     assert value.offdiag == value.ratio == math.inf
 

@@ -133,8 +133,8 @@ def test_gauss_rules_know_their_moments():
     ("dim", "finer", "rtol"), [(5, (16, 110), 2e-8), (10, (11, 90), 2e-8), (20, (9, 80), 2e-8), (100, (7, 60), 2e-11)]
 )
 def test_two_sample_moments_do_not_depend_on_their_rule(dim: int, finer: tuple[int, int], rtol: float) -> None:
-    chosen, fine = weighted_pair_moments(10, dim), weighted_pair_moments(10, dim, finer)
+    chosen, fine = weighted_pair_moments(10, dim), weighted_pair_moments(10, dim, rule=finer)
     assert chosen.diag == pytest.approx(fine.diag, rel=rtol)
     assert chosen.offdiag == pytest.approx(fine.offdiag, rel=rtol)
-    coarse = weighted_pair_moments(10, dim, (2, 20))
+    coarse = weighted_pair_moments(10, dim, rule=(2, 20))
     assert coarse.offdiag != pytest.approx(fine.offdiag, rel=rtol)

@@ -1,4 +1,8 @@
-"""Linear model: block norms of the Hessian for MSE (3) and cross-entropy (5), Theorem 1 and beyond."""
+"""Linear model: block norms of the Hessian for MSE (3) and cross-entropy (5), Theorem 1 and beyond.
+
+For data of variance 1. ``gain`` is the factor g of the variance of the logits, 1 in the LeCun ensemble of the theorem:
+given x, they are N(0, g|x|²/d).
+"""
 
 from __future__ import annotations
 
@@ -21,45 +25,48 @@ def mse(n_classes: int | None, dim: int | None) -> Terms:
     return Terms(4 * same, offdiag, 4 * pair, offdiag)
 
 
-def ce_limit(n_classes: int) -> Terms:
-    """Theorem 1: (1/d) E‖H_ij‖² → γ E λ_ij² + (E λ_ij)² with λ_ii = p₁(1 − p₁), λ_ij = p₁p₂, p = softmax(N(0, I_C)).
+def ce_limit(n_classes: int, gain: float = 1.0) -> Terms:
+    """Theorem 1: (1/d) E‖H_ij‖² → γ E λ_ij² + (E λ_ij)² with λ_ii = p₁(1 − p₁), λ_ij = p₁p₂, p = softmax(N(0, g I_C)).
 
     It is the second moment of the generalised Marchenko–Pastur law of (1/N) Σ λ_n x_n x_nᵀ.
     """
-    w = weight_moments(n_classes)
+    w = weight_moments(n_classes, gain)
     return Terms(w.sq_diag, w.sq_offdiag, w.mean_diag**2, w.mean_offdiag**2)
 
 
-def ce_finite(n_classes: int, dim: int) -> Terms:
+def ce_finite(n_classes: int, dim: int, gain: float = 1.0) -> Terms:
     """Cross-entropy (5), H_ij = (1/N) Σ λ_n x_n x_nᵀ: A = E[|x|⁴ λ²], B = E[(x·x')² λλ'], exact at this C and d.
 
-    Given x, the logits are N(0, |x|²/d); the factor |x|⁴, of mean d(d+2), tilts |x|² to χ²_{d+4}.
+    Given x, the logits are N(0, g|x|²/d); the factor |x|⁴, of mean d(d+2), tilts |x|² to χ²_{d+4}.
     """
     if n_classes == 1:
         return Terms(0.0, math.nan, 0.0, math.nan)
     diag = offdiag = 0.0
     for r, weight in zip(*gauss_chi2_over(dim + 4, dim, 12 if dim >= 20 else 32), strict=True):
-        w = weight_moments(n_classes, float(r))
+        w = weight_moments(n_classes, gain * float(r))
         diag += weight * w.sq_diag
         offdiag += weight * w.sq_offdiag
     scale = dim * (dim + 2)
-    pair = weighted_pair_moments(n_classes, dim)
+    pair = weighted_pair_moments(n_classes, dim, gain)
     return Terms(scale * diag, scale * offdiag, pair.diag, pair.offdiag)
 
 
-def ce_large_c(dim: int | None) -> Terms:
+def ce_large_c(dim: int | None, gain: float = 1.0) -> Terms:
     """Leading constants of C² E‖H_ii‖² and C⁴ E‖H_ij‖² as C → ∞; ``dim`` None gives d → ∞, divided by d.
 
-    C p₁ → e^{v·x − r/2}, r = |x|²/d, so averaging over v leaves λλ' → e^{t x·x'} with t = 1/d on the diagonal, and
-    t = 2/d off it, where two classes take part. With M(t) = E e^{t x·x'} = (1 − t²)^{−d/2} and
+    C p₁ → e^{√g v·x − gr/2}, r = |x|²/d, so averaging over v leaves λλ' → e^{t x·x'} with t = g/d on the diagonal, and
+    t = 2g/d off it, where two classes take part. With M(t) = E e^{t x·x'} = (1 − t²)^{−d/2} and
     L(t) = E e^{t|x|²} = (1 − 2t)^{−d/2}, A = L''(t) and B = M''(t). These exist for t < 1/2 and t < 1: the diagonal
-    constants for d > 2, all of them for d > 4. In the limit A/d² = e (diag) and e² (off), and B/d = 1.
+    constants for d > 2g, all of them for d > 4g. In the limit A/d² = e^g (diag) and e^{2g} (off), and B/d = 1.
     """
     if dim is None:
-        return Terms(math.e, math.e**2, 1.0, 1.0)
-    if dim <= 2:
-        raise InputError(f"dim: at {dim} the constants of C → infinity diverge; give a dim above 4, or ask for finite")
-    return Terms(*(_same(t / dim, dim) for t in (1, 2)), *(_pair(t / dim, dim) for t in (1, 2)))
+        return Terms(math.exp(gain), math.exp(2 * gain), 1.0, 1.0)
+    if dim <= 2 * gain:
+        raise InputError(
+            f"dim: at {dim} the constants of C → infinity diverge, for 2 gain / dim = {2 * gain / dim:.3g} is not "
+            f"below 1; give a dim above {4 * gain:g}, or ask for finite"
+        )
+    return Terms(*(_same(t * gain / dim, dim) for t in (1, 2)), *(_pair(t * gain / dim, dim) for t in (1, 2)))
 
 
 def _same(t: float, dim: int) -> float:

@@ -1,7 +1,8 @@
 """One hidden layer, cross-entropy, C → ∞: Theorem 2's constants in closed form, for hidden and output blocks.
 
-As C → ∞, C p_c → e^{v_c·σ − |σ|²/2m}: the average over V tilts v to N(σ/m, I/m), and the weights of one and of two
-samples leave powers of e^{|σ|²/m} and e^{σ·σ'/m}. The neurons are independent given r = |x|²/d, r' = |x'|²/d and
+As C → ∞, C p_c → e^{√g v_c·σ − g|σ|²/2m}: the average over V tilts v to N(√g σ/m, I/m), and the weights of one and of
+two samples leave powers of e^{g|σ|²/m} and e^{g σ·σ'/m}. V and σ are those of the LeCun ensemble; ``gain`` is g, the
+factor of the variance of the logits. The neurons are independent given r = |x|²/d, r' = |x'|²/d and
 ρ = cos ∠(x, x'), since the pre-activations of one neuron are normal, of variances r and r' and correlation ρ. So every
 constant is a power of one-neuron functions; in the limit d → ∞ they are taken at r = r' = 1, ρ = 0, and at finite d
 averaged over the law of (r, r', ρ).
@@ -25,37 +26,37 @@ from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over
 _N_NODES = 6
 
 
-def hidden(width: int, dim: int | None) -> Terms:
-    """Constants of E‖H_ii‖² and C · E‖H_ij‖² (14); in the limit divided by d. Off-diagonal: infinite for m ≤ 2.
+def hidden(width: int, dim: int | None, gain: float = 1.0) -> Terms:
+    """Constants of E‖H_ii‖² and C · E‖H_ij‖² (14); in the limit divided by d. Off-diagonal: infinite for m ≤ 2g.
 
-    diag: λ_ii → 1(g_i > 0)/m. off: tilting leaves C λ_ij λ'_ij → e^{σ·σ'/m} Π_{k=i,j} 1_k 1'_k (1/m + σ_k σ'_k/m²),
-    where with t = 1/m each of the m − 2 other neurons gives M(t), and each of i, j gives J(t)/m + J'(t)/m².
+    diag: λ_ii → 1(g_i > 0)/m. off: tilting leaves C λ_ij λ'_ij → e^{g σ·σ'/m} Π_{k=i,j} 1_k 1'_k (1/m + g σ_k σ'_k/m²),
+    where with t = g/m each of the m − 2 other neurons gives M(t), and each of i, j gives J(t)/m + g J'(t)/m².
     """
     on = hidden_geometry(width, dim)
     same_diag, pair_diag = on.same_diag / width**2, on.pair_diag / width**2
     if width == 1:
         return Terms(same_diag, math.nan, pair_diag, math.nan)
-    t = 1 / width
+    t = gain / width
     same = pair = 0.0
     for weight, r in _same_nodes(dim, extra=4):
         f = _one_sample(t, r)
-        same += weight * f.full ** (width - 2) * (f.both / width + f.both_1 / width**2) ** 2
+        same += weight * _power(f.full, width - 2) * (f.both / width + gain * f.both_1 / width**2) ** 2
     for weight, kappa, rho in _pair_nodes(dim, weighted=True):
         f = _two_samples(t, kappa, rho)
-        pair += weight * f.full ** (width - 2) * (f.both / width + f.both_1 / width**2) ** 2
+        pair += weight * _power(f.full, width - 2) * (f.both / width + gain * f.both_1 / width**2) ** 2
     if dim is not None:
         same, pair = dim * (dim + 2) * same, dim * pair
     return Terms(same_diag, same, pair_diag, pair)
 
 
-def output(width: int, dim: int | None) -> Terms:
-    """Constants of C² E‖H_ii‖² (t = 1/m) and C⁴ E‖H_ij‖² (t = 2/m) (15): d²/dt² E e^{t σ·σ'} = d²/dt² M(t)^m.
+def output(width: int, dim: int | None, gain: float = 1.0) -> Terms:
+    """Constants of C² E‖H_ii‖² (t = g/m) and C⁴ E‖H_ij‖² (t = 2g/m) (15): d²/dt² E e^{t σ·σ'} = d²/dt² M(t)^m.
 
-    In the limit N → ∞ the pairs n = k drop out. Infinite where t ≥ 1: diag for m = 1, off for m ≤ 2.
+    In the limit N → ∞ the pairs n = k drop out. Infinite where t ≥ 1: diag for m ≤ g, off for m ≤ 2g.
     """
     same = [0.0, 0.0]
     pair = [0.0, 0.0]
-    for k, t in enumerate((1 / width, 2 / width)):
+    for k, t in enumerate((gain / width, 2 * gain / width)):
         if dim is not None:
             same[k] = sum(w * _power_2(_one_sample(t, r), width) for w, r in _same_nodes(dim, extra=0))
         pair[k] = sum(w * _power_2(_two_samples(t, c, rho), width) for w, c, rho in _pair_nodes(dim, weighted=False))
@@ -104,10 +105,15 @@ def _power_2(f: OneNeuron, width: int) -> float:
     """d²/dt² M(t)^m, where M' = J' and M'' = J''."""
     if math.isinf(f.full):
         return math.inf
-    second = width * f.full ** (width - 1) * f.both_2
+    second = width * _power(f.full, width - 1) * f.both_2
     if width > 1:
-        second += width * (width - 1) * f.full ** (width - 2) * f.both_1**2
+        second += width * (width - 1) * _power(f.full, width - 2) * f.both_1**2
     return second
+
+
+def _power(base: float, exponent: int) -> float:
+    """Power of a number above 1, infinite where a float does not hold it."""
+    return base**exponent if exponent * math.log(base) < 700 else math.inf
 
 
 def _same_nodes(dim: int | None, extra: int) -> list[tuple[float, float]]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from rmtsim.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class Prediction:
         ``"limit"``: d, N → ∞ at γ and C. ``"large_c"``: C → ∞ too. ``"finite"``: exact d and N.
     diag_power, offdiag_power
         In ``large_c``, the norms behave as diag · C**diag_power and offdiag · C**offdiag_power; 0 elsewhere.
+    init, data_variance, hidden_gain, last_gain
+        The ensemble: see :class:`rmtsim.Ensemble`.
+    note
+        Why a value is NaN or infinite; empty where none is.
     """
 
     model: str
@@ -45,6 +52,25 @@ class Prediction:
     regime: str
     diag_power: int
     offdiag_power: int
+    init: str
+    data_variance: float
+    hidden_gain: float
+    last_gain: float
+    note: str
+
+
+class Case(NamedTuple):
+    """What is asked for; ``n_classes`` is None in ``large_c``, ``dim`` and ``n_samples`` are where d, N → ∞."""
+
+    model: str
+    loss: str
+    n_classes: int | None
+    aspect_ratio: float
+    width: int | None
+    dim: int | None
+    n_samples: int | None
+    regime: str
+    ensemble: Ensemble
 
 
 @dataclass(frozen=True)
@@ -89,11 +115,13 @@ def combine(terms: Terms, same_weight: float, pair_weight: float = 1.0) -> Estim
     offdiag = _plus(same_weight * terms.same_offdiag if same_weight else 0.0, pair_weight * terms.pair_offdiag)
     # NaN where there is nothing to compare; infinite where the off-diagonal value is, whatever the diagonal one.
     ratio = math.nan if diag == 0 else math.inf if math.isinf(offdiag) else offdiag / diag
-    std_error_diag, std_error_offdiag, std_error_ratio = (pair_weight * math.sqrt(terms.var_diag), 0.0, 0.0)
+    std_error_diag, std_error_offdiag = (pair_weight * math.sqrt(v) for v in (terms.var_diag, terms.var_offdiag))
+    std_error_ratio = 0.0
     if terms.var_diag:
         variance = terms.var_offdiag - 2 * ratio * terms.covariance + ratio**2 * terms.var_diag
-        std_error_offdiag = pair_weight * math.sqrt(terms.var_offdiag)
         std_error_ratio = pair_weight * math.sqrt(max(variance, 0.0)) / diag
+    if math.isnan(diag):
+        std_error_diag = std_error_ratio = math.nan
     if math.isnan(offdiag):
         std_error_offdiag = std_error_ratio = math.nan
     values = (diag, offdiag, ratio, std_error_diag, std_error_offdiag, std_error_ratio)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import asdict
 from numbers import Real
 
+from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
-from rmtsim.point import LOSSES, MODELS, Point, check_choice, check_size
-from rmtsim.theory import linear, one_hidden_ce_large_c, one_hidden_mse
-from rmtsim.theory.one_hidden_ce import hidden_same, output_same
-from rmtsim.theory.prediction import Estimate, Prediction, Terms, combine
-from rmtsim.theory.sampling import TARGET_RSE, pair_terms
+from rmtsim.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_layers, check_size
+from rmtsim.theory.notes import note
+from rmtsim.theory.prediction import Case, Estimate, Prediction, combine
+from rmtsim.theory.quasi_monte_carlo import TARGET_RSE
+from rmtsim.theory.terms import ensemble_scales, large_c_terms, terms
 
 REGIMES = ("limit", "large_c", "finite")
 
@@ -23,6 +24,8 @@ POWERS = {
     ("mse", "hidden"): (2, 1),
     ("ce", "output"): (-2, -4),
     ("mse", "output"): (0, 0),
+    ("ce", "cross"): (0, -1),
+    ("mse", "cross"): (0, 0),
 }
 
 
@@ -33,19 +36,23 @@ def limit(
     aspect_ratio: float,
     width: int | None = None,
     *,
+    ensemble: Ensemble = LECUN,
+    layers: tuple[str, ...] | None = None,
     target_rse: float = TARGET_RSE,
 ) -> list[Prediction]:
     """Predict the norms as d, N → ∞ with d/N → ``aspect_ratio``, at finite C (and m): Theorems 1 and 2.
 
-    Norms of d×d blocks (layers linear and hidden) are divided by d, those of m×m output blocks are not. Deterministic
-    but for one hidden layer with cross-entropy, where the terms of two samples are themselves sampled, with a
-    fixed seed, towards the relative standard error ``target_rse``: in seconds at its default up to C = 3000, in about
-    a minute at C = 10⁵, and in a time that grows as target_rse⁻². The standard errors tell what was reached.
+    Norms of d×d blocks (layers linear and hidden) are divided by d, those of m×m and of cross blocks are not.
+    Deterministic but for one hidden layer with cross-entropy, where an integral over a pair of samples is left to
+    randomised quasi-Monte Carlo, with a fixed seed, towards the relative standard error ``target_rse``. It takes
+    seconds, whatever C is, and is kept on disk (``rmtsim.theory.disk_cache``). The standard errors tell what was
+    reached. ``layers`` selects some of the model's, by default all; the cross layer has no diagonal blocks.
+    ``"xavier"`` weights of fan-in d have d times the variance 2 in this limit, whatever their fan-out.
 
     Raises
     ------
     InputError
-        If a value is of the wrong type or out of range, or the width does not fit the model.
+        If a value is of the wrong type or out of range, or the width or the ensemble does not fit the model.
 
     Examples
     --------
@@ -53,13 +60,12 @@ def limit(
     >>> f"{theorem1.diag:.6g} {theorem1.offdiag:.6g}"
     '2.32465e-06 4.57301e-12'
     """
-    _check(model, loss, width, n_classes=n_classes)
+    _check(model, loss, width, ensemble, n_classes=n_classes)
     ratio = _check_positive("aspect_ratio", aspect_ratio, "d / N")
     _check_positive("target_rse", target_rse, "such as 0.003")
-    return [
-        _prediction(model, loss, layer, combine(terms, ratio), "limit", ratio, n_classes, width)
-        for layer, terms in _terms(model, loss, n_classes, width, None, target_rse)
-    ]
+    case = Case(model, loss, n_classes, ratio, width, None, None, "limit", ensemble)
+    found = terms(case, _chosen(layers, model), target_rse)
+    return [_prediction(case, layer, combine(of_layer, ratio)) for layer, of_layer in found]
 
 
 def large_c(
@@ -69,14 +75,23 @@ def large_c(
     width: int | None = None,
     dim: int | None = None,
     n_samples: int | None = None,
+    *,
+    ensemble: Ensemble = LECUN,
+    layers: tuple[str, ...] | None = None,
 ) -> list[Prediction]:
     """Predict the leading constants as C → ∞: the norms behave as diag · C**diag_power, offdiag · C**offdiag_power.
 
     Without ``dim`` and ``n_samples``: d, N → ∞ first, at d/N → ``aspect_ratio`` (Theorems 1 and 2). With both, the
     constants at that d and N, whose quotient must be the aspect ratio. Either way, d×d blocks are divided by d.
-    A constant that diverges is infinite: small m (one hidden layer, CE), or small d (linear CE, d ≤ 4).
+    A constant that diverges is infinite, with the reason in ``note``: one hidden layer with CE at small m, linear CE at
+    d ≤ 4 gain, where gain = ``data_variance`` · d Var(W) · fan_in Var(V), without the factor of W in the linear model.
+
+    Raises
+    ------
+    InputError
+        As :func:`limit`; and with ``"xavier"``, where the variance of V depends on C, unless nothing depends on V.
     """
-    _check(model, loss, width, dim=dim, n_samples=n_samples)
+    _check(model, loss, width, ensemble, dim=dim, n_samples=n_samples)
     ratio = _check_positive("aspect_ratio", aspect_ratio, "d / N")
     if (dim is None) != (n_samples is None):
         raise InputError("dim, n_samples: only one was given; give both or neither")
@@ -84,14 +99,21 @@ def large_c(
         raise InputError(
             f"aspect_ratio: {aspect_ratio!r} is not dim / n_samples; give {dim / n_samples!r}, or leave the sizes out"
         )
+    case = Case(model, loss, None, ratio, width, dim, n_samples, "large_c", ensemble)
+    if (model, loss) != ("linear", "mse") and math.isnan(ensemble_scales(case).last):
+        raise InputError(
+            "init: with 'xavier' the variance of V falls as 2 last_gain / (fan_in + C), so the logits vanish as C → "
+            "infinity and the powers of C are not those of Theorems 1 and 2; ask for limit or finite at your C, or "
+            "give init lecun or he"
+        )
     predictions = []
-    for layer, terms in _large_c_terms(model, loss, width, dim):
+    for layer, of_layer in large_c_terms(case, _chosen(layers, model)):
         if dim is None or n_samples is None:
-            estimate = combine(terms, ratio)
+            estimate = combine(of_layer, ratio)
         else:
-            scaled = terms if layer == "output" else terms.scaled(1 / dim)
+            scaled = of_layer.scaled(1 / dim) if layer in ("linear", "hidden") else of_layer
             estimate = combine(scaled, 1 / n_samples, 1 - 1 / n_samples)
-        predictions.append(_prediction(model, loss, layer, estimate, "large_c", ratio, None, width, dim, n_samples))
+        predictions.append(_prediction(case, layer, estimate))
     return predictions
 
 
@@ -103,6 +125,8 @@ def finite(
     n_samples: int,
     width: int | None = None,
     *,
+    ensemble: Ensemble = LECUN,
+    layers: tuple[str, ...] | None = None,
     target_rse: float = TARGET_RSE,
 ) -> list[Prediction]:
     """Predict E‖H_ii‖² and E‖H_ij‖² at this C, d, N (and m), divided by nothing.
@@ -111,31 +135,20 @@ def finite(
 
     Examples
     --------
-    >>> hidden, output = finite("one_hidden", "mse", n_classes=10, dim=64, n_samples=128, width=8)
+    >>> hidden, output, cross = finite("one_hidden", "mse", n_classes=10, dim=64, n_samples=128, width=8)
     >>> round(hidden.diag, 9), round(hidden.offdiag, 9)
     (242.8125, 7.683599128)
     """
-    _check(model, loss, width, n_classes=n_classes, dim=dim, n_samples=n_samples)
+    _check(model, loss, width, ensemble, n_classes=n_classes, dim=dim, n_samples=n_samples)
     _check_positive("target_rse", target_rse, "such as 0.003")
-    return [
-        _prediction(
-            model,
-            loss,
-            layer,
-            combine(terms, 1 / n_samples, 1 - 1 / n_samples),
-            "finite",
-            dim / n_samples,
-            n_classes,
-            width,
-            dim,
-            n_samples,
-        )
-        for layer, terms in _terms(model, loss, n_classes, width, dim, target_rse)
-    ]
+    case = Case(model, loss, n_classes, dim / n_samples, width, dim, n_samples, "finite", ensemble)
+    weights = 1 / n_samples, 1 - 1 / n_samples
+    found = terms(case, _chosen(layers, model), target_rse)
+    return [_prediction(case, layer, combine(of_layer, *weights)) for layer, of_layer in found]
 
 
 def predict(point: Point, regime: str = "limit") -> list[Prediction]:
-    """Predict the norms at a point of a sweep, in one of the regimes; one prediction for each layer but cross.
+    """Predict the norms at a point of a sweep, in one of the regimes; one prediction for each layer.
 
     ``large_c`` uses the point's aspect ratio only; call :func:`large_c` for the constants at its d and N.
 
@@ -147,94 +160,46 @@ def predict(point: Point, regime: str = "limit") -> list[Prediction]:
     (6.0, 6.004)
     """
     check_choice("regime", regime, REGIMES)
+    model, loss, width, ensemble = point.model, point.loss, point.width, point.ensemble
     if regime == "limit":
-        return limit(point.model, point.loss, point.n_classes, point.aspect_ratio, point.width)
+        return limit(model, loss, point.n_classes, point.aspect_ratio, width, ensemble=ensemble)
     if regime == "large_c":
-        return large_c(point.model, point.loss, point.aspect_ratio, point.width)
-    return finite(point.model, point.loss, point.n_classes, point.dim, point.n_samples, point.width)
+        return large_c(model, loss, point.aspect_ratio, width, ensemble=ensemble)
+    return finite(model, loss, point.n_classes, point.dim, point.n_samples, width, ensemble=ensemble)
 
 
-def _terms(
-    model: str, loss: str, n_classes: int, width: int | None, dim: int | None, target_rse: float
-) -> Iterator[tuple[str, Terms]]:
-    """Each layer's A and B, in the limit where ``dim`` is None."""
-    if width is None and loss == "mse":
-        yield "linear", linear.mse(n_classes, dim)
-    elif width is None:
-        yield "linear", linear.ce_limit(n_classes) if dim is None else linear.ce_finite(n_classes, dim)
-    elif loss == "mse":
-        yield "hidden", one_hidden_mse.hidden(n_classes, width, dim)
-        yield "output", one_hidden_mse.output(n_classes, width, dim)
-    else:
-        pairs = pair_terms(n_classes, width, dim, target_rse)
-        output = (0.0, 0.0) if dim is None else output_same(n_classes, width, dim)
-        for k, (layer, same) in enumerate((("hidden", hidden_same(n_classes, width, dim)), ("output", output))):
-            diag, offdiag = 2 * k, 2 * k + 1
-            yield (
-                layer,
-                Terms(
-                    *same,
-                    float(pairs.mean[diag]),
-                    float(pairs.mean[offdiag]),
-                    float(pairs.covariance[diag, diag]),
-                    float(pairs.covariance[offdiag, offdiag]),
-                    float(pairs.covariance[diag, offdiag]),
-                ),
-            )
-
-
-def _large_c_terms(model: str, loss: str, width: int | None, dim: int | None) -> Iterator[tuple[str, Terms]]:
-    if width is None:
-        yield "linear", linear.mse(None, dim) if loss == "mse" else linear.ce_large_c(dim)
-    elif loss == "mse":
-        yield "hidden", one_hidden_mse.hidden_large_c(width, dim)
-        yield "output", one_hidden_mse.output(None, width, dim)
-    else:
-        yield "hidden", one_hidden_ce_large_c.hidden(width, dim)
-        yield "output", one_hidden_ce_large_c.output(width, dim)
-
-
-def _prediction(
-    model: str,
-    loss: str,
-    layer: str,
-    estimate: Estimate,
-    regime: str,
-    aspect_ratio: float,
-    n_classes: int | None,
-    width: int | None,
-    dim: int | None = None,
-    n_samples: int | None = None,
-) -> Prediction:
-    powers = POWERS[loss, layer] if regime == "large_c" else (0, 0)
+def _prediction(case: Case, layer: str, estimate: Estimate) -> Prediction:
+    powers = POWERS[case.loss, layer] if case.regime == "large_c" else (0, 0)
     return Prediction(
-        model=model,
-        loss=loss,
+        model=case.model,
+        loss=case.loss,
         layer=layer,
-        n_classes=n_classes,
-        aspect_ratio=aspect_ratio,
-        width=width,
-        dim=dim,
-        n_samples=n_samples,
-        diag=estimate.diag,
-        offdiag=estimate.offdiag,
-        ratio=estimate.ratio,
-        std_error_diag=estimate.std_error_diag,
-        std_error_offdiag=estimate.std_error_offdiag,
-        std_error_ratio=estimate.std_error_ratio,
-        regime=regime,
+        n_classes=case.n_classes,
+        aspect_ratio=case.aspect_ratio,
+        width=case.width,
+        dim=case.dim,
+        n_samples=case.n_samples,
+        **asdict(estimate),
+        regime=case.regime,
         diag_power=powers[0],
         offdiag_power=powers[1],
+        **asdict(case.ensemble),
+        note=note(case, layer, estimate),
     )
 
 
-def _check(model: str, loss: str, width: int | None, **sizes: int | None) -> None:
+def _chosen(layers: tuple[str, ...] | None, model: str) -> tuple[str, ...]:
+    return LAYERS[model] if layers is None else check_layers(layers, LAYERS[model])
+
+
+def _check(model: str, loss: str, width: int | None, ensemble: Ensemble, **sizes: int | None) -> None:
     check_choice("model", model, MODELS)
     check_choice("loss", loss, LOSSES)
     if model == "linear" and width is not None:
         raise InputError(f"width: {width!r} was given, but the linear model has none; leave it out")
     if model == "one_hidden":
         check_size("width", width)
+    check_ensemble(ensemble, model)
     for name, size in sizes.items():
         if size is not None or name == "n_classes":
             check_size(name, size)

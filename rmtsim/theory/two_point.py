@@ -85,21 +85,24 @@ def pair_moments(first: HermiteTable, second: HermiteTable, rho: float) -> PairM
 
 
 @lru_cache(maxsize=4096)
-def weighted_pair_moments(n_classes: int, dim: int, rule: tuple[int, int] | None = None) -> PairMoments:
-    """E[(x·x')² λλ'] for the linear model at N(0, I_d) data and N(0, 1/d) weights, exactly at this d.
+def weighted_pair_moments(
+    n_classes: int, dim: int, gain: float = 1.0, rule: tuple[int, int] | None = None
+) -> PairMoments:
+    """E[(x·x')² λλ'] for the linear model at N(0, I_d) data and N(0, gain/d) weights, exactly at this d.
 
     (x·x')² = |x|²|x'|² cos², of mean d, tilts the laws of its three independent factors: |x|² and |x'|² become
-    χ²_{d+2} and cos² becomes Beta(3/2, (d−1)/2). Given them, the logits are normal with variances |x|²/d, |x'|²/d and
+    χ²_{d+2} and cos² becomes Beta(3/2, (d−1)/2). Given them, the logits are normal with variances g|x|²/d, g|x'|²/d and
     correlation cos. So E[(x·x')² λλ'] = d · E_tilted[E[λλ' | |x|, |x'|, cos]], by Gauss rules:
-    to 3e−7 at d = 3, 2e−8 for d ≥ 5, 2e−11 for d ≥ 100. ``rule``: nodes and Mehler terms, if not those chosen for d.
+    at gain 1 to 3e−7 at d = 3, 2e−8 for d ≥ 5, 2e−11 for d ≥ 100; at gain 16 to 1e−6 at d = 20, 2e−8 for d ≥ 100.
+    ``rule``: nodes and Mehler terms, if not those chosen for d and the gain.
     """
     if n_classes == 1:
         return PairMoments(0.0, math.nan)
-    n_nodes, n_terms = rule or _rule(dim)
+    n_nodes, n_terms = rule or _rule(dim, gain)
     r, r_weights = gauss_chi2_over(dim + 2, dim, n_nodes)
     y, y_weights = (np.ones(1), np.ones(1)) if dim == 1 else gauss_beta(1.5, (dim - 1) / 2, n_nodes)
     with single_threaded_blas():  # many small products: threads would cost more than they do
-        tables = [HermiteTable(n_classes, v, n_terms) for v in r]
+        tables = [HermiteTable(n_classes, gain * float(v), n_terms) for v in r]
         diag = offdiag = 0.0
         for i, first in enumerate(tables):
             for k, second in enumerate(tables[: i + 1]):
@@ -113,10 +116,11 @@ def weighted_pair_moments(n_classes: int, dim: int, rule: tuple[int, int] | None
     return PairMoments(dim * diag, dim * offdiag)
 
 
-def _rule(dim: int) -> tuple[int, int]:
+def _rule(dim: int, gain: float) -> tuple[int, int]:
     """Return the nodes of each Gauss rule and the terms of Mehler's series; the laws narrow as d grows."""
     if dim >= 100:
         return 5, 40
+    more = round(math.log2(max(1.0, gain)))
     if dim >= 20:
-        return 6, 48
-    return (8, 64) if dim >= 10 else (12, 100)
+        return 6 + more, 48
+    return (8 + more, 64) if dim >= 10 else (12, 100)

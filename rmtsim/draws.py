@@ -1,7 +1,7 @@
-"""Random draws of (X, W, V, y) under the paper's Assumptions 1 and 2, from keyed streams.
+"""Random draws of (X, W, V, y) from keyed streams.
 
-Assumption 1: the entries of X are i.i.d. N(0, 1). Assumption 2 (LeCun): entries of W are N(0, 1/d), those of V
-are N(0, 1/d) for the linear model and N(0, 1/m) with a hidden layer. Labels are uniform over the classes.
+The entries of each matrix are i.i.d. centred normals, of the variances of the point's ensemble. Labels are uniform over
+the classes.
 
 An array is a pure function of (seed, point, draw, role), and so is each of its rows: the rows of a matrix come in
 blocks, each from a stream of its own whose key is a hash of these four and the block's number. So rows do not depend on
@@ -119,15 +119,15 @@ def sample(
     team: Team = ALONE,
 ) -> Draws:
     """Draw the arrays of ``draws`` of ``point``, in ``dtype``, as arrays of ``xp``."""
-    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width
+    C, d, N, m, ensemble = point.n_classes, point.dim, point.n_samples, point.width, point.ensemble
     prefix = f"{STREAMS['cupy' if is_cupy(xp) else 'numpy']}/{seed}/{point.id}"
 
     def normal(role: str, rows: int, columns: int, variance: float) -> NormalRows:
         return NormalRows(f"{prefix}/{role}", draws, (rows, columns), variance, dtype=dtype, xp=xp, team=team)
 
-    X = normal("X", N, d, 1.0).all()
-    V = normal("V", C, m or d, 1.0 / (m or d))
-    W = None if m is None else normal("W", m, d, 1.0 / d).all()
+    X = normal("X", N, d, ensemble.data_variance).all()
+    V = normal("V", C, m or d, ensemble.last_variance(m or d, C))
+    W = None if m is None else normal("W", m, d, ensemble.hidden_variance(d, m)).all()
     y = None
     if labels:
         keys = (blake2b(f"{prefix}/y/{draw}".encode(), digest_size=16).digest() for draw in draws)

@@ -1,0 +1,133 @@
+"""The two-point function of ``log_partition`` for any pair of samples, interpolated in a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from rmtsim.errors import InputError
+from rmtsim.theory.log_partition import DERIVATIVES, SWAPPED, derivatives, table
+from rmtsim.theory.softmax_moments import softmax_moment
+from rmtsim.threads import single_threaded_blas
+
+Array = NDArray[np.float64]
+
+_NAMES = [*DERIVATIVES, "diag", "offdiag"]
+_LEAST = 1e-3  # |τ| of the smallest logits tabulated
+_MOST = 12.0  # |τ| beyond which the series grow long: p is then one class nearly always
+_POINTS = 4096  # evaluated at once
+
+
+class CovarianceTable:
+    """``log_partition.derivatives`` for C ≥ 2 classes at |τ|, |τ'| up to ``largest`` and correlations from 0 to 1.
+
+    A tensor product of Chebyshev series in |τ|, |τ'| and ρ. What stays clear of zero on the whole grid is
+    interpolated in its logarithm, and derivatives as multiples of ∂_s K = E[p·p'].
+    """
+
+    def __init__(self, n_classes: int, largest: float) -> None:
+        if largest > _MOST:
+            raise InputError(
+                f"gain: logits with a standard deviation of {largest:.3g} are beyond this theory, which ends at "
+                f"{_MOST:g}; give smaller variances, or a larger width"
+            )
+        self.n_classes = n_classes
+        self.largest = largest
+        n, n_rho, n_terms = round(5 + 2 * largest), round(6 + 0.8 * largest), round(32 + 4 * largest**2)
+        self._shape = (n, n, n_rho)
+        sizes, rho = (_nodes(0.0, largest, n), _nodes(0.0, 1.0, n_rho))
+        values = np.empty((*self._shape, len(_NAMES)))
+        with single_threaded_blas():  # many small products: threads would cost more than they do
+            tables = [table(n_classes, max(x, _LEAST) ** 2, n_terms) for x in sizes]
+            for i, first in enumerate(tables):
+                for k, second in enumerate(tables[: i + 1]):
+                    found = derivatives(first, second, rho)
+                    values[i, k] = np.stack([found[name] for name in _NAMES], axis=1)
+                    values[k, i] = np.stack([found[SWAPPED.get(name, name)] for name in _NAMES], axis=1)
+        place = _NAMES.index("s")
+        self._relative = [name in DERIVATIVES and name != "s" for name in _NAMES]
+        values[..., self._relative] /= values[..., place, None]
+        self._in_log = values.min(axis=(0, 1, 2)) > 1e-3 * np.median(values, axis=(0, 1, 2))
+        self._in_log[[place, -2, -1]] = True  # moments of probabilities, which span many powers of C
+        values[..., self._in_log] = np.log(values[..., self._in_log])
+        by_n, by_rho = _to_coefficients(n), _to_coefficients(n_rho)
+        self._coefficients = np.einsum("ai,bj,ck,ijkf->abcf", by_n, by_n, by_rho, values, optimize=True)
+
+    def __call__(self, size: Array, size_2: Array, rho: Array, names: Iterable[str]) -> dict[str, Array]:
+        """Evaluate some of ``log_partition.derivatives`` at |τ|, |τ'| and ρ, each (points,)."""
+        names = list(dict.fromkeys(["s", *names]))
+        chosen = [_NAMES.index(name) for name in names]
+        columns = np.concatenate(
+            [
+                self._series(size[k : k + _POINTS], size_2[k : k + _POINTS], rho[k : k + _POINTS], chosen)
+                for k in range(0, len(size), _POINTS)
+            ]
+        ).T
+        for row, k in zip(columns, chosen, strict=True):
+            if self._in_log[k]:
+                np.exp(row, out=row)
+        found = dict(zip(names, columns, strict=True))
+        return {
+            name: v * found["s"] if self._relative[k] else v for (name, v), k in zip(found.items(), chosen, strict=True)
+        }
+
+    def _series(self, size: Array, size_2: Array, rho: Array, chosen: list[int]) -> Array:
+        n, _, n_rho = self._shape
+        first, second = (chebyshev.chebvander(2 * x / self.largest - 1, n - 1) for x in (size, size_2))
+        both = (first[:, :, None] * second[:, None, :]).reshape(len(size), -1)
+        coefficients = self._coefficients[..., chosen].reshape(n * n, -1)
+        with single_threaded_blas():
+            series = (both @ coefficients).reshape(len(size), n_rho, -1)
+        values: Array = np.einsum("nk,nkf->nf", chebyshev.chebvander(2 * rho - 1, n_rho - 1), series)
+        return values
+
+
+@lru_cache(maxsize=8)
+def covariance_table(n_classes: int, largest: float) -> CovarianceTable:
+    """Return a table that reaches to ``largest`` at least, the same one for all that are close."""
+    return CovarianceTable(n_classes, math.ceil(2 * largest) / 2)
+
+
+class MeanCurvature:
+    """∂_a and ∂_a² of E[L − a], a = |τ|²/2, at |τ| up to ``largest``: one sample's part of Cov_p(ξ_i, ξ_i) − 1.
+
+    ∂_a E L = 1 − E Σ p², and ∂_a² E L = −Σ E[2p² − 8p³ + 6p⁴] − 6 Σ_{c≠e} E[p_c² p_e²], from the heat equation.
+    """
+
+    def __init__(self, n_classes: int, largest: float) -> None:
+        self.largest = largest
+        n, C = round(24 + 4 * largest), n_classes
+        rows = []
+        for x in _nodes(0.0, largest, n):
+            v = max(float(x), _LEAST) ** 2
+            p2, p3, p4 = (C * softmax_moment(C, k, logit_variance=v) for k in (2, 3, 4))
+            pair = C * (C - 1) * softmax_moment(C, 2, 2, v)
+            rows.append((-p2, -(2 * p2 - 8 * p3 + 6 * p4 + 6 * pair)))
+        self._coefficients = _to_coefficients(n) @ np.array(rows)
+
+    def __call__(self, size: Array) -> tuple[Array, Array]:
+        """Both derivatives at |τ|, each (points,)."""
+        first, second = chebyshev.chebval(2 * size / self.largest - 1, self._coefficients)
+        return first, second
+
+
+@lru_cache(maxsize=8)
+def mean_curvature(n_classes: int, largest: float) -> MeanCurvature:
+    """Return interpolants that reach to ``largest`` at least."""
+    return MeanCurvature(n_classes, math.ceil(2 * largest) / 2)
+
+
+def _nodes(low: float, high: float, n: int) -> Array:
+    nodes: Array = low + (chebyshev.chebpts1(n) + 1) / 2 * (high - low)
+    return nodes
+
+
+def _to_coefficients(n: int) -> Array:
+    """Values at the Chebyshev nodes → coefficients of the series, (n, n)."""
+    inverse: Array = np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(n), n - 1)).astype(np.float64)
+    return inverse

@@ -1,0 +1,170 @@
+"""The two-point function of the log-partition function L(τ) = log Σ_c e^{ξ_c·τ}, ξ_c ~ N(0, I_m).
+
+Every two-sample moment of one hidden layer with cross-entropy follows from it. The softmax weights are derivatives of
+L: with τ = √(gain/m) σ, Cov_p(ξ_i, ξ_j) = ∂_i ∂_j L. So the average over V of a product at two samples is a derivative
+of K = E[L(τ) L(τ')], which depends on three numbers only, whatever m is:
+
+    a = |τ|²/2,   b = |τ'|²/2,   s = τ·τ'.
+
+By L = ∫ (e^{−t} − e^{−t Σ e^z}) dt/t at both samples, K = ∫∫ ψ^C du du' but for terms that mixed derivatives do not
+see, ψ(u, u') = E exp(−e^{u+z} − e^{u'+z'}) over one class. Since ψ solves the heat equation, ∂_s ψ = ∂_u ∂_{u'} ψ and
+∂_a ψ = (∂_u² − ∂_u) ψ; the drift −∂_u, that of z − Var(z)/2, takes the leading part a of L out, and with it all
+cancellations at large C. A derivative of the power ψ^C is a sum over set partitions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.polynomial import Polynomial
+from numpy.typing import NDArray
+
+from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
+
+Array = NDArray[np.float64]
+Order = tuple[int, int, int]  # of differentiation by a, b, s
+
+_STEP = 0.5
+_NEGLIGIBLE = 22.0
+
+#: Combinations of derivatives of K̂ = E[(L − a)(L' − b)] that blocks need: name → {order: factor}. With the operators
+#: e₁ = ∂_a∂_b + ∂_s², e₂ = ∂_a∂_s, e₃ = ∂_b∂_s, e₄ = ∂_s, ∂_{τ_i}∂_{τ'_i} is τ_iτ'_i e₁ + τ_i² e₂ + τ'_i² e₃ + e₄;
+#: "e1e2" and so on are their products, "d…" what is left of ∂²_{τ_i}∂²_{τ'_i} since its coefficients vary.
+DERIVATIVES: dict[str, dict[Order, int]] = {
+    "e1e1": {(2, 2, 0): 1, (1, 1, 2): 2, (0, 0, 4): 1},
+    "e1e2": {(2, 1, 1): 1, (1, 0, 3): 1},
+    "e1e3": {(1, 2, 1): 1, (0, 1, 3): 1},
+    "e1e4": {(1, 1, 1): 1, (0, 0, 3): 1},
+    "e2e2": {(2, 0, 2): 1},
+    "e2e3": {(1, 1, 2): 1},
+    "e2e4": {(1, 0, 2): 1},
+    "e3e3": {(0, 2, 2): 1},
+    "e3e4": {(0, 1, 2): 1},
+    "e4e4": {(0, 0, 2): 1},
+    "d1": {(1, 1, 0): 1, (0, 0, 2): 1},
+    "d2": {(2, 1, 0): 1, (1, 0, 2): 3},
+    "d3": {(1, 2, 0): 1, (0, 1, 2): 3},
+    "d4": {(1, 1, 1): 6, (0, 0, 3): 2},
+    "as": {(1, 0, 1): 1},
+    "bs": {(0, 1, 1): 1},
+    "s": {(0, 0, 1): 1},
+}
+
+#: What the names become when the two samples change places.
+SWAPPED = dict(zip(DERIVATIVES, DERIVATIVES, strict=True)) | {
+    "e1e2": "e1e3",
+    "e1e3": "e1e2",
+    "e2e2": "e3e3",
+    "e3e3": "e2e2",
+    "e2e4": "e3e4",
+    "e3e4": "e2e4",
+    "d2": "d3",
+    "d3": "d2",
+    "as": "bs",
+    "bs": "as",
+}
+
+
+def _one_sided() -> dict[str, Polynomial]:
+    """(∂_u² − ∂_u)^p ∂_u^r e^{−t} = q(t) e^{−t}, t = e^{u+z}, as "pr"; and t(1 − t), for p_c(1 − p_c) at the output."""
+    t = Polynomial([0.0, 1.0])
+    found = {"output": t - t**2}
+    even = Polynomial([1.0])
+    for p in range(3):
+        q = even
+        for r in range(5):
+            found[f"{p}{r}"] = q
+            q = t * q.deriv() - t * q
+        even = t**2 * (even.deriv(2) - 2 * even.deriv() + even)
+    del found["00"]  # ``deficit`` keeps its digits
+    return found
+
+
+_POLYNOMIALS = _one_sided()
+
+
+def _set_partitions(letters: list[int]) -> Iterator[list[list[int]]]:
+    if not letters:
+        yield []
+        return
+    head, *tail = letters
+    for blocks in _set_partitions(tail):
+        yield [[head], *blocks]
+        for k, block in enumerate(blocks):
+            yield [*blocks[:k], [head, *block], *blocks[k + 1 :]]
+
+
+def _faa_di_bruno(order: Order) -> Counter[tuple[Order, ...]]:
+    """How often each multiset of blocks occurs in the derivative of a power of ψ."""
+    found: Counter[tuple[Order, ...]] = Counter()
+    for blocks in _set_partitions([0] * order[0] + [1] * order[1] + [2] * order[2]):
+        found[tuple(sorted((b.count(0), b.count(1), b.count(2)) for b in blocks))] += 1
+    return found
+
+
+_EXPANSIONS = {
+    name: sum(
+        (
+            Counter({blocks: factor * count for blocks, count in _faa_di_bruno(order).items()})
+            for order, factor in orders.items()
+        ),
+        Counter(),
+    )
+    for name, orders in DERIVATIVES.items()
+}
+_TERMS = sorted({blocks for expansion in _EXPANSIONS.values() for blocks in expansion}, key=lambda b: (len(b), b))
+_FACTORS = sorted({order for blocks in _TERMS for order in blocks})
+
+
+def table(n_classes: int, variance: float, n_terms: int) -> HermiteTable:
+    """Tabulate one sample whose logits have this variance, |τ|²."""
+    return HermiteTable(n_classes, variance, n_terms, _POLYNOMIALS, step=_STEP, negligible=_NEGLIGIBLE)
+
+
+def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[str, Array]:
+    """Evaluate ``DERIVATIVES`` of K̂ at logit correlations ``rho`` = s/(|τ||τ'|), and the moments of the last layer.
+
+    Of these, "diag" is E[p_c(1 − p_c) p'_c(1 − p'_c)] and "offdiag" is E[p_c p_e p'_c p'_e], c ≠ e (NaN if C = 1).
+    """
+    C, area = first.n_classes, first.step**2
+    powers = rho[:, None] ** np.arange(first.deficit.shape[1])
+    log_of_psi = log_psi(first, second, powers)
+    # C(C−1)…(C−k+1) ψ^{C−k}, k classes being told from the others.
+    others = {k: math.perm(C, k) * np.exp((C - k) * log_of_psi) for k in range(1, min(C, 4) + 1)}
+    psi = {order: pair_means(*_sides(first, second, order), powers) for order in _FACTORS}
+    integrals: dict[tuple[Order, ...], Array] = {}
+    kept: list[Array] = []  # products of the first blocks of a term: the next in order shares most of them
+    before: tuple[Order, ...] = ()
+    for blocks in (blocks for blocks in _TERMS if len(blocks) <= C):
+        shared = 0
+        if len(before) == len(blocks):
+            shared = next(k for k in range(len(blocks)) if before[k] != blocks[k])
+        kept = kept[: shared + 1] if len(before) == len(blocks) else [others[len(blocks)]]
+        while len(kept) < len(blocks):
+            kept.append(kept[-1] * psi[blocks[len(kept) - 1]])
+        integrals[blocks] = np.einsum("rij,rij->r", kept[-1], psi[blocks[-1]]) * area
+        before = blocks
+    found = {
+        name: np.asarray(sum(count * integrals[blocks] for blocks, count in expansion.items() if len(blocks) <= C))
+        for name, expansion in _EXPANSIONS.items()
+    }
+    output = pair_means(first.coefficients["output"], second.coefficients["output"], powers)
+    found["diag"] = (output * others[1]).sum(axis=(1, 2)) * area / C
+    pairs = (psi[0, 0, 1] ** 2 * others[2]).sum(axis=(1, 2)) * area / (C * (C - 1)) if C > 1 else np.nan * rho
+    return found | {"offdiag": pairs}
+
+
+def _sides(first: HermiteTable, second: HermiteTable, order: Order) -> tuple[Array, Array]:
+    p, q, r = order
+    return _coefficients(first, f"{p}{r}"), _coefficients(second, f"{q}{r}")
+
+
+def _coefficients(side: HermiteTable, name: str) -> Array:
+    if name != "00":
+        return side.coefficients[name]
+    rest = -side.deficit  # of e^{−t}
+    rest[:, 0] += 1
+    return rest

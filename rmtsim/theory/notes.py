@@ -1,0 +1,41 @@
+"""Why a prediction has no value, or an infinite one, in a sentence."""
+
+from __future__ import annotations
+
+import math
+
+from rmtsim.theory.prediction import Case, Estimate
+
+
+def note(case: Case, layer: str, estimate: Estimate) -> str:
+    """Return the reasons for what is NaN or infinite in ``estimate``; nothing where all is finite."""
+    parts = []
+    if layer == "cross":
+        return "cross blocks are all off-diagonal"
+    if math.isnan(estimate.offdiag):
+        single = f"width = {case.width}" if layer == "hidden" else f"n_classes = {case.n_classes}"
+        parts.append(f"there are no off-diagonal blocks at {single}")
+    elif math.isnan(estimate.ratio):
+        parts.append("there is no ratio, for diag is 0")
+    parts += [_divergence(case, layer, q) for q in ("diag", "offdiag") if math.isinf(getattr(estimate, q))]
+    return "; ".join(parts)
+
+
+def _divergence(case: Case, layer: str, quantity: str) -> str:
+    """Why the C → ∞ constant diverges: E e^{c gain |σ|²/m} does, where 2c gain / m is not below 1.
+
+    The linear model has |x|²/d for |σ|²/m. Pairs n ≠ k, alone in the limit of the output layer, need c gain / m to be
+    below 1. At finite d the gain stands with |x|²/d.
+    """
+    terms = 2 if quantity == "offdiag" and layer != "hidden" else 1  # classes that are tilted
+    factor = terms if layer == "output" and case.dim is None else 2 * terms
+    name, size = ("dim", case.dim) if case.width is None else ("width", case.width)
+    assert size is not None  # the linear constants diverge at finite d only
+    value = factor * case.ensemble.scales(case.n_classes, case.width, case.dim).gain / size
+    multiple = f"{factor} gain" if factor > 1 else "gain"
+    condition = f"{quantity} diverges: {multiple} / {name} = {value:.3g}"
+    if value >= 1:
+        return f"{condition} is not below 1"
+    if case.width is None or case.dim is None:
+        return f"{condition} is so near 1 that a float does not hold the constant"
+    return f"{condition} is below 1, but times the |x|²/dim that dim = {case.dim} reaches it is not"

@@ -1,0 +1,168 @@
+"""One hidden layer, cross-entropy, at finite C: the two-sample terms B of hidden and output blocks.
+
+V integrates out exactly (``log_partition``), the data but for (r, r', ρ) too (``neuron_pairs``). What is left is an
+integral over a pair of activation vectors, whose cost does not depend on C: randomised quasi-Monte Carlo, with the
+large-C law in the density of the points and its exact means as control variates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmtsim.theory.covariance_table import covariance_table, mean_curvature
+from rmtsim.theory.disk_cache import kept_on_disk
+from rmtsim.theory.neuron_pairs import NeuronPairs, large_c_means, n_coordinates, neuron_pairs
+from rmtsim.theory.one_hidden_mse import hidden_geometry
+from rmtsim.theory.quasi_monte_carlo import TARGET_RSE, Expectations, integrate
+
+Array = NDArray[np.float64]
+
+_BEYOND = 1e-4  # pairs beyond the table, of at most this share, are taken to its edge
+
+#: The products of the operators of ``log_partition.DERIVATIVES``, by their places in (e₁, e₂, e₃, e₄).
+PRODUCTS = [(i, j, f"e{i + 1}e{j + 1}") for i in range(4) for j in range(i, 4)]
+_NAMES = [name for _, _, name in PRODUCTS]
+_CURVATURES = {"d1": 3, "d2": 1, "d3": 2, "d4": 0}  # and the places that go with these
+
+
+@kept_on_disk(Expectations)
+def pair_terms(
+    n_classes: int, width: int, dim: int | None, gain: float, target_rse: float = TARGET_RSE
+) -> Expectations:
+    """B = E[λλ' (x·x')²] of the hidden blocks (14), and E[λλ' (σ·σ')²] of the output blocks (15).
+
+    The order is hidden diag, hidden offdiag, output diag, output offdiag; NaN where there are no such blocks.
+
+    ``dim`` None is the limit: ρ → 0 and (x·x')²/d → 1, so the hidden values are divided by d. ``gain`` is the variance
+    of the logits over |σ|²/m; no other scale of data and weights enters here.
+
+    Raises
+    ------
+    InputError
+        If ``width`` or the logits are too large.
+    """
+    if n_classes == 1:
+        return Expectations(np.array([0.0, 0.0 if width > 1 else np.nan, 0.0, np.nan]), np.zeros((4, 4)))
+    found = integrate(
+        lambda pilot: _Integrand(n_classes, width, dim, gain, pilot),
+        n_coordinates(width, dim),
+        (n_classes, width, dim or 0),
+        target_rse,
+    )
+    unit = np.array([dim or 1.0, dim or 1.0, 1.0, 1.0])
+    return Expectations(found.mean * unit, found.covariance * np.outer(unit, unit))
+
+
+def reach_of(size: Array, share: Array) -> float:
+    """Return the size beyond which a part _BEYOND of the sum of ``share`` lies."""
+    order = np.argsort(size)[::-1]
+    beyond = np.cumsum(share[order])
+    return float(size[order][np.searchsorted(beyond, _BEYOND * beyond[-1])])
+
+
+class _Integrand:
+    """Means over points of the four values, each with two control variates, (4, 3)."""
+
+    def __init__(self, n_classes: int, width: int, dim: int | None, gain: float, pilot: Array) -> None:
+        self._width, self._dim, self._gain = width, dim, gain
+        self._scale = math.sqrt(gain / width)  # of τ = scale · σ
+        # With few classes the weights saturate before they tilt.
+        self._tilt = gain / width * (n_classes - 1) / (n_classes + 1)
+        largest = self._reach(pilot, n_classes)
+        self._of_pair = covariance_table(n_classes, largest)
+        self._of_one = mean_curvature(n_classes, largest)
+
+    def __call__(self, cube: Array) -> Array:
+        found = np.zeros((4, 3))
+        for k, columns in enumerate(self._columns(cube)):
+            found[k, : len(columns)] = [column.mean() for column in columns]
+        return found
+
+    def _pairs(self, cube: Array, tilt: float, *, weighted: bool) -> NeuronPairs:
+        return neuron_pairs(cube, self._width, self._dim, tilt * self._tilt, weighted=weighted)
+
+    def _reach(self, pilot: Array, n_classes: int) -> float:
+        """Find the |τ| beyond which next to nothing of the integrals lies, by the large-C form of each and its bound.
+
+        The moments of p are e^{t σ·σ'} times what they are at p = 1/C, and at most C or C² times that.
+        """
+        reach = 0.0
+        for power, weighted in ((1, True), (2, False)):
+            pairs = self._pairs(pilot, power, weighted=weighted)
+            overlap = self._scale**2 * (pairs.sigma * pairs.sigma_2).sum(axis=1)
+            size = self._scale * np.maximum(_norm(pairs.sigma), _norm(pairs.sigma_2))
+            bound = pairs.weight * overlap**2 * np.exp(power * np.minimum(overlap, math.log(n_classes)))
+            reach = max(reach, reach_of(size, bound))
+        return reach
+
+    def _columns(self, cube: Array) -> Iterator[tuple[Array, ...]]:
+        yield self._hidden_diag(self._pairs(cube, 0.5, weighted=True))
+        yield self._hidden_offdiag(self._pairs(cube, 1.0, weighted=True))
+        yield self._output(self._pairs(cube, 1.0, weighted=False), "diag")
+        yield self._output(self._pairs(cube, 2.0, weighted=False), "offdiag")
+
+    def _derivatives(self, pairs: NeuronPairs, names: Iterable[str]) -> tuple[Array, Array, Array, dict[str, Array]]:
+        """τ, τ', σ·σ', and the two-point function, at the table's edge for what lies beyond it."""
+        tau, tau_2 = self._scale * pairs.sigma, self._scale * pairs.sigma_2
+        size, size_2 = (np.minimum(_norm(t), self._of_pair.largest) for t in (tau, tau_2))
+        overlap = (tau * tau_2).sum(axis=1)
+        rho = np.clip(overlap / np.maximum(size * size_2, 1e-300), 0.0, 1.0)
+        return tau, tau_2, overlap / self._scale**2, self._of_pair(size, size_2, rho, names)
+
+    def _hidden_diag(self, pairs: NeuronPairs) -> tuple[Array, ...]:
+        """λ_ii λ'_ii with λ_ii = (1 + ∂_i² (L − a)) 1_i / m; the leading 1 · 1 has an exact mean."""
+        tau, tau_2, _, K = self._derivatives(pairs, [*_NAMES, *_CURVATURES])
+        terms = operator_coefficients(tau, tau_2)
+        total = terms.sum(axis=1)
+        second = np.einsum("nia,nib->nab", terms, terms)
+        fluctuation = sum(K[name] * second[:, i, j] * (2 - (i == j)) for i, j, name in PRODUCTS)
+        fluctuation = fluctuation + sum(K[name] * total[:, place] for name, place in _CURVATURES.items())
+        mean = np.zeros(len(tau))
+        for side, place in ((tau, 1), (tau_2, 2)):
+            first, curvature = self._of_one(np.minimum(_norm(side), self._of_one.largest))
+            mean += first * total[:, 3] + curvature * total[:, place]
+        sure = hidden_geometry(self._width, self._dim).pair_diag / (self._dim or 1)
+        return ((sure + pairs.weight * (mean + fluctuation) / self._width) / self._width**2,)
+
+    def _hidden_offdiag(self, pairs: NeuronPairs) -> tuple[Array, ...]:
+        """λ_ij λ'_ij = Q_i Q_j K / m², Q_i the operator of ``log_partition``, over all i ≠ j."""
+        m = self._width
+        if m == 1:
+            return (np.full(len(pairs.sigma), np.nan),)
+        tau, tau_2, overlap, K = self._derivatives(pairs, _NAMES)
+        terms = operator_coefficients(tau, tau_2)
+        total = terms.sum(axis=1)
+        distinct = total[:, :, None] * total[:, None, :] - np.einsum("nia,nib->nab", terms, terms)
+        value = pairs.weight * sum(K[name] * distinct[:, i, j] * (2 - (i == j)) for i, j, name in PRODUCTS)
+        mean, _, on = large_c_means(pairs, m, self._scale**2)
+        density = _large_c_density(pairs, overlap)
+        limit = distinct[:, 0, 0] + 2 * distinct[:, 0, 3] + distinct[:, 3, 3]
+        return value / (m**3 * (m - 1)), density * (limit - m * (m - 1) * on**2), density * (overlap - mean)
+
+    def _output(self, pairs: NeuronPairs, name: str) -> tuple[Array, ...]:
+        """(σ·σ')² E_V[λλ'], which only pairs with a neuron in common have."""
+        _, _, overlap, K = self._derivatives(pairs, [name])
+        mean, square, _ = large_c_means(pairs, self._width, 0.0)
+        density = _large_c_density(pairs, overlap)
+        return pairs.weight * overlap**2 * K[name], density * (overlap - mean), density * (overlap**2 - square)
+
+
+def _large_c_density(pairs: NeuronPairs, overlap: Array) -> Array:
+    """Weight · e^{t σ·σ'}: constant given (κ, ρ), so that what has mean 0 given these keeps it."""
+    density: Array = pairs.weight * np.exp(pairs.tilt * overlap)
+    return density
+
+
+def operator_coefficients(tau: Array, tau_2: Array) -> Array:
+    """Coefficients (τ_iτ'_i, τ_i², τ'_i², 1) of e₁ … e₄ in ∂_{τ_i}∂_{τ'_i}, where neuron i is on at both samples."""
+    on = ((tau > 0) & (tau_2 > 0)).astype(np.float64)
+    return np.stack([tau * tau_2, tau**2 * on, tau_2**2 * on, on], axis=2)
+
+
+def _norm(vectors: Array) -> Array:
+    norms: Array = np.sqrt((vectors**2).sum(axis=1))
+    return norms

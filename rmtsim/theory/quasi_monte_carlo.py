@@ -1,0 +1,88 @@
+"""Randomised quasi-Monte Carlo with control variates, and standard errors that hold whatever the tails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from rmtsim.errors import InputError
+
+Array = NDArray[np.float64]
+
+#: Points of the unit cube, (points, coordinates) → means over them, (values, 1 + controls): of each value, and of
+#: control variates of expectation 0.
+Integrand = Callable[[Array], Array]
+
+TARGET_RSE = 1e-3
+_SEED = 20250504  # fixed: the same question has the same answer
+_RANDOMISATIONS = 32
+_LEAST_POINTS, _MOST_POINTS = 2**10, 2**15  # of each randomisation
+_MOST_COORDINATES = 8192
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """Estimated expectations, and the covariance matrix of their errors."""
+
+    mean: Array
+    covariance: Array
+
+
+def integrate(
+    make: Callable[[Array], Integrand], n_coordinates: int, key: Sequence[int], target_rse: float
+) -> Expectations:
+    """Integrate over the unit cube, doubling the points until every relative standard error is at most ``target_rse``.
+
+    Every randomisation (Owen's scrambling of Sobol' points) is an unbiased estimate of its own, so the standard error
+    is that of their mean. At most 2²⁰ points are used.
+
+    Parameters
+    ----------
+    make
+        Makes the integrand from a pilot set, the first points of all randomisations.
+    n_coordinates, key
+        Dimension of the cube; numbers that fix the randomisations.
+
+    Raises
+    ------
+    InputError
+        If the cube has more than 8192 coordinates.
+    """
+    if n_coordinates > _MOST_COORDINATES:
+        raise InputError(
+            f"width: a pair of samples has {n_coordinates} coordinates, more than the {_MOST_COORDINATES} that this "
+            "theory of cross-entropy at finite C can take; give a smaller width"
+        )
+    streams = np.random.SeedSequence([_SEED, *key]).spawn(_RANDOMISATIONS)
+    cubes = [qmc.Sobol(n_coordinates, rng=np.random.default_rng(stream)) for stream in streams]
+    pilot = [cube.random(_LEAST_POINTS) for cube in cubes]
+    integrand = make(np.concatenate(pilot))
+    means = np.stack([integrand(points) for points in pilot])
+    n_points = _LEAST_POINTS
+    while True:
+        found = _regress(means)
+        with np.errstate(invalid="ignore"):
+            rse = np.sqrt(np.diag(found.covariance)) / np.abs(found.mean)
+        if n_points >= _MOST_POINTS or not np.any(rse > target_rse):
+            return found
+        means = (means + np.stack([integrand(cube.random(n_points)) for cube in cubes])) / 2
+        n_points *= 2
+
+
+def _regress(means: Array) -> Expectations:
+    """Mean over randomisations of each value less its linear regression on its control variates."""
+    n, n_values, n_columns = means.shape
+    residuals = np.empty((n, n_values))
+    for k in range(n_values):
+        value, controls = means[:, k, 0], means[:, k, 1:]
+        scale = controls.std(axis=0)
+        controls = controls / np.where(scale > 0, scale, 1)
+        design = controls - controls.mean(axis=0)
+        slope = np.linalg.lstsq(design, value - value.mean(), rcond=1e-8)[0]
+        residuals[:, k] = value - controls @ slope
+    centred = residuals - residuals.mean(axis=0)
+    return Expectations(residuals.mean(axis=0), centred.T @ centred / ((n - n_columns) * n))

@@ -1,0 +1,87 @@
+"""The pieces A and B of every model, loss and layer, in the ensemble asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rmtsim.ensemble import Scales
+from rmtsim.errors import InputError
+from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse
+from rmtsim.theory.one_hidden_ce import hidden_same, output_same
+from rmtsim.theory.one_hidden_ce_pairs import pair_terms
+from rmtsim.theory.prediction import Case, Terms
+
+#: Largest gain with cross-entropy, and in the linear model over d: the moments of a saturated softmax need fine grids.
+MOST_GAIN, MOST_GAIN_OVER_DIM = 64.0, 2.0
+
+
+def terms(case: Case, layers: tuple[str, ...], target_rse: float) -> Iterator[tuple[str, Terms]]:
+    """Yield A and B of each of ``layers`` at finite C, in the limit where the case has no dim."""
+    scales = ensemble_scales(case)
+    for layer in layers:
+        yield layer, _of_layer(case, layer, scales.gain, target_rse).scaled(_prefactor(layer, scales))
+
+
+def large_c_terms(case: Case, layers: tuple[str, ...]) -> Iterator[tuple[str, Terms]]:
+    """Yield A and B of each of ``layers`` to leading order as C → ∞."""
+    scales = ensemble_scales(case)
+    for layer in layers:
+        yield layer, _of_layer_large_c(case, layer, scales.gain).scaled(_prefactor(layer, scales))
+
+
+def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
+    """Return A and B where data and weights have unit scale and the logits alone the gain."""
+    C, m, d = case.n_classes, case.width, case.dim
+    assert C is not None
+    if m is None:
+        if case.loss == "mse":
+            return linear.mse(C, d)
+        return linear.ce_limit(C, gain) if d is None else linear.ce_finite(C, d, gain)
+    if case.loss == "mse":
+        of_layer = {"hidden": one_hidden_mse.hidden, "output": one_hidden_mse.output}
+        return cross.mse(C, m, d, gain) if layer == "cross" else of_layer[layer](C, m, d)
+    if layer == "cross":
+        return cross.ce(C, m, d, gain, target_rse)
+    if layer == "hidden":
+        same, first = hidden_same(C, m, d, gain), 0
+    else:
+        same, first = ((0.0, 0.0) if d is None else output_same(C, m, d, gain)), 2
+    pairs = pair_terms(C, m, d, gain, target_rse)
+    diag, offdiag = pairs.mean[first : first + 2].tolist()
+    (var_diag, covariance), (_, var_offdiag) = pairs.covariance[first : first + 2, first : first + 2].tolist()
+    return Terms(*same, diag, offdiag, var_diag, var_offdiag, covariance)
+
+
+def _of_layer_large_c(case: Case, layer: str, gain: float) -> Terms:
+    m, d = case.width, case.dim
+    if m is None:
+        return linear.mse(None, d) if case.loss == "mse" else linear.ce_large_c(d, gain)
+    if layer == "cross":
+        return cross.mse(None, m, d, gain) if case.loss == "mse" else cross.ce_large_c(d)
+    if case.loss == "mse":
+        return one_hidden_mse.hidden_large_c(m, d) if layer == "hidden" else one_hidden_mse.output(None, m, d)
+    block = one_hidden_ce_large_c.hidden if layer == "hidden" else one_hidden_ce_large_c.output
+    return block(m, d, gain)
+
+
+def ensemble_scales(case: Case) -> Scales:
+    """Scales of the case's ensemble; raise InputError if cross-entropy has a gain that is too large."""
+    scales = case.ensemble.scales(case.n_classes, case.width, case.dim)
+    most = min(MOST_GAIN, MOST_GAIN_OVER_DIM * case.dim) if case.width is None and case.dim else MOST_GAIN
+    if case.loss == "ce" and scales.gain > most:
+        raise InputError(
+            f"data_variance, hidden_gain, last_gain: the logits have {scales.gain:g} times their LeCun variance, and "
+            f"the theory of CE knows up to {most:g} times, where the softmax is saturated; give less, or simulate"
+        )
+    return scales
+
+
+def _prefactor(layer: str, scales: Scales) -> float:
+    """Factor of a squared norm over that of the LeCun-shaped block, whose logits alone have the gain.
+
+    x xᵀ has s², a hidden block's λ has ν in it, σ σᵀ has s² w; of a cross block x has s, and the rest the logits' gain.
+    """
+    if layer == "cross":
+        return scales.data
+    root = {"linear": scales.data, "hidden": scales.data * scales.last, "output": scales.data * scales.hidden}[layer]
+    return root * root

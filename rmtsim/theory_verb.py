@@ -1,0 +1,177 @@
+"""The verb ``theory``: predicted block norms, or with ``--spectrum`` the limiting density of the eigenvalues."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.ensemble import LECUN, Ensemble
+from rmtsim.errors import InputError
+from rmtsim.output import records, say
+from rmtsim.schema import ENSEMBLE
+from rmtsim.theory import Prediction, finite, large_c, limit
+from rmtsim.theory.spectra import Spectrum, block_spectrum
+
+#: Points of a printed density, and of one in JSON or drawn.
+_PRINTED, _DRAWN = 25, 400
+
+
+def theory(arguments: argparse.Namespace) -> int:
+    """Print predictions, or print or draw spectra."""
+    _check(arguments)
+    if arguments.spectrum:
+        _spectrum(arguments)
+    else:
+        _norms(arguments)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if (arguments.model == "linear") != (arguments.width is None):
+        need = "has no width; leave --width out" if arguments.model == "linear" else "needs --width, a whole number"
+        raise InputError(f"--width: the {arguments.model} model {need}")
+    if (arguments.dim is None) != (arguments.samples is None):
+        raise InputError("--dim, --samples: one was given without the other; give both or none")
+    if arguments.dim is not None:
+        gamma = arguments.dim / arguments.samples
+        if arguments.aspect_ratio not in (None, [gamma]):
+            raise InputError(
+                f"--aspect-ratio: {arguments.aspect_ratio} is not --dim / --samples = {gamma:g}; leave it out"
+            )
+    elif arguments.aspect_ratio is None:
+        raise InputError("--aspect-ratio: it is missing; give d/N, say 0.5, or both --dim and --samples")
+    if arguments.spectrum and arguments.dim is not None:
+        raise InputError("--spectrum: the limiting law knows d and N by their ratio only; give --aspect-ratio instead")
+    if arguments.out is not None and not arguments.spectrum:
+        raise InputError("--out: norms are printed, not drawn; give --spectrum to draw a density")
+
+
+def _ensemble(arguments: argparse.Namespace) -> Ensemble:
+    return Ensemble(**{name: getattr(arguments, name) for name in ENSEMBLE})
+
+
+def _norms(arguments: argparse.Namespace) -> None:
+    predictions = _predictions(arguments)
+    for prediction in predictions:
+        if prediction.note and prediction.layer != "cross":
+            size = "" if prediction.width is None else f" at width {prediction.width}"
+            say(f"rmtsim theory: {prediction.regime}, {prediction.layer} layer{size}: {prediction.note}")
+    found = records(pd.DataFrame([asdict(prediction) for prediction in predictions]))
+    if arguments.json:
+        print(json.dumps(found, indent=1))
+        return
+    table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # with infinities, which JSON has not
+    table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio", "note"])
+    if _ensemble(arguments) == LECUN:
+        table = table.drop(columns=ENSEMBLE)
+    for key in ("n_classes", "width"):
+        table[key] = [record[key] or "-" for record in found]  # null is no number
+    print(table.to_string(index=False, float_format="{:.9g}".format, na_rep="-"))
+
+
+def _predictions(arguments: argparse.Namespace) -> list[Prediction]:
+    model, loss, widths, ensemble = arguments.model, arguments.loss, arguments.width or [None], _ensemble(arguments)
+    predictions = []
+    if arguments.dim is not None:
+        for m, C in itertools.product(widths, arguments.classes):
+            predictions += finite(model, loss, C, arguments.dim, arguments.samples, m, ensemble=ensemble)
+        return predictions
+    for m, gamma in itertools.product(widths, arguments.aspect_ratio):
+        for C in arguments.classes:
+            predictions += limit(model, loss, C, gamma, m, ensemble=ensemble)
+        try:
+            predictions += large_c(model, loss, gamma, m, ensemble=ensemble)
+        except InputError as error:  # the limits were fine: it is this regime that the ensemble does not have
+            say(f"rmtsim theory: there is no large_c at width {m}: {error}")
+    return predictions
+
+
+class _Density(NamedTuple):
+    """A limiting spectrum, where it comes from, and the factor of its eigenvalues."""
+
+    case: dict[str, Any]
+    spectrum: Spectrum
+    scale: float
+
+    def grid(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        x, density = self.spectrum.grid(n)
+        return self.scale * x, density / self.scale
+
+    def summary(self) -> dict[str, Any]:
+        edges = [[_plain(self.scale * edge) for edge in band] for band in self.spectrum.edges]
+        moments = [self.scale ** (k + 1) * m for k, m in enumerate(self.spectrum.moments().tolist())]
+        return self.case | {"atom": self.spectrum.atom, "edges": edges, "moments": moments}
+
+
+def _spectrum(arguments: argparse.Namespace) -> None:
+    if arguments.out is not None:
+        from analysis import figures
+
+        figures.check_path(arguments.out)
+    densities = list(_densities(arguments))
+    if arguments.out is not None:
+        from analysis.density_figure import plot_densities
+
+        curves = [(density.case, density.spectrum.atom, *density.grid(_DRAWN)) for density in densities]
+        figures.save(plot_densities(curves, arguments.model, arguments.loss), Path(arguments.out))
+        say(f"{arguments.out}: drawn")
+    elif arguments.json:
+        for_json = []
+        for density in densities:
+            x, values = density.grid(_DRAWN)
+            for_json.append(density.summary() | {"x": x.tolist(), "density": values.tolist()})
+        print(json.dumps(for_json, indent=1))
+    else:
+        print("\n\n".join(_text(density) for density in densities))
+
+
+def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
+    """Yield the laws asked for; V, where they depend on it, is a draw of its ensemble with a fixed seed."""
+    model, loss, ensemble = arguments.model, arguments.loss, _ensemble(arguments)
+    layer = "linear" if model == "linear" else "hidden"
+    for m, C, gamma, block in itertools.product(
+        arguments.width or [None], arguments.classes, arguments.aspect_ratio, arguments.block
+    ):
+        scales, V = ensemble.scales(C, m, None), None
+        gain = scales.gain if m is None else scales.data * scales.hidden
+        if m is not None:
+            V = np.random.default_rng(arguments.seed).standard_normal((C, m)) * (scales.last / m) ** 0.5
+        spectrum = block_spectrum(model, loss, layer, block, C, gamma, m, V, gain=gain if loss == "ce" else 1.0)
+        case = {"model": model, "loss": loss, "layer": layer, "block": block}
+        sizes = {"n_classes": C, "aspect_ratio": gamma, "width": m, "seed": None if m is None else arguments.seed}
+        sign = -1 if (model, loss, block) == ("linear", "ce", "offdiag") else 1
+        yield _Density(case | sizes | {"sign": sign} | asdict(ensemble), spectrum, scales.data)
+
+
+def _text(density: _Density) -> str:
+    case, summary = density.case, density.summary()
+    name = {"diag": "H_ii", "offdiag": "H_ij"}[case["block"]]
+    sizes = f"C = {case['n_classes']}, d/N = {case['aspect_ratio']:g}"
+    if case["width"] is not None:
+        sizes += f", m = {case['width']}, V drawn with seed {case['seed']}"
+    bands = " ".join(
+        "[" + ", ".join("inf" if e is None else f"{e:.6g}" for e in band) + "]" for band in summary["edges"]
+    )
+    moments = " ".join(f"{moment:.8g}" for moment in summary["moments"])
+    x, values = density.grid(_PRINTED)
+    return "\n".join(
+        [
+            f"eigenvalues of {'-' if case['sign'] < 0 else ''}{name}, {case['layer']} layer, {case['loss']}: {sizes}",
+            f"atom at 0: {summary['atom']:.6g}; bands: {bands or 'none'}",
+            f"moments m1 to m4: {moments}",
+            f"{'x':>14} {'density':>14}",
+            *(f"{a:14.6g} {b:14.6g}" for a, b in zip(x, values, strict=True)),
+        ]
+    )
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

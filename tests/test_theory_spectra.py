@@ -1,0 +1,457 @@
+"""Limiting spectra: closed forms, free cumulants, the defining equation, tails, simulated eigenvalues, errors."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from scipy import integrate, special
+
+from rmtsim.errors import InputError
+from rmtsim.theory import limit
+from rmtsim.theory.softmax_moments import softmax_moment
+from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
+from rmtsim.theory.spectra.weight_density import log_excess, log_ratio
+from rmtsim.theory.spectra.weight_laws import (
+    bernoulli,
+    discrete,
+    hidden_ce_diag,
+    hidden_ce_offdiag,
+    linear_ce_diag,
+    linear_ce_offdiag,
+    lognormal,
+)
+
+RATIOS = (0.05, 0.5, 1.0, 3.0)
+
+
+def marchenko_pastur(x, ratio, scale):
+    """Density of the continuous part of (scale/N) X Xᵀ."""
+    low, high = scale * (1 - math.sqrt(ratio)) ** 2, scale * (1 + math.sqrt(ratio)) ** 2
+    inside = np.maximum((high - x) * (x - low), 0)
+    return np.sqrt(inside) / (2 * math.pi * scale * ratio * np.abs(x))
+
+
+def diag_moment(n_classes, k, gain):
+    """E (p(1 − p))^k, k ≤ 2, or at any k for two classes, where 1 − p₁ = p₂."""
+    if n_classes == 2:
+        return softmax_moment(2, k, k, gain)
+    return sum((-1) ** j * math.comb(k, j) * softmax_moment(n_classes, k + j, 0, gain) for j in range(k + 1))
+
+
+def cumulants_to_moments(k):
+    k1, k2, k3, k4 = k
+    return [k1, k2 + k1**2, k3 + 3 * k1 * k2 + k1**3, k4 + 4 * k1 * k3 + 2 * k2**2 + 6 * k1**2 * k2 + k1**4]
+
+
+def output_weights(n_classes, width, seed=0):
+    return np.random.default_rng(seed).standard_normal((n_classes, width)) / math.sqrt(width)
+
+
+# --- closed forms
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.25, 1.0, 4.0])
+@pytest.mark.parametrize(("scale", "probability"), [(2.0, 1.0), (3.0, 0.5), (-0.7, 0.25)])
+def test_marchenko_pastur(ratio, scale, probability):
+    """A share q of the samples: (λ/N) Σ over qN of them is λq times a Wishart matrix of ratio γ/q."""
+    spectrum = Spectrum(bernoulli(scale, probability), ratio)
+    own, mean = ratio / probability, scale * probability
+    [(low, high)] = np.sort(np.abs(spectrum.edges))
+    assert low == pytest.approx(abs(mean) * (1 - math.sqrt(own)) ** 2, abs=1e-12)
+    assert high == pytest.approx(abs(mean) * (1 + math.sqrt(own)) ** 2, rel=1e-13)
+    x = math.copysign(1, scale) * (low + (high * 1.1 - low) * (0.001 + np.linspace(0, 1, 301)))
+    exact = marchenko_pastur(x / mean, own, 1.0) / abs(mean)
+    assert np.abs(spectrum.density(x) - exact).max() < 1e-8
+    assert np.abs(Spectrum(bernoulli(scale, probability), 1.1 * ratio).density(x) - exact).max() > 1e-3
+    assert spectrum.atom == pytest.approx(max(0.0, 1 - 1 / own), abs=1e-15)
+    # s = −(z + c(γ' − 1) ∓ √…)/(2γ'cz), the root in the upper half-plane
+    z = x + np.array([[1e-9], [1e-3], [10.0]]) * 1j
+    root = np.sqrt((z - mean * (1 + own)) ** 2 - 4 * own * mean**2)
+    both = [(mean * (1 - own) - z + sign * root) / (2 * own * mean * z) for sign in (1, -1)]
+    closed = np.where(both[0].imag > both[1].imag, *both)
+    assert np.abs(spectrum.stieltjes(z) / closed - 1).max() < 1e-6
+    assert np.abs(spectrum.stieltjes(z.conj()) - spectrum.stieltjes(z).conj()).max() == 0
+
+
+def test_distribution_function_of_marchenko_pastur():
+    spectrum = Spectrum(bernoulli(1.0, 1.0), 0.25)
+    x = np.array([-1.0, 0.25, 0.2501, 0.5, 1.0, 2.2, 2.25, 7.0])
+    exact = [integrate.quad(marchenko_pastur, 0.25, min(max(b, 0.25), 2.25), (0.25, 1.0), epsabs=1e-12)[0] for b in x]
+    assert spectrum.cdf(x) == pytest.approx(exact, abs=1e-9)
+    assert Spectrum(bernoulli(1.0, 1.0), 0.26).cdf(x) != pytest.approx(exact, abs=1e-4)
+
+
+def test_no_weights():
+    """C = 1, or an off-diagonal block of the linear MSE: the zero matrix."""
+    for spectrum in (
+        Spectrum(linear_ce_diag(1), 0.5),
+        block_spectrum("linear", "mse", "linear", "offdiag", 5, 0.5),
+    ):
+        assert spectrum.atom == 1
+        assert spectrum.edges.shape == (0, 2)
+        assert spectrum.cdf([-0.1, 0.0, 0.1]).tolist() == [0, 1, 1]
+        assert spectrum.density(0.1) == 0
+        assert spectrum.moments().tolist() == spectrum.free_moments().tolist() == [0, 0, 0, 0]
+        assert spectrum.stieltjes(2j) == -1 / 2j
+
+
+def test_exact_separation():
+    """Far apart, each value of λ has a band with the eigenvalues of its own samples: mass P(λ)/γ (Bai, Silverstein)."""
+    spectrum = Spectrum(discrete([-1.0, 0.0, 0.5, 10.0], [0.3, 0.1, 0.5, 0.1]), 2.0)
+    masses = np.diff(spectrum.cdf(spectrum.edges), axis=1).ravel()
+    assert masses == pytest.approx([0.15, 0.25, 0.05], abs=1e-9)
+    assert spectrum.atom == pytest.approx(0.55)
+    gaps = (spectrum.edges[:-1, 1] + spectrum.edges[1:, 0]) / 2
+    assert spectrum.density(gaps).tolist() == [0, 0]
+    assert (spectrum.density(spectrum.edges.mean(axis=1)) > 0.001).all()
+
+
+# --- mass and moments
+
+
+@pytest.mark.parametrize(("gain", "ratio"), [(1.0, 0.05), (1.0, 1.0), (1.0, 3.0), (0.2, 0.5), (9.0, 0.5)])
+@pytest.mark.parametrize("n_classes", [2, 3, 10**6])
+def test_linear_ce_moments(n_classes, gain, ratio):
+    for law, exact, orders in (
+        (linear_ce_diag, lambda k: diag_moment(n_classes, k, gain), 4 if n_classes == 2 else 2),
+        (linear_ce_offdiag, lambda k: softmax_moment(n_classes, k, k, gain), 4),
+    ):
+        spectrum = Spectrum(law(n_classes, gain), ratio)
+        kappa = [ratio ** (k - 1) * exact(k) if k <= orders else math.nan for k in range(1, 5)]
+        expected = cumulants_to_moments(kappa)[:orders]
+        assert spectrum.moments(orders) == pytest.approx(expected, rel=1e-7, abs=0)
+        assert spectrum.moments() == pytest.approx(spectrum.free_moments(), rel=1e-7, abs=0)
+        assert spectrum.rule[1].sum() + spectrum.atom == pytest.approx(1, abs=1e-6)
+        wrong = Spectrum(law(n_classes, 1.1 * gain), ratio).free_moments()
+        assert wrong[1] != pytest.approx(expected[1], rel=1e-3, abs=0)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("log_variance", [0.1, 1.0, 2.0, 6.0])
+def test_lognormal_moments(log_variance, ratio):
+    spectrum = Spectrum(lognormal(log_variance, 3.0), ratio)
+    kappa = [ratio ** (k - 1) * 3.0**k * math.exp(k * (k - 1) / 2 * log_variance) for k in range(1, 5)]
+    assert spectrum.moments() == pytest.approx(cumulants_to_moments(kappa), rel=1e-8)
+    assert spectrum.rule[1].sum() + spectrum.atom == pytest.approx(1, abs=1e-8)
+
+
+@pytest.mark.parametrize("n_classes", [2, 10, 1000])
+def test_second_moment_is_theorem_1(n_classes):
+    [norms] = limit("linear", "ce", n_classes, 0.5)
+    for block in ("diag", "offdiag"):
+        spectrum = block_spectrum("linear", "ce", "linear", block, n_classes, 0.5)
+        assert spectrum.moments(2)[1] == pytest.approx(getattr(norms, block), rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.25, 0.5, 2.0])
+@pytest.mark.parametrize("pair", [(0, 0), (0, 1)])
+def test_hidden_ce_moments(pair, ratio):
+    """E λ^k by plain sampling; mass and moments of the density to far better."""
+    V = output_weights(10, 4)
+    i, j = pair
+    law = hidden_ce_diag(V, i) if i == j else hidden_ce_offdiag(V, i, j)
+    spectrum = Spectrum(law, ratio)
+    assert spectrum.rule[1].sum() + spectrum.atom == pytest.approx(1, abs=1e-6)
+    assert spectrum.moments() == pytest.approx(spectrum.free_moments(), rel=1e-4, abs=0)
+    sample = hidden_weights(V, np.random.default_rng(1).standard_normal((200_000, 4)), i, j)
+    other = hidden_ce_diag(V, 2) if i == j else hidden_ce_offdiag(V, 2, 3)
+    deviations = []
+    for k in (1, 2, 3, 4):
+        std_error = (sample**k).std() / math.sqrt(len(sample))
+        assert abs(law.moment(k) - (sample**k).mean()) < 4 * std_error
+        deviations.append(abs(other.moment(k) - (sample**k).mean()) / std_error)
+    assert max(deviations) > 20  # negative control: other neurons
+
+
+def hidden_weights(V, g, i, j):
+    p = np.exp(np.maximum(g, 0) @ V.T)
+    p /= p.sum(axis=1, keepdims=True)
+    covariance = p @ (V[:, i] * V[:, j]) - (p @ V[:, i]) * (p @ V[:, j])
+    return covariance * (g[:, i] > 0) * (g[:, j] > 0)
+
+
+# --- the defining equation, and the way to the real axis
+
+
+@pytest.mark.parametrize("ratio", [0.3, 2.0])
+@pytest.mark.parametrize(("n_classes", "diag"), [(2, True), (5, True), (5, False), (400, True), (400, False)])
+def test_equation_37_by_sampling(n_classes, diag, ratio):
+    """E[λ/(1 + γλs)] by brute force at the s returned, within standard errors; a wrong s or C is far off."""
+    rng = np.random.default_rng(3)
+    z = rng.standard_normal((400_000 // max(1, n_classes // 20), n_classes))
+    p = np.exp(z)
+    p /= p.sum(axis=1, keepdims=True)
+    weights = p[:, 0] * (1 - p[:, 0]) if diag else p[:, 0] * p[:, 1]
+    law = linear_ce_diag if diag else linear_ce_offdiag
+    spectrum, wrong = Spectrum(law(n_classes), ratio), Spectrum(law(math.ceil(1.3 * n_classes)), ratio)
+    scale = spectrum.free_moments()[0]
+    points = scale * np.array([0.5 + 0.3j, 1 + 0.1j, 2 + 1j, -1 + 0.5j])
+
+    def deviations(s):
+        terms = weights / (1 + ratio * weights * s[:, None])
+        std_error = np.sqrt(np.var(terms, axis=1) / len(weights))
+        return np.abs(1 / s + points - terms.mean(axis=1)) / std_error
+
+    assert deviations(spectrum.stieltjes(points)).max() < 4.5
+    assert deviations(wrong.stieltjes(points)).max() > 9
+
+
+def test_equation_37_by_gauss_hermite():
+    y, w = special.roots_hermitenorm(300)
+    weights, w = np.exp(y - 0.5), w / w.sum()
+    for ratio in RATIOS:
+        points = np.array([1 + 1j, 0.3 + 0.5j, 4 + 2j])
+        s = Spectrum(lognormal(1.0), ratio).stieltjes(points)
+        right = 1 / (-points + (w * weights / (1 + ratio * weights * s[:, None])).sum(axis=1))
+        assert np.abs(s / right - 1).max() < 1e-10
+        assert np.abs(1.001 * s / right - 1).max() > 1e-4
+
+
+LAWS = {
+    "diag 2": lambda: linear_ce_diag(2),
+    "diag 1000": lambda: linear_ce_diag(1000),
+    "off 3": lambda: linear_ce_offdiag(3),
+    "off 1000": lambda: linear_ce_offdiag(1000),
+    "heavy": lambda: lognormal(4.0),
+    "atoms": lambda: discrete([-1.0, 0.5, 10.0], [0.3, 0.5, 0.2]),
+    "hidden": lambda: hidden_ce_offdiag(output_weights(10, 4)),
+}
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 2.0])
+@pytest.mark.parametrize("name", LAWS)
+def test_to_the_real_axis(name, ratio):
+    """Im s/π → density as Im z → 0, linearly; s agrees with ∫ρ/(x − z) away from it, and with −1/z − m₁/z² far off."""
+    spectrum = Spectrum(LAWS[name](), ratio)
+    quantiles = np.linspace(0.02, 0.98, 25)
+    x, weights = spectrum.rule
+    points = np.interp(quantiles * weights.sum(), weights.cumsum(), x)
+    density = spectrum.density(points)
+    seen = density > 1e-6 * density.max()
+    errors = []
+    for eta in (1e-9, 1e-11):
+        s = spectrum.stieltjes(points + 1j * eta * np.abs(points))
+        errors.append(np.abs(s.imag / math.pi / density - 1)[seen])
+    assert np.median(errors[1]) < 1e-8
+    assert np.quantile(errors[1], 0.9) < 1e-6
+    assert np.median(errors[0]) > 3 * np.median(errors[1])
+    width = math.sqrt(spectrum.free_moments()[1])
+    z = np.array([2 + 3j, -1 + 2j]) * width
+    direct = (weights / (x - z[:, None])).sum(axis=1) - spectrum.atom / z
+    assert np.abs(spectrum.stieltjes(z) / direct - 1).max() < 1e-6
+    far = 1e6j * width
+    assert spectrum.stieltjes(far) == pytest.approx(-1 / far - spectrum.free_moments(1)[0] / far**2, rel=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("name", LAWS)
+def test_distribution_function(name, ratio):
+    """F' = density by central differences, F goes from 0 to 1, and the quadrature's steps lie on it."""
+    spectrum = Spectrum(LAWS[name](), ratio)
+    x, weights = spectrum.rule
+    assert spectrum.cdf(x[-1] * 1e9) == pytest.approx(1, abs=1e-6)
+    assert spectrum.cdf(min(x[0], 0) - 1.0) == 0
+    quantiles = np.linspace(0.05, 0.95, 19)
+    points = np.interp(quantiles * weights.sum(), weights.cumsum(), x)
+    step = 1e-4 * np.abs(points)
+    slope = (spectrum.cdf(points + step) - spectrum.cdf(points - step)) / (2 * step)
+    density = spectrum.density(points)
+    assert np.median(np.abs(slope / density - 1)) < 1e-5
+    half = weights.cumsum() - weights / 2 + np.where(x > 0, spectrum.atom, 0)
+    assert np.abs(spectrum.cdf(x) - half).max() < 0.6 * weights.max()
+
+
+def test_tail_of_heavy_weights():
+    """One big weight makes one big eigenvalue, γλ + E λ: 1 − F(x) → P(λ > (x − E λ)/γ)/γ far out."""
+    ratio, log_variance = 0.5, 2.0
+    spectrum = Spectrum(lognormal(log_variance), ratio)
+    for x, tolerance in ((300.0, 2e-2), (1e4, 1e-3)):
+        normal = (math.log((x - 1) / ratio) + log_variance / 2) / math.sqrt(log_variance)
+        expected = special.ndtr(-normal) / ratio
+        xs, weights = spectrum.rule
+        grid = x * np.exp(np.linspace(0, 8, 4001))
+        tail = integrate.trapezoid(spectrum.density(grid) * grid, np.log(grid))
+        assert tail == pytest.approx(expected, rel=tolerance)
+        assert weights[xs > x].sum() == pytest.approx(expected, rel=0.5)
+
+
+@pytest.mark.parametrize(("law", "log_variance", "power"), [(linear_ce_diag, 1.0, 1), (linear_ce_offdiag, 2.0, 2)])
+def test_many_classes_tend_to_the_lognormal_law(law, log_variance, power):
+    large = Spectrum(lognormal(log_variance), 0.5)
+    x = np.geomspace(0.02, 30, 200)
+    distances = []
+    for n_classes in (10**2, 10**3, 10**4):
+        scaled = Spectrum(law(n_classes), 0.5).cdf(x / float(n_classes) ** power)
+        distances.append(np.abs(scaled - large.cdf(x)).max())
+    assert distances[0] < 0.05
+    assert distances[0] > 7 * distances[1] > 49 * distances[2]  # O(1/C)
+
+
+# --- eigenvalues of simulated blocks
+
+
+def distance(spectrum, eigenvalues):
+    """Kolmogorov–Smirnov, on the left and on the right of each eigenvalue."""
+    x = np.sort(eigenvalues)
+    n = len(x)
+    nudge = 1e-9 * np.abs(x).max()
+    upper = np.abs(np.arange(1, n + 1) / n - spectrum.cdf(x + nudge))[np.append(np.diff(x) > 2 * nudge, True)]
+    lower = np.abs(np.arange(n) / n - spectrum.cdf(x - nudge))[np.append(True, np.diff(x) > 2 * nudge)]
+    return max(upper.max(), lower.max())
+
+
+def simulated(weights_of, dim, ratio, n_draws, seed):
+    """Eigenvalues of (1/N) Σ λ x xᵀ, one row for each draw."""
+    rng = np.random.default_rng(seed)
+    n = round(dim / ratio)
+    eigenvalues = []
+    for _ in range(n_draws):
+        X = rng.standard_normal((n, dim))
+        eigenvalues.append(np.linalg.eigvalsh((X.T * weights_of(X, rng)) @ X / n))
+    return np.array(eigenvalues)
+
+
+def linear_weights(n_classes, diag):
+    def weights(X, rng):
+        p = np.exp(X @ rng.standard_normal((X.shape[1], n_classes)) / math.sqrt(X.shape[1]))
+        p /= p.sum(axis=1, keepdims=True)
+        return p[:, 0] * (1 - p[:, 0]) if diag else p[:, 0] * p[:, 1]
+
+    return weights
+
+
+def one_hidden_weights(V, i, j):
+    return lambda X, rng: hidden_weights(
+        V, X @ rng.standard_normal((X.shape[1], V.shape[1])) / math.sqrt(X.shape[1]), i, j
+    )
+
+
+V8 = output_weights(6, 8, seed=4)
+SIMULATED = {
+    "linear diag C=2": (linear_weights(2, True), lambda: linear_ce_diag(2), lambda: linear_ce_diag(4), 0.5),
+    "linear diag C=10": (linear_weights(10, True), lambda: linear_ce_diag(10), lambda: linear_ce_diag(14), 2.0),
+    "linear off C=10": (linear_weights(10, False), lambda: linear_ce_offdiag(10), lambda: linear_ce_offdiag(13), 0.5),
+    "hidden diag": (one_hidden_weights(V8, 0, 0), lambda: hidden_ce_diag(V8), lambda: hidden_ce_diag(1.5 * V8), 0.3),
+    "hidden off": (one_hidden_weights(V8, 0, 1), lambda: hidden_ce_offdiag(V8), lambda: hidden_ce_diag(V8), 0.2),
+}
+
+
+@pytest.mark.parametrize("case", SIMULATED)
+def test_simulated_eigenvalues(case):
+    weights, law, wrong_law, ratio = SIMULATED[case]
+    spectra = [Spectrum(law(), ratio), Spectrum(wrong_law(), ratio), Spectrum(law(), 1.5 * ratio)]
+    distances = []
+    for dim, n_draws in ((50, 16), (200, 8), (800, 2)):
+        draws = simulated(weights, dim, ratio, n_draws, seed=dim)
+        distances.append([np.mean([distance(spectrum, draw) for draw in draws]) for spectrum in spectra])
+    right, wrong, wrong_ratio = np.array(distances).T
+    assert right[0] > 1.5 * right[1] > 2.25 * right[2]
+    assert right[2] < 0.02
+    for control in (wrong, wrong_ratio):
+        assert control[2] > 0.04
+        assert control[2] > 0.6 * control[1]
+
+
+# --- the front door
+
+
+def test_block_spectra():
+    V = output_weights(5, 3)
+    gram = V.T @ V
+    diag = block_spectrum("one_hidden", "mse", "hidden", "diag", 5, 0.4, V=V, neurons=(2, 1))
+    off = block_spectrum("one_hidden", "mse", "hidden", "offdiag", 5, 0.4, width=3, V=V, neurons=(2, 1))
+    assert diag.free_moments(1)[0] == pytest.approx(gram[2, 2])
+    assert off.free_moments(1)[0] == pytest.approx(gram[2, 1] / 2)
+    assert (diag.atom, off.atom) == pytest.approx((0, 1 - 0.25 / 0.4))
+    assert block_spectrum("linear", "mse", "linear", "diag", None, 0.4).free_moments(1)[0] == 2
+    hidden = block_spectrum("one_hidden", "ce", "hidden", "diag", None, 0.4, width=8)
+    assert hidden.moments(2) == pytest.approx([1 / 16, 1 / 64 * (1 / 4 + 0.4 / 2)])  # Theorem 2
+    large = block_spectrum("linear", "ce", "linear", "offdiag", None, 0.5)
+    assert large.moments(2) == pytest.approx([1, 1 + 0.5 * math.e**2])  # Theorem 1
+    finite = block_spectrum("one_hidden", "ce", "hidden", "offdiag", 5, 0.4, V=V, neurons=(2, 1))
+    assert finite.free_moments(2) == pytest.approx(Spectrum(hidden_ce_offdiag(V, 2, 1), 0.4).free_moments(2))
+
+
+def test_grid_for_drawing():
+    for law in (linear_ce_diag(10), lognormal(2.0), hidden_ce_offdiag(output_weights(10, 4))):
+        spectrum = Spectrum(law, 0.5)
+        x, density = spectrum.grid(300)
+        assert (np.diff(x) > 0).all()
+        assert np.isfinite(density).all()
+        assert integrate.trapezoid(density, x) == pytest.approx(1 - spectrum.atom, abs=0.02)
+
+
+def test_a_spectrum_is_quick():
+    for law in (linear_ce_diag, linear_ce_offdiag):
+        log_ratio.cache_clear()
+        log_excess.cache_clear()
+        start = time.perf_counter()
+        spectrum = Spectrum(law(1000), 0.5)
+        spectrum.moments()
+        spectrum.cdf(spectrum.grid()[0])
+        assert time.perf_counter() - start < 3  # 0.4 s on an idle core
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "advice"),
+    [
+        (lambda: Spectrum(bernoulli(1.0, 1.0), 0.0), "aspect_ratio", "a positive number"),
+        (lambda: Spectrum(bernoulli(1.0, 1.0), math.nan), "aspect_ratio", "a positive number"),
+        (lambda: Spectrum("mp", 0.5), "law", "weight_laws"),
+        (lambda: Spectrum(bernoulli(1.0, 1.0), 0.5).stieltjes([1j, 1.0]), "z", "density"),
+        (lambda: Spectrum(bernoulli(1.0, 1.0), 0.5).density(math.nan), "x", "real points"),
+        (lambda: Spectrum(bernoulli(1.0, 1.0), 0.5).cdf("a"), "x", "real points"),
+        (lambda: Spectrum(bernoulli(1.0, 1.0), 0.5).moments(5), "n", "1 to 4"),
+        (lambda: Spectrum(bernoulli(1.0, 1.0), 0.5).grid(1), "n", "2 or more"),
+        (lambda: discrete([1.0, 2.0], [0.5, 0.6]), "probabilities", "sum 1"),
+        (lambda: discrete([1.0, 2.0], [1.5, -0.5]), "probabilities", "from 0 to 1"),
+        (lambda: discrete([1.0, 2.0], [1.0]), "values, probabilities", "same length"),
+        (lambda: discrete([1.0, math.inf], [0.5, 0.5]), "values", "finite"),
+        (lambda: bernoulli(1.0, 2.0), "probability", "from 0 to 1"),
+        (lambda: lognormal(-1.0), "log_variance", "a positive number"),
+        (lambda: lognormal(30.0), "log_variance", "0.01 to 20"),
+        (lambda: lognormal(1.0, math.inf), "scale", "a positive number"),
+        (lambda: linear_ce_diag(0), "n_classes", "1 or more"),
+        (lambda: linear_ce_diag(2.5), "n_classes", "whole number"),
+        (lambda: linear_ce_diag([3]), "n_classes", "whole number"),
+        (lambda: linear_ce_offdiag(1), "n_classes", "2 or more"),
+        (lambda: linear_ce_diag(3, 0.0), "gain", "from 0.2 to 25"),
+        (lambda: hidden_ce_diag(np.ones(3)), "V", "(C, m)"),
+        (lambda: hidden_ce_diag([[math.nan]]), "V", "finite"),
+        (lambda: hidden_ce_diag(np.ones((3, 2)), 2), "i, j", "0 to 1"),
+        (lambda: hidden_ce_offdiag(np.ones((3, 2)), 1, 1), "i, j", "different"),
+        (lambda: block_spectrum("linear", "ce", "output", "diag", 3, 0.5), "layer", "'linear' or 'hidden'"),
+        (lambda: block_spectrum("linear", "ce", "hidden", "diag", 3, 0.5), "layer", "'linear'"),
+        (lambda: block_spectrum("linear", "ce", "linear", "both", 3, 0.5), "block", "offdiag"),
+        (lambda: block_spectrum("linear", "mse", "linear", "offdiag", 1, 0.5), "n_classes", "2 or more"),
+        (lambda: block_spectrum("linear", "mse", "linear", "diag", 3, 0.5, gain=2.0), "gain", "leave it out"),
+        (lambda: block_spectrum("linear", "ce", "linear", "diag", 3, 0.5, width=2), "width, V", "leave them out"),
+        (lambda: block_spectrum("one_hidden", "ce", "hidden", "diag", 3, 0.5, width=2), "V", "(C, m)"),
+        (lambda: block_spectrum("one_hidden", "ce", "hidden", "diag", None, 0.5), "width", "whole number"),
+        (lambda: block_spectrum("one_hidden", "ce", "hidden", "offdiag", None, 0.5, width=2), "n_classes", "give V"),
+        (
+            lambda: block_spectrum("one_hidden", "ce", "hidden", "diag", 4, 0.5, V=np.ones((3, 2))),
+            "n_classes",
+            "give 3",
+        ),
+        (
+            lambda: block_spectrum("one_hidden", "ce", "hidden", "offdiag", 3, 0.5, V=np.ones((3, 2)), neurons=(1, 1)),
+            "neurons",
+            "different",
+        ),
+    ],
+)
+def test_bad_input(call, name, advice):
+    with pytest.raises(InputError) as error:
+        call()
+    message = str(error.value)
+    assert message.startswith(f"{name}: ")
+    assert advice in message
+    assert "\n" not in message
+
+
+def test_weight_laws_are_exported():
+    assert weight_laws.lognormal is lognormal
