@@ -101,7 +101,7 @@ def _plot_layer(panel: SubFigure, layer: str, data: FigureData, styles: list[Sty
 
 
 def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: list[Style]) -> None:
-    """Measured values with standard errors over C, the theory's limit (solid) and its C → ∞ form (dashed)."""
+    """Measured values with standard errors over C, the theory at their size (solid) and as C → ∞ (dashed)."""
     measured = points["measured"].dropna()
     if (measured == 0).all():
         words = "there are\nno such blocks" if measured.empty else "identically zero\nin every draw"
@@ -110,8 +110,8 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
         ax.set_xscale("log")
         return
     for style in styles:
-        for kind, how in (("limit", "-"), ("asymptote", "--")):
-            curve = style.of(curves, "width", "aspect_ratio", "ensemble")
+        for kind, how in (("finite", "-"), ("asymptote", "--")):
+            curve = style.of(curves, *style.keys)
             curve = curve[(curve["kind"] == kind) & (curve["value"] > 0)]
             ax.plot(curve["n_classes"], curve["value"], how, color=style.color, linewidth=1, label=f"_{kind}")
         shown = style.of(points, *style.keys).dropna(subset="measured")
@@ -185,8 +185,8 @@ def _styles(points: pd.DataFrame) -> list[Style]:
 def _legend(styles: list[Style]) -> list[Line2D]:
     marks = [Line2D([], [], linestyle="", color=s.color, marker=s.marker, mfc="none", label=s.label) for s in styles]
     lines: dict[Literal["-", "--", ":"], str] = {
-        "-": r"theory, $d, N \to \infty$",
-        "--": r"theory, then $C \to \infty$",
+        "-": r"theory at this $C$, $d$, $N$",
+        "--": r"theory, $d, N \to \infty$, then $C \to \infty$",
         ":": r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$",
     }
     return marks + [Line2D([], [], linestyle=how, color="0.3", label=label) for how, label in lines.items()]

@@ -13,12 +13,12 @@ from analysis.predictions import plain, power, predict_layer, value
 from analysis.summary import QUANTITIES
 from rmtsim.ensemble import Ensemble
 from rmtsim.schema import ENSEMBLE
-from rmtsim.theory import large_c, limit
+from rmtsim.theory import finite, large_c
 
 #: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.
 _CURVE_POINTS = 40
 
-_SERIES = ["layer", "width", "aspect_ratio", *ENSEMBLE]
+_SERIES = ["layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
 
 
 class FigureData(NamedTuple):
@@ -27,9 +27,9 @@ class FigureData(NamedTuple):
     points
         The table of ``analysis.points``: measured values beside the theory; and ``ensemble`` in words.
     curves
-        One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``ensemble``, ``quantity``, ``kind`` ("limit": d, N
-        → ∞ at this C; "asymptote": C → ∞ too), ``n_classes``, ``value`` (norms of d × d blocks over d) and ``power``,
-        the theorem's power of C.
+        One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``dim``, ``n_samples``, ``ensemble``, ``quantity``,
+        ``kind`` ("finite": at this C, d and N; "asymptote": d, N → ∞, then C → ∞), ``n_classes``, ``value`` (norms of
+        d × d blocks over d) and ``power``, the theorem's power of C.
     """
 
     points: pd.DataFrame
@@ -44,16 +44,16 @@ def figure_data(draws: pd.DataFrame) -> FigureData:
     model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]
     vertices: list[dict[str, Any]] = []
     for key, group in measured.groupby(_SERIES, dropna=False, sort=False):
-        layer, width, gamma, *ensemble = plain(key)
+        layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         series = dict(zip(_SERIES, key, strict=True)) | {"ensemble": str(Ensemble(*ensemble))}
         sizes = sorted(set(group["n_classes"]))
         theorem, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
         for C in sizes if (model, loss) == ("one_hidden", "ce") else _between(sizes):
-            at_limit, _ = predict_layer(layer, limit, ensemble, model, loss, C, gamma, width)
+            at_size, _ = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
             for quantity in QUANTITIES:
                 line = series | {"quantity": quantity, "n_classes": C, "power": power(theorem, quantity)}
                 asymptote = value(theorem, quantity) * float(C) ** line["power"]
-                vertices.append(line | {"kind": "limit", "value": value(at_limit, quantity)})
+                vertices.append(line | {"kind": "finite", "value": value(at_size, quantity)})
                 vertices.append(line | {"kind": "asymptote", "value": asymptote})
     return FigureData(measured, pd.DataFrame(vertices).astype({"width": "Int64"}))
 

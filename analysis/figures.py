@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.agreement import plot_agreement, report_agreement
 from analysis.decay_figure import DECAY_FIGURES, DecayFigure, plot_decay
 from analysis.decoupling import report_decoupling
 from analysis.decoupling_figure import plot_decoupling
@@ -62,6 +63,7 @@ FIGURES = {
     for name, spec in DECAY_FIGURES.items()
 } | {
     "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points),
+    "agreement": NamedFigure(_all, plot_agreement, report=report_agreement),
     "spectrum": NamedFigure(_all, plot_spectrum, spectrum, render_spectrum),
     "decoupling": NamedFigure(_all, plot_decoupling, decoupling, report_decoupling),
 }

@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
         "figures",
         nargs="*",
         metavar="FIGURE",
-        help="fig8, fig9 (default: both), vocabulary, finite_size, spectrum, decoupling",
+        help="fig8, fig9 (default: both), vocabulary, agreement, finite_size, spectrum, decoupling",
     )
     p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
     _add_workers(p)
@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "name",
         metavar="NAME",
-        help="fig8, fig8_mse, fig9, fig9_mse, vocabulary, finite_size, spectrum, decoupling",
+        help="fig8, fig8_mse, fig9, fig9_mse, vocabulary, agreement, finite_size, spectrum, decoupling",
     )
     _add_store(p)
     p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png or .pdf")
@@ -185,7 +185,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--block",
         nargs="+",
-        default=["diag", "offdiag"],
         choices=("diag", "offdiag"),
         help="with --spectrum: which blocks (default: both)",
     )
@@ -200,7 +199,9 @@ def _add_spec(p: argparse.ArgumentParser) -> None:
         "spec",
         metavar="SPEC",
         help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
-        "finite_size_hidden",
+        "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
+        "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
+        "agreement_xavier",
     )
     _add_store(p)
 

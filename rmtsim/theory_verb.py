@@ -138,8 +138,11 @@ def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
     model, loss, ensemble = arguments.model, arguments.loss, _ensemble(arguments)
     layer = "linear" if model == "linear" else "hidden"
     for m, C, gamma, block in itertools.product(
-        arguments.width or [None], arguments.classes, arguments.aspect_ratio, arguments.block
+        arguments.width or [None], arguments.classes, arguments.aspect_ratio, arguments.block or ["diag", "offdiag"]
     ):
+        if block == "offdiag" and arguments.block is None and (C if m is None else m) == 1:
+            say(f"rmtsim theory: there are no off-diagonal blocks at {'C' if m is None else 'width'} = 1")
+            continue
         scales, V = ensemble.scales(C, m, None), None
         gain = scales.gain if m is None else scales.data * scales.hidden
         if m is not None:

@@ -25,6 +25,21 @@ _REPRODUCE = {
     "fig9": (("figure9", "figure9_mse"), ("fig9", "fig9_mse")),
     "vocabulary": (("vocabulary",), ("vocabulary",)),
     "finite_size": (("finite_size", "finite_size_hidden"), ("finite_size",)),
+    "agreement": (
+        (
+            "agreement_linear",
+            "agreement_vocabulary",
+            "agreement_linear_mse",
+            "agreement_hidden",
+            "agreement_hidden_vocabulary",
+            "agreement_widths",
+            "agreement_cross",
+            "agreement_hidden_mse",
+            "agreement_he",
+            "agreement_xavier",
+        ),
+        ("agreement",),
+    ),
     "spectrum": ((), ("spectrum",)),  # no sweeps: the figure has an experiment of its own
     "decoupling": ((), ("decoupling",)),
 }

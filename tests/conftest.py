@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from types import ModuleType
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+_CACHE = tempfile.TemporaryDirectory()  # of the theory, for this session and its subprocesses
+os.environ["RMTSIM_CACHE"] = _CACHE.name
 
 from rmtsim.backend import array_module
 from rmtsim.errors import InputError

@@ -122,7 +122,7 @@ def test_theory_at_finite_size_and_as_text(capsys: pytest.CaptureFixture[str]) -
     assert "finite" in text
     assert main([*line.split(), "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
-    assert [r["layer"] for r in records] == ["hidden", "output"]
+    assert [r["layer"] for r in records] == ["hidden", "output", "cross"]
     assert records[0]["offdiag"] == pytest.approx(587.778839714953, rel=1e-12)
     assert isinstance(records[0]["width"], int)
 
@@ -139,11 +139,11 @@ def test_theory_says_what_diverges_and_names_the_ensemble(capsys: pytest.Capture
     assert main(line.split()) == 0
     captured = capsys.readouterr()
     assert captured.err == "rmtsim theory: limit, linear layer: there are no off-diagonal blocks at n_classes = 1\n"
-    assert "note" in captured.out
+    assert main([*line.split(), "--json"]) == 0
+    assert "no off-diagonal blocks" in json.loads(capsys.readouterr().out)[0]["note"]
     assert main([*line.replace("1 --", "2 --").split(), "--data-variance", "4"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert "note" not in captured.out
     assert "data_variance" in captured.out
 
 

@@ -80,10 +80,12 @@ def test_figure_8_shows_the_measured_values_and_the_theory(draws: pd.DataFrame, 
         assert set(shown) == {"$d/N = 0.5$", "$d/N = 1$"}
         expected = summary[summary["aspect_ratio"] == 1][["n_classes", quantity]].to_numpy()
         assert np.allclose(shown["$d/N = 1$"], expected)
-        solid, dashed = curves(upper, "limit")[1], curves(upper, "asymptote")[1]
+        solid, dashed = curves(upper, "finite")[1], curves(upper, "asymptote")[1]
         assert len(solid) > 20
+        dim, n_samples = draws.query("loss == 'ce' and aspect_ratio == 1")[["dim", "n_samples"]].iloc[0].tolist()
         for C, value in solid[[0, len(solid) // 2, -1]]:
-            assert value == pytest.approx(getattr(limit("linear", "ce", int(C), 1.0)[0], quantity))
+            [exact] = finite("linear", "ce", int(C), dim, n_samples)
+            assert value == pytest.approx(getattr(exact, quantity) / (1 if quantity == "ratio" else dim))
         [theorem] = large_c("linear", "ce", 1.0)
         assert dashed[-1, 1] == pytest.approx(getattr(theorem, quantity) * 1000.0 ** {"offdiag": -4}.get(quantity, -2))
 
@@ -124,7 +126,7 @@ def test_figure_9_has_a_row_per_layer_and_joins_sampled_theory(draws: pd.DataFra
     figure = draw("fig9", draws)
     assert [row.get_suptitle() for row in figure.subfigs] == ["hidden layer", "output layer"]
     for upper, _ in panels(figure):
-        [solid] = curves(upper, "limit")
+        [solid] = curves(upper, "finite")
         assert solid[:, 0].tolist() == [10, 30]
 
 
@@ -148,7 +150,7 @@ def test_figure_data_keeps_every_point(draws: pd.DataFrame) -> None:
     rows = draws[(draws["model"] == "linear") & (draws["loss"] == "mse")]
     data = figure_data(rows)
     assert len(data.points) == 2 * 3 * 3
-    assert set(data.curves["kind"]) == {"limit", "asymptote"}
+    assert set(data.curves["kind"]) == {"finite", "asymptote"}
     assert {2, 10, 100} < set(data.curves["n_classes"])
 
 
@@ -193,7 +195,7 @@ def test_the_vocabulary_figure_is_the_ratio_with_named_sizes(draws: pd.DataFrame
     np.testing.assert_allclose(
         drawn_points(upper)["$d/N = 1$"].astype(float), expected[["n_classes", "ratio"]].to_numpy(float)
     )
-    assert len(curves(upper, "limit")) == len(curves(upper, "asymptote")) == 2
+    assert len(curves(upper, "finite")) == len(curves(upper, "asymptote")) == 2
     named = {text.get_text(): text.xy[0] for text in upper.texts}
     assert named["GPT-2"] == 50_257
     assert {line.get_xdata()[0] for line in upper.lines if len(set(line.get_xdata())) == 1} >= set(named.values())

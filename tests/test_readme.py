@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def test_pictures_are_there() -> None:
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert len(pictures) == 3
+    assert len(pictures) == 6
     assert all((ROOT / picture).exists() for picture in pictures)
 
 

@@ -25,7 +25,7 @@ MODELS = [
 def explicit_norms(model, loss, n_classes, dim, n_samples, width, draws):
     """(draws,) samples of the mean ‖H_ii‖² and ‖H_ij‖² for each layer, from assembled blocks."""
     rng = np.random.default_rng(11)
-    layers = {"linear": []} if model == "linear" else {"hidden": [], "output": []}
+    layers = {"linear": []} if model == "linear" else {"hidden": [], "output": [], "cross": []}
     eye = np.eye(n_classes)[:, :, None]
     for _ in range(draws):
         X = rng.normal(size=(n_samples, dim))
@@ -49,6 +49,9 @@ def explicit_norms(model, loss, n_classes, dim, n_samples, width, draws):
         layers["output"].append(_mean_norms(curvature, features))
         weights = np.einsum("ci,cdn,dj->ijn", V, curvature, V) * on.T[:, None] * on.T[None]
         layers["hidden"].append(_mean_norms(weights, X))
+        labels = np.eye(n_classes)[rng.integers(n_classes, size=n_samples)]
+        residual = p - labels if loss == "ce" else 2 * (logits - labels)
+        layers["cross"].append(_cross_norm(X, features, on, residual, np.einsum("jcn,ci->nij", curvature, V)))
     return {layer: np.array(rows).T for layer, rows in layers.items()}
 
 
@@ -59,6 +62,15 @@ def _mean_norms(weights, features):
     norms = ((weights @ outer / n) ** 2).sum(axis=-1)
     size = len(norms)
     return np.trace(norms) / size, (norms.sum() - np.trace(norms)) / (size * (size - 1))
+
+
+def _cross_norm(X, features, on, residual, slopes):
+    """Mean ‖(1/N) Σ_n 1_{n,i} x_n (r_{n,j} e_iᵀ + u_{n,ij} σ_nᵀ)‖² over all blocks; there are no diagonal ones."""
+    n, m = features.shape
+    rows = slopes[:, :, :, None] * features[:, None, None, :]
+    rows = rows + residual[:, None, :, None] * np.eye(m)[None, :, None, :]
+    blocks = np.einsum("na,ni,nijl->ijal", X, on.astype(float), rows) / n
+    return math.nan, (blocks**2).sum(axis=(2, 3)).mean()
 
 
 def _z(prediction, samples, name):
@@ -74,8 +86,11 @@ def test_finite_agrees_with_explicit_blocks(case):
     norms = explicit_norms(*case)
     for exact in theory.finite(model, loss, n_classes, dim, n_samples, width):
         diag, offdiag = norms[exact.layer]
-        assert _z(exact, diag, "diag") < 4
-        if loss == "mse" and exact.layer != "hidden":
+        if exact.layer == "cross":
+            assert math.isnan(exact.diag)
+        else:
+            assert _z(exact, diag, "diag") < 4
+        if loss == "mse" and exact.layer in ("linear", "output"):
             assert exact.offdiag == 0
             assert offdiag.max() == 0
         else:
@@ -87,13 +102,13 @@ def test_the_bare_limit_does_not_agree(case):
     """Negative control: the same comparison refuses the limit, whose finite-size correction is left out."""
     model, loss, n_classes, dim, n_samples, width, _ = case
     norms = explicit_norms(*case)
-    z = []
+    z = {}
     for bare in theory.predict(Point(model, loss, n_classes, dim, n_samples, width), "limit"):
-        scale = 1 if bare.layer == "output" else dim
-        z.append(_z(bare, norms[bare.layer][0] / scale, "diag"))
-        if bare.offdiag:
-            z.append(_z(bare, norms[bare.layer][1] / scale, "offdiag"))
-    assert max(z) > 4, z
+        scale = 1 if bare.layer in ("output", "cross") else dim
+        for k, quantity in enumerate(("diag", "offdiag")):
+            if getattr(bare, quantity) > 0:
+                z[bare.layer, quantity] = _z(bare, norms[bare.layer][k] / scale, quantity)
+    assert max(z.values()) > 4, z
 
 
 @pytest.mark.parametrize("case", [case for case in MODELS if case[1] == "ce" and case[2] < 20], ids=str)
@@ -101,7 +116,6 @@ def test_one_class_more_does_not_agree(case):
     """Negative control: nor does the exact value at C + 1."""
     model, loss, n_classes, dim, n_samples, width, _ = case
     norms = explicit_norms(*case)
-    z = []
     for other in theory.finite(model, loss, n_classes + 1, dim, n_samples, width):
-        z += [_z(other, norms[other.layer][0], "diag"), _z(other, norms[other.layer][1], "offdiag")]
-    assert max(z) > 4, z
+        z = [_z(other, norms[other.layer][k], name) for k, name in enumerate(("diag", "offdiag"))]
+        assert np.nanmax(z) > 4, (other.layer, z)

@@ -9,7 +9,7 @@ import pytest
 
 from rmtsim.theory.quadrature import angle_rule, gauss_beta, gauss_gamma
 from rmtsim.theory.softmax_moments import laplace_table, softmax_moment, weight_moments
-from rmtsim.theory.two_point import HermiteTable, pair_moments, weighted_pair_moments
+from rmtsim.theory.two_point import pair_moments, table, weighted_pair_moments
 
 P, H1, H2 = (1, 0, 0), (1, 1, 0), (1, 0, 1)
 
@@ -84,9 +84,9 @@ def test_a_million_classes_is_quick():
 @pytest.mark.parametrize("n_classes", [2, 3, 10, 1000, 10**6])
 def test_two_points_become_independent_or_equal(n_classes):
     """At correlation 0 and 1 the two-point function is known from one point."""
-    table = HermiteTable(n_classes, 1.0, 64)
+    once = table(n_classes, 1.0, 64)
     w = weight_moments(n_classes)
-    apart, together = pair_moments(table, table, 0.0), pair_moments(table, table, 1.0)
+    apart, together = pair_moments(once, once, 0.0), pair_moments(once, once, 1.0)
     assert apart.diag == pytest.approx(w.mean_diag**2, rel=1e-10)
     assert apart.offdiag == pytest.approx(w.mean_offdiag**2, rel=1e-10)
     assert together.diag == pytest.approx(w.sq_diag, rel=1e-10)
@@ -101,8 +101,8 @@ def test_two_points_against_monte_carlo(rho):
     z[1] = rho * z[0] + math.sqrt(1 - rho**2) * z[1]
     z *= np.sqrt([v, v2])[:, None, None]
     p, q = np.exp(z) / np.exp(z).sum(axis=2, keepdims=True)
-    exact = pair_moments(HermiteTable(n_classes, v, 64), HermiteTable(n_classes, v2, 64), rho)
-    swapped = pair_moments(HermiteTable(n_classes, v, 64), HermiteTable(n_classes, v2, 64), -rho)
+    exact = pair_moments(table(n_classes, v, 64), table(n_classes, v2, 64), rho)
+    swapped = pair_moments(table(n_classes, v, 64), table(n_classes, v2, 64), -rho)
     diag = (p * (1 - p) * q * (1 - q)).mean(axis=1)
     offdiag = p[:, 0] * p[:, 1] * q[:, 0] * q[:, 1]
     for name, sample in (("diag", diag), ("offdiag", offdiag)):

@@ -118,13 +118,16 @@ def test_a_sweep_that_stops_before_the_asymptotics_is_not_tested() -> None:
     assert the_claim(table, "diag", "hidden")["reason"].startswith("a fit needs")
 
 
-def test_no_claim_on_the_cross_layer() -> None:
+def test_no_claim_on_the_cross_layer_but_a_theory() -> None:
     cross = Point(model="one_hidden", loss="mse", n_classes=10, dim=DIM, n_samples=N_SAMPLES, width=8)
-    both = report(sweep_of([cross], [{"cross": (None, 2.0)}]))
-    for table in (both.claims, both.points):
-        assert table["quantity"].tolist() == ["offdiag"]
-        assert table["verdict"].tolist() == ["not tested"]
-        assert "no claim on the cross layer" in table["reason"].iloc[0]
+    *_, exact = finite("one_hidden", "mse", 10, DIM, N_SAMPLES, 8)
+    for value, verdict in ((exact.offdiag, "agrees"), (2 * exact.offdiag, "differs")):
+        both = report(sweep_of([cross], [{"cross": (None, value)}]))
+        for table in (both.claims, both.points):
+            assert table["quantity"].tolist() == ["offdiag"]
+        assert both.claims["verdict"].tolist() == ["not tested"]
+        assert "no claim on the cross layer" in both.claims["reason"].iloc[0]
+        assert both.points["verdict"].tolist() == [verdict]
 
 
 def test_points_agree_with_the_theory_at_finite_size(linear_draws: pd.DataFrame) -> None:

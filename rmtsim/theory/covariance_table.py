@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 _NAMES = [*DERIVATIVES, "diag", "offdiag"]
 _LEAST = 1e-3  # |τ| of the smallest logits tabulated
-_MOST = 12.0  # |τ| beyond which the series grow long: p is then one class nearly always
+_MOST = 8.0  # |τ| beyond which the series grow long: p is then one class nearly always
 _POINTS = 4096  # evaluated at once
 
 
@@ -38,12 +38,12 @@ class CovarianceTable:
             )
         self.n_classes = n_classes
         self.largest = largest
-        n, n_rho, n_terms = round(5 + 2 * largest), round(6 + 0.8 * largest), round(32 + 4 * largest**2)
+        n, n_rho = round(5 + 2 * largest), round(6 + 0.8 * largest)
         self._shape = (n, n, n_rho)
         sizes, rho = (_nodes(0.0, largest, n), _nodes(0.0, 1.0, n_rho))
         values = np.empty((*self._shape, len(_NAMES)))
         with single_threaded_blas():  # many small products: threads would cost more than they do
-            tables = [table(n_classes, max(x, _LEAST) ** 2, n_terms) for x in sizes]
+            tables = [table(n_classes, max(x, _LEAST) ** 2) for x in sizes]
             for i, first in enumerate(tables):
                 for k, second in enumerate(tables[: i + 1]):
                     found = derivatives(first, second, rho)
@@ -87,10 +87,12 @@ class CovarianceTable:
         return values
 
 
-@lru_cache(maxsize=8)
 def covariance_table(n_classes: int, largest: float) -> CovarianceTable:
     """Return a table that reaches to ``largest`` at least, the same one for all that are close."""
-    return CovarianceTable(n_classes, math.ceil(2 * largest) / 2)
+    return _covariance_table(n_classes, math.ceil(2 * largest) / 2)
+
+
+_covariance_table = lru_cache(maxsize=8)(CovarianceTable)
 
 
 class MeanCurvature:
@@ -116,10 +118,12 @@ class MeanCurvature:
         return first, second
 
 
-@lru_cache(maxsize=8)
 def mean_curvature(n_classes: int, largest: float) -> MeanCurvature:
     """Return interpolants that reach to ``largest`` at least."""
-    return MeanCurvature(n_classes, math.ceil(2 * largest) / 2)
+    return _mean_curvature(n_classes, math.ceil(2 * largest) / 2)
+
+
+_mean_curvature = lru_cache(maxsize=8)(MeanCurvature)
 
 
 def _nodes(low: float, high: float, n: int) -> Array:

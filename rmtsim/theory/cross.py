@@ -69,6 +69,7 @@ def _ce_pair(n_classes: int, width: int, dim: int | None, gain: float, target_rs
     n_coordinates = 2 * k + (0 if dim is None else width * k)
     return integrate(
         lambda pilot: _Integrand(n_classes, width, dim, gain, pilot),
+        1,
         n_coordinates,
         (n_classes, width, dim or 0, 1),
         target_rse,
@@ -88,7 +89,7 @@ class _Integrand:
         bound = np.abs(data) * overlap * np.exp(np.minimum(overlap, math.log(n_classes)))
         self._table = covariance_table(n_classes, reach_of(size, bound))
 
-    def __call__(self, cube: Array) -> Array:
+    def __call__(self, cube: Array, wanted: NDArray[np.intp]) -> Array:
         C, m, _ = self._sizes
         sigma, sigma_2, data = self._samples(cube)
         tau, tau_2 = self._scale * sigma, self._scale * sigma_2

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache, wraps
 from hashlib import blake2b
@@ -90,4 +91,5 @@ def _write(path: Path | None, value: Any) -> None:
         temporary.write_text(json.dumps(fields))
         temporary.replace(path)
     except OSError:  # a full or foreign disk: the value is right all the same
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

@@ -74,7 +74,7 @@ class HermiteTable:
 
 
 def log_psi(first: HermiteTable, second: HermiteTable, powers: Array) -> Array:
-    """Return log E[e^{−t−t'}], (…, grid, grid'), for the powers ρ^k, (…, n_terms)."""
+    """Return log E[e^{−t−t'}], (…, grid, grid'), for as many powers ρ^k, (…, k), as are wanted."""
     # E[e^{−t−t'}] = 1 − E f − E f' + E f f', f = 1 − e^{−t}; Hermite coefficient 0 is the mean.
     both = pair_means(first.deficit, second.deficit, powers)
     gap = first.deficit[:, :1] + second.deficit[:, 0] - both
@@ -82,8 +82,9 @@ def log_psi(first: HermiteTable, second: HermiteTable, powers: Array) -> Array:
 
 
 def pair_means(first: Array, second: Array, powers: Array) -> Array:
-    """Σ_k ρ^k c_k c'_k, (…, grid, grid'), for the powers ρ^k, (…, n_terms)."""
-    return (first * powers[..., None, :]) @ second.T
+    """Σ_k ρ^k c_k c'_k, (…, grid, grid'), for as many powers ρ^k, (…, k), as are wanted."""
+    n_terms = powers.shape[-1]
+    return (first[:, :n_terms] * powers[..., None, :]) @ second[:, :n_terms].T
 
 
 def _hermite(xi: Array, n_terms: int) -> Array:

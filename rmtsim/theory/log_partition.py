@@ -16,18 +16,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
 from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
+from rmtsim.theory.softmax_moments import set_partitions
 
 Array = NDArray[np.float64]
 Order = tuple[int, int, int]  # of differentiation by a, b, s
 
-_STEP = 0.5
+_STEP, _STEP_OVER_SCALE = 0.5, 0.15  # of u: functions of it are smooth over the logits' standard deviation
 _NEGLIGIBLE = 22.0
 
 #: Combinations of derivatives of K̂ = E[(L − a)(L' − b)] that blocks need: name → {order: factor}. With the operators
@@ -86,21 +86,10 @@ def _one_sided() -> dict[str, Polynomial]:
 _POLYNOMIALS = _one_sided()
 
 
-def _set_partitions(letters: list[int]) -> Iterator[list[list[int]]]:
-    if not letters:
-        yield []
-        return
-    head, *tail = letters
-    for blocks in _set_partitions(tail):
-        yield [[head], *blocks]
-        for k, block in enumerate(blocks):
-            yield [*blocks[:k], [head, *block], *blocks[k + 1 :]]
-
-
 def _faa_di_bruno(order: Order) -> Counter[tuple[Order, ...]]:
     """How often each multiset of blocks occurs in the derivative of a power of ψ."""
     found: Counter[tuple[Order, ...]] = Counter()
-    for blocks in _set_partitions([0] * order[0] + [1] * order[1] + [2] * order[2]):
+    for blocks in set_partitions([0] * order[0] + [1] * order[1] + [2] * order[2]):
         found[tuple(sorted((b.count(0), b.count(1), b.count(2)) for b in blocks))] += 1
     return found
 
@@ -119,9 +108,11 @@ _TERMS = sorted({blocks for expansion in _EXPANSIONS.values() for blocks in expa
 _FACTORS = sorted({order for blocks in _TERMS for order in blocks})
 
 
-def table(n_classes: int, variance: float, n_terms: int) -> HermiteTable:
+def table(n_classes: int, variance: float, n_terms: int | None = None) -> HermiteTable:
     """Tabulate one sample whose logits have this variance, |τ|²."""
-    return HermiteTable(n_classes, variance, n_terms, _POLYNOMIALS, step=_STEP, negligible=_NEGLIGIBLE)
+    step = max(_STEP, _STEP_OVER_SCALE * math.sqrt(variance))
+    n_terms = n_terms or round(40 + 5 * variance)
+    return HermiteTable(n_classes, variance, n_terms, _POLYNOMIALS, step=step, negligible=_NEGLIGIBLE)
 
 
 def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[str, Array]:
@@ -129,8 +120,10 @@ def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[s
 
     Of these, "diag" is E[p_c(1 − p_c) p'_c(1 − p'_c)] and "offdiag" is E[p_c p_e p'_c p'_e], c ≠ e (NaN if C = 1).
     """
-    C, area = first.n_classes, first.step**2
-    powers = rho[:, None] ** np.arange(first.deficit.shape[1])
+    C, area = first.n_classes, first.step * second.step
+    # The coefficients of the smaller logits fall the faster.
+    n_terms = min(first.deficit.shape[1], second.deficit.shape[1])
+    powers = rho[:, None] ** np.arange(n_terms)
     log_of_psi = log_psi(first, second, powers)
     # C(C−1)…(C−k+1) ψ^{C−k}, k classes being told from the others.
     others = {k: math.perm(C, k) * np.exp((C - k) * log_of_psi) for k in range(1, min(C, 4) + 1)}

@@ -8,7 +8,7 @@ large-C law in the density of the points and its exact means as control variates
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from rmtsim.theory.quasi_monte_carlo import TARGET_RSE, Expectations, integrate
 
 Array = NDArray[np.float64]
 
-_BEYOND = 1e-4  # pairs beyond the table, of at most this share, are taken to its edge
+_BEYOND = 3e-4  # pairs beyond the table, of at most this share, are taken to its edge
 
 #: The products of the operators of ``log_partition.DERIVATIVES``, by their places in (e₁, e₂, e₃, e₄).
 PRODUCTS = [(i, j, f"e{i + 1}e{j + 1}") for i in range(4) for j in range(i, 4)]
@@ -49,6 +49,7 @@ def pair_terms(
         return Expectations(np.array([0.0, 0.0 if width > 1 else np.nan, 0.0, np.nan]), np.zeros((4, 4)))
     found = integrate(
         lambda pilot: _Integrand(n_classes, width, dim, gain, pilot),
+        4,
         n_coordinates(width, dim),
         (n_classes, width, dim or 0),
         target_rse,
@@ -76,10 +77,11 @@ class _Integrand:
         self._of_pair = covariance_table(n_classes, largest)
         self._of_one = mean_curvature(n_classes, largest)
 
-    def __call__(self, cube: Array) -> Array:
-        found = np.zeros((4, 3))
-        for k, columns in enumerate(self._columns(cube)):
-            found[k, : len(columns)] = [column.mean() for column in columns]
+    def __call__(self, cube: Array, wanted: NDArray[np.intp]) -> Array:
+        found = np.zeros((len(wanted), 3))
+        for row, k in zip(found, wanted, strict=True):
+            columns = self._columns(cube, int(k))
+            row[: len(columns)] = [column.mean() for column in columns]
         return found
 
     def _pairs(self, cube: Array, tilt: float, *, weighted: bool) -> NeuronPairs:
@@ -88,22 +90,27 @@ class _Integrand:
     def _reach(self, pilot: Array, n_classes: int) -> float:
         """Find the |τ| beyond which next to nothing of the integrals lies, by the large-C form of each and its bound.
 
-        The moments of p are e^{t σ·σ'} times what they are at p = 1/C, and at most C or C² times that.
+        The moments of p are e^{τ·τ'} times what they are at p = 1/C, and at most C or C² times that, less as the
+        softmax saturates; at the output they come with (σ·σ')².
         """
         reach = 0.0
         for power, weighted in ((1, True), (2, False)):
             pairs = self._pairs(pilot, power, weighted=weighted)
             overlap = self._scale**2 * (pairs.sigma * pairs.sigma_2).sum(axis=1)
             size = self._scale * np.maximum(_norm(pairs.sigma), _norm(pairs.sigma_2))
-            bound = pairs.weight * overlap**2 * np.exp(power * np.minimum(overlap, math.log(n_classes)))
+            factor = np.minimum(overlap, 1) if weighted else overlap**2 / (1 + overlap)
+            bound = pairs.weight * factor * np.exp(power * np.minimum(overlap, math.log(n_classes)))
             reach = max(reach, reach_of(size, bound))
         return reach
 
-    def _columns(self, cube: Array) -> Iterator[tuple[Array, ...]]:
-        yield self._hidden_diag(self._pairs(cube, 0.5, weighted=True))
-        yield self._hidden_offdiag(self._pairs(cube, 1.0, weighted=True))
-        yield self._output(self._pairs(cube, 1.0, weighted=False), "diag")
-        yield self._output(self._pairs(cube, 2.0, weighted=False), "offdiag")
+    def _columns(self, cube: Array, value: int) -> tuple[Array, ...]:
+        if value == 0:
+            return self._hidden_diag(self._pairs(cube, 0.5, weighted=True))
+        if value == 1:
+            return self._hidden_offdiag(self._pairs(cube, 1.0, weighted=True))
+        if value == 2:
+            return self._output(self._pairs(cube, 1.0, weighted=False), "diag")
+        return self._output(self._pairs(cube, 2.0, weighted=False), "offdiag")
 
     def _derivatives(self, pairs: NeuronPairs, names: Iterable[str]) -> tuple[Array, Array, Array, dict[str, Array]]:
         """τ, τ', σ·σ', and the two-point function, at the table's edge for what lies beyond it."""

@@ -13,9 +13,9 @@ from rmtsim.errors import InputError
 
 Array = NDArray[np.float64]
 
-#: Points of the unit cube, (points, coordinates) → means over them, (values, 1 + controls): of each value, and of
-#: control variates of expectation 0.
-Integrand = Callable[[Array], Array]
+#: Points of the unit cube, (points, coordinates), and which values are wanted → means over the points,
+#: (values wanted, 1 + controls): of each value, and of control variates of expectation 0.
+Integrand = Callable[[Array, NDArray[np.intp]], Array]
 
 TARGET_RSE = 1e-3
 _SEED = 20250504  # fixed: the same question has the same answer
@@ -33,9 +33,9 @@ class Expectations:
 
 
 def integrate(
-    make: Callable[[Array], Integrand], n_coordinates: int, key: Sequence[int], target_rse: float
+    make: Callable[[Array], Integrand], n_values: int, n_coordinates: int, key: Sequence[int], target_rse: float
 ) -> Expectations:
-    """Integrate over the unit cube, doubling the points until every relative standard error is at most ``target_rse``.
+    """Integrate over the unit cube, doubling the points of each value until its relative error is ``target_rse``.
 
     Every randomisation (Owen's scrambling of Sobol' points) is an unbiased estimate of its own, so the standard error
     is that of their mean. At most 2²⁰ points are used.
@@ -44,8 +44,8 @@ def integrate(
     ----------
     make
         Makes the integrand from a pilot set, the first points of all randomisations.
-    n_coordinates, key
-        Dimension of the cube; numbers that fix the randomisations.
+    n_values, n_coordinates, key
+        Number of integrals, dimension of the cube; numbers that fix the randomisations.
 
     Raises
     ------
@@ -61,15 +61,19 @@ def integrate(
     cubes = [qmc.Sobol(n_coordinates, rng=np.random.default_rng(stream)) for stream in streams]
     pilot = [cube.random(_LEAST_POINTS) for cube in cubes]
     integrand = make(np.concatenate(pilot))
-    means = np.stack([integrand(points) for points in pilot])
+    unfinished = np.arange(n_values)
+    means = np.stack([integrand(points, unfinished) for points in pilot])
     n_points = _LEAST_POINTS
     while True:
         found = _regress(means)
         with np.errstate(invalid="ignore"):
             rse = np.sqrt(np.diag(found.covariance)) / np.abs(found.mean)
-        if n_points >= _MOST_POINTS or not np.any(rse > target_rse):
+        unfinished = unfinished[rse[unfinished] > target_rse]
+        if n_points >= _MOST_POINTS or len(unfinished) == 0:
             return found
-        means = (means + np.stack([integrand(cube.random(n_points)) for cube in cubes])) / 2
+        # The values that are done keep the means over their first points: randomisations stay independent.
+        more = np.stack([integrand(cube.random(n_points), unfinished) for cube in cubes])
+        means[:, unfinished] = (means[:, unfinished] + more) / 2
         n_points *= 2
 
 

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Factor = tuple[int, int, int]
+T = TypeVar("T")
 
 _MAX_POWER = 4
 _TAIL = 9.0  # standard deviations kept: e^{−81/2} ≈ 1e−18
@@ -51,7 +53,7 @@ class LaplaceTable:
     def product(self, factors: Sequence[Factor]) -> float:
         """E[Π_b Σ_c p_c^a h₁^i h₂^j], each sum over all classes: a sum over the set partitions of the factors."""
         total = 0.0
-        for blocks in _set_partitions(list(factors)):
+        for blocks in set_partitions(list(factors)):
             if len(blocks) <= self.n_classes:
                 merged = [(sum(f[0] for f in b), sum(f[1] for f in b), sum(f[2] for f in b)) for b in blocks]
                 total += math.perm(self.n_classes, len(blocks)) * self.distinct(merged)
@@ -124,12 +126,13 @@ def weight_moments(n_classes: int, logit_variance: float = 1.0) -> WeightMoments
     return WeightMoments((n_classes - 1) * mean_off, p2 - 2 * p3 + p4, mean_off, sq_off)
 
 
-def _set_partitions(items: list[Factor]) -> Iterator[list[list[Factor]]]:
+def set_partitions(items: list[T]) -> Iterator[list[list[T]]]:
+    """Yield every way to part ``items`` into blocks."""
     if not items:
         yield []
         return
     head, *tail = items
-    for blocks in _set_partitions(tail):
+    for blocks in set_partitions(tail):
         yield [[head], *blocks]
         for k, block in enumerate(blocks):
             yield [*blocks[:k], [head, *block], *blocks[k + 1 :]]

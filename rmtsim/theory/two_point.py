@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
+from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
 from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over
 from rmtsim.threads import single_threaded_blas
 
 Array = NDArray[np.float64]
 
 _STEP = 0.3  # of log s; the integrands are analytic for |Im| < π/2: error e^{−π²/step} ≈ 5e−15
-_TAIL = 8.0  # standard deviations kept
 _NEGLIGIBLE = 34.0  # contributions below e^{−34} are dropped
+_POLYNOMIALS = {"p": Polynomial([0.0, 1.0]), "p(1-p)": Polynomial([0.0, 1.0, -1.0])}
 
 
 @dataclass(frozen=True)
@@ -27,61 +29,27 @@ class PairMoments:
     offdiag: float
 
 
-class HermiteTable:
-    r"""Hermite coefficients of the one-class functions t^a e^{−t}, t = s e^z, z ~ N(0, v), on a grid of log s.
-
-    With (z, z') normal of variances v, v' and correlation ρ, independently over C classes, the Laplace identity of
-    ``softmax_moments`` used at both samples makes the classes independent, and Mehler's formula the two samples:
-
-        E[p_1^a p'_1^b] = 1/(Γ(a)Γ(b)) ∫∫ φ_ab(s, s') φ_00(s, s')^{C−1} du du',   u = log s,
-        E[p_1 p_2 p'_1 p'_2] = ∫∫ φ_11² φ_00^{C−2} du du',
-        φ_ab(s, s') = E[t^a e^{−t} t'^b e^{−t'}] = Σ_k ρ^k c_{a,k}(s) c'_{b,k}(s'),
-
-    c_{a,k} being the coefficient of t^a e^{−t} on the k-th normalised Hermite polynomial. The functions are analytic
-    for |Im z| < π/2, so the series converges for every ρ in [−1, 1].
-    """
-
-    def __init__(self, n_classes: int, variance: float, n_terms: int) -> None:
-        scale = math.sqrt(variance)
-        top = min(2 * scale, math.log(n_classes) / scale + scale) + _TAIL
-        step = min(0.2, 0.3 / scale)
-        xi = np.arange(-_TAIL - 4, top + 4, step)
-        mass = step / math.sqrt(2 * math.pi) * np.exp(-(xi**2) / 2)
-        hermite = np.empty((n_terms, len(xi)))
-        hermite[0], hermite[1] = 1.0, xi
-        for k in range(1, n_terms - 1):
-            hermite[k + 1] = (xi * hermite[k] - math.sqrt(k) * hermite[k - 1]) / math.sqrt(k + 1)
-        basis = (hermite * mass).T
-
-        u = np.arange(-math.log(n_classes) - top * scale - _NEGLIGIBLE, _TAIL * scale + 5, _STEP)
-        t = np.exp(np.minimum(u[:, None] + scale * xi, 7.0))
-        decay = np.exp(-t)
-        # Drop the s at which the other C − 1 classes already make the integrand negligible.
-        keep = (n_classes - 1) * -np.log(np.maximum(decay @ mass, 1e-300)) < 2 * _NEGLIGIBLE
-        keep |= n_classes <= 2
-        t, decay = t[keep], decay[keep]
-        self.n_classes = n_classes
-        self.zero = -np.expm1(-t) @ basis  # of 1 − e^{−t}: the digits of 1 − φ_00 matter when C is large
-        self.one = (t * decay) @ basis
-        self.two = (t**2 * decay) @ basis
+def table(n_classes: int, variance: float, n_terms: int) -> HermiteTable:
+    """Tabulate one sample whose logits have this variance: t e^{−t} for p, and t(1 − t) e^{−t} for p(1 − p)."""
+    return HermiteTable(n_classes, variance, n_terms, _POLYNOMIALS, step=_STEP, negligible=_NEGLIGIBLE)
 
 
 def pair_moments(first: HermiteTable, second: HermiteTable, rho: float) -> PairMoments:
-    """E[λλ'] for two samples, of the logit variances of the tables and correlation ``rho`` of their logits."""
-    n_classes = first.n_classes
-    powers = rho ** np.arange(first.zero.shape[1])
-    zero, one, two = first.zero * powers, first.one * powers, first.two * powers
-    # E[e^{−t−t'}] = 1 − E f − E f' + E f f', f = 1 − e^{−t}; Hermite coefficient 0 is the mean.
-    deficit = first.zero[:, :1] + second.zero[:, 0] - zero @ second.zero.T
-    log_psi = np.log1p(-np.minimum(deficit, 1 - 1e-16))
-    others = np.exp((n_classes - 1) * log_psi)
-    phi_11 = one @ second.one.T
-    p_p = phi_11 - two @ second.one.T - one @ second.two.T + two @ second.two.T
-    diag = float((p_p * others).sum()) * _STEP**2
-    if n_classes == 1:
+    """E[λλ'] for two samples, of the logit variances of the tables and correlation ``rho`` of their logits.
+
+        E[p_1^a p'_1^b] = 1/(Γ(a)Γ(b)) ∫∫ φ_ab(s, s') φ_00(s, s')^{C−1} du du',   u = log s,
+        E[p_1 p_2 p'_1 p'_2] = ∫∫ φ_11² φ_00^{C−2} du du',
+
+    φ_ab(s, s') = E[t^a e^{−t} t'^b e^{−t'}], from the Hermite coefficients of the two tables.
+    """
+    C = first.n_classes
+    if C == 1:
         return PairMoments(0.0, math.nan)
-    pairs = np.exp((n_classes - 2) * log_psi)
-    return PairMoments(diag, float((phi_11**2 * pairs).sum()) * _STEP**2)
+    powers = rho ** np.arange(first.deficit.shape[1], dtype=np.float64)
+    log_of_psi = log_psi(first, second, powers)
+    own, one = (pair_means(first.coefficients[q], second.coefficients[q], powers) for q in ("p(1-p)", "p"))
+    diag = float((own * np.exp((C - 1) * log_of_psi)).sum()) * _STEP**2
+    return PairMoments(diag, float((one**2 * np.exp((C - 2) * log_of_psi)).sum()) * _STEP**2)
 
 
 @lru_cache(maxsize=4096)
@@ -102,7 +70,7 @@ def weighted_pair_moments(
     r, r_weights = gauss_chi2_over(dim + 2, dim, n_nodes)
     y, y_weights = (np.ones(1), np.ones(1)) if dim == 1 else gauss_beta(1.5, (dim - 1) / 2, n_nodes)
     with single_threaded_blas():  # many small products: threads would cost more than they do
-        tables = [HermiteTable(n_classes, gain * float(v), n_terms) for v in r]
+        tables = [table(n_classes, gain * float(v), n_terms) for v in r]
         diag = offdiag = 0.0
         for i, first in enumerate(tables):
             for k, second in enumerate(tables[: i + 1]):
