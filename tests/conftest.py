@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from types import ModuleType
 
@@ -11,8 +12,7 @@ import pytest
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-_CACHE = tempfile.TemporaryDirectory()  # of the theory, for this session and its subprocesses
-os.environ["RMTSIM_CACHE"] = _CACHE.name
+os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")  # for the session and its subprocesses
 
 from rmtsim.backend import array_module
 from rmtsim.errors import InputError
@@ -25,6 +25,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=str(error)))
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(os.environ["RMTSIM_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(params=["numpy", "array_api_strict", pytest.param("cupy", marks=pytest.mark.gpu)])

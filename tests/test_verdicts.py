@@ -210,7 +210,7 @@ def test_one_hidden_ce_agrees_and_other_constants_and_powers_differ() -> None:
     """At the precision of Figure 9's sweep, where heavy tails slow the corrections, the fit's bias stays small."""
     classes = (10, 20, 50, 100, 200, 500, 1000, 3000)
     sizes = [Point("one_hidden", "ce", C, 500, 1000, 8) for C in classes]
-    theory = [finite("one_hidden", "ce", C, 500, 1000, 8) for C in classes]
+    theory = [finite("one_hidden", "ce", C, 500, 1000, 8, layers=("hidden", "output")) for C in classes]
 
     def verdicts(twist: Twist) -> pd.DataFrame:
         means = [{p.layer: (p.diag, twist(C, p.offdiag)) for p in ps} for C, ps in zip(classes, theory, strict=True)]

@@ -41,7 +41,7 @@ def hidden_same(n_classes: int, width: int, dim: int | None, gain: float = 1.0) 
     moments = _interpolated(_covariance_moments, n_classes, gain)
     tilt = 1.0 if dim is None else dim * (dim + 2.0)
     diag = offdiag = 0.0
-    for k in range(1, width + 1):
+    for k in _likely(width):
         v, weights = _logit_variances(k, width, dim, gain, extra=4)
         delta2, q_tr, dz2, tr_d2, tr2_d = moments(v)[:5] @ weights
         one, two = 1 / k, 1 / (k * (k + 2))
@@ -65,7 +65,7 @@ def output_same(n_classes: int, width: int, dim: int, gain: float = 1.0) -> tupl
         return 0.0, math.nan
     moments = _interpolated(_squared_weights, n_classes, gain)
     total = np.zeros(2)
-    for k in range(1, width + 1):
+    for k in _likely(width):
         v, weights = _logit_variances(k, width, dim, gain, extra=0)
         total += math.comb(width, k) / 2**width * (moments(v) @ (weights * (width * v / gain) ** 2))
     return float(total[0]), float(total[1])
@@ -84,7 +84,7 @@ def cross_same(n_classes: int, width: int, dim: int | None, gain: float = 1.0) -
         return 0.0
     moments = _interpolated(_covariance_moments, C, gain)
     total = 0.5 * (1 - 2 / C)
-    for k in range(1, width + 1):
+    for k in _likely(width):
         v, weights = _logit_variances(k, width, dim, gain, extra=2)
         _, _, dz2, tr_d2, _, s2, pull = moments(v)
         total += (
@@ -93,6 +93,12 @@ def cross_same(n_classes: int, width: int, dim: int | None, gain: float = 1.0) -
             * float((s2 + 2 * pull / k + v * (dz2 / k + (1 - 1 / k) * tr_d2)) @ weights)
         )
     return total / C * (dim or 1)
+
+
+def _likely(width: int) -> range:
+    """Numbers of neurons that are on, 1 … m, less those that a Binomial(m, 1/2) all but never has."""
+    reach = 8 * math.sqrt(width) + 8
+    return range(max(1, math.ceil(width / 2 - reach)), min(width, math.floor(width / 2 + reach)) + 1)
 
 
 def _logit_variances(n_on: int, width: int, dim: int | None, gain: float, extra: int) -> tuple[Array, Array]:

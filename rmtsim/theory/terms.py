@@ -42,11 +42,11 @@ def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
         return cross.mse(C, m, d, gain) if layer == "cross" else of_layer[layer](C, m, d)
     if layer == "cross":
         return cross.ce(C, m, d, gain, target_rse)
+    pairs = pair_terms(C, m, d, gain, target_rse)
     if layer == "hidden":
         same, first = hidden_same(C, m, d, gain), 0
     else:
         same, first = ((0.0, 0.0) if d is None else output_same(C, m, d, gain)), 2
-    pairs = pair_terms(C, m, d, gain, target_rse)
     diag, offdiag = pairs.mean[first : first + 2].tolist()
     (var_diag, covariance), (_, var_offdiag) = pairs.covariance[first : first + 2, first : first + 2].tolist()
     return Terms(*same, diag, offdiag, var_diag, var_offdiag, covariance)
