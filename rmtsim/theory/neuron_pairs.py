@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from scipy.special import betainccinv, betaincinv, gammainccinv, gammaincinv, nd
 
 Array = NDArray[np.float64]
 
-_MOST_TILT = 0.6  # of tκ(1 + ρ), which must stay below 1
+_MOST_TILT = 0.7  # of tκ(1 + ρ), which must stay below 1
 _MOST_COSINE = 1 - 1e-10  # in one dimension it is 1, where the tilted law has no density
 
 
@@ -36,7 +37,7 @@ class NeuronPairs:
     weight
         Their probability density over that which they were drawn with.
     tilt, kappa, rho
-        t, κ and ρ of each pair.
+        The t that they were drawn with, κ and ρ of each pair.
     """
 
     sigma: Array
@@ -108,21 +109,39 @@ def _quantiles(dim: int, weighted: bool) -> tuple[CubicSpline, CubicSpline]:
     return CubicSpline(z, log_r), CubicSpline(z, log_cosine)
 
 
-def large_c_means(pairs: NeuronPairs, width: int, slope: float) -> tuple[Array, Array, Array]:
-    """Means under the density of each pair given its (κ, ρ): of σ·σ', of (σ·σ')², and of 1_i 1'_i (1 + slope σ_iσ'_i).
+class LargeC(NamedTuple):
+    """The large-C law e^{t σ·σ'} of each pair, and its exact means given the pair's (κ, ρ).
 
-    They are J'/M and the like at tilt t, with the functions of ``one_hidden_ce_large_c``; exact, so that what the
-    pairs make of them can be taken out of an estimate.
+    What the points make of such a mean, less the mean itself, has expectation 0 whatever density they were drawn with.
     """
-    t, kappa, rho = pairs.tilt, pairs.kappa, pairs.rho
+
+    density: Array  #: weight · e^{t σ·σ'}
+    mass: Array  #: E e^{t σ·σ'} = M^m
+    overlap: Array  #: E[σ·σ' e^{t σ·σ'}]
+    square: Array  #: E[(σ·σ')² e^{t σ·σ'}]
+    both: Array  #: E[Π_{k=i,j} 1_k 1'_k (1 + slope σ_kσ'_k) e^{t σ·σ'}], i ≠ j
+
+
+def large_c(pairs: NeuronPairs, t: float, slope: float) -> LargeC:
+    """Return the law at tilt t, from the M and J of ``one_hidden_ce_large_c``.
+
+    At most at the tilt that a pair was drawn with: beyond it the means would lie in the tails, where no points are.
+    """
+    kappa, rho, m = pairs.kappa, pairs.rho, pairs.sigma.shape[1]
+    t_here = np.minimum(t, pairs.tilt)
     gradient = kappa * (1 - rho**2)
-    c = rho + t * gradient
+    c = rho + t_here * gradient
     gap = 1 - c**2
     j = (0.25 + np.arcsin(c) / (2 * math.pi)) / np.sqrt(gap)
     j_1 = (c * j + 1 / (2 * math.pi)) / gap
     j_2 = (j + 3 * c * j_1) / gap
     root = np.sqrt(1 - rho**2)
-    whole = 0.75 - np.arcsin(rho) / (2 * math.pi) + root * j
-    first, second = root * j_1 * gradient / whole, root * j_2 * gradient**2 / whole
-    on = root * j / whole + slope * first
-    return width * first, width * second + width * (width - 1) * first**2, on
+    on, on_1, on_2 = root * j, root * j_1 * gradient, root * j_2 * gradient**2
+    M = 0.75 - np.arcsin(rho) / (2 * math.pi) + on
+    return LargeC(
+        density=pairs.weight * np.exp(t_here * (pairs.sigma * pairs.sigma_2).sum(axis=1)),
+        mass=M**m,
+        overlap=m * M ** (m - 1) * on_1,
+        square=m * M ** (m - 1) * on_2 + m * (m - 1) * M ** (m - 2.0) * on_1**2,
+        both=M ** (m - 2.0) * (on + slope * on_1) ** 2,
+    )

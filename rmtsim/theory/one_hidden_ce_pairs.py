@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rmtsim.theory.covariance_table import covariance_table, mean_curvature
 from rmtsim.theory.disk_cache import kept_on_disk
-from rmtsim.theory.neuron_pairs import NeuronPairs, large_c_means, n_coordinates, neuron_pairs
+from rmtsim.theory.neuron_pairs import NeuronPairs, large_c, n_coordinates, neuron_pairs
 from rmtsim.theory.one_hidden_mse import hidden_geometry
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE, Expectations, integrate
 
@@ -66,7 +66,7 @@ def reach_of(size: Array, share: Array) -> float:
 
 
 class _Integrand:
-    """Means over points of the four values, each with two control variates, (4, 3)."""
+    """Means over points of the values wanted, each with three control variates, (wanted, 4)."""
 
     def __init__(self, n_classes: int, width: int, dim: int | None, gain: float, pilot: Array) -> None:
         self._width, self._dim, self._gain = width, dim, gain
@@ -78,9 +78,11 @@ class _Integrand:
         self._of_one = mean_curvature(n_classes, largest)
 
     def __call__(self, cube: Array, wanted: NDArray[np.intp]) -> Array:
-        found = np.zeros((len(wanted), 3))
+        found = np.zeros((len(wanted), 4))
         for row, k in zip(found, wanted, strict=True):
             columns = self._columns(cube, int(k))
+            if self._dim == 1:  # x' is a multiple of x: the control variates are degenerate
+                columns = columns[:1]
             row[: len(columns)] = [column.mean() for column in columns]
         return found
 
@@ -107,10 +109,11 @@ class _Integrand:
         if value == 0:
             return self._hidden_diag(self._pairs(cube, 0.5, weighted=True))
         if value == 1:
-            return self._hidden_offdiag(self._pairs(cube, 1.0, weighted=True))
+            return self._hidden_offdiag(self._pairs(cube, 1.5, weighted=True))
+        # Beyond the large-C law: what its control variates leave lies where the softmax saturates.
         if value == 2:
-            return self._output(self._pairs(cube, 1.0, weighted=False), "diag")
-        return self._output(self._pairs(cube, 2.0, weighted=False), "offdiag")
+            return self._output(self._pairs(cube, 1.5, weighted=False), 1, "diag")
+        return self._output(self._pairs(cube, 3.0, weighted=False), 2, "offdiag")
 
     def _derivatives(self, pairs: NeuronPairs, names: Iterable[str]) -> tuple[Array, Array, Array, dict[str, Array]]:
         """τ, τ', σ·σ', and the two-point function, at the table's edge for what lies beyond it."""
@@ -145,23 +148,25 @@ class _Integrand:
         total = terms.sum(axis=1)
         distinct = total[:, :, None] * total[:, None, :] - np.einsum("nia,nib->nab", terms, terms)
         value = pairs.weight * sum(K[name] * distinct[:, i, j] * (2 - (i == j)) for i, j, name in PRODUCTS)
-        mean, _, on = large_c_means(pairs, m, self._scale**2)
-        density = _large_c_density(pairs, overlap)
-        limit = distinct[:, 0, 0] + 2 * distinct[:, 0, 3] + distinct[:, 3, 3]
-        return value / (m**3 * (m - 1)), density * (limit - m * (m - 1) * on**2), density * (overlap - mean)
+        limit = large_c(pairs, self._scale**2, self._scale**2)
+        both = distinct[:, 0, 0] + 2 * distinct[:, 0, 3] + distinct[:, 3, 3]
+        return (
+            value / (m**3 * (m - 1)),
+            limit.density - limit.mass,
+            limit.density * overlap - limit.overlap,
+            limit.density * both - m * (m - 1) * limit.both,
+        )
 
-    def _output(self, pairs: NeuronPairs, name: str) -> tuple[Array, ...]:
+    def _output(self, pairs: NeuronPairs, power: int, name: str) -> tuple[Array, ...]:
         """(σ·σ')² E_V[λλ'], which only pairs with a neuron in common have."""
         _, _, overlap, K = self._derivatives(pairs, [name])
-        mean, square, _ = large_c_means(pairs, self._width, 0.0)
-        density = _large_c_density(pairs, overlap)
-        return pairs.weight * overlap**2 * K[name], density * (overlap - mean), density * (overlap**2 - square)
-
-
-def _large_c_density(pairs: NeuronPairs, overlap: Array) -> Array:
-    """Weight · e^{t σ·σ'}: constant given (κ, ρ), so that what has mean 0 given these keeps it."""
-    density: Array = pairs.weight * np.exp(pairs.tilt * overlap)
-    return density
+        limit = large_c(pairs, power * self._scale**2, 0.0)
+        return (
+            pairs.weight * overlap**2 * K[name],
+            limit.density - limit.mass,
+            limit.density * overlap - limit.overlap,
+            limit.density * overlap**2 - limit.square,
+        )
 
 
 def operator_coefficients(tau: Array, tau_2: Array) -> Array:
