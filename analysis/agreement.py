@@ -23,6 +23,13 @@ _CASES = {
     ("one_hidden", "mse", "output"): "output layer, MSE",
     ("one_hidden", "mse", "cross"): "cross layer, MSE",
 }
+_INTRODUCTION = [
+    "# Theory against simulation",
+    "",
+    "What `rmtsim reproduce agreement` prints: expected squared Frobenius norms of Hessian blocks at finite C, d, N",
+    "(those of d×d blocks divided by d), by theory and as means over simulated draws, each with its relative standard",
+    "error where it has one; z is their difference over both. What is zero in every draw is left out.",
+]
 _NAMES = {"diag": "diagonal", "offdiag": "off-diagonal"}
 
 
@@ -38,7 +45,7 @@ def report_agreement(draws: pd.DataFrame) -> str:
     lines = compared(draws)
     rows = [_cells(line) for line in to_records(lines)]
     table = ["| " + " | ".join(cells) + " |" for cells in (_HEAD, ["---"] * len(_HEAD), *rows)]
-    return "\n".join([*table, "", spread(lines)])
+    return "\n".join([*_INTRODUCTION, "", *table, "", spread(lines)])
 
 
 def spread(lines: pd.DataFrame) -> str:
