@@ -33,8 +33,8 @@ class CovarianceTable:
     def __init__(self, n_classes: int, largest: float) -> None:
         if largest > _MOST:
             raise InputError(
-                f"gain: logits with a standard deviation of {largest:.3g} are beyond this theory, which ends at "
-                f"{_MOST:g}; give smaller variances, or a larger width"
+                f"gain, width, dim: logits whose standard deviation reaches {largest:.3g} are beyond this theory of one "
+                f"hidden layer with CE, which ends at {_MOST:g}; give smaller variances, a larger width or a larger dim"
             )
         self.n_classes = n_classes
         self.largest = largest
