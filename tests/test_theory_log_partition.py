@@ -264,6 +264,8 @@ def test_mean_curvature_is_the_slope_of_the_entropy_term() -> None:
 
 
 def test_logits_beyond_the_table_are_told() -> None:
-    with pytest.raises(InputError, match=r"gain: logits with a standard deviation of 12\.5 are beyond") as caught:
+    with pytest.raises(
+        InputError, match=r"gain, width, dim: logits whose standard deviation reaches 12\.5 are beyond"
+    ) as caught:
         CovarianceTable(10, 12.5)
     assert ";" in str(caught.value)

@@ -33,7 +33,7 @@ class CovarianceTable:
     def __init__(self, n_classes: int, largest: float) -> None:
         if largest > _MOST:
             raise InputError(
-                f"gain, width, dim: logits whose standard deviation reaches {largest:.3g} are beyond this theory of one "
+                f"gain, width, dim: logits whose standard deviation reaches {largest:.3g} are beyond the theory of one "
                 f"hidden layer with CE, which ends at {_MOST:g}; give smaller variances, a larger width or a larger dim"
             )
         self.n_classes = n_classes
