@@ -52,8 +52,8 @@ def test_the_python_lines_run() -> None:
     (first, *_rest) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     rng = np.random.default_rng(0)
     lines = first.splitlines()
-    exec("\n".join(lines[:5]), names := {})
-    exec(lines[5], names | {"X": rng.normal(size=(6, 3)), "V": rng.normal(size=(4, 3))})
+    exec("\n".join(lines[:7]), names := {})
+    exec(lines[7], names | {"X": rng.normal(size=(6, 3)), "V": rng.normal(size=(4, 3))})
     arrays = {"X": rng.normal(size=(6, 3)), "W": rng.normal(size=(2, 3)), "V": rng.normal(size=(4, 2))}
-    for line in lines[6:]:
+    for line in lines[8:]:
         exec(line, names | arrays | {"y": rng.integers(4, size=6)})
