@@ -69,7 +69,8 @@ def _compare(
     else:
         z = (measured - expected) / math.hypot(std_error, std_error_expected, ROUNDING * expected)
     tolerance = _tolerance(row["draws"])
-    allowed = tolerance * std_error + abs(expected - asymptote) + ROUNDING * abs(expected)
+    std_errors = math.hypot(std_error, std_error_expected, value(at_limit, f"std_error_{quantity}"))
+    allowed = tolerance * std_errors + abs(expected - asymptote) + ROUNDING * abs(expected)
     within: bool | None = bool(abs(measured - asymptote) <= allowed)
     if math.isnan(z):
         within, verdict = None, "not tested"

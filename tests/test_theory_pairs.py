@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from rmtsim.errors import InputError
-from rmtsim.theory import one_hidden_ce_large_c, quasi_monte_carlo
+from rmtsim.theory import finite, one_hidden_ce_large_c, quasi_monte_carlo
 from rmtsim.theory.neuron_pairs import NeuronPairs, large_c, n_coordinates, neuron_pairs
 from rmtsim.theory.one_hidden_ce_pairs import pair_terms
 from rmtsim.theory.quasi_monte_carlo import Expectations, integrate
@@ -277,3 +277,10 @@ def test_single_class_has_no_curvature() -> None:
     assert one.mean[:3].tolist() == [0, 0, 0]
     assert math.isnan(one.mean[3])
     assert math.isnan(pair_terms(1, 1, 5, 1.0).mean[1])
+
+
+def test_two_classes_have_blocks_of_one_norm() -> None:
+    """p₁p₂ = p₁(1 − p₁): the ratio of the output layer is 1, and has no error."""
+    [output] = finite("one_hidden", "ce", 2, 20, 30, 4, layers=("output",))
+    assert output.ratio == pytest.approx(1, rel=1e-9)
+    assert output.std_error_ratio < 1e-7

@@ -55,7 +55,8 @@ def pair_terms(
         target_rse,
     )
     unit = np.array([dim or 1.0, dim or 1.0, 1.0, 1.0])
-    return Expectations(found.mean * unit, found.covariance * np.outer(unit, unit))
+    values = [0, 1, 2, 2 if n_classes == 2 else 3]  # two classes: p_1p_2 is p_1(1 − p_1)
+    return Expectations((found.mean * unit)[values], (found.covariance * np.outer(unit, unit))[np.ix_(values, values)])
 
 
 def reach_of(size: Array, share: Array) -> float:
