@@ -13,7 +13,6 @@ from rmtsim.errors import InputError
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 from rmtsim.theory.spectra.weight_density import log_excess, log_ratio
 from rmtsim.theory.spectra.weight_laws import (
-from tests.test_theory_spectra import hidden_weights, output_weights
     bernoulli,
     discrete,
     hidden_ce_diag,
@@ -22,7 +21,7 @@ from tests.test_theory_spectra import hidden_weights, output_weights
     linear_ce_offdiag,
     lognormal,
 )
-
+from tests.test_theory_spectra import hidden_weights, output_weights
 
 # --- eigenvalues of simulated blocks
 
