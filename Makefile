@@ -28,7 +28,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(PY)
 	@touch $@
 
 $(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
-	$(PIP) install --require-hashes -r requirements-test.lock
+	$(PIP) install --no-deps --require-hashes -r requirements-test.lock
 	@touch $@
 
 # Renews both lock files; uv resolves for every platform and Python at once.
