@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 import pyarrow as pa
 
 from rmtsim.ensemble import Ensemble
@@ -49,54 +51,84 @@ ENSEMBLE = [field.name for field in fields(Ensemble)]
 #: What makes a row one of a kind: no two rows of a store share it.
 KEY = ["point_id", "seed", "draw", "layer"]
 
+_MEASURED = ("diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag")
 
-def rows_of(
-    point: Point,
-    draws: range,
-    seed: int,
-    columns: dict[str, tuple[np.ndarray, ...]],
-    *,
-    backend: str,
-    dtype: str,
-    classes: int,
-) -> pd.DataFrame:
-    """Lay out values, layer → (diag, offdiag) or (diag, offdiag, their standard errors), as rows by draw, then layer.
 
-    ``classes`` is the number of classes of which single terms were taken.
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive draws of one point, before they are laid out as rows.
+
+    Attributes
+    ----------
+    values
+        (draws, layers, 4) float64: diag, offdiag and the standard errors of estimating them. NaN marks what a layer
+        does not have.
+    classes
+        Number of classes of which the last layer's single terms were taken.
+    blas
+        The BLAS library and its kernel, which the last digits depend on.
     """
-    layers, n = list(columns), len(draws)
-    shapes = [point.block_shape(layer) for layer in layers]
-    per_row = len(layers) * n
-    exact = np.zeros(n)
-    counted = [classes if layer in ("linear", "output") else point.n_classes for layer in layers]
-    values = [(*columns[layer], exact, exact)[:4] for layer in layers]
-    diag, offdiag, std_error_diag, std_error_offdiag = (
-        np.stack(kind, axis=1).ravel() for kind in zip(*values, strict=True)
+
+    point: Point
+    draws: range
+    layers: tuple[str, ...]
+    seed: int
+    backend: str
+    dtype: str
+    classes: int
+    blas: str
+    values: npt.NDArray[np.float64]
+
+
+def table_of(stretches: Sequence[Stretch]) -> pa.Table:
+    """Lay stretches out as rows, each by draw, then layer; the table's metadata name the BLAS kernels."""
+    constants: dict[tuple[object, ...], int] = {}  # what all rows of a layer share → where its row stands
+    parts: list[pa.Table] = []
+    index, draws, height = [], [], 0
+    for stretch in stretches:
+        key = (stretch.point, stretch.layers, stretch.seed, stretch.backend, stretch.dtype, stretch.classes)
+        width = len(stretch.layers)
+        if key not in constants:
+            constants[key] = height
+            parts.append(_constants(*key))
+            height += width
+        index.append(np.tile(np.arange(width) + constants[key], len(stretch.draws)))
+        draws.append(np.repeat(np.arange(stretch.draws.start, stretch.draws.stop), width))
+    shared = pa.concat_tables(parts).combine_chunks().take(np.concatenate(index))
+    measured = np.concatenate([stretch.values.reshape(-1, len(_MEASURED)) for stretch in stretches])
+    columns = {name: pa.array(measured[:, k], from_pandas=True) for k, name in enumerate(_MEASURED)}
+    columns["draw"] = pa.array(np.concatenate(draws), pa.int64())
+    blas = "; ".join(sorted({stretch.blas for stretch in stretches}))
+    return pa.Table.from_arrays(
+        [columns[name] if name in columns else shared[name] for name in SCHEMA.names],
+        schema=SCHEMA.with_metadata({"rmtsim.blas": blas}),
     )
-    frame = pd.DataFrame(
-        {
-            "point_id": point.id,
-            "model": point.model,
-            "loss": point.loss,
-            "layer": np.tile(layers, n),
-            "n_classes": point.n_classes,
-            "dim": point.dim,
-            "n_samples": point.n_samples,
-            "width": pd.array([point.width] * per_row, dtype="Int64"),
-            "aspect_ratio": point.aspect_ratio,
-            "seed": seed,
-            "draw": np.repeat(np.asarray(draws), len(layers)),
-            "block_rows": np.tile([rows for rows, _ in shapes], n),
-            "block_cols": np.tile([cols for _, cols in shapes], n),
-            "diag_sqfro": diag,
-            "offdiag_sqfro": offdiag,
-            "backend": backend,
-            "dtype": dtype,
-            "classes": np.tile(counted, n),
-            "std_error_diag": std_error_diag,
-            "std_error_offdiag": std_error_offdiag,
-            **asdict(point.ensemble),
-        },
-        index=pd.RangeIndex(per_row),
-    )
-    return frame.astype({"layer": "str"})
+
+
+@lru_cache(maxsize=1024)
+def _constants(point: Point, layers: tuple[str, ...], seed: int, backend: str, dtype: str, classes: int) -> pa.Table:
+    """Return a row for each layer with what does not change from draw to draw."""
+    rows = []
+    for layer in layers:
+        block_rows, block_cols = point.block_shape(layer)
+        rows.append(
+            {
+                "point_id": point.id,
+                "model": point.model,
+                "loss": point.loss,
+                "layer": layer,
+                "n_classes": point.n_classes,
+                "dim": point.dim,
+                "n_samples": point.n_samples,
+                "width": point.width,
+                "aspect_ratio": point.aspect_ratio,
+                "seed": seed,
+                "block_rows": block_rows,
+                "block_cols": block_cols,
+                "backend": backend,
+                "dtype": dtype,
+                "classes": classes if layer in ("linear", "output") else point.n_classes,
+                **asdict(point.ensemble),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=pa.schema([SCHEMA.field(name) for name in rows[0]]))

@@ -16,7 +16,7 @@ from rmtsim.machine import usable_memory
 from rmtsim.memory import batch_size
 from rmtsim.norms import compute
 from rmtsim.point import Point, check_choice, check_layers, check_size
-from rmtsim.schema import rows_of
+from rmtsim.schema import Stretch, table_of
 from rmtsim.sizes import as_bytes
 from rmtsim.threads import blas_kernel
 from rmtsim.workplace import workplace
@@ -91,6 +91,37 @@ def simulate(
     >>> bool(again.diag_sqfro.item() == rows.diag_sqfro.iloc[15])
     True
     """
+    found = simulated(
+        point,
+        draws,
+        seed=seed,
+        backend=backend,
+        dtype=dtype,
+        layers=layers,
+        diagonal=diagonal,
+        batch=batch,
+        threads=threads,
+        memory=memory,
+    )
+    rows: pd.DataFrame = table_of([found]).to_pandas()
+    rows.attrs["blas"] = found.blas
+    return rows.astype({"width": "Int64"})
+
+
+def simulated(
+    point: Point,
+    draws: int | range,
+    *,
+    seed: int = 0,
+    backend: str = "numpy",
+    dtype: str = "float64",
+    layers: tuple[str, ...] | None = None,
+    diagonal: str = "exact",
+    batch: int | None = None,
+    threads: int | None = None,
+    memory: float | str | None = None,
+) -> Stretch:
+    """Do what `simulate` does, and return arrays."""
     draws = _as_range(draws)
     seed = check_size("seed", seed, least=0, most=MAX_SEED)
     check_choice("dtype", dtype, DTYPES)
@@ -122,10 +153,12 @@ def simulate(
                 raise
             native_gpu().release()
             memory = (memory or native_gpu().free_memory()) / 2  # hold half as much at once, and go on
-    columns = {layer: tuple(map(np.concatenate, zip(*found, strict=True))) for layer, found in parts.items()}
-    rows = rows_of(point, draws, seed, columns, backend=backend, dtype=dtype, classes=classes)
-    rows.attrs["blas"] = "cuBLAS" if backend == "cupy" else blas_kernel()
-    return rows
+    measured = np.zeros((len(draws), len(layers), 4))  # without standard errors of their own where none are given
+    for k, found in enumerate(parts.values()):
+        for kind, column in enumerate(zip(*found, strict=True)):
+            measured[:, k, kind] = np.concatenate(column)
+    blas = "cuBLAS" if backend == "cupy" else blas_kernel()
+    return Stretch(point, draws, layers, seed, backend, dtype, classes, blas, measured)
 
 
 def _as_range(draws: int | range) -> range:

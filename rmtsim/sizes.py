@@ -44,3 +44,13 @@ def format_bytes(value: float) -> str:
             return f"{value:.3g} {unit}"
         value /= 1024
     return f"{value:.3g} TiB"
+
+
+def format_count(value: int) -> str:
+    """Return a count as people read it: whole below 10,000, then in three digits with k, M or G."""
+    if value < 10_000:
+        return str(value)
+    for power, unit in ((9, "G"), (6, "M")):
+        if value >= 0.9995 * 10**power:
+            return f"{value / 10**power:.3g}{unit}"
+    return f"{value / 1000:.3g}k"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,11 +14,17 @@ from rmtsim.errors import InputError
 from rmtsim.experiments import Experiment
 from rmtsim.output import records, say
 from rmtsim.schema import ENSEMBLE
-from rmtsim.sizes import format_bytes
+from rmtsim.sizes import format_bytes, format_count
 from rmtsim.store import Store
 from rmtsim.theory_verb import theory
 
+if TYPE_CHECKING:
+    from sweeps.runner import Outcome
+
 __all__ = ["figure", "fit", "plan", "reproduce", "run", "status", "theory"]
+
+#: Batches that failed of which the reason is told; there may be thousands.
+_FAILURES_SHOWN = 10
 
 #: What `reproduce` runs and draws for each name.
 _REPRODUCE = {
@@ -62,7 +69,12 @@ def reproduce(arguments: argparse.Namespace) -> int:
     for spec in specs:
         say(plans.summary(spec, plans.plan(spec, store, arguments.memory)))
     options = {"address": "local", "backend": "auto", "workers": arguments.workers, "memory": arguments.memory}
-    codes = [_run(spec, store, **options) for spec in specs]
+    codes = []
+    for spec in specs:
+        outcome = _run(spec, store, **options)
+        codes.append(_code(outcome))
+        if outcome.stopped:
+            return codes[-1]
     with_claims = set()
     for name in names:
         ids = {point.id for spec in sweeps[name] for point in spec.points()}
@@ -104,6 +116,9 @@ def plan(arguments: argparse.Namespace) -> int:
 
     spec = load(arguments.spec)
     table = plans.plan(spec, Store(arguments.store), arguments.memory)
+    if arguments.json:
+        print(json.dumps({"summary": plans.summary(spec, table), "points": records(table)}, indent=1))
+        return 0
     shown = (
         table.drop(columns=["point_id", "model", "loss", "flops", *ENSEMBLE])
         .assign(
@@ -120,17 +135,21 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a sweep; 3 if a point used up max_draws above its target."""
+    """Run a sweep; 3 if points want more draws or used up max_draws above their target, 1 if batches failed."""
     from sweeps.spec import load
 
-    return _run(
+    outcome = _run(
         load(arguments.spec),
         Store(arguments.store),
+        as_json=arguments.json,
         address=arguments.address,
         backend=arguments.backend,
         workers=arguments.workers,
         memory=arguments.memory,
+        time_limit=math.inf if arguments.time_limit is None else arguments.time_limit,
+        fail_fast=arguments.fail_fast,
     )
+    return _code(outcome)
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -156,13 +175,14 @@ def _status_line(row: dict[str, Any]) -> str:
     size = f"C = {row['n_classes']}, d = {row['dim']}, N = {row['n_samples']}"
     size += "" if row["width"] is None else f", m = {row['width']}"
     if row["rse"] is None:
-        return f"{size}: {row['state']}, {row['draws']} draws"
+        return f"{size}: {row['state']}, {row['draws']} draws: run again to go on"
     if row["rse"] <= row["target_rse"]:
         return f"{size}: {row['state']}, {row['draws']} of {row['needs_draws']} draws: run again to go on"
     reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else "run again to go on"
     return (
         f"{size}: {row['state']}, rse {row['rse']:.2%} > {row['target_rse']:.2%} ({row['worst']}); "
-        f"needs about {row['needs_draws']} draws, has {row['draws']}, max_draws {row['max_draws']}: {reach}"
+        f"needs about {format_count(row['needs_draws'])} draws, has {format_count(row['draws'])}, "
+        f"max {format_count(row['max_draws'])}: {reach}"
     )
 
 
@@ -196,18 +216,23 @@ def figure(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run(spec: Any, store: Store, **options: Any) -> int:
+def _run(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:
     from sweeps.progress import ProgressDisplay
     from sweeps.runner import run as run_sweep
 
-    with ProgressDisplay(spec.name) as display:
+    with ProgressDisplay(spec.name, as_json=as_json) as display:
         outcome = run_sweep(spec, store, observer=display, **options)
-    done = f"{outcome.new_draws} new draws" if outcome.new_draws else "nothing to do"
-    say(f"{spec.name}: {done}; {len(outcome.states) - len(outcome.limited)} of {len(outcome.states)} points done")
-    if outcome.limited:
-        say(f"{spec.name}: {len(outcome.limited)} points used up max_draws above target_rse; see rmtsim status")
-        return 3
-    return 0
+    for failure in outcome.failures[:_FAILURES_SHOWN]:
+        say(f"{spec.name}: {failure}")
+    if as_json:
+        print(json.dumps(outcome.document(), indent=1))
+    else:
+        say(f"{spec.name}: {outcome}")
+    return outcome
+
+
+def _code(outcome: Outcome) -> int:
+    return 1 if outcome.failures else 3 if outcome.limited or outcome.unfinished else 0
 
 
 def _existing(directory: str) -> Store:

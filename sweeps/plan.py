@@ -12,11 +12,11 @@ from rmtsim.machine import flops_per_second
 from rmtsim.memory import BASE, batch_size, fitting_tiling
 from rmtsim.memory import memory as memory_held
 from rmtsim.store import Store, StoreError
+from sweeps.batches import cost
 from sweeps.executors import default_workers
 from sweeps.shares import Share, share_out
 from sweeps.spec import Spec, from_document
 from sweeps.state import PointState, read_states
-from sweeps.tasks import cost
 
 #: Share of a product's speed that whole draws reach, with their passes over memory (measured: 0.4 to 0.7).
 _EFFICIENCY = 0.55
@@ -25,9 +25,9 @@ _EFFICIENCY = 0.55
 def plan(spec: Spec, store: Store, memory: float | None = None) -> pd.DataFrame:
     """One row per point: its state, draws stored and still to make, work and core seconds.
 
-    ``more_draws_least`` is up to the next checkpoint; ``more_draws`` extrapolates the precision reached so far,
-    and is that least number where there is none; ``core_seconds`` is for ``more_draws``; ``memory`` is the bytes that a
-    worker holds at its peak.
+    ``why`` says why draws are to be made, or why not; ``more_draws_least`` is up to the next checkpoint;
+    ``more_draws`` extrapolates the precision reached so far, and is that least number where there is none;
+    ``core_seconds`` is for ``more_draws``; ``memory`` is the bytes that a worker holds at its peak.
     """
     share = share_out(spec, None, default_workers("numpy"), memory)
     speed = _EFFICIENCY * flops_per_second(spec.sampling.dtype)
@@ -39,8 +39,9 @@ def plan(spec: Spec, store: Store, memory: float | None = None) -> pd.DataFrame:
             {
                 **_sizes(state),
                 "state": state.state,
+                "why": _why(state),
                 "draws": state.prefix,
-                "more_draws_least": len(state.missing()),
+                "more_draws_least": 0 if state.finished else sum(len(draws) for draws in state.missing()),
                 "more_draws": more,
                 "max_draws": spec.sampling.max_draws,
                 "flops_per_draw": per_draw,
@@ -50,6 +51,16 @@ def plan(spec: Spec, store: Store, memory: float | None = None) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _why(state: PointState) -> str:
+    rse, quantity = state.precision
+    target = state.sampling.target_rse
+    if not math.isfinite(rse):
+        return quantity if state.prefix else "no draws"
+    sign = "≤" if rse <= target else ">"
+    reached = f"{quantity} rse {rse:.2%} {sign} {target:.2%}"
+    return f"{reached}, max_draws used up" if state.state == "limited" else reached
 
 
 def _peak(state: PointState, spec: Spec, share: Share) -> int:
@@ -78,7 +89,8 @@ def status(store: Store) -> pd.DataFrame:
             spec = from_document(document)
         except InputError as error:
             raise StoreError(
-                f"store: {store.sweeps / document['name']}.json is no spec ({error}); remove it and run its spec again"
+                f"store: sweeps/{document['name']}.json in {store.location} is no spec ({error}); remove it and run "
+                "its spec again"
             ) from error
         for state in read_states(spec, store):
             rse, quantity = state.precision
@@ -91,20 +103,11 @@ def status(store: Store) -> pd.DataFrame:
                     "rse": rse if math.isfinite(rse) else None,
                     "target_rse": spec.sampling.target_rse,
                     "worst": quantity,
-                    "needs_draws": _needs(state),
+                    "needs_draws": state.needed_draws,
                     "max_draws": spec.sampling.max_draws,
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _needs(state: PointState) -> int:
-    """Draws for the target, extrapolated as rse ∝ 1/√draws and not held to max_draws."""
-    rse, _ = state.precision
-    count = min(state.prefix, state.wanted)
-    if not math.isfinite(rse) or rse <= state.sampling.target_rse:
-        return state.wanted
-    return math.ceil(count * (rse / state.sampling.target_rse) ** 2)
 
 
 def _sizes(state: PointState) -> dict[str, object]:

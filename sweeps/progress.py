@@ -1,40 +1,45 @@
-"""Progress on stderr: a live line in a terminal, a plain line every few seconds elsewhere."""
+"""Progress on stderr: a live table in a terminal, a plain line every few seconds elsewhere, or JSON lines."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
+from sweeps.snapshot import Snapshot, Watch
 from sweeps.state import PointState
-from sweeps.tasks import cost
 
 _PLAIN_EVERY = 5.0
 
+#: Open points that the live table shows, those with most work left.
+_ROWS = 8
+
 
 class ProgressDisplay:
-    """Shows points done, draws per second and the time to go; a context manager and the runner's observer."""
+    """Shows precision, draws per second, workers and the time to go; a context manager and the runner's observer."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._start = self._shown = time.monotonic()
-        self._draws, self._done_work = 0, 0.0
-        self._remaining: float | None = None
-        self._live: Progress | None = None
+    def __init__(self, sweep: str, *, as_json: bool = False) -> None:
+        self._sweep, self._as_json = sweep, as_json
+        self._watch: Watch | None = None
+        self._shown = time.monotonic()
         console = Console(stderr=True)
-        if console.is_terminal:
-            self._live = Progress(
-                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
-                console=console, transient=True,
-            )  # fmt: skip
-            self._bar = self._live.add_task(name, total=None, note="starting")
+        self._live = (
+            Live(Text(f"{sweep}: starting"), console=console, transient=True, auto_refresh=False)
+            if console.is_terminal and not as_json
+            else None
+        )
 
     def __enter__(self) -> ProgressDisplay:
         if self._live:
-            self._live.start()
+            self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -43,29 +48,30 @@ class ProgressDisplay:
         if self._live:
             self._live.stop()
 
-    def update(self, states: list[PointState], new_draws: int) -> None:
-        """Take note of draws that were committed and show where the sweep stands."""
+    def update(self, states: list[PointState], draws: int, workers: int) -> None:
+        """Show where the sweep stands, if that is due."""
         now = time.monotonic()
-        self._draws += new_draws
-        remaining = sum(
-            max(0, state.expected_draws - state.prefix) * cost(state.point, state.layers, state.sampling.diagonal)
-            for state in states
-        )
-        if self._remaining is not None:
-            self._done_work += max(0.0, self._remaining - remaining)
-        self._remaining = remaining
-        finished = sum(state.finished for state in states)
-        note = f"{finished}/{len(states)} points, {self._draws / (now - self._start):.1f} draws/s"
-        if self._done_work > 0 and remaining > 0:
-            note += f", about {_clock(remaining * (now - self._start) / self._done_work)} to go"
+        self._watch = self._watch or Watch(self._sweep, states, now)
+        if self._live is None and now - self._shown < (1.0 if self._as_json else _PLAIN_EVERY):
+            return
+        self._shown = now
+        snapshot = self._watch.snapshot(draws, workers, now)
         if self._live:
-            self._live.update(self._bar, completed=finished, total=len(states), note=note)
-        elif now - self._shown > _PLAIN_EVERY:
-            self._shown = now
-            print(f"{self._name}: {note}", file=sys.stderr, flush=True)
+            self._live.update(_table(snapshot), refresh=True)
+        elif self._as_json:
+            print(json.dumps(snapshot.document()), file=sys.stderr, flush=True)
+        else:
+            hardest = f"; {snapshot.open[0]}" if snapshot.open else ""
+            print(f"{snapshot}{hardest}", file=sys.stderr, flush=True)
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def _table(snapshot: Snapshot) -> Group:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("most work left", no_wrap=True)
+    for name in ("rse", "target", "draws"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for point in snapshot.open[:_ROWS]:
+        rse = f"{point.rse:.2%}" if math.isfinite(point.rse) else "-"
+        table.add_row(point.sizes, rse, f"{point.target_rse:.2%}", f"{point.draws} of about {point.expected_draws}")
+    bar = ProgressBar(total=snapshot.points, completed=snapshot.finished, width=60)
+    return Group(Text(str(snapshot)), bar, table) if snapshot.open else Group(Text(str(snapshot)), bar)

@@ -2,39 +2,81 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass
-from typing import Protocol
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-import pandas as pd
+import numpy as np
+import numpy.typing as npt
 
 from rmtsim.backend import resolve
+from rmtsim.schema import Stretch, table_of
 from rmtsim.store import Store, Writer
 from sweeps.executors import LOCAL, OWN_RAY, Executor, default_workers, open_executor
+from sweeps.interrupts import interrupts
+from sweeps.scheduler import Failure, Scheduler
 from sweeps.shares import Share, share_out
 from sweeps.spec import Spec
 from sweeps.state import PointState, read_states
-from sweeps.tasks import Task, tasks_for
+
+#: Seconds between commits: what workers send in that time becomes one shard, and is all that a kill of the driver can
+#: cost beside the batches in flight.
+COMMIT_EVERY = 1.0
 
 
 class Observer(Protocol):
     """Sees a sweep go on; may show it."""
 
-    def update(self, states: list[PointState], new_draws: int) -> None:
-        """Take note of draws that were just committed."""
+    def update(self, states: list[PointState], draws: int, workers: int) -> None:
+        """Take note of how many draws the run has committed so far, and of the workers at work."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended; ``stopped`` says why before its end: "interrupted", "time limit", "failure", or ""."""
 
     states: list[PointState]
     new_draws: int
+    failures: list[Failure] = field(default_factory=list)
+    stopped: str = ""
 
     @property
     def limited(self) -> list[PointState]:
         """Points that used up max_draws above the target."""
         return [state for state in self.states if state.state == "limited"]
+
+    @property
+    def unfinished(self) -> list[PointState]:
+        """Points that want more draws."""
+        return [state for state in self.states if not state.finished]
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        made = f"{self.new_draws} new draws" if self.new_draws or self.unfinished else "nothing to do"
+        done = len(self.states) - len(self.limited) - len(self.unfinished)
+        text = f"{made}; {done} of {len(self.states)} points done"
+        if self.limited:
+            text += f", {len(self.limited)} used up max_draws above target_rse (see rmtsim status)"
+        if self.failures:
+            text += f"; {len(self.failures)} batches failed, the same command tries them again"
+        elif self.unfinished:
+            text += f"; stopped ({self.stopped}): what was committed is safe, the same command goes on"
+        return text
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "complete": not (self.limited or self.unfinished),
+            "new_draws": self.new_draws,
+            "points": len(self.states),
+            "done": len(self.states) - len(self.limited) - len(self.unfinished),
+            "limited": len(self.limited),
+            "unfinished": len(self.unfinished),
+            "stopped": self.stopped,
+            "failures": [failure.document() for failure in self.failures],
+        }
 
 
 def run(
@@ -45,18 +87,34 @@ def run(
     backend: str = "auto",
     workers: int | None = None,
     memory: float | None = None,
+    time_limit: float = math.inf,
+    fail_fast: bool = False,
     observer: Observer | None = None,
 ) -> Outcome:
     """Run or resume a sweep until every point has reached its target or max_draws.
 
-    A finished sweep touches no file. A killed one goes on where its last committed task ended.
+    A finished sweep touches no file. One that was killed or interrupted goes on where its last commit ended, and ends
+    with the same rows.
+
+    Parameters
+    ----------
+    spec, store
+        The sweep, and where its draws go.
+    address, backend, workers, memory
+        Where to compute, with what, how many batches at a time, and bytes for all of them (on a cluster, for each).
+    time_limit
+        Seconds after which to stop; batches in flight are then dropped.
+    fail_fast
+        Stop at the first batch that is given up. By default all others go on.
+    observer
+        Is told of every commit.
 
     Raises
     ------
     InputError
         If the sweep cannot run here: no such backend, too little memory, a store with other draws.
-    StoreError, TaskError
-        If the store or a task fails; everything committed before is safe.
+    RunError
+        If the store fails; everything committed before is safe.
     """
     here = address in (LOCAL, OWN_RAY)
     if here:
@@ -68,56 +126,109 @@ def run(
         share = share_out(spec, workers, default_workers(backend), memory)
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
         share = Share(workers, 1, memory)
+    end = time.monotonic() + time_limit
     # The executor comes first: where no cluster answers, no store is left behind.
-    with open_executor(address, share.workers, backend) as executor, store.writer() as writer:
+    with interrupts() as asked, open_executor(address, share.workers, backend) as executor, store.writer() as writer:
         states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
         writer.save_spec(spec.name, spec.document())
-        new_draws = _drive(executor, writer, states, spec, share, observer)
-    return Outcome(states, new_draws)
+        scheduler = Scheduler(states, spec, executor.backend, share)
+        committer = Committer(writer, spec.document())
 
-
-def _drive(
-    executor: Executor,
-    writer: Writer,
-    states: list[PointState],
-    spec: Spec,
-    share: Share,
-    observer: Observer | None,
-) -> int:
-    """Feed tasks and commit rows until nothing is wanted; return how many draws were made."""
-    by_id = {state.point.id: state for state in states}
-    waiting = deque(_largest_first(states, spec, executor.backend, share))
-    unfinished = Counter(task.point.id for task in waiting)  # tasks of a point, waiting or in flight
-    in_flight = new_draws = 0
-    while waiting or in_flight:
-        while waiting and in_flight < executor.capacity:
-            executor.submit(waiting.popleft())
-            in_flight += 1
-        for task, rows in executor.next_done(timeout=1.0):
-            state = by_id[task.point.id]
-            _commit(writer, rows, state, spec)
-            in_flight -= 1
-            new_draws += len(task.draws)
-            unfinished[task.point.id] -= 1
-            if not unfinished[task.point.id]:  # at a checkpoint
-                more = list(tasks_for(state, spec, executor.backend, share))
-                unfinished[task.point.id] = len(more)
-                waiting.extend(more)
+        def tell() -> None:
             if observer:
-                observer.update(states, len(task.draws))
-    return new_draws
+                observer.update(states, committer.draws, executor.workers)
+
+        def stop() -> str:
+            if scheduler.failures and fail_fast:
+                return "failure"
+            return "interrupted" if asked() else "time limit" if time.monotonic() >= end else ""
+
+        stopped = drive(scheduler, executor, committer, stop, tell)
+    return Outcome(states, committer.draws, scheduler.failures, stopped)
 
 
-def _largest_first(states: list[PointState], spec: Spec, backend: str, share: Share) -> list[Task]:
-    """Return the tasks of all points, large points first, so that none is left alone at the end."""
-    order = sorted(states, key=lambda state: state.point.n_samples**2 * state.point.n_classes, reverse=True)
-    return [task for state in order for task in tasks_for(state, spec, backend, share)]
+class Committer:
+    """Gathers results, and commits them about once a second as one shard.
+
+    Attributes
+    ----------
+    draws
+        Draws that were committed.
+    """
+
+    def __init__(self, writer: Writer, document: Mapping[str, Any]) -> None:
+        self.draws = 0
+        self._writer, self._document = writer, document
+        self._stretches: list[Stretch] = []
+        self._stored: list[dict[int, set[str]]] = []
+        self._last = -math.inf
+
+    def add(self, stretch: Stretch, stored: dict[int, set[str]]) -> None:
+        """Take in draws, but for layers in ``stored``, which the store has; they are done only when committed."""
+        self._stretches.append(stretch)
+        self._stored.append(stored)
+
+    @property
+    def due(self) -> bool:
+        """Whether the last commit was not just now."""
+        return time.monotonic() - self._last >= COMMIT_EVERY
+
+    def commit(self) -> None:
+        """Put what was gathered on the disk. What fails, or is interrupted, is not tried again: it may be there."""
+        stretches, stored = self._stretches, self._stored
+        self._stretches, self._stored = [], []
+        if stretches:
+            rows = table_of(stretches)
+            if any(stored):
+                rows = rows.filter(np.concatenate([_fresh(*pair) for pair in zip(stretches, stored, strict=True)]))
+            self._writer.append(rows, self._document)
+            self.draws += sum(len(stretch.draws) for stretch in stretches)
+        self._last = time.monotonic()
 
 
-def _commit(writer: Writer, rows: pd.DataFrame, state: PointState, spec: Spec) -> None:
-    """Store the rows that the store does not have yet, then count them."""
-    stored = [layer in state.stored_layers(draw) for draw, layer in zip(rows["draw"], rows["layer"], strict=True)]
-    fresh = rows[[not known for known in stored]]
-    if len(fresh):
-        writer.append(fresh, spec.document())
-    state.add(rows)
+def _fresh(stretch: Stretch, stored: dict[int, set[str]]) -> npt.NDArray[np.bool_]:
+    """Return which rows of a stretch, by draw, then layer, the store does not have."""
+    return np.array([layer not in stored.get(draw, ()) for draw in stretch.draws for layer in stretch.layers])
+
+
+def drive(
+    scheduler: Scheduler,
+    executor: Executor,
+    committer: Committer,
+    stop: Callable[[], str] = str,
+    tell: Callable[[], None] = lambda: None,
+) -> str:
+    """Feed batches and commit what comes back until nothing is wanted.
+
+    Parameters
+    ----------
+    scheduler, executor, committer
+        What comes next, who computes it, and where it goes.
+    stop
+        Returns why to stop before the end, or "". What is in flight is then dropped; what came back is committed.
+    tell
+        Is called about once a second, after a commit.
+
+    Returns
+    -------
+    str
+        Why it stopped before the end, or "".
+    """
+    reason = ""
+    try:
+        while not scheduler.idle and not (reason := stop()):
+            while executor.free and (batch := scheduler.next(executor.free + scheduler.in_flight)):
+                executor.submit(batch)
+            for finished in executor.next_done(timeout=COMMIT_EVERY / 4):
+                if finished.result is None:
+                    scheduler.failed(finished.batch, finished.reason, lost=finished.lost)
+                else:
+                    committer.add(finished.result.stretch, scheduler.stored_layers(finished.batch))
+                    scheduler.done(finished.batch, finished.result)
+            if committer.due:
+                committer.commit()
+                tell()
+    finally:
+        committer.commit()
+        tell()
+    return reason

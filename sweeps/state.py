@@ -3,128 +3,200 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from bisect import bisect_right, insort
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.cost import diagonal_classes
 from rmtsim.errors import InputError
-from rmtsim.estimates import Values
 from rmtsim.point import Point
-from rmtsim.store import Store
+from rmtsim.store import Store, StoreError
 from sweeps.spec import Sampling, Spec
-from sweeps.stopping import draws_wanted, worst
+from sweeps.stopping import Tally, next_checkpoint
+
+Values = npt.NDArray[np.float64]
+
+_COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"]
 
 
 class PointState:
-    """Draws of one point: those that are stored, in any order, and the decision on them.
+    """Draws of one point: a tally of those without a gap, those ahead of a gap, and the decision on them.
+
+    Memory does not grow with the draws, only with how many came ahead of their turn.
 
     Attributes
     ----------
-    prefix
-        How many draws there are without a gap from draw 0.
     wanted
-        Draws that the point needs, as far as that prefix can tell.
+        Draws that the point needs, as far as those without a gap can tell: the next checkpoint, or the last.
+    finished
+        Whether no more draws are wanted: target reached, or max_draws used up. Draws from ``wanted`` on do not count.
     """
 
     def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
         self.point, self.layers, self.sampling = point, layers, sampling
-        self.prefix, self.wanted = 0, sampling.min_draws
-        self._columns: dict[str, tuple[list[float], list[float]]] = {layer: ([], []) for layer in layers}
-        self._ahead: dict[int, dict[str, tuple[float, float]]] = {}  # draws beyond the first gap
-
-    def add(self, rows: pd.DataFrame) -> None:
-        """Take in rows of this point; a row that is there already is the same row."""
-        columns = (rows[name].tolist() for name in ("draw", "layer", "diag_sqfro", "offdiag_sqfro"))
-        for draw, layer, diag, off in zip(*columns, strict=True):
-            if layer in self.layers and draw >= self.prefix:
-                self._ahead.setdefault(draw, {})[layer] = (diag, off)
-        while self.has(self.prefix):
-            for layer, values in self._ahead.pop(self.prefix).items():
-                for column, value in zip(self._columns[layer], values, strict=True):
-                    column.append(value)
-            self.prefix += 1
-        self.__dict__.pop("precision", None)
-        if self.prefix >= self.wanted:
-            self.wanted = draws_wanted(self.arrays(self.prefix), self.prefix, self.sampling)
-
-    def has(self, draw: int) -> bool:
-        """Whether every layer of ``draw`` is stored."""
-        return len(self.stored_layers(draw)) == len(self.layers)
-
-    def stored_layers(self, draw: int) -> set[str]:
-        """Return the layers of ``draw`` that are stored."""
-        return set(self.layers) if draw < self.prefix else set(self._ahead.get(draw, ()))
-
-    def arrays(self, count: int) -> dict[str, tuple[Values, Values]]:
-        """Layer → (diag, offdiag) of the first ``count`` draws, which must be there without a gap."""
-        return {
-            layer: (np.array(diag[:count], dtype=float), np.array(off[:count], dtype=float))
-            for layer, (diag, off) in self._columns.items()
-        }
+        self.wanted, self.finished = sampling.min_draws, False
+        self._tally = Tally(layers)
+        self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
+        self._values: dict[int, Values] = {}  # start → their values
+        self._partial: dict[int, dict[str, tuple[float, float]]] = {}  # draws of which some layers are stored
 
     @property
-    def finished(self) -> bool:
-        """Whether no more draws are wanted: target reached, or max_draws used up."""
-        return self.prefix >= self.wanted
+    def prefix(self) -> int:
+        """How many draws there are without a gap from draw 0, of those that count."""
+        return self._tally.count
 
-    @cached_property
+    def add(self, start: int, values: Values) -> None:
+        """Take in draws from ``start`` on: diag and offdiag of every layer, (draws, layers, 2).
+
+        Raises
+        ------
+        StoreError
+            If one of them is there already.
+        """
+        if self.finished and start >= self.wanted:
+            return
+        stop = start + len(values)
+        k = bisect_right(self._ahead, (start, stop))
+        before = self._ahead[k - 1][1] if k else self.prefix
+        after = self._ahead[k][0] if k < len(self._ahead) else stop
+        if start < before or stop > after:
+            raise _twice(self.point, start, stop - 1)
+        insort(self._ahead, (start, stop))
+        self._values[start] = values
+        self._advance()
+
+    def _advance(self) -> None:
+        """Count what has no gap before it, and decide wherever a checkpoint is reached."""
+        while self._ahead and self._ahead[0][0] == self.prefix and not self.finished:
+            start, stop = self._ahead.pop(0)
+            values = self._values.pop(start)
+            now, later = values[: self.wanted - start], values[self.wanted - start :]
+            self._tally.add(now)
+            if len(later):
+                self._ahead.insert(0, (self.wanted, stop))
+                self._values[self.wanted] = later
+            if self.prefix == self.wanted:
+                self.finished = self.precision[0] <= self.sampling.target_rse or self.wanted == self.sampling.max_draws
+                if self.finished:
+                    self._ahead.clear()
+                    self._values.clear()
+                else:
+                    self.wanted = next_checkpoint(self.wanted, self.sampling)
+
+    def add_rows(self, rows: pd.DataFrame) -> None:
+        """Take in rows of this point as the store has them, some draws perhaps without some of the layers."""
+        rows = rows[rows["layer"].isin(self.layers)]
+        by_draw = rows.groupby("draw")["layer"].transform("size") == len(self.layers)
+        whole = rows[by_draw]
+        if len(whole):
+            order = whole["layer"].map({layer: k for k, layer in enumerate(self.layers)})
+            whole = whole.assign(order=order).sort_values(["draw", "order"])
+            draws = whole["draw"].to_numpy()[:: len(self.layers)]
+            values = whole[["diag_sqfro", "offdiag_sqfro"]].to_numpy(dtype=float).reshape(len(draws), -1, 2)
+            for first, last in _runs(draws):
+                self.add(int(draws[first]), values[first:last])
+        columns = (rows[~by_draw][name].tolist() for name in ("draw", "layer", "diag_sqfro", "offdiag_sqfro"))
+        for draw, layer, diag, offdiag in zip(*columns, strict=True):
+            parts = self._partial.setdefault(draw, {})
+            if layer in parts:
+                raise _twice(self.point, draw, draw)
+            parts[layer] = (diag, offdiag)
+            if len(parts) == len(self.layers):
+                del self._partial[draw]
+                self.add(draw, np.array([[parts[layer] for layer in self.layers]], dtype=float))
+
+    def stored_layers(self, draws: range) -> dict[int, set[str]]:
+        """Return those of ``draws`` of which some layers, not all, are stored, with these layers."""
+        return {draw: set(self._partial[draw]) for draw in draws if draw in self._partial} if self._partial else {}
+
+    def forget_partial(self, draws: range) -> None:
+        """Take note that all layers of ``draws`` are there now."""
+        for draw in draws if self._partial else ():
+            self._partial.pop(draw, None)
+
+    @property
     def precision(self) -> tuple[float, str]:
         """Return the largest relative standard error on the draws that count, and of which quantity."""
-        count = min(self.prefix, self.wanted)
-        return worst(self.arrays(count)) if count >= 2 else (math.inf, "too few draws")
+        return self._tally.worst()
 
     @property
     def state(self) -> str:
         """State in a word: new, partial, done, or limited (max_draws used up above the target)."""
         if not self.finished:
-            return "partial" if self.prefix or self._ahead else "new"
+            return "partial" if self.prefix or self._ahead or self._partial else "new"
         return "done" if self.precision[0] <= self.sampling.target_rse else "limited"
 
     @property
-    def expected_draws(self) -> int:
-        """Draws that the point will need, extrapolated from its precision as rse ∝ 1/√draws; never past max_draws."""
+    def needed_draws(self) -> int:
+        """Draws that the target will take, extrapolated from the precision as rse ∝ 1/√draws."""
         rse, _ = self.precision
-        if self.finished or not math.isfinite(rse):
+        if self.state == "done" or not math.isfinite(rse):
             return self.wanted
-        needed = math.ceil(self.prefix * (rse / self.sampling.target_rse) ** 2)
-        return min(max(needed, self.wanted), self.sampling.max_draws)
+        return max(math.ceil(self.prefix * (rse / self.sampling.target_rse) ** 2), self.wanted)
 
-    def missing(self) -> list[int]:
-        """Draws that are wanted and not stored."""
-        return [draw for draw in range(self.prefix, self.wanted) if not self.has(draw)]
+    @property
+    def expected_draws(self) -> int:
+        """Draws that the point will get: those needed, but never past max_draws."""
+        return min(self.needed_draws, self.sampling.max_draws)
+
+    def missing(self) -> Iterator[range]:
+        """Stretches of draws that are wanted and not there."""
+        start = self.prefix
+        for first, last in [*self._ahead, (self.wanted, self.wanted)]:
+            if start < min(first, self.wanted):
+                yield range(start, min(first, self.wanted))
+            start = last
+
+
+def _twice(point: Point, first: int, last: int) -> StoreError:
+    return StoreError(f"store: draws {first} to {last} of {point} stand there twice; see what rmtsim verify says")
+
+
+def _runs(draws: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Positions at which stretches without a gap begin and end in increasing numbers."""
+    cuts = np.flatnonzero(np.diff(draws) != 1) + 1
+    edges = [0, *cuts.tolist(), len(draws)]
+    yield from pairwise(edges)
 
 
 def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[PointState]:
-    """Hold the spec's points against the store.
+    """Hold the spec's points against the store, a shard at a time.
 
     Raises
     ------
     InputError
         If the store has draws of the spec's seed and points in another dtype, or on another backend than
         ``backend``, or with another ``diagonal``: a draw is stored once.
+    StoreError
+        If the store cannot be read, or draws stand in it twice.
     """
     states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
-    rows = store.read(
-        ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"], states
-    )
-    rows = rows[rows["seed"] == spec.sampling.seed]
-    for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
-        other = set(rows[column]) - {meant}
-        if meant and other:
-            raise InputError(
-                f"store: {store.root} holds draws of this sweep computed with {column} {other.pop()}, not {meant}; "
-                f"ask for that {column}, or give another --store"
-            )
-    for point_id, part in rows.groupby("point_id"):
-        point = states[str(point_id)].point
-        wanted = diagonal_classes(point, spec.sampling.diagonal)
-        last = part[part["layer"].isin(("linear", "output"))]
-        if others := set(last["classes"]) - {wanted}:
-            raise InputError(
-                f"store: {store.root} holds draws of this sweep with terms of single classes from {others.pop()} of "
-                f"{point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"
-            )
-        states[str(point_id)].add(part)
+    for table in store.tables(_COLUMNS, states):
+        rows: pd.DataFrame = table.to_pandas()
+        rows = rows[rows["seed"] == spec.sampling.seed]
+        for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
+            other = set(rows[column].unique()) - {meant}
+            if meant and other:
+                raise InputError(
+                    f"store: {store.location} holds draws of this sweep computed with {column} {other.pop()}, not "
+                    f"{meant}; ask for that {column}, or give another --store"
+                )
+        for point_id, part in rows.groupby("point_id"):
+            state = states[str(point_id)]
+            _check_classes(state, part, spec, store)
+            state.add_rows(part)
     return list(states.values())
+
+
+def _check_classes(state: PointState, rows: pd.DataFrame, spec: Spec, store: Store) -> None:
+    wanted = diagonal_classes(state.point, spec.sampling.diagonal)
+    last = rows[rows["layer"].isin(("linear", "output"))]
+    if others := set(last["classes"].unique()) - {wanted}:
+        raise InputError(
+            f"store: {store.location} holds draws of this sweep with terms of single classes from {others.pop()} of "
+            f"{state.point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"
+        )

@@ -1,75 +1,101 @@
 """When a point has enough draws: decided on prefixes of the draws, at checkpoints fixed beforehand.
 
-The decision sees draws 0 … n − 1 in order and nothing of timing, workers or what else the store holds, so a sweep ends
-with the same draws however it went.
+The decision sees draws 0 … n − 1, added up in their order, and nothing of timing, workers, batches or what else the
+store holds, so a sweep ends with the same draws however it went.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
-from rmtsim.estimates import Estimate, Values, mean_estimate, ratio_estimate
+from rmtsim.estimates import Estimate
 from sweeps.spec import Sampling
 
 #: A checkpoint has half as many draws again as the one before: few decisions, little overshoot.
 _GROWTH = 1.5
 
 
-def checkpoints(sampling: Sampling) -> list[int]:
-    """Return the numbers of draws at which to decide, from min_draws to max_draws."""
-    counts = [sampling.min_draws]
-    while counts[-1] < sampling.max_draws:
-        counts.append(min(sampling.max_draws, math.ceil(_GROWTH * counts[-1])))
-    return counts
+def next_checkpoint(count: int, sampling: Sampling) -> int:
+    """Return the number of draws at which to decide next, after ``count``; checkpoints end at max_draws."""
+    if count < sampling.min_draws:
+        return sampling.min_draws
+    return min(sampling.max_draws, math.ceil(_GROWTH * count))
 
 
-def layer_estimates(diag: Values, offdiag: Values) -> dict[str, Estimate]:
-    """Estimates of diag, offdiag and their ratio of one layer, leaving out what the layer does not have."""
-    has_diag, has_off = not np.isnan(diag).all(), not np.isnan(offdiag).all()
-    estimates = {}
-    if has_diag:
-        estimates["diag"] = mean_estimate(diag)
-    if has_off:
-        estimates["offdiag"] = mean_estimate(offdiag)
-    if has_diag and has_off and np.any(diag):
-        estimates["ratio"] = ratio_estimate(offdiag, diag)
-    return estimates
+class Tally:
+    """Running sums over the draws of a point: all that the decision needs, in memory that does not grow.
 
+    Sums are of differences from draw 0, so that little cancels in the variances, and are added strictly in the order
+    of the draws, so that their bits do not depend on how the draws came.
 
-def worst(layers: Mapping[str, tuple[Values, Values]]) -> tuple[float, str]:
-    """Return the largest relative standard error over all layers and quantities, and which it is."""
-    errors = [
-        (estimate.rse, f"{layer} {quantity}")
-        for layer, (diag, offdiag) in layers.items()
-        for quantity, estimate in layer_estimates(diag, offdiag).items()
-    ]
-    return max(errors, default=(0.0, "nothing to measure"))
-
-
-def draws_wanted(layers: Mapping[str, tuple[Values, Values]], available: int, sampling: Sampling) -> int:
-    """Return the number of draws that the point needs, as far as its first ``available`` draws can tell.
-
-    Parameters
+    Attributes
     ----------
-    layers
-        Layer → (diag, offdiag) of draws 0 … available − 1, in order.
-    available
-        How many draws there are without a gap from draw 0.
-    sampling
-        Target and limits.
-
-    Returns
-    -------
-    int
-        The checkpoint at which the point is finished, if that is at most ``available``; else the next one to reach.
+    count
+        Draws added so far: 0 … count − 1.
     """
-    for count in checkpoints(sampling):
-        if count > available:
-            return count
-        prefix = {layer: (diag[:count], offdiag[:count]) for layer, (diag, offdiag) in layers.items()}
-        if worst(prefix)[0] <= sampling.target_rse:
-            return count
-    return sampling.max_draws
+
+    def __init__(self, layers: tuple[str, ...]) -> None:
+        self.count = 0
+        self._layers = layers
+        self._worst = 0, (math.inf, "")  # at which count, and what it was
+        self._origin = np.zeros((len(layers), 2))
+        self._sums = np.zeros((len(layers), 5))  # Σa, Σb, Σa², Σb², Σab for a = diag, b = offdiag
+
+    def add(self, values: npt.NDArray[np.float64]) -> None:
+        """Add the next draws: diag and offdiag of each layer, (draws, layers, 2); NaN for what a layer lacks."""
+        if not self.count and len(values):
+            self._origin = values[0].copy()
+        a, b = np.moveaxis(values - self._origin, 2, 0)
+        terms = np.stack([a, b, a * a, b * b, a * b], axis=2)
+        # accumulate adds one after the other; sum would add in pairs, which depends on how many there are
+        self._sums = np.add.accumulate(np.concatenate([self._sums[None], terms]))[-1]
+        self.count += len(values)
+
+    def estimates(self) -> dict[str, dict[str, Estimate]]:
+        """Layer → estimates of diag, offdiag and their ratio, leaving out what the layer does not have.
+
+        The ratio's standard error is that of its linearisation (delta method).
+        """
+        return {layer: self._of_layer(k) for k, layer in enumerate(self._layers)}
+
+    def worst(self) -> tuple[float, str]:
+        """Return the largest relative standard error over all layers and quantities, and which it is."""
+        if self.count < 2:
+            return math.inf, "too few draws"
+        if self._worst[0] == self.count:
+            return self._worst[1]
+        errors = [
+            (estimate.rse, f"{layer} {quantity}")
+            for layer, found in self.estimates().items()
+            for quantity, estimate in found.items()
+        ]
+        self._worst = self.count, max(errors, default=(0.0, "nothing to measure"))
+        return self._worst[1]
+
+    def _of_layer(self, k: int) -> dict[str, Estimate]:
+        n = self.count
+        sums = self._sums[k].tolist()
+        a, b = (origin + total / n for origin, total in zip(self._origin[k].tolist(), sums[:2], strict=True))
+        aa, bb, ab = (
+            total - first * second / n
+            for total, first, second in zip(
+                sums[2:], (sums[0], sums[1], sums[0]), (sums[0], sums[1], sums[1]), strict=True
+            )
+        )
+        found = {}
+        if not math.isnan(a):
+            found["diag"] = Estimate(a, _std_error(aa, n))
+        if not math.isnan(b):
+            found["offdiag"] = Estimate(b, _std_error(bb, n))
+        if len(found) == 2 and a:
+            ratio = b / a
+            found["ratio"] = Estimate(ratio, _std_error(bb - 2 * ratio * ab + ratio**2 * aa, n) / abs(a))
+        return found
+
+
+def _std_error(squares: float, n: int) -> float:
+    """Return the standard error of a mean from the sum of squared deviations, which rounding may leave below 0."""
+    return math.sqrt(max(0.0, squares) / (n * (n - 1)))

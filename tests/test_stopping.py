@@ -1,4 +1,4 @@
-"""Adaptive stopping: decided on prefixes, in order, at fixed checkpoints."""
+"""Adaptive stopping: decided on prefixes, in order, at fixed checkpoints, whatever the batches."""
 
 from __future__ import annotations
 
@@ -8,62 +8,155 @@ import numpy as np
 import pytest
 
 from rmtsim.estimates import mean_estimate, ratio_estimate
+from rmtsim.point import Point
+from rmtsim.store import StoreError
 from sweeps.spec import Sampling
-from sweeps.stopping import checkpoints, draws_wanted, layer_estimates, worst
+from sweeps.state import PointState
+from sweeps.stopping import Tally, next_checkpoint
 
 SAMPLING = Sampling(min_draws=16, max_draws=400, target_rse=0.02)
+POINT = Point("linear", "ce", 10, 20, 40)
+LAYERS = ("linear",)
 
 
 def noise(n: int, relative: float, seed: int = 0) -> np.ndarray:
     return 1 + relative * np.random.default_rng(seed).standard_normal(n)
 
 
+def pair(n: int, relative: float) -> np.ndarray:
+    """Values of one layer, (draws, 1, 2)."""
+    return np.stack([noise(n, relative), noise(n, relative, 1)], axis=1)[:, None, :]
+
+
+def tally(values: np.ndarray, layers: tuple[str, ...] = LAYERS) -> Tally:
+    found = Tally(layers)
+    found.add(values)
+    return found
+
+
+def stopped_at(values: np.ndarray, sampling: Sampling = SAMPLING, cuts: tuple[int, ...] = ()) -> PointState:
+    state = PointState(POINT, LAYERS, sampling)
+    for start, stop in pairwise([0, *cuts, len(values)]):
+        state.add(start, values[start:stop])
+    return state
+
+
 def test_checkpoints_grow_to_max_draws() -> None:
-    counts = checkpoints(SAMPLING)
-    assert counts[0] == 16
+    counts = [next_checkpoint(0, SAMPLING)]
+    while counts[-1] < 400:
+        counts.append(next_checkpoint(counts[-1], SAMPLING))
+    assert counts[:4] == [16, 24, 36, 54]
     assert counts[-1] == 400
-    assert all(a < b for a, b in pairwise(counts))
-    assert checkpoints(Sampling(min_draws=5, max_draws=5)) == [5]
+    assert next_checkpoint(0, Sampling(min_draws=5, max_draws=5)) == 5
 
 
 def test_more_noise_wants_more_draws() -> None:
-    wanted = []
-    for relative in (0.01, 0.1, 0.25, 10.0):
-        values = {"linear": (noise(400, relative), noise(400, relative, 1))}
-        wanted.append(draws_wanted(values, 400, SAMPLING))
+    wanted = [stopped_at(pair(400, relative)).wanted for relative in (0.01, 0.1, 0.25, 10.0)]
     assert wanted == sorted(wanted)
     assert wanted[0] == 16
     assert wanted[-1] == 400
-    assert set(wanted) <= set(checkpoints(SAMPLING))
 
 
 def test_the_decision_ignores_draws_beyond_its_checkpoint() -> None:
-    diag, off = noise(400, 0.1), noise(400, 0.1, 1)
-    stop = draws_wanted({"linear": (diag, off)}, 400, SAMPLING)
+    values = pair(400, 0.1)
+    stop = stopped_at(values).wanted
     assert 16 < stop < 400
-    diag[stop:] *= np.random.default_rng(2).uniform(0, 100, 400 - stop)
+    values[stop:] *= np.random.default_rng(2).uniform(0, 100, (400 - stop, 1, 1))
     for available in (stop, stop + 1, 400):
-        arrays = {"linear": (diag[:available], off[:available])}
-        assert draws_wanted(arrays, available, SAMPLING) == stop
-    assert draws_wanted({"linear": (diag[: stop - 1], off[: stop - 1])}, stop - 1, SAMPLING) == stop
+        state = stopped_at(values[:available])
+        assert state.finished
+        assert (state.wanted, state.prefix) == (stop, stop)
+    early = stopped_at(values[: stop - 1])
+    assert not early.finished
+    assert early.wanted == stop
+
+
+def test_batches_and_their_order_change_no_bit() -> None:
+    values = pair(400, 0.3)
+    whole = stopped_at(values)
+    assert whole.prefix > 100
+    rng, sums = np.random.default_rng(3), set()
+    for _ in range(20):
+        cuts = np.sort(rng.choice(np.arange(1, 400), 25, replace=False)).tolist()
+        parts = list(pairwise([0, *cuts, 400]))
+        sums.add(float(sum(np.sum(values[slice(*part)]) for part in parts)))
+        rng.shuffle(parts)
+        state = PointState(POINT, LAYERS, SAMPLING)
+        for start, stop in parts:
+            state.add(start, values[start:stop])
+        assert state.precision == whole.precision  # to the bit
+        assert state.prefix == whole.prefix
+    assert len(sums) > 1  # negative control: sums of sums do depend on the cuts
+
+
+def test_what_is_missing() -> None:
+    state = PointState(POINT, LAYERS, SAMPLING)
+    values = pair(400, 0.3)
+    state.add(4, values[4:6])
+    state.add(10, values[10:20])
+    assert list(state.missing()) == [range(4), range(6, 10)]
+    assert (state.prefix, state.state) == (0, "partial")
+    state.add(0, values[:4])
+    assert state.prefix == 6
+    assert list(state.missing()) == [range(6, 10)]
+    state.add(6, values[6:10])  # passes the checkpoint at 16, with four draws ahead of it
+    assert (state.prefix, state.wanted) == (20, 24)
+    assert list(state.missing()) == [range(20, 24)]
+
+
+@pytest.mark.parametrize("again", [(0, 4), (2, 3), (3, 6), (9, 12), (11, 12), (19, 21), (5, 25)])
+def test_a_draw_that_comes_twice_is_refused(again: tuple[int, int]) -> None:
+    state = PointState(POINT, LAYERS, SAMPLING)
+    values = pair(400, 0.3)
+    state.add(0, values[:4])
+    state.add(10, values[10:20])
+    with pytest.raises(StoreError, match="twice"):
+        state.add(again[0], values[slice(*again)])
 
 
 def test_every_layer_and_quantity_counts() -> None:
     quiet, loud = noise(100, 0.01), noise(100, 0.5)
-    assert worst({"hidden": (quiet, quiet), "output": (quiet, loud)})[1] == "output offdiag"
-    assert worst({"hidden": (loud, quiet), "output": (quiet, quiet)})[1] == "hidden diag"
-    assert "ratio" in layer_estimates(loud, loud)
-    assert layer_estimates(loud, loud)["ratio"].rse < 1e-12  # of fully correlated values the ratio is exact
+    layers = ("hidden", "output")
+
+    def both(*columns: np.ndarray) -> np.ndarray:
+        return np.stack(columns, axis=1).reshape(-1, 2, 2)
+
+    assert tally(both(quiet, quiet, quiet, loud), layers).worst()[1] == "output offdiag"
+    assert tally(both(loud, quiet, quiet, quiet), layers).worst()[1] == "hidden diag"
+    ratio = tally(both(loud, loud, quiet, quiet), layers).estimates()["hidden"]["ratio"]
+    assert ratio.rse < 1e-7  # of fully correlated values the ratio is exact
 
 
 def test_what_a_layer_does_not_have_is_left_out() -> None:
-    nothing = np.full(20, np.nan)
-    assert list(layer_estimates(nothing, noise(20, 0.1))) == ["offdiag"]
-    assert list(layer_estimates(noise(20, 0.1), nothing)) == ["diag"]
-    zero = layer_estimates(noise(20, 0.1), np.zeros(20))
-    assert zero["offdiag"].rse == 0
-    assert zero["ratio"].rse == 0
-    assert worst({"output": (np.zeros(20), nothing)})[0] == 0
+    def of(diag: np.ndarray, offdiag: np.ndarray) -> Tally:
+        return tally(np.stack([diag, offdiag], axis=1)[:, None, :])
+
+    nothing, zero = np.full(20, np.nan), np.zeros(20)
+    assert list(of(nothing, noise(20, 0.1)).estimates()["linear"]) == ["offdiag"]
+    assert list(of(noise(20, 0.1), nothing).estimates()["linear"]) == ["diag"]
+    estimates = of(noise(20, 0.1), zero).estimates()["linear"]
+    assert estimates["offdiag"].rse == 0
+    assert estimates["ratio"].rse == 0
+    assert of(zero, nothing).worst()[0] == 0
+
+
+def test_estimates_are_those_of_the_analysis() -> None:
+    """Means to rounding; the ratio's standard error, linearised here and by the jackknife there, to O(1/n)."""
+    rng = np.random.default_rng(3)
+    diag = rng.gamma(4.0, 0.25, 4000)
+    off = 0.1 * diag + 0.2 * rng.gamma(2.0, 0.5, 4000)
+    found = tally(np.stack([diag, off], axis=1)[:, None, :]).estimates()["linear"]
+    assert found["diag"] == pytest.approx(mean_estimate(diag), rel=1e-12)
+    assert found["offdiag"] == pytest.approx(mean_estimate(off), rel=1e-12)
+    assert found["ratio"] == pytest.approx(ratio_estimate(off, diag), rel=2e-3)
+    assert found["ratio"].std_error != pytest.approx(found["offdiag"].std_error / diag.mean(), rel=0.1)
+
+
+def test_little_cancels() -> None:
+    """Values that differ in their last digits only."""
+    values = pair(1000, 1e-9)
+    expected = mean_estimate(values[:, 0, 0])
+    assert tally(values).estimates()["linear"]["diag"].std_error == pytest.approx(expected.std_error, rel=1e-6)
 
 
 def test_standard_errors_are_those_of_the_estimates() -> None:

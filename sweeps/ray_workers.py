@@ -1,0 +1,190 @@
+"""Ray actors that compute batches: one for each GPU, or for each CPU, which join and leave while a sweep runs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from rmtsim.errors import InputError, RunError
+from rmtsim.machine import usable_memory
+from rmtsim.point import Point
+from rmtsim.simulation import simulated
+from rmtsim.threads import cores
+from rmtsim.version import __version__
+from sweeps.batches import Batch, Result
+from sweeps.executors import IN_FLIGHT_PER_WORKER, Finished, reason
+
+#: Seconds between looks for nodes that have joined.
+_LOOK_EVERY = 5.0
+
+
+@dataclass(eq=False)
+class _Worker:
+    """An actor as the driver sees it. ``life`` counts its starts: what belongs to an earlier one is void."""
+
+    actor: Any
+    life: int = 0
+    ready: bool = False
+
+
+class _Call(NamedTuple):
+    """A call of an actor: of a batch, or (None) to say that it has started."""
+
+    worker: _Worker
+    life: int
+    batch: Batch | None
+
+
+class RayWorkers:
+    """The executor on Ray.
+
+    An actor that dies is started again by Ray, wherever there is room for it; the batches it had go to others at once,
+    since that may take long. Actors that wait for room make a cluster with an autoscaler grow.
+
+    Parameters
+    ----------
+    ray
+        The module, connected.
+    workers
+        How many actors, even if there is no room for them yet; by default as many as there is room for at any time.
+    backend
+        ``"numpy"``, ``"cupy"``, or ``"auto"`` for what the cluster has.
+
+    Raises
+    ------
+    InputError
+        If the cluster has no room for a single one and none was asked for.
+    """
+
+    def __init__(self, ray: Any, workers: int | None, backend: str) -> None:
+        self._ray = ray
+        resources = ray.cluster_resources()
+        self.backend = backend if backend != "auto" else "cupy" if resources.get("GPU") else "numpy"
+        self._asked = workers
+        self._resource = "GPU" if self.backend == "cupy" else "CPU"
+        if not workers and resources.get(self._resource, 0) < 1:
+            raise InputError(
+                f"--backend: {self.backend} needs a {self._resource} and the cluster has none; wait until a worker "
+                "has joined, ask for --workers so that one does, or choose another backend"
+            )
+        self._actor = ray.remote(
+            num_cpus=0 if self.backend == "cupy" else 1,
+            num_gpus=1 if self.backend == "cupy" else 0,
+            max_restarts=-1,
+            max_task_retries=0,  # a batch goes to another worker rather than wait for this one
+            runtime_env={"env_vars": {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}},
+        )(_RemoteWorker)
+        self._workers: list[_Worker] = []
+        self._running: dict[Any, _Call] = {}
+        self._places: deque[tuple[_Worker, int]] = deque()  # where a batch can go, with the life that it belongs to
+        self._looked = -_LOOK_EVERY
+        self._grow()
+
+    @property
+    def workers(self) -> int:
+        """Workers that are at work now."""
+        return sum(worker.ready for worker in self._workers)
+
+    @property
+    def free(self) -> int:
+        """How many more batches to submit now."""
+        while self._places and not _alive(*self._places[0]):
+            self._places.popleft()
+        return len(self._places)
+
+    def submit(self, batch: Batch) -> None:
+        """Give a batch to the worker that has waited longest."""
+        if not self.free:
+            raise RuntimeError("no worker has a place free")
+        worker, life = self._places.popleft()
+        self._running[worker.actor.compute.remote(batch)] = _Call(worker, life, batch)
+
+    def next_done(self, timeout: float) -> list[Finished]:
+        """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
+        self._grow()
+        if not self._running:
+            time.sleep(timeout)
+            return []
+        references = list(self._running)
+        if not self._ray.wait(references, num_returns=1, timeout=timeout)[0]:
+            return []
+        done, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+        try:
+            values = self._ray.get(done)
+        except self._ray.exceptions.RayError:  # one of them failed: look at each
+            values = [self._value(reference) for reference in done]
+        calls = [self._running.pop(reference) for reference in done]
+        return [f for call, value in zip(calls, values, strict=True) if (f := self._over(call, value)) is not None]
+
+    def _value(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            return error
+
+    def _over(self, call: _Call, value: Any) -> Finished | None:
+        """Take note of a call that is over; return the batch if it was of one."""
+        worker, life, batch = call
+        raised = isinstance(value, self._ray.exceptions.RayTaskError)  # by the code on the worker, which is well
+        lost = isinstance(value, self._ray.exceptions.RayError) and not raised
+        if batch is None:
+            if raised:
+                raise RunError(f"run: a worker cannot start: {reason(value.cause or value)}")
+            if lost:  # for good: Ray has given it up, and the next look finds room for another
+                self._workers.remove(worker)
+            else:
+                self._started(worker, value)
+            return None
+        if lost:
+            if _alive(worker, life):
+                self._start(worker)
+            return Finished(batch, None, f"its worker is gone ({reason(value)})", lost=True)
+        if _alive(worker, life):
+            self._places.append((worker, life))
+        return Finished(batch, None, reason(value.cause or value)) if raised else Finished(batch, value)
+
+    def _start(self, worker: _Worker) -> None:
+        """Wait for a worker's (next) life: until then it gets no batches."""
+        worker.life += 1
+        worker.ready = False
+        reference = worker.actor.hello.options(max_task_retries=-1).remote(self.backend)
+        self._running[reference] = _Call(worker, worker.life, None)
+
+    def _started(self, worker: _Worker, version: str) -> None:
+        if version != __version__:
+            raise RunError(f"run: a worker has rmtsim {version}, this is {__version__}; install the same on all nodes")
+        worker.ready = True
+        self._places.extend([(worker, worker.life)] * IN_FLIGHT_PER_WORKER)
+
+    def _grow(self) -> None:
+        """Now and then, see how many workers there is room for, and add those that are missing."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        room = self._asked or int(self._ray.cluster_resources().get(self._resource, 0))
+        for _ in range(room - len(self._workers)):
+            worker = _Worker(self._actor.remote())
+            self._workers.append(worker)
+            self._start(worker)
+
+
+def _alive(worker: _Worker, life: int) -> bool:
+    return worker.ready and worker.life == life
+
+
+class _RemoteWorker:
+    """Runs on the cluster."""
+
+    def hello(self, backend: str) -> str:
+        """Load all that a batch needs; return the version. Raises InputError where the backend is not there."""
+        point = Point("linear", "ce", 2, 2, 2)
+        simulated(point, 1, backend=backend)
+        return __version__
+
+    def compute(self, batch: Batch) -> Result:
+        if batch.memory is None and batch.backend == "numpy":  # a core's part of its machine
+            batch = replace(batch, memory=usable_memory() / cores())
+        return batch.compute()
