@@ -1,4 +1,4 @@
-"""What a sweep adds to the work of its tasks, and what a second core is worth as a worker or as a thread."""
+"""What a sweep adds to the work of its batches, and what a second core is worth as a worker or as a thread."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from contextlib import contextmanager
 from threading import Lock
 from unittest.mock import patch
 
-import pandas as pd
-
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing
 from rmtsim.machine import usable_memory
 from rmtsim.store import Store
 from sweeps import runner
+from sweeps.batches import Batch, Result, cost
+from sweeps.pace import TARGET_SECONDS, Pace
 from sweeps.shares import Share
 from sweeps.spec import Spec, from_document
-from sweeps.state import PointState
-from sweeps.tasks import Task, tasks_for
 
 #: (C, d, N) of small draws, which are computed in batches, and of large ones.
 _SIZES = ((100, 64, 128), (1000, 500, 1000))
-#: Tasks of a sweep, of a second or two each: as many for every worker.
-_TASKS = 4
+#: Batches of a sweep, of a second or two each: as many for every worker.
+_BATCHES = 4
 
 #: (workers, threads of each).
 _SHARES = ((1, 1), (2, 1), (1, 2))
@@ -36,30 +34,29 @@ def run(quick: bool) -> Part:
     rows: list[Row] = []
     targets: list[Target] = []
     for sizes in _SIZES[:1] if quick else _SIZES:
-        found = _ways(sizes, tasks=1 if quick else _TASKS, repeats=1 if quick else 3)
+        found = _ways(sizes, batches=1 if quick else _BATCHES, repeats=1 if quick else 3)
         rows += found
         alone, workers, _ = found
         where = f"at (C, d, N) = {sizes}"
-        share = alone["share_in_tasks"]
+        share = alone["share_in_batches"]
         targets += [
-            Target(f"share of wall time in tasks, one worker, {where}", share, 0.9, at_most=False),
+            Target(f"share of wall time in batches, one worker, {where}", share, 0.9, at_most=False),
             Target(f"two workers over one {where}", workers["speedup"], 1.7, at_most=False),
         ]
     about = (
         "Sweeps of linear CE in float64 through sweeps.runner.run on a new store, BLAS with one thread. Share in "
-        "tasks is the time inside Task.compute, summed over the workers, over workers × wall time; the rest is the "
+        "batches is the time inside Batch.compute, summed over the workers, over workers × wall time; the rest is the "
         f"store, the stopping rule and waiting. {SPREAD} The three ways take turns."
     )
     return Part(about, [Table("Workers and threads", rows)], [] if quick else targets)
 
 
-def _ways(sizes: tuple[int, int, int], tasks: int, repeats: int) -> list[Row]:
+def _ways(sizes: tuple[int, int, int], batches: int, repeats: int) -> list[Row]:
     """Time a sweep of one point by every share of workers and threads."""
     C, d, N = sizes
-    spec = _spec(sizes, 10**6)
-    (state,) = [PointState(point, spec.layers, spec.sampling) for point in spec.points()]
-    first = next(tasks_for(state, spec, "numpy", Share(1, 1, None)))
-    draws = tasks * len(first.draws)
+    (point,) = _spec(sizes, 10**6).points()
+    pace, work = Pace(), cost(point, ("linear",))
+    draws = round(batches * TARGET_SECONDS / pace.seconds(point, work))
     spec = _spec(sizes, draws)
     walls: dict[tuple[int, int], list[float]] = {share: [] for share in _SHARES}
     shares: dict[tuple[int, int], list[float]] = {share: [] for share in _SHARES}
@@ -80,7 +77,7 @@ def _ways(sizes: tuple[int, int, int], tasks: int, repeats: int) -> list[Row]:
             **(timing := Timing.of(walls[share])).columns("s"),
             "draws_per_s": draws / timing.seconds,
             "speedup": one / timing.seconds,
-            "share_in_tasks": Timing.of(shares[share]).seconds,
+            "share_in_batches": Timing.of(shares[share]).seconds,
         }
         for share in _SHARES
     ]
@@ -101,12 +98,12 @@ def _spec(sizes: tuple[int, int, int], draws: int) -> Spec:
 
 
 def _run(spec: Spec, workers: int, threads: int) -> tuple[float, float]:
-    """Run the sweep; return its wall time and the time that its workers were inside tasks, in seconds."""
+    """Run the sweep; return its wall time and the time that its workers were inside batches, in seconds."""
     share = Share(workers, threads, usable_memory() / workers)
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.object(runner, "share_out", lambda *_: share),  # which would give all cores to a worker that is alone
-        _timed_tasks() as spent,
+        _timed_batches() as spent,
     ):
         start = time.perf_counter()
         outcome = runner.run(spec, Store(os.path.join(folder, "store")), backend="numpy", workers=workers)
@@ -117,17 +114,17 @@ def _run(spec: Spec, workers: int, threads: int) -> tuple[float, float]:
 
 
 @contextmanager
-def _timed_tasks() -> Iterator[list[float]]:
-    """Record the seconds of every call of Task.compute, by whatever thread."""
+def _timed_batches() -> Iterator[list[float]]:
+    """Record the seconds of every call of Batch.compute, by whatever thread."""
     spent: list[float] = []
-    lock, compute = Lock(), Task.compute
+    lock, compute = Lock(), Batch.compute
 
-    def timed(task: Task) -> pd.DataFrame:
+    def timed(batch: Batch) -> Result:
         start = time.perf_counter()
-        rows = compute(task)
+        result = compute(batch)
         with lock:
             spent.append(time.perf_counter() - start)
-        return rows
+        return result
 
-    with patch.object(Task, "compute", timed):
+    with patch.object(Batch, "compute", timed):
         yield spent

@@ -10,6 +10,9 @@ TARGET_SECONDS = 2.0
 #: But where little work is left, batches get shorter, down to this, so that all workers have some of it.
 _LEAST_SECONDS = 0.25
 
+#: Seconds of work for batches of a point that was not measured, at the speed of others: that guess may be far off.
+_PROBE_SECONDS = 0.1
+
 #: Weight of a new measurement; the rest is that of the ones before.
 _WEIGHT = 0.3
 
@@ -49,5 +52,6 @@ class Pace:
         places
             Batches that are computed or queued at a time.
         """
-        seconds = min(TARGET_SECONDS, max(_LEAST_SECONDS, work_left / self._speed / max(1, places)))
+        share = work_left / self._speed / max(1, places)
+        seconds = min(TARGET_SECONDS, max(_LEAST_SECONDS, share)) if point in self._of_point else _PROBE_SECONDS
         return max(1, round(seconds / self.seconds(point, cost)))

@@ -10,7 +10,6 @@ from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -73,5 +72,4 @@ def _table(snapshot: Snapshot) -> Group:
     for point in snapshot.open[:_ROWS]:
         rse = f"{point.rse:.2%}" if math.isfinite(point.rse) else "-"
         table.add_row(point.sizes, rse, f"{point.target_rse:.2%}", f"{point.draws} of about {point.expected_draws}")
-    bar = ProgressBar(total=snapshot.points, completed=snapshot.finished, width=60)
-    return Group(Text(str(snapshot)), bar, table) if snapshot.open else Group(Text(str(snapshot)), bar)
+    return Group(Text(str(snapshot)), table) if snapshot.open else Group(Text(str(snapshot)))

@@ -19,6 +19,9 @@ from sweeps.executors import IN_FLIGHT_PER_WORKER, Finished, reason
 #: Seconds between looks for nodes that have joined.
 _LOOK_EVERY = 5.0
 
+#: So many workers may fail to start, one after the other, before that is taken for more than bad luck.
+_FAILED_STARTS = 10
+
 
 @dataclass(eq=False)
 class _Worker:
@@ -80,6 +83,7 @@ class RayWorkers:
         self._running: dict[Any, _Call] = {}
         self._places: deque[tuple[_Worker, int]] = deque()  # where a batch can go, with the life that it belongs to
         self._looked = -_LOOK_EVERY
+        self._failed_starts = 0  # in a row
         self._grow()
 
     @property
@@ -134,6 +138,9 @@ class RayWorkers:
                 raise RunError(f"run: a worker cannot start: {reason(value.cause or value)}")
             if lost:  # for good: Ray has given it up, and the next look finds room for another
                 self._workers.remove(worker)
+                self._failed_starts += 1
+                if self._failed_starts >= _FAILED_STARTS and not self.workers:
+                    raise RunError(f"run: no worker can start: {reason(value)}")
             else:
                 self._started(worker, value)
             return None
@@ -156,6 +163,7 @@ class RayWorkers:
         if version != __version__:
             raise RunError(f"run: a worker has rmtsim {version}, this is {__version__}; install the same on all nodes")
         worker.ready = True
+        self._failed_starts = 0
         self._places.extend([(worker, worker.life)] * IN_FLIGHT_PER_WORKER)
 
     def _grow(self) -> None:

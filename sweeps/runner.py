@@ -127,8 +127,8 @@ def run(
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
         share = Share(workers, 1, memory)
     end = time.monotonic() + time_limit
-    # The executor comes first: where no cluster answers, no store is left behind.
-    with interrupts() as asked, open_executor(address, share.workers, backend) as executor, store.writer() as writer:
+    # The executor comes first: where no cluster answers, no store is left behind; and Ray takes SIGTERM to itself.
+    with open_executor(address, share.workers, backend) as executor, interrupts() as asked, store.writer() as writer:
         states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
         writer.save_spec(spec.name, spec.document())
         scheduler = Scheduler(states, spec, executor.backend, share)

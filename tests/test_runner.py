@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +18,13 @@ import pytest
 
 import rmtsim
 from rmtsim.cli import main
+from rmtsim.schema import Stretch
 from rmtsim.store import Store
-from sweeps import executors, runner
+from sweeps import batches, runner
+from sweeps.batches import Batch, Result
 from sweeps.progress import ProgressDisplay
 from sweeps.runner import run
 from sweeps.spec import Spec, from_document, load
-from sweeps.tasks import Task
 
 SPEC = """
 name = "small"
@@ -91,8 +93,10 @@ def test_workers_change_nothing(workers: int, tmp_path: Path, undisturbed: pd.Da
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
 
 
-def test_task_size_changes_nothing(tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.tasks._TASK_FLOPS", 3e6)
+def test_batch_size_changes_nothing(tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = random.Random(0)
+    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: sizes.randint(1, 5))
+    monkeypatch.setattr("sweeps.runner.COMMIT_EVERY", 0.0)
     run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy")
     assert len(Store(tmp_path / "s").shards()) > undisturbed["point_id"].nunique() * 3
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
@@ -107,44 +111,6 @@ def test_ray_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> N
     )
     assert done.returncode in (0, 3), done.stderr
     assert done.stdout == ""
-    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
-
-
-CLUSTER = """
-import sys
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-print(cluster.address, flush=True)
-sys.stdin.read()
-cluster.shutdown()
-"""
-
-
-def test_a_running_cluster_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
-    """A Ray that someone else started, with a token that both have; --backend auto is what the cluster has."""
-    (tmp_path / "spec.toml").write_text(SPEC)
-    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-    cluster = subprocess.Popen(
-        [sys.executable, "-c", CLUSTER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        text=True,
-    )
-    try:
-        address = cluster.stdout.readline().strip()
-        line = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--address", address]
-        many = subprocess.run(
-            [*line, "--workers", "3"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert not (tmp_path / "s").exists()
-        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    finally:
-        cluster.communicate("")
-    assert many.returncode == 2
-    assert "give at most 2" in many.stderr
-    assert done.returncode in (0, 3), done.stderr
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
 
 
@@ -226,10 +192,13 @@ def test_progress_says_points_speed_and_time_to_go(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweeps.progress._PLAIN_EVERY", 0.0)
+    monkeypatch.setattr("sweeps.runner.COMMIT_EVERY", 0.0)
+    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 4)
     with ProgressDisplay("small") as display:
         run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", observer=display)
     lines = capsys.readouterr().err.splitlines()
-    assert all(re.match(r"small: \d/6 points, \d+\.\d draws/s", line) for line in lines)
+    assert all(re.match(r"small: \d/6 points, \d+ draws, \d+\.\d draws/s, 1 worker", line) for line in lines)
+    assert any(re.search(r"n_classes = 2, .*: rse \d+\.\d+% → 20.00%, \d+ of about \d+ draws", line) for line in lines)
     assert any("to go" in line for line in lines)
     assert lines[-1].startswith("small: 6/6 points")
 
@@ -242,18 +211,90 @@ def test_another_dtype_in_one_store_is_refused(tmp_path: Path) -> None:
     assert snapshot(tmp_path / "s") == before
 
 
-def test_a_failing_task_is_named_and_the_rest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compute = Task.compute
+def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> Counter[Batch]:
+    """Make the batches of one point fail so often; count how often each was tried."""
+    compute, tries = Batch.compute, Counter()
 
-    def failing(task: Task) -> pd.DataFrame:
-        if task.point.n_classes == 2 and task.point.n_samples == 60:
+    def compute_or_fail(batch: Batch) -> Result:
+        tries[batch] += 1
+        if batch.point.n_classes == 2 and batch.point.n_samples == 60 and tries[batch] <= times:
             raise MemoryError("no room")
-        return compute(task)
+        return compute(batch)
 
-    monkeypatch.setattr(Task, "compute", failing)
-    with pytest.raises(executors.TaskError, match=r"draws 0 to 7 of Point\(.*n_classes=2.* failed: no room"):
-        run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
-    assert len(Store(tmp_path / "s").read()) > 0
+    monkeypatch.setattr(Batch, "compute", compute_or_fail)
+    return tries
+
+
+def test_a_batch_that_fails_twice_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame
+) -> None:
+    tries = failing(monkeypatch, 2)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
+    assert max(tries.values()) == 3
+    assert not outcome.failures
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
+def test_a_batch_that_always_fails_is_reported_while_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spec.toml").write_text(SPEC)
+    line = ["run", str(tmp_path / "spec.toml"), "--store", str(tmp_path / "s"), "--backend", "numpy", "--workers", "1"]
+    with monkeypatch.context() as patch:
+        failing(patch, 100)
+        assert main(line) == 1
+    err = capsys.readouterr().err
+    assert re.search(r"small: draws 0 to 7 of Point\(.*n_classes=2.* failed 3 times: no room", err)
+    assert "5 of 6 points done; 1 batches failed, the same command tries them again" in err
+    poor = rmtsim.Point("one_hidden", "ce", 2, 30, 60, 4).id
+    expected = undisturbed[undisturbed["point_id"] != poor].reset_index(drop=True)
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), expected, check_exact=True)
+    assert main([*line, "--json"]) in (0, 3)
+    assert json.loads(capsys.readouterr().out)["failures"] == []
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
+def test_fail_fast_stops_at_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame
+) -> None:
+    failing(monkeypatch, 100)
+    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", fail_fast=True)
+    assert outcome.stopped == "failure"
+    assert len(outcome.failures) == 1
+    assert outcome.failures[0].document()["draws"] == [0, 1]
+    rows = Store(tmp_path / "s").read()
+    assert len(rows) < len(undisturbed) / 2
+    assert len(rows.merge(undisturbed)) == len(rows)
+
+
+def test_values_that_are_no_numbers_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be stored as if the layer had no such block."""
+    simulated = batches.simulated
+
+    def wrong(*arguments: object, **options: object) -> Stretch:
+        stretch = simulated(*arguments, **options)
+        stretch.values[-1, 0, 0] = float("nan")
+        return stretch
+
+    monkeypatch.setattr(batches, "simulated", wrong)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
+    assert len(outcome.failures) == 6
+    assert "a value is not finite" in str(outcome.failures[0])
+
+
+def test_a_time_limit_stops_and_the_same_command_goes_on(
+    tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, store = spec_of(SPEC, tmp_path), Store(tmp_path / "s")
+    with monkeypatch.context() as patch:
+        patch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
+        outcome = run(spec, store, workers=1, backend="numpy", time_limit=0.05)
+    assert outcome.stopped == "time limit"
+    assert "stopped (time limit)" in str(outcome)
+    assert 0 < len(store.read()) < len(undisturbed)
+    assert run(spec, store, workers=1, backend="numpy").stopped == ""
+    pd.testing.assert_frame_equal(store.read(), undisturbed, check_exact=True)
 
 
 def test_status_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,113 @@
+"""The scheduler and runner at the scale of a cluster, and what happens to batches that do not come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import driver
+from benchmarks.simulated_workers import SimulatedWorkers, on_the_clock
+from rmtsim.store import Store
+from sweeps.batches import Batch
+from sweeps.pace import Pace
+from sweeps.runner import Committer, drive
+from sweeps.scheduler import ATTEMPTS, LOSSES, Scheduler
+from sweeps.shares import Share
+from sweeps.spec import Spec, from_document
+from sweeps.state import PointState
+
+
+def spec_of(points: int, draws: int, **sampling: object) -> Spec:
+    return from_document(
+        {
+            "name": "simulated",
+            "model": "linear",
+            "loss": "ce",
+            "grid": {"n_classes": list(range(2, points + 2)), "dim": [1024], "aspect_ratio": [0.5]},
+            "sampling": {"min_draws": 16, "max_draws": draws, "target_rse": 1e-6, **sampling},
+        }
+    )
+
+
+def scheduler_of(spec: Spec) -> Scheduler:
+    states = [PointState(point, spec.layers, spec.sampling) for point in spec.points()]
+    return Scheduler(states, spec, "numpy", Share(None, 1, None))
+
+
+def sweep(spec: Spec, store: Store, workers: SimulatedWorkers) -> Committer:
+    with store.writer() as writer, on_the_clock(workers):
+        committer = Committer(writer, spec.document())
+        drive(scheduler_of(spec), workers, committer)
+    return committer
+
+
+def batches_of(scheduler: Scheduler) -> Iterator[Batch]:
+    while batch := scheduler.next(4):
+        yield batch
+
+
+def test_a_thousand_workers_are_kept_busy(tmp_path: Path) -> None:
+    """With the driver's CPU time on the clock; a driver twenty times as slow would not do (negative control)."""
+    spec, busy, cost = spec_of(30, 6000, min_draws=6000), [], []
+    for slowness in (1, 20):
+        workers = SimulatedWorkers(1000, timer=lambda slowness=slowness: slowness * time.process_time())
+        start = time.process_time()
+        committer = sweep(spec, Store(tmp_path / str(slowness)), workers)
+        cost.append((time.process_time() - start) / workers.batches)
+        busy.append(workers.busy / (1000 * workers.clock()))
+        assert committer.draws == 180_000
+        assert len(Store(tmp_path / str(slowness)).shards()) < 30  # commits are grouped
+    assert busy[0] >= 0.95
+    assert busy[1] < 0.95
+    assert cost[0] < 1e-3
+
+
+def test_what_a_thousand_workers_lose_is_done_again(tmp_path: Path) -> None:
+    """With every fourth batch lost, rows are those of one worker that loses none."""
+    spec = spec_of(20, 400, target_rse=0.02)
+    sweep(spec, Store(tmp_path / "one"), SimulatedWorkers(1))
+    workers = SimulatedWorkers(1000, loss=0.25)
+    sweep(spec, Store(tmp_path / "many"), workers)
+    one, many = (Store(tmp_path / name).read() for name in ("one", "many"))
+    assert one.equals(many)
+    assert 20 * 16 < len(one) < 20 * 400  # points stopped by their precision
+
+
+def test_a_batch_is_tried_so_often_and_no_more() -> None:
+    for lost, most in ((False, ATTEMPTS), (True, LOSSES)):
+        scheduler = scheduler_of(spec_of(2, 16))
+        first = scheduler.next(4)
+        failures = [scheduler.failed(first, "no luck", lost=lost)]
+        while failures[-1] is None:
+            assert scheduler.next(4) == first  # at once, before all others
+            failures.append(scheduler.failed(first, "no luck", lost=lost))
+        assert len(failures) == most
+        assert str(failures[-1]) == f"{first} failed {most} times: no luck"
+        assert scheduler.failures == failures[-1:]
+        rest = list(batches_of(scheduler))
+        assert first not in rest
+        assert sum(len(batch.draws) for batch in [first, *rest]) == 32
+
+
+def test_batches_take_the_time_they_should() -> None:
+    """From a first guess that is wrong by a thousand either way, within a few batches."""
+    point = spec_of(1, 16).points()[0]
+    for speed in (2e7, 2e13):
+        pace, work = Pace(), 1e8
+        for _ in range(3):
+            draws = pace.batch_draws(point, work, 1e30, 4)
+            pace.measure(point, draws * work, draws * work / speed)
+        seconds = pace.batch_draws(point, work, 1e30, 4) * work / speed
+        assert 1 <= seconds <= 10
+    assert pace.batch_draws(point, work, 4 * speed, 8) * work / speed == pytest.approx(0.5)  # little is left: shorter
+    assert pace.batch_draws(point, 1e30, 1e30, 8) == 1
+
+
+def test_the_benchmark_runs() -> None:
+    part = driver.run(quick=True)
+    (simulated,), (ray,) = (table.rows for table in part.tables)
+    assert simulated["batches"] >= 20_000
+    assert 0 < ray["driver_cpu_ms_per_batch"] < 10
