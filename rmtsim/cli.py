@@ -10,35 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NoReturn
+from importlib import import_module
 
-from rmtsim.backend import BACKENDS
-from rmtsim.ensemble import INITS
 from rmtsim.errors import InputError, RunError
-from rmtsim.point import LOSSES, MAX_SIZE, MODELS
-from rmtsim.sizes import parse_bytes
-from rmtsim.version import __version__
-
-_EPILOG = """\
-examples:
-  rmtsim reproduce                                  Figures 8 and 9 with the verdict table, into ./out
-  rmtsim plan figure8 --store results               what that sweep would cost
-  rmtsim run my.toml --store results                run it, or go on where it stopped
-  rmtsim status --store results                     what is there, and what limits the rest
-  rmtsim fit --store results                        exponents and constants beside the theorems'
-  rmtsim figure fig8 --store results --out f8.pdf
-  rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
-
-exit codes: 0 done; 2 bad input (one line says what would be valid, nothing is written); 3 incomplete; 1 else
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Tells bad input in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(2)
+from rmtsim.parser import parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,13 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     say = partial(print, f"rmtsim {arguments.verb}:", file=sys.stderr)
     try:
-        from rmtsim import verbs  # here, so that --help answers at once
-
         if argv is None and arguments.verb in ("run", "reproduce"):
             from rmtsim.relaunch import relaunch_with_faster_kernel
 
             relaunch_with_faster_kernel()
-        verb: Callable[[argparse.Namespace], int] = getattr(verbs, arguments.verb)
+        # Loaded here, so that --help answers at once.
+        verb: Callable[[argparse.Namespace], int] = getattr(import_module(arguments.module), arguments.verb)
         code = verb(arguments)
         sys.stdout.flush()
         return code
@@ -76,188 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         say("stopped; what was committed is safe, the same command goes on")
+        if argv is None:  # threads in the midst of a draw, which may take minutes, would hold up the end
+            os._exit(3)
         return 3
-
-
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of all verbs."""
-    top = _Parser(
-        prog="rmtsim",
-        description="Monte Carlo engine with distributed sweeps for the Hessian structure of neural networks.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action="version", version=f"rmtsim {__version__}")
-    add = top.add_subparsers(dest="verb", metavar="VERB", required=True).add_parser
-
-    def verb(name: str, short: str, long: str) -> argparse.ArgumentParser:
-        return add(name, help=short, description=f"{short[0].upper()}{short[1:]}. {long}", allow_abbrev=False)
-
-    p = verb(
-        "reproduce",
-        "plan, run, fit and draw figures of the paper; print the verdict table",
-        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json and .txt; for finite_size, spectrum "
-        "and decoupling DIR/FIGURE.txt. A repeat resumes or redraws.",
-    )
-    p.add_argument(
-        "figures",
-        nargs="*",
-        metavar="FIGURE",
-        help="fig8, fig9 (default: both), vocabulary, agreement, finite_size, spectrum, decoupling",
-    )
-    p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
-    _add_workers(p)
-    _add_memory(p)
-
-    p = verb("plan", "what a run would do; changes nothing", "Work is counted in flops; times are for this machine.")
-    _add_spec(p)
-    _add_memory(p)
-
-    p = verb(
-        "run",
-        "run a sweep, or go on with it",
-        "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
-        "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
-        "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [ensemble] init, data_variance, hidden_gain, "
-        "last_gain; [sampling] seed, min_draws, max_draws, target_rse, dtype, diagonal. The README has one.",
-    )
-    _add_spec(p)
-    p.add_argument(
-        "--address",
-        default="local",
-        metavar="WHERE",
-        help="local: threads of this process (default); ray: a Ray of its own on this machine; "
-        "or a running cluster: auto, HOST:6379, ray://HOST:10001",
-    )
-    p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
-    _add_workers(p)
-    _add_memory(p)
-
-    p = verb("status", "points per state, precision reached, what limits the rest", "Reads the store only.")
-    _add_store(p)
-    _add_json(p)
-
-    p = verb(
-        "fit",
-        "measured exponents and constants beside the theorems'",
-        "Prints, for each claim of Theorems 1 and 2, exponent and constant with standard errors, chi2/dof and a "
-        "verdict, and how the points agree with the theory at their own size.",
-    )
-    _add_store(p)
-    p.add_argument("--points", action="store_true", help="print every point beside its theory, too")
-    _add_json(p)
-
-    p = verb("figure", "draw a figure from a store", "The suffix of FILE, .png or .pdf, chooses the format.")
-    p.add_argument(
-        "name",
-        metavar="NAME",
-        help="fig8, fig8_mse, fig9, fig9_mse, vocabulary, agreement, finite_size, spectrum, decoupling",
-    )
-    _add_store(p)
-    p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png or .pdf")
-
-    p = verb(
-        "theory",
-        "predicted mean squared norms of diagonal and off-diagonal blocks",
-        "Prints the limit d, N -> infinity at each number of classes, and its leading coefficients as C -> infinity "
-        "(large_c). With --dim and --samples it prints the value at that finite size instead; with --spectrum, the law "
-        "of the eigenvalues as d, N -> infinity.",
-    )
-    p.add_argument("--model", required=True, choices=MODELS)
-    p.add_argument("--loss", required=True, choices=LOSSES)
-    p.add_argument("--classes", required=True, nargs="+", type=_whole, metavar="C", help="numbers of classes")
-    p.add_argument("--aspect-ratio", nargs="+", type=_positive, metavar="G", help="d/N, one or more")
-    p.add_argument("--width", nargs="+", type=_whole, metavar="M", help="hidden neurons, with one_hidden")
-    p.add_argument("--dim", type=_whole, metavar="D", help="input dimension, with --samples")
-    p.add_argument("--samples", type=_whole, metavar="N", help="number of samples, with --dim")
-    p.add_argument(
-        "--init",
-        default="lecun",
-        choices=INITS,
-        help="variance of a weight: 1/fan_in (lecun, default), 2/fan_in (he), 2/(fan_in + fan_out) (xavier, which is "
-        "2/fan_in for fan-in d in the limit d -> infinity)",
-    )
-    for name, what in (("data-variance", "variance of the data"), ("hidden-gain", "W's"), ("last-gain", "V's")):
-        meaning = what if name == "data-variance" else f"factor of {what} variance"
-        p.add_argument(f"--{name}", default=1.0, type=_positive, metavar="X", help=f"{meaning} (default: 1)")
-    p.add_argument("--spectrum", action="store_true", help="the limiting density of the blocks' eigenvalues instead")
-    p.add_argument(
-        "--block",
-        nargs="+",
-        choices=("diag", "offdiag"),
-        help="with --spectrum: which blocks (default: both)",
-    )
-    p.add_argument("--seed", default=0, type=_seed, help="with --spectrum and one hidden layer: of V, which is fixed")
-    p.add_argument("--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, do not print")
-    _add_json(p)
-    return top
-
-
-def _add_spec(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "spec",
-        metavar="SPEC",
-        help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
-        "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
-        "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
-        "agreement_xavier",
-    )
-    _add_store(p)
-
-
-def _add_store(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--store", required=True, metavar="DIR", help="directory of the store")
-
-
-def _add_json(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--json", action="store_true", help="print one JSON document")
-
-
-def _add_workers(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--workers", type=_whole, metavar="N", help="tasks at a time (default: one per core or GPU)")
-
-
-def _add_memory(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--memory",
-        type=_bytes,
-        metavar="SIZE",
-        help="memory for all draws at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine tenths of "
-        "the machine's); on a cluster or a GPU, for each worker; large draws are then made in pieces",
-    )
-
-
-def _bytes(text: str) -> float:
-    try:
-        return parse_bytes(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("memory: ")) from None
-
-
-def _whole(text: str) -> int:
-    try:
-        value = int(float(text)) if float(text).is_integer() else 0  # 1e6 is a whole number too
-    except (ValueError, OverflowError):
-        value = 0
-    if not 1 <= value <= MAX_SIZE:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not valid; give a whole number of at least 1, at most {MAX_SIZE}"
-        )
-    return value
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a whole number from 0 to {2**63 - 1}")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a positive number, say 0.5")
-    return value

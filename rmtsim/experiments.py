@@ -1,4 +1,4 @@
-"""Experiments beside the sweeps: tables in a store directory, each written once, whole, and never computed again.
+"""Experiments beside the sweeps: tables in a store, each written once, whole, and never computed again.
 
 ``DIR/experiments/NAME/`` holds one Parquet file for each task. Its name ends in a hash of the task's parameters, so a
 table is found again if, and only if, it is the one that would be computed.
@@ -11,8 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -20,11 +19,16 @@ import pyarrow.parquet as pq
 
 from rmtsim.draws import STREAMS
 from rmtsim.errors import InputError, RunError
+from rmtsim.files import FAILURES, Files, open_files, reason
+from rmtsim.store import Store
 from rmtsim.threads import Team, blas_kernel, cores, single_threaded_blas
 from rmtsim.version import __version__
 
 #: Changes whenever the same parameters start to give other tables.
 FORMAT = "1"
+
+#: A store, or where it is.
+Location: TypeAlias = Store | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Task:
 
 
 class Experiment:
-    """A named set of tables in a store directory.
+    """A named set of tables in a store.
 
     Parameters
     ----------
@@ -69,27 +73,23 @@ class Experiment:
     def __init__(self, name: str, tasks: Sequence[Task]) -> None:
         self.name, self.tasks = name, list(tasks)
 
-    def missing(self, store: str | os.PathLike[str]) -> list[Task]:
+    def missing(self, store: Location) -> list[Task]:
         """Tasks whose tables are not there."""
-        return [task for task in self.tasks if not (self._folder(store) / task.file).exists()]
+        there = set(_files(store).names(self._folder))
+        return [task for task in self.tasks if task.file not in there]
 
-    def run(
-        self, store: str | os.PathLike[str], workers: int | None = None, done: Callable[[Task], None] | None = None
-    ) -> int:
+    def run(self, store: Location, workers: int | None = None, done: Callable[[Task], None] | None = None) -> int:
         """Compute what is missing, a task per core at a time; return the number of new tables.
 
         A kill at any moment leaves whole tables only; the same call goes on. ``done`` is told of each new table.
         """
-        folder, missing = self._folder(store), self.missing(store)
+        files, missing = _files(store), self.missing(store)
         if not missing:
             return 0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"store: {folder} cannot be written ({error.strerror}); give another directory") from error
+        files.prepare((self._folder,))
 
         def work(task: Task) -> None:
-            _write(task.compute(), task, folder / task.file)
+            files.write(f"{self._folder}/{task.file}", _as_parquet(task.compute(), task))
             if done is not None:
                 done(task)
 
@@ -97,7 +97,7 @@ class Experiment:
             team.map(work, sorted(missing, key=lambda task: -task.cost))
         return len(missing)
 
-    def read(self, store: str | os.PathLike[str]) -> pd.DataFrame:
+    def read(self, store: Location) -> pd.DataFrame:
         """Return the tables, one below the other in the order of the tasks.
 
         Raises
@@ -105,29 +105,35 @@ class Experiment:
         InputError
             If some are missing.
         """
-        missing = self.missing(store)
+        files, missing = _files(store), self.missing(store)
         if missing:
             raise InputError(
-                f"{self.name}: {len(missing)} of its {len(self.tasks)} tables are not in {self._folder(store)}; run "
-                f"`rmtsim reproduce {self.name} --out DIR` first, and give DIR/store"
+                f"{self.name}: {len(missing)} of its {len(self.tasks)} tables are not in {files.where(self._folder)}; "
+                f"run `rmtsim reproduce {self.name} --out DIR` first, and give DIR/store"
             )
-        return pd.concat([_read(self._folder(store) / task.file) for task in self.tasks], ignore_index=True)
+        return pd.concat([_read(files, f"{self._folder}/{task.file}") for task in self.tasks], ignore_index=True)
 
-    def _folder(self, store: str | os.PathLike[str]) -> Path:
-        return Path(store) / "experiments" / self.name
+    @property
+    def _folder(self) -> str:
+        return f"experiments/{self.name}"
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _files(store: Location) -> Files:
+    return store.files if isinstance(store, Store) else open_files(store)
+
+
+def _read(files: Files, path: str) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"store: {path} cannot be read ({reason}); remove it and run the experiment again") from error
+        with files.open(path) as file:
+            frame: pd.DataFrame = pq.read_table(file).to_pandas()
+    except FAILURES as error:
+        raise RunError(
+            f"store: {files.where(path)} cannot be read ({reason(error)}); remove it and run the experiment again"
+        ) from error
     return frame.astype({"width": "Int64"}) if "width" in frame else frame
 
 
-def _write(rows: pd.DataFrame, task: Task, path: Path) -> None:
-    """Write beside the place, sync, and rename."""
+def _as_parquet(rows: pd.DataFrame, task: Task) -> pa.Buffer:
     table = pa.Table.from_pandas(rows, preserve_index=False)
     about = {
         "rmtsim.format": FORMAT,
@@ -136,15 +142,6 @@ def _write(rows: pd.DataFrame, task: Task, path: Path) -> None:
         "rmtsim.blas": blas_kernel(),
         "rmtsim.parameters": json.dumps(task.parameters, sort_keys=True),
     }
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunError(f"store: {path} cannot be written ({error.strerror}); what was there is safe") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink, compression="zstd")
+    return sink.getvalue()

@@ -1,98 +1,189 @@
-"""Shards: the Parquet files of a store, what their metadata tell, and the formats that are read."""
+"""Shards: the Parquet files of a store, what their metadata tell, and the formats that are read.
+
+A shard's rows are sorted by point, seed, draw and layer. Its pages have checksums, which are looked at whenever it is
+read. Its name is the number of its commit and a digest of which draws it holds.
+"""
 
 from __future__ import annotations
 
 import json
-import platform
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmtsim.draws import STREAMS
 from rmtsim.ensemble import LECUN
-from rmtsim.errors import RunError
+from rmtsim.files import FAILURES, Files, StoreError, reason
 from rmtsim.schema import SCHEMA
-from rmtsim.version import __version__
-
-#: Version of the store's layout; a reader refuses versions that it does not know.
-FORMAT = "3"
+from rmtsim.tables import FORMAT, commit_number
 
 #: Columns that a format lacks, with the value that all its rows have.
-_LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN), FORMAT: {}}
+_LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN), "3": {}, FORMAT: {}}
 
 
-class StoreError(RunError):
-    """The store cannot be read or written, told in one sentence that names the file."""
+@dataclass(frozen=True)
+class Shard:
+    """A shard of a store.
+
+    Attributes
+    ----------
+    files, name
+        Where it lies: ``draws/NAME``.
+    """
+
+    files: Files
+    name: str
+
+    def __str__(self) -> str:
+        return self.files.where(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    @property
+    def path(self) -> str:
+        """Its path in the store."""
+        return f"draws/{self.name}"
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """What shards are sorted by: commits in order, after shards of older formats by name."""
+        return commit_number(self.name), self.name
+
+    @property
+    def compacted(self) -> bool:
+        """Whether compaction made it."""
+        return self.name.endswith("-compacted.parquet")
+
+    def open(self) -> OpenShard:
+        """Open it for reading, as a context manager; raises StoreError if it is not readable here."""
+        return OpenShard(self)
 
 
-def as_table(rows: pd.DataFrame, spec: Mapping[str, Any]) -> pa.Table:
-    """Return rows as the table of a shard, with the metadata that say where they come from."""
-    metadata = {
-        "rmtsim.format": FORMAT,
-        "rmtsim.version": __version__,
-        "rmtsim.stream": STREAMS[rows["backend"].iloc[0]],
-        "rmtsim.numpy": np.__version__,
-        "rmtsim.machine": platform.machine(),
-        "rmtsim.blas": rows.attrs.get("blas", "unknown"),
-        "rmtsim.seed": str(rows["seed"].iloc[0]),
-        "rmtsim.spec": json.dumps(spec, sort_keys=True),
-    }
-    table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+class OpenShard:
+    """A shard that is being read.
+
+    Attributes
+    ----------
+    metadata
+        What it tells of itself, without the ``rmtsim.`` of the keys.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        with self._readable():
+            self._source = shard.files.open(shard.path)
+        try:
+            with self._readable():
+                self._file = pq.ParquetFile(self._source, page_checksum_verification=True)
+                found = self._file.schema_arrow.metadata or {}
+            self.metadata: dict[str, str] = {
+                key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
+                for key, value in found.items()
+                if key.startswith(b"rmtsim.")
+            }
+            self._lacking = _LACKS[self._format()]
+            if absent := [
+                name for name in SCHEMA.names if name not in {*self._file.schema_arrow.names, *self._lacking}
+            ]:
+                raise StoreError(f"store: {shard} has no column {absent[0]}; remove it and run its spec again")
+        except BaseException:
+            self._source.close()
+            raise
+
+    def __enter__(self) -> OpenShard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._source.close()
+
+    @property
+    def num_rows(self) -> int:
+        """Number of its rows."""
+        return int(self._file.metadata.num_rows)
+
+    @property
+    def format(self) -> str:
+        """Version of the layout that it has."""
+        return str(self.metadata["format"])
+
+    @property
+    def replaces(self) -> list[str]:
+        """Names of the shards whose rows it holds: they count no more, there or not."""
+        return list(json.loads(self.metadata.get("replaces", "[]")))
+
+    def read(self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None) -> pa.Table:
+        """Read columns, in the order of the schema, of all its rows or those of some points, without metadata."""
+        parts = list(self.pieces(columns, points))
+        return pa.concat_tables(parts) if parts else _schema_of(columns).empty_table()
+
+    def pieces(
+        self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Like `read`, a row group at a time; what the statistics rule out is not read."""
+        schema = _schema_of(columns)
+        wanted = None if points is None else pa.array(sorted(points), pa.string())
+        stored = [name for name in schema.names if name not in self._lacking]
+        reads = stored if wanted is None or "point_id" in stored else ["point_id", *stored]
+        for group in range(self._file.num_row_groups):
+            if points is not None and not self._may_hold(group, points):
+                continue
+            with self._readable():
+                table = self._file.read_row_group(group, columns=reads)
+                if wanted is not None:
+                    table = table.filter(pc.is_in(table["point_id"], wanted))
+                for name in set(schema.names) & self._lacking.keys():
+                    value = pa.scalar(self._lacking[name], schema.field(name).type)
+                    table = table.append_column(name, pa.repeat(value, table.num_rows))
+                yield table.select(schema.names).replace_schema_metadata(None).cast(schema)
+
+    def _may_hold(self, group: int, points: Collection[str]) -> bool:
+        column = self._file.metadata.row_group(group).column(self._file.schema_arrow.names.index("point_id"))
+        statistics = column.statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        return any(statistics.min <= point <= statistics.max for point in points)
+
+    def _format(self) -> str:
+        version, stream = self.metadata.get("format"), self.metadata.get("stream", "?")
+        if version is None:
+            raise ForeignError(f"store: {self._shard} is no shard of rmtsim; move it elsewhere")
+        if version not in _LACKS:
+            known = ", ".join(_LACKS)
+            raise ForeignError(
+                f"store: {self._shard} has format {version}, this rmtsim reads {known}; use another --store"
+            )
+        if stream not in STREAMS.values():
+            raise ForeignError(
+                f"store: {self._shard} holds draws of stream {stream}, which this rmtsim does not continue; "
+                "use another --store"
+            )
+        return version
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise VanishedError(f"store: {self._shard} was removed while it was to be read; try again") from error
+        except (*FAILURES, KeyError) as error:
+            raise StoreError(
+                f"store: {self._shard} cannot be read ({reason(error)}); remove it and run its spec again"
+            ) from error
 
 
-def read_shard(path: Path, columns: list[str]) -> pa.Table:
-    """Read columns of a shard of any format, without its metadata."""
-    try:
-        file = pq.ParquetFile(path)
-        lacking = _LACKS[_format(path, file)]
-        table = file.read(columns=[name for name in columns if name not in lacking])
-        return _filled(table, lacking).select(columns).replace_schema_metadata(None)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise _unreadable(path, error) from error
+class ForeignError(StoreError):
+    """A file that is no shard, or none that this version reads."""
 
 
-def upgraded(path: Path) -> pa.Table | None:
-    """Return the table of a shard of an older format in the present one; None for a shard that is up to date."""
-    try:
-        file = pq.ParquetFile(path)
-        lacking = _LACKS[_format(path, file)]
-        if not lacking:
-            return None
-        table = _filled(file.read(), lacking).select(SCHEMA.names)
-        return table.replace_schema_metadata({**file.schema_arrow.metadata, b"rmtsim.format": FORMAT.encode()})
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise _unreadable(path, error) from error
+class VanishedError(StoreError):
+    """A shard that was listed is not there any more, as after compaction."""
 
 
-def _format(path: Path, file: pq.ParquetFile) -> str:
-    metadata = file.schema_arrow.metadata or {}
-    version, stream = (str(metadata.get(key, b"?"), "utf-8") for key in (b"rmtsim.format", b"rmtsim.stream"))
-    if version == "?":
-        raise StoreError(f"store: {path} is no shard of rmtsim; move it elsewhere")
-    if version not in _LACKS:
-        known = " and ".join(_LACKS)
-        raise StoreError(f"store: {path} has format {version}, this rmtsim reads {known}; use another --store")
-    if stream not in STREAMS.values():
-        raise StoreError(
-            f"store: {path} holds draws of stream {stream}, which this rmtsim does not continue; use another --store"
-        )
-    return version
-
-
-def _filled(table: pa.Table, lacking: Mapping[str, Any]) -> pa.Table:
-    for name, value in lacking.items():
-        field = SCHEMA.field(name)
-        table = table.append_column(field, pa.repeat(pa.scalar(value, field.type), table.num_rows))
-    return table
-
-
-def _unreadable(path: Path, error: Exception) -> StoreError:
-    reason = str(error).splitlines()[0]
-    return StoreError(f"store: {path} cannot be read ({reason}); remove it and run its spec again")
+def _schema_of(columns: Collection[str]) -> pa.Schema:
+    return pa.schema([SCHEMA.field(name) for name in SCHEMA.names if name in columns])

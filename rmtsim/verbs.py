@@ -16,6 +16,7 @@ from rmtsim.output import records, say
 from rmtsim.schema import ENSEMBLE
 from rmtsim.sizes import format_bytes, format_count
 from rmtsim.store import Store
+from rmtsim.store_verbs import existing
 from rmtsim.theory_verb import theory
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
 def _tables(name: str, experiment: Experiment, store: Store, workers: int | None) -> pd.DataFrame:
     """Compute what an experiment lacks; return all its tables."""
-    missing = len(experiment.missing(store.root))
+    missing = len(experiment.missing(store))
     say(f"{name}: {missing} of {len(experiment.tasks)} tables to compute" if missing else f"{name}: nothing to do")
-    experiment.run(store.root, workers, lambda task: say(f"{name}: {task.label} done"))
-    return experiment.read(store.root)
+    experiment.run(store, workers, lambda task: say(f"{name}: {task.label} done"))
+    return experiment.read(store)
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -156,7 +157,7 @@ def status(arguments: argparse.Namespace) -> int:
     """Print the state of every point in a store; 3 if not all are done."""
     from sweeps import plan as plans
 
-    table = plans.status(_existing(arguments.store))
+    table = plans.status(existing(arguments.store))
     if table.empty:
         raise InputError(f"--store: no sweep was run into {arguments.store}; run one, or name another directory")
     complete = bool((table["state"] == "done").all())
@@ -207,7 +208,7 @@ def figure(arguments: argparse.Namespace) -> int:
     figures.check(arguments.name, arguments.out)
     experiment = figures.named(arguments.name).experiment
     if experiment is not None:
-        rows = experiment().read(_existing(arguments.store).root)
+        rows = experiment().read(existing(arguments.store))
     else:
         rows = figures.select(arguments.name, _draws(arguments.store))
         _say_theory(rows)
@@ -235,14 +236,8 @@ def _code(outcome: Outcome) -> int:
     return 1 if outcome.failures else 3 if outcome.limited or outcome.unfinished else 0
 
 
-def _existing(directory: str) -> Store:
-    if not Path(directory).exists():
-        raise InputError(f"--store: there is no {directory}; give a directory that `rmtsim run` wrote")
-    return Store(directory)
-
-
 def _draws(directory: str) -> pd.DataFrame:
-    draws = _existing(directory).read()
+    draws = existing(directory).read()
     if draws.empty:
         raise InputError(f"--store: {directory} holds no draws; run a sweep into it first")
     return draws

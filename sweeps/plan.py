@@ -88,9 +88,9 @@ def status(store: Store) -> pd.DataFrame:
         try:
             spec = from_document(document)
         except InputError as error:
+            name = f"{document['name']}.json"
             raise StoreError(
-                f"store: sweeps/{document['name']}.json in {store.location} is no spec ({error}); remove it and run "
-                "its spec again"
+                f"store: {store.files.where(f'sweeps/{name}')} is no spec ({error}); remove it and run its spec again"
             ) from error
         for state in read_states(spec, store):
             rse, quantity = state.precision

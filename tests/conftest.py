@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.chaos import RayCluster
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
@@ -37,3 +42,12 @@ def xp(request: pytest.FixtureRequest) -> ModuleType:
     if request.param == "array_api_strict":
         return pytest.importorskip("array_api_strict")
     return array_module(request.param)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[RayCluster]:
+    """A Ray cluster that notices quickly what dies; it has no nodes but those that a test adds."""
+    from tests.chaos import QUICK_HEALTH_CHECKS, RayCluster
+
+    with RayCluster(QUICK_HEALTH_CHECKS) as started:
+        yield started

@@ -16,7 +16,7 @@ import rmtsim
 from rmtsim.theory import Prediction
 
 ROOT = Path(__file__).parents[1]
-FRONT_DOOR = {"cli.py", "verbs.py", "theory_verb.py", "__main__.py"}
+FRONT_DOOR = {"cli.py", "verbs.py", "store_verbs.py", "theory_verb.py", "__main__.py"}
 
 
 def imports(path: Path) -> set[str]:
@@ -48,7 +48,7 @@ def test_imports_run_one_way() -> None:
 
 
 def test_theory_and_simulation_do_not_know_each_other() -> None:
-    simulation = {"blocks", "norms", "network", "draws", "simulation", "schema", "store", "backend", "cost"}
+    simulation = {"blocks", "norms", "network", "draws", "simulation", "schema", "store", "shards", "backend", "cost"}
     for path in modules("rmtsim/theory"):
         assert not {name.split(".")[1] for name in imports(path) if name.startswith("rmtsim.")} & simulation, path.name
     for path in (ROOT / "rmtsim").glob("*.py"):
@@ -71,6 +71,7 @@ def test_cupy_is_imported_in_one_file() -> None:
             "cupy ray matplotlib seaborn rich jax",
         ),
         ("import rmtsim.cli; rmtsim.cli.parser()", "cupy ray matplotlib seaborn rich analysis sweeps"),
+        ("import rmtsim.store, rmtsim.verify, rmtsim.merge, rmtsim.compact", "cupy ray matplotlib rich fsspec boto3"),
         ("import sweeps.runner", "cupy ray matplotlib seaborn analysis"),
         ("import analysis.verdicts", "cupy ray matplotlib seaborn sweeps"),
     ],
@@ -104,6 +105,12 @@ point = rmtsim.Point("one_hidden", "ce", 4, 6, 8, 2)
 with Store("s").writer() as writer:
     writer.append(rmtsim.simulate(point, 3), {{}})
 assert len(Store("s").read()) == 9
+from rmtsim.compact import compact
+from rmtsim.merge import merge
+from rmtsim.verify import verify
+assert merge(["s"], Store("t")).rows == 9
+assert compact(Store("t")).after == 1
+assert not verify(Store("t"), 2).findings
 assert rmtsim.predict(rmtsim.Point("linear", "ce", 10, 6, 12))[0].diag > 0
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)

@@ -250,7 +250,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"cannot be read .*; remove it"):
         tables([], n=2).read(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="is a file; give a directory"):
         tables([]).run(tmp_path / "file")
 
 

@@ -36,6 +36,10 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+def paths(store: Store) -> list[Path]:
+    return [Path(shard) for shard in store.shards()]
+
+
 def expected() -> pd.DataFrame:
     rows = pd.concat([rmtsim.simulate(point, 10, seed=7) for point in POINTS])
     return rows.sort_values(["point_id", "seed", "draw", "layer"], ignore_index=True)
@@ -66,7 +70,7 @@ def test_pandas_pyarrow_and_duckdb_read_it(store: Store) -> None:
 
 
 def test_metadata_tell_where_rows_come_from(store: Store) -> None:
-    metadata = pq.read_schema(store.shards()[0]).metadata
+    metadata = pq.read_metadata(store.shards()[0]).metadata
     assert json.loads(metadata[b"rmtsim.spec"]) == SPEC
     assert metadata[b"rmtsim.seed"] == b"7"
     assert metadata[b"rmtsim.version"] == rmtsim.__version__.encode()
@@ -100,29 +104,33 @@ def test_leftovers_of_a_killed_writer_are_not_seen_and_go(store: Store) -> None:
 
 
 def test_a_torn_shard_is_named(store: Store) -> None:
-    shard = store.shards()[0]
+    shard = paths(store)[0]
     shard.write_bytes(shard.read_bytes()[:-20])
     with pytest.raises(StoreError, match=f"{shard.name} cannot be read"):
         store.read()
 
 
 def test_a_shard_of_another_format_is_refused(store: Store) -> None:
-    shard = store.shards()[0]
+    shard = paths(store)[0]
     table = pq.read_table(shard)
     pq.write_table(table.replace_schema_metadata({"rmtsim.format": "99"}), shard)
     with pytest.raises(StoreError, match="format 99"):
         store.read()
 
 
-def age(shard: Path) -> None:
-    """Make a shard what version 2 of the format had: no columns of the ensemble."""
+def age(shard: Path) -> Path:
+    """Make a shard what version 2 of the format had: no columns of the ensemble, the draws in its name."""
     table = pq.read_table(shard)
     metadata = {**table.schema.metadata, b"rmtsim.format": b"2"}
-    pq.write_table(table.drop_columns(ENSEMBLE).replace_schema_metadata(metadata), shard)
+    first = table.slice(0, 1).to_pylist()[0]
+    old = shard.with_name(f"{first['point_id']}-s7-{first['draw']:09d}-{first['draw'] + table.num_rows:09d}.parquet")
+    pq.write_table(table.drop_columns(ENSEMBLE).replace_schema_metadata(metadata), old)
+    shard.unlink()
+    return old
 
 
 def test_shards_of_format_2_have_the_papers_ensemble(store: Store) -> None:
-    for shard in store.shards()[::2]:
+    for shard in paths(store)[::2]:
         age(shard)
     pd.testing.assert_frame_equal(store.read(), expected(), check_exact=True)
     some = store.read(["init", "draw"])
@@ -130,12 +138,13 @@ def test_shards_of_format_2_have_the_papers_ensemble(store: Store) -> None:
 
 
 def test_a_writer_brings_old_shards_up_to_date_so_that_everyone_reads_them(store: Store) -> None:
-    new = store.shards()[-1]
-    for shard in store.shards()[:-1]:
+    new = paths(store)[-1]
+    for shard in paths(store)[:-1]:
         age(shard)
+    new = new.rename(new.with_name("f" + new.name))  # other readers take the first one's columns
     untouched = new.stat()
     assert not {*ENSEMBLE} & {*pd.read_parquet(store.draws).columns}  # negative control: the columns are lost
-    seed = pq.read_schema(store.shards()[0]).metadata[b"rmtsim.seed"]
+    seed = pq.read_schema(paths(store)[0]).metadata[b"rmtsim.seed"]
     with store.writer():
         pass
     frame = pd.read_parquet(store.draws)
@@ -143,13 +152,13 @@ def test_a_writer_brings_old_shards_up_to_date_so_that_everyone_reads_them(store
     assert frame[ENSEMBLE].notna().all(axis=None)
     assert ds.dataset(str(store.draws)).schema.equals(SCHEMA, check_metadata=False)
     assert (new.stat().st_ino, new.stat().st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
-    metadata = pq.read_schema(store.shards()[0]).metadata
-    assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (b"3", seed)
+    metadata = pq.read_metadata(store.shards()[0]).metadata
+    assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (b"4", seed)
     pd.testing.assert_frame_equal(store.read(), expected(), check_exact=True)
 
 
 def test_a_writer_that_cannot_bring_a_shard_up_to_date_lets_go(store: Store) -> None:
-    shard = store.shards()[0]
+    shard = age(paths(store)[0])
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-20])
     with pytest.raises(StoreError, match="cannot be read"), store.writer():
@@ -160,7 +169,7 @@ def test_a_writer_that_cannot_bring_a_shard_up_to_date_lets_go(store: Store) -> 
 
 
 def test_rows_that_stand_twice_are_refused(store: Store) -> None:
-    shard = store.shards()[0]
+    shard = paths(store)[0]
     (store.draws / "copy.parquet").write_bytes(shard.read_bytes())
     with pytest.raises(StoreError, match="twice"):
         store.read()
@@ -179,7 +188,7 @@ def test_a_disk_that_refuses_leaves_the_store_as_it_was(store: Store, monkeypatc
 
 
 def test_a_shard_of_another_stream_is_refused(store: Store) -> None:
-    shard = store.shards()[0]
+    shard = paths(store)[0]
     table = pq.read_table(shard)
     metadata = {**table.schema.metadata, b"rmtsim.stream": b"mersenne-1"}
     pq.write_table(table.replace_schema_metadata(metadata), shard)

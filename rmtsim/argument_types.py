@@ -1,0 +1,68 @@
+"""Types of the command line's arguments: each says in one sentence what would be valid."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from rmtsim.errors import InputError
+from rmtsim.point import MAX_SIZE
+from rmtsim.sizes import parse_bytes
+
+#: Units of a time, in seconds.
+_UNITS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def size_in_bytes(text: str) -> float:
+    """Take sizes such as 1.5GiB, in bytes."""
+    try:
+        return parse_bytes(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("memory: ")) from None
+
+
+def whole(text: str) -> int:
+    """Take whole numbers from 1 to 10⁹; 1e6 is one too."""
+    try:
+        value = int(float(text)) if float(text).is_integer() else 0  # 1e6 is a whole number too
+    except (ValueError, OverflowError):
+        value = 0
+    if not 1 <= value <= MAX_SIZE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not valid; give a whole number of at least 1, at most {MAX_SIZE}"
+        )
+    return value
+
+
+def seed(text: str) -> int:
+    """Take whole numbers from 0 to 2⁶³ − 1."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a whole number from 0 to {2**63 - 1}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """Take positive finite numbers."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a positive number, say 0.5")
+    return value
+
+
+def seconds(text: str) -> float:
+    """Take times such as 90, 90s, 30min, 2h or 1.5d, in seconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d*)?|\.\d+) ?(s|min|h|d|)", text)
+    value = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a positive time such as 90s, 30min or 2h")
+    return value
+
+
+def summary_file(text: str) -> str:
+    """Take names of files with a table: .csv, .parquet or .json."""
+    if not text.endswith((".csv", ".parquet", ".json")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file that ends in .csv, .parquet or .json")
+    return text

@@ -1,0 +1,104 @@
+"""Which draws there are, as runs without gaps: small, however many the draws are."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+class Series(NamedTuple):
+    """What draws are numbered in."""
+
+    point_id: str
+    seed: int
+    layer: str
+
+
+class Runs:
+    """A set of whole numbers, kept as disjoint ranges in order that do not touch."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+
+    def __iter__(self) -> Iterator[range]:
+        return iter([range(*ends) for ends in zip(self._starts, self._stops, strict=True)])
+
+    def __len__(self) -> int:
+        return sum(self._stops) - sum(self._starts)
+
+    def add(self, new: range) -> list[range]:
+        """Add a range; return what of it was there before."""
+        common = self.within(new)
+        first, last = bisect_left(self._stops, new.start), bisect_right(self._starts, new.stop)  # what it touches
+        start, stop = min([new.start, *self._starts[first:last]]), max([new.stop, *self._stops[first:last]])
+        self._starts[first:last], self._stops[first:last] = [start], [stop]
+        return common
+
+    def within(self, span: range) -> list[range]:
+        """Return the ranges of ``span`` that are there."""
+        first, last = bisect_right(self._stops, span.start), bisect_left(self._starts, span.stop)
+        ends = zip(self._starts[first:last], self._stops[first:last], strict=True)
+        return [range(max(start, span.start), min(stop, span.stop)) for start, stop in ends]
+
+    def gaps(self, span: range) -> list[range]:
+        """Return the ranges of ``span`` that are not there."""
+        edges = [span.start, *(edge for run in self.within(span) for edge in (run.start, run.stop)), span.stop]
+        return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
+
+
+class Coverage(dict[Series, Runs]):
+    """The draws of every point, seed and layer."""
+
+    def add(self, keys: pa.Table) -> npt.NDArray[np.bool_]:
+        """Add rows; return for each whether it was there before, or stands twice among them.
+
+        Parameters
+        ----------
+        keys
+            A table with the columns point_id, seed, draw and layer.
+        """
+        repeated = np.zeros(keys.num_rows, dtype=bool)
+        for series, draw, rows in _stretches(keys):
+            repeated[rows[1:][np.diff(draw) == 0]] = True
+            for common in self.setdefault(series, Runs()).add(range(int(draw[0]), int(draw[-1]) + 1)):
+                repeated[rows[slice(*np.searchsorted(draw, (common.start, common.stop)))]] = True
+        return repeated
+
+    def holds(self, keys: pa.Table) -> npt.NDArray[np.bool_]:
+        """Return for each row whether it is there."""
+        held = np.zeros(keys.num_rows, dtype=bool)
+        for series, draw, rows in _stretches(keys):
+            for run in self.get(series, Runs()).within(range(int(draw[0]), int(draw[-1]) + 1)):
+                held[rows[slice(*np.searchsorted(draw, (run.start, run.stop)))]] = True
+        return held
+
+
+def _stretches(keys: pa.Table) -> Iterator[tuple[Series, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Rows of one series without a gap between their draws: the series, the draws, and which rows they are."""
+    if keys.num_rows == 0:
+        return
+    (points, point), (layers, layer) = (_codes(keys[name]) for name in ("point_id", "layer"))
+    seeds, seed = np.unique(keys["seed"].to_numpy(), return_inverse=True)
+    number = (point * len(seeds) + seed) * len(layers) + layer
+    draw = keys["draw"].to_numpy()
+    order = np.lexsort((draw, number))
+    number, draw = number[order], draw[order]
+    ends = 1 + np.flatnonzero((np.diff(number) != 0) | (np.diff(draw) > 1))
+    for start, stop in pairwise([0, *ends.tolist(), len(order)]):
+        of, one = divmod(int(number[start]), len(layers))
+        series = Series(points[of // len(seeds)], int(seeds[of % len(seeds)]), layers[one])
+        yield series, draw[start:stop], order[start:stop]
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Distinct values of a column of text, and for each row which of them it has."""
+    encoded = column.combine_chunks()
+    encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)

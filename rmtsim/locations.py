@@ -1,0 +1,141 @@
+"""Addresses of stores, such as ``s3://bucket/prefix?region=eu-west-1``: what they mean, and how to reach them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from rmtsim.errors import InputError
+
+#: Reaches a file system: it, and the path of the store's root in it.
+Connect = Callable[[], tuple[Any, str]]
+
+#: Options of an address of S3, as pyarrow's S3FileSystem names them; the others are text.
+_SWITCHES = ("allow_bucket_creation", "anonymous", "force_virtual_addressing")
+_SECONDS = ("connect_timeout", "request_timeout")
+_OPTIONS = ("endpoint_override", "scheme", "region", "access_key", "secret_key", "session_token", *_SECONDS, *_SWITCHES)
+
+#: A server that does not answer is given up after about this many seconds.
+_PATIENCE = 5
+_ATTEMPTS = 3
+
+
+class Address(NamedTuple):
+    """What an address means."""
+
+    shown: str  #: the address without secrets
+    path: str  #: where it is a local directory
+    connect: Connect | None  #: elsewhere
+
+
+def parse(location: str) -> Address:
+    """Take an address apart; raise InputError if it is not valid."""
+    scheme = location.partition("://")[0]
+    shown = re.sub(r"(?<=://)[^/?@]*@", "***@", location)
+    shown = re.sub(r"(access_key|secret_key|session_token)=[^&]*", r"\1=***", shown)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or re.search(r"[\s\x00-\x1f]", location):
+        raise InputError(f"store: {shown!r} is no address; give a directory, or one such as s3://bucket/prefix")
+    try:
+        parts = urlsplit(location)
+        if scheme == "file":
+            if parts.netloc not in ("", "localhost") or not parts.path:
+                raise InputError(f"store: {shown!r} names no directory; give one such as file:///data/store")
+            return Address(shown, unquote(parts.path), None)
+        if scheme == "s3":
+            return Address(shown, "", _s3(location, shown))
+        if scheme in ("gs", "gcs", "abfs", "abfss", "hdfs", "viewfs"):
+            if not parts.netloc:
+                raise InputError(f"store: {shown!r} names no bucket; give one such as {scheme}://bucket/prefix")
+            return Address(shown, "", lambda: _arrow(location, scheme))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"store: {shown!r} is no address ({error}); give one such as s3://bucket/prefix") from error
+    return Address(shown, "", _fsspec(location, scheme, shown))
+
+
+def _s3(location: str, shown: str) -> Connect:
+    parts = urlsplit(location)
+    bucket = parts.netloc.rpartition("@")[2]
+    if not bucket or ":" in bucket:
+        raise InputError(
+            f"store: {shown!r} names no bucket; give s3://bucket/prefix, and a server of your own as "
+            "?endpoint_override=HOST:PORT"
+        )
+    options: dict[str, Any] = {"connect_timeout": _PATIENCE, "request_timeout": 60}
+    if parts.username:
+        options |= {"access_key": unquote(parts.username), "secret_key": unquote(parts.password or "")}
+    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+        if key not in _OPTIONS:
+            raise InputError(f"store: {key!r} is no option of an s3:// address; choose from {', '.join(_OPTIONS)}")
+        options[key] = _option(key, value)
+    if options.get("scheme", "https") not in ("http", "https"):
+        raise InputError(f"store: scheme={options['scheme']} is not valid; choose http or https")
+    if ("access_key" in options) != ("secret_key" in options):
+        raise InputError("store: access_key and secret_key belong together; give both or none")
+
+    def connect() -> tuple[Any, str]:
+        if "region" not in options and "endpoint_override" not in options and not _region_is_set():
+            options["region"] = pafs.resolve_s3_region(bucket)
+        options["retry_strategy"] = pafs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS)
+        try:  # small files in one request; older pyarrow takes three, which as well makes them appear whole
+            system = pafs.S3FileSystem(allow_delayed_open=True, **options)
+        except TypeError:
+            system = pafs.S3FileSystem(**options)
+        return system, f"{bucket}/{unquote(parts.path).strip('/')}".rstrip("/")
+
+    return connect
+
+
+def _option(key: str, value: str) -> Any:
+    if key in _SWITCHES:
+        if value not in ("true", "false"):
+            raise InputError(f"store: {key}={value} is not valid; choose true or false")
+        return value == "true"
+    if key in _SECONDS:
+        if not re.fullmatch(r"\d{1,6}(\.\d*)?", value) or float(value) == 0:
+            raise InputError(f"store: {key}={value} is not valid; give a positive number of seconds")
+        return float(value)
+    if not value:
+        raise InputError(f"store: {key} has no value; give one, or leave it out")
+    return value
+
+
+def _region_is_set() -> bool:
+    return any(os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"))
+
+
+def _arrow(location: str, scheme: str) -> tuple[Any, str]:
+    if scheme in ("gs", "gcs") and "retry_limit_seconds" not in location:  # which is 15 minutes else
+        location += f"{'&' if '?' in location else '?'}retry_limit_seconds={_ATTEMPTS * _PATIENCE}"
+    try:
+        system, path = pafs.FileSystem.from_uri(location)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"store: {str(error).splitlines()[0]}; give an address such as s3://bucket/prefix") from error
+    return system, path.rstrip("/")
+
+
+def _fsspec(location: str, scheme: str, shown: str) -> Connect:
+    wanted = "choose s3, gs, abfs, hdfs, or one that an installed fsspec knows"
+    try:
+        from fsspec import get_filesystem_class, url_to_fs  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError(f"store: {scheme}:// is not known; {wanted}") from None
+    try:
+        get_filesystem_class(scheme)
+    except ValueError:
+        raise InputError(f"store: {scheme}:// is not known; {wanted}") from None
+    except ImportError as error:
+        raise InputError(f"store: {shown!r} cannot be reached ({error}); install that") from None
+
+    def connect() -> tuple[Any, str]:
+        system, path = url_to_fs(location)
+        return pafs.PyFileSystem(pafs.FSSpecHandler(system)), path.rstrip("/")
+
+    return connect

@@ -1,0 +1,147 @@
+"""The union of stores, as of sweeps on two clusters: by point, seed, draw and layer, if they mean the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rmtsim.copies import copies
+from rmtsim.coverage import Coverage
+from rmtsim.errors import InputError
+from rmtsim.files import LocalFiles
+from rmtsim.recompute import agreement
+from rmtsim.schema import KEY
+from rmtsim.shards import Shard
+from rmtsim.store import Store
+from rmtsim.tables import sort
+
+
+class Merged(NamedTuple):
+    """What a merge did."""
+
+    rows: int  #: rows that the store lacked
+    known: int  #: rows that it had
+    specs: int  #: specs that it lacked
+    rounded: int  #: rows that it had, equal to rounding only: another BLAS made the source's
+
+
+def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
+    """Add to a store what it lacks of others, which stay as they are. A repeat adds nothing and touches no file.
+
+    Raises
+    ------
+    InputError
+        If a source is no store, or its rows or specs have another meaning than those of the same name; nothing is
+        written then.
+    StoreError
+        If a store cannot be read or written; what was there is safe, and the same merge goes on.
+    """
+    stores = [Store(source) for source in sources]
+    for store in stores:
+        if _place(store) == _place(into):
+            raise InputError(f"SOURCE: {store.location} is the store itself; give other stores")
+        if not store.exists() or not (store.shards() or store.specs()):
+            raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
+    held = into.shards()
+    found = _check(stores, into, held)
+    if not found.rows and not found.specs:
+        return found
+    with into.writer() as writer:
+        if into.shards() != held:  # another writer was before us
+            found = _check(stores, into, into.shards())
+        seen = Coverage()
+        for keys in into.tables(KEY):
+            seen.add(keys)
+        for store in stores:
+            for shard in store.shards():
+                with shard.open() as opened:
+                    about = {f"rmtsim.{key}": value for key, value in opened.metadata.items() if key != "replaces"}
+                    for piece in opened.pieces():
+                        fresh = piece.filter(pa.array(~seen.add(piece)))
+                        if fresh.num_rows:
+                            writer.commit(sort(fresh).replace_schema_metadata(about))
+            for document in store.specs():
+                writer.save_spec(document["name"], document)
+    return found
+
+
+def _place(store: Store) -> str:
+    return str(store.files.root.resolve()) if isinstance(store.files, LocalFiles) else store.location
+
+
+def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:
+    """Look at all rows and specs; raise InputError if any means something else."""
+    new_specs = _new_specs(stores, into)
+    shards = [(into, shard) for shard in held] + [(store, shard) for store in stores for shard in store.shards()]
+    seen, repeated = Coverage(), Coverage()
+    meanings: dict[tuple[Any, ...], tuple[str, str]] = {}
+    blas, fresh, known = [], 0, 0
+    for store, shard in shards:
+        with shard.open() as opened:
+            blas.append(opened.metadata.get("blas", "unknown"))
+            for piece in opened.pieces({*KEY, "backend", "dtype", "classes"}):
+                _check_meaning(piece, store, meanings)
+                copy = seen.add(piece)
+                repeated.add(piece.filter(pa.array(copy)))
+                if store is not into:
+                    known += int(np.count_nonzero(copy))
+                    fresh += int(np.count_nonzero(~copy))
+    rounded = 0
+    for rows in copies([shard for _, shard in shards], repeated):
+        rounded += _check_values(rows[~rows["equal"]], [store.location for store, _ in shards], blas)
+    return Merged(fresh, known, new_specs, rounded)
+
+
+def _new_specs(stores: Sequence[Store], into: Store) -> int:
+    known = {document["name"]: (document, into) for document in into.specs()}
+    before = len(known)
+    for store in stores:
+        for document in store.specs():
+            other, owner = known.setdefault(document["name"], (document, store))
+            if other != document:
+                differs = ", ".join(sorted(key for key in {*other, *document} if other.get(key) != document.get(key)))
+                raise InputError(
+                    f"SOURCE: the spec {document['name']} of {store.location} is another in {owner.location} "
+                    f"(it differs in {differs}); run one of them under another name, or merge into another store"
+                )
+    return len(known) - before
+
+
+def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...], tuple[str, str]]) -> None:
+    """Hold what the rows of each point and seed were computed with against what is known of them."""
+    columns = ["point_id", "seed", "layer", "backend", "dtype", "classes"]
+    for row in piece.group_by(columns).aggregate([]).to_pylist():
+        for column in columns[3:]:
+            key = (row["point_id"], row["seed"], column, row["layer"] if column == "classes" else None)
+            value, where = meanings.setdefault(key, (str(row[column]), store.location))
+            if value != str(row[column]):
+                raise InputError(
+                    f"SOURCE: {store.location} has draws of point {row['point_id']}, seed {row['seed']}, with {column} "
+                    f"{row[column]}, and {where} with {value}; merge stores that agree in it, or into another store"
+                )
+
+
+def _check_values(rows: pd.DataFrame, stores: Sequence[str], blas: Sequence[str]) -> int:
+    """Refuse different values for the same key; return how many differ as two kernels of BLAS do."""
+    if rows.empty:
+        return 0
+    starts = (~rows.duplicated(KEY)).to_numpy()
+    first = rows.iloc[np.flatnonzero(starts)[np.cumsum(starts) - 1]].set_index(rows.index)  # of the same key
+    equal, near = agreement(rows, first)
+    kernels = np.array(blas)
+    rounding = near & (kernels[rows["shard"]] != kernels[first["shard"]])
+    wrong = ~(equal | rounding)
+    if wrong.any():
+        row = rows[wrong].iloc[0]
+        here, there = stores[row["shard"]], stores[first.loc[row.name, "shard"]]
+        key = ", ".join(f"{name} {row[name]}" for name in KEY)
+        raise InputError(
+            f"SOURCE: {key} has other values in {here} than in {there}; find out which is wrong by "
+            "`rmtsim verify --recompute 100`, and merge into another store meanwhile"
+        )
+    return int(np.count_nonzero(~equal))

@@ -1,0 +1,113 @@
+"""The verbs that look after stores: verify, merge, compact, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.output import records, say
+from rmtsim.store import Store
+
+__all__ = ["compact", "existing", "export", "merge", "verify"]
+
+#: Rows of draws that are summarised at a time.
+_ROWS = 1_000_000
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Print what is wrong with a store; 1 if anything is."""
+    from rmtsim.verify import verify as verified
+
+    report = verified(existing(arguments.store), arguments.recompute)
+    if arguments.json:
+        print(json.dumps(report.document(), indent=1))
+        return 1 if report.findings else 0
+    for finding in report.findings:
+        print(finding)
+    made = f"; {report.recomputed} draws made again"
+    made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
+    made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
+    found = f"{len(report.findings)} findings" if report.findings else "all is well"
+    print(f"{report.shards} shards, {report.rows} rows{made if arguments.recompute else ''}: {found}")
+    return 1 if report.findings else 0
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Add the draws of other stores."""
+    from rmtsim.merge import merge as merged
+
+    found = merged(arguments.sources, Store(arguments.store))
+    if not found.rows and not found.specs:
+        say(f"{arguments.store}: nothing to do, all {found.known} rows are there")
+    else:
+        say(f"{arguments.store}: {found.rows} rows and {found.specs} specs added; {found.known} rows were there")
+    if found.rounded:
+        say(f"{arguments.store}: {found.rounded} rows that were there differ by rounding, made by another BLAS")
+    return 0
+
+
+def compact(arguments: argparse.Namespace) -> int:
+    """Make few large shards of many small ones."""
+    from rmtsim.compact import compact as compacted
+
+    done = compacted(existing(arguments.store))
+    if done.before == done.after and not done.dropped:
+        say(f"{arguments.store}: nothing to do")
+    else:
+        copies = f", {done.dropped} copies of rows dropped" if done.dropped else ""
+        say(f"{arguments.store}: {done.before} shards into {done.after}{copies}")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a table of means and standard errors."""
+    from analysis.summary import summarize
+
+    store, out = existing(arguments.store), Path(arguments.out)
+    parts = [summarize(store.read(points=points)) for points in _batches(store)]
+    if not parts:
+        raise InputError(f"--store: {arguments.store} holds no draws; run a sweep into it first")
+    table = pd.concat(parts, ignore_index=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        if out.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        elif out.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            temporary.write_text(json.dumps(records(table), indent=1) + "\n")
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    say(f"{out}: {len(table)} rows")
+    return 0
+
+
+def _batches(store: Store) -> list[list[str]]:
+    """Points of a store, in groups of a million rows or so."""
+    counts: dict[str, int] = {}
+    for table in store.tables(["point_id"]):
+        for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
+            counts[row["point_id"]] = counts.get(row["point_id"], 0) + row["count_all"]
+    batches: list[list[str]] = []
+    held = _ROWS
+    for point, count in counts.items():
+        if held + count > _ROWS:
+            batches.append([])
+            held = 0
+        batches[-1].append(point)
+        held += count
+    return batches
+
+
+def existing(location: str) -> Store:
+    """Return the store at a location; raise InputError if there is none."""
+    store = Store(location)
+    if not store.exists():
+        raise InputError(f"--store: there is no {store.location}; give a store that `rmtsim run` wrote")
+    return store

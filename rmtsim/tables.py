@@ -1,0 +1,136 @@
+"""Rows as the Parquet table of a shard: sorted, with metadata, named after what they are."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rmtsim.draws import STREAMS
+from rmtsim.schema import KEY, SCHEMA
+from rmtsim.version import __version__
+
+#: Version of the store's layout; a reader refuses versions that it does not know.
+FORMAT = "4"
+
+#: Names since format 4; compacted shards, which may replace others, say so.
+_NAME = re.compile(r"(\d{8,})-([0-9a-f]{16})(-compacted)?\.parquet")
+
+#: Rows of a row group: what is read and written at once.
+GROUP_ROWS = 1 << 17
+
+#: Columns with a value of its own in every row; the others repeat a few values.
+_OWN = ("draw", "diag_sqfro", "offdiag_sqfro")
+_TEXT = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
+#: What pandas is told: that a missing width makes it a nullable integer.
+_PANDAS = json.dumps(
+    {
+        "index_columns": [],
+        "column_indexes": [],
+        "columns": [
+            {"name": "width", "field_name": "width", "pandas_type": "int64", "numpy_type": "Int64", "metadata": None}
+        ],
+    }
+)
+
+
+def commit_number(name: str) -> int:
+    """Return the number of the commit that a shard's name tells; 0 for names of formats 2 and 3, which have none."""
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found else 0
+
+
+def shard_name(number: int, table: pa.Table, compacted: bool = False) -> str:
+    """Name a shard after its commit and the draws that it holds."""
+    return f"{number:08d}-{content_digest(table)}{'-compacted' if compacted else ''}.parquet"
+
+
+def content_digest(table: pa.Table) -> str:
+    """Digest of which draws a table holds, whatever their values; its rows must be sorted."""
+    digest = blake2b(digest_size=8)
+    for name in KEY:
+        column = table[name].combine_chunks()
+        if name in _TEXT:
+            encoded = column.cast(pa.string()).dictionary_encode()
+            digest.update(json.dumps(encoded.dictionary.to_pylist()).encode())
+            column = encoded.indices
+        digest.update(column.to_numpy().astype("<i4" if name in _TEXT else "<i8", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def as_table(rows: pd.DataFrame | pa.Table, spec: Mapping[str, Any]) -> pa.Table:
+    """Return rows as the table of a shard, sorted, with the metadata that say where they come from."""
+    if isinstance(rows, pd.DataFrame):
+        blas = rows.attrs.get("blas", "unknown")
+        table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
+    else:
+        blas = (rows.schema.metadata or {}).get(b"rmtsim.blas", b"unknown").decode()
+        table = rows.select(SCHEMA.names).cast(SCHEMA)
+    seeds, backends = pc.unique(table["seed"]).to_pylist(), pc.unique(table["backend"]).to_pylist()
+    if len(seeds) != 1 or len(backends) != 1:
+        raise ValueError(f"rows of seeds {seeds} and backends {backends}: a shard holds rows of one seed and backend")
+    metadata = {
+        "rmtsim.version": __version__,
+        "rmtsim.stream": STREAMS[backends[0]],
+        "rmtsim.numpy": np.__version__,
+        "rmtsim.machine": platform.machine(),
+        "rmtsim.blas": blas,
+        "rmtsim.seed": str(seeds[0]),
+        "rmtsim.spec": json.dumps(spec, sort_keys=True),
+    }
+    return sort(table).replace_schema_metadata(metadata)
+
+
+def sort(table: pa.Table) -> pa.Table:
+    """Sort rows by point, seed, draw and layer."""
+    order = sort_order(table)
+    return table if order is None else table.take(order)
+
+
+def sort_order(table: pa.Table) -> pa.Array | None:
+    """Return the order of a table's rows by point, seed, draw and layer; None if that is the order they are in."""
+    ranks = []
+    for name in KEY:
+        column = table[name].combine_chunks()
+        if name in _TEXT:
+            codes = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            place = np.argsort(np.argsort(np.array(codes.dictionary.to_pylist(), dtype=object)))
+            ranks.append(place[codes.indices.to_numpy()])
+        else:
+            ranks.append(column.to_numpy())
+    spans = [(int(rank.min()), int(rank.max()) - int(rank.min()) + 1) for rank in ranks] if table.num_rows else []
+    if math.prod(span for _, span in spans) >= 2**62:
+        return pa.array(np.lexsort(ranks[::-1]))
+    code = np.zeros(table.num_rows, dtype=np.int64)  # all four in one number, which sorts faster
+    for rank, (least, span) in zip(ranks, spans, strict=False):
+        code = code * span + (rank - least)
+    return None if np.all(np.diff(code) >= 0) else pa.array(np.argsort(code, kind="stable"))
+
+
+def as_parquet(table: pa.Table) -> pa.Buffer:
+    """Return the bytes of a shard with a table's rows and metadata."""
+    metadata = {**(table.schema.metadata or {}), b"rmtsim.format": FORMAT, b"pandas": _PANDAS}
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        table.schema.remove_metadata(),
+        compression="zstd",
+        use_dictionary=[name for name in SCHEMA.names if name not in _OWN],
+        column_encoding={"draw": "DELTA_BINARY_PACKED"},
+        write_statistics=[*KEY, "n_classes"],  # by which readers skip what they do not need
+        write_page_checksum=True,
+        store_schema=False,  # Parquet's own types say it all
+    ) as writer:
+        writer.write_table(table.replace_schema_metadata(None), GROUP_ROWS)
+        writer.add_key_value_metadata(metadata)
+    return sink.getvalue()

@@ -1,0 +1,82 @@
+"""Stores that earlier versions wrote stay readable, and their draws are those of today (see golden/write.py)."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import rmtsim
+from rmtsim.cli import main
+from rmtsim.recompute import stored_point
+from rmtsim.schema import ENSEMBLE, KEY, SCHEMA
+from rmtsim.store import Store
+from rmtsim.tables import FORMAT
+
+GOLDEN = Path(__file__).parent / "golden"
+VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]
+FORMATS = sorted(path.name for path in GOLDEN.glob("format*"))
+
+
+def expected(name: str) -> tuple[str, pd.DataFrame]:
+    blas, _, table = (GOLDEN / name / "expected.csv").read_text().partition("\n")
+    rows = pd.read_csv(io.StringIO(table), dtype="str")
+    for field in SCHEMA:
+        if field.name in rows and not pa.types.is_string(field.type):
+            kind = {"width": "Int64"}.get(field.name, str(field.type).replace("double", "float64"))
+            rows[field.name] = pd.array(rows[field.name].map(float), dtype="float64").astype(kind)  # float() is exact
+    if not {*ENSEMBLE} & {*rows.columns}:
+        rows = rows.assign(init="lecun", data_variance=1.0, hidden_gain=1.0, last_gain=1.0)
+    return blas.removeprefix("# "), rows.sort_values(KEY, ignore_index=True)[SCHEMA.names]
+
+
+def test_there_is_a_golden_store_of_every_format() -> None:
+    assert f"format{FORMAT}" in FORMATS
+    assert FORMATS == ["format2", "format3", "format4"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_reads_as_it_was_written(name: str) -> None:
+    store, (_, rows) = Store(GOLDEN / name / "store"), expected(name)
+    pd.testing.assert_frame_equal(store.read(), rows, check_exact=True, check_dtype=True)
+    assert sum(table.num_rows for table in store.tables(["draw"])) == len(rows)
+    assert [spec["name"] for spec in store.specs()] == ["golden"]
+    off = rows.assign(offdiag_sqfro=rows["offdiag_sqfro"] * (1 + 2**-52))
+    with pytest.raises(AssertionError):  # negative control: the last bit counts
+        pd.testing.assert_frame_equal(store.read(), off, check_exact=True)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_its_draws_are_those_of_today(name: str) -> None:
+    blas, rows = expected(name)
+    for (_, dtype), part in rows.groupby(["point_id", "dtype"]):
+        point = stored_point(part.iloc[0].to_dict())
+        now = rmtsim.simulate(point, int(part["draw"].max()) + 1, seed=7, dtype=dtype)
+        now_rows = now.sort_values(KEY, ignore_index=True)
+        old = part.reset_index(drop=True)
+        pd.testing.assert_frame_equal(now_rows.drop(columns=VALUES), old.drop(columns=VALUES))
+        same = now.attrs["blas"] == blas
+        rounding = 1e-12 if dtype == "float64" else 1e-5
+        pd.testing.assert_frame_equal(
+            now_rows[VALUES], old[VALUES], check_exact=same, **({} if same else {"rtol": rounding, "atol": 0})
+        )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_writer_goes_on_with_it(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(GOLDEN / name / "store", tmp_path / "store")
+    store, (_, rows) = Store(tmp_path / "store"), expected(name)
+    point = rmtsim.Point("linear", "ce", 2, 3, 4)
+    with store.writer() as writer:
+        writer.append(rmtsim.simulate(point, 2), {"name": "golden"})
+    read = store.read()
+    assert len(read) == len(rows) + 2
+    pd.testing.assert_frame_equal(read[read["seed"] == 7].reset_index(drop=True), rows, check_exact=True)
+    assert pd.read_parquet(store.draws)[ENSEMBLE].notna().all(axis=None)  # other readers see every column
+    for verb in ("verify", "compact", "verify"):
+        assert main([verb, "--store", str(store.root)]) == 0, capsys.readouterr()
+    pd.testing.assert_frame_equal(store.read(), read, check_exact=True)

@@ -1,0 +1,297 @@
+"""The union of stores, and shards made few: no row lost, none twice, nothing mixed that means something else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rmtsim
+import rmtsim.compact
+import rmtsim.copies
+import rmtsim.shards
+import rmtsim.store
+from rmtsim.cli import main
+from rmtsim.compact import compact
+from rmtsim.errors import InputError
+from rmtsim.merge import merge
+from rmtsim.schema import KEY
+from rmtsim.store import Store, StoreError
+from rmtsim.verify import verify
+from tests.s3 import location, s3, s3_server
+
+__all__ = ["location", "s3", "s3_server"]  # fixtures
+
+LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
+HIDDEN = rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3)
+SPEC = {"name": "test", "grid": {"dim": [12]}}
+
+
+def rows_of(draws: range, **options: object) -> pd.DataFrame:
+    return pd.concat([rmtsim.simulate(point, draws, **{"seed": 7, **options}) for point in (LINEAR, HIDDEN)])
+
+
+def store_of(place: Path | str, *parts: pd.DataFrame, spec: dict[str, object] = SPEC) -> Store:
+    store = Store(place)
+    with store.writer() as writer:
+        writer.save_spec(str(spec["name"]), spec)
+        for part in parts:
+            writer.append(part, spec)
+    return store
+
+
+def snapshot(store: Store) -> dict[Path, tuple[int, int, bytes]]:
+    paths = [path for path in Path(store.root).rglob("*") if path.is_file()]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+
+def expected(stop: int) -> pd.DataFrame:
+    return rows_of(range(stop)).sort_values(KEY, ignore_index=True)
+
+
+def test_the_union(tmp_path: Path, location: str) -> None:
+    one = store_of(tmp_path / "one", rows_of(range(4)), rows_of(range(6, 8)))
+    two = store_of(tmp_path / "two", rows_of(range(2, 7)), spec={"name": "other"})
+    before = snapshot(one), snapshot(two)
+    into = Store(location)
+    found = merge([one.root, two.root], into)
+    assert (found.rows, found.known, found.specs, found.rounded) == (32, 12, 2, 0)
+    pd.testing.assert_frame_equal(into.read(), expected(8), check_exact=True)
+    assert [spec["name"] for spec in into.specs()] == ["other", "test"]
+    assert (snapshot(one), snapshot(two)) == before
+    assert verify(into).findings == []
+    names = [str(shard) for shard in into.shards()]
+    assert merge([two.root, one.root], into) == (0, 44, 0, 0)
+    assert [str(shard) for shard in into.shards()] == names
+
+
+def test_a_repeat_touches_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, into = store_of(tmp_path / "one", rows_of(range(4))), Store(tmp_path / "into")
+    argv = ["merge", str(one.root), "--store", str(into.root)]
+    assert main(argv) == 0
+    assert "16 rows and 1 specs added; 0 rows were there" in capsys.readouterr().err
+    before = snapshot(into)
+    assert main(argv) == 0
+    assert "nothing to do, all 16 rows are there" in capsys.readouterr().err
+    assert snapshot(into) == before
+
+
+def test_shards_keep_what_they_tell(tmp_path: Path) -> None:
+    rows = rows_of(range(3))
+    rows.attrs["blas"] = "theirs 1"
+    one = store_of(tmp_path / "one", rows)
+    into = Store(tmp_path / "into")
+    merge([one.root], into)
+    with into.shards()[0].open() as opened, one.shards()[0].open() as source:
+        assert opened.metadata == source.metadata
+        assert opened.metadata["blas"] == "theirs 1"
+
+
+def altered(rows: pd.DataFrame, **columns: object) -> pd.DataFrame:
+    changed = rows.assign(**columns)
+    changed.attrs = rows.attrs
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("other", "spec", "words"),
+    [
+        ({"dtype": "float32"}, SPEC, "with dtype float32, and .*into with float64"),
+        ({"backend": "cupy"}, SPEC, "with backend cupy, and .*into with numpy"),
+        ({"classes": 3}, SPEC, "with classes 3, and .*into with 5"),
+        ({"offdiag_sqfro": 0.25}, SPEC, r"draw 3, layer \w+ has other values in .*two than in .*one"),
+        ({"draw": 9}, {**SPEC, "grid": {}}, "the spec test of .*two is another in .*into .it differs in grid"),
+    ],
+)
+def test_what_means_something_else_is_refused(
+    other: dict[str, object], spec: dict[str, object], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = store_of(tmp_path / "one", rows_of(range(4)))
+    rows = rmtsim.simulate(HIDDEN, range(3, 4), seed=7)
+    two = store_of(tmp_path / "two", altered(rows, **other), spec=spec)
+    into = store_of(tmp_path / "into", rows_of(range(2)))
+    before = snapshot(into)
+    with pytest.raises(InputError, match=words):
+        merge([one.root, two.root], into)
+    assert snapshot(into) == before
+    argv = ["merge", str(one.root), str(two.root), "--store", str(tmp_path / "new")]
+    assert main(argv) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_rounding_of_another_blas_is_no_other_meaning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = rows_of(range(2))
+    one = store_of(tmp_path / "one", rows)
+    near = altered(rows, diag_sqfro=rows["diag_sqfro"] * (1 + 1e-14))
+    near.attrs["blas"] = "another 1"
+    two = store_of(tmp_path / "two", near)
+    assert merge([two.root], one) == (0, 8, 0, 6)  # two of eight have no diagonal blocks
+    pd.testing.assert_frame_equal(one.read(), rows.sort_values(KEY, ignore_index=True), check_exact=True)
+    far = altered(near, diag_sqfro=rows["diag_sqfro"] * (1 + 1e-6))
+    with pytest.raises(InputError, match="other values"):
+        merge([store_of(tmp_path / "far", far).root], one)
+    same_blas = altered(near, draw=near["draw"])
+    same_blas.attrs = rows.attrs
+    with pytest.raises(InputError, match="other values"):
+        merge([store_of(tmp_path / "same", same_blas).root], one)
+
+
+def test_null_is_another_value_than_a_number(tmp_path: Path) -> None:
+    rows = rows_of(range(2))
+    one = store_of(tmp_path / "one", rows)
+    two = store_of(tmp_path / "two", altered(rows, diag_sqfro=rows["diag_sqfro"].where(rows["layer"] != "hidden")))
+    for sources, into in (([two.root], one), ([one.root], two)):
+        with pytest.raises(InputError, match="layer hidden has other values"):
+            merge(sources, into)
+
+
+def test_a_merge_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = store_of(tmp_path / "one", *(rows_of(range(k, k + 2)) for k in range(0, 8, 2)))
+    into = Store(tmp_path / "into")
+    commit, left = rmtsim.store.Writer.commit, [2]
+
+    def dies(*arguments: object) -> object:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return commit(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rmtsim.store.Writer, "commit", dies)
+    with pytest.raises(KeyboardInterrupt):
+        merge([one.root], into)
+    monkeypatch.undo()
+    assert len(into.read()) == 16
+    assert merge([one.root], into) == (16, 16, 1, 0)
+    pd.testing.assert_frame_equal(into.read(), expected(8), check_exact=True)
+
+
+def test_compaction(location: str, capsys: pytest.CaptureFixture[str]) -> None:
+    store = store_of(location, *(rows_of(range(k, k + 2)) for k in range(0, 12, 2)))
+    before = store.read()
+    assert compact(store) == (6, 1, 0)
+    pd.testing.assert_frame_equal(store.read(), before, check_exact=True)
+    [shard] = store.shards()
+    assert store.files.names("draws") == [shard.name]
+    with shard.open() as opened:
+        assert opened.read(KEY).equals(opened.read(KEY).sort_by([(name, "ascending") for name in KEY]))
+        assert json.loads(opened.metadata["spec"]) == SPEC
+    assert main(["compact", "--store", location]) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    store_of(location, rows_of(range(12, 13)))
+    assert main(["compact", "--store", location]) == 0
+    assert "2 shards into 1" in capsys.readouterr().err
+    pd.testing.assert_frame_equal(store.read(), expected(13), check_exact=True)
+    assert verify(store, 3).findings == []
+
+
+def test_large_shards_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rmtsim.compact, "ROWS", 40)
+    store = store_of(tmp_path / "s", rows_of(range(8)), *(rows_of(range(k, k + 2)) for k in range(8, 28, 2)))
+    large = Path(store.shards()[0])
+    before = large.stat()
+    assert compact(store).after == 3
+    assert (large.stat().st_ino, large.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    files = snapshot(store)
+    assert compact(store).after == 3
+    assert snapshot(store) == files  # nothing to do
+    pd.testing.assert_frame_equal(store.read(), expected(28), check_exact=True)
+
+
+def test_shards_of_other_origin_stay_apart(tmp_path: Path) -> None:
+    rows = [rows_of(range(k, k + 2)) for k in range(0, 8, 2)]
+    for part in rows[::2]:
+        part.attrs["blas"] = "another 1"
+    store = store_of(tmp_path / "s", *rows)
+    assert compact(store) == (4, 2, 0)
+    kernels = []
+    for shard in store.shards():
+        with shard.open() as opened:
+            kernels.append((opened.metadata["blas"], sorted(set(opened.read(["draw"])["draw"].to_pylist()))))
+    assert ("another 1", [0, 1, 4, 5]) in kernels
+
+
+def test_equal_copies_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rmtsim.compact, "ROWS", 48)
+    monkeypatch.setattr(rmtsim.copies, "_ROWS", 10)  # a point at a time
+    store = store_of(tmp_path / "s", rows_of(range(8)), rows_of(range(4)), rows_of(range(2, 10)), rows_of(range(3)))
+    with pytest.raises(StoreError, match=r"twice, with equal values; `rmtsim compact --store"):
+        store.read()
+    with pytest.raises(StoreError, match="twice"):
+        list(store.tables(["draw"]))
+    done = compact(store)
+    assert done.dropped == 16 + 24 + 12
+    pd.testing.assert_frame_equal(store.read(), expected(10), check_exact=True)
+    assert verify(store).findings == []
+
+
+def test_a_shard_of_copies_only_goes(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "s", rows_of(range(8)))
+    (store.draws / "copy.parquet").write_bytes(Path(store.shards()[0]).read_bytes())
+    assert compact(store) == (2, 1, 32)
+    pd.testing.assert_frame_equal(store.read(), expected(8), check_exact=True)
+
+
+def test_different_copies_are_not_touched(tmp_path: Path) -> None:
+    rows = rows_of(range(2))
+    store = store_of(tmp_path / "s", rows, altered(rows, diag_sqfro=rows["diag_sqfro"] + 1e-9))
+    before = snapshot(store)
+    with pytest.raises(StoreError, match=r"with different values; `rmtsim verify --store"):
+        compact(store)
+    with pytest.raises(StoreError, match=r"with different values; `rmtsim verify --store"):
+        store.read()
+    assert snapshot(store) == before
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
+def test_export(tmp_path: Path, suffix: str) -> None:
+    store = store_of(tmp_path / "s", rows_of(range(4)), rows_of(range(4, 9)))
+    out = tmp_path / f"table{suffix}"
+    assert main(["export", "--store", str(store.root), "--out", str(out)]) == 0
+    reader = {
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+        ".json": lambda path: pd.DataFrame(json.loads(path.read_text())),
+    }
+    table = reader[suffix](out)
+    assert set(table["layer"]) == {"linear", "hidden", "output", "cross"}
+    assert (table["draws"] == 9).all()
+    of = rmtsim.simulate(LINEAR, 9, seed=7)
+    line = table[table["layer"] == "linear"].iloc[0]
+    assert line["diag_sqfro"] == pytest.approx(of["diag_sqfro"].mean(), rel=1e-12)
+    assert line["std_error_diag_sqfro"] == pytest.approx(of["diag_sqfro"].std(ddof=1) / 3, rel=1e-12)
+    assert line["n_classes"] == 5
+    assert np.isnan(float(table[table["layer"] == "cross"].iloc[0]["diag_sqfro"] or np.nan))
+
+
+def test_a_compaction_cut_short(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(location, *(rows_of(range(k, k + 2)) for k in range(0, 6, 2)))
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rmtsim.store.Writer, "remove", dies)
+    with pytest.raises(KeyboardInterrupt):
+        compact(store)
+    monkeypatch.undo()
+    assert len(store.files.names("draws")) == 4
+    assert len(store.shards()) == 1
+    pd.testing.assert_frame_equal(store.read(), expected(6), check_exact=True)
+    assert {finding.kind for finding in verify(store).findings} == {"leftover"}
+    assert compact(store).after == 1  # finishes it
+    assert len(store.files.names("draws")) == 1
+    assert verify(store).findings == []
+
+
+def test_a_reader_whom_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_of(tmp_path / "s", *(rows_of(range(k, k + 2)) for k in range(0, 6, 2)))
+    stale, shards = [store.shards()], Store.shards
+    compact(store)
+    monkeypatch.setattr(Store, "shards", lambda self: stale.pop() if stale else shards(self))
+    pd.testing.assert_frame_equal(store.read(), expected(6), check_exact=True)
+    stale.append([rmtsim.shards.Shard(store.files, "00000001-0000000000000000.parquet")])
+    with pytest.raises(StoreError, match="was removed while it was to be read; try again"):
+        list(store.tables(["draw"]))
