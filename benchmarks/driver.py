@@ -13,7 +13,7 @@ from benchmarks.report import Part, Row, Table, Target
 from benchmarks.simulated_workers import SECONDS_PER_DRAW, SimulatedWorkers, on_the_clock
 from rmtsim.store import Store, Writer
 from sweeps.connection import connected
-from sweeps.executors import Executor
+from sweeps.executor import Executor
 from sweeps.ray_workers import RayWorkers
 from sweeps.runner import Committer, drive
 from sweeps.scheduler import Scheduler

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rmtsim.cost import diagonal_classes
 from rmtsim.schema import Stretch
 from sweeps.batches import Batch, Result
-from sweeps.executors import IN_FLIGHT_PER_WORKER, Finished
+from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished
 
 #: Seconds that the fake kernel takes for a draw, up to a lognormal factor for each batch: about what d = 1024 takes.
 SECONDS_PER_DRAW = 0.1

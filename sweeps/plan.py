@@ -13,10 +13,10 @@ from rmtsim.memory import BASE, batch_size, fitting_tiling
 from rmtsim.memory import memory as memory_held
 from rmtsim.store import Store, StoreError
 from sweeps.batches import cost
-from sweeps.executors import default_workers
 from sweeps.shares import Share, share_out
 from sweeps.spec import Spec, from_document
 from sweeps.state import PointState, read_states
+from sweeps.thread_workers import default_workers
 
 #: Share of a product's speed that whole draws reach, with their passes over memory (measured: 0.4 to 0.7).
 _EFFICIENCY = 0.55

@@ -14,7 +14,7 @@ from rmtsim.simulation import simulated
 from rmtsim.threads import cores
 from rmtsim.version import __version__
 from sweeps.batches import Batch, Result
-from sweeps.executors import IN_FLIGHT_PER_WORKER, Finished, reason
+from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
 
 #: Seconds between looks for nodes that have joined.
 _LOOK_EVERY = 5.0
@@ -44,7 +44,8 @@ class RayWorkers:
     """The executor on Ray.
 
     An actor that dies is started again by Ray, wherever there is room for it; the batches it had go to others at once,
-    since that may take long. Actors that wait for room make a cluster with an autoscaler grow.
+    since that may take long. So is one on which a batch raised an error. Actors that wait for room make a cluster with
+    an autoscaler grow.
 
     Parameters
     ----------
@@ -144,13 +145,17 @@ class RayWorkers:
             else:
                 self._started(worker, value)
             return None
-        if lost:
+        if lost or raised:
             if _alive(worker, life):
+                if raised:  # an error of a GPU may stay with its process, and would eat up batch after batch
+                    self._ray.kill(worker.actor, no_restart=False)
                 self._start(worker)
-            return Finished(batch, None, f"its worker is gone ({reason(value)})", lost=True)
+            if lost:
+                return Finished(batch, None, f"its worker is gone ({reason(value)})", lost=True)
+            return Finished(batch, None, reason(value.cause or value))
         if _alive(worker, life):
             self._places.append((worker, life))
-        return Finished(batch, None, reason(value.cause or value)) if raised else Finished(batch, value)
+        return Finished(batch, value)
 
     def _start(self, worker: _Worker) -> None:
         """Wait for a worker's (next) life: until then it gets no batches."""

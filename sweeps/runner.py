@@ -14,12 +14,14 @@ import numpy.typing as npt
 from rmtsim.backend import resolve
 from rmtsim.schema import Stretch, table_of
 from rmtsim.store import Store, Writer
-from sweeps.executors import LOCAL, OWN_RAY, Executor, default_workers, open_executor
+from sweeps.addresses import HERE, open_executor
+from sweeps.executor import Executor
 from sweeps.interrupts import interrupts
 from sweeps.scheduler import Failure, Scheduler
 from sweeps.shares import Share, share_out
 from sweeps.spec import Spec
 from sweeps.state import PointState, read_states
+from sweeps.thread_workers import default_workers
 
 #: Seconds between commits: what workers send in that time becomes one shard, and is all that a kill of the driver can
 #: cost beside the batches in flight.
@@ -116,7 +118,7 @@ def run(
     RunError
         If the store fails; everything committed before is safe.
     """
-    here = address in (LOCAL, OWN_RAY)
+    here = address in HERE
     if here:
         backend = resolve(backend)  # on a cluster the workers decide: its head may have no GPU
     states = read_states(spec, store, None if backend == "auto" else backend)

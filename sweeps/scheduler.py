@@ -121,7 +121,10 @@ class Scheduler:
         self._tries[batch, lost] += 1
         tries = self._tries[batch, lost]
         if tries < (LOSSES if lost else ATTEMPTS):
-            self._again.append(batch)
+            if lost:  # ahead of the one lost before it, which was computed while it waited: should that one kill its
+                self._again.appendleft(batch)  # workers, it does so alone
+            else:
+                self._again.append(batch)
             return None
         self._forget(batch)
         failure = Failure(batch, reason, tries)
