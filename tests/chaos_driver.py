@@ -1,0 +1,185 @@
+"""The command rmtsim with faults, run as a script: first a JSON object that says which, then rmtsim's own arguments.
+
+Keys: ``folder``, where ``journal`` gets a JSON line for each thing that happens; ``nap``, seconds that a batch takes
+longer, so that kills find work in flight, until ``folder/hurry`` is there; ``draws``, how many a batch has at most;
+``die``, a step of a commit at which the driver kills itself with SIGKILL, once ``folder/armed`` is there; ``old``,
+whether workers claim to be of an older version; ``sick``, a device on which all batches fail at once; ``losses``, how
+often a batch may lose its worker. Batches fail with an error that are of 2 classes and ``raises`` samples, and by the
+death of their worker those of 30 classes and ``kills`` samples.
+
+Workers get their class by value, since it stands in the script that runs: they need nothing of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from rmtsim.cli import main
+from rmtsim.files import LocalFiles
+from sweeps import ray_workers, runner, scheduler
+from sweeps.batches import Batch, Result
+from sweeps.pace import Pace
+from sweeps.progress import ProgressDisplay
+from sweeps.scheduler import Scheduler
+
+#: Where a commit can be cut short.
+STEPS = ("before", "middle", "written", "synced", "renamed", "after")
+
+order: dict[str, Any] = {
+    "folder": ".",
+    "nap": 0.0,
+    "draws": 4,
+    "die": "",
+    "old": False,
+    "sick": "",
+    "raises": 0,
+    "kills": 0,
+    "losses": scheduler.LOSSES,
+}
+
+
+def note(event: str, **more: object) -> None:
+    with open(f"{order['folder']}/journal", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"event": event, "at": time.monotonic(), **more}) + "\n")
+
+
+def told(name: str) -> bool:
+    return os.path.exists(f"{order['folder']}/{name}")
+
+
+def kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Worker(ray_workers._RemoteWorker):
+    """Computes with NumPy even where it holds a GPU, which is none; naps, raises or dies as told."""
+
+    def hello(self, backend: str) -> str:
+        version = super().hello("numpy")
+        import ray
+
+        here = ray.get_runtime_context()
+        device = os.environ.get("CUDA_VISIBLE_DEVICES")
+        note("hello", pid=os.getpid(), actor=here.get_actor_id(), node=here.get_node_id(), device=device)
+        return "0.0.9" if order["old"] else version
+
+    def compute(self, batch: Batch) -> Result:
+        point = batch.point.n_classes, batch.point.n_samples
+        if point == (2, order["raises"]) or os.environ.get("CUDA_VISIBLE_DEVICES") == order["sick"]:
+            raise MemoryError("no room")
+        if point == (30, order["kills"]):  # which come first, since they cost most
+            kill_myself()
+        time.sleep(0 if told("hurry") else order["nap"])
+        result = super().compute(replace(batch, backend="numpy"))
+        return replace(result, stretch=replace(result.stretch, backend=batch.backend))
+
+
+def napping(compute: Callable[[Batch], Result]) -> Callable[[Batch], Result]:
+    """Have threads of this process nap, too."""
+
+    def nap_and_compute(batch: Batch) -> Result:
+        time.sleep(order["nap"])
+        return compute(batch)
+
+    return nap_and_compute
+
+
+class Halved:
+    """A file that gets half of what is written, and then its writer dies."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __enter__(self) -> Halved:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, data: Any) -> None:
+        self._file.write(memoryview(data)[: len(data) // 2])
+        self._file.flush()
+        kill_myself()
+
+
+def die_at(step: str) -> None:
+    """Have the driver die in a commit: before the shard, in the midst of its bytes, before their fsync, and so on."""
+    write, opened, replaced = LocalFiles.write, Path.open, os.replace
+
+    def renamed(*arguments: Any) -> None:
+        replaced(*arguments)
+        kill_myself()
+
+    patches = {
+        "middle": patch.object(Path, "open", lambda *mode: Halved(opened(*mode))),
+        "written": patch("os.fsync", lambda _: kill_myself()),
+        "synced": patch("os.replace", lambda *_: kill_myself()),
+        "renamed": patch("os.replace", renamed),
+    }
+
+    def dying(files: LocalFiles, path: str, data: Any) -> None:
+        if not (path.startswith("draws/") and told("armed")):
+            return write(files, path, data)
+        if step == "before":
+            kill_myself()
+        with patches.get(step, nullcontext()):
+            write(files, path, data)
+        kill_myself()  # after
+        return None
+
+    LocalFiles.write = dying
+
+
+def watch() -> None:
+    """Keep the journal: batches that are given out, come back or are lost; every commit is told at once, too."""
+    submit, failed, done = ray_workers.RayWorkers.submit, Scheduler.failed, Scheduler.done
+    update = ProgressDisplay.update
+
+    def named(batch: Batch) -> str:
+        return f"{batch.point.id} {batch.draws.start} {batch.draws.stop}"
+
+    def submitting(workers: Any, batch: Batch) -> None:
+        actor = workers._places[0][0].actor._actor_id.hex() if workers.free else ""
+        note("out", batch=named(batch), actor=actor)
+        submit(workers, batch)
+
+    def failing(scheduler: Scheduler, batch: Batch, reason: str, *, lost: bool) -> Any:
+        note("lost" if lost else "failed", batch=named(batch), reason=reason)
+        return failed(scheduler, batch, reason, lost=lost)
+
+    def coming_back(scheduler: Scheduler, batch: Batch, result: Result) -> None:
+        note("back", batch=named(batch))
+        done(scheduler, batch, result)
+
+    def telling(display: ProgressDisplay, *arguments: Any) -> None:
+        display._shown = 0.0
+        update(display, *arguments)
+        note("told", workers=arguments[2])
+
+    ray_workers.RayWorkers.submit, Scheduler.failed, Scheduler.done = submitting, failing, coming_back
+    ProgressDisplay.update = telling
+
+
+if __name__ == "__main__":
+    order.update(json.loads(sys.argv[1]))
+    ray_workers._RemoteWorker, Batch.compute = Worker, napping(Batch.compute)
+    sizes = random.Random(0)
+    Pace.batch_draws = lambda *_: sizes.randint(1, order["draws"])
+    runner.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0
+    watch()
+    if order["die"]:
+        die_at(order["die"])
+    del sys.argv[1]
+    with patch("rmtsim.relaunch.relaunch_with_faster_kernel"):  # it would start rmtsim without the faults
+        raise SystemExit(main())

@@ -1,0 +1,234 @@
+"""Workers on a cluster of several nodes with GPUs, which are pretended: they join, die, fail and leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import tomllib
+from contextlib import ExitStack
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+
+import rmtsim
+from benchmarks.leaving import given_again
+from rmtsim.store import Store
+from sweeps.runner import run
+from sweeps.spec import from_document
+from tests.chaos import Driver, RayCluster, is_part, rows_in
+
+SPEC = """
+name = "small"
+model = "one_hidden"
+loss = "ce"
+[grid]
+n_classes = [2, 10, 30]
+aspect_ratio = [0.5, 1.0]
+dim = [30]
+width = [4]
+[sampling]
+seed = 5
+min_draws = 8
+max_draws = {max_draws}
+target_rse = {target_rse}
+"""
+
+Events = list[dict[str, Any]]
+
+
+def sweep(folder: Path, target_rse: float, max_draws: int = 1000) -> pd.DataFrame:
+    """Lay down the spec; return the rows that an undisturbed run makes of it."""
+    text = SPEC.format(target_rse=target_rse, max_draws=max_draws)
+    (folder / "spec.toml").write_text(text)
+    return undisturbed(text)
+
+
+@cache
+def undisturbed(spec: str) -> pd.DataFrame:
+    with TemporaryDirectory() as folder:
+        run(from_document(tomllib.loads(spec)), Store(folder), workers=2, backend="numpy")
+        return Store(folder).read().drop(columns="backend")
+
+
+def greetings(events: Events, node: str = "") -> Events:
+    return [event for event in events if event["event"] == "hello" and event["node"].startswith(node)]
+
+
+def came_back_from(events: Events, actors: set[str]) -> bool:
+    """Whether a batch came back that was last given to one of these."""
+    at = {event["batch"]: event["actor"] for event in events if event["event"] == "out"}
+    return any(event["event"] == "back" and at[event["batch"]] in actors for event in events)
+
+
+class Run(NamedTuple):
+    """What a driver left: its exit code, the document it printed, its journal, stderr and rows."""
+
+    code: int
+    said: dict[str, Any]
+    events: Events
+    err: str
+    rows: pd.DataFrame
+
+
+def ended(driver: Driver, folder: Path) -> Run:
+    code, said = driver.end()
+    return Run(code, said, driver.events(), driver.err(), rows_in(folder))
+
+
+@pytest.fixture(scope="module")
+def faulty(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A driver that is there before all nodes and wants more workers than there will be; of two GPUs, one fails at all
+    batches, and the batches of one point fail everywhere.
+    """
+    folder = tmp_path_factory.mktemp("faulty")
+    sweep(folder, 0.3)
+    options = ["--workers", "3", "--backend", "cupy"]
+    with Driver(folder, *options, cluster=cluster, raises=60, sick="1", nap=0.1, draws=8) as driver:
+        driver.wait(lambda events: [e for e in events if e["event"] == "told" and e["workers"] == 0], "idle driver")
+        with cluster.node(gpus=2):
+            return ended(driver, folder)
+
+
+def test_more_workers_than_there_is_room_for_wait(faulty: Run) -> None:
+    """On a cluster that is no error: it may grow."""
+    assert {event["device"] for event in greetings(faulty.events)} == {"0", "1"}
+    assert 1 <= max(event["workers"] for event in faulty.events if event["event"] == "told") <= 2
+
+
+def test_a_batch_that_always_fails_is_reported_and_the_rest_is_done(faulty: Run) -> None:
+    """A GPU that fails is always free: but its worker starts again each time, and others do what it could not."""
+    assert faulty.code == 1
+    failure, *more = faulty.said["failures"]
+    assert (failure["attempts"], failure["reason"]) == (3, "no room")
+    assert (failure["seed"], failure["layers"]) == (5, ["hidden", "output", "cross"])
+    start, stop = failure["draws"]
+    assert 0 <= start < stop <= 8
+    assert f"draws {start} to {stop - 1} of Point(model='one_hidden', loss='ce', n_classes=2, dim=30," in faulty.err
+    for other in (failure, *more):
+        assert (other["point"]["n_classes"], other["point"]["n_samples"]) == (2, 60)
+    poor = rmtsim.Point("one_hidden", "ce", 2, 30, 60, 4).id
+    failed = {event["batch"].split()[0] for event in faulty.events if event["event"] == "failed"}
+    assert failed > {poor}  # others failed on the GPU that is sick
+    whole = undisturbed(SPEC.format(target_rse=0.3, max_draws=1000))
+    rest = whole[whole["point_id"] != poor].reset_index(drop=True)
+    rows = faulty.rows[faulty.rows["point_id"] != poor].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, rest, check_exact=True)
+    assert is_part(faulty.rows, whole)
+
+
+def test_a_batch_that_kills_its_workers_is_given_up_and_fail_fast_stops(tmp_path: Path, cluster: RayCluster) -> None:
+    whole = sweep(tmp_path, 0.3)
+    with cluster.node(gpus=2), Driver(tmp_path, "--fail-fast", cluster=cluster, kills=60, losses=2, nap=0.5) as driver:
+        found = ended(driver, tmp_path)
+    assert (found.code, found.said["stopped"]) == (1, "failure")
+    points = [failure["point"] for failure in found.said["failures"]]
+    assert (30, 60) in {(point["n_classes"], point["n_samples"]) for point in points}
+    for failure in found.said["failures"]:
+        assert failure["attempts"] == 2
+        assert "its worker is gone" in failure["reason"]
+    assert len(found.rows) < len(whole)
+    assert is_part(found.rows, whole)
+
+
+def test_another_version_on_a_worker_is_refused(tmp_path: Path, cluster: RayCluster) -> None:
+    sweep(tmp_path, 0.3)
+    with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, old=True) as driver:
+        code, _ = driver.end()
+        err = driver.err()
+    assert code == 1
+    assert "a worker has rmtsim 0.0.9, this is" in err
+    assert "install the same on all nodes" in err
+    assert "Traceback" not in err
+    assert Store(tmp_path / "s").read().empty
+
+
+class Story(NamedTuple):
+    """A sweep during which workers and nodes came and went, told by its driver's journal."""
+
+    code: int
+    events: Events
+    rows: pd.DataFrame
+    whole: pd.DataFrame
+    worker_killed_at: float
+    raylet_killed_at: float
+    node_left_at: float
+    actors: dict[str, set[str]]  # of the nodes: "first", "second", "third"
+
+
+@pytest.fixture(scope="module")
+def story(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """One driver, started once: a node joins, a worker is killed, a raylet is killed, a node joins, a node leaves."""
+    folder = tmp_path_factory.mktemp("story")
+    whole = sweep(folder, 0.1, 2000)
+    actors: dict[str, set[str]] = {}
+
+    def settled(name: str, known: int, count: int) -> None:
+        """Wait until workers beyond those known have started, so many in all, and work has come back from them."""
+        found = driver.wait(
+            lambda events: greetings(events)[known:] if greetings(events)[count - 1 :] else [], "workers"
+        )
+        actors[name] = {event["actor"] for event in found}
+        driver.wait(lambda events: came_back_from(events, actors[name]), "work from new workers")
+
+    with ExitStack() as nodes:
+        first = nodes.enter_context(cluster.node(gpus=2))
+        driver = nodes.enter_context(Driver(folder, cluster=cluster, nap=0.4))
+        settled("first", 0, 2)
+        second = nodes.enter_context(cluster.node(gpus=1))
+        settled("second", 2, 3)
+        worker_killed_at = time.monotonic()
+        os.kill(cluster.workers(second)[0], signal.SIGKILL)
+        driver.wait(lambda events: greetings(events)[3:], "worker that starts again")
+        raylet_killed_at = time.monotonic()
+        cluster.kill_raylet(first)
+        nodes.enter_context(cluster.node(gpus=2))
+        settled("third", 4, 5)
+        node_left_at = time.monotonic()
+        cluster.remove(second)
+        driver.wait(lambda events: given_again(events, node_left_at), "batches of the node that left, elsewhere")
+        (folder / "hurry").touch()
+        code, _ = driver.end()
+        events = driver.events()
+    return Story(code, events, rows_in(folder), whole, worker_killed_at, raylet_killed_at, node_left_at, actors)
+
+
+def test_rows_are_those_of_an_undisturbed_run(story: Story) -> None:
+    assert story.code == 0
+    pd.testing.assert_frame_equal(story.rows, story.whole, check_exact=True)
+
+
+def test_every_gpu_has_one_worker(story: Story) -> None:
+    """The first three have a device each, of two nodes; the one that was killed comes back on the one that it had."""
+    *first, again = [(event["node"], event["device"]) for event in greetings(story.events)[:4]]
+    assert first[0][0] == first[1][0] != first[2][0]
+    assert [device for _, device in sorted(first[:2])] + [first[2][1]] == ["0", "1", "0"]
+    assert again == first[2]
+
+
+def test_what_dies_or_leaves_costs_its_batches_in_flight(story: Story) -> None:
+    """Two calls in flight for each worker are all that is done again, and others get them within seconds."""
+    times = [story.worker_killed_at, story.raylet_killed_at, story.node_left_at, float("inf")]
+    for since, until, at_most in zip(times[:-1], times[1:], (2, 4, 2), strict=True):
+        seconds = given_again(story.events, since, until)
+        assert 1 <= len(seconds) <= at_most
+        assert max(seconds) < 10
+    lost = [event["batch"] for event in story.events if event["event"] == "lost"]
+    out = [event["batch"] for event in story.events if event["event"] == "out"]
+    assert len(out) == len(set(out)) + len(lost)
+
+
+def test_nodes_that_join_get_work(story: Story) -> None:
+    for name in ("second", "third"):
+        assert came_back_from(story.events, story.actors[name])
+
+
+def test_the_driver_went_on_all_along(story: Story) -> None:
+    """It commits every 0.3 s; a node that is gone does not hold it up."""
+    told = [event["at"] for event in story.events if event["event"] == "told"]
+    assert max(later - sooner for sooner, later in pairwise(told)) < 5
