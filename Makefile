@@ -13,7 +13,7 @@ reproduce: $(VENV)/.installed
 	$(VENV)/bin/rmtsim reproduce --out $(OUT)
 
 test: $(VENV)/.installed-test
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --dist loadfile  # modules share clusters and servers
 
 bench: $(VENV)/.installed-test
 	$(PY) -m benchmarks
