@@ -86,6 +86,10 @@ class SimulatedWorkers:
         self._ahead -= self.clock() - now  # that was the work of the workers, not of the driver
         return found
 
+    def drain(self) -> list[Finished]:
+        """Drop everything."""
+        return []
+
 
 @contextmanager
 def on_the_clock(workers: SimulatedWorkers) -> Iterator[None]:

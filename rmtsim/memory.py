@@ -89,7 +89,7 @@ def fitting_tiling(
             break
         cut = with_span(cut, max(1, cut.span // 2))
     raise InputError(
-        f"memory: a draw at {sizes(point)} needs {format_bytes(need)}, Python included, and there are "
+        f"memory: a draw at {point.sizes} needs {format_bytes(need)}, Python included, and there are "
         f"{format_bytes(budget)}; "
         "give smaller sizes, or more memory"
     )
@@ -98,12 +98,6 @@ def fitting_tiling(
 def least_memory(point: Point, layers: tuple[str, ...], dtype: str, threads: int) -> int:
     """Bytes that a draw holds at its peak when a single tile at a time is held; `BASE` comes on top."""
     return memory(point, layers, dtype, with_span(point_tiling(point), 1), threads=threads)
-
-
-def sizes(point: Point) -> str:
-    """Return a point's sizes in words."""
-    text = f"n_classes = {point.n_classes}, dim = {point.dim}, n_samples = {point.n_samples}"
-    return text + (f", width = {point.width}" if point.width else "")
 
 
 def batch_size(point: Point, layers: tuple[str, ...], dtype: str, budget: float) -> int:

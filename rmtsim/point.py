@@ -79,6 +79,11 @@ class Point:
         object.__setattr__(self, name, check_size(name, getattr(self, name)))
 
     @property
+    def sizes(self) -> str:
+        """Return C, d, N and m, as people read them."""
+        return format_sizes(self.n_classes, self.dim, self.n_samples, self.width)
+
+    @property
     def aspect_ratio(self) -> float:
         """γ = d/N."""
         return self.dim / self.n_samples
@@ -134,3 +139,8 @@ def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> i
     if isinstance(value, bool) or not least <= size <= most:
         raise InputError(f"{name}: {value!r} is not valid; give a whole number from {least} to {most}")
     return size
+
+
+def format_sizes(n_classes: int, dim: int, n_samples: int, width: int | None) -> str:
+    """Return sizes as people read them."""
+    return f"C = {n_classes}, d = {dim}, N = {n_samples}" + (f", m = {width}" if width else "")

@@ -13,6 +13,7 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.experiments import Experiment
 from rmtsim.output import records, say
+from rmtsim.point import format_sizes
 from rmtsim.schema import ENSEMBLE
 from rmtsim.sizes import format_bytes, format_count
 from rmtsim.store import Store
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from sweeps.runner import Outcome
 
 __all__ = ["figure", "fit", "plan", "reproduce", "run", "status", "theory"]
-
-#: Batches that failed of which the reason is told; there may be thousands.
-_FAILURES_SHOWN = 10
 
 #: What `reproduce` runs and draws for each name.
 _REPRODUCE = {
@@ -116,7 +114,9 @@ def plan(arguments: argparse.Namespace) -> int:
     from sweeps.spec import load
 
     spec = load(arguments.spec)
-    table = plans.plan(spec, Store(arguments.store), arguments.memory)
+    store = Store(arguments.store)
+    table = plans.plan(spec, store, arguments.memory)
+    _say_if_changed(spec, store)
     if arguments.json:
         print(json.dumps({"summary": plans.summary(spec, table), "points": records(table)}, indent=1))
         return 0
@@ -173,8 +173,7 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def _status_line(row: dict[str, Any]) -> str:
-    size = f"C = {row['n_classes']}, d = {row['dim']}, N = {row['n_samples']}"
-    size += "" if row["width"] is None else f", m = {row['width']}"
+    size = format_sizes(row["n_classes"], row["dim"], row["n_samples"], row["width"])
     if row["rse"] is None:
         return f"{size}: {row['state']}, {row['draws']} draws: run again to go on"
     if row["rse"] <= row["target_rse"]:
@@ -221,15 +220,24 @@ def _run(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> O
     from sweeps.progress import ProgressDisplay
     from sweeps.runner import run as run_sweep
 
+    _say_if_changed(spec, store)
     with ProgressDisplay(spec.name, as_json=as_json) as display:
         outcome = run_sweep(spec, store, observer=display, **options)
-    for failure in outcome.failures[:_FAILURES_SHOWN]:
-        say(f"{spec.name}: {failure}")
     if as_json:
         print(json.dumps(outcome.document(), indent=1))
     else:
         say(f"{spec.name}: {outcome}")
     return outcome
+
+
+def _say_if_changed(spec: Any, store: Store) -> None:
+    """Draws stay, whatever the spec; but `status` follows the one that was run last."""
+    stored = next((document for document in store.specs() if document["name"] == spec.name), None)
+    if stored is not None and stored != spec.document():
+        changed = sorted(key for key in {*stored, *spec.document()} if stored.get(key) != spec.document().get(key))
+        say(
+            f"{spec.name}: the store has a spec of this name that differs in {', '.join(changed)}; this one replaces it"
+        )
 
 
 def _code(outcome: Outcome) -> int:

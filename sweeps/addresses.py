@@ -14,6 +14,8 @@ from sweeps.thread_workers import default_workers, thread_workers
 #: The address that means threads of this process.
 LOCAL = "local"
 
+__all__ = ["HERE", "LOCAL", "OWN_RAY", "open_executor"]
+
 #: Addresses that mean this machine, and nothing that others may use.
 HERE = (LOCAL, OWN_RAY)
 

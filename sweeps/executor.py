@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,7 +44,11 @@ class Executor(Protocol):
     def next_done(self, timeout: float) -> list[Finished]:
         """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
 
+    def drain(self) -> list[Finished]:
+        """Drop what can be dropped; wait for what cannot, and return it."""
+
 
 def reason(error: BaseException) -> str:
     """Return an error in a line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()  # Ray colours its own
+    return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that the runner asks when it suits, not an exception in the midst of a commit."""
+"""Ctrl-C, SIGTERM and SIGHUP as a question that the runner asks when it suits, not an exception in a commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # SIGTERM is how schedulers and `ray job stop` ask
+#: SIGTERM is how schedulers and `ray job stop` ask; SIGHUP tells that the terminal is gone.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -27,7 +28,8 @@ def interrupts() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set
         return
-    before = {number: signal.signal(number, take) for number in _SIGNALS}
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    before = {number: signal.signal(number, take) for number in heeded}
     try:
         yield came.is_set
     finally:

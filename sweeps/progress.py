@@ -13,10 +13,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.scheduler import Failure
 from sweeps.snapshot import Snapshot, Watch
 from sweeps.state import PointState
 
 _PLAIN_EVERY = 5.0
+
+#: Batches that failed of which the reason is told; there may be thousands.
+_FAILURES = 10
 
 #: Open points that the live table shows, those with most work left.
 _ROWS = 8
@@ -29,10 +33,11 @@ class ProgressDisplay:
         self._sweep, self._as_json = sweep, as_json
         self._watch: Watch | None = None
         self._shown = time.monotonic()
-        console = Console(stderr=True)
+        self._told = 0  # failures
+        self._console = Console(stderr=True)
         self._live = (
-            Live(Text(f"{sweep}: starting"), console=console, transient=True, auto_refresh=False)
-            if console.is_terminal and not as_json
+            Live(Text(f"{sweep}: starting"), console=self._console, transient=True, auto_refresh=False)
+            if self._console.is_terminal and not as_json
             else None
         )
 
@@ -47,14 +52,15 @@ class ProgressDisplay:
         if self._live:
             self._live.stop()
 
-    def update(self, states: list[PointState], draws: int, workers: int) -> None:
-        """Show where the sweep stands, if that is due."""
+    def update(self, states: list[PointState], draws: int, workers: int, failures: list[Failure]) -> None:
+        """Tell of batches that were given up, and show where the sweep stands, if that is due."""
         now = time.monotonic()
         self._watch = self._watch or Watch(self._sweep, states, now)
+        self._tell(failures)
         if self._live is None and now - self._shown < (1.0 if self._as_json else _PLAIN_EVERY):
             return
         self._shown = now
-        snapshot = self._watch.snapshot(draws, workers, now)
+        snapshot = self._watch.snapshot(draws, workers, len(failures), now)
         if self._live:
             self._live.update(_table(snapshot), refresh=True)
         elif self._as_json:
@@ -62,6 +68,12 @@ class ProgressDisplay:
         else:
             hardest = f"; {snapshot.open[0]}" if snapshot.open else ""
             print(f"{snapshot}{hardest}", file=sys.stderr, flush=True)
+
+    def _tell(self, failures: list[Failure]) -> None:
+        for failure in failures[self._told : _FAILURES]:
+            text = json.dumps({"failure": failure.document()}) if self._as_json else f"{self._sweep}: {failure}"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._told = len(failures)
 
 
 def _table(snapshot: Snapshot) -> Group:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections import deque
 from dataclasses import dataclass, replace
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 
 from rmtsim.errors import InputError, RunError
 from rmtsim.machine import usable_memory
+from rmtsim.output import say
 from rmtsim.point import Point
 from rmtsim.simulation import simulated
 from rmtsim.threads import cores
@@ -18,9 +21,6 @@ from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
 
 #: Seconds between looks for nodes that have joined.
 _LOOK_EVERY = 5.0
-
-#: So many workers may fail to start, one after the other, before that is taken for more than bad luck.
-_FAILED_STARTS = 10
 
 
 @dataclass(eq=False)
@@ -78,13 +78,15 @@ class RayWorkers:
             num_gpus=1 if self.backend == "cupy" else 0,
             max_restarts=-1,
             max_task_retries=0,  # a batch goes to another worker rather than wait for this one
-            runtime_env={"env_vars": {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}},
+            runtime_env={"env_vars": _blas_settings()},
         )(_RemoteWorker)
         self._workers: list[_Worker] = []
         self._running: dict[Any, _Call] = {}
         self._places: deque[tuple[_Worker, int]] = deque()  # where a batch can go, with the life that it belongs to
         self._looked = -_LOOK_EVERY
-        self._failed_starts = 0  # in a row
+        self._unfit = 0  # workers that could not start; another in their place could not either
+        self._kernels: list[str] = []  # of BLAS
+        self._told: set[str] = set()
         self._grow()
 
     @property
@@ -123,6 +125,10 @@ class RayWorkers:
         calls = [self._running.pop(reference) for reference in done]
         return [f for call, value in zip(calls, values, strict=True) if (f := self._over(call, value)) is not None]
 
+    def drain(self) -> list[Finished]:
+        """Drop everything: Ray ends what is being computed with the actors."""
+        return []
+
     def _value(self, reference: Any) -> Any:
         try:
             return self._ray.get(reference)
@@ -135,13 +141,8 @@ class RayWorkers:
         raised = isinstance(value, self._ray.exceptions.RayTaskError)  # by the code on the worker, which is well
         lost = isinstance(value, self._ray.exceptions.RayError) and not raised
         if batch is None:
-            if raised:
-                raise RunError(f"run: a worker cannot start: {reason(value.cause or value)}")
-            if lost:  # for good: Ray has given it up, and the next look finds room for another
-                self._workers.remove(worker)
-                self._failed_starts += 1
-                if self._failed_starts >= _FAILED_STARTS and not self.workers:
-                    raise RunError(f"run: no worker can start: {reason(value)}")
+            if raised or lost:
+                self._failed_start(worker, _last_line(value) if lost else reason(value.cause or value))
             else:
                 self._started(worker, value)
             return None
@@ -164,12 +165,28 @@ class RayWorkers:
         reference = worker.actor.hello.options(max_task_retries=-1).remote(self.backend)
         self._running[reference] = _Call(worker, worker.life, None)
 
-    def _started(self, worker: _Worker, version: str) -> None:
-        if version != __version__:
-            raise RunError(f"run: a worker has rmtsim {version}, this is {__version__}; install the same on all nodes")
+    def _started(self, worker: _Worker, about: dict[str, str]) -> None:
+        if about["version"] != __version__:
+            wrong = f"it has rmtsim {about['version']}, this is {__version__}; install the same on all nodes"
+            self._failed_start(worker, wrong)
+            return
+        if about["kernel"] not in self._kernels:
+            self._kernels.append(about["kernel"])
+            if len(self._kernels) > 1:
+                say(f"run: workers have BLAS kernels {' and '.join(self._kernels)}, whose last digits differ")
         worker.ready = True
-        self._failed_starts = 0
         self._places.extend([(worker, worker.life)] * IN_FLIGHT_PER_WORKER)
+
+    def _failed_start(self, worker: _Worker, why: str) -> None:
+        """Do without a worker that cannot start; raise RunError if no other is left that may."""
+        self._workers.remove(worker)
+        self._ray.kill(worker.actor)
+        self._unfit += 1
+        if not self._workers:
+            raise RunError(f"no worker can start: {why}")
+        if why not in self._told:
+            self._told.add(why)
+            say(f"run: a worker cannot start and is left out: {why}")
 
     def _grow(self) -> None:
         """Now and then, see how many workers there is room for, and add those that are missing."""
@@ -178,7 +195,7 @@ class RayWorkers:
             return
         self._looked = now
         room = self._asked or int(self._ray.cluster_resources().get(self._resource, 0))
-        for _ in range(room - len(self._workers)):
+        for _ in range(room - len(self._workers) - self._unfit):
             worker = _Worker(self._actor.remote())
             self._workers.append(worker)
             self._start(worker)
@@ -188,14 +205,29 @@ def _alive(worker: _Worker, life: int) -> bool:
     return worker.ready and worker.life == life
 
 
+def _blas_settings() -> dict[str, str]:
+    """Return the environment of a worker: one thread, and the kernel that this process has asked for."""
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    kernel = os.environ.get("OPENBLAS_CORETYPE")
+    return threads | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
+
+
+def _last_line(error: BaseException) -> str:
+    """Return what an actor died of, which Ray tells last."""
+    lines = [reason(RuntimeError(line)) for line in str(error).splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    why = (errors or lines or [type(error).__name__])[-1]
+    advice = "; install rmtsim on all nodes, or submit the checkout with --working-dir"
+    return why + (advice if "No module named" in why else "")
+
+
 class _RemoteWorker:
     """Runs on the cluster."""
 
-    def hello(self, backend: str) -> str:
-        """Load all that a batch needs; return the version. Raises InputError where the backend is not there."""
-        point = Point("linear", "ce", 2, 2, 2)
-        simulated(point, 1, backend=backend)
-        return __version__
+    def hello(self, backend: str) -> dict[str, str]:
+        """Load all that a batch needs; tell about this worker. Raises InputError where the backend is not there."""
+        stretch = simulated(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
+        return {"version": __version__, "kernel": stretch.blas}
 
     def compute(self, batch: Batch) -> Result:
         if batch.memory is None and batch.backend == "numpy":  # a core's part of its machine

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from rmtsim.backend import resolve
 from rmtsim.schema import Stretch, table_of
 from rmtsim.store import Store, Writer
-from sweeps.addresses import HERE, open_executor
-from sweeps.executor import Executor
+from sweeps.addresses import HERE, OWN_RAY, open_executor
+from sweeps.executor import Executor, Finished
 from sweeps.interrupts import interrupts
 from sweeps.scheduler import Failure, Scheduler
 from sweeps.shares import Share, share_out
@@ -31,8 +31,8 @@ COMMIT_EVERY = 1.0
 class Observer(Protocol):
     """Sees a sweep go on; may show it."""
 
-    def update(self, states: list[PointState], draws: int, workers: int) -> None:
-        """Take note of how many draws the run has committed so far, and of the workers at work."""
+    def update(self, states: list[PointState], draws: int, workers: int, failures: list[Failure]) -> None:
+        """Take note of the draws committed so far, the workers at work, and the batches given up, all of this run."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def run(
     address, backend, workers, memory
         Where to compute, with what, how many batches at a time, and bytes for all of them (on a cluster, for each).
     time_limit
-        Seconds after which to stop; batches in flight are then dropped.
+        Seconds after which to stop; batches that threads are computing are finished, others in flight are dropped.
     fail_fast
         Stop at the first batch that is given up. By default all others go on.
     observer
@@ -125,7 +125,7 @@ def run(
     if all(state.finished for state in states) and spec.document() in store.specs():
         return Outcome(states, 0)
     if here and backend == "numpy":
-        share = share_out(spec, workers, default_workers(backend), memory)
+        share = share_out(spec, workers, default_workers(backend), memory, processes=address == OWN_RAY)
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
         share = Share(workers, 1, memory)
     end = time.monotonic() + time_limit
@@ -138,7 +138,7 @@ def run(
 
         def tell() -> None:
             if observer:
-                observer.update(states, committer.draws, executor.workers)
+                observer.update(states, committer.draws, executor.workers, scheduler.failures)
 
         def stop() -> str:
             if scheduler.failures and fail_fast:
@@ -207,7 +207,8 @@ def drive(
     scheduler, executor, committer
         What comes next, who computes it, and where it goes.
     stop
-        Returns why to stop before the end, or "". What is in flight is then dropped; what came back is committed.
+        Returns why to stop before the end, or "". What is in flight is then dropped, but for what threads are
+        computing, who cannot be stopped; what came back is committed.
     tell
         Is called about once a second, after a commit.
 
@@ -216,20 +217,26 @@ def drive(
     str
         Why it stopped before the end, or "".
     """
+
+    def take(several: list[Finished]) -> None:
+        for finished in several:
+            if finished.result is None:
+                scheduler.failed(finished.batch, finished.reason, lost=finished.lost)
+            else:
+                committer.add(finished.result.stretch, scheduler.stored_layers(finished.batch))
+                scheduler.done(finished.batch, finished.result)
+
     reason = ""
     try:
         while not scheduler.idle and not (reason := stop()):
             while executor.free and (batch := scheduler.next(executor.free + scheduler.in_flight)):
                 executor.submit(batch)
-            for finished in executor.next_done(timeout=COMMIT_EVERY / 4):
-                if finished.result is None:
-                    scheduler.failed(finished.batch, finished.reason, lost=finished.lost)
-                else:
-                    committer.add(finished.result.stretch, scheduler.stored_layers(finished.batch))
-                    scheduler.done(finished.batch, finished.result)
+            take(executor.next_done(timeout=COMMIT_EVERY / 4))
             if committer.due:
                 committer.commit()
                 tell()
+        committer.commit()
+        take(executor.drain())
     finally:
         committer.commit()
         tell()

@@ -33,7 +33,7 @@ class Failure:
     def document(self) -> dict[str, Any]:
         """Return it as plain data: the batch's parameters, and why it was given up."""
         batch = {**asdict(self.batch), "draws": [self.batch.draws.start, self.batch.draws.stop]}
-        return {**batch, "attempts": self.attempts, "reason": self.reason}
+        return {**batch, "attempts": self.attempts, "reason": self.reason, "message": str(self)}
 
 
 class Scheduler:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rmtsim.errors import InputError
 from rmtsim.machine import total_memory, usable_memory
-from rmtsim.memory import BASE, least_memory, sizes
+from rmtsim.memory import BASE, least_memory
 from rmtsim.sizes import format_bytes
 from rmtsim.threads import cores
 from sweeps.spec import Spec
@@ -32,7 +32,7 @@ class Share:
     memory: float | None
 
 
-def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None) -> Share:
+def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None, *, processes: bool = False) -> Share:
     """Share this machine out among ``workers``, or among ``wanted`` as far as memory allows.
 
     Parameters
@@ -43,6 +43,8 @@ def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None
         Workers that were asked for, or None; workers otherwise.
     memory
         Bytes for all of them; by default what the machine can spare.
+    processes
+        Whether workers are processes, each with a Python of its own, rather than threads.
 
     Raises
     ------
@@ -58,16 +60,18 @@ def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None
         )
     needs = {point: least_memory(point, layers, dtype, cores()) for point in spec.points()}
     largest, need = max(needs.items(), key=lambda item: item[1])
-    at_most = max(0, int((budget - BASE) // need))  # Python itself is there once
-    wants = format_bytes(BASE + (workers or 1) * need)
+    # Threads share one Python.
+    at_most = max(0, int(budget // (BASE + need) if processes else (budget - BASE) // need))
+    wants = format_bytes((workers or 1) * (BASE + need) if processes else BASE + (workers or 1) * need)
     there = f"{wants}, Python included, and there are {format_bytes(budget)}"
     if at_most == 0:
         where = "[grid]" if memory is None else "--memory"
-        raise InputError(f"{where}: a draw at {sizes(largest)} needs {there}; give more memory, or smaller sizes")
+        raise InputError(f"{where}: a draw at {largest.sizes} needs {there}; give more memory, or smaller sizes")
     if workers and workers > at_most:
         raise InputError(
-            f"--workers: {workers} draws at a time at {sizes(largest)} need {there}; give at most {at_most} workers, "
+            f"--workers: {workers} draws at a time at {largest.sizes} need {there}; give at most {at_most} workers, "
             "or more memory"
         )
     count = workers or min(wanted, at_most)
-    return Share(count, max(1, cores() // count), (budget - BASE) / count + BASE)
+    each = budget / count if processes else (budget - BASE) / count + BASE
+    return Share(count, 1 if processes else max(1, cores() // count), each)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from rmtsim.memory import sizes
 from sweeps.batches import cost
 from sweeps.state import PointState
+
+#: Seconds over which the speed is measured.
+_SPEED_OVER = 60.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Snapshot:
         Draws committed by this run.
     workers
         Workers at work.
+    failed
+        Batches that were given up.
     open
         The points that want more draws, most work left first.
     """
@@ -54,16 +59,18 @@ class Snapshot:
     draws: int
     draws_per_s: float
     workers: int
+    failed: int
     open: list[OpenPoint]
 
     def __str__(self) -> str:
         """Say it in a line."""
-        many = "" if self.workers == 1 else "s"
-        line = (
+        workers = f"{self.workers} worker{'' if self.workers == 1 else 's'}" if self.workers else "waiting for workers"
+        failed = f", {self.failed} batches failed" if self.failed else ""
+        to_go = f", about {clock(self.eta_s)} to go" if self.eta_s and self.workers else ""
+        return (
             f"{self.sweep}: {self.finished}/{self.points} points, {self.draws} draws, {self.draws_per_s:.1f} draws/s, "
-            f"{self.workers} worker{many}"
+            f"{workers}{failed}{to_go}"
         )
-        return line + (f", about {clock(self.eta_s)} to go" if self.eta_s else "")
 
     def document(self, at_most: int = 10) -> dict[str, Any]:
         """Return it as plain data, with ``at_most`` so many of the open points."""
@@ -90,18 +97,25 @@ class Watch:
     def __init__(self, sweep: str, states: list[PointState], now: float) -> None:
         self._sweep, self._states, self._start = sweep, states, now
         self._costs = [cost(state.point, state.layers, state.sampling.diagonal) for state in states]
-        self._work_before = self._work()
+        self._past = deque([(now, self._work())])
 
-    def snapshot(self, draws: int, workers: int, now: float) -> Snapshot:
-        """Look at the states, after ``draws`` draws of this run."""
+    def snapshot(self, draws: int, workers: int, failed: int, now: float) -> Snapshot:
+        """Look at the states, after ``draws`` draws of this run and ``failed`` batches given up."""
         elapsed = now - self._start
-        left = [
-            (max(0, state.expected_draws - state.prefix) * price, k)
-            for k, (state, price) in enumerate(zip(self._states, self._costs, strict=True))
-            if not state.finished
-        ]
-        done = self._work() - self._work_before
-        eta = sum(work for work, _ in left) * elapsed / done if left and done > 0 else None
+        known = [state.expected_draws for state in self._states if math.isfinite(state.precision[0])]
+        typical = sum(known) / len(known) if known else 0.0  # what points without a precision may take
+        left = []
+        for k, (state, price) in enumerate(zip(self._states, self._costs, strict=True)):
+            if not state.finished:
+                unknown = not math.isfinite(state.precision[0])
+                expected = max(state.expected_draws, typical) if unknown else state.expected_draws
+                left.append((max(0.0, expected - state.prefix) * price, k))
+        self._past.append((now, self._work()))
+        while len(self._past) > 2 and now - self._past[1][0] > _SPEED_OVER:
+            self._past.popleft()
+        (before, work_before), (_, work) = self._past[0], self._past[-1]
+        done = work - work_before
+        eta = sum(work for work, _ in left) * (now - before) / done if left and done > 0 else None
         return Snapshot(
             self._sweep,
             round(elapsed, 3),
@@ -111,6 +125,7 @@ class Watch:
             draws,
             round(draws / elapsed, 3) if elapsed > 0 else 0.0,
             workers,
+            failed,
             [_open_point(self._states[k]) for _, k in sorted(left, key=lambda item: -item[0])],
         )
 
@@ -120,7 +135,7 @@ class Watch:
 
 def _open_point(state: PointState) -> OpenPoint:
     rse, worst = state.precision
-    return OpenPoint(sizes(state.point), state.prefix, state.expected_draws, rse, state.sampling.target_rse, worst)
+    return OpenPoint(state.point.sizes, state.prefix, state.expected_draws, rse, state.sampling.target_rse, worst)
 
 
 def clock(seconds: float) -> str:

@@ -24,7 +24,7 @@ def thread_workers(workers: int, backend: str) -> Iterator[ThreadWorkers]:
         try:
             yield ThreadWorkers(pool, workers, backend)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # who does not want to wait has pressed Ctrl-C twice
 
 
 class ThreadWorkers:
@@ -48,6 +48,12 @@ class ThreadWorkers:
         """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
         done, _ = wait(self._running, timeout, FIRST_COMPLETED)
         return [self._finished(future) for future in done]
+
+    def drain(self) -> list[Finished]:
+        """Drop what is queued; wait for what is being computed, since a thread cannot be stopped, and return it."""
+        self._running = {future: batch for future, batch in self._running.items() if not future.cancel()}
+        wait(self._running)
+        return self.next_done(0)
 
     def _finished(self, future: Future[Result]) -> Finished:
         batch = self._running.pop(future)

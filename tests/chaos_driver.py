@@ -65,14 +65,14 @@ def kill_myself() -> None:
 class Worker(ray_workers._RemoteWorker):
     """Computes with NumPy even where it holds a GPU, which is none; naps, raises or dies as told."""
 
-    def hello(self, backend: str) -> str:
-        version = super().hello("numpy")
+    def hello(self, backend: str) -> dict[str, str]:
+        about = super().hello("numpy")
         import ray
 
         here = ray.get_runtime_context()
         device = os.environ.get("CUDA_VISIBLE_DEVICES")
         note("hello", pid=os.getpid(), actor=here.get_actor_id(), node=here.get_node_id(), device=device)
-        return "0.0.9" if order["old"] else version
+        return about | {"version": "0.0.9"} if order["old"] else about
 
     def compute(self, batch: Batch) -> Result:
         point = batch.point.n_classes, batch.point.n_samples

@@ -142,7 +142,7 @@ def test_another_version_on_a_worker_is_refused(tmp_path: Path, cluster: RayClus
         code, _ = driver.end()
         err = driver.err()
     assert code == 1
-    assert "a worker has rmtsim 0.0.9, this is" in err
+    assert "no worker can start: it has rmtsim 0.0.9, this is" in err
     assert "install the same on all nodes" in err
     assert "Traceback" not in err
     assert Store(tmp_path / "s").read().empty

@@ -198,7 +198,7 @@ def test_progress_says_points_speed_and_time_to_go(
         run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", observer=display)
     lines = capsys.readouterr().err.splitlines()
     assert all(re.match(r"small: \d/6 points, \d+ draws, \d+\.\d draws/s, 1 worker", line) for line in lines)
-    assert any(re.search(r"n_classes = 2, .*: rse \d+\.\d+% → 20.00%, \d+ of about \d+ draws", line) for line in lines)
+    assert any(re.search(r"C = 2, .*: rse \d+\.\d+% → 20.00%, \d+ of about \d+ draws", line) for line in lines)
     assert any("to go" in line for line in lines)
     assert lines[-1].startswith("small: 6/6 points")
 
@@ -266,6 +266,33 @@ def test_fail_fast_stops_at_the_first(
     rows = Store(tmp_path / "s").read()
     assert len(rows) < len(undisturbed) / 2
     assert len(rows.merge(undisturbed)) == len(rows)
+
+
+def test_a_draw_longer_than_the_time_limit_is_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a job whose limit is short would never get on."""
+    compute = Batch.compute
+
+    def slowly(batch: Batch) -> Result:
+        time.sleep(0.5)
+        return compute(batch)
+
+    monkeypatch.setattr(Batch, "compute", slowly)
+    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy", time_limit=0.2)
+    assert outcome.stopped == "time limit"
+    assert outcome.new_draws == 2
+    assert Store(tmp_path / "s").read()["draw"].nunique() == 2
+
+
+def test_a_spec_that_changed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "spec.toml"
+    line = ["run", str(path), "--store", str(tmp_path / "s"), "--backend", "numpy"]
+    path.write_text(SPEC)
+    main(line)
+    assert "differs" not in capsys.readouterr().err
+    path.write_text(SPEC.replace("[2, 10, 30]", "[2, 10]"))
+    main(line)
+    assert "the store has a spec of this name that differs in grid; this one replaces it" in capsys.readouterr().err
 
 
 def test_values_that_are_no_numbers_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
