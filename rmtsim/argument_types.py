@@ -65,4 +65,6 @@ def summary_file(text: str) -> str:
     """Take names of files with a table: .csv, .parquet or .json."""
     if not text.endswith((".csv", ".parquet", ".json")):
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file that ends in .csv, .parquet or .json")
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file on this machine")
     return text

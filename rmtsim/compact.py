@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from rmtsim.copies import copies
 from rmtsim.coverage import Coverage
-from rmtsim.files import StoreError
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.shards import Shard
 from rmtsim.store import Store
@@ -103,10 +102,7 @@ def _plan(store: Store) -> _Plan:
     for found in copies(shards, repeated):
         if not found["equal"].all():
             row = found.loc[~found["equal"], KEY].iloc[0].to_dict()
-            raise StoreError(
-                f"store: {store.files.where('draws')} holds draw {row} twice, with different values; "
-                f"`rmtsim verify --store {store.quoted}` names the shards that repeat it"
-            )
+            raise store.twice(row, equal=False)
     open_groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
     for shard in shards:
         if rows[shard] < ROWS // 2 or shard in with_copies:

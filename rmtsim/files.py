@@ -13,20 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from rmtsim.errors import InputError, RunError
+from rmtsim.errors import InputError
+from rmtsim.failures import FAILURES, StoreError, reason
 from rmtsim.locations import parse
 
-#: What file systems raise when they cannot do what they are asked to.
-FAILURES = (OSError, pa.ArrowException, NotImplementedError)
-
-#: What the errors of AWS mean.
-_MEANING = {
-    "NETWORK_CONNECTION": "no server answers",
-    "ACCESS_DENIED": "permission denied",
-    "INVALID_ACCESS_KEY_ID": "permission denied: the access key is not known",
-    "SIGNATURE_DOES_NOT_MATCH": "permission denied: the secret key does not fit",
-    "NO_SUCH_BUCKET": "there is no such bucket; create it, or add allow_bucket_creation=true to the address",
-}
+__all__ = ["FAILURES", "FOLDERS", "Files", "LocalFiles", "RemoteFiles", "StoreError", "open_files", "reason"]
 
 #: Names that fsspec has for object stores and what is like them.
 _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
@@ -35,20 +26,8 @@ _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 _OBJECT_STORES = {"s3", "gcs", "abfs", *(f"py::fsspec+{name}" for name in _FSSPEC)}
 
 
-class StoreError(RunError):
-    """The store cannot be read or written, told in one sentence that names the file."""
-
-
-def reason(error: BaseException) -> str:
-    """Say in a few words why a file system refused."""
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if found := re.search(r"AWS Error (\w+) during", text):
-        code = re.search(r"HTTP status (\d+)", text)
-        name = "ACCESS_DENIED" if code and code[1] in ("401", "403") else found[1]
-        return _MEANING.get(name, text.partition("operation")[2].lstrip(": ").partition(" (Request")[0] or name)
-    return text.splitlines()[0].partition(". ")[0][:200] if text else type(error).__name__
+#: Folders of a store; whatever has one of them is one.
+FOLDERS = ("draws", "sweeps", "experiments")
 
 
 class Files(ABC):
@@ -58,8 +37,8 @@ class Files(ABC):
     location: str
 
     @abstractmethod
-    def exists(self) -> bool:
-        """Whether there is anything at the root."""
+    def exists(self, folder: str = "") -> bool:
+        """Whether there is anything at the root, or a folder in it."""
 
     @abstractmethod
     def prepare(self, folders: tuple[str, ...]) -> None:
@@ -74,6 +53,10 @@ class Files(ABC):
     @abstractmethod
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder, hidden ones too, sorted; of a folder that is not there, none."""
+
+    @abstractmethod
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, sorted."""
 
     @abstractmethod
     def open(self, path: str) -> pa.NativeFile:
@@ -118,10 +101,13 @@ class LocalFiles(Files):
         existing = next((path for path in (root, *root.parents) if path.exists()), root)
         if existing.exists() and not existing.is_dir():
             raise InputError(f"store: {existing} is a file; give a directory")
+        whole = Path(os.path.realpath(root))
+        if any((whole.parent / other).is_dir() for other in _beside(whole.name)):
+            raise _is_folder(str(root), str(whole.parent))
 
-    def exists(self) -> bool:
-        """Whether the root is there."""
-        return self.root.exists()
+    def exists(self, folder: str = "") -> bool:
+        """Whether the root is there, or a folder in it."""
+        return (self.root / folder).is_dir()
 
     def prepare(self, folders: tuple[str, ...]) -> None:
         """Make the root and folders in it."""
@@ -137,10 +123,17 @@ class LocalFiles(Files):
 
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder."""
+        return self._names(folder, lambda entry: not entry.is_dir())
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder."""
+        return self._names(folder, lambda entry: entry.is_dir())
+
+    def _names(self, folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
         with self._refusal(folder, "read", "make it readable, or give another --store"):
             try:
                 with os.scandir(self.root / folder) as entries:
-                    return sorted(entry.name for entry in entries if not entry.is_dir())
+                    return sorted(entry.name for entry in entries if wanted(entry))
             except FileNotFoundError:
                 return []
 
@@ -190,14 +183,17 @@ class RemoteFiles(Files):
                 self._system, self._root = self._connect()
         return self._system
 
-    def exists(self) -> bool:
-        """Whether the root is there."""
+    def exists(self, folder: str = "") -> bool:
+        """Whether the root is there, or a folder in it."""
         with self._refusal("", "reached", "give another --store"):
-            return bool(self.system.get_file_info(self._path("")).type != pafs.FileType.NotFound)
+            return self._is_folder(self._path(folder))
 
     def prepare(self, folders: tuple[str, ...]) -> None:
         """Make the root and folders in it."""
         with self._refusal("", "written", "give another --store"):
+            parent, _, name = self._path("").rpartition("/")
+            if parent and any(self._is_folder(f"{parent}/{other}") for other in _beside(name)):
+                raise _is_folder(self.where(), self.where().rpartition("/")[0])
             if self.system.type_name == "s3":  # which has no folders, and makes the bucket where the address says so
                 self.system.create_dir(self._root.partition("/")[0])
             else:
@@ -206,9 +202,19 @@ class RemoteFiles(Files):
 
     def names(self, folder: str) -> list[str]:
         """Names of the files in a folder."""
+        return self._names(folder, pafs.FileType.File)
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder."""
+        return self._names(folder, pafs.FileType.Directory)
+
+    def _names(self, folder: str, kind: pafs.FileType) -> list[str]:
         with self._refusal(folder, "read", "give another --store"):
             infos = self.system.get_file_info(pafs.FileSelector(self._path(folder), allow_not_found=True))
-            return sorted(info.base_name for info in infos if info.is_file)
+            return sorted(info.base_name for info in infos if info.type == kind)
+
+    def _is_folder(self, path: str) -> bool:
+        return bool(self.system.get_file_info(path).type == pafs.FileType.Directory)
 
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for reading."""
@@ -255,12 +261,26 @@ def open_files(location: str | os.PathLike[str]) -> Files:
     InputError
         If the address is not valid.
     """
-    if isinstance(location, str) and "://" in location:
+    location = os.fspath(location)
+    if not location.strip():
+        raise InputError("store: the location is empty, as from a variable that is not set; give a directory")
+    if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/([^/].*)", location):  # as pathlib makes of an address
+        raise InputError(f"store: {location!r} is no address; give {found[1]}://{found[2]}, with two slashes")
+    if "://" in location:
         address = parse(location)
         if address.connect is not None:
             return RemoteFiles(address.shown, address.connect)
         return LocalFiles(Path(address.path))
     return LocalFiles(Path(location))
+
+
+def _beside(name: str) -> tuple[str, ...]:
+    """Return what folders stand beside a folder of this name, if it is one of a store and no store itself."""
+    return {"draws": ("sweeps",), "sweeps": ("draws",)}.get(name, ())
+
+
+def _is_folder(location: str, store: str) -> InputError:
+    return InputError(f"store: {location} is a folder of a store; give the store, {store}")
 
 
 def _sync(path: Path) -> None:

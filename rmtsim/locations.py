@@ -36,7 +36,9 @@ class Address(NamedTuple):
 
 def parse(location: str) -> Address:
     """Take an address apart; raise InputError if it is not valid."""
-    scheme = location.partition("://")[0]
+    scheme, separator, rest = location.partition("://")
+    scheme = scheme.lower()
+    location = f"{scheme}{separator}{rest}"
     shown = re.sub(r"(?<=://)[^/?@]*@", "***@", location)
     shown = re.sub(r"(access_key|secret_key|session_token)=[^&]*", r"\1=***", shown)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or re.search(r"[\s\x00-\x1f]", location):

@@ -83,10 +83,16 @@ class FlockLock(Lock):
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             owner = _read_name(descriptor)
             os.close(descriptor)
             raise _refused(self._files, owner) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise InputError(
+                f"store: {self._files.root} is on a file system that has no locks ({error.strerror}); give a store on "
+                "another"
+            ) from error
         self._descriptor = descriptor
         with suppress(OSError):  # a full disk: the lock is held all the same, without a name
             os.ftruncate(descriptor, 0)

@@ -14,11 +14,16 @@ from rmtsim.copies import copies
 from rmtsim.coverage import Coverage
 from rmtsim.errors import InputError
 from rmtsim.files import LocalFiles
+from rmtsim.output import say
 from rmtsim.recompute import agreement
 from rmtsim.schema import KEY
 from rmtsim.shards import Shard
 from rmtsim.store import Store
 from rmtsim.tables import sort
+from rmtsim.words import described
+
+#: Characters of a spec's name, at most.
+_NAME = 64
 
 
 class Merged(NamedTuple):
@@ -36,8 +41,7 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
     Raises
     ------
     InputError
-        If a source is no store, or its rows or specs have another meaning than those of the same name; nothing is
-        written then.
+        If a source is no store, or its rows have another meaning than those of the same key; nothing is written then.
     StoreError
         If a store cannot be read or written; what was there is safe, and the same merge goes on.
     """
@@ -65,8 +69,13 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
                         fresh = piece.filter(pa.array(~seen.add(piece)))
                         if fresh.num_rows:
                             writer.commit(sort(fresh).replace_schema_metadata(about))
-            for document in store.specs():
-                writer.save_spec(document["name"], document)
+        for document, name, origin in _new_specs(stores, into):
+            writer.save_spec(name, {**document, "name": name})
+            if name != document["name"]:
+                say(
+                    f"SOURCE: the spec {document['name']} of {origin.location} is another than that of "
+                    f"{into.location}, and is kept as {name}"
+                )
     return found
 
 
@@ -76,7 +85,7 @@ def _place(store: Store) -> str:
 
 def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:
     """Look at all rows and specs; raise InputError if any means something else."""
-    new_specs = _new_specs(stores, into)
+    new_specs = len(_new_specs(stores, into))
     shards = [(into, shard) for shard in held] + [(store, shard) for store in stores for shard in store.shards()]
     seen, repeated = Coverage(), Coverage()
     meanings: dict[tuple[Any, ...], tuple[str, str]] = {}
@@ -93,23 +102,29 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merge
                     fresh += int(np.count_nonzero(~copy))
     rounded = 0
     for rows in copies([shard for _, shard in shards], repeated):
-        rounded += _check_values(rows[~rows["equal"]], [store.location for store, _ in shards], blas)
+        rounded += _check_values(rows[~rows["equal"]], [store for store, _ in shards], blas)
     return Merged(fresh, known, new_specs, rounded)
 
 
-def _new_specs(stores: Sequence[Store], into: Store) -> int:
-    known = {document["name"]: (document, into) for document in into.specs()}
-    before = len(known)
+def _new_specs(stores: Sequence[Store], into: Store) -> list[tuple[dict[str, Any], str, Store]]:
+    """Specs that a store lacks, each with the name to keep it under and the store that it is from.
+
+    A name that the store has for another spec gets the first free number: NAME-2, NAME-3, and so on.
+    """
+    known = {document["name"]: document for document in into.specs()}
+    new = []
     for store in stores:
         for document in store.specs():
-            other, owner = known.setdefault(document["name"], (document, store))
-            if other != document:
-                differs = ", ".join(sorted(key for key in {*other, *document} if other.get(key) != document.get(key)))
-                raise InputError(
-                    f"SOURCE: the spec {document['name']} of {store.location} is another in {owner.location} "
-                    f"(it differs in {differs}); run one of them under another name, or merge into another store"
-                )
-    return len(known) - before
+            name, number = document["name"], 1
+            if name in known and any({**other, "name": name} == document for other in known.values()):
+                continue
+            while name in known:
+                number += 1
+                ending = f"-{number}"
+                name = f"{document['name'][: _NAME - len(ending)]}{ending}"
+            known[name] = document
+            new.append((document, name, store))
+    return new
 
 
 def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...], tuple[str, str]]) -> None:
@@ -119,6 +134,11 @@ def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...]
         for column in columns[3:]:
             key = (row["point_id"], row["seed"], column, row["layer"] if column == "classes" else None)
             value, where = meanings.setdefault(key, (str(row[column]), store.location))
+            if value != str(row[column]) and where == store.location:
+                raise InputError(
+                    f"SOURCE: {where} has draws of point {row['point_id']}, seed {row['seed']}, with {column} {value} "
+                    f"and with {row[column]}; give stores that hold one of them"
+                )
             if value != str(row[column]):
                 raise InputError(
                     f"SOURCE: {store.location} has draws of point {row['point_id']}, seed {row['seed']}, with {column} "
@@ -126,7 +146,7 @@ def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...]
                 )
 
 
-def _check_values(rows: pd.DataFrame, stores: Sequence[str], blas: Sequence[str]) -> int:
+def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[str]) -> int:
     """Refuse different values for the same key; return how many differ as two kernels of BLAS do."""
     if rows.empty:
         return 0
@@ -137,11 +157,14 @@ def _check_values(rows: pd.DataFrame, stores: Sequence[str], blas: Sequence[str]
     rounding = near & (kernels[rows["shard"]] != kernels[first["shard"]])
     wrong = ~(equal | rounding)
     if wrong.any():
-        row = rows[wrong].iloc[0]
-        here, there = stores[row["shard"]], stores[first.loc[row.name, "shard"]]
-        key = ", ".join(f"{name} {row[name]}" for name in KEY)
+        pairs = [(stores[one], stores[other]) for one, other in zip(rows["shard"], first["shard"], strict=True)]
+        inside = wrong & np.array([one is other for one, other in pairs])  # of one store: no merge is to blame
+        place = int(np.flatnonzero(inside if inside.any() else wrong)[0])
+        row, (here, there) = rows.iloc[place], pairs[place]
+        if here is there:
+            raise here.twice(row.to_dict(), equal=False)
         raise InputError(
-            f"SOURCE: {key} has other values in {here} than in {there}; find out which is wrong by "
-            "`rmtsim verify --recompute 100`, and merge into another store meanwhile"
+            f"SOURCE: {described(row.to_dict())}, has other values in {here.location} than in {there.location}; "
+            f"`rmtsim verify --store {here.quoted} --recompute 100` may tell which are wrong; merge elsewhere meanwhile"
         )
     return int(np.count_nonzero(~equal))

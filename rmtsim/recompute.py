@@ -18,6 +18,7 @@ from rmtsim.point import Point
 from rmtsim.schema import ENSEMBLE, KEY, SCHEMA
 from rmtsim.shards import Shard
 from rmtsim.simulation import simulate
+from rmtsim.words import described
 
 #: How far values of the same draw may be apart, relative to them, that two kernels of BLAS made.
 ROUNDING = {"float64": 1e-9, "float32": 1e-4}
@@ -45,8 +46,7 @@ def recompute(shards: Sequence[Shard], there: Coverage, count: int) -> Iterator[
     stored = pd.concat(found, ignore_index=True)
     for _, rows in stored.groupby([*KEY[:3], "shard"], sort=True):
         of = rows.iloc[0]
-        name = f"draw {of['draw']} of point {of['point_id']}, seed {of['seed']}"
-        yield Comparison(name, shards[of["shard"]], _compare(rows, blas[of["shard"]]))
+        yield Comparison(described(of[KEY[:3]].to_dict()), shards[of["shard"]], _compare(rows, blas[of["shard"]]))
 
 
 def stored_point(row: Mapping[Any, Any]) -> Point:

@@ -7,7 +7,7 @@ read. Its name is the number of its commit and a digest of which draws it holds.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from rmtsim.draws import STREAMS
 from rmtsim.ensemble import LECUN
-from rmtsim.files import FAILURES, Files, StoreError, reason
+from rmtsim.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.files import Files
 from rmtsim.schema import SCHEMA
 from rmtsim.tables import FORMAT, commit_number
 
@@ -76,7 +77,7 @@ class OpenShard:
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
-        with self._readable():
+        with self._readable(opening=True):
             self._source = shard.files.open(shard.path)
         try:
             with self._readable():
@@ -166,13 +167,19 @@ class OpenShard:
         return version
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
+    def _readable(self, *, opening: bool = False) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
-            raise VanishedError(f"store: {self._shard} was removed while it was to be read; try again") from error
+            raise VanishedError(self._shard) from error
+        except MemoryError as error:
+            raise UnreadableError(f"store: {self._shard} cannot be read (not enough memory); try again") from error
         except (*FAILURES, KeyError) as error:
-            raise StoreError(
+            if opening or (isinstance(error, OSError) and error.errno):  # the system's word, not that of its content
+                raise UnreadableError(
+                    f"store: {self._shard} cannot be read ({reason(error)}); {advice(error)}"
+                ) from error
+            raise TornError(
                 f"store: {self._shard} cannot be read ({reason(error)}); remove it and run its spec again"
             ) from error
 
@@ -184,6 +191,20 @@ class ForeignError(StoreError):
 class VanishedError(StoreError):
     """A shard that was listed is not there any more, as after compaction."""
 
+    def __init__(self, shard: Shard) -> None:
+        super().__init__(f"store: {shard} was removed while it was to be read; try again")
+        self.shard = shard
+
 
 def _schema_of(columns: Collection[str]) -> pa.Schema:
     return pa.schema([SCHEMA.field(name) for name in SCHEMA.names if name in columns])
+
+
+def replaced_by(shards: Iterable[Shard]) -> dict[str, str]:
+    """Return the names of shards that others hold the rows of, with the names of those others."""
+    found: dict[str, str] = {}
+    for shard in shards:
+        if shard.compacted:
+            with shard.open() as opened:
+                found |= dict.fromkeys(opened.replaces, shard.name)
+    return found

@@ -12,8 +12,9 @@ import json
 import os
 import shlex
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,11 +22,12 @@ import pandas as pd
 import pyarrow as pa
 
 from rmtsim.coverage import Coverage
-from rmtsim.files import FAILURES, LocalFiles, StoreError, open_files, reason
-from rmtsim.lock import lock_of
+from rmtsim.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.files import LocalFiles, open_files
 from rmtsim.schema import KEY, SCHEMA
-from rmtsim.shards import OpenShard, Shard, VanishedError
-from rmtsim.tables import as_parquet, as_table, commit_number, shard_name
+from rmtsim.shards import OpenShard, Shard, VanishedError, replaced_by
+from rmtsim.words import described
+from rmtsim.writer import Writer
 
 __all__ = ["Store", "StoreError", "Writer"]
 
@@ -82,9 +84,14 @@ class Store:
 
     def shards(self) -> list[Shard]:
         """All shards whose rows count, in commit order."""
-        listed = self.listed()
-        replaced = {name for shard in listed if shard.compacted for name in _replaces(shard)}
-        return [shard for shard in listed if shard.name not in replaced]
+        while True:
+            listed = self.listed()
+            try:
+                replaced = replaced_by(listed)
+            except VanishedError as error:
+                self._check_vanished(error)
+            else:
+                return [shard for shard in listed if shard.name not in replaced]
 
     def listed(self) -> list[Shard]:
         """All shards, in commit order, those included that a killed compaction has replaced and not removed."""
@@ -130,33 +137,52 @@ class Store:
         columns = list(SCHEMA.names if columns is None else columns)
         wanted = None if points is None else set(points)
         seen = Coverage()
-        for table in self._pieces({*columns, *KEY}, wanted):
-            repeated = seen.add(table)
-            if repeated.any():
-                self._refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
-            yield table.select(columns)
+        listed = shards = self.shards()
+        done: set[Shard] = set()
+        while True:
+            try:
+                for shard, table in self._pieces({*columns, *KEY}, wanted, [one for one in shards if one not in done]):
+                    done.add(shard)
+                    repeated = seen.add(table)
+                    if repeated.any():
+                        if shard in listed:
+                            self._refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
+                        table = table.filter(pa.array(~repeated))
+                    yield table.select(columns)
+                return
+            except VanishedError as error:  # compaction has put others in its place, with rows that were seen too
+                self._check_vanished(error)
+                shards = self.shards()
 
     def _all(self, fields: set[str], points: set[str] | None) -> list[pa.Table]:
-        for _ in range(2):
+        while True:
             try:
-                return list(self._pieces(fields, points))
-            except VanishedError:  # compaction has put others in their place meanwhile
-                continue
-        return list(self._pieces(fields, points))
+                return [table for _, table in self._pieces(fields, points, self.shards())]
+            except VanishedError as error:  # compaction has put others in their place meanwhile
+                self._check_vanished(error)
 
-    def _pieces(self, fields: set[str], points: set[str] | None) -> Iterator[pa.Table]:
+    def _check_vanished(self, error: VanishedError) -> None:
+        """Raise the error again if its shard is listed still, as a link to nowhere would be."""
+        if error.shard.name in self.files.names("draws"):
+            raise error
+
+    def _pieces(
+        self, fields: set[str], points: set[str] | None, shards: Iterable[Shard]
+    ) -> Iterator[tuple[Shard, pa.Table]]:
         """Pieces of shards, the next few shards being opened meanwhile."""
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="rmtsim-read") as pool:
-            opening: deque[Future[OpenShard]] = deque()
+            opening: deque[tuple[Shard, Future[OpenShard]]] = deque()
+            left = iter(shards)
             try:
-                for shard in self.shards():
-                    opening.append(pool.submit(shard.open))
-                    if len(opening) > _AHEAD:
-                        yield from _drained(opening.popleft(), fields, points)
+                opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, _AHEAD))
                 while opening:
-                    yield from _drained(opening.popleft(), fields, points)
+                    opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, 1))
+                    shard, future = opening.popleft()
+                    with future.result() as opened:
+                        for table in opened.pieces(fields, points):
+                            yield shard, table
             finally:
-                for future in opening:
+                for _, future in opening:
                     future.cancel()
                     if not future.cancelled() and future.exception() is None:
                         future.result().__exit__()
@@ -165,10 +191,14 @@ class Store:
         point = self._all(set(SCHEMA.names), {row["point_id"]})
         frame = pa.concat_tables(point).to_pandas()
         equal = int(frame.duplicated(KEY).sum()) == int(frame.duplicated().sum())
-        where = f"store: {self.files.where('draws')} holds draw {row} twice"
+        raise self.twice(row, equal)
+
+    def twice(self, row: Mapping[Any, Any], equal: bool) -> StoreError:
+        """Return the error that says that a row stands twice."""
+        where = f"store: {self.files.where('draws')} holds {described(row)}, twice"
         if equal:
-            raise StoreError(f"{where}, with equal values; `rmtsim compact --store {self.quoted}` drops the copies")
-        raise StoreError(
+            return StoreError(f"{where}, with equal values; `rmtsim compact --store {self.quoted}` drops the copies")
+        return StoreError(
             f"{where}, with different values; `rmtsim verify --store {self.quoted}` names the shards that repeat it"
         )
 
@@ -182,9 +212,9 @@ class Store:
             try:
                 document = json.loads(self.files.read(f"sweeps/{name}"))
             except ValueError as error:
-                raise StoreError(f"store: {where} is not JSON ({error}); remove it and run its spec again") from error
+                raise TornError(f"store: {where} is not JSON ({error}); remove it and run its spec again") from error
             except FAILURES as error:
-                raise StoreError(f"store: {where} cannot be read ({reason(error)}); make it readable") from error
+                raise UnreadableError(f"store: {where} cannot be read ({reason(error)}); {advice(error)}") from error
             if not isinstance(document, dict) or document.get("name") != name.removesuffix(".json"):
                 raise StoreError(f"store: {where} is no spec of rmtsim; remove it and run its spec again")
             documents.append(document)
@@ -193,101 +223,3 @@ class Store:
     def writer(self) -> Writer:
         """Open the store for writing, as a context manager; only one writer at a time."""
         return Writer(self)
-
-
-class Writer:
-    """The one writer of a store; its lock names it, and is free when its process ends, however it ends."""
-
-    def __init__(self, store: Store) -> None:
-        self._store, self._files = store, store.files
-        self._lock = lock_of(store.files)
-        self._number = 0
-
-    def __enter__(self) -> Writer:
-        self._files.prepare(("sweeps", "draws"))
-        self._lock.acquire()
-        try:
-            self._tidy()
-        except BaseException:
-            self._lock.release()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def _tidy(self) -> None:
-        """Finish what killed writers have left, and bring shards of format 2 up to date."""
-        for folder in ("draws", "sweeps"):
-            for name in self._files.names(folder):
-                if name.startswith(".") and name.endswith(".tmp"):
-                    self._files.delete(f"{folder}/{name}")
-        listed = self._store.listed()
-        self._number = max((commit_number(shard.name) for shard in listed), default=0)
-        replaced = {name for shard in listed if shard.compacted for name in _replaces(shard)}
-        for shard in listed:
-            if shard.name in replaced:
-                self._files.delete(shard.path)
-            elif not commit_number(shard.name):  # of a mixed dataset other readers take the first one's columns
-                with shard.open() as opened:
-                    if opened.format == "2":
-                        table = opened.read().replace_schema_metadata(_prefixed(opened.metadata))
-                        self._files.write(shard.path, as_parquet(table))
-
-    def save_spec(self, name: str, document: Mapping[str, Any]) -> None:
-        """Keep a spec beside the draws; the same spec again leaves the file untouched."""
-        path = f"sweeps/{name}.json"
-        text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-        if f"{name}.json" not in self._files.names("sweeps") or self._files.read(path) != text:
-            self._lock.check()
-            self._files.write(path, text)
-
-    def append(self, rows: pa.Table | pd.DataFrame, spec: Mapping[str, Any]) -> Shard:
-        """Commit rows as a new shard; on return they are on disk.
-
-        Parameters
-        ----------
-        rows
-            Rows of one seed and backend, of any points and draws. A table tells the BLAS library that made them in
-            ``schema.metadata[b"rmtsim.blas"]``, a DataFrame in ``attrs["blas"]``.
-        spec
-            Document of the spec that wanted them.
-
-        Raises
-        ------
-        StoreError
-            If the disk refuses, or the lock was taken over. No part of the shard is then visible.
-        """
-        return self.commit(as_table(rows, spec))
-
-    def commit(self, table: pa.Table, replaces: Collection[str] = ()) -> Shard:
-        """Commit a sorted table with its metadata, in the place of other shards; see `append`."""
-        if replaces:
-            metadata = {**table.schema.metadata, b"rmtsim.replaces": json.dumps(sorted(replaces)).encode()}
-            table = table.replace_schema_metadata(metadata)
-        self._number += 1
-        shard = Shard(self._files, shard_name(self._number, table, bool(replaces)))
-        data = as_parquet(table)
-        self._lock.check()
-        self._files.write(shard.path, data)
-        self.remove(replaces)
-        return shard
-
-    def remove(self, names: Collection[str]) -> None:
-        """Remove shards whose rows others hold."""
-        for name in sorted(names):
-            self._files.delete(f"draws/{name}")
-
-
-def _replaces(shard: Shard) -> list[str]:
-    with shard.open() as opened:
-        return opened.replaces
-
-
-def _prefixed(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {f"rmtsim.{key}": value for key, value in metadata.items() if key != "replaces"}
-
-
-def _drained(opening: Future[OpenShard], fields: set[str], points: set[str] | None) -> Iterator[pa.Table]:
-    with opening.result() as opened:
-        yield from opened.pieces(fields, points)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.files import FOLDERS
 from rmtsim.output import records, say
 from rmtsim.store import Store
+from rmtsim.words import counted
 
 __all__ = ["compact", "existing", "export", "merge", "verify"]
 
@@ -20,21 +23,30 @@ _ROWS = 1_000_000
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with a store; 1 if anything is."""
+    """Print what is wrong with a store; 1 if anything is damaged."""
     from rmtsim.verify import verify as verified
 
-    report = verified(existing(arguments.store), arguments.recompute)
+    store = existing(arguments.store)
+    report = verified(store, arguments.recompute)
     if arguments.json:
         print(json.dumps(report.document(), indent=1))
-        return 1 if report.findings else 0
+        return 1 if report.damage else 0
     for finding in report.findings:
         print(finding)
-    made = f"; {report.recomputed} draws made again"
+    made = f"; {counted(report.recomputed, 'draw')} made again"
     made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
-    found = f"{len(report.findings)} findings" if report.findings else "all is well"
-    print(f"{report.shards} shards, {report.rows} rows{made if arguments.recompute else ''}: {found}")
-    return 1 if report.findings else 0
+    size = f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{made if arguments.recompute else ''}"
+    if report.damage:
+        print(f"{size}: {counted(len(report.damage), 'finding')}")
+    elif report.satisfied < report.points:
+        print(
+            f"{size}: sound; {report.satisfied} of {counted(report.points, 'point')} hold what their sweep wants so "
+            f"far, see `rmtsim status --store {store.quoted}`"
+        )
+    else:
+        print(f"{size}: {'sound' if report.findings else 'all is well'}")
+    return 1 if report.damage else 0
 
 
 def merge(arguments: argparse.Namespace) -> int:
@@ -43,11 +55,12 @@ def merge(arguments: argparse.Namespace) -> int:
 
     found = merged(arguments.sources, Store(arguments.store))
     if not found.rows and not found.specs:
-        say(f"{arguments.store}: nothing to do, all {found.known} rows are there")
+        say(f"{arguments.store}: nothing to do, all {counted(found.known, 'row')} there")
     else:
-        say(f"{arguments.store}: {found.rows} rows and {found.specs} specs added; {found.known} rows were there")
+        added = f"{counted(found.rows, 'row')} and {counted(found.specs, 'spec')} added"
+        say(f"{arguments.store}: {added}; {counted(found.known, 'row')} there before")
     if found.rounded:
-        say(f"{arguments.store}: {found.rounded} rows that were there differ by rounding, made by another BLAS")
+        say(f"{arguments.store}: {counted(found.rounded, 'row')} there differ by rounding, made by another BLAS")
     return 0
 
 
@@ -59,8 +72,8 @@ def compact(arguments: argparse.Namespace) -> int:
     if done.before == done.after and not done.dropped:
         say(f"{arguments.store}: nothing to do")
     else:
-        copies = f", {done.dropped} copies of rows dropped" if done.dropped else ""
-        say(f"{arguments.store}: {done.before} shards into {done.after}{copies}")
+        copies = f", {counted(done.dropped, 'repeated row')} dropped" if done.dropped else ""
+        say(f"{arguments.store}: {counted(done.before, 'shard')} into {done.after}{copies}")
     return 0
 
 
@@ -68,7 +81,12 @@ def export(arguments: argparse.Namespace) -> int:
     """Write a table of means and standard errors."""
     from analysis.summary import summarize
 
-    store, out = existing(arguments.store), Path(arguments.out)
+    out = Path(arguments.out)
+    if not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent} for {out.name}; make it, or give another FILE")
+    if out.is_dir():
+        raise InputError(f"--out: {out} is a folder; give another FILE")
+    store = existing(arguments.store)
     parts = [summarize(store.read(points=points)) for points in _batches(store)]
     if not parts:
         raise InputError(f"--store: {arguments.store} holds no draws; run a sweep into it first")
@@ -82,9 +100,12 @@ def export(arguments: argparse.Namespace) -> int:
         else:
             temporary.write_text(json.dumps(records(table), indent=1) + "\n")
         os.replace(temporary, out)
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written ({error.strerror or error}); give another FILE") from error
     finally:
-        temporary.unlink(missing_ok=True)
-    say(f"{out}: {len(table)} rows")
+        with suppress(OSError):
+            temporary.unlink()
+    say(f"{out}: {counted(len(table), 'row')}")
     return 0
 
 
@@ -108,6 +129,7 @@ def _batches(store: Store) -> list[list[str]]:
 def existing(location: str) -> Store:
     """Return the store at a location; raise InputError if there is none."""
     store = Store(location)
-    if not store.exists():
-        raise InputError(f"--store: there is no {store.location}; give a store that `rmtsim run` wrote")
+    if not any(store.files.exists(folder) for folder in FOLDERS):
+        what = f"{store.location} holds no store" if store.exists() else f"there is no {store.location}"
+        raise InputError(f"--store: {what}; give a store that `rmtsim run` wrote")
     return store

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rmtsim.commits import Commits, read_commits
 from rmtsim.copies import copies
 from rmtsim.coverage import Coverage, Runs, Series
 from rmtsim.errors import InputError
-from rmtsim.files import StoreError
+from rmtsim.failures import StoreError, TornError, UnreadableError
 from rmtsim.recompute import recompute, stored_point
 from rmtsim.schema import ENSEMBLE, KEY
-from rmtsim.shards import ForeignError, OpenShard, Shard
+from rmtsim.shards import ForeignError, OpenShard, Shard, VanishedError
 from rmtsim.store import Store
 from rmtsim.tables import commit_number, shard_name
+from rmtsim.wanted import wanted
+from rmtsim.words import counted, numbered
 
 _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
 
@@ -27,7 +30,8 @@ class Finding:
     Attributes
     ----------
     kind
-        ``torn``, ``foreign``, ``duplicated``, ``missing``, ``leftover`` or ``wrong``.
+        ``torn``, ``unreadable``, ``foreign``, ``duplicated``, ``missing`` (a commit) or ``wrong``; or what is no
+        damage: ``unfinished`` (draws that a sweep has still to make) and ``leftover`` (of a process that was killed).
     what, advice
         Half a sentence each: what is wrong where, and what to do about it.
     """
@@ -49,15 +53,26 @@ class Report:
     recomputed: int = 0
     rounded: int = 0  #: of those recomputed: equal to rounding only, as another BLAS made them
     skipped: int = 0  #: draws that a GPU made, and there is none here
+    points: int = 0  #: that stored specs want
+    satisfied: int = 0  #: of these: with min_draws draws of all layers
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def damage(self) -> list[Finding]:
+        """Findings that are damage."""
+        return [finding for finding in self.findings if finding.kind not in ("unfinished", "leftover")]
 
     def document(self) -> dict[str, object]:
         """Return the report as plain data."""
-        return {"sound": not self.findings, **asdict(self)}
+        return {"sound": not self.damage, **asdict(self)}
 
 
 def verify(store: Store, draws: int = 0) -> Report:
     """Read every byte of a store, and look for rows that are torn, foreign, duplicated or missing.
+
+    Shards that someone removed are missed by their commit's number (`rmtsim.commits`), until the next writer takes note
+    that they are gone, and its sweep makes their draws again. Not missed are shards of formats 2 and 3, which have no
+    number, and the very last commits of a writer that was killed. Of sweeps, only min_draws is known here.
 
     Parameters
     ----------
@@ -66,29 +81,54 @@ def verify(store: Store, draws: int = 0) -> Report:
     draws
         So many stored draws, chosen at random, are made again and compared; if any stand twice, of those.
     """
+    while True:
+        try:
+            return _verify(store, draws)
+        except VanishedError:  # compaction has put others in its place meanwhile
+            continue
+
+
+def _verify(store: Store, draws: int) -> Report:
     report, specs, names = Report(), [], None
     try:
         specs = store.specs()
         names = {str(spec["name"]) for spec in specs}
     except StoreError as error:
-        report.findings.append(_told("foreign", error))
+        report.findings.append(_told(error))
     report.findings += _strays(store)
+    last = _commits(store).last  # first, as a writer may go on
+    listed = store.listed()
     sound: list[Shard] = []
     replaced: dict[str, str] = {}
-    for shard in store.listed():
+    foreign = set()
+    for shard in listed:
         try:
             with shard.open() as opened:
                 found = list(_inside(shard, opened, names))
                 replaced |= dict.fromkeys(opened.replaces, shard.name)
         except StoreError as error:
-            report.findings.append(_told("foreign" if isinstance(error, ForeignError) else "torn", error))
+            if isinstance(error, VanishedError) and shard.name not in store.files.names("draws"):
+                raise
+            report.findings.append(_told(error))
+            if isinstance(error, ForeignError):
+                foreign.add(shard.name)
         else:
+            if found:
+                foreign.add(shard.name)
             report.findings += found
             sound.append(shard)
     for shard in sound:
         if shard.name in replaced:
             what = f"{shard} was replaced by {replaced[shard.name]}, and its compaction killed"
             report.findings.append(Finding("leftover", what, "its rows do not count, and the next writer removes it"))
+    try:
+        gone = read_commits(store.files).gone  # last, as compaction may go on
+    except StoreError as error:
+        report.findings.append(_told(error))
+    else:
+        own = [commit_number(shard.name) for shard in listed if shard.name not in foreign]
+        there_or_replaced = {*replaced, *(shard.name for shard in listed)}
+        report.findings += _missing(Commits(max([last, *own]), gone).absent(there_or_replaced))
     counting = [shard for shard in sound if shard.name not in replaced]
     there, repeated, models = Coverage(), Coverage(), dict[str, str]()
     for shard in counting:
@@ -101,13 +141,27 @@ def verify(store: Store, draws: int = 0) -> Report:
                 models |= {row["point_id"]: row["model"] for row in pairs}
     report.shards = len(counting)
     report.findings += _duplicated(store, counting, repeated)
-    report.findings += _missing(there, models, specs)
+    report.findings += _unfinished(there, models, specs)
+    report.findings += _below_least(report, there, specs)
     if draws and there:  # of those that stand twice, if any: which is right?
         _recompute(report, counting, repeated or there, draws)
     return report
 
 
-def _told(kind: str, error: StoreError) -> Finding:
+def _commits(store: Store) -> Commits:
+    try:
+        return read_commits(store.files)
+    except StoreError:  # which is told of later
+        return Commits()
+
+
+def _told(error: StoreError) -> Finding:
+    kinds: dict[type[StoreError], str] = {
+        TornError: "torn",
+        UnreadableError: "unreadable",
+        VanishedError: "unreadable",
+    }
+    kind = kinds.get(type(error), "foreign")
     what, _, advice = str(error).removeprefix("store: ").rpartition("; ")
     return Finding(kind, what, advice)
 
@@ -115,6 +169,9 @@ def _told(kind: str, error: StoreError) -> Finding:
 def _strays(store: Store) -> Iterator[Finding]:
     """Files that are no shards and no specs."""
     for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json")):
+        for name in store.files.folders(folder):
+            where = store.files.where(f"{folder}/{name}")
+            yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")
         for name in store.files.names(folder):
             where = store.files.where(f"{folder}/{name}")
             if name.startswith(".") and name.endswith(".tmp"):
@@ -138,7 +195,7 @@ def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator
     except ValueError:
         name = None
     if name is not None and specs is not None and name not in specs:
-        advice = "move it elsewhere; if its rows are meant to be here, use `rmtsim merge` on the store that it is from"
+        advice = "move it elsewhere; if its rows are to be here, `rmtsim merge` them from the store that it is of"
         yield Finding("foreign", f"{shard} is of the sweep {name}, which was not run into this store", advice)
 
 
@@ -161,16 +218,44 @@ def _duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage) -> It
             found[which] = found.get(which, 0) + 1
     for (places, equal), count in sorted(found.items()):
         names = " and ".join(shards[place].name for place in places)
-        rows_stand = f"{count} row{' stands' if count == 1 else 's stand'}"
-        where = f"{rows_stand} twice, in {names} of {store.files.where('draws')}"
+        stand = "stands" if count == 1 else "stand"
+        where = f"{counted(count, 'row')} {stand} twice, in {names} of {store.files.where('draws')}"
         if equal:
             yield Finding("duplicated", f"{where}, with equal values", f"`rmtsim compact --store {store.quoted}`")
         else:
-            advice = "`rmtsim verify --recompute 100` tells which is wrong: remove that shard, and run its spec again"
+            again = f"`rmtsim verify --store {store.quoted} --recompute 100`"
+            advice = f"{again} tells which is wrong: remove that shard, and run its spec again"
             yield Finding("duplicated", f"{where}, with different values", advice)
 
 
-def _missing(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+def _missing(absent: Sequence[range]) -> Iterator[Finding]:
+    """Say which commits someone removed."""
+    if absent:
+        count = sum(map(len, absent))
+        what = f"{numbered('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
+        yield Finding("missing", what, "bring them back from a copy, or run the specs again, which makes their draws")
+
+
+def _below_least(report: Report, there: Coverage, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Say for each spec how many of its points have fewer than min_draws draws, and count points."""
+    satisfied: dict[tuple[str, int], bool] = {}
+    for spec in specs:
+        points = wanted(spec)
+        lacking = 0
+        for point in points:
+            enough = point.there(there)
+            lacking += not enough
+            key = point.point_id, point.seed
+            satisfied[key] = satisfied.get(key, True) and enough
+        if lacking:
+            has = "has" if lacking == 1 else "have"
+            what = f"{lacking} of the {counted(len(points), 'point')} of {spec['name']} {has} fewer than "
+            what += counted(points[0].min_draws, "draw")
+            yield Finding("unfinished", what, _AGAIN)
+    report.points, report.satisfied = len(satisfied), sum(satisfied.values())
+
+
+def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     """Gaps in the draws of a point, and draws without some of the layers that others have."""
     drawn: dict[tuple[str, int], Runs] = {}
     layers: dict[tuple[str, int], set[str]] = {}
@@ -181,7 +266,8 @@ def _missing(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapping
     for (point, seed), draws in sorted(drawn.items()):
         where, end = f"point {point}, seed {seed}", max(run.stop for run in draws)
         if gaps := draws.gaps(range(end)):
-            yield Finding("missing", f"{where}: {_listed(gaps)} of draws 0 to {end - 1}", _AGAIN)
+            what = f"{where}: {numbered('draw', gaps)} of 0 to {end - 1} not there yet"
+            yield Finding("unfinished", what, _AGAIN)
         asked = [set(spec.get("layers", ())) for spec in specs if spec.get("model") == models[point]]
         everywhere = set.intersection(*asked) if asked else set()  # a sweep may watch fewer layers than another
         for layer in sorted(layers[point, seed] | everywhere):
@@ -189,16 +275,11 @@ def _missing(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapping
             last = end if layer in everywhere else max(run.stop for run in has)
             lacking = [gap for run in draws.within(range(last)) for gap in has.gaps(run)]
             if lacking:
-                yield Finding("missing", f"{where}: layer {layer} in {_listed(lacking)}", _AGAIN)
+                what = f"{where}: layer {layer} in {numbered('draw', lacking)} not there yet"
+                yield Finding("unfinished", what, _AGAIN)
 
 
-_AGAIN = "run its spec again, which makes them, or go on where the sweep was stopped"
-
-
-def _listed(ranges: Sequence[range]) -> str:
-    shown = [str(r.start) if len(r) == 1 else f"{r.start} to {r.stop - 1}" for r in ranges[:5]]
-    more = f" and {len(ranges) - 5} more stretches" if len(ranges) > 5 else ""
-    return f"draw{'' if shown == [str(ranges[0].start)] and not more else 's'} {', '.join(shown)}{more}"
+_AGAIN = "the same `rmtsim run` fills them"
 
 
 def _recompute(report: Report, shards: Sequence[Shard], there: Coverage, draws: int) -> None:

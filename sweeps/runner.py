@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from rmtsim.backend import resolve
 from rmtsim.schema import Stretch, table_of
-from rmtsim.store import Store, Writer
+from rmtsim.store import Store
+from rmtsim.writer import Writer
 from sweeps.addresses import HERE, OWN_RAY, open_executor
 from sweeps.executor import Executor, Finished
 from sweeps.interrupts import interrupts

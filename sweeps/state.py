@@ -9,7 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rmtsim.cost import diagonal_classes
 from rmtsim.errors import InputError
@@ -19,6 +20,7 @@ from sweeps.spec import Sampling, Spec
 from sweeps.stopping import Tally, next_checkpoint
 
 Values = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 
 _COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"]
 
@@ -42,7 +44,7 @@ class PointState:
         self._tally = Tally(layers)
         self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
         self._values: dict[int, Values] = {}  # start → their values
-        self._partial: dict[int, dict[str, tuple[float, float]]] = {}  # draws of which some layers are stored
+        self._partial: dict[int, dict[int, list[float]]] = {}  # draws of which some layers are stored
 
     @property
     def prefix(self) -> int:
@@ -87,31 +89,38 @@ class PointState:
                 else:
                     self.wanted = next_checkpoint(self.wanted, self.sampling)
 
-    def add_rows(self, rows: pd.DataFrame) -> None:
-        """Take in rows of this point as the store has them, some draws perhaps without some of the layers."""
-        rows = rows[rows["layer"].isin(self.layers)]
-        by_draw = rows.groupby("draw")["layer"].transform("size") == len(self.layers)
-        whole = rows[by_draw]
-        if len(whole):
-            order = whole["layer"].map({layer: k for k, layer in enumerate(self.layers)})
-            whole = whole.assign(order=order).sort_values(["draw", "order"])
-            draws = whole["draw"].to_numpy()[:: len(self.layers)]
-            values = whole[["diag_sqfro", "offdiag_sqfro"]].to_numpy(dtype=float).reshape(len(draws), -1, 2)
-            for first, last in _runs(draws):
-                self.add(int(draws[first]), values[first:last])
-        columns = (rows[~by_draw][name].tolist() for name in ("draw", "layer", "diag_sqfro", "offdiag_sqfro"))
-        for draw, layer, diag, offdiag in zip(*columns, strict=True):
+    def add_rows(self, draws: Numbers, layers: Numbers, values: Values) -> None:
+        """Take in rows as the store has them, some draws perhaps without some of the layers.
+
+        Parameters
+        ----------
+        draws, layers
+            Of each row: its draw, and the place of its layer in the sweep's; rows come in the order of both.
+        values
+            (rows, 2): diag and offdiag.
+        """
+        size = len(self.layers)
+        _, first, counts = np.unique(draws, return_index=True, return_counts=True)
+        whole = np.repeat(counts == size, counts)
+        if whole.any():
+            starts = draws[first[counts == size]]
+            blocks = values[whole].reshape(-1, size, 2)
+            for start, stop in _runs(starts):
+                self.add(int(starts[start]), blocks[start:stop])
+        rows = (column[~whole].tolist() for column in (draws, layers, values))
+        for draw, layer, pair in zip(*rows, strict=True):
             parts = self._partial.setdefault(draw, {})
             if layer in parts:
                 raise _twice(self.point, draw, draw)
-            parts[layer] = (diag, offdiag)
-            if len(parts) == len(self.layers):
+            parts[layer] = pair
+            if len(parts) == size:
                 del self._partial[draw]
-                self.add(draw, np.array([[parts[layer] for layer in self.layers]], dtype=float))
+                self.add(draw, np.array([[parts[k] for k in range(size)]], dtype=float))
 
     def stored_layers(self, draws: range) -> dict[int, set[str]]:
         """Return those of ``draws`` of which some layers, not all, are stored, with these layers."""
-        return {draw: set(self._partial[draw]) for draw in draws if draw in self._partial} if self._partial else {}
+        found = [draw for draw in draws if draw in self._partial] if self._partial else []
+        return {draw: {self.layers[k] for k in self._partial[draw]} for draw in found}
 
     def forget_partial(self, draws: range) -> None:
         """Take note that all layers of ``draws`` are there now."""
@@ -156,7 +165,7 @@ def _twice(point: Point, first: int, last: int) -> StoreError:
     return StoreError(f"store: draws {first} to {last} of {point} stand there twice; see what rmtsim verify says")
 
 
-def _runs(draws: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def _runs(draws: Numbers) -> Iterator[tuple[int, int]]:
     """Positions at which stretches without a gap begin and end in increasing numbers."""
     cuts = np.flatnonzero(np.diff(draws) != 1) + 1
     edges = [0, *cuts.tolist(), len(draws)]
@@ -176,27 +185,41 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
     """
     states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
     for table in store.tables(_COLUMNS, states):
-        rows: pd.DataFrame = table.to_pandas()
-        rows = rows[rows["seed"] == spec.sampling.seed]
-        for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
-            other = set(rows[column].unique()) - {meant}
-            if meant and other:
-                raise InputError(
-                    f"store: {store.location} holds draws of this sweep computed with {column} {other.pop()}, not "
-                    f"{meant}; ask for that {column}, or give another --store"
-                )
-        for point_id, part in rows.groupby("point_id"):
-            state = states[str(point_id)]
-            _check_classes(state, part, spec, store)
-            state.add_rows(part)
+        mine = pc.and_(
+            pc.equal(table["seed"], spec.sampling.seed), pc.is_in(table["layer"], pa.array(spec.layers, pa.string()))
+        )
+        _add_table(table.filter(mine), states, spec, store, backend)
     return list(states.values())
 
 
-def _check_classes(state: PointState, rows: pd.DataFrame, spec: Spec, store: Store) -> None:
-    wanted = diagonal_classes(state.point, spec.sampling.diagonal)
-    last = rows[rows["layer"].isin(("linear", "output"))]
-    if others := set(last["classes"].unique()) - {wanted}:
+def _add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store: Store, backend: str | None) -> None:
+    """Give each point its rows of a piece of the store."""
+    for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
+        other = set(pc.unique(table[column]).to_pylist()) - {meant}
+        if meant and other:
+            raise InputError(
+                f"store: {store.location} holds draws of this sweep computed with {column} {other.pop()}, not {meant}; "
+                f"ask for that {column}, or give another --store"
+            )
+    last = table.filter(pc.is_in(table["layer"], pa.array(["linear", "output"])))
+    for row in last.group_by(["point_id", "classes"]).aggregate([]).to_pylist():
+        _check_classes(states[row["point_id"]].point, row["classes"], spec, store)
+    names = table["point_id"].combine_chunks().dictionary_encode()
+    points = names.indices.to_numpy()
+    layers = pc.index_in(table["layer"], pa.array(spec.layers, pa.string())).to_numpy()
+    draws = table["draw"].to_numpy()
+    values = np.stack([table[name].to_numpy() for name in ("diag_sqfro", "offdiag_sqfro")], axis=1)
+    order = np.lexsort((layers, draws, points))
+    edges = np.searchsorted(points[order], np.arange(len(names.dictionary) + 1))
+    for point_id, (start, stop) in zip(names.dictionary.to_pylist(), pairwise(edges), strict=True):
+        rows = order[start:stop]
+        states[point_id].add_rows(draws[rows], layers[rows], values[rows])
+
+
+def _check_classes(point: Point, classes: int, spec: Spec, store: Store) -> None:
+    wanted = diagonal_classes(point, spec.sampling.diagonal)
+    if classes != wanted:
         raise InputError(
-            f"store: {store.location} holds draws of this sweep with terms of single classes from {others.pop()} of "
-            f"{state.point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"
+            f"store: {store.location} holds draws of this sweep with terms of single classes from {classes} of "
+            f"{point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"
         )

@@ -86,6 +86,7 @@ def test_a_commit_is_on_disk_before_it_is_seen(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(os, "fsync", synced)
         monkeypatch.setattr(os, "replace", renamed)
         name = writer.append(rows_of(range(2, 4)), SPEC).name
+        monkeypatch.undo()
     assert calls == [("sync", f".{name}.{os.getpid()}.tmp"), ("rename", name), ("sync", "draws")]
 
 

@@ -207,7 +207,7 @@ def test_the_verbs_work_on_s3(s3: str, tmp_path: os.PathLike[str], capsys: pytes
     out = os.path.join(tmp_path, "table.csv")
     assert main(["compact", "--store", s3]) == 0
     assert main(["verify", "--store", s3, "--recompute", "2"]) == 0
-    assert "1 shards, 16 rows; 2 draws made again: all is well" in capsys.readouterr().out
+    assert "1 shard, 16 rows; 2 draws made again: all is well" in capsys.readouterr().out
     assert main(["merge", s3, "--store", os.path.join(tmp_path, "copy")]) == 0
     pd.testing.assert_frame_equal(Store(os.path.join(tmp_path, "copy")).read(), Store(s3).read(), check_exact=True)
     assert main(["export", "--store", s3, "--out", out]) == 0

@@ -60,12 +60,12 @@ def test_a_sound_store(store: Store, capsys: pytest.CaptureFixture[str]) -> None
 def test_torn(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     path = shard(store, 1)
     path.write_bytes(path.read_bytes()[:-50])
-    torn, missing, missing_too = found(store)
+    torn, missing, missing_too = found(store)  # its commit is not missing: it is there, torn
     assert torn.kind == "torn"
     assert str(path) in torn.what
     assert torn.advice == "remove it and run its spec again"
-    assert {finding.kind for finding in (missing, missing_too)} == {"missing"}
-    assert "draws 4 to 7 of draws 0 to 11" in missing.what
+    assert {finding.kind for finding in (missing, missing_too)} == {"unfinished"}
+    assert "draws 4 to 7 of 0 to 11" in missing.what
     assert main(["verify", "--store", str(store.root)]) == 1
     assert len(capsys.readouterr().out.splitlines()) == 4
     assert main(["verify", "--store", str(store.root), "--json"]) == 1
@@ -112,8 +112,9 @@ def test_a_shard_of_another_sweep(store: Store, tmp_path: Path) -> None:
 
 def test_a_renamed_shard_and_a_point_that_is_none(store: Store) -> None:
     shard(store).rename(store.draws / f"00000009-{'0' * 16}.parquet")
-    [renamed] = found(store)
+    renamed, missing = found(store)
     assert "holds other draws than its name tells" in renamed.what
+    assert "commit 1, whose shard is not there any more" in missing.what
     path = shard(store)
     table = pq.read_table(path)
     column = table.schema.get_field_index("dim")
@@ -152,13 +153,13 @@ def test_missing_draws_and_layers(store: Store) -> None:
         made = rmtsim.simulate(HIDDEN, range(12, 14), seed=7)
         writer.append(made[made["layer"] != "cross"], SPEC)
         writer.append(rmtsim.simulate(HIDDEN, range(1, 2), seed=9), SPEC)
-    what = sorted(finding.what for finding in found(store) if finding.kind == "missing")
+    what = sorted(finding.what for finding in found(store) if finding.kind == "unfinished")
     assert what == sorted(
         [
-            f"point {LINEAR.id}, seed 7: draws 4 to 7 of draws 0 to 11",
-            f"point {HIDDEN.id}, seed 7: draws 4 to 7 of draws 0 to 13",
-            f"point {HIDDEN.id}, seed 7: layer cross in draws 12 to 13",
-            f"point {HIDDEN.id}, seed 9: draw 0 of draws 0 to 1",
+            f"point {LINEAR.id}, seed 7: draws 4 to 7 of 0 to 11 not there yet",
+            f"point {HIDDEN.id}, seed 7: draws 4 to 7 of 0 to 13 not there yet",
+            f"point {HIDDEN.id}, seed 7: layer cross in draws 12 to 13 not there yet",
+            f"point {HIDDEN.id}, seed 9: draw 0 of 0 to 1 not there yet",
         ]
     )
 

@@ -1,0 +1,65 @@
+"""What file systems and servers refuse: why, whether it may pass, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from rmtsim.errors import RunError
+
+#: What file systems raise when they cannot do what they are asked to.
+FAILURES = (OSError, pa.ArrowException, NotImplementedError)
+
+#: What the errors of AWS mean.
+_MEANING = {
+    "NETWORK_CONNECTION": "no server answers",
+    "ACCESS_DENIED": "permission denied",
+    "INVALID_ACCESS_KEY_ID": "permission denied: the access key is not known",
+    "SIGNATURE_DOES_NOT_MATCH": "permission denied: the secret key does not fit",
+    "NO_SUCH_BUCKET": "there is no such bucket; create it, or add allow_bucket_creation=true to the address",
+}
+
+#: Errors of servers that may go away by themselves: no answer, too many requests, a fault of their own.
+_TRANSIENT = re.compile(
+    r"NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|REQUEST_TIMEOUT|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|"
+    r"HTTP status (408|429|5\d\d)|UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|[Tt]imed? ?out|curlCode"
+)
+
+
+class StoreError(RunError):
+    """The store cannot be read or written, told in one sentence that names the file."""
+
+
+class TornError(StoreError):
+    """A file whose content is not what was written."""
+
+
+class UnreadableError(StoreError):
+    """A file that the system or a server does not hand out: nothing is known of what is in it."""
+
+
+def transient(error: BaseException) -> bool:
+    """Whether a StoreError comes from a failure that may go away by itself."""
+    cause = error.__cause__
+    if isinstance(cause, ConnectionError | TimeoutError):
+        return True
+    return isinstance(cause, FAILURES) and bool(_TRANSIENT.search(str(cause)))
+
+
+def advice(error: BaseException) -> str:
+    """Say what to do about a file that cannot be read."""
+    denied = isinstance(error, PermissionError) or "permission denied" in reason(error)
+    return "make it readable" if denied else "try again"
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words why a file system refused."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if found := re.search(r"AWS Error (\w+) during", text):
+        code = re.search(r"HTTP status (\d+)", text)
+        name = "ACCESS_DENIED" if code and code[1] in ("401", "403") else found[1]
+        return _MEANING.get(name, text.partition("operation")[2].lstrip(": ").partition(" (Request")[0] or name)
+    return text.splitlines()[0].partition(". ")[0][:200] if text else type(error).__name__

@@ -1,0 +1,113 @@
+"""A server that fails now and then: a commit is tried again, a read says what to do."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import rmtsim
+import rmtsim.writer
+from rmtsim.cli import main
+from rmtsim.schema import KEY
+from rmtsim.store import Store, StoreError
+from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
+
+__all__ = ["flaky", "flaky_s3", "s3", "s3_server"]  # fixtures
+
+POINT = rmtsim.Point("linear", "ce", 5, 12, 30)
+SPEC = {"name": "test"}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rmtsim.writer, "PAUSES", (0.05, 0.1, 0.2))
+
+
+def rows_of(draws: range) -> pd.DataFrame:
+    return rmtsim.simulate(POINT, draws, seed=7)
+
+
+def failing(times: int, status: int, method: str, part: str) -> object:
+    left = [times]
+
+    def refuse(asked: str, path: str) -> int:
+        if asked == method and part in path and left[0] > 0:
+            left[0] -= 1
+            return status
+        return 0
+
+    return refuse
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_commit_that_a_server_fails_once_is_tried_again(
+    flaky: FlakyServer, flaky_s3: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(flaky_s3)
+    with store.writer() as writer:
+        writer.save_spec("test", SPEC)
+        writer.append(rows_of(range(2)), SPEC)
+        flaky.refuse = failing(7, status, "PUT", ".parquet")  # pyarrow itself asks three times
+        shard = writer.append(rows_of(range(2, 4)), SPEC)
+        assert flaky.refused == 7
+        flaky.refuse = failing(4, status, "GET", "locks")  # the look at the lock before it
+        writer.append(rows_of(range(4, 6)), SPEC)
+        assert flaky.refused == 11
+    assert shard.order[0] == 2
+    assert [one.order[0] for one in store.shards()] == [1, 2, 3]
+    pd.testing.assert_frame_equal(store.read(), rows_of(range(6)).sort_values(KEY, ignore_index=True))
+    said = [line for line in capsys.readouterr().err.splitlines() if "trying again" in line]
+    assert len(said) == 2
+    assert f"{shard.name} cannot be written (" in said[0]
+    assert main(["verify", "--store", flaky_s3]) == 0
+
+
+def test_a_server_that_stays_away_ends_it(
+    flaky: FlakyServer, flaky_s3: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(flaky_s3)
+    with pytest.raises(StoreError, match="cannot be written"), store.writer() as writer:  # noqa: PT012
+        writer.append(rows_of(range(2)), SPEC)
+        flaky.refuse = lambda method, path: 503 if method == "PUT" and ".parquet" in path else 0
+        writer.append(rows_of(range(2, 4)), SPEC)
+    assert flaky.refused == 12  # four times, pyarrow's three each
+    flaky.refuse = lambda method, path: 0
+    with store.writer() as writer:
+        writer.save_spec("test", SPEC)
+        assert writer.append(rows_of(range(2, 4)), SPEC).order[0] == 2  # no number is left out
+    assert main(["verify", "--store", flaky_s3]) == 0
+
+
+def test_what_does_not_pass_is_not_tried_again(
+    flaky: FlakyServer, flaky_s3: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(StoreError, match="permission denied"), Store(flaky_s3).writer() as writer:  # noqa: PT012
+        flaky.refuse = lambda method, path: 403 if method == "PUT" and ".parquet" in path else 0
+        writer.append(rows_of(range(2)), SPEC)
+    assert flaky.refused == 1
+    assert "trying again" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "advice"), [(503, "try again"), (403, "make it readable")])
+def test_a_shard_that_a_server_does_not_hand_out(
+    flaky: FlakyServer, flaky_s3: str, status: int, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(flaky_s3)
+    with store.writer() as writer:
+        shard = writer.append(rows_of(range(2)), SPEC)
+    flaky.refuse = lambda method, path: status if method == "GET" and shard.name in path else 0
+    with pytest.raises(StoreError, match=rf"{shard.name} cannot be read .*; {advice}$"):
+        store.read()
+    assert main(["verify", "--store", flaky_s3]) == 1
+    assert capsys.readouterr().out.startswith(f"unreadable: {shard} cannot be read (")
+
+
+def test_a_folder_of_a_store_is_none(s3: str) -> None:
+    with Store(s3).writer() as writer:
+        writer.save_spec("test", SPEC)
+        writer.append(rows_of(range(2)), SPEC)
+    inside = s3.replace("/dir?", "/dir/draws?")
+    assert main(["verify", "--store", inside]) == 2
+    with pytest.raises(rmtsim.InputError, match=r"is a folder of a store; give the store, s3://.*/dir$"):
+        Store(inside).writer().__enter__()
+    assert main(["verify", "--store", s3.replace("s3://", "S3://")]) == 0
