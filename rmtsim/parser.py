@@ -170,8 +170,8 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
     p = verb(
         "verify",
         "what is wrong with a store, and what to do about it",
-        "Reads every byte; one line for each shard that is torn or foreign, and for rows that stand twice or are "
-        "missing. Changes nothing. Ends with 0 if all is well, else 1.",
+        "Reads every byte; one line for each shard that is torn, foreign, unreadable or gone, for rows that stand "
+        "twice, and for what a sweep has still to make. Changes nothing. Ends with 1 if anything is damaged, else 0.",
         "store_verbs",
     )
     _add_store(p)
@@ -182,7 +182,7 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
         "merge",
         "add the draws of other stores",
         "The union by point, seed, draw and layer. Refused, with the reason and nothing written, where the same draws "
-        "or specs mean something else. A repeat adds nothing.",
+        "mean something else. A spec whose name the store has for another is kept as NAME-2. A repeat adds nothing.",
         "store_verbs",
     )
     p.add_argument("sources", nargs="+", metavar="SOURCE", help="stores to add: directories or s3://bucket/prefix")

@@ -218,7 +218,7 @@ class Store:
             if not isinstance(document, dict) or document.get("name") != name.removesuffix(".json"):
                 raise StoreError(f"store: {where} is no spec of rmtsim; remove it and run its spec again")
             documents.append(document)
-        return documents
+        return sorted(documents, key=lambda document: str(document["name"]))
 
     def writer(self) -> Writer:
         """Open the store for writing, as a context manager; only one writer at a time."""

@@ -139,6 +139,42 @@ def test_rounding_of_another_blas_is_no_other_meaning(tmp_path: Path, capsys: py
         merge([store_of(tmp_path / "same", same_blas).root], one)
 
 
+def test_specs_that_share_a_name_are_both_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    into = store_of(tmp_path / "into", rows_of(range(2)))
+    other, third = ({**SPEC, "grid": {"dim": [12, size]}} for size in (13, 14))
+    two = store_of(tmp_path / "two", rows_of(range(2, 4)), spec=other)
+    three = store_of(tmp_path / "three", rows_of(range(3, 5)), spec=third)
+    assert merge([two.root, three.root], into) == (12, 4, 2, 0)
+    assert into.specs() == [SPEC, {**other, "name": "test-2"}, {**third, "name": "test-3"}]
+    said = capsys.readouterr().err
+    assert f"the spec test of {two.root} is another than that of {into.root}, and is kept as test-2" in said
+    before = snapshot(into)
+    assert merge([three.root, two.root], into) == (0, 16, 0, 0)  # a repeat
+    assert snapshot(into) == before
+    assert verify(into).findings == []
+
+
+def test_a_long_name_stays_one(tmp_path: Path) -> None:
+    one, two = ({**SPEC, "name": "n" * 64, "grid": {"dim": [size]}} for size in (12, 13))
+    into = store_of(tmp_path / "into", rows_of(range(2)), spec=one)
+    merge([store_of(tmp_path / "two", rows_of(range(2)), spec=two).root], into)
+    assert sorted(spec["name"] for spec in into.specs()) == ["n" * 62 + "-2", "n" * 64]
+
+
+def test_a_conflict_inside_a_store_is_its_own(tmp_path: Path) -> None:
+    rows = rows_of(range(3))
+    wrong = altered(rows[rows["draw"] > 0], diag_sqfro=1.0)
+    into = store_of(tmp_path / "into", rows, wrong)
+    other = store_of(tmp_path / "other", altered(rows[rows["draw"] == 0], offdiag_sqfro=1.0))
+    inside = rf"{into.root}/draws holds draw [12] of point \w+, seed 7, layer \w+, twice, with different values; "
+    with pytest.raises(StoreError, match=rf"{inside}`rmtsim verify --store {into.root}` names the shards"):
+        merge([other.root], into)
+    single = altered(rmtsim.simulate(LINEAR, range(1, 2), seed=7), dtype="float32")
+    both = store_of(tmp_path / "both", rows_of(range(1)), single)
+    with pytest.raises(InputError, match=rf"{both.root} has draws of .* with dtype float64 and with float32; give"):
+        merge([both.root], Store(tmp_path / "new"))
+
+
 def test_null_is_another_value_than_a_number(tmp_path: Path) -> None:
     rows = rows_of(range(2))
     one = store_of(tmp_path / "one", rows)
