@@ -44,6 +44,7 @@ class RayCluster:
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        self._frozen: list[int] = []  # processes
         self._settings = settings | _NO_STOCK
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets have short paths
         self.environment = os.environ | {
@@ -97,11 +98,16 @@ class RayCluster:
 
     def freeze(self, node: int) -> None:
         """Stop all processes of a node: to others it is as if its machine had lost its power, no connection closes."""
-        for pid in (self._raylet(node), *self._children(node)):
+        self._frozen = [self._raylet(node), *self._children(node)]
+        for pid in self._frozen:
             os.kill(pid, signal.SIGSTOP)
 
     def bury(self, node: int) -> None:
-        """Clear away what is left of a node."""
+        """Clear away what is left of a node: processes that are stopped do not end with their raylet."""
+        for pid in self._frozen:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._frozen = []
         self._ask("bury", node)
 
     def workers(self, node: int) -> list[int]:
