@@ -24,22 +24,7 @@ from sweeps.runner import run as run_sweep
 from sweeps.spec import load
 from tests.chaos import QUICK_HEALTH_CHECKS, Driver, RayCluster, is_part, rows_in
 from tests.chaos_driver import STEPS
-
-_SPEC = """
-name = "kills"
-model = "one_hidden"
-loss = "ce"
-[grid]
-n_classes = [2, 10, 30]
-aspect_ratio = [0.5, 1.0]
-dim = [30]
-width = [4]
-[sampling]
-seed = 5
-min_draws = 8
-max_draws = 4000
-target_rse = {target_rse}
-"""
+from tests.sweeping import SMALL
 
 #: Nodes, and workers on each: the machine may have fewer cores, but workers sleep most of the time.
 _NODES, _WORKERS = 2, 2
@@ -80,7 +65,7 @@ def run(quick: bool) -> Part:
     with tempfile.TemporaryDirectory() as folder, RayCluster(QUICK_HEALTH_CHECKS) as cluster:
         toll = loop(Path(folder), cluster, kinds, random.Random(1), _WORKERS, 0.09 if quick else 0.03)
     with tempfile.TemporaryDirectory() as folder, RayCluster(QUICK_HEALTH_CHECKS if quick else {}) as cluster:
-        goings = leaving.ways(Path(folder), cluster, _SPEC.format(target_rse=0.09 if quick else 0.05))
+        goings = leaving.ways(Path(folder), cluster, SMALL.format(max_draws=4000, target_rse=0.09 if quick else 0.05))
     about = (
         f"A sweep on a Ray cluster of {_NODES} nodes with {_WORKERS} workers each on this machine, batches of 0.3 s; "
         "the driver is started again after each of its deaths, a node whose raylet died is replaced. After "
@@ -120,7 +105,7 @@ def loop(
     folder: Path, cluster: RayCluster, lives: list[list[str]], rng: random.Random, workers: int, target_rse: float
 ) -> Toll:
     """Kill as told in lives of the driver, on nodes with so many workers each, then let a last driver finish."""
-    (folder / "spec.toml").write_text(_SPEC.format(target_rse=target_rse))
+    (folder / "spec.toml").write_text(SMALL.format(max_draws=4000, target_rse=target_rse))
     outcome = run_sweep(load(str(folder / "spec.toml")), Store(folder / "whole"), workers=2, backend="numpy")
     whole = Store(folder / "whole").read().drop(columns="backend")
     toll, start = Toll(), time.monotonic()

@@ -22,29 +22,14 @@ from rmtsim.store import Store
 from sweeps.runner import run
 from sweeps.spec import from_document
 from tests.chaos import Driver, RayCluster, is_part, rows_in
-
-SPEC = """
-name = "small"
-model = "one_hidden"
-loss = "ce"
-[grid]
-n_classes = [2, 10, 30]
-aspect_ratio = [0.5, 1.0]
-dim = [30]
-width = [4]
-[sampling]
-seed = 5
-min_draws = 8
-max_draws = {max_draws}
-target_rse = {target_rse}
-"""
+from tests.sweeping import SMALL
 
 Events = list[dict[str, Any]]
 
 
 def sweep(folder: Path, target_rse: float, max_draws: int = 1000) -> pd.DataFrame:
     """Lay down the spec; return the rows that an undisturbed run makes of it."""
-    text = SPEC.format(target_rse=target_rse, max_draws=max_draws)
+    text = SMALL.format(target_rse=target_rse, max_draws=max_draws)
     (folder / "spec.toml").write_text(text)
     return undisturbed(text)
 
@@ -115,7 +100,7 @@ def test_a_batch_that_always_fails_is_reported_and_the_rest_is_done(faulty: Run)
     poor = rmtsim.Point("one_hidden", "ce", 2, 30, 60, 4).id
     failed = {event["batch"].split()[0] for event in faulty.events if event["event"] == "failed"}
     assert failed > {poor}  # others failed on the GPU that is sick
-    whole = undisturbed(SPEC.format(target_rse=0.3, max_draws=1000))
+    whole = undisturbed(SMALL.format(target_rse=0.3, max_draws=1000))
     rest = whole[whole["point_id"] != poor].reset_index(drop=True)
     rows = faulty.rows[faulty.rows["point_id"] != poor].reset_index(drop=True)
     pd.testing.assert_frame_equal(rows, rest, check_exact=True)

@@ -1,0 +1,44 @@
+"""Small sweeps that several modules of tests run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rmtsim.store import Store
+from sweeps.runner import run
+from sweeps.spec import Spec, load
+
+#: A small sweep of six points, to be filled in with max_draws and target_rse.
+SMALL = """
+name = "small"
+model = "one_hidden"
+loss = "ce"
+[grid]
+n_classes = [2, 10, 30]
+aspect_ratio = [0.5, 1.0]
+dim = [30]
+width = [4]
+[sampling]
+seed = 5
+min_draws = 8
+max_draws = {max_draws}
+target_rse = {target_rse}
+"""
+
+#: The same, as most tests run it.
+SPEC = SMALL.format(max_draws=60, target_rse=0.2)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(spec_of(SPEC, folder), Store(folder / "s"), workers=1, backend="numpy")
+    return Store(folder / "s").read()
+
+
+def spec_of(text: str, folder: Path) -> Spec:
+    (folder / "spec.toml").write_text(text)
+    return load(str(folder / "spec.toml"))

@@ -1,0 +1,136 @@
+"""Batches that fail, limits of time, and specs that change: what is told, and that the rest is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import rmtsim
+from rmtsim.cli import main
+from rmtsim.schema import Stretch
+from rmtsim.store import Store
+from sweeps import batches
+from sweeps.batches import Batch, Result
+from sweeps.runner import run
+from tests.sweeping import SPEC, spec_of, undisturbed
+
+__all__ = ["undisturbed"]  # a fixture
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> Counter[Batch]:
+    """Make the batches of one point fail so often; count how often each was tried."""
+    compute, tries = Batch.compute, Counter()
+
+    def compute_or_fail(batch: Batch) -> Result:
+        tries[batch] += 1
+        if batch.point.n_classes == 2 and batch.point.n_samples == 60 and tries[batch] <= times:
+            raise MemoryError("no room")
+        return compute(batch)
+
+    monkeypatch.setattr(Batch, "compute", compute_or_fail)
+    return tries
+
+
+def test_a_batch_that_fails_twice_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame
+) -> None:
+    tries = failing(monkeypatch, 2)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
+    assert max(tries.values()) == 3
+    assert not outcome.failures
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
+def test_a_batch_that_always_fails_is_reported_while_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spec.toml").write_text(SPEC)
+    line = ["run", str(tmp_path / "spec.toml"), "--store", str(tmp_path / "s"), "--backend", "numpy", "--workers", "1"]
+    with monkeypatch.context() as patch:
+        failing(patch, 100)
+        assert main(line) == 1
+    err = capsys.readouterr().err
+    assert re.search(r"small: draws 0 to 7 of Point\(.*n_classes=2.* failed 3 times: no room", err)
+    assert "5 of 6 points done; 1 batches failed, the same command tries them again" in err
+    poor = rmtsim.Point("one_hidden", "ce", 2, 30, 60, 4).id
+    expected = undisturbed[undisturbed["point_id"] != poor].reset_index(drop=True)
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), expected, check_exact=True)
+    assert main([*line, "--json"]) in (0, 3)
+    assert json.loads(capsys.readouterr().out)["failures"] == []
+    pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
+
+
+def test_fail_fast_stops_at_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame
+) -> None:
+    failing(monkeypatch, 100)
+    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", fail_fast=True)
+    assert outcome.stopped == "failure"
+    assert len(outcome.failures) == 1
+    assert outcome.failures[0].document()["draws"] == [0, 1]
+    rows = Store(tmp_path / "s").read()
+    assert len(rows) < len(undisturbed) / 2
+    assert len(rows.merge(undisturbed)) == len(rows)
+
+
+def test_a_draw_longer_than_the_time_limit_is_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a job whose limit is short would never get on."""
+    compute = Batch.compute
+
+    def slowly(batch: Batch) -> Result:
+        time.sleep(0.5)
+        return compute(batch)
+
+    monkeypatch.setattr(Batch, "compute", slowly)
+    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy", time_limit=0.2)
+    assert outcome.stopped == "time limit"
+    assert outcome.new_draws == 2
+    assert Store(tmp_path / "s").read()["draw"].nunique() == 2
+
+
+def test_a_spec_that_changed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "spec.toml"
+    line = ["run", str(path), "--store", str(tmp_path / "s"), "--backend", "numpy"]
+    path.write_text(SPEC)
+    main(line)
+    assert "differs" not in capsys.readouterr().err
+    path.write_text(SPEC.replace("[2, 10, 30]", "[2, 10]"))
+    main(line)
+    assert "the store has a spec of this name that differs in grid; this one replaces it" in capsys.readouterr().err
+
+
+def test_values_that_are_no_numbers_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be stored as if the layer had no such block."""
+    simulated = batches.simulated
+
+    def wrong(*arguments: object, **options: object) -> Stretch:
+        stretch = simulated(*arguments, **options)
+        stretch.values[-1, 0, 0] = float("nan")
+        return stretch
+
+    monkeypatch.setattr(batches, "simulated", wrong)
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
+    assert len(outcome.failures) == 6
+    assert "a value is not finite" in str(outcome.failures[0])
+
+
+def test_a_time_limit_stops_and_the_same_command_goes_on(
+    tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, store = spec_of(SPEC, tmp_path), Store(tmp_path / "s")
+    with monkeypatch.context() as patch:
+        patch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
+        outcome = run(spec, store, workers=1, backend="numpy", time_limit=0.05)
+    assert outcome.stopped == "time limit"
+    assert "stopped (time limit)" in str(outcome)
+    assert 0 < len(store.read()) < len(undisturbed)
+    assert run(spec, store, workers=1, backend="numpy").stopped == ""
+    pd.testing.assert_frame_equal(store.read(), undisturbed, check_exact=True)

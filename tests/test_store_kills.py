@@ -1,0 +1,139 @@
+"""A writer that is killed at each step of a commit or a compaction."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from rmtsim.compact import compact
+from rmtsim.schema import KEY
+from rmtsim.store import Store
+from rmtsim.verify import verify
+from tests.s3 import location, s3, s3_server
+from tests.test_faults import SPEC, fill, holds, rows_of
+
+__all__ = ["location", "s3", "s3_server"]  # fixtures
+
+NURSERY = """
+import os, pathlib, signal, sys
+import rmtsim
+from rmtsim.compact import compact
+from rmtsim.store import Store
+folder, what = sys.argv[1:]
+point = rmtsim.Point("linear", "ce", 5, 12, 30)
+parts = [rmtsim.simulate(point, range(k, k + 2), seed=7) for k in (4, 6)]
+unlink, replace, fsync, opened = os.unlink, os.replace, os.fsync, pathlib.Path.open
+
+def act(place, report):
+    if what == "compact":
+        compact(Store(place))
+        return
+    with Store(place).writer() as writer:
+        for part in parts:
+            writer.append(part, {"name": "test"})
+            os.write(report, b"2")  # reported
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def armed(step):
+    left = [step]
+    def wrap(function):
+        def before(*arguments, **options):
+            left[0] -= 1
+            if left[0] == 0:
+                die()
+            return function(*arguments, **options)
+        return before
+    class Half:
+        def __init__(self, file): self.file = file
+        def __enter__(self): self.file.__enter__(); return self
+        def __exit__(self, *error): return self.file.__exit__(*error)
+        def __getattr__(self, name): return getattr(self.file, name)
+        def write(self, data):
+            left[0] -= 1
+            if left[0] == 0:  # mid-write
+                self.file.write(bytes(data)[: len(data) // 2])
+                self.file.flush()
+                die()
+            return self.file.write(data)
+    os.unlink, os.replace, os.fsync = map(wrap, (unlink, replace, fsync))
+    def half(path, mode="r", *rest):
+        file = opened(path, mode, *rest)
+        return Half(file) if mode == "wb" else file
+    pathlib.Path.open = half
+
+for step in range(1, 100):
+    place = f"{folder}/{step}"
+    report = os.open(f"{folder}/{step}.reported", os.O_CREAT | os.O_WRONLY)
+    child = os.fork()
+    if not child:
+        armed(step)
+        act(place, report)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(step, os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status))
+    if not os.WIFSIGNALED(status):
+        break
+"""
+
+
+def killed(tmp_path: Path, what: str, prepared: Store, steps: int) -> list[Path]:
+    """Kill at each step; return the stores, the last being that of a child that came through."""
+    for step in range(1, steps + 1):
+        shutil.copytree(prepared.root, tmp_path / str(step))
+    done = subprocess.run(
+        [sys.executable, "-c", NURSERY, str(tmp_path), what], capture_output=True, text=True, check=True
+    )
+    ends = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert all(end == 9 for _, end in ends[:-1]), done.stderr
+    assert ends[-1][1] == 0, done.stderr
+    assert len(ends) <= steps
+    return [tmp_path / str(step) for step, _ in ends]
+
+
+def test_killed_at_each_step_of_a_commit(tmp_path: Path) -> None:
+    places = killed(tmp_path, "commit", fill(tmp_path / "before", range(4)), steps=14)
+    assert len(places) > 8  # two commits of four steps: write, sync, rename, sync of the directory
+    leftovers = 0
+    for place in places:
+        store, reported = Store(place), int((place.with_name(f"{place.name}.reported")).stat().st_size) * 2
+        stored = set(store.read()["draw"])
+        assert stored >= set(range(4 + reported))
+        assert stored in ({*range(4)}, {*range(6)}, {*range(8)})  # a commit is whole or absent
+        findings = verify(store).findings
+        assert {finding.kind for finding in findings} <= {"leftover"}
+        leftovers += len(findings)
+        with store.writer() as writer:  # the next one goes on at once
+            for start in (4, 6):
+                if start not in stored:
+                    writer.append(rows_of(range(start, start + 2)), SPEC)
+        holds(store, 8)
+    assert leftovers > 0
+
+
+def test_killed_at_each_step_of_a_compaction(tmp_path: Path) -> None:
+    before = fill(tmp_path / "before", range(2), range(2, 4), range(4, 7))
+    places = killed(tmp_path, "compact", before, steps=12)
+    assert len(places) > 6  # write, sync, rename, sync, and the three that go
+    leftovers = 0
+    for place in places:
+        store = Store(place)
+        pd.testing.assert_frame_equal(store.read(), rows_of(range(7)), check_exact=True)  # whatever happened
+        findings = verify(store).findings
+        assert {finding.kind for finding in findings} <= {"leftover"}
+        leftovers += sum(finding.what.endswith("its compaction killed") for finding in findings)
+        with store.writer() as writer:
+            writer.append(rows_of(range(7, 8)), SPEC)
+        holds(store, 8)
+        assert len(pd.read_parquet(store.draws)) == 8  # and for readers who know nothing of what replaces what
+        compact(store)
+        holds(store, 8)
+    assert leftovers >= 3
+    shard = [shard for shard in store.shards() if shard.compacted]
+    assert len(shard) == 1
+    assert store.read(KEY).duplicated().sum() == 0
