@@ -4,9 +4,9 @@ The engine evaluates closed-form Hessian blocks of linear and one-hidden-layer c
 (X, W, V), and the theory that predicts them (Dong, Zhang, Luo, Yao, Sun: arXiv:2505.02809).
 """
 
-from rmtsim.blocks import hessian
 from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
+from rmtsim.full_hessian import hessian
 from rmtsim.norms import block_norms
 from rmtsim.point import Point
 from rmtsim.results import BlockNorms

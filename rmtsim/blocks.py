@@ -7,7 +7,6 @@ MSE = (1/N) Σ_n ‖f(x_n) − y_n‖² with no ½, hence a factor 2 in every MS
 
 from __future__ import annotations
 
-from rmtsim.arguments import check_arrays
 from rmtsim.backend import Array, Module, namespace
 from rmtsim.network import forward, residual, softmax
 
@@ -68,56 +67,6 @@ def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str) -> Array:
     return smooth + stripe[:, :, :, None] * e[:, None, None, :]
 
 
-def hessian(X: Array, V: Array, *, W: Array | None = None, y: Array | None = None, loss: str = "ce") -> Array:
-    """Assemble the full Hessian, symmetric, of order C·d (linear) or m·d + C·m (one hidden layer).
-
-    Parameters
-    ----------
-    X
-        Data, (N, d).
-    V
-        Last layer, (C, d) for the linear model, (C, m) with a hidden layer.
-    W
-        Hidden layer, (m, d); None for the linear model.
-    y
-        Labels, (N,) whole numbers below C; needed with a hidden layer (the cross blocks hold the residual).
-    loss
-        ``"ce"`` or ``"mse"``.
-
-    Returns
-    -------
-    array
-        Parameters are ordered W row by row, then V row by row; same backend and dtype as X.
-
-    Raises
-    ------
-    InputError
-        If shapes, dtypes or labels do not fit together.
-
-    Examples
-    --------
-    Every row of blocks of the linear CE Hessian sums to zero, since the probabilities sum to one:
-
-    >>> import numpy as np, rmtsim
-    >>> rng = np.random.default_rng(0)
-    >>> H = rmtsim.hessian(rng.normal(size=(20, 3)), rng.normal(size=(4, 3)), loss="ce")
-    >>> H.shape
-    (12, 12)
-    >>> bool(np.allclose(H.reshape(4, 3, 4, 3).sum(axis=2), 0))
-    True
-    """
-    xp = namespace(X)
-    y = y if y is None else xp.asarray(y)
-    check_arrays(X, V, W=W, y=y, loss=loss, needs_labels=W is not None, batched=False)
-    if W is None:
-        return _assemble(linear_blocks(X, V, loss), xp)
-    assert y is not None  # checked above
-    cross = _assemble(cross_blocks(X, V, W, y, loss), xp)
-    top = xp.concat([_assemble(hidden_blocks(X, V, W, loss), xp), cross], axis=1)
-    bottom = xp.concat([cross.mT, _assemble(output_blocks(X, V, W, loss), xp)], axis=1)
-    return xp.concat([top, bottom], axis=0)
-
-
 def _last_layer_blocks(U: Array, logits: Array, loss: str, xp: Module) -> Array:
     """(1/N) Σ_n S_n ⊗ u_n u_nᵀ, with S_n = diag(p_n) − p_n p_nᵀ for CE and 2I for MSE."""
     eye = xp.eye(logits.shape[-1], dtype=logits.dtype)
@@ -137,9 +86,3 @@ def _weighted_gram(weights: Array, A: Array, B: Array, xp: Module) -> Array:
 def _outer(A: Array, B: Array) -> Array:
     """Row-wise outer product, (N, columns of A, columns of B)."""
     return A[:, :, None] * B[:, None, :]
-
-
-def _assemble(blocks: Array, xp: Module) -> Array:
-    """Lay blocks (i, j, rows, columns) out as one matrix."""
-    i, j, rows, columns = blocks.shape
-    return xp.reshape(xp.permute_dims(blocks, (0, 2, 1, 3)), (i * rows, j * columns))

@@ -45,18 +45,43 @@ class Task:
         Makes the table.
     cost
         Relative time; the costliest tasks start first.
+    resumable
+        Whether ``compute`` is given a `Saved`, where it keeps what a kill shall not cost.
     """
 
     label: str
     parameters: Mapping[str, Any]
-    compute: Callable[[], pd.DataFrame]
+    compute: Callable[..., pd.DataFrame]
     cost: float = 1.0
+    resumable: bool = False
 
     @property
     def file(self) -> str:
         """Name of the table's file."""
         identity = json.dumps([FORMAT, STREAMS["numpy"], self.label, self.parameters], sort_keys=True)
         return f"{self.label}-{blake2b(identity.encode(), digest_size=6).hexdigest()}.parquet"
+
+
+class Saved:
+    """What a task keeps in the store until its table is there: a few files beside it."""
+
+    def __init__(self, files: Files, folder: str, file: str) -> None:
+        self._files, self._folder, self._prefix = files, folder, f"{file.removesuffix('.parquet')}."
+
+    def load(self, name: str) -> bytes | None:
+        """Return what was saved under a name, or None."""
+        file = f"{self._prefix}{name}"
+        return self._files.read(f"{self._folder}/{file}") if file in self._files.names(self._folder) else None
+
+    def save(self, name: str, data: bytes) -> None:
+        """Save under a name, in place of what was there."""
+        self._files.write(f"{self._folder}/{self._prefix}{name}", data)
+
+    def clear(self) -> None:
+        """Remove all that was saved."""
+        for file in self._files.names(self._folder):
+            if file.startswith(self._prefix) and not file.endswith(".parquet"):
+                self._files.delete(f"{self._folder}/{file}")
 
 
 class Experiment:
@@ -89,7 +114,10 @@ class Experiment:
         files.prepare((self._folder,))
 
         def work(task: Task) -> None:
-            files.write(f"{self._folder}/{task.file}", _as_parquet(task.compute(), task))
+            saved = Saved(files, self._folder, task.file)
+            table = task.compute(saved) if task.resumable else task.compute()
+            files.write(f"{self._folder}/{task.file}", _as_parquet(table, task))
+            saved.clear()
             if done is not None:
                 done(task)
 

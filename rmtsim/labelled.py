@@ -1,0 +1,72 @@
+"""Labelled samples (X, y): keyed randomness for them, and the checks of those that come from a file."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b, sha256
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from rmtsim.errors import InputError
+from rmtsim.point import check_size
+
+#: X (N, d) and y (N,).
+Samples: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
+
+
+def keyed(kind: str, role: str, key: str) -> np.random.Generator:
+    """Return the generator of a role of a kind of data set: a stream of its own for each key."""
+    identity = blake2b(f"{kind}/{role}/{key}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.SFC64(int.from_bytes(identity, "little")))
+
+
+def check_sizes(n_classes: int, dim: int, n_samples: int) -> None:
+    """Raise InputError unless C, d and N are sizes."""
+    for name, value in (("n_classes", n_classes), ("dim", dim), ("n_samples", n_samples)):
+        check_size(name, value)
+
+
+def stamp(path: str, wanted: str) -> tuple[int, int]:
+    """Size and time of a file, which change when it is written anew.
+
+    Raises
+    ------
+    InputError
+        If there is no such file; ``wanted`` says what to give.
+    """
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, getattr(error, "strerror", None) or str(error), wanted) from error
+    return about.st_size, about.st_mtime_ns
+
+
+def unreadable(path: str, reason: str, wanted: str) -> InputError:
+    """Return the error that says that a file cannot be read, why, and what to give."""
+    return InputError(f"data: {path} cannot be read ({reason}); {wanted}")
+
+
+def content_hash(*arrays: npt.NDArray[Any]) -> str:
+    """SHA-256 of dtypes, shapes and values, in whatever file they stand."""
+    content = sha256()
+    for array in arrays:
+        content.update(f"{array.dtype.str}{array.shape}".encode())
+        content.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return content.hexdigest()
+
+
+def choose(n_there: int, n_samples: int, rng: np.random.Generator, source: str) -> npt.NDArray[np.int64]:
+    """Return which samples of a file to take: all, in the file's order, or a uniform choice without replacement.
+
+    Raises
+    ------
+    InputError
+        If the file, ``source``, has too few.
+    """
+    if n_samples > n_there:
+        raise InputError(f"n_samples: {n_samples} is not valid; {source} has {n_there} samples, so give at most that")
+    if n_samples == n_there:
+        return np.arange(n_there)
+    return rng.choice(n_there, n_samples, replace=False)
