@@ -12,8 +12,9 @@ pairs of layers, counted from 1 (``layer``, ``other``); 0, 0 is the whole. Quant
 | total_sqfro, outside | a, b | ‖part‖², one triangle of H; for a = b its share outside the diagonal blocks |
 | column_sqfro, stripe_sqfro | a, a + 1 | see ``rmtsim.structure.Structure`` |
 | block_sqfro | 0, 0 | ‖block‖² of the i-th and j-th neuron, a mean over groups of neurons where there are many |
-| edge, block_edge | 0, 0 | first parameter of the i-th cell of the maps; first neuron of the i-th group |
-| largest, mean | 0, 0 | largest and mean abs entry in a cell of the map |
+| block_edge | 0, 0 | first neuron of the i-th group, and the number of neurons |
+| largest, mean | 0, 0 and a, a | largest and mean abs entry in a cell of a map |
+| edge | 0, 0 and a, a | first parameter of the i-th cell of that map, and one past its last |
 | eigenvalue | a, a | j-th eigenvalue of the i-th diagonal block, ascending |
 """
 
@@ -30,7 +31,7 @@ import pandas as pd
 from rmtsim.backend import Array, Module
 from rmtsim.layers import propagate
 from rmtsim.losses import loss_and_residuals
-from rmtsim.structure import Structure
+from rmtsim.structure import Structure, off_diagonal
 
 #: Neurons of a layer, or groups of them, for which block norms are kept.
 _GROUPS = 250
@@ -43,7 +44,7 @@ class Look:
     Parameters
     ----------
     cells
-        About how many cells a side of its map has; 0: no map.
+        About how many cells a side of each map has; 0: no maps.
     blocks
         Whether block norms are kept.
     eigenvalues
@@ -74,12 +75,12 @@ def _norms(found: Structure) -> Iterator[dict[str, Any]]:
         for b in range(a, L):
             norms = found.part(a, b)
             yield _row(a + 1, b + 1, "total_sqfro", norms.sum())
-            diagonal, others = np.trace(norms) if a == b else 0.0, norms.size - (len(norms) if a == b else 0)
             if a == b:
-                yield _row(a + 1, b + 1, "diag_sqfro", diagonal / len(norms))
+                yield _row(a + 1, b + 1, "diag_sqfro", np.diagonal(norms).mean())
                 yield _row(a + 1, b + 1, "outside", found.outside(a))
-            if others:
-                yield _row(a + 1, b + 1, "offdiag_sqfro", (norms.sum() - diagonal) / others)
+            others = norms[off_diagonal(len(norms))] if a == b else norms
+            if others.size:
+                yield _row(a + 1, b + 1, "offdiag_sqfro", others.mean())
             if b == a + 1:
                 yield _row(a + 1, b + 1, "column_sqfro", found.column_sqfro[a])
                 yield _row(a + 1, b + 1, "stripe_sqfro", found.stripe_sqfro[a])
@@ -87,10 +88,10 @@ def _norms(found: Structure) -> Iterator[dict[str, Any]]:
 
 def _arrays(found: Structure, look: Look) -> Iterator[pd.DataFrame]:
     """Tables of what was asked for beside the norms."""
-    if look.cells:
-        yield _vector(0, "edge", found.edges)
-        yield _matrix(0, "largest", found.largest)
-        yield _matrix(0, "mean", found.mean)
+    for part, entries in found.maps.items():
+        yield _vector(part, "edge", entries.edges)
+        yield _matrix(part, "largest", entries.largest)
+        yield _matrix(part, "mean", entries.mean)
     if look.blocks:
         edges, norms = found.grouped_blocks(_GROUPS)
         yield _vector(0, "block_edge", edges)

@@ -1,0 +1,171 @@
+"""Pictures of Hessians: maps of |entries|, block norms, and what share of the squared norm lies where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from analysis.picture_report import percent
+from analysis.shares import PICTURE, layer_names, named, neurons_of, shares
+
+Values = npt.NDArray[np.float64]
+
+#: Entries from this fraction of the largest on have the same colour, as in the paper's pictures.
+CLIP = {"whole": 1 / 100, "linear": 1 / 100, "hidden": 1 / 10, "output": 1 / 100}
+_CLIP_OF_LAYERS = 1 / 100
+
+#: Decades of block norms that the colours span.
+_DECADES = 4
+
+_COLOURS = "cividis"
+
+#: Quantities that are drawn.
+_ARRAYS = ["edge", "mean", "largest", "block_edge", "block_sqfro"]
+
+#: Up to so many blocks a side, lines are drawn between them.
+_LINES = 70
+
+
+def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None = None) -> Figure:
+    """Draw a column for each picture, and a row for each view of it.
+
+    Parameters
+    ----------
+    table
+        The long table of ``rmtsim.pictures``.
+    title
+        Above all.
+    views
+        Of ``"whole"``, layers' names and ``"blocks"``; by default all that the table has, without layers of deep
+        networks.
+    """
+    pictures = list(table[table["quantity"].isin(_ARRAYS)].groupby(PICTURE, sort=False))
+    views = views or default_views(neurons_of(named(pictures[0][1])))
+    numbers = shares(table).set_index([*PICTURE, "share"])
+    trained = len({key[1] for key, _ in pictures}) > 1
+    with mpl.rc_context({"font.size": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.6}):
+        figure = Figure(figsize=(0.5 + 2.3 * len(pictures), 0.7 + 2.65 * len(views)), layout="constrained")
+        grid = figure.subplots(len(views), len(pictures), squeeze=False)
+        for axes, (key, picture) in zip(grid.T, pictures, strict=True):
+            case, _, progress = key
+            neurons = neurons_of(named(picture))
+            head = f"{case}, {progress:.0%} of steps" if trained else str(case)
+            for ax, view in zip(axes, views, strict=True):
+                said = _said(numbers, key, view, neurons)
+                ax.set_title("\n".join([head, said] if ax is axes[0] else [said]), fontsize=8)
+                if view == "blocks":
+                    _draw_blocks(ax, picture)
+                else:
+                    _draw_map(ax, picture, view, neurons)
+        for axes, view in zip(grid, views, strict=True):
+            axes[0].set_ylabel(_NAMES.get(view, view))
+            _colour_bar(figure, axes, view)
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+_NAMES = {
+    "whole": "full Hessian, |entry|",
+    "linear": "Hessian, |entry|",
+    "hidden": "hidden layer, |entry|",
+    "output": "output layer, |entry|",
+    "blocks": "blocks, root mean square entry",
+}
+
+
+def default_views(neurons: list[int]) -> tuple[str, ...]:
+    """Return the views of a network's Hessian."""
+    names = layer_names(neurons)
+    if len(names) == 1:
+        return ("linear", "blocks")
+    return ("whole", *names, "blocks") if len(names) == 2 else ("whole", "blocks")
+
+
+def _said(numbers: pd.DataFrame, key: tuple[Any, ...], view: str, neurons: list[int]) -> str:
+    """Say the share outside the diagonal blocks, with its error and theory."""
+    share = {"blocks": "cross"}.get(view, view)
+    if (*key, share) not in numbers.index:
+        return "" if view != "blocks" else f"{sum(neurons)} blocks"
+    row = numbers.loc[(*key, share)]
+    text = f"{'between layers' if share == 'cross' else 'outside'} {percent(row['value'], row['std_error'])}"
+    return text if np.isnan(row["theory"]) else f"{text}\ntheory {percent(row['theory'], row['std_error'], False)}"
+
+
+def _array(picture: pd.DataFrame, quantity: str, part: int = 0) -> Values:
+    rows = picture[(picture["quantity"] == quantity) & (picture["layer"] == part) & (picture["other"] == part)]
+    out = np.zeros((rows["i"].max() + 1, rows["j"].max() + 1))
+    out[rows["i"], rows["j"]] = rows["value"]
+    return out
+
+
+def _part(view: str, neurons: list[int]) -> int:
+    return 0 if view in ("whole", "linear") else layer_names(neurons).index(view) + 1
+
+
+def _draw_map(ax: Axes, picture: pd.DataFrame, view: str, neurons: list[int]) -> None:
+    """Mean |entry| of each cell, over the clipped largest |entry|; axes in parameters."""
+    part = _part(view, neurons)
+    edges, mean = _array(picture, "edge", part).ravel(), _array(picture, "mean", part)
+    top = _array(picture, "largest", part).max() * CLIP.get(view, _CLIP_OF_LAYERS) or 1.0
+    ax.pcolormesh(edges, edges, mean / top, norm=Normalize(0, 1), cmap=_COLOURS, rasterized=True)
+    _frame(ax, edges)
+    if part == 0 and len(neurons) > 1:  # layers
+        sizes = _layer_sizes(picture, neurons)
+        ends = np.cumsum(sizes)[:-1]
+        ax.hlines(ends, edges[0], edges[-1], color="w", linewidth=0.8)
+        ax.vlines(ends, edges[0], edges[-1], color="w", linewidth=0.8)
+    blocks = neurons[0] if view in ("linear", "hidden") else sum(neurons) if view == "whole" else neurons[-1]
+    if view != "whole" and blocks <= _LINES:
+        between = np.linspace(edges[0], edges[-1], blocks + 1)[1:-1]
+        ax.hlines(between, edges[0], edges[-1], color="w", linewidth=0.25)
+        ax.vlines(between, edges[0], edges[-1], color="w", linewidth=0.25)
+
+
+def _layer_sizes(picture: pd.DataFrame, neurons: list[int]) -> list[int]:
+    inputs = [int(picture["dim"].iloc[0]), *neurons[:-1]]
+    return [n * rows for n, rows in zip(neurons, inputs, strict=True)]
+
+
+def _draw_blocks(ax: Axes, picture: pd.DataFrame) -> None:
+    """Root mean square entry of every block, or group of blocks; axes in parameters, log colours."""
+    first = named(picture)
+    neurons = neurons_of(first)
+    inputs = [int(first["dim"]), *neurons[:-1]]
+    rows = np.repeat(inputs, neurons)
+    starts = np.concatenate([[0], np.cumsum(rows)])
+    groups = _array(picture, "block_edge").ravel().astype(int)
+    edges, rows = starts[groups], rows[groups[:-1]]
+    size = np.sqrt(_array(picture, "block_sqfro") / np.outer(rows, rows))
+    top = size.max() or 1.0
+    norm = LogNorm(10.0**-_DECADES, 1)
+    ax.pcolormesh(edges, edges, np.maximum(size / top, 10.0**-_DECADES), norm=norm, cmap=_COLOURS, rasterized=True)
+    _frame(ax, edges)
+
+
+def _frame(ax: Axes, edges: Values) -> None:
+    ax.set_aspect("equal")
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylim(edges[-1], edges[0])
+    ticks = [int(edges[0]), int(edges[-1])]
+    ax.set_xticks(ticks)
+    ax.set_yticks(ticks)
+    ax.tick_params(labelsize=6, length=2)
+
+
+def _colour_bar(figure: Figure, axes: npt.NDArray[Any], view: str) -> None:
+    is_blocks = view == "blocks"
+    norm = LogNorm(10.0**-_DECADES, 1) if is_blocks else Normalize(0, 1)
+    clip = "" if is_blocks else f"{CLIP.get(view, _CLIP_OF_LAYERS):g} × "
+    mappable = ScalarMappable(norm, _COLOURS)
+    end = "min" if is_blocks else "max"
+    bar = figure.colorbar(mappable, ax=list(axes), shrink=0.85, aspect=25, pad=0.01, extend=end)
+    bar.set_label(f"in units of {clip}the largest", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
