@@ -1,4 +1,4 @@
-"""The named figures: the rows that each shows, how it is drawn, and how it is saved."""
+"""The named figures: the rows that each shows, how it is drawn and told, and how it is saved."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from analysis.decoupling import report_decoupling
 from analysis.decoupling_figure import plot_decoupling
 from analysis.figure_data import figure_data
 from analysis.finite_size_figure import plot_finite_size, sizes_of
+from analysis.headlines import agreement_headline, claims_headline, points_headline, shares_report
+from analysis.hessian_figure import plot_pictures
 from analysis.points import points
 from analysis.render import render
 from analysis.spectrum_figure import plot_spectrum, render_spectrum
+from rmtsim import pictures
 from rmtsim.decoupling import decoupling
 from rmtsim.eigenvalues import spectrum
 from rmtsim.errors import InputError
@@ -26,12 +29,28 @@ from rmtsim.experiments import Experiment
 
 
 class NamedFigure(NamedTuple):
-    """A figure: which rows of a sweep's draws or an experiment's table it shows, and how to draw and tell them."""
+    """How a figure is made from the rows of a sweep's draws or of an experiment's table; `analysis.catalogue` says why.
+
+    Parameters
+    ----------
+    select
+        The rows that it shows; raises InputError where they are not there.
+    plot
+        Draws them.
+    experiment
+        Makes the experiment whose table it shows, at the reduced size or, ``experiment(True)``, at the paper's; None:
+        it shows draws. What needs data that a user brings takes its place as a second argument.
+    report
+        Tells the numbers of all rows, as text; None: the verdicts of `analysis.verdicts` do.
+    headline
+        Tells them in a few lines of Markdown, for the gallery; None: the report is short enough.
+    """
 
     select: Callable[[pd.DataFrame], pd.DataFrame]
     plot: Callable[[pd.DataFrame], Figure]
-    experiment: Callable[[], Experiment] | None = None
+    experiment: Callable[..., Experiment] | None = None
     report: Callable[[pd.DataFrame], str] | None = None
+    headline: Callable[[pd.DataFrame], str] | None = None
 
 
 def _of_layers(name: str, spec: DecayFigure, draws: pd.DataFrame) -> pd.DataFrame:
@@ -58,14 +77,40 @@ def _points(rows: pd.DataFrame) -> str:
     return render(points(sizes_of(rows)))
 
 
-FIGURES = {
-    name: NamedFigure(partial(_of_layers, name, spec), partial(_plot_decay, spec))
+def _at_one_size(experiment: Callable[[], Experiment]) -> Callable[..., Experiment]:
+    """Return the factory of an experiment that has the paper's size on any machine."""
+    return lambda full=False: experiment()
+
+
+#: Titles of the pictures of Hessians, and what makes their tables.
+_PICTURES = {
+    "fig2": ("One hidden layer, squared loss, through training", pictures.fig2),
+    "fig3": ("One hidden layer, cross-entropy, through training", pictures.fig3),
+    "fig4": ("Linear model, squared loss, at initialisation", pictures.fig4),
+    "fig5": ("Linear model, cross-entropy, at initialisation", pictures.fig5),
+    "fig6": ("One hidden layer, squared loss, at initialisation", pictures.fig6),
+    "fig7": ("One hidden layer, cross-entropy, at initialisation", pictures.fig7),
+    "slides_classes": ("Linear model, cross-entropy, at initialisation", pictures.slides_classes),
+    "deep": ("Four layers, cross-entropy, through training", pictures.deep),
+}
+
+_SWEPT = {
+    name: NamedFigure(partial(_of_layers, name, spec), partial(_plot_decay, spec), headline=claims_headline)
     for name, spec in DECAY_FIGURES.items()
-} | {
-    "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points),
-    "agreement": NamedFigure(_all, plot_agreement, report=report_agreement),
-    "spectrum": NamedFigure(_all, plot_spectrum, spectrum, render_spectrum),
-    "decoupling": NamedFigure(_all, plot_decoupling, decoupling, report_decoupling),
+}
+
+_PICTURED = {
+    name: NamedFigure(_all, partial(plot_pictures, title=title), experiment, shares_report)
+    for name, (title, experiment) in _PICTURES.items()
+}
+
+FIGURES = {
+    **_SWEPT,
+    **_PICTURED,
+    "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points, headline=points_headline),
+    "agreement": NamedFigure(_all, plot_agreement, report=report_agreement, headline=agreement_headline),
+    "spectrum": NamedFigure(_all, plot_spectrum, _at_one_size(spectrum), render_spectrum),
+    "decoupling": NamedFigure(_all, plot_decoupling, _at_one_size(decoupling), report_decoupling),
 }
 
 SUFFIXES = (".png", ".pdf")

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.shares import shares
 
 _LEGEND = (
-    "Share of the squared norm outside the diagonal blocks, of a layer's own Hessian or of all; cross: between layers.\n"
+    "Share of the squared norm outside the diagonal blocks, of a layer's own Hessian or all; cross: between layers.\n"
     "± standard error over draws; theory: expected norms at this size, at initialisation; z in standard errors."
 )
 

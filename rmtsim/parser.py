@@ -23,6 +23,8 @@ examples:
   rmtsim merge cluster1 s3://bucket/sweep --store results
   rmtsim fit --store results                        exponents and constants beside the theorems'
   rmtsim figure fig8 --store results --out f8.pdf
+  rmtsim figure --list                              every figure, with its source and what it costs
+  rmtsim reproduce all                              all of them, and a gallery
   rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
 
 exit codes: 0 done; 2 bad input (one line says what would be valid, nothing is written); 3 incomplete; 1 else
@@ -57,15 +59,19 @@ def parser() -> argparse.ArgumentParser:
     p = verb(
         "reproduce",
         "plan, run, fit and draw figures of the paper; print the verdict table",
-        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, DIR/verdicts.json and .txt; for finite_size, spectrum "
-        "and decoupling DIR/FIGURE.txt. A repeat resumes or redraws.",
+        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, the verdicts on fig8, fig9 and vocabulary to "
+        "DIR/verdicts.json and .txt, the numbers of the others to DIR/FIGURE.txt. `all` makes every figure, cheapest "
+        "first, goes on where one cannot be made, and writes DIR/gallery.md. A repeat resumes or redraws.",
+        "figure_verbs",
     )
     p.add_argument(
         "figures",
         nargs="*",
         metavar="FIGURE",
-        help="fig8, fig9 (default: both), vocabulary, agreement, finite_size, spectrum, decoupling",
+        help="names that `rmtsim figure --list` prints, or all; fig8 and fig9 (default: both) stand for their MSE "
+        "cases, too",
     )
+    _add_full(p)
     p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
     _add_workers(p)
     _add_memory(p)
@@ -117,14 +123,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--points", action="store_true", help="print every point beside its theory, too")
     _add_json(p)
 
-    p = verb("figure", "draw a figure from a store", "The suffix of FILE, .png or .pdf, chooses the format.")
-    p.add_argument(
-        "name",
-        metavar="NAME",
-        help="fig8, fig8_mse, fig9, fig9_mse, vocabulary, agreement, finite_size, spectrum, decoupling",
+    p = verb(
+        "figure",
+        "draw a figure from a store, or list all",
+        "The suffix of FILE, .png or .pdf, chooses the format.",
+        "figure_verbs",
     )
-    _add_store(p)
-    p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png or .pdf")
+    p.add_argument("name", nargs="?", metavar="NAME", help="a name that --list prints, such as fig8")
+    _add_store(p, required=False)
+    p.add_argument("--out", metavar="FILE", help="file to write: .png or .pdf")
+    _add_full(p)
+    p.add_argument("--list", action="store_true", help="print every figure with its source, cost and command instead")
+    _add_json(p)
 
     _add_store_verbs(verb)
 
@@ -213,13 +223,18 @@ def _add_spec(p: argparse.ArgumentParser) -> None:
         help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
         "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
         "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
-        "agreement_xavier",
+        "agreement_xavier, regime_aspect, regime_dim, regime_dim_hidden, regime_width, regime_width_mse",
     )
     _add_store(p)
 
 
-def _add_store(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--store", required=True, metavar="DIR", help="the store: a directory, or s3://bucket/prefix")
+def _add_full(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--full", action="store_true", help="the paper's sizes, not those that 2 cores manage in minutes")
+    p.add_argument("--data", metavar="FOLDER", help="the unpacked CIFAR-100 in its Python format, for figure 1")
+
+
+def _add_store(p: argparse.ArgumentParser, required: bool = True) -> None:
+    p.add_argument("--store", required=required, metavar="DIR", help="the store: a directory, or s3://bucket/prefix")
 
 
 def _add_json(p: argparse.ArgumentParser) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.experiments import Experiment
 from rmtsim.output import records, say
 from rmtsim.point import format_sizes
 from rmtsim.schema import ENSEMBLE
@@ -23,89 +21,7 @@ from rmtsim.theory_verb import theory
 if TYPE_CHECKING:
     from sweeps.runner import Outcome
 
-__all__ = ["figure", "fit", "plan", "reproduce", "run", "status", "theory"]
-
-#: What `reproduce` runs and draws for each name.
-_REPRODUCE = {
-    "fig8": (("figure8", "linear_mse"), ("fig8", "fig8_mse")),
-    "fig9": (("figure9", "figure9_mse"), ("fig9", "fig9_mse")),
-    "vocabulary": (("vocabulary",), ("vocabulary",)),
-    "finite_size": (("finite_size", "finite_size_hidden"), ("finite_size",)),
-    "agreement": (
-        (
-            "agreement_linear",
-            "agreement_vocabulary",
-            "agreement_linear_mse",
-            "agreement_hidden",
-            "agreement_hidden_vocabulary",
-            "agreement_widths",
-            "agreement_cross",
-            "agreement_hidden_mse",
-            "agreement_he",
-            "agreement_xavier",
-        ),
-        ("agreement",),
-    ),
-    "spectrum": ((), ("spectrum",)),  # no sweeps: the figure has an experiment of its own
-    "decoupling": ((), ("decoupling",)),
-}
-
-
-def reproduce(arguments: argparse.Namespace) -> int:
-    """Run the sweeps of the figures, draw them, print the verdicts; 3 if a point missed its target."""
-    from analysis import figures, verdicts
-    from sweeps import plan as plans
-    from sweeps.spec import load
-
-    names = arguments.figures or ["fig8", "fig9"]
-    for name in names:
-        if name not in _REPRODUCE:
-            raise InputError(f"FIGURE: {name!r} is not known; choose from {', '.join(_REPRODUCE)}")
-    out = Path(arguments.out)
-    store = Store(out / "store")
-    sweeps = {name: [load(spec) for spec in _REPRODUCE[name][0]] for name in names}
-    specs = [spec for of_name in sweeps.values() for spec in of_name]
-    for spec in specs:
-        say(plans.summary(spec, plans.plan(spec, store, arguments.memory)))
-    options = {"address": "local", "backend": "auto", "workers": arguments.workers, "memory": arguments.memory}
-    codes = []
-    for spec in specs:
-        outcome = _run(spec, store, **options)
-        codes.append(_code(outcome))
-        if outcome.stopped:
-            return codes[-1]
-    with_claims = set()
-    for name in names:
-        ids = {point.id for spec in sweeps[name] for point in spec.points()}
-        rows = store.read(points=ids)
-        _say_theory(rows)
-        for figure in _REPRODUCE[name][1]:
-            named = figures.named(figure)
-            shown = rows if named.experiment is None else _tables(figure, named.experiment(), store, arguments.workers)
-            drawn = named.plot(named.select(shown))
-            for suffix in ("png", "pdf"):
-                figures.save(drawn, out / f"{figure}.{suffix}")
-            say(f"{out / figure}.png, .pdf: drawn")
-            if named.report is None:
-                with_claims |= ids
-            else:
-                text = named.report(shown)
-                (out / f"{figure}.txt").write_text(f"{text}\n")
-                print(text)
-    if with_claims:
-        report = verdicts.report(store.read(points=with_claims))
-        (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n")
-        (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n")
-        print(report.text())
-    return max(codes, default=0)
-
-
-def _tables(name: str, experiment: Experiment, store: Store, workers: int | None) -> pd.DataFrame:
-    """Compute what an experiment lacks; return all its tables."""
-    missing = len(experiment.missing(store))
-    say(f"{name}: {missing} of {len(experiment.tasks)} tables to compute" if missing else f"{name}: nothing to do")
-    experiment.run(store, workers, lambda task: say(f"{name}: {task.label} done"))
-    return experiment.read(store)
+__all__ = ["exit_code", "fit", "plan", "run", "run_sweep", "say_theory", "status", "stored_draws", "theory"]
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -139,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a sweep; 3 if points want more draws or used up max_draws above their target, 1 if batches failed."""
     from sweeps.spec import load
 
-    outcome = _run(
+    outcome = run_sweep(
         load(arguments.spec),
         Store(arguments.store),
         as_json=arguments.json,
@@ -150,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         time_limit=math.inf if arguments.time_limit is None else arguments.time_limit,
         fail_fast=arguments.fail_fast,
     )
-    return _code(outcome)
+    return exit_code(outcome)
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -190,8 +106,8 @@ def fit(arguments: argparse.Namespace) -> int:
     """Print the verdicts on a store's draws."""
     from analysis import verdicts
 
-    draws = _draws(arguments.store)
-    _say_theory(draws)
+    draws = stored_draws(arguments.store)
+    say_theory(draws)
     report = verdicts.report(draws)
     if arguments.json:
         print(json.dumps(report.document(), indent=1))
@@ -200,29 +116,14 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def figure(arguments: argparse.Namespace) -> int:
-    """Draw a figure from a store."""
-    from analysis import figures
-
-    figures.check(arguments.name, arguments.out)
-    experiment = figures.named(arguments.name).experiment
-    if experiment is not None:
-        rows = experiment().read(existing(arguments.store))
-    else:
-        rows = figures.select(arguments.name, _draws(arguments.store))
-        _say_theory(rows)
-    figures.save(figures.draw(arguments.name, rows), arguments.out)
-    say(f"{arguments.out}: drawn")
-    return 0
-
-
-def _run(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:
+def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:
+    """Run a sweep with its progress on display; tell how it ended."""
+    from sweeps import runner
     from sweeps.progress import ProgressDisplay
-    from sweeps.runner import run as run_sweep
 
     _say_if_changed(spec, store)
     with ProgressDisplay(spec.name, as_json=as_json) as display:
-        outcome = run_sweep(spec, store, observer=display, **options)
+        outcome = runner.run(spec, store, observer=display, **options)
     if as_json:
         print(json.dumps(outcome.document(), indent=1))
     else:
@@ -240,18 +141,21 @@ def _say_if_changed(spec: Any, store: Store) -> None:
         )
 
 
-def _code(outcome: Outcome) -> int:
+def exit_code(outcome: Outcome) -> int:
+    """Return the exit code for how a sweep ended."""
     return 1 if outcome.failures else 3 if outcome.limited or outcome.unfinished else 0
 
 
-def _draws(directory: str) -> pd.DataFrame:
+def stored_draws(directory: str) -> pd.DataFrame:
+    """Read a store's draws; raise InputError if there are none."""
     draws = existing(directory).read()
     if draws.empty:
         raise InputError(f"--store: {directory} holds no draws; run a sweep into it first")
     return draws
 
 
-def _say_theory(draws: pd.DataFrame) -> None:
+def say_theory(draws: pd.DataFrame) -> None:
+    """Say how long the theory beside these draws takes, where that is noticeable."""
     layers = draws["layer"].isin(["hidden", "output"])
     sampled = draws[(draws["model"] == "one_hidden") & (draws["loss"] == "ce") & layers]
     if len(sampled):

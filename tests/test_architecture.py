@@ -16,7 +16,7 @@ import rmtsim
 from rmtsim.theory import Prediction
 
 ROOT = Path(__file__).parents[1]
-FRONT_DOOR = {"cli.py", "verbs.py", "store_verbs.py", "theory_verb.py", "__main__.py"}
+FRONT_DOOR = {"cli.py", "verbs.py", "figure_verbs.py", "store_verbs.py", "theory_verb.py", "__main__.py"}
 
 
 def imports(path: Path) -> set[str]:

@@ -77,7 +77,7 @@ def test_spectrum_shows_histograms_beside_their_limits(tmp_path: Path) -> None:
 def test_experiments_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = FIGURES["decoupling"]._replace(experiment=lambda: decoupling(draws=SMALL))
+    small = FIGURES["decoupling"]._replace(experiment=lambda full: decoupling(draws=SMALL))
     monkeypatch.setitem(figures.FIGURES, "decoupling", small)
     assert main(["reproduce", "decoupling", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr()

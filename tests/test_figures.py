@@ -168,8 +168,8 @@ def test_files_are_written_and_reproducible(draws: pd.DataFrame, tmp_path: Path,
 
 
 def test_bad_requests_are_refused(draws: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'fig7' is not known; choose one of fig8, fig9"):
-        draw("fig7", draws)
+    with pytest.raises(InputError, match=r"'fig99' is not known; choose one of fig8, fig9"):
+        draw("fig99", draws)
     with pytest.raises(InputError, match=r"no rows of one_hidden ce, layer hidden"):
         draw("fig9", draws[draws["model"] == "linear"])
     figure = draw("fig8_mse", draws)
