@@ -16,8 +16,9 @@ from analysis.decoupling import report_decoupling
 from analysis.decoupling_figure import plot_decoupling
 from analysis.figure_data import figure_data
 from analysis.finite_size_figure import plot_finite_size, sizes_of
-from analysis.headlines import agreement_headline, claims_headline, points_headline, shares_report
+from analysis.headlines import agreement_headline, claims_headline, points_headline
 from analysis.hessian_figure import plot_pictures
+from analysis.picture_report import headline_pictures, report_pictures
 from analysis.points import points
 from analysis.render import render
 from analysis.spectrum_figure import plot_spectrum, render_spectrum
@@ -100,7 +101,7 @@ _SWEPT = {
 }
 
 _PICTURED = {
-    name: NamedFigure(_all, partial(plot_pictures, title=title), experiment, shares_report)
+    name: NamedFigure(_all, partial(plot_pictures, title=title), experiment, report_pictures, headline_pictures)
     for name, (title, experiment) in _PICTURES.items()
 }
 

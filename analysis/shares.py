@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.points import ROUNDING
 from rmtsim.errors import InputError
 from rmtsim.estimates import Estimate, ratio_estimate
 from rmtsim.point import LOSSES, Point
@@ -51,7 +52,7 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
             measured = _ratio(part, whole)
             theory = _theoretical(expected, neurons, share) if expected else Estimate(math.nan, math.nan)
             error = math.hypot(measured.std_error, theory.std_error)
-            z = (measured.value - theory.value) / error if error else math.nan
+            z = (measured.value - theory.value) / error if error else math.nan  # both exact: nothing to test
             lines.append(
                 {name: row[name] for name in PICTURE}
                 | {"share": share, "draws": len(wide), **measured._asdict()}
@@ -96,7 +97,12 @@ def _parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, tuple[
 
 
 def _ratio(part: Values, whole: Values) -> Estimate:
-    return ratio_estimate(part, whole) if len(part) > 1 else Estimate(float(part[0] / whole[0]), math.nan)
+    """Ratio of means over draws; where the draws differ by rounding alone, without error."""
+    if len(part) == 1:
+        return Estimate(float(part[0] / whole[0]), math.nan)
+    found = ratio_estimate(part, whole)
+    exact = found.std_error <= ROUNDING * max(abs(found.value), ROUNDING)
+    return Estimate(float(part.sum() / whole.sum()), 0.0) if exact else found
 
 
 def _theory(row: Mapping[str, Any]) -> dict[Any, Estimate]:

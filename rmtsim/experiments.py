@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeAlias
@@ -21,11 +23,19 @@ from rmtsim.draws import STREAMS
 from rmtsim.errors import InputError, RunError
 from rmtsim.files import FAILURES, Files, open_files, reason
 from rmtsim.store import Store
-from rmtsim.threads import Team, blas_kernel, cores, single_threaded_blas
+from rmtsim.threads import blas_kernel, cores, single_threaded_blas
 from rmtsim.version import __version__
 
 #: Changes whenever the same parameters start to give other tables.
 FORMAT = "1"
+
+#: Seconds between looks whether to stop.
+_LOOK_EVERY = 0.2
+
+
+class StoppedError(RunError):
+    """A run was stopped before its end; what it had is kept."""
+
 
 #: A store, or where it is.
 Location: TypeAlias = Store | str | os.PathLike[str]
@@ -55,6 +65,10 @@ class Task:
     cost: float = 1.0
     resumable: bool = False
 
+    def table(self, saved: Any) -> pd.DataFrame:
+        """Compute the table; ``saved`` is where a resumable task keeps what it has."""
+        return self.compute(saved) if self.resumable else self.compute()
+
     @property
     def file(self) -> str:
         """Name of the table's file."""
@@ -63,10 +77,19 @@ class Task:
 
 
 class Saved:
-    """What a task keeps in the store until its table is there: a few files beside it."""
+    """What a task keeps in the store until its table is there: a few files beside it.
 
-    def __init__(self, files: Files, folder: str, file: str) -> None:
+    ``stop`` is set when the task should save what it can, and end.
+    """
+
+    def __init__(self, files: Files, folder: str, file: str, stop: threading.Event | None = None) -> None:
         self._files, self._folder, self._prefix = files, folder, f"{file.removesuffix('.parquet')}."
+        self._stop = stop or threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the task should end."""
+        return self._stop.is_set()
 
     def load(self, name: str) -> bytes | None:
         """Return what was saved under a name, or None."""
@@ -100,30 +123,65 @@ class Experiment:
 
     def missing(self, store: Location) -> list[Task]:
         """Tasks whose tables are not there."""
-        there = set(_files(store).names(self._folder))
+        there = set(_files(store).names(self.folder))
         return [task for task in self.tasks if task.file not in there]
 
-    def run(self, store: Location, workers: int | None = None, done: Callable[[Task], None] | None = None) -> int:
+    def run(
+        self,
+        store: Location,
+        workers: int | None = None,
+        done: Callable[[Task], None] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Compute what is missing, a task per core at a time; return the number of new tables.
 
-        A kill at any moment leaves whole tables only; the same call goes on. ``done`` is told of each new table.
+        A kill at any moment leaves whole tables only, and what tasks saved of theirs; the same call goes on. If a task
+        fails, on Ctrl-C, or once ``stopping`` says so, no other begins, and those at work save what they can. ``done``
+        is told of each new table.
+
+        Raises
+        ------
+        StoppedError
+            If a task was stopped.
         """
         files, missing = _files(store), self.missing(store)
         if not missing:
             return 0
-        files.prepare((self._folder,))
+        self.prepare(store)
+        stop = threading.Event()
 
         def work(task: Task) -> None:
-            saved = Saved(files, self._folder, task.file)
-            table = task.compute(saved) if task.resumable else task.compute()
-            files.write(f"{self._folder}/{task.file}", _as_parquet(table, task))
-            saved.clear()
+            self.keep(store, task, task.table(Saved(files, self.folder, task.file, stop)))
             if done is not None:
                 done(task)
 
-        with single_threaded_blas(), Team(min(workers or cores(), len(missing))) as team:
-            team.map(work, sorted(missing, key=lambda task: -task.cost))
+        by_cost = sorted(missing, key=lambda task: -task.cost)
+        with single_threaded_blas(), ThreadPoolExecutor(min(workers or cores(), len(missing))) as pool:
+            left = {pool.submit(work, task) for task in by_cost}
+            try:
+                while left:
+                    if stopping():
+                        raise StoppedError(
+                            f"{self.name}: stopped with {len(left)} tables to make; the same call goes on"
+                        )
+                    ended, left = wait(left, _LOOK_EVERY, FIRST_COMPLETED)
+                    for future in ended:
+                        future.result()
+            except BaseException:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return len(missing)
+
+    def prepare(self, store: Location) -> None:
+        """Make the folder of the tables."""
+        _files(store).prepare((self.folder,))
+
+    def keep(self, store: Location, task: Task, table: pd.DataFrame) -> None:
+        """Write the table of a task, and remove what was saved on the way to it."""
+        files = _files(store)
+        files.write(f"{self.folder}/{task.file}", _as_parquet(table, task))
+        Saved(files, self.folder, task.file).clear()
 
     def read(self, store: Location) -> pd.DataFrame:
         """Return the tables, one below the other in the order of the tasks.
@@ -136,13 +194,14 @@ class Experiment:
         files, missing = _files(store), self.missing(store)
         if missing:
             raise InputError(
-                f"{self.name}: {len(missing)} of its {len(self.tasks)} tables are not in {files.where(self._folder)}; "
+                f"{self.name}: {len(missing)} of its {len(self.tasks)} tables are not in {files.where(self.folder)}; "
                 f"run `rmtsim reproduce {self.name} --out DIR` first, and give DIR/store"
             )
-        return pd.concat([_read(files, f"{self._folder}/{task.file}") for task in self.tasks], ignore_index=True)
+        return pd.concat([_read(files, f"{self.folder}/{task.file}") for task in self.tasks], ignore_index=True)
 
     @property
-    def _folder(self) -> str:
+    def folder(self) -> str:
+        """Where the tables are in the store."""
         return f"experiments/{self.name}"
 
 

@@ -13,6 +13,7 @@ from rmtsim.datasets import Data, Gaussian
 from rmtsim.draws import STREAMS, NormalRows, sample
 from rmtsim.errors import InputError
 from rmtsim.losses import BINARY_LOSSES, NETWORK_LOSSES
+from rmtsim.memory import BASE
 from rmtsim.point import Point, check_choice, check_size
 
 
@@ -83,6 +84,14 @@ class Problem:
     def n_parameters(self) -> int:
         """Order of the Hessian."""
         return sum(rows * columns for rows, columns in self.shapes)
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes a look at the Hessian holds: data, activations, a panel and its factors."""
+        widest = max(max(rows, columns) for rows, columns in self.shapes)
+        panel = max(widest, 512) * self.n_parameters
+        activations = 6 * self.n_samples * sum(rows for rows, _ in self.shapes)
+        return BASE + 8 * (3 * panel + activations + self.n_samples * self.dim + 3 * 2**24)
 
     @property
     def point(self) -> Point | None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from rmtsim.backend import array_module
 from rmtsim.description import Look, describe
-from rmtsim.experiments import Task
+from rmtsim.experiments import StoppedError, Task
 from rmtsim.machine import keep_freed_memory
 from rmtsim.problem import Problem
 from rmtsim.training import Run, Schedule
@@ -24,7 +24,12 @@ COLUMNS = ["step", "progress", "layer", "other", "quantity", "i", "j", "value"]
 
 
 class Memory(Protocol):
-    """Where a task keeps what a kill shall not cost."""
+    """Where a task keeps what a kill shall not cost, and learns that it should end."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether to save the state and end."""
+        ...
 
     def load(self, name: str) -> bytes | None:
         """Return what was saved under a name, or None."""
@@ -37,6 +42,8 @@ class Memory(Protocol):
 
 class Forgetful:
     """Keeps nothing."""
+
+    stopping = False
 
     def load(self, name: str) -> bytes | None:
         """Return None."""
@@ -97,14 +104,16 @@ def trajectory(
     X, weights, y = problem.draw(draw, seed, xp)
     memory = memory or Forgetful()
     saved = memory.load("run")
-    run = Run([xp.asarray(W, copy=True) for W in weights]) if saved is None else Run.load(saved, weights)
+    run = Run(list(weights)) if saved is None else Run.load(saved, weights)
     last_saved, tables = time.monotonic(), []
     keep_freed_memory()
     for until in schedule.checkpoint_steps:
         for _ in run.advance(X, y, problem.loss, schedule, until):
-            if time.monotonic() > last_saved + _SAVE_EVERY:
+            if memory.stopping or time.monotonic() > last_saved + _SAVE_EVERY:
                 memory.save("run", run.save())
                 last_saved = time.monotonic()
+            if memory.stopping:
+                raise StoppedError(f"stopped after {run.step} of {schedule.steps} steps; the same call goes on")
         name = f"step{until}"
         table = memory.load(name)
         if table is None:
@@ -131,19 +140,27 @@ def _unpack(data: bytes) -> pd.DataFrame:
 
 
 def trajectory_task(
-    label: str, problem: Problem, schedule: Schedule, draw: int = 0, *, seed: int = 0, look: Look = NORMS
+    label: str,
+    problem: Problem,
+    schedule: Schedule,
+    draw: int = 0,
+    *,
+    seed: int = 0,
+    look: Look = NORMS,
+    backend: str = "numpy",
 ) -> Task:
     """Return the task that computes ``trajectory``; the problem and schedule stand in columns of the table."""
     settings = problem.parameters() | asdict(schedule) | asdict(look) | {"draw": draw, "seed": seed}
+    if backend != "numpy":
+        settings["backend"] = backend
 
     def compute(memory: Memory) -> pd.DataFrame:
-        table = trajectory(problem, schedule, draw, seed=seed, look=look, memory=memory)
+        table = trajectory(problem, schedule, draw, seed=seed, look=look, memory=memory, backend=backend)
         return table.assign(**described(problem, schedule), draw=draw, seed=seed)
 
-    cost = (
-        problem.n_samples * problem.n_parameters * (problem.n_parameters * len(schedule.checkpoints) + schedule.steps)
-    )
-    return Task(label, settings, compute, cost=float(cost), resumable=True)
+    P = problem.n_parameters  # a Hessian takes N P² flops, a step 6 N P
+    flops = problem.n_samples * P * (P * len(schedule.checkpoints) + 6 * schedule.steps)
+    return Task(label, settings, compute, cost=float(flops), resumable=True)
 
 
 def described(problem: Problem, schedule: Schedule) -> dict[str, Any]:

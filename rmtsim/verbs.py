@@ -17,6 +17,7 @@ from rmtsim.sizes import format_bytes, format_count
 from rmtsim.store import Store
 from rmtsim.store_verbs import existing
 from rmtsim.theory_verb import theory
+from rmtsim.training_verbs import plan_training, run_training, training_status
 
 if TYPE_CHECKING:
     from sweeps.runner import Outcome
@@ -27,10 +28,12 @@ __all__ = ["exit_code", "fit", "plan", "run", "run_sweep", "say_theory", "status
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a run would do."""
     from sweeps import plan as plans
-    from sweeps.spec import load
+    from sweeps.training_spec import TrainingSpec, load_any
 
-    spec = load(arguments.spec)
+    spec = load_any(arguments.spec)
     store = Store(arguments.store)
+    if isinstance(spec, TrainingSpec):
+        return plan_training(spec, store, arguments.json)
     table = plans.plan(spec, store, arguments.memory)
     _say_if_changed(spec, store)
     if arguments.json:
@@ -53,11 +56,14 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a sweep; 3 if points want more draws or used up max_draws above their target, 1 if batches failed."""
-    from sweeps.spec import load
+    from sweeps.training_spec import TrainingSpec, load_any
 
+    spec, store = load_any(arguments.spec), Store(arguments.store)
+    if isinstance(spec, TrainingSpec):
+        return run_training(spec, store, arguments)
     outcome = run_sweep(
-        load(arguments.spec),
-        Store(arguments.store),
+        spec,
+        store,
         as_json=arguments.json,
         address=arguments.address,
         backend=arguments.backend,
@@ -73,14 +79,18 @@ def status(arguments: argparse.Namespace) -> int:
     """Print the state of every point in a store; 3 if not all are done."""
     from sweeps import plan as plans
 
-    table = plans.status(existing(arguments.store))
-    if table.empty:
+    store = existing(arguments.store)
+    table, trainings = plans.status(store), training_status(store)
+    if table.empty and not trainings:
         raise InputError(f"--store: no sweep was run into {arguments.store}; run one, or name another directory")
-    complete = bool((table["state"] == "done").all())
+    complete = all(state == "done" for state in table.get("state", ()))
+    complete &= all(training["done"] == training["runs"] for training in trainings)
     if arguments.json:
-        print(json.dumps({"complete": complete, "points": records(table)}, indent=1))
+        print(json.dumps({"complete": complete, "points": records(table), "trainings": trainings}, indent=1))
         return 0 if complete else 3
-    for sweep, part in table.groupby("sweep", sort=False):
+    for training in trainings:
+        print("{training}: {runs} training runs: {done} done, {begun} begun".format(**training))
+    for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         print(f"{sweep}: {len(part)} points: {states}; {part['draws'].sum()} draws")
         for row in records(part[part["state"] != "done"]):

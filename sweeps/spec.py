@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from rmtsim.backend import DTYPES
@@ -19,6 +15,7 @@ from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
 from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
 from rmtsim.simulation import MAX_SEED
+from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of
 
 MAX_POINTS = 100_000
 MAX_DRAWS = 10_000_000
@@ -82,8 +79,7 @@ class Spec:
 
 def builtin_specs() -> list[str]:
     """Names of the specs that come with rmtsim."""
-    folder = resources.files("sweeps") / "specs"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return builtin("specs")
 
 
 def load(source: str) -> Spec:
@@ -94,21 +90,7 @@ def load(source: str) -> Spec:
     InputError
         If there is no such spec, or anything in it is not valid.
     """
-    path = Path(source)
-    if not source.endswith(".toml") and not path.exists():
-        if source not in builtin_specs():
-            raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {', '.join(builtin_specs())}")
-        text = (resources.files("sweeps") / "specs" / f"{source}.toml").read_text("utf-8")
-    else:
-        try:
-            text = path.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise InputError(f"spec: {source} cannot be read ({reason}); give a TOML file") from None
-    try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{source}: not valid TOML ({error}); see the README's example") from None
+    document = read_document(source, builtin_specs())
     try:
         return from_document(document)
     except InputError as error:
@@ -123,40 +105,38 @@ def from_document(document: Mapping[str, Any]) -> Spec:
     InputError
         At the first key or value that is not valid; the sentence names it and what would be.
     """
-    _known(document, _TOP, "")
-    name = document.get("name")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise InputError(f"name: {name!r} is not valid; give up to 64 letters, digits, '_', '.', '-'")
+    check_keys(document, _TOP, "")
+    name = check_name(document)
     model, loss = document.get("model"), document.get("loss")
     check_choice("model", model, MODELS)
     check_choice("loss", loss, LOSSES)
     assert isinstance(model, str)
     assert isinstance(loss, str)  # both are known choices
     known = LAYERS[model]
-    layers = _list(document, "layers", lambda where, layer: check_choice(where, layer, known), default=list(known))
-    grid = _table(document, "grid")
-    _known(grid, _GRID, "[grid] ")
+    layers = list_of(document, "layers", lambda where, layer: check_choice(where, layer, known), default=list(known))
+    grid = table_of(document, "grid")
+    check_keys(grid, _GRID, "[grid] ")
     if model == "linear" and "width" in grid:
         raise InputError("[grid] width: the linear model has none; take the key out")
-    sizes = {key: _list(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
+    sizes = {key: list_of(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
     spec = Spec(
         name=name,
         model=model,
         loss=loss,
         layers=tuple(layer for layer in known if layer in layers),
         n_classes=sizes["n_classes"],
-        aspect_ratio=_list(grid, "aspect_ratio", _check_aspect_ratio, "[grid] "),
+        aspect_ratio=list_of(grid, "aspect_ratio", _check_aspect_ratio, "[grid] "),
         dim=sizes["dim"],
-        width=_list(grid, "width", check_size, "[grid] ") if model == "one_hidden" else None,
-        sampling=_sampling(_table(document, "sampling")),
-        ensemble=_ensemble(_table(document, "ensemble"), model),
+        width=list_of(grid, "width", check_size, "[grid] ") if model == "one_hidden" else None,
+        sampling=_sampling(table_of(document, "sampling")),
+        ensemble=_ensemble(table_of(document, "ensemble"), model),
     )
     _check_samples(spec)
     return spec
 
 
 def _sampling(table: Mapping[str, Any]) -> Sampling:
-    _known(table, _SAMPLING, "[sampling] ")
+    check_keys(table, _SAMPLING, "[sampling] ")
     sampling = Sampling(**table)
     check_size("[sampling] seed", sampling.seed, least=0, most=MAX_SEED)
     check_size("[sampling] max_draws", sampling.max_draws, least=2, most=MAX_DRAWS)
@@ -174,7 +154,7 @@ def _sampling(table: Mapping[str, Any]) -> Sampling:
 
 
 def _ensemble(table: Mapping[str, Any], model: str) -> Ensemble:
-    _known(table, _ENSEMBLE, "[ensemble] ")
+    check_keys(table, _ENSEMBLE, "[ensemble] ")
     try:
         ensemble = Ensemble(**table)
         check_ensemble(ensemble, model)
@@ -220,36 +200,3 @@ def _exact(gamma: float) -> Fraction:
 def _check_aspect_ratio(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise InputError(f"{name}: {value!r} is not valid; give a positive number d/N, say 0.5")
-
-
-def _known(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
-    for key in table:
-        if key not in keys:
-            shown = key if key.isidentifier() else repr(key)
-            raise InputError(f"{where}{shown}: there is no such key; the keys are {', '.join(keys)}")
-
-
-def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    table = document.get(key, None if key == "grid" else {})
-    if not isinstance(table, Mapping):
-        raise InputError(f"[{key}]: the table is missing or no table; write a line [{key}] and its keys below it")
-    return table
-
-
-def _list(
-    table: Mapping[str, Any],
-    key: str,
-    check: Callable[[str, Any], object],
-    where: str = "",
-    default: list[Any] | None = None,
-) -> tuple[Any, ...]:
-    if key not in table and default is None:
-        raise InputError(f"{where}{key}: the key is missing; give a list with at least one value")
-    values = table.get(key, default)
-    if not isinstance(values, list) or not values:
-        raise InputError(f"{where}{key}: {values!r} is not valid; give a list with at least one value")
-    for value in values:
-        check(f"{where}{key}", value)
-    if len(set(values)) < len(values):
-        raise InputError(f"{where}{key}: {values!r} names a value twice; name each once")
-    return tuple(values)

@@ -16,7 +16,10 @@ import rmtsim
 from rmtsim.theory import Prediction
 
 ROOT = Path(__file__).parents[1]
-FRONT_DOOR = {"cli.py", "verbs.py", "figure_verbs.py", "store_verbs.py", "theory_verb.py", "__main__.py"}
+FRONT_DOOR = {
+    f"{name}.py"
+    for name in ("cli", "verbs", "figure_verbs", "training_verbs", "store_verbs", "theory_verb", "__main__")
+}
 
 
 def imports(path: Path) -> set[str]:

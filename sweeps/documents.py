@@ -1,0 +1,87 @@
+"""TOML documents: where they are read from, and how their tables and lists are checked."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rmtsim.errors import InputError
+
+
+def builtin(folder: str) -> list[str]:
+    """Names of the documents that come with rmtsim, in a folder beside this file."""
+    entries = (resources.files("sweeps") / folder).iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+
+
+def read_document(source: str, names: Sequence[str], folder: str = "specs") -> dict[str, Any]:
+    """Read a TOML file, or by its name one of ``names`` that come with rmtsim.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not TOML.
+    """
+    path = Path(source)
+    if not source.endswith(".toml") and not path.exists():
+        if source not in names:
+            raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {', '.join(names)}")
+        text = (resources.files("sweeps") / folder / f"{source}.toml").read_text("utf-8")
+    else:
+        try:
+            text = path.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise InputError(f"spec: {source} cannot be read ({reason}); give a TOML file") from None
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{source}: not valid TOML ({error}); see the README's example") from None
+
+
+def check_name(document: Mapping[str, Any]) -> str:
+    """Return the document's name; raise InputError unless it can be the name of a file."""
+    name = document.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise InputError(f"name: {name!r} is not valid; give up to 64 letters, digits, '_', '.', '-'")
+    return name
+
+
+def check_keys(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    """Raise InputError at the first key that is none of ``keys``; ``where`` stands before its name."""
+    for key in table:
+        if key not in keys:
+            shown = key if key.isidentifier() else repr(key)
+            raise InputError(f"{where}{shown}: there is no such key; the keys are {', '.join(keys)}")
+
+
+def table_of(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a table of the document; only ``grid`` must be there. Raises InputError if it is no table."""
+    table = document.get(key, None if key == "grid" else {})
+    if not isinstance(table, Mapping):
+        raise InputError(f"[{key}]: the table is missing or no table; write a line [{key}] and its keys below it")
+    return table
+
+
+def list_of(
+    table: Mapping[str, Any],
+    key: str,
+    check: Callable[[str, Any], object],
+    where: str = "",
+    default: list[Any] | None = None,
+) -> tuple[Any, ...]:
+    """Return a list of the table, each value checked, none twice. Raises InputError."""
+    if key not in table and default is None:
+        raise InputError(f"{where}{key}: the key is missing; give a list with at least one value")
+    values = table.get(key, default)
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where}{key}: {values!r} is not valid; give a list with at least one value")
+    for value in values:
+        check(f"{where}{key}", value)
+    if len({tuple(value) if isinstance(value, list) else value for value in values}) < len(values):
+        raise InputError(f"{where}{key}: {values!r} names a value twice; name each once")
+    return tuple(values)

@@ -1,0 +1,177 @@
+"""Specs of training runs: a grid of problems, a schedule, and how many draws of each."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rmtsim.backend import DTYPES
+from rmtsim.datasets import parse_data
+from rmtsim.description import Look
+from rmtsim.errors import InputError
+from rmtsim.experiments import Experiment
+from rmtsim.losses import NETWORK_LOSSES
+from rmtsim.point import check_choice, check_size
+from rmtsim.problem import Problem
+from rmtsim.simulation import MAX_SEED
+from rmtsim.training import Schedule
+from rmtsim.trajectory import trajectory_task
+from sweeps import spec as sweep_spec
+from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of
+
+_TOP = ("name", "loss", "grid", "training", "sampling", "look")
+_GRID = ("n_classes", "dim", "n_samples", "samples_per_class", "hidden", "data")
+_TRAINING = ("steps", "learning_rate", "checkpoints", "dtype")
+_SAMPLING = ("seed", "draws")
+_LOOK = ("cells", "blocks", "eigenvalues")
+
+MAX_RUNS = 100_000
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """Training runs: every problem of the grid, draws 0 … n − 1 of each."""
+
+    name: str
+    problems: tuple[Problem, ...]
+    schedule: Schedule
+    draws: int
+    seed: int
+    look: Look
+    document: Mapping[str, Any]
+
+    def experiment(self, backend: str = "numpy") -> Experiment:
+        """Return the tables that the runs make, one each."""
+        tasks = [
+            trajectory_task(
+                _label(problem, draw), problem, self.schedule, draw, seed=self.seed, look=self.look, backend=backend
+            )
+            for problem in self.problems
+            for draw in range(self.draws)
+        ]
+        return Experiment(self.name, tasks)
+
+
+def builtin_trainings() -> list[str]:
+    """Names of the training specs that come with rmtsim."""
+    return builtin("trainings")
+
+
+def load_any(source: str) -> sweep_spec.Spec | TrainingSpec:
+    """Read a spec of a sweep or of training runs, from a TOML file or by the name of one that comes with rmtsim.
+
+    Raises
+    ------
+    InputError
+        If there is no such spec, or anything in it is not valid.
+    """
+    if source in builtin_trainings():
+        document = read_document(source, builtin_trainings(), "trainings")
+    elif source.endswith(".toml"):
+        document = read_document(source, ())
+    else:
+        return sweep_spec.load(source)
+    if "training" not in document:
+        return sweep_spec.load(source)
+    try:
+        return from_document(document)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def from_document(document: Mapping[str, Any]) -> TrainingSpec:
+    """Check plain data and make it a spec of training runs.
+
+    Raises
+    ------
+    InputError
+        At the first key or value that is not valid; the sentence names it and what would be.
+    """
+    check_keys(document, _TOP, "")
+    name = check_name(document)
+    grid = table_of(document, "grid")
+    check_keys(grid, _GRID, "[grid] ")
+    training, sampling, look = (table_of(document, key) for key in ("training", "sampling", "look"))
+    check_keys(training, _TRAINING, "[training] ")
+    check_keys(sampling, _SAMPLING, "[sampling] ")
+    check_keys(look, _LOOK, "[look] ")
+    dtype = training.get("dtype", "float64")
+    check_choice("[training] dtype", dtype, DTYPES)
+    problems = _problems(document, grid, dtype)
+    draws = check_size("[sampling] draws", sampling.get("draws", 1))
+    if len(problems) * draws > MAX_RUNS:
+        raise InputError(
+            f"[grid]: {len(problems)} problems of {draws} draws are too many; give at most {MAX_RUNS} runs"
+        )
+    seed = check_size("[sampling] seed", sampling.get("seed", 0), least=0, most=MAX_SEED)
+    return TrainingSpec(name, problems, _schedule(training), draws, seed, _look(look), dict(document))
+
+
+def _problems(document: Mapping[str, Any], grid: Mapping[str, Any], dtype: str) -> tuple[Problem, ...]:
+    losses = list_of(document, "loss", lambda where, loss: check_choice(where, loss, NETWORK_LOSSES))
+    if ("n_samples" in grid) == ("samples_per_class" in grid):
+        raise InputError("[grid]: give one of n_samples and samples_per_class")
+    per_class = "samples_per_class" in grid
+    counts = list_of(grid, "samples_per_class" if per_class else "n_samples", check_size, "[grid] ")
+    sizes = {key: list_of(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
+    networks = list_of(grid, "hidden", _check_hidden, "[grid] ")
+    data = list_of(grid, "data", lambda where, text: _check_data(where, text), "[grid] ", default=["gaussian"])
+    product = itertools.product(losses, data, networks, sizes["dim"], counts, sizes["n_classes"])
+    return tuple(
+        Problem(loss, C, d, count * (C if per_class else 1), tuple(hidden), parse_data(text), dtype)
+        for loss, text, hidden, d, count, C in product
+    )
+
+
+def _schedule(training: Mapping[str, Any]) -> Schedule:
+    values = {key: value for key, value in training.items() if key != "dtype"}
+    if "steps" not in values:
+        raise InputError("[training] steps: the key is missing; give the number of steps, 0 for none")
+    if "checkpoints" in values:
+        if not isinstance(values["checkpoints"], list):
+            raise InputError("[training] checkpoints: give a list of numbers from 0 to 1, say [0, 0.5, 1]")
+        values["checkpoints"] = tuple(values["checkpoints"])
+    elif values["steps"]:
+        values["checkpoints"] = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
+    try:
+        return Schedule(**values)
+    except InputError as error:
+        raise InputError(f"[training] {error}") from None
+
+
+def _look(table: Mapping[str, Any]) -> Look:
+    for key in ("blocks", "eigenvalues"):
+        if not isinstance(table.get(key, False), bool):
+            raise InputError(f"[look] {key}: {table[key]!r} is not valid; give true or false")
+    check_size("[look] cells", table.get("cells", 0), least=0, most=4096)
+    return Look(**table)
+
+
+def _check_hidden(where: str, widths: Any) -> None:
+    if not isinstance(widths, list):
+        raise InputError(f"{where}: {widths!r} is not valid; give lists of widths, such as [[8], [50, 50, 50]]")
+    for width in widths:
+        check_size(where, width)
+
+
+def _check_data(where: str, text: Any) -> None:
+    if not isinstance(text, str):
+        raise InputError(f"{where}: {text!r} is not valid; give texts, such as 'gaussian' or 'clusters:20'")
+    try:
+        parse_data(text)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _label(problem: Problem, draw: int) -> str:
+    hidden = "-".join(map(str, problem.hidden)) or "linear"
+    width = max(2, 1 + int(math.log10(problem.n_classes)))
+    return f"{problem.loss}-c{problem.n_classes:0{width}d}-{hidden}-{problem.data.kind}-draw{draw:03d}"
+
+
+def described(spec: TrainingSpec) -> dict[str, Any]:
+    """Return the schedule and look of a spec as plain data."""
+    return {**asdict(spec.schedule), **asdict(spec.look)}

@@ -1,0 +1,206 @@
+"""The catalogue of figures: its words are whole, `--list` prints them, `reproduce all` makes a gallery."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from analysis.catalogue import DEFAULT, WORDS, Entry, chosen, duration, entries
+from analysis.figures import FIGURES, NamedFigure
+from analysis.headlines import claims_headline
+from rmtsim.cli import main
+from rmtsim.errors import InputError, RunError
+from rmtsim.experiments import Experiment, Task
+from rmtsim.point import Point
+from rmtsim.theory import finite
+from sweeps.spec import load
+from tests.synthetic import sweep_of
+
+
+def test_every_figure_has_its_words() -> None:
+    assert set(FIGURES) <= set(WORDS)
+    known = {field.name for field in dataclasses.fields(Entry)} - {"name"}
+    for name, words in WORDS.items():
+        assert {"title", "source", "sentence"} <= set(words) <= known, name
+        assert words["sentence"].count("$") % 2 == 0, name
+    for entry in entries():
+        assert 0 < entry.seconds < math.inf, entry.name
+        assert entry.figure.report or entry.figure.headline, f"{entry.name} tells no numbers"
+        assert bool(entry.specs) != bool(entry.figure.experiment), f"{entry.name}: sweeps or an experiment"
+        assert all(load(spec).points() for full in (False, True) for spec in entry.sweeps(full))
+
+
+def test_what_an_experiment_is_called_is_what_reproduces_it() -> None:
+    """Messages on missing tables name the experiment."""
+    for entry in entries():
+        if entry.figure.experiment and not entry.data:
+            experiments = [entry.experiment(full) for full in (False, True)]
+            assert all(entry in chosen([experiment.name]) for experiment in experiments if experiment)
+
+
+def test_names_stand_for_figures() -> None:
+    assert [entry.name for entry in chosen(DEFAULT)] == ["fig8", "fig8_mse", "fig9", "fig9_mse"]
+    assert [entry.name for entry in chosen(["fig8_mse", "fig8"])] == ["fig8_mse", "fig8"]
+    everything = chosen(["all"])
+    assert {entry.name for entry in everything} == set(FIGURES)
+    costs = [entry.cost() for entry in everything]
+    assert costs == sorted(costs)
+    with pytest.raises(InputError, match=r"choose from all, .*fig8, fig9, "):
+        chosen(["fig8", "fig88"])
+
+
+def test_times_in_words() -> None:
+    said = {
+        0.2: "1 s",
+        59.4: "59 s",
+        59.6: "1 min",
+        205: "3 min 25 s",
+        7200: "2 h",
+        7505: "2 h 5 min",
+        math.inf: "not measured",
+    }
+    assert {seconds: duration(seconds) for seconds in said} == said
+
+
+def test_the_list_names_source_cost_and_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["figure", "--list"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["figure", "source", "2", "cores", "--full", "command"]
+    assert main(["figure", "--list", "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [record["name"] for record in records] == [entry.name for entry in entries()]
+    for line, record in zip(lines, records, strict=True):
+        shown = [record[key] for key in ("name", "source", "cost", "full_cost", "command")]
+        assert re.split(r"\s{2,}", line) == shown
+        assert record["command"].startswith(f"rmtsim reproduce {record['name']}")
+
+
+def toy(full: bool = False, data: str | None = None) -> Experiment:
+    parameters = {"full": full, "data": data}
+    return Experiment("toy", [Task("t", parameters, lambda: pd.DataFrame({"value": [2.5 if full else 1.5]}))])
+
+
+def broken(full: bool = False) -> Experiment:
+    def compute() -> pd.DataFrame:
+        raise RunError("toy: the bits are worn out; buy new ones")
+
+    return Experiment("broken", [Task("t", {}, compute)])
+
+
+SPEC = """
+name = "small"
+model = "linear"
+loss = "mse"
+[grid]
+n_classes = [2, 10]
+aspect_ratio = [0.5]
+dim = [20]
+[sampling]
+min_draws = 4
+max_draws = 4
+target_rse = 0.9
+"""
+
+
+@pytest.fixture
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue of four: a sweep, an experiment, one that fails, one that needs data."""
+    (tmp_path / "small.toml").write_text(SPEC)
+
+    def of(experiment: object) -> NamedFigure:
+        return NamedFigure(lambda rows: rows, lambda rows: Figure(), experiment, lambda rows: f"is {rows['value'][0]}")
+
+    figures = {"mse": FIGURES["fig8_mse"], "broken": of(broken), "toy": of(toy), "own": of(toy)}
+    words = {name: {"title": f"A {name}", "source": "here", "sentence": f"On {name}."} for name in figures}
+    words["mse"] |= {"specs": [str(tmp_path / "small.toml")], "seconds": 3}
+    words["broken"] |= {"seconds": 2, "full_seconds": 4000, "full_memory": "9 GiB"}
+    words["toy"] |= {"seconds": 1}
+    words["own"] |= {"seconds": 4, "data": "eggs"}
+    monkeypatch.setattr("analysis.figures.FIGURES", figures)
+    monkeypatch.setattr("analysis.catalogue.FIGURES", figures)
+    monkeypatch.setattr("analysis.catalogue.WORDS", words)
+    return tmp_path / "out"
+
+
+def sections(out: Path) -> dict[str, str]:
+    _, *parts = (out / "gallery.md").read_text("utf-8").split("\n## ")
+    return {part.split("\n")[0]: part for part in parts}
+
+
+def test_all_goes_on_and_makes_a_gallery(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "all", "--out", str(toys)]) == 3
+    said = capsys.readouterr()
+    assert "broken: left out: toy: the bits are worn out; buy new ones\n" in said.err
+    assert "own: left out: own: needs eggs; give --data FOLDER\n" in said.err
+    assert [line.split(":")[0].split("/")[-1] for line in said.err.splitlines() if ": drawn" in line] == [
+        "toy.png, .pdf",  # cheapest first
+        "mse.png, .pdf",
+    ]
+    found = sections(toys)
+    assert list(found) == ["mse", "broken", "toy", "own"]  # in the catalogue's order
+    for name, section in found.items():
+        assert f"> On {name}." in section
+        pictures = re.findall(r"!\[.*?\]\((.*?)\)", section)
+        assert [(toys / picture).read_bytes()[:4] for picture in pictures] == [b"\x89PNG"] * (name in ("mse", "toy"))
+    assert "is 1.5" in found["toy"]
+    assert "computed and drawn in" in found["toy"]
+    assert "zero in every draw" in found["mse"]
+    assert "6 of 6 measured values agree" in found["mse"]  # diagonal, off-diagonal and ratio at both C
+    assert "Not drawn: toy: the bits are worn out; buy new ones" in found["broken"]
+    assert "`rmtsim reproduce own --data FOLDER`" in found["own"]
+    assert "| [broken](#broken) | here | 2 s | 1 h 6 min, 9 GiB |" in (toys / "gallery.md").read_text("utf-8")
+    assert (toys / "verdicts.txt").exists()
+
+
+def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = toys / "store" / "experiments" / "toy"
+    assert main(["reproduce", "toy", "--out", str(toys)]) == 0
+    assert not (toys / "gallery.md").exists()
+    [reduced] = tables.iterdir()
+    before = reduced.read_bytes()
+    assert main(["reproduce", "all", "--data", "eggs", "--out", str(toys)]) == 3  # broken remains
+    assert "drawn from stored tables in" in sections(toys)["toy"]
+    assert "computed and drawn in" in sections(toys)["own"]
+    capsys.readouterr()
+    assert main(["reproduce", "toy", "--full", "--out", str(toys)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "is 2.5\n"
+    assert "toy: 1 of 1 tables to compute\ntoy: t done, 1 of 1\n" in said.err
+    assert reduced.read_bytes() == before
+    assert len(list(tables.iterdir())) == 3
+    for full, value in (([], "1.5"), (["--full"], "2.5")):
+        assert main(["figure", "toy", *full, "--store", str(toys / "store"), "--out", str(toys / "f.png")]) == 0
+        assert main(["reproduce", "toy", *full, "--out", str(toys)]) == 0
+        assert capsys.readouterr().out == f"is {value}\n"
+
+
+def test_a_figure_asked_for_by_name_is_not_left_out(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "mse", "own", "--out", str(toys)]) == 2
+    assert capsys.readouterr().err == "rmtsim reproduce: own: needs eggs; give --data FOLDER\n"
+    assert not toys.exists()
+    assert main(["reproduce", "broken", "--out", str(toys)]) == 1
+
+
+def test_a_headline_tells_the_rate_of_the_draws() -> None:
+    """Theory's own values agree with the theorem; values that fall more slowly do not."""
+    points = [Point("linear", "ce", C, 100, 200) for C in (10, 20, 50, 100, 200, 500, 1000)]
+    exact = [finite("linear", "ce", point.n_classes, 100, 200)[0] for point in points]
+    good = claims_headline(sweep_of(points, [{"linear": (p.diag, p.offdiag)} for p in exact], rse=0.002))
+    slow = claims_headline(
+        sweep_of(points, [{"linear": (p.diag, p.offdiag * p.n_classes**0.5)} for p in exact], rse=0.002)
+    )
+    found = [re.search(r"p = (\S+) ± (\S+) \(bias of the fit (\S+)\); theorem: -2; (\w+)", s) for s in (good, slow)]
+    rates = [[float(number) for number in match.groups()[:3]] for match in found if match]
+    for (power, error, bias), expected in zip(rates, (-2, -1.5), strict=True):
+        assert power - bias == pytest.approx(expected, abs=5 * error)
+        assert abs(bias) < 0.05
+    assert [match[4] for match in found if match] == ["agrees", "differs"]
+    assert "21 of 21 measured values agree" in good
+    assert "7 of 21 measured values agree" in slow

@@ -1,0 +1,160 @@
+"""Specs of training runs: what they say, what they refuse, and that they give the same tables wherever they run."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from rmtsim import InputError
+from rmtsim.experiments import StoppedError
+from rmtsim.store import Store
+from sweeps.experiment_runner import run_experiment
+from sweeps.spec import Spec
+from sweeps.training_spec import TrainingSpec, builtin_trainings, from_document, load_any
+
+SMALL = """
+name = "small"
+loss = ["ce", "binary_ce"]
+[grid]
+n_classes = [2]
+dim = [4]
+samples_per_class = [6]
+hidden = [[], [3], [3, 2]]
+data = ["gaussian", "clusters:4"]
+[training]
+steps = 20
+learning_rate = 0.05
+checkpoints = [0, 1]
+[sampling]
+draws = 2
+"""
+
+
+def document() -> dict[str, Any]:
+    return tomllib.loads(SMALL)
+
+
+def test_the_grid_is_a_product() -> None:
+    spec = from_document(document())
+    assert len(spec.problems) == 2 * 3 * 2
+    assert len(spec.experiment().tasks) == 24
+    assert {problem.n_samples for problem in spec.problems} == {12}
+    assert len({task.file for task in spec.experiment().tasks}) == 24
+
+
+def test_built_in_specs() -> None:
+    for name in builtin_trainings():
+        spec = load_any(name)
+        assert isinstance(spec, TrainingSpec)
+        assert spec.name == name
+        assert len(spec.schedule.checkpoints) == 6
+    assert isinstance(load_any("figure8"), Spec)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("name", "a b", "name: 'a b' is not valid"),
+        ("loss", ["hinge"], "loss: 'hinge' is not known"),
+        ("loss", "ce", "loss: 'ce' is not valid; give a list"),
+        ("model", "linear", "model: there is no such key"),
+        ("grid.n_classes", [3], "n_classes: 3 does not go with loss 'binary_ce'; give 2"),
+        ("grid.hidden", [8], r"\[grid\] hidden: 8 is not valid; give lists of widths"),
+        ("grid.hidden", [[0]], r"\[grid\] hidden: 0 is not valid"),
+        ("grid.n_samples", [5], r"\[grid\]: give one of n_samples and samples_per_class"),
+        ("grid.data", ["moons"], r"\[grid\] data: "),
+        ("grid.data", [3], r"\[grid\] data: 3 is not valid"),
+        ("grid.width", [3], r"\[grid\] width: there is no such key"),
+        ("training.steps", -1, r"\[training\] steps: -1 is not valid"),
+        ("training.rate", 1, r"\[training\] rate: there is no such key"),
+        ("training.checkpoints", 1, r"\[training\] checkpoints: give a list"),
+        ("training.checkpoints", [1, 0], r"\[training\] checkpoints: .* ascending"),
+        ("training.dtype", "float16", r"\[training\] dtype: 'float16' is not known"),
+        ("sampling.draws", 0, r"\[sampling\] draws: 0 is not valid"),
+        ("sampling.seed", -1, r"\[sampling\] seed: -1 is not valid"),
+        ("look.cells", "all", r"\[look\] cells: 'all' is not valid"),
+        ("look.blocks", 1, r"\[look\] blocks: 1 is not valid; give true or false"),
+        ("look.maps", 1, r"\[look\] maps: there is no such key"),
+    ],
+)
+def test_bad_documents(path: str, value: object, sentence: str) -> None:
+    changed: dict[str, Any] = copy.deepcopy(document())
+    *tables, key = path.split(".")
+    table = changed
+    for name in tables:
+        table = table.setdefault(name, {})
+    table[key] = value
+    with pytest.raises(InputError, match=sentence):
+        from_document(changed)
+
+
+def test_files_and_names(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("name = ")
+    (tmp_path / "small.toml").write_text(SMALL.replace("steps = 20", "steps = 20.5"))
+    for source, sentence in (
+        ("nothing", "there is no 'nothing'"),
+        (str(tmp_path / "bad.toml"), "not valid TOML"),
+        (str(tmp_path / "small.toml"), "small.toml: .training. steps: 20.5 is not valid"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            load_any(source)
+
+
+def test_stopping_keeps_what_there_is(tmp_path: Path) -> None:
+    spec = from_document(document() | {"training": {"steps": 800, "learning_rate": 0.01}})
+    looks = iter([False, True])
+    store = Store(tmp_path / "store")
+    with pytest.raises(StoppedError, match="the same call goes on"):
+        run_experiment(spec.experiment(), store, workers=2, stopping=lambda: next(looks))
+    folder = tmp_path / "store" / "experiments" / "small"
+    assert list(folder.glob("*.run"))
+    made = run_experiment(spec.experiment(), store)
+    assert 0 < made.tables <= 24
+    assert {path.suffix for path in folder.iterdir()} == {".parquet"}
+    run_experiment(spec.experiment(), Store(tmp_path / "other"))
+    pd.testing.assert_frame_equal(
+        spec.experiment().read(store), spec.experiment().read(tmp_path / "other"), check_exact=True
+    )
+
+
+_ON_RAY = """
+import sys
+from dataclasses import replace
+from rmtsim.experiments import Experiment, Task
+from rmtsim.store import Store
+from sweeps.experiment_runner import run_experiment
+from sweeps.training_spec import from_document
+from tests.test_training_spec import document
+
+def fail():
+    raise ValueError("no luck")
+
+experiment = from_document(document() | {"loss": ["ce"], "sampling": {}}).experiment()
+experiment.tasks.append(Task("bad", {}, fail))
+made = run_experiment(experiment, Store(sys.argv[1]), address="ray", workers=2)
+print(made.tables, made.failures)
+"""
+
+
+def test_on_ray_the_same_tables_to_the_bit(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_RAY, str(tmp_path / "ray")],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().endswith("6 [('bad', 'no luck')]")
+    experiment = from_document(document() | {"loss": ["ce"], "sampling": {}}).experiment()
+    assert run_experiment(experiment, Store(tmp_path / "here")).tables == 6
+    assert run_experiment(experiment, Store(tmp_path / "here")).tables == 0
+    pd.testing.assert_frame_equal(
+        experiment.read(tmp_path / "ray"), experiment.read(tmp_path / "here"), check_exact=True
+    )
