@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.points import ROUNDING
 from rmtsim.errors import InputError
 from rmtsim.estimates import Estimate, ratio_estimate
 from rmtsim.point import LOSSES, Point
@@ -20,6 +19,9 @@ Values = npt.NDArray[np.float64]
 
 #: What tells pictures, and their places along training, from each other.
 PICTURE = ["case", "step", "progress"]
+
+#: Relative standard errors below this are rounding.
+_ROUNDING = 1e-11
 
 _PROBLEM = ["loss", "n_classes", "dim", "n_samples", "hidden", "data"]
 
@@ -101,7 +103,7 @@ def _ratio(part: Values, whole: Values) -> Estimate:
     if len(part) == 1:
         return Estimate(float(part[0] / whole[0]), math.nan)
     found = ratio_estimate(part, whole)
-    exact = found.std_error <= ROUNDING * max(abs(found.value), ROUNDING)
+    exact = found.std_error <= _ROUNDING * max(abs(found.value), _ROUNDING)
     return Estimate(float(part.sum() / whole.sum()), 0.0) if exact else found
 
 

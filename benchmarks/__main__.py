@@ -17,7 +17,7 @@ from rmtsim.backend import native_gpu
 from rmtsim.threads import blas_kernel
 
 #: Parts in the order in which they run; each is a module of this package with ``run(quick) -> Part``.
-PARTS = ("peers", "floor", "scaling", "memory", "sweep", "driver", "kills", "variance", "gpu")
+PARTS = ("peers", "floor", "full_hessian", "scaling", "memory", "sweep", "driver", "kills", "variance", "gpu")
 
 
 def main() -> None:
