@@ -55,9 +55,9 @@ def run(quick: bool) -> Part:
                 Target(f"{loss}: peak memory, GiB", mine["peak"] / _GIB, 3.0),
             ]
     about = (
-        "d = C inputs and classes, ReLU layers of the given widths, LeCun initialisation, float64, 2 BLAS threads, each "
-        "measurement in a process of its own, Python included in the peak. A row by autodiff is one jitted forward-over-"
-        "reverse pass of JAX (a Hessian-vector product with a unit vector, on the same cores), the median of "
+        "d = C inputs and classes, ReLU layers of the given widths, LeCun initialisation, float64, 2 BLAS threads, "
+        "each measurement in a process of its own, Python included in the peak. A row by autodiff is one jitted "
+        "forward-over-reverse pass of JAX (a Hessian-vector product with a unit vector, the same cores), the median of "
         f"{_ROWS} rows after compilation; all rows are that times their number, not run. The error is the largest "
         "difference of those rows to ours, over the largest entry."
     )
