@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from analysis.picture_report import percent
 from analysis.shares import PICTURE, layer_names, named, neurons_of, shares
@@ -27,6 +27,9 @@ _DECADES = 4
 
 _COLOURS = "cividis"
 
+#: Style of these figures.
+STYLE = {"font.size": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.6}
+
 #: Quantities that are drawn.
 _ARRAYS = ["edge", "mean", "largest", "block_edge", "block_sqfro"]
 
@@ -35,7 +38,7 @@ _LINES = 70
 
 
 def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None = None) -> Figure:
-    """Draw a column for each picture, and a row for each view of it.
+    """Draw a column for each picture, and a row for each view of it; the views of a single picture in one row.
 
     Parameters
     ----------
@@ -47,29 +50,39 @@ def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None
         Of ``"whole"``, layers' names and ``"blocks"``; by default all that the table has, without layers of deep
         networks.
     """
-    pictures = list(table[table["quantity"].isin(_ARRAYS)].groupby(PICTURE, sort=False))
-    views = views or default_views(neurons_of(named(pictures[0][1])))
-    numbers = shares(table).set_index([*PICTURE, "share"])
-    trained = len({key[1] for key, _ in pictures}) > 1
-    with mpl.rc_context({"font.size": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.6}):
-        figure = Figure(figsize=(0.5 + 2.3 * len(pictures), 0.7 + 2.65 * len(views)), layout="constrained")
-        grid = figure.subplots(len(views), len(pictures), squeeze=False)
-        for axes, (key, picture) in zip(grid.T, pictures, strict=True):
-            case, _, progress = key
-            neurons = neurons_of(named(picture))
-            head = f"{case}, {progress:.0%} of steps" if trained else str(case)
-            for ax, view in zip(axes, views, strict=True):
-                said = _said(numbers, key, view, neurons)
-                ax.set_title("\n".join([head, said] if ax is axes[0] else [said]), fontsize=8)
-                if view == "blocks":
-                    _draw_blocks(ax, picture)
-                else:
-                    _draw_map(ax, picture, view, neurons)
-        for axes, view in zip(grid, views, strict=True):
-            axes[0].set_ylabel(_NAMES.get(view, view))
-            _colour_bar(figure, axes, view)
+    pictures = table[table["quantity"].isin(_ARRAYS)]
+    views = views or default_views(neurons_of(named(pictures)))
+    n_pictures = len(pictures[PICTURE].drop_duplicates())
+    columns, rows = (n_pictures, len(views)) if n_pictures > 1 else (len(views), 1)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(0.5 + 2.3 * columns, 0.7 + 2.65 * rows), layout="constrained")
+        draw_pictures(figure, table, views)
         figure.suptitle(title, fontsize=11)
     return figure
+
+
+def draw_pictures(figure: Figure | SubFigure, table: pd.DataFrame, views: tuple[str, ...]) -> None:
+    """Draw on a figure, or a part of one, what ``plot_pictures`` does, without the title."""
+    pictures = list(table[table["quantity"].isin(_ARRAYS)].groupby(PICTURE, sort=False))
+    numbers = shares(table).set_index([*PICTURE, "share"])
+    trained = len({key[1] for key, _ in pictures}) > 1
+    single = len(pictures) == 1
+    grid = figure.subplots(*((1, len(views)) if single else (len(views), len(pictures))), squeeze=False)
+    grid = grid.T if single else grid
+    for axes, (key, picture) in zip(grid.T, pictures, strict=True):
+        case, _, progress = key
+        neurons = neurons_of(named(picture))
+        head = f"{case}, {progress:.0%} of steps" if trained else str(case)
+        for ax, view in zip(axes, views, strict=True):
+            said = _said(numbers, key, view, neurons)
+            ax.set_title("\n".join([head, said] if ax is axes[0] and not single else [said]), fontsize=8)
+            if view == "blocks":
+                _draw_blocks(ax, picture)
+            else:
+                draw_map(ax, picture, view, neurons)
+    for axes, view in zip(grid, views, strict=True):
+        axes[0].set_ylabel(_NAMES.get(view, view))
+        colour_bar(figure, axes, view)
 
 
 _NAMES = {
@@ -110,8 +123,8 @@ def _part(view: str, neurons: list[int]) -> int:
     return 0 if view in ("whole", "linear") else layer_names(neurons).index(view) + 1
 
 
-def _draw_map(ax: Axes, picture: pd.DataFrame, view: str, neurons: list[int]) -> None:
-    """Mean |entry| of each cell, over the clipped largest |entry|; axes in parameters."""
+def draw_map(ax: Axes, picture: pd.DataFrame, view: str, neurons: list[int]) -> None:
+    """Draw the mean |entry| of each cell of a view, over the clipped largest |entry|; axes in parameters."""
     part = _part(view, neurons)
     edges, mean = _array(picture, "edge", part).ravel(), _array(picture, "mean", part)
     top = _array(picture, "largest", part).max() * CLIP.get(view, _CLIP_OF_LAYERS) or 1.0
@@ -160,7 +173,8 @@ def _frame(ax: Axes, edges: Values) -> None:
     ax.tick_params(labelsize=6, length=2)
 
 
-def _colour_bar(figure: Figure, axes: npt.NDArray[Any], view: str) -> None:
+def colour_bar(figure: Figure | SubFigure, axes: npt.NDArray[Any], view: str) -> None:
+    """Draw the colour bar of a view beside its axes."""
     is_blocks = view == "blocks"
     norm = LogNorm(10.0**-_DECADES, 1) if is_blocks else Normalize(0, 1)
     clip = "" if is_blocks else f"{CLIP.get(view, _CLIP_OF_LAYERS):g} × "

@@ -9,6 +9,9 @@ import pandas as pd
 
 from analysis.shares import shares
 
+#: Shares below this, in percent, are rounding.
+_ZERO = 1e-9
+
 _LEGEND = (
     "Share of the squared norm outside the diagonal blocks, of a layer's own Hessian or all; cross: between layers.\n"
     "± standard error over draws; theory: expected norms at this size, at initialisation; z in standard errors."
@@ -63,6 +66,8 @@ def plain_case(case: str) -> str:
 def percent(value: float, error: float, with_error: bool = True) -> str:
     """Return a share in percent, to two figures of its standard error, and with that if wished."""
     value, error = 100 * value, 100 * error
+    if abs(value) < _ZERO:  # rounding
+        return "0 %"
     if not error > 0:
         return f"{value:.3g} %"
     decimals = max(0, 1 - math.floor(math.log10(error)))

@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from rmtsim.draws import STREAMS
 from rmtsim.errors import InputError, RunError
-from rmtsim.files import FAILURES, Files, open_files, reason
+from rmtsim.experiment_tables import FOLDER, read_table
+from rmtsim.files import Files, open_files
 from rmtsim.store import Store
 from rmtsim.threads import blas_kernel, cores, single_threaded_blas
 from rmtsim.version import __version__
@@ -202,7 +203,7 @@ class Experiment:
     @property
     def folder(self) -> str:
         """Where the tables are in the store."""
-        return f"experiments/{self.name}"
+        return f"{FOLDER}/{self.name}"
 
 
 def _files(store: Location) -> Files:
@@ -210,13 +211,7 @@ def _files(store: Location) -> Files:
 
 
 def _read(files: Files, path: str) -> pd.DataFrame:
-    try:
-        with files.open(path) as file:
-            frame: pd.DataFrame = pq.read_table(file).to_pandas()
-    except FAILURES as error:
-        raise RunError(
-            f"store: {files.where(path)} cannot be read ({reason(error)}); remove it and run the experiment again"
-        ) from error
+    frame: pd.DataFrame = read_table(files, path).to_pandas()
     return frame.astype({"width": "Int64"}) if "width" in frame else frame
 
 
@@ -230,5 +225,6 @@ def _as_parquet(rows: pd.DataFrame, task: Task) -> pa.Buffer:
         "rmtsim.parameters": json.dumps(task.parameters, sort_keys=True),
     }
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **about}), sink, compression="zstd")
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()

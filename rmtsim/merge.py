@@ -13,6 +13,7 @@ import pyarrow as pa
 from rmtsim.copies import copies
 from rmtsim.coverage import Coverage
 from rmtsim.errors import InputError
+from rmtsim.experiment_tables import copy_tables, tables
 from rmtsim.files import LocalFiles
 from rmtsim.output import say
 from rmtsim.recompute import agreement
@@ -33,6 +34,7 @@ class Merged(NamedTuple):
     known: int  #: rows that it had
     specs: int  #: specs that it lacked
     rounded: int  #: rows that it had, equal to rounding only: another BLAS made the source's
+    tables: int = 0  #: tables of experiments that it lacked
 
 
 def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
@@ -49,15 +51,16 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
     for store in stores:
         if _place(store) == _place(into):
             raise InputError(f"SOURCE: {store.location} is the store itself; give other stores")
-        if not store.exists() or not (store.shards() or store.specs()):
+        if not store.exists() or not (store.shards() or store.specs() or tables(store)):
             raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
     held = into.shards()
     found = _check(stores, into, held)
+    found = found._replace(tables=copy_tables(stores, into))
     if not found.rows and not found.specs:
         return found
     with into.writer() as writer:
         if into.shards() != held:  # another writer was before us
-            found = _check(stores, into, into.shards())
+            found = _check(stores, into, into.shards())._replace(tables=found.tables)
         seen = Coverage()
         for keys in into.tables(KEY):
             seen.add(keys)

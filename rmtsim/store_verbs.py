@@ -36,7 +36,10 @@ def verify(arguments: argparse.Namespace) -> int:
     made = f"; {counted(report.recomputed, 'draw')} made again"
     made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
-    size = f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{made if arguments.recompute else ''}"
+    tables = f", {counted(report.tables, 'table')} of experiments" if report.tables else ""
+    size = (
+        f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{tables}{made if arguments.recompute else ''}"
+    )
     if report.damage:
         print(f"{size}: {counted(len(report.damage), 'finding')}")
     elif report.satisfied < report.points:
@@ -54,10 +57,11 @@ def merge(arguments: argparse.Namespace) -> int:
     from rmtsim.merge import merge as merged
 
     found = merged(arguments.sources, Store(arguments.store))
-    if not found.rows and not found.specs:
+    if not found.rows and not found.specs and not found.tables:
         say(f"{arguments.store}: nothing to do, all {counted(found.known, 'row')} there")
     else:
-        added = f"{counted(found.rows, 'row')} and {counted(found.specs, 'spec')} added"
+        tables = f", {counted(found.tables, 'table')} of experiments" if found.tables else ""
+        added = f"{counted(found.rows, 'row')} and {counted(found.specs, 'spec')} added{tables}"
         say(f"{arguments.store}: {added}; {counted(found.known, 'row')} there before")
     if found.rounded:
         say(f"{arguments.store}: {counted(found.rounded, 'row')} there differ by rounding, made by another BLAS")

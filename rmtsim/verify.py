@@ -11,6 +11,7 @@ from rmtsim.commits import Commits, read_commits
 from rmtsim.copies import copies
 from rmtsim.coverage import Coverage, Runs, Series
 from rmtsim.errors import InputError
+from rmtsim.experiment_tables import check_tables
 from rmtsim.failures import StoreError, TornError, UnreadableError
 from rmtsim.recompute import recompute, stored_point
 from rmtsim.schema import ENSEMBLE, KEY
@@ -55,6 +56,7 @@ class Report:
     skipped: int = 0  #: draws that a GPU made, and there is none here
     points: int = 0  #: that stored specs want
     satisfied: int = 0  #: of these: with min_draws draws of all layers
+    tables: int = 0  #: of experiments
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -96,6 +98,8 @@ def _verify(store: Store, draws: int) -> Report:
     except StoreError as error:
         report.findings.append(_told(error))
     report.findings += _strays(store)
+    report.tables, broken = check_tables(store)
+    report.findings += map(_told, broken)
     last = _commits(store).last  # first, as a writer may go on
     listed = store.listed()
     sound: list[Shard] = []

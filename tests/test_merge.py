@@ -63,7 +63,7 @@ def test_the_union(tmp_path: Path, location: str) -> None:
     assert (snapshot(one), snapshot(two)) == before
     assert verify(into).findings == []
     names = [str(shard) for shard in into.shards()]
-    assert merge([two.root, one.root], into) == (0, 44, 0, 0)
+    assert merge([two.root, one.root], into) == (0, 44, 0, 0, 0)
     assert [str(shard) for shard in into.shards()] == names
 
 
@@ -127,7 +127,7 @@ def test_rounding_of_another_blas_is_no_other_meaning(tmp_path: Path, capsys: py
     near = altered(rows, diag_sqfro=rows["diag_sqfro"] * (1 + 1e-14))
     near.attrs["blas"] = "another 1"
     two = store_of(tmp_path / "two", near)
-    assert merge([two.root], one) == (0, 8, 0, 6)  # two of eight have no diagonal blocks
+    assert merge([two.root], one) == (0, 8, 0, 6, 0)  # two of eight have no diagonal blocks
     pd.testing.assert_frame_equal(one.read(), rows.sort_values(KEY, ignore_index=True), check_exact=True)
     far = altered(near, diag_sqfro=rows["diag_sqfro"] * (1 + 1e-6))
     with pytest.raises(InputError, match="other values"):
@@ -143,12 +143,12 @@ def test_specs_that_share_a_name_are_both_kept(tmp_path: Path, capsys: pytest.Ca
     other, third = ({**SPEC, "grid": {"dim": [12, size]}} for size in (13, 14))
     two = store_of(tmp_path / "two", rows_of(range(2, 4)), spec=other)
     three = store_of(tmp_path / "three", rows_of(range(3, 5)), spec=third)
-    assert merge([two.root, three.root], into) == (12, 4, 2, 0)
+    assert merge([two.root, three.root], into) == (12, 4, 2, 0, 0)
     assert into.specs() == [SPEC, {**other, "name": "test-2"}, {**third, "name": "test-3"}]
     said = capsys.readouterr().err
     assert f"the spec test of {two.root} is another than that of {into.root}, and is kept as test-2" in said
     before = snapshot(into)
-    assert merge([three.root, two.root], into) == (0, 16, 0, 0)  # a repeat
+    assert merge([three.root, two.root], into) == (0, 16, 0, 0, 0)  # a repeat
     assert snapshot(into) == before
     assert verify(into).findings == []
 
@@ -199,7 +199,7 @@ def test_a_merge_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest
         merge([one.root], into)
     monkeypatch.undo()
     assert len(into.read()) == 16
-    assert merge([one.root], into) == (16, 16, 1, 0)
+    assert merge([one.root], into) == (16, 16, 1, 0, 0)
     pd.testing.assert_frame_equal(into.read(), expected(8), check_exact=True)
 
 
