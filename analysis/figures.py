@@ -14,6 +14,8 @@ from analysis.agreement import plot_agreement, report_agreement
 from analysis.decay_figure import DECAY_FIGURES, DecayFigure, plot_decay
 from analysis.decoupling import report_decoupling
 from analysis.decoupling_figure import plot_decoupling
+from analysis.fan_out_figure import plot_fan_out
+from analysis.fan_out_report import headline_fan_out, report_fan_out
 from analysis.figure_data import figure_data
 from analysis.finite_size_figure import plot_finite_size, sizes_of
 from analysis.headlines import agreement_headline, claims_headline, points_headline
@@ -27,6 +29,7 @@ from rmtsim.decoupling import decoupling
 from rmtsim.eigenvalues import spectrum
 from rmtsim.errors import InputError
 from rmtsim.experiments import Experiment
+from rmtsim.fan_out import fan_out
 
 
 class NamedFigure(NamedTuple):
@@ -111,6 +114,7 @@ FIGURES = {
     "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points, headline=points_headline),
     "agreement": NamedFigure(_all, plot_agreement, report=report_agreement, headline=agreement_headline),
     "spectrum": NamedFigure(_all, plot_spectrum, _at_one_size(spectrum), render_spectrum),
+    "fan_out": NamedFigure(_all, plot_fan_out, fan_out, report_fan_out, headline_fan_out),
     "decoupling": NamedFigure(_all, plot_decoupling, _at_one_size(decoupling), report_decoupling),
 }
 

@@ -28,7 +28,7 @@ _DECADES = 4
 _COLOURS = "cividis"
 
 #: Style of these figures.
-STYLE = {"font.size": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.6}
+STYLE: dict[Any, Any] = {"font.size": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.6}
 
 #: Quantities that are drawn.
 _ARRAYS = ["edge", "mean", "largest", "block_edge", "block_sqfro"]
@@ -53,9 +53,9 @@ def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None
     pictures = table[table["quantity"].isin(_ARRAYS)]
     views = views or default_views(neurons_of(named(pictures)))
     n_pictures = len(pictures[PICTURE].drop_duplicates())
-    columns, rows = (n_pictures, len(views)) if n_pictures > 1 else (len(views), 1)
+    size = (2.3 * n_pictures, 2.65 * len(views)) if n_pictures > 1 else (3.5 * len(views), 2.9)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(0.5 + 2.3 * columns, 0.7 + 2.65 * rows), layout="constrained")
+        figure = Figure(figsize=(0.5 + size[0], 0.7 + size[1]), layout="constrained")
         draw_pictures(figure, table, views)
         figure.suptitle(title, fontsize=11)
     return figure

@@ -131,7 +131,7 @@ def _bartlett(cube: Array, dim: int) -> Array:
 def _overlaps(width: int, dim: int | None) -> tuple[float, float, float]:
     """E[x·x' 1_i 1'_i f] for f = 1, σ·σ', σ_iσ'_i; ``dim`` None is the limit.
 
-    With the angle θ, p(θ) = (π − θ)/2π and k₁ the arc-cosine kernel of ``one_hidden_mse``: E[|x||x'| cos θ p] and
+    With the angle θ, p(θ) = (π − θ)/2π and k₁ the first moment of ``arc_cosine``: E[|x||x'| cos θ p] and
     d E[cos θ k₁ (1 + (m − 1) p)], d E[cos θ k₁]; as d → ∞, d E[cos θ f(θ)] → −f'(π/2).
     """
     rest = width - 1

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from rmtsim.theory.arc_cosine import relu_moments
 from rmtsim.theory.prediction import Terms
-from rmtsim.theory.quadrature import Array, angle_rule
+from rmtsim.theory.quadrature import angle_rule
 
 
 def hidden(n_classes: int, width: int, dim: int | None) -> Terms:
@@ -58,17 +59,5 @@ def output(n_classes: int | None, width: int, dim: int | None) -> Terms:
 def sigma_overlap(width: int, dim: int | None) -> float:
     """E(σ·σ')² for two independent samples; ``dim`` None is d → ∞, where they are orthogonal."""
     theta, weights = (np.array([math.pi / 2]), np.ones(1)) if dim is None else angle_rule(dim)
-    return float(weights @ (width * _kernel_2(theta) + width * (width - 1) * _kernel_1(theta) ** 2))
-
-
-def _kernel_1(theta: Array) -> Array:
-    """E[σ(g) σ(g')] for standard normals of correlation cos θ: half the arc-cosine kernel of degree 1 (Cho & Saul)."""
-    value: Array = (np.sin(theta) + (math.pi - theta) * np.cos(theta)) / (2 * math.pi)
-    return value
-
-
-def _kernel_2(theta: Array) -> Array:
-    """E[σ(g)² σ(g')²] likewise: half the kernel of degree 2."""
-    cos = np.cos(theta)
-    value: Array = (3 * np.sin(theta) * cos + (math.pi - theta) * (1 + 2 * cos**2)) / (2 * math.pi)
-    return value
+    first, second = relu_moments(theta)
+    return float(weights @ (width * second + width * (width - 1) * first**2))
