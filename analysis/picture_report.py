@@ -22,11 +22,12 @@ def report_pictures(table: pd.DataFrame) -> str:
     """Lay the shares out as plain text, one line per picture and share."""
     found = shares(table)
     lines = [f"{'picture':14} {'of steps':>8} {'share':>8} {'draws':>5} {'measured':>22} {'theory':>10} {'z':>6}"]
-    for row in found.itertuples():
+    for row in found.to_dict("records"):
+        theory = "-" if math.isnan(row["theory"]) else f"{row['theory']:.4%}"
+        z = "-" if math.isnan(row["z"]) else f"{row['z']:+.2f}"
         lines.append(
-            f"{plain_case(row.case):14} {row.progress:8.0%} {row.share:>8} {row.draws:5d} "
-            f"{percent(row.value, row.std_error):>22} {'-' if math.isnan(row.theory) else f'{row.theory:10.4%}':>10} "
-            f"{'-' if math.isnan(row.z) else f'{row.z:+.2f}':>6}"
+            f"{plain_case(row['case']):14} {row['progress']:8.0%} {row['share']:>8} {row['draws']:5d} "
+            f"{percent(row['value'], row['std_error']):>22} {theory:>10} {z:>6}"
         )
     return "\n".join([*lines, "", _LEGEND])
 
