@@ -32,6 +32,8 @@ class Result:
         Whether anything had to be computed; else it was drawn from what was stored.
     problem
         Why it was not drawn; empty if it was.
+    full_numbers
+        What was measured at the paper's size, where the store has that too: ``NAME_full.png`` shows it.
     """
 
     entry: Entry
@@ -39,6 +41,7 @@ class Result:
     seconds: float = 0.0
     computed: bool = False
     problem: str = ""
+    full_numbers: str = ""
 
 
 def gallery(results: Sequence[Result], full: bool = False) -> str:
@@ -91,4 +94,8 @@ def _section(result: Result, full: bool) -> str:
         return "\n\n".join([*parts, f"Not drawn: {result.problem}", f"`{entry.command(full)}`"])
     how = "computed and drawn" if result.computed else "drawn from stored tables"
     made = f"`{entry.command(full)}`: {how} in {duration(result.seconds)}."
-    return "\n\n".join([*parts, f"![{entry.title}]({entry.name}.png)", result.numbers, made])
+    parts += [f"![{entry.title}]({entry.name}.png)", result.numbers, made]
+    if result.full_numbers:
+        picture = f"![{entry.title}, at the paper's size]({entry.name}_full.png)"
+        parts += ["At the paper's size:", picture, result.full_numbers, f"`{entry.command(full=True)}`"]
+    return "\n\n".join(parts)

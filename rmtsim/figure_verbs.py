@@ -179,7 +179,21 @@ class _Reproduction:
         if text is not None:
             (self.out / f"{name}.txt").write_text(f"{text}\n")
             print(text)
-        return gallery.Result(work.entry, numbers, seconds, computed)
+        return gallery.Result(work.entry, numbers, seconds, computed, full_numbers=self._at_full_size(work))
+
+    def _at_full_size(self, work: _Work) -> str:
+        """Draw what the store has at the paper's size too, for the gallery; return its numbers."""
+        from analysis import figures, gallery
+
+        entry, how = work.entry, work.entry.figure
+        if not self.everything or self.arguments.full or entry.full_seconds is None or entry.data:
+            return ""
+        experiment = entry.experiment(full=True)
+        if experiment is None or experiment.missing(self.store):
+            return ""
+        rows = experiment.read(self.store)
+        figures.save(how.plot(how.select(rows)), self.out / f"{entry.name}_full.png")
+        return gallery.numbers(how, rows)
 
     def _rows(self, work: _Work) -> tuple[pd.DataFrame, bool]:
         """Return what a figure shows, computed as far as it is missing, and whether any was."""

@@ -121,7 +121,7 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     words = {name: {"title": f"A {name}", "source": "here", "sentence": f"On {name}."} for name in figures}
     words["mse"] |= {"specs": [str(tmp_path / "small.toml")], "seconds": 3}
     words["broken"] |= {"seconds": 2, "full_seconds": 4000, "full_memory": "9 GiB"}
-    words["toy"] |= {"seconds": 1}
+    words["toy"] |= {"seconds": 1, "full_seconds": 1}
     words["own"] |= {"seconds": 4, "data": "eggs"}
     monkeypatch.setattr("analysis.figures.FIGURES", figures)
     monkeypatch.setattr("analysis.catalogue.FIGURES", figures)
@@ -175,6 +175,14 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
     assert "toy: 1 of 1 tables to compute\ntoy: t done, 1 of 1\n" in said.err
     assert reduced.read_bytes() == before
     assert len(list(tables.iterdir())) == 3
+    assert main(["reproduce", "all", "--out", str(toys)]) == 3  # what is there at the paper's size is shown too
+    found = sections(toys)
+    assert "is 1.5" in found["toy"]
+    assert "At the paper's size:\n\n![A toy, at the paper's size](toy_full.png)" in found["toy"]
+    assert "is 2.5" in found["toy"]
+    assert "`rmtsim reproduce toy --full`" in found["toy"]
+    assert "At the paper's size" not in found["own"] + found["mse"]
+    assert (toys / "toy_full.png").exists()
     for full, value in (([], "1.5"), (["--full"], "2.5")):
         assert main(["figure", "toy", *full, "--store", str(toys / "store"), "--out", str(toys / "f.png")]) == 0
         assert main(["reproduce", "toy", *full, "--out", str(toys)]) == 0
