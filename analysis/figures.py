@@ -11,6 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.agreement import plot_agreement, report_agreement
+from analysis.binary import headline_binary, report_binary
+from analysis.binary_figure import plot_binary
+from analysis.cluster_figure import plot_clusters
+from analysis.clusters import headline_clusters, report_clusters
+from analysis.data_figure import headline_data, plot_data
 from analysis.decay_figure import DECAY_FIGURES, DecayFigure, plot_decay
 from analysis.decoupling import report_decoupling
 from analysis.decoupling_figure import plot_decoupling
@@ -25,6 +30,8 @@ from analysis.points import points
 from analysis.render import render
 from analysis.spectrum_figure import plot_spectrum, render_spectrum
 from rmtsim import pictures
+from rmtsim.binary_pictures import fig10
+from rmtsim.data_pictures import fig1, fig11, fig12
 from rmtsim.decoupling import decoupling
 from rmtsim.eigenvalues import spectrum
 from rmtsim.errors import InputError
@@ -111,6 +118,10 @@ _PICTURED = {
 FIGURES = {
     **_SWEPT,
     **_PICTURED,
+    "fig1": NamedFigure(_all, plot_data, fig1, report_pictures, headline_data),
+    "fig10": NamedFigure(_all, plot_binary, fig10, report_binary, headline_binary),
+    "fig11": NamedFigure(_all, plot_clusters, fig11, report_clusters, headline_clusters),
+    "fig12": NamedFigure(_all, plot_clusters, fig12, report_clusters, headline_clusters),
     "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points, headline=points_headline),
     "agreement": NamedFigure(_all, plot_agreement, report=report_agreement, headline=agreement_headline),
     "spectrum": NamedFigure(_all, plot_spectrum, _at_one_size(spectrum), render_spectrum),

@@ -183,6 +183,7 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
     assert "`rmtsim reproduce toy --full`" in found["toy"]
     assert "At the paper's size" not in found["own"] + found["mse"]
     assert (toys / "toy_full.png").exists()
+    capsys.readouterr()
     for full, value in (([], "1.5"), (["--full"], "2.5")):
         assert main(["figure", "toy", *full, "--store", str(toys / "store"), "--out", str(toys / "f.png")]) == 0
         assert main(["reproduce", "toy", *full, "--out", str(toys)]) == 0

@@ -1,0 +1,174 @@
+"""Pictures on images, on a user's own data and on clusters; and what is said of clusters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.cluster_figure import plot_clusters
+from analysis.clusters import cluster_ratios, headline_clusters, report_clusters
+from analysis.data_figure import headline_data, plot_data
+from analysis.shares import shares
+from rmtsim.clusters import Clusters
+from rmtsim.data_pictures import clustered, fig1, fig11, fig12, norms_task
+from rmtsim.errors import InputError
+from rmtsim.pictures import norms_task as swept_norms_task
+from rmtsim.pictures import picture_task
+from rmtsim.problem import Problem
+from tests.test_cifar import published, write
+from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.clusters.finite", quick_theory)
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"])]
+    return norms.pivot_table(index=["draw", "layer", "other"], columns="quantity", values="value").sort_index()
+
+
+@pytest.mark.parametrize("data", [Clusters(4), Clusters(4, scale="standard")])
+def test_norms_are_those_of_the_matrix(tmp_path: Path, data: Clusters) -> None:
+    problem = Problem("ce", 4, 5, 20, (3,), data=data)
+    found = shares(table_of(tmp_path, norms_task("x", {"x": problem}, range(2, 3)))).set_index("share")
+    for share, (part, whole) in parts(block_norms(problem, 2), 3).items():
+        assert found.loc[share, "value"] == pytest.approx(part / whole, abs=1e-12)
+
+
+def test_norms_of_gaussian_data_are_those_of_the_sweeps(tmp_path: Path) -> None:
+    ours = table_of(tmp_path, norms_task("x", {"x": SMALL}, range(1, 4)))
+    theirs = table_of(tmp_path, swept_norms_task("x", SMALL, draws=4))
+    pd.testing.assert_frame_equal(wide(ours), wide(theirs), rtol=1e-10)
+
+
+def test_cifar_100_from_a_file_of_the_published_format(tmp_path: Path) -> None:
+    write(tmp_path / "images", published(130))
+    experiment = fig1(data=str(tmp_path / "images"))
+    picture, norms = experiment.tasks
+    sizes = {"n_classes": 100, "dim": 3072, "n_samples": 128, "hidden": [8], "loss": "ce"}
+    assert sizes.items() <= picture.parameters.items()
+    assert sizes.items() <= norms.parameters["cases"]["CIFAR-100"].items()
+    assert picture.file == fig1(data=f"cifar100:{tmp_path / 'images'}").tasks[0].file
+    content = published(130)
+    content[b"data"][3, 7] ^= 1
+    write(tmp_path / "others", content)
+    assert picture.file != fig1(data=str(tmp_path / "others")).tasks[0].file
+
+
+def test_a_user_s_own_data(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 6)), rng.integers(5, size=50)
+    y[:5] = range(5)
+    path = tmp_path / "mine.npz"
+    np.savez(path, X=X, y=y)
+    experiment = fig1(data=str(path))
+    parameters = experiment.tasks[0].parameters
+    assert [parameters[k] for k in ("n_classes", "dim", "n_samples")] == [5, 6, 50]
+    experiment.run(tmp_path / "store")
+    table = experiment.read(tmp_path / "store")
+    found = shares(table).set_index("share")
+    assert (found["draws"] == 32).all()
+    assert found["theory"].isna().all()
+    figure = plot_data(table)
+    assert "50 samples of the user's own data" in figure.get_suptitle()
+    assert f"hidden layer {100 * found.loc['hidden', 'value']:.1f}"[:-1] in headline_data(table)
+    np.savez(path, X=np.tile(X, (4, 1)), y=np.tile(y, 4))
+    assert fig1(data=str(path)).tasks[0].parameters["n_samples"] == 128
+
+
+def test_bad_data_are_told(tmp_path: Path) -> None:
+    path = str(tmp_path / "mine.npz")
+    with pytest.raises(InputError, match="give --data FOLDER"):
+        fig1()
+    with pytest.raises(InputError, match=r"cifar-100-python\.tar\.gz unpacks to"):
+        fig1(data=str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="choose one of gaussian, clusters:K"):
+        fig1(data="clusters:many")
+    with pytest.raises(InputError, match=r"numpy\.savez"):
+        fig1(data=path)
+    np.savez(path, X=np.ones((4, 3)), y=np.zeros(4, int))
+    with pytest.raises(InputError, match="at least 2 classes"):
+        fig1(data=path)
+    np.savez(path, X=np.ones((4, 3)), y=[0, 1, 2, 10**6])
+    with pytest.raises(InputError, match="Hessian of order 8000032; give"):
+        fig1(data=path)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    folder = tmp_path_factory.mktemp("clusters")
+    experiment = clustered("test", (2,), (2, 30), clusters=(2, 20), draws=6, n_samples=40)
+    experiment.run(folder)
+    return experiment.read(folder)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_ratios_are_those_of_the_norms(small: pd.DataFrame) -> None:
+    found = cluster_ratios(small)
+    assert len(found) == 2 * 2 * (3 + 2 + 3)  # layers, C; clusters and Gaussian data: CE twice, MSE
+    for row in found.itertuples():
+        same = small[(small["n_clusters"] == row.n_clusters) & (small["scale"] == row.scale)]
+        same = same[(same["loss"] == row.loss) & (same["n_classes"] == row.n_classes)]
+        norms = wide(same).xs(1 if row.layer == "hidden" else 2, level="layer").xs(1 + (row.layer == "output"), level=1)
+        n = 8 if row.layer == "hidden" else row.n_classes
+        off, diag = norms["offdiag_sqfro"].sum(), norms["diag_sqfro"].sum()
+        is_pictured = row.n_classes == 2 and row.loss == "ce" and row.scale == "unit"
+        assert len(norms) == row.draws == (6 if is_pictured else 5)
+        assert row.value == pytest.approx(off / diag, abs=4 * row.std_error + 1e-12)  # but for the jackknife's bias
+        assert row.outside == pytest.approx(
+            (n - 1) * off / (diag + (n - 1) * off), abs=4 * row.std_error_outside + 1e-9
+        )
+    binary = found[(found["layer"] == "output") & (found["loss"] == "ce") & (found["n_classes"] == 2)]
+    np.testing.assert_allclose(binary["value"], 1)
+    assert (binary["std_error"] == 0).all()
+    assert (found.loc[(found["layer"] == "output") & (found["loss"] == "mse"), "value"] == 0).all()
+
+
+@pytest.mark.usefixtures("_quick")
+def test_verdicts_follow_the_numbers(small: pd.DataFrame) -> None:
+    lines = headline_clusters(small).splitlines()
+    assert [line.split(",")[0] for line in lines[:2]] == ["- C = 2", "- C = 30"]
+    for multiple, words in ((100, ": at no K."), (1e-4, ": at every K.")):
+        values = small["value"].where(small["quantity"] != "offdiag_sqfro", multiple * small["value"])
+        assert all(line.endswith(words) for line in headline_clusters(small.assign(value=values)).splitlines()[:2])
+    ratios = cluster_ratios(small).query("layer == 'hidden' and loss == 'ce' and n_clusters > 0")
+    over_k = ratios.groupby(["n_classes", "scale"])["value"].agg(lambda x: x.max() / x.min()).max()
+    assert f"K from 2 to 20 changes it by a factor of at most {over_k:.2f}" in lines[2]
+    text = report_clusters(small)
+    assert text.count("\nhidden  CE ") == 2 * 2 * 2  # ratios and shares, C, scales
+    assert "Gaussian" in text
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_figure_has_pictures_and_ratios(small: pd.DataFrame) -> None:
+    figure = plot_clusters(small)
+    upper, lower = figure.subfigs
+    assert ["$K = 2$" in ax.get_title() for ax in upper.axes[:2]] == [True, False]
+    found = cluster_ratios(small)
+    for ax, (layer, loss) in zip(lower.axes, (("hidden", "ce"), ("output", "ce"), ("hidden", "mse")), strict=True):
+        of_panel = found[(found["layer"] == layer) & (found["loss"] == loss)]
+        shown = np.concatenate([bars.lines[0].get_ydata() for bars in ax.containers])
+        np.testing.assert_allclose(
+            np.sort(shown.astype(float)), np.sort(of_panel.loc[of_panel["n_clusters"] > 0, "value"])
+        )
+        lines = [line.get_ydata()[0] for line in ax.lines if line.get_label() == "_theory"]
+        np.testing.assert_allclose(lines, of_panel.groupby("n_classes")["theory"].first())
+        assert ax.get_xlabel() == "number of clusters $K$"
+    assert "E" in lower.axes[0].get_ylabel()
+
+
+def test_few_and_many_classes_differ_in_c_alone() -> None:
+    for experiment in (fig11(), fig12(True)):
+        for task in experiment.tasks:
+            every = task.parameters.get("cases", {"one": task.parameters})
+            assert all((p["dim"], p["n_samples"], p["hidden"]) == (64, 500, [8]) for p in every.values())
+        assert len({task.file for task in experiment.tasks}) == len(experiment.tasks)
+    assert {task.parameters["n_classes"] for task in fig12().tasks if "picture" in task.label} == {100, 500}
+    picture = fig11().tasks[0]
+    problem = Problem("ce", 2, 64, 500, (8,), data=Clusters(2))
+    assert picture.parameters["data"] == picture_task("", problem).parameters["data"]
