@@ -19,16 +19,23 @@ from analysis.data_figure import headline_data, plot_data
 from analysis.decay_figure import DECAY_FIGURES, DecayFigure, plot_decay
 from analysis.decoupling import report_decoupling
 from analysis.decoupling_figure import plot_decoupling
+from analysis.dynamic_force import headline_dynamic_force, report_dynamic_force
 from analysis.fan_out_figure import plot_fan_out
 from analysis.fan_out_report import headline_fan_out, report_fan_out
 from analysis.figure_data import figure_data
 from analysis.finite_size_figure import plot_finite_size, sizes_of
 from analysis.headlines import agreement_headline, claims_headline, points_headline
 from analysis.hessian_figure import plot_pictures
+from analysis.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
 from analysis.picture_report import headline_pictures, report_pictures
 from analysis.points import points
 from analysis.render import render
 from analysis.spectrum_figure import plot_spectrum, render_spectrum
+from analysis.training_figure import plot_dynamic_force
+from analysis.training_rates import headline_rates, report_rates
+from analysis.training_rates_figure import plot_rates
+from analysis.training_spectra import headline_spectra, report_spectra
+from analysis.training_spectra_figure import plot_spectra
 from rmtsim import pictures
 from rmtsim.binary_pictures import fig10
 from rmtsim.data_pictures import fig1, fig11, fig12
@@ -37,6 +44,7 @@ from rmtsim.eigenvalues import spectrum
 from rmtsim.errors import InputError
 from rmtsim.experiments import Experiment
 from rmtsim.fan_out import fan_out
+from rmtsim.training_experiments import dynamic_force, fig13, training_rates, training_spectra
 
 
 class NamedFigure(NamedTuple):
@@ -122,6 +130,10 @@ FIGURES = {
     "fig10": NamedFigure(_all, plot_binary, fig10, report_binary, headline_binary),
     "fig11": NamedFigure(_all, plot_clusters, fig11, report_clusters, headline_clusters),
     "fig12": NamedFigure(_all, plot_clusters, fig12, report_clusters, headline_clusters),
+    "fig13": NamedFigure(_all, plot_loss_curves, fig13, report_loss_curves, headline_loss_curves),
+    "dynamic_force": NamedFigure(_all, plot_dynamic_force, dynamic_force, report_dynamic_force, headline_dynamic_force),
+    "training_rates": NamedFigure(_all, plot_rates, training_rates, report_rates, headline_rates),
+    "training_spectra": NamedFigure(_all, plot_spectra, training_spectra, report_spectra, headline_spectra),
     "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points, headline=points_headline),
     "agreement": NamedFigure(_all, plot_agreement, report=report_agreement, headline=agreement_headline),
     "spectrum": NamedFigure(_all, plot_spectrum, _at_one_size(spectrum), render_spectrum),

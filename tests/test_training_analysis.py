@@ -1,0 +1,365 @@
+"""What training does: tables against assembled Hessians, fits against known powers, spectra against their blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import rmtsim
+from analysis import dynamic_force as force
+from analysis import training_figure, training_rates, training_rates_figure
+from analysis.dynamic_force import headline_dynamic_force, loss_floor, report_dynamic_force
+from analysis.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
+from analysis.quoted import quoted
+from analysis.training import checkpoints, outside_at_start, over_draws, stripe_slopes
+from analysis.training_figure import plot_dynamic_force
+from analysis.training_rates import at_equal_loss, exponents, headline_rates, ratios, report_rates
+from analysis.training_rates_figure import plot_rates
+from analysis.training_spectra import (
+    Case,
+    cases,
+    headline_spectra,
+    output_mse_eigenvalues,
+    report_spectra,
+    spectra_numbers,
+)
+from analysis.training_spectra_figure import plot_spectra
+from rmtsim.experiments import Experiment
+from rmtsim.problem import Problem
+from rmtsim.training import Run, Schedule
+from rmtsim.training_experiments import (
+    Joined,
+    diagonal_weights,
+    dynamic_force,
+    fig13,
+    spectra,
+    spectra_task,
+    training_spectra,
+)
+from rmtsim.training_experiments import (
+    training_rates as rates_experiment,
+)
+from rmtsim.trajectory import trajectory_task
+
+SCHEDULE = Schedule(60, 0.05, (0.0, 0.1, 1.0))
+C, D, N, M = 5, 6, 20, 3
+
+
+def runs_of(loss: str, draws: int = 3, **sizes: int) -> pd.DataFrame:
+    shape = {"n_classes": C, "dim": D, "n_samples": N} | sizes
+    problem = Problem(loss, **shape, hidden=(M,))
+    return pd.concat(
+        [trajectory_task("run", problem, SCHEDULE, draw).compute(None) for draw in range(draws)], ignore_index=True
+    )
+
+
+@pytest.fixture(scope="module")
+def both() -> pd.DataFrame:
+    return pd.concat([runs_of("ce"), runs_of("mse")], ignore_index=True)
+
+
+@pytest.fixture
+def quick_theory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the quadratures: they have tests of their own."""
+    monkeypatch.setattr(force, "outside_at_start", lambda *sizes: 0.125)
+    monkeypatch.setattr(training_figure, "outside_at_start", lambda *sizes: 0.125)
+    for module in (training_rates, training_rates_figure):
+        monkeypatch.setattr(module, "theory", lambda at: 1 / np.sort(at["n_classes"].unique()))
+
+
+# --- the layers' norms
+
+
+def trained(loss: str, draw: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    X, weights, y = Problem(loss, C, D, N, (M,)).draw(draw)
+    run = Run([W.copy() for W in weights])
+    for _ in run.advance(X, y, loss, SCHEDULE, SCHEDULE.steps):
+        pass
+    return X, run.weights, y
+
+
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_shares_are_those_of_the_assembled_hessian(both: pd.DataFrame, loss: str) -> None:
+    X, (W, V), y = trained(loss, draw=1)
+    H = rmtsim.hessian(X, V, W=W, y=y, loss=loss)
+    cross = H[: M * D, M * D :]
+    logits = np.maximum(X @ W.T, 0) @ V.T
+    P = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    r = (P if loss == "ce" else logits) - np.eye(C)[y]
+    r = r if loss == "ce" else 2 * r
+    stripes = columns = 0.0
+    for i in range(M):
+        for j in range(C):
+            stripes += np.sum((((X @ W[i] > 0) * r[:, j]) @ X / N) ** 2)
+            columns += np.sum(cross[i * D : (i + 1) * D, j * M + i] ** 2)
+    hidden = H[: M * D, : M * D] ** 2
+    inside = sum(hidden[i * D : (i + 1) * D, i * D : (i + 1) * D].sum() for i in range(M))
+    found = checkpoints(both).query("loss == @loss and draw == 1 and progress == 1").iloc[0]
+    assert found["residual"] == pytest.approx(np.mean(np.sum(r**2, axis=1)))
+    assert found["cross_share"] == pytest.approx(2 * np.sum(cross**2) / np.sum(H**2))
+    assert found["stripe_share"] == pytest.approx(stripes / np.sum(cross**2))
+    assert found["column_share"] == pytest.approx(columns / np.sum(cross**2))
+    assert found["hidden_outside"] == pytest.approx(1 - inside / hidden.sum())
+    start = checkpoints(both).query("loss == @loss and draw == 1 and progress == 0").iloc[0]
+    assert found["relative_cross"] == pytest.approx(np.sum(cross**2) / start["cross"])
+    assert start["relative_cross"] == 1
+
+
+def test_means_over_draws_are_geometric_where_decades_are_spanned(both: pd.DataFrame) -> None:
+    runs = checkpoints(both).query("loss == 'ce'")
+    [last] = (
+        over_draws(runs, ["progress"], ["relative_stripe", "stripe_share"]).query("progress == 1").to_dict("records")
+    )
+    ends = runs.query("progress == 1")
+    assert last["relative_stripe"] == pytest.approx(np.prod(ends["relative_stripe"]) ** (1 / 3))
+    assert last["stripe_share"] == pytest.approx(ends["stripe_share"].mean())
+    assert last["std_error_stripe_share"] == pytest.approx(ends["stripe_share"].std() / 3**0.5)
+    assert last["draws"] == 3
+
+
+def test_the_power_of_the_residual_is_found(both: pd.DataFrame) -> None:
+    runs = checkpoints(both)
+    rng = np.random.default_rng(0)
+    runs["residual"] = np.exp(rng.normal(size=len(runs)))
+    for power in (1.0, 1.5):
+        runs["stripe"] = 0.3 * runs["residual"] ** power * np.exp(1e-3 * rng.normal(size=len(runs)))
+        found = stripe_slopes(runs)
+        assert (np.abs(found["slope"] - power) < 5 * found["std_error_slope"]).all()
+        assert (found["std_error_slope"] < 0.01).all()
+    assert (np.abs(found["slope"] - 1) > 10 * found["std_error_slope"]).all()
+    assert found["multiple_theory"].tolist() == pytest.approx([M * D / N / 2] * 2)
+
+
+def test_stripes_of_a_residual_independent_of_the_inputs() -> None:
+    """The line m γ/2 of the figure, by brute force."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(200):
+        X, W, r = rng.normal(size=(N, D)), rng.normal(size=(M, D)), rng.normal(size=(N, C))
+        on = (X @ W.T > 0).astype(float)
+        found.append(sum(np.sum(((on[:, [i]] * X).T @ r / N) ** 2) for i in range(M)) / np.mean(np.sum(r**2, axis=1)))
+    error = np.std(found) / len(found) ** 0.5
+    assert abs(np.mean(found) - M * D / N / 2) < 4 * error
+    assert abs(np.mean(found) - M * D / N) > 4 * error
+
+
+def test_outside_at_initialisation_is_that_of_the_mean_norms() -> None:
+    point = rmtsim.Point("one_hidden", "mse", C, D, N, M)
+    norms = rmtsim.simulate(point, 1000).query("layer == 'hidden'")
+    off, diag = (M - 1) * norms["offdiag_sqfro"], norms["diag_sqfro"]
+    share = off.mean() / (off.mean() + diag.mean())
+    error = np.std((1 - share) * off - share * diag) / (off.mean() + diag.mean()) / len(norms) ** 0.5
+    assert abs(outside_at_start("hidden", "mse", C, D, N, M) - share) < 4 * error
+    assert abs(outside_at_start("hidden", "mse", 2 * C, D, N, M) - share) > 4 * error
+    assert outside_at_start("output", "mse", C, D, N, M) == 0
+
+
+def test_the_floor_of_squared_loss_is_that_of_the_best_matrix_of_its_rank() -> None:
+    rng = np.random.default_rng(2)
+    least = []
+    for _ in range(300):
+        singular = np.linalg.svd(np.eye(C)[rng.integers(C, size=N)], compute_uv=False)
+        least.append(np.sum(singular[M:] ** 2) / N)
+    assert abs(loss_floor(C, N, M) - np.mean(least)) < 4 * np.std(least) / 300**0.5
+    assert loss_floor(C, N, C) == 0
+
+
+@pytest.mark.usefixtures("quick_theory")
+def test_dynamic_force_says_and_shows_what_was_found(both: pd.DataFrame) -> None:
+    report, headline = report_dynamic_force(both), headline_dynamic_force(both)
+    assert "Finding 1, output layer, squared norm outside the diagonal blocks: none at any checkpoint" in headline
+    last = over_draws(checkpoints(both).query("loss == 'ce' and progress == 1"), ["loss"], ["stripe_share"]).iloc[0]
+    assert quoted(last["stripe_share"], last["std_error_stripe_share"]) in report
+    assert max(map(len, report.splitlines())) <= 115
+    figure = plot_dynamic_force(both)
+    assert len(figure.axes) == 8
+    shown = figure.axes[1].containers[0].lines[0].get_ydata()
+    means = over_draws(checkpoints(both).query("loss == 'ce'"), ["progress"], ["stripe_share"])
+    np.testing.assert_allclose(np.asarray(shown, dtype=float), means["stripe_share"])
+
+
+def test_loss_curves_show_every_draw(both: pd.DataFrame) -> None:
+    figure = plot_loss_curves(both)
+    for ax, loss in zip(figure.axes, ("ce", "mse"), strict=True):
+        assert ax.get_title().startswith({"ce": "cross-entropy", "mse": "squared loss"}[loss])
+        curve = both.query("loss == @loss and quantity == 'loss' and draw == 2").sort_values("step")
+        np.testing.assert_allclose(np.column_stack(ax.lines[2].get_data()), curve[["step", "value"]])
+    assert "CE, C = 5, d = 6, N = 20, m = 3: 60 steps of Adam" in report_loss_curves(both)
+    assert len(headline_loss_curves(both).splitlines()) == 2
+
+
+# --- rates
+
+
+def synthetic(power: Callable[[float], float], noise: float = 0.02, draws: int = 8) -> pd.DataFrame:
+    """Ratios that follow a power of C which depends on progress, and a loss that is 1 − progress/2."""
+    rng = np.random.default_rng(3)
+    rows = [
+        {"loss": "ce", "layer": "hidden", "rule": "N = 64", "n_classes": C, "draw": draw, "progress": progress}
+        | {"relative_loss": 1 - progress / 2, "ratio": C ** power(progress) * np.exp(noise * rng.normal())}
+        for C in (4, 8, 16, 32, 64)
+        for draw in range(draws)
+        for progress in (0.0, 0.5, 1.0)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.usefixtures("quick_theory")
+@pytest.mark.parametrize(
+    ("end", "verdict"), [(-1.0, "kept"), (-1.3, "steeper"), (-0.7, "flatter"), (0.0, "lost"), (0.3, "lost")]
+)
+def test_exponents_are_found_and_judged(end: float, verdict: str) -> None:
+    fits = exponents(synthetic(lambda progress: -1 + progress * (1 + end)))
+    expected = np.array([-1, (end - 1) / 2, end])
+    assert (np.abs(fits["exponent"] - expected) < 5 * fits["std_error_exponent"]).all()
+    assert (np.abs(fits["upper"] - expected) < 5 * fits["std_error_upper"]).all()
+    assert (fits["std_error_exponent"] < 0.01).all()
+    assert fits["verdict"].iloc[0] == "kept"
+    assert fits["verdict"].iloc[-1] == verdict
+    assert fits["power"].all()
+    assert fits["theory"].iloc[0] == pytest.approx(-1)
+
+
+@pytest.mark.usefixtures("quick_theory")
+def test_what_is_no_power_law_is_called_so() -> None:
+    bent = synthetic(lambda progress: -1.0)
+    bent["ratio"] += 0.02 * (bent["progress"] == 1)
+    fits = exponents(bent)
+    assert fits["power"].tolist() == [True, True, False]
+    assert exponents(synthetic(lambda progress: -1.0, noise=2.0))["verdict"].iloc[-1] == "unresolved"
+    bent = synthetic(lambda progress: -1.0)
+    bent["ratio"] *= np.where(bent["progress"] == 1, np.exp(np.abs(np.log(bent["n_classes"] / 16 / 2**0.5))), 1)
+    assert exponents(bent)["verdict"].tolist() == ["kept", "kept", "bent"]
+    assert set(exponents(bent.assign(ratio=0.0))["verdict"]) == {"zero"}
+
+
+def test_equal_loss_is_between_checkpoints() -> None:
+    found = at_equal_loss(synthetic(lambda progress: -1 + progress, noise=1e-3))
+    assert found["relative_loss"].tolist() == [0.9, 0.8, 0.7, 0.6]
+    np.testing.assert_allclose(found["exponent"], [-0.8, -0.6, -0.4, -0.2], atol=0.01)
+
+
+@pytest.mark.usefixtures("quick_theory")
+def test_rates_are_told_and_drawn() -> None:
+    sizes = [(16, 160), (8, 160), (32, 160), (8, 80), (32, 320)]
+    table = pd.concat([runs_of(loss, 2, n_classes=c, n_samples=n) for loss in ("ce", "mse") for c, n in sizes])
+    found = ratios(table)
+    assert found.groupby("rule")["n_classes"].unique().map(sorted).to_dict() == {
+        "N = 160": [8, 16, 32],
+        "N = 10 C": [8, 16, 32],
+    }
+    report = report_rates(table)
+    assert "MSE, output layer, N = 160: theorem -2; off-diagonal blocks are zero in every run" in report
+    assert len(headline_rates(table).splitlines()) == 8
+    figure = plot_rates(table)
+    rows = found.query("loss == 'ce' and layer == 'output' and rule == 'N = 10 C' and progress == 1")
+    shown = np.column_stack(figure.axes[4].containers[-1].lines[0].get_data()).astype(float)
+    expected = np.exp(np.log(rows["ratio"]).groupby(rows["n_classes"]).mean())
+    np.testing.assert_allclose(shown, np.stack([expected.index, expected], axis=1))
+
+
+# --- spectra
+
+
+@pytest.fixture(scope="module")
+def eigenvalues() -> pd.DataFrame:
+    problems = [Problem("ce", 4, 30, 120), Problem("mse", C, D, N, (M,))]
+    tasks = [spectra_task(problem, SCHEDULE, draw) for problem in problems for draw in range(2)]
+    return pd.concat([task.compute() for task in tasks], ignore_index=True)
+
+
+@pytest.mark.parametrize("problem", [Problem("ce", 4, 6, 30), *(Problem(x, C, D, N, (M,)) for x in ("ce", "mse"))])
+def test_blocks_are_made_of_the_weights_and_the_data(problem: Problem) -> None:
+    X, weights, _ = problem.draw(0)
+    found = spectra(problem, SCHEDULE).query("step == 0 and layer == 1")
+    shown = found.query("quantity == 'eigenvalue'").sort_values(["i", "j"])["value"].to_numpy()
+    lambdas = list(diagonal_weights(X, weights, problem))
+    expected = [np.linalg.eigvalsh((X.T * of_block) @ X / len(X)) for of_block in lambdas]
+    np.testing.assert_allclose(shown, np.concatenate(expected), atol=1e-12)
+    copies = found.query("quantity == 'decoupled'").sort_values(["i", "j"])["value"].to_numpy()
+    assert copies.shape == shown.shape
+    assert np.abs(copies - shown).max() > 0.01 * shown.max()
+
+
+def test_distances_from_a_law_and_from_its_shape() -> None:
+    """Linear MSE: a Marchenko-Pastur law, which training does not touch."""
+    problem = Problem("mse", 3, 80, 320)
+    table = spectra_task(problem, Schedule()).compute()
+    [(case, rows)] = cases(table)
+    [found] = spectra_numbers(case, rows).to_dict("records")
+    assert found["distance"] < 0.05
+    assert found["mean"] == pytest.approx(2, abs=0.05)
+    assert found["spread"] == pytest.approx(1 + problem.dim / problem.n_samples, abs=0.02)
+    [wide] = spectra_numbers(case, rows.assign(value=1.5 * rows["value"])).to_dict("records")
+    assert wide["distance"] > 0.2
+    assert wide["shape"] == pytest.approx(found["shape"])
+    [bent] = spectra_numbers(case, rows.assign(value=rows["value"] ** 2)).to_dict("records")
+    assert bent["shape"] > 0.1
+    assert found["decoupled"] < 0.1
+    moved = rows.assign(value=rows["value"] * np.where(rows["quantity"] == "decoupled", 2, 1))
+    [apart] = spectra_numbers(case, moved).to_dict("records")
+    assert apart["decoupled"] > 0.4
+    assert apart["outlier"] == pytest.approx(found["outlier"] / 2)
+
+
+def test_output_blocks_of_squared_loss() -> None:
+    G = np.maximum(np.random.default_rng(4).normal(size=(400_000, M)), 0)
+    found = np.linalg.eigvalsh(2 * G.T @ G / len(G))
+    top, rest = output_mse_eigenvalues(M)
+    np.testing.assert_allclose(found, [rest, rest, top], rtol=0.01)
+
+
+def test_spectra_are_told_and_drawn(eigenvalues: pd.DataFrame) -> None:
+    names = [case for case, _ in cases(eigenvalues)]
+    assert names == [
+        Case("linear", "ce", 4, 30, 120, None),
+        Case("hidden", "mse", C, D, N, M),
+        Case("output", "mse", C, D, N, M),
+    ]
+    assert report_spectra(eigenvalues).count("draws") == 4
+    assert len(headline_spectra(eigenvalues).splitlines()) == 3
+    figure: Figure = plot_spectra(eigenvalues)
+    linear, numbers = figure.axes[0], figure.axes[3]
+    areas = [np.sum(p.get_data().values * np.diff(np.log(p.get_data().edges))) for p in linear.patches]
+    np.testing.assert_allclose(areas, 1, atol=0.05)
+    found = spectra_numbers(*next(iter(cases(eigenvalues)))).groupby("progress")["distance"].mean()
+    np.testing.assert_allclose(np.asarray(numbers.containers[0].lines[0].get_ydata(), dtype=float), found)
+
+
+# --- the experiments
+
+
+def test_joined_experiments_keep_their_tables(tmp_path: Path) -> None:
+    problem = Problem("mse", 2, 3, 4)
+    tasks = [trajectory_task(name, problem, Schedule(), draw) for draw, name in enumerate(("a", "b"))]
+    parts = [Experiment(task.label, [task]) for task in tasks]
+    joined = Joined("both", parts)
+    assert [task.label for task in joined.missing(tmp_path)] == ["a", "b"]
+    parts[0].run(tmp_path)
+    done: list[str] = []
+    assert joined.run(tmp_path, done=lambda task: done.append(task.label)) == 1
+    assert done == ["b"]
+    assert joined.missing(tmp_path) == []
+    elsewhere = tmp_path / "elsewhere"
+    joined.prepare(elsewhere)
+    joined.keep(elsewhere, tasks[1], tasks[1].compute(None))
+    assert parts[0].missing(elsewhere)
+    assert not parts[1].missing(elsewhere)
+    pd.testing.assert_frame_equal(
+        joined.read(tmp_path), pd.concat([part.read(tmp_path) for part in parts], ignore_index=True)
+    )
+    assert {task.label[:3] for task in fig13().tasks} == {"ce-", "mse"}
+
+
+@pytest.mark.parametrize("make", [dynamic_force, rates_experiment, training_spectra])
+def test_experiments_at_both_sizes(make: Callable[..., Experiment]) -> None:
+    reduced, full = make(), make(full=True)
+    assert reduced.name == full.name == make.__name__
+    files = [{task.file for task in experiment.tasks} for experiment in (reduced, full)]
+    assert [len(names) for names in files] == [len(reduced.tasks), len(full.tasks)]
+    assert not files[0] & files[1]
