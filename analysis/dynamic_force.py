@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.quoted import quoted
 from analysis.render import WIDTH
 from analysis.training import RELATIVE, checkpoints, outside_at_start, over_draws, settings, stripe_slopes
+from rmtsim.estimates import mean_estimate
 
 #: More than half of the squared norm is most of it; a tenth of it is not negligible.
 _MOST, _NEGLIGIBLE = 0.5, 0.1
@@ -106,9 +106,10 @@ def _finding_one(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
         largest = means.sort_values(column).iloc[-1]
         by_draw = runs.groupby(["seed", "draw"])[column]
         growth = np.log((by_draw.last() / by_draw.first()).to_numpy())
-        factor = math.exp(np.mean(growth))
+        mean, error = mean_estimate(growth)
+        factor = math.exp(mean)
         yield (
-            f"{start}: {_ends(means, column)}, times {quoted(factor, factor * float(stats.sem(growth)))}; at most "
+            f"{start}: {_ends(means, column)}, times {quoted(factor, factor * error)}; at most "
             f"{_at(largest, column)}; theory at initialisation {outside_at_start(layer, loss, C, d, N, m):.4f}; "
             f"equal blocks {1 - 1 / n:.3f}. {_holds(_below(largest, column, _MOST))} (under {_MOST:g} throughout)."
         )
@@ -117,7 +118,7 @@ def _finding_one(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
 def _findings_on_stripes(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
     """Yield whether the cross layer is stripes at initialisation, whether they vanish, and by what."""
     first, last, m = means.iloc[0], means.iloc[-1], _plain(runs["width"].iloc[0])
-    striped = first["stripe_share"] - _ROOM * first["std_error_stripe_share"] > _MOST
+    striped = _above(first, "stripe_share", _MOST)
     own = math.log(last["relative_stripe"]) / (math.log(last["relative_stripe"]) - math.log(last["relative_cross"]))
     [slope] = stripe_slopes(runs).to_dict("records")
     yield (
@@ -181,9 +182,17 @@ def _ends(means: pd.DataFrame, column: str) -> str:
     return f"{_at(means.iloc[0], column)} → {_at(means.iloc[-1], column)}"
 
 
-def _below(row: pd.Series, column: str, limit: float) -> bool:
-    return bool(row[column] + _ROOM * row[f"std_error_{column}"] < limit)
+def _below(row: pd.Series, column: str, limit: float) -> bool | None:
+    """Whether a mean lies below the limit with room for its error; None where one draw gives no error."""
+    value, error = row[column], row[f"std_error_{column}"]
+    return None if math.isnan(error) else bool(value + _ROOM * error < limit)
 
 
-def _holds(yes: bool) -> str:
-    return "Holds" if yes else "Does not hold"
+def _above(row: pd.Series, column: str, limit: float) -> bool | None:
+    """Whether it lies above, likewise."""
+    value, error = row[column], row[f"std_error_{column}"]
+    return None if math.isnan(error) else bool(value - _ROOM * error > limit)
+
+
+def _holds(yes: bool | None) -> str:
+    return "No verdict from one draw" if yes is None else "Holds" if yes else "Does not hold"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from rmtsim.cli import main, parser
 from rmtsim.schema import SCHEMA
 from sweeps.spec import builtin_specs, from_document
+from sweeps.training_spec import builtin_trainings, load_any
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -18,16 +20,15 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def test_pictures_are_there() -> None:
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     assert all((ROOT / picture).exists() for picture in pictures)
 
 
-def test_the_spec_is_valid() -> None:
-    import tomllib
-
-    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    assert len(from_document(tomllib.loads(text)).points()) == 3
-    assert all(f"`{name}`" in README for name in builtin_specs())
+def test_the_specs_are_valid() -> None:
+    sweep, training = (tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+    assert len(from_document(sweep).points()) == 3
+    assert training == load_any("training").document
+    assert all(f"`{name}`" in README for name in [*builtin_specs(), *builtin_trainings()])
 
 
 def test_every_verb_and_column_is_named() -> None:
@@ -54,6 +55,7 @@ def test_the_python_lines_run() -> None:
     lines = first.splitlines()
     exec("\n".join(lines[:7]), names := {})
     exec(lines[7], names | {"X": rng.normal(size=(6, 3)), "V": rng.normal(size=(4, 3))})
-    arrays = {"X": rng.normal(size=(6, 3)), "W": rng.normal(size=(2, 3)), "V": rng.normal(size=(4, 2))}
+    shapes = {"X": (6, 3), "W": (2, 3), "V": (4, 2), "W1": (5, 3), "W2": (2, 5)}
+    arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     for line in lines[8:]:
         exec(line, names | arrays | {"y": rng.integers(4, size=6)})
