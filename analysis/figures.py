@@ -29,13 +29,17 @@ from analysis.hessian_figure import plot_pictures
 from analysis.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
 from analysis.picture_report import headline_pictures, report_pictures
 from analysis.points import points
+from analysis.regimes import regimes_of, report_regimes
+from analysis.regimes_figure import plot_regimes
 from analysis.render import render
+from analysis.simo_figure import plot_simo, report_simo
 from analysis.spectrum_figure import plot_spectrum, render_spectrum
 from analysis.training_figure import plot_dynamic_force
 from analysis.training_rates import headline_rates, report_rates
 from analysis.training_rates_figure import plot_rates
 from analysis.training_spectra import headline_spectra, report_spectra
 from analysis.training_spectra_figure import plot_spectra
+from analysis.wishart_figure import plot_wishart, report_wishart
 from rmtsim import pictures
 from rmtsim.binary_pictures import fig10
 from rmtsim.data_pictures import fig1, fig11, fig12
@@ -44,7 +48,9 @@ from rmtsim.eigenvalues import spectrum
 from rmtsim.errors import InputError
 from rmtsim.experiments import Experiment
 from rmtsim.fan_out import fan_out
+from rmtsim.simo import simo
 from rmtsim.training_experiments import dynamic_force, fig13, training_rates, training_spectra
+from rmtsim.wishart import wishart
 
 
 class NamedFigure(NamedTuple):
@@ -134,6 +140,9 @@ FIGURES = {
     "dynamic_force": NamedFigure(_all, plot_dynamic_force, dynamic_force, report_dynamic_force, headline_dynamic_force),
     "training_rates": NamedFigure(_all, plot_rates, training_rates, report_rates, headline_rates),
     "training_spectra": NamedFigure(_all, plot_spectra, training_spectra, report_spectra, headline_spectra),
+    "simo": NamedFigure(_all, plot_simo, simo, report_simo),
+    "wishart": NamedFigure(_all, plot_wishart, wishart, report_wishart),
+    "regimes": NamedFigure(regimes_of, plot_regimes, report=report_regimes),
     "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points, headline=points_headline),
     "agreement": NamedFigure(_all, plot_agreement, report=report_agreement, headline=agreement_headline),
     "spectrum": NamedFigure(_all, plot_spectrum, _at_one_size(spectrum), render_spectrum),

@@ -223,7 +223,8 @@ def _add_spec(p: argparse.ArgumentParser) -> None:
         help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
         "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
         "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
-        "agreement_xavier, regime_aspect, regime_dim, regime_dim_hidden, regime_width, regime_width_mse",
+        "agreement_xavier, regime_aspect, regime_samples, regime_dim, regime_dim_hidden, regime_width, "
+        "regime_width_mse; or of training runs: training",
     )
     _add_store(p)
 

@@ -1,0 +1,162 @@
+"""Rates outside the proportional regime: powers at small d from another route, and the verdicts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, optimize
+
+from analysis.claims import GROUP
+from analysis.regimes import FAR, extended, last_power, regimes, regimes_from, regimes_of, report_regimes
+from analysis.regimes_figure import plot_regimes
+from rmtsim.errors import InputError
+from rmtsim.point import Point
+from rmtsim.theory import finite, large_c
+from rmtsim.theory.softmax_moments import weight_moments
+from sweeps.spec import load
+from tests.synthetic import sweep_of
+from tests.test_figures import curves
+
+SPECS = ("regime_aspect", "regime_dim", "regime_width", "regime_samples", "regime_width_mse", "regime_dim_hidden")
+
+
+def power_by_optimum(dim: int, n_classes: int) -> float:
+    """Largest exponent of C over r = s log C: the tilted classes or the one-hot softmax, times the density of r."""
+
+    def exponent(s: float) -> float:
+        tilted = n_classes * (s - 2) if s < 2 / 3 else -n_classes * (1 + s / 2) ** 2 / (2 * s)
+        return tilted - dim * s / 2
+
+    parts = ((0, 0.66), (0.67, 2))
+    found = [optimize.minimize_scalar(lambda s: -exponent(s), bounds=part, method="bounded").fun for part in parts]
+    return max(-2.0 * n_classes, *(-value for value in found))
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 5, 10])
+def test_powers_at_small_d_are_the_optimum_over_the_logits_variance(dim: int) -> None:
+    diag, offdiag = (last_power("linear", "ce", dim, q, -2.0 * k) for k, q in ((1, "diag"), (2, "offdiag")))
+    assert diag == pytest.approx(power_by_optimum(dim, 1), abs=1e-3)
+    assert offdiag == pytest.approx(power_by_optimum(dim, 2), abs=1e-3)
+    assert last_power("linear", "ce", dim, "ratio", -2.0) == pytest.approx(offdiag - diag)
+
+
+@pytest.mark.parametrize(("dim", "quantity", "log_power"), [(1, "diag", 1.5), (2, "offdiag", 1.5)])
+def test_powers_at_small_d_are_those_of_the_softmax_moments(dim: int, quantity: str, log_power: float) -> None:
+    """E|x|⁴λ² over the law of r = |x|²/d, by quadrature, from C = 1e8 to 1e9, with the powers of log C."""
+
+    def moment(C: int) -> float:
+        def integrand(r: float) -> float:
+            w = weight_moments(C, r)
+            return (w.sq_diag if quantity == "diag" else w.sq_offdiag) * r ** (dim / 2 + 1) * math.exp(-dim * r / 2)
+
+        nodes = np.linspace(1e-3, 60 / dim, 61)
+        return float(integrate.simpson([integrand(float(r)) for r in nodes], x=nodes))
+
+    slope = math.log10(moment(10**9) / moment(10**8)) - log_power * math.log10(9 / 8)
+    assert slope == pytest.approx(last_power("linear", "ce", dim, quantity, math.nan), abs=0.03)
+    assert abs(slope - {"diag": -2.0, "offdiag": -4.0}[quantity]) > 0.3
+
+
+def means(points: list[Point]) -> list[dict[str, tuple[float | None, float | None]]]:
+    found = []
+    for p in points:
+        predictions = finite(p.model, p.loss, p.n_classes, p.dim, p.n_samples, p.width)
+        found.append({one.layer: (one.diag, one.offdiag) for one in predictions if one.layer in ("linear", "hidden")})
+    return found
+
+
+@pytest.fixture(scope="module")
+def sweep() -> pd.DataFrame:
+    """Draws of known means: linear CE at a single sample, and a wide hidden layer, MSE, at two."""
+    points = [Point("linear", "ce", C, 32, 1) for C in (10, 100, 300, 1000)]
+    points += [Point("one_hidden", "mse", C, 16, 2, 64) for C in (10, 100, 300, 1000)]
+    return sweep_of(points, means(points))
+
+
+def test_rates_hold_at_one_sample_and_with_many_neurons(sweep: pd.DataFrame) -> None:
+    table = regimes(regimes_of(sweep)).set_index(["model", "quantity"])
+    assert len(table) == 6
+    assert (table["z"].abs() < 3.5).all()
+    line = table.loc["linear", "ratio"]
+    slope = [finite("linear", "ce", C, 32, 1)[0].ratio for C in FAR]
+    assert line["exponent_far"] == pytest.approx(math.log10(slope[1] / slope[0]))
+    assert line["verdict"] == "holds"
+    assert table.loc["linear", "offdiag"]["verdict"] == "not yet"  # its corrections fall as 1/C, with a large factor
+    [theorem], [last] = large_c("linear", "ce", 32.0), large_c("linear", "ce", 32.0, dim=32, n_samples=1)
+    assert line["departure_last"] == pytest.approx(last.ratio / theorem.ratio)
+    hidden = table.loc["one_hidden"]
+    assert (hidden["verdict"] == "holds").all()
+    ratio = hidden.loc["ratio"]
+    assert ratio["exponent_theory"] == pytest.approx(math.log(102 / 1002) / math.log(10), abs=0.01)  # 1/(C + 2)
+    share = 63 * 0.5 * 1000**-1.0
+    assert ratio["outside"] == pytest.approx(share / (1 + share), rel=0.25)
+
+
+def test_what_the_theory_does_not_say_differs(sweep: pd.DataFrame) -> None:
+    bent = sweep.assign(offdiag_sqfro=sweep["offdiag_sqfro"] * sweep["n_classes"] ** 0.1)
+    table = regimes(bent).set_index(["model", "quantity"])
+    assert (table["verdict"].xs("offdiag", level="quantity") == "differs").all()
+    assert (table["verdict"].xs("diag", level="quantity") != "differs").all()
+
+
+def lines(
+    model: str, dim: int, exponent: float, far: float, power: float = -2.0, quantity: str = "diag"
+) -> pd.DataFrame:
+    """Extended table of one sweep whose theory has one slope to C = 1000, another beyond."""
+    C = np.array([100, 300, 1000, *FAR])
+    theory = C.astype(float) ** exponent
+    theory[3:] = theory[2] * (C[3:] / 1000) ** far
+    width = None if model == "linear" else 8
+    keys = [model, "ce", "linear" if width is None else "output", width, 1.0, dim, dim, "lecun", 1.0, 1.0, 1.0]
+    rows = pd.DataFrame({"n_classes": C, "theory": theory, "measured": np.where(C < 2000, theory, np.nan)})
+    rows = rows.assign(std_error=0.01 * rows["measured"], quantity=quantity, power=power, constant=1.0)
+    rows = rows.assign(form=C**power, constant_last=1.0, reason="")
+    for name, value in zip(GROUP, keys, strict=True):
+        rows[name] = value
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("table", "verdict"),
+    [
+        (lines("linear", 5, -1.95, -2.0), "holds"),
+        (lines("linear", 5, -1.7, -1.9), "not yet"),
+        (lines("linear", 1, -1.95, -2.0), "does not hold"),  # C → ∞ says -1.618
+        (lines("one_hidden", 3, -1.7, -1.6), "does not hold"),
+        (lines("one_hidden", 3, -1.95, -1.8), "does not hold"),
+        (lines("one_hidden", 3, -1.95, np.nan), "not tested"),
+    ],
+)
+def test_verdicts_follow_from_three_exponents(table: pd.DataFrame, verdict: str) -> None:
+    [line] = regimes_from(table).to_dict("records")
+    assert line["verdict"] == verdict
+
+
+def test_the_specs_are_what_is_shown() -> None:
+    for name in SPECS:
+        points = load(name).points()
+        fake = pd.DataFrame([vars(p) | {"layer": p.layers[0], "aspect_ratio": p.aspect_ratio} for p in points])
+        assert len(regimes_of(fake)) == len(points)
+    with pytest.raises(InputError, match="figure regimes: the draws hold no 3 numbers of classes of at least 100"):
+        regimes_of(fake.assign(dim=500))
+
+
+def test_the_figure_and_the_report_show_every_sweep(sweep: pd.DataFrame) -> None:
+    figure = plot_regimes(sweep)
+    first, second = figure.axes[:2]
+    table = extended(sweep).query("quantity == 'ratio'")
+    for ax, model in ((first, "linear"), (second, "one_hidden")):
+        rows = table[table["model"] == model]
+        [bars] = ax.containers
+        measured = rows[rows["measured"].notna()]
+        shown = np.column_stack(bars.lines[0].get_data()).astype(float)
+        expected = np.stack([measured["n_classes"], measured["measured"] / measured["form"]], axis=1)
+        np.testing.assert_allclose(shown[np.isfinite(shown[:, 1])], expected)
+        [line] = curves(ax, "theory")
+        assert line[-1, 0] == FAR[1]
+    text = report_regimes(sweep)
+    assert "linear ce: d/N = 32, d = 32" in text
+    assert "one_hidden mse, hidden layer: d/N = 8, d = 16, m = 64" in text
