@@ -87,7 +87,8 @@ def parser() -> argparse.ArgumentParser:
         "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
         "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
         "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [ensemble] init, data_variance, hidden_gain, "
-        "last_gain; [sampling] seed, min_draws, max_draws, target_rse, dtype, diagonal. The README has one.",
+        "last_gain; [sampling] seed, min_draws, max_draws, target_rse, dtype, diagonal. With a table [training] it "
+        "is one of training runs. The README has both.",
     )
     _add_spec(p)
     p.add_argument(
