@@ -30,6 +30,9 @@ _COLOURS = "cividis"
 #: Style of these figures.
 STYLE: dict[Any, Any] = {"font.size": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.6}
 
+#: What the shares in the titles are.
+_WORDS = "outside: share of the squared norm outside the diagonal blocks"
+
 #: Quantities that are drawn.
 _ARRAYS = ["edge", "mean", "largest", "block_edge", "block_sqfro"]
 
@@ -57,7 +60,7 @@ def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.5 + size[0], 0.7 + size[1]), layout="constrained")
         draw_pictures(figure, table, views)
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(f"{title}\n{_WORDS}", fontsize=10)
     return figure
 
 
