@@ -77,3 +77,15 @@ def test_defaults() -> None:
     assert spec.layers == ("linear",)
     assert spec.sampling.dtype == "float64"
     assert spec.sampling.min_draws == 16
+
+
+def test_all_built_in_specs_fit_into_one_store() -> None:
+    """As `reproduce all` wants it: a point and seed has one dtype, and one way to take diagonal blocks."""
+    found: dict[tuple[str, int], set[tuple[str, str]]] = {}
+    for name in builtin_specs():
+        spec = load(name)
+        for point in spec.points():
+            how = (spec.sampling.dtype, spec.sampling.diagonal)
+            found.setdefault((point.id, spec.sampling.seed), set()).add(how)
+    assert len(found) > 100
+    assert all(len(how) == 1 for how in found.values())
