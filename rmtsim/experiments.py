@@ -152,7 +152,13 @@ class Experiment:
         stop = threading.Event()
 
         def work(task: Task) -> None:
-            self.keep(store, task, task.table(Saved(files, self.folder, task.file, stop)))
+            if stop.is_set():
+                return
+            try:
+                self.keep(store, task, task.table(Saved(files, self.folder, task.file, stop)))
+            except BaseException:
+                stop.set()  # here, before this thread takes the next
+                raise
             if done is not None:
                 done(task)
 

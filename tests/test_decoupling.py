@@ -247,7 +247,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         tables([]).read(tmp_path)
     [first, _] = tables([], n=2).tasks
     (tmp_path / "experiments" / "squares" / first.file).write_bytes(b"torn")
-    with pytest.raises(RunError, match=r"cannot be read .*; remove it"):
+    with pytest.raises(RunError, match=r"is torn .*; remove it"):
         tables([], n=2).read(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file; give a directory"):

@@ -89,21 +89,27 @@ def test_more_workers_than_there_is_room_for_wait(faulty: Run) -> None:
 def test_a_batch_that_always_fails_is_reported_and_the_rest_is_done(faulty: Run) -> None:
     """A GPU that fails is always free: but its worker starts again each time, and others do what it could not."""
     assert faulty.code == 1
-    failure, *more = faulty.said["failures"]
+    poor = {"n_classes": 2, "n_samples": 60}
+    failures = faulty.said["failures"]
+    [failure, *_] = [one for one in failures if poor.items() <= one["point"].items()]
     assert (failure["attempts"], failure["reason"]) == (3, "no room")
     assert (failure["seed"], failure["layers"]) == (5, ["hidden", "output", "cross"])
     start, stop = failure["draws"]
     assert 0 <= start < stop <= 8
     assert f"draws {start} to {stop - 1} of Point(model='one_hidden', loss='ce', n_classes=2, dim=30," in faulty.err
-    for other in (failure, *more):
-        assert (other["point"]["n_classes"], other["point"]["n_samples"]) == (2, 60)
-    poor = rmtsim.Point("one_hidden", "ce", 2, 30, 60, 4).id
-    failed = {event["batch"].split()[0] for event in faulty.events if event["event"] == "failed"}
-    assert failed > {poor}  # others failed on the GPU that is sick
+    # Another point's batch may come to the sick GPU three times: then it is reported as well.
+    told = {(one["point"]["n_classes"], one["point"]["n_samples"]) for one in failures}
+    assert len(told) <= 2
     whole = undisturbed(SMALL.format(target_rse=0.3, max_draws=1000))
-    rest = whole[whole["point_id"] != poor].reset_index(drop=True)
-    rows = faulty.rows[faulty.rows["point_id"] != poor].reset_index(drop=True)
-    pd.testing.assert_frame_equal(rows, rest, check_exact=True)
+
+    def of_others(rows: pd.DataFrame) -> pd.DataFrame:
+        sizes = pd.Series(zip(rows["n_classes"], rows["n_samples"], strict=True), index=rows.index)
+        return rows[~sizes.isin(told)].reset_index(drop=True)
+
+    failed = {event["batch"].split()[0] for event in faulty.events if event["event"] == "failed"}
+    assert failed > {rmtsim.Point("one_hidden", "ce", 2, 30, 60, 4).id}  # others failed on the GPU that is sick
+    pd.testing.assert_frame_equal(of_others(faulty.rows), of_others(whole), check_exact=True)
+    assert len(of_others(whole))
     assert is_part(faulty.rows, whole)
 
 
