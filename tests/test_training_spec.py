@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import threading
+import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from rmtsim import InputError
 from rmtsim.experiments import StoppedError
 from rmtsim.store import Store
+from rmtsim.training import Run
 from sweeps.experiment_runner import run_experiment
 from sweeps.spec import Spec
 from sweeps.training_spec import TrainingSpec, builtin_trainings, from_document, load_any
@@ -107,13 +111,21 @@ def test_files_and_names(tmp_path: Path) -> None:
             load_any(source)
 
 
-def test_stopping_keeps_what_there_is(tmp_path: Path) -> None:
+def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = from_document(document() | {"training": {"steps": 800, "learning_rate": 0.01}})
-    looks = iter([False, True])
     store = Store(tmp_path / "store")
-    with pytest.raises(StoppedError, match="the same call goes on"):
-        run_experiment(spec.experiment(), store, workers=2, stopping=lambda: next(looks))
     folder = tmp_path / "store" / "experiments" / "small"
+    at_work, advance = threading.Event(), Run.advance
+
+    def slowly(*arguments: Any) -> Iterator[int]:
+        for step in advance(*arguments):
+            at_work.set()
+            time.sleep(0.05)  # 800 steps outlast any wait for the look whether to stop
+            yield step
+
+    with monkeypatch.context() as patch, pytest.raises(StoppedError, match="the same call goes on"):
+        patch.setattr(Run, "advance", slowly)
+        run_experiment(spec.experiment(), store, workers=2, stopping=at_work.is_set)
     assert list(folder.glob("*.run"))
     made = run_experiment(spec.experiment(), store)
     assert 0 < made.tables <= 24
@@ -129,6 +141,7 @@ import sys
 from dataclasses import replace
 from rmtsim.experiments import Experiment, Task
 from rmtsim.store import Store
+from rmtsim.training import Run
 from sweeps.experiment_runner import run_experiment
 from sweeps.training_spec import from_document
 from tests.test_training_spec import document
