@@ -30,7 +30,7 @@ def outside_shares(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of ``rmtsim.binary_pictures``.
+        That of ``rmtsim.experiments.binary_pictures``.
 
     Returns
     -------

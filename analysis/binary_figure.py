@@ -33,7 +33,7 @@ def plot_binary(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        That of ``rmtsim.binary_pictures``.
+        That of ``rmtsim.experiments.binary_pictures``.
     """
     shares = outside_shares(table)
     means, one = over_draws(shares), table[table["purpose"] == "training"].iloc[0]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.figures import FIGURES, NamedFigure
 from rmtsim.errors import InputError
-from rmtsim.experiments import Experiment
+from rmtsim.experiment import Experiment
 
 #: What `rmtsim reproduce` draws when it is given no name.
 DEFAULT = ("fig8", "fig9")

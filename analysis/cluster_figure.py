@@ -36,7 +36,7 @@ def plot_clusters(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        That of ``rmtsim.data_pictures.fig11`` or ``fig12``.
+        That of ``rmtsim.experiments.data_pictures.fig11`` or ``fig12``.
     """
     mapped = table[table["quantity"] == "mean"]["case"].unique()
     one = table.iloc[0]

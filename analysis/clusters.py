@@ -34,7 +34,7 @@ def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of ``rmtsim.data_pictures.fig11`` or ``fig12``.
+        That of ``rmtsim.experiments.data_pictures.fig11`` or ``fig12``.
 
     Returns
     -------

@@ -19,7 +19,7 @@ def plot_data(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        That of ``rmtsim.data_pictures.fig1``.
+        That of ``rmtsim.experiments.data_pictures.fig1``.
     """
     one = table.iloc[0]
     data = _TITLES.get(one["data"], "{N} samples, data: " + str(one["case"])).format(N=one["n_samples"])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.predictions import plain
-from rmtsim.decoupling import Coupling
+from rmtsim.experiments.decoupling import Coupling
 from rmtsim.theory.decoupling import LimitingDifference, hidden_weights, limiting_difference, linear_ce_weights
 
 Values = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def summarize_decoupling(draws: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     draws
-        The table of ``rmtsim.decoupling``, one row per draw, time and place.
+        The table of ``rmtsim.experiments.decoupling``, one row per draw, time and place.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def render_decoupling(fits: pd.DataFrame) -> str:
 
 
 def report_decoupling(draws: pd.DataFrame) -> str:
-    """Tell what ``fit_decoupling`` finds in the table of ``rmtsim.decoupling``."""
+    """Tell what ``fit_decoupling`` finds in the table of ``rmtsim.experiments.decoupling``."""
     return render_decoupling(fit_decoupling(summarize_decoupling(draws)))
 
 

@@ -52,7 +52,7 @@ def report_dynamic_force(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table
-        That of ``rmtsim.training_experiments.dynamic_force``, or of any runs with one hidden layer.
+        That of ``rmtsim.experiments.training_experiments.dynamic_force``, or of any runs with one hidden layer.
     """
     parts = []
     for name, runs in settings(checkpoints(table)):

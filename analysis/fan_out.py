@@ -32,7 +32,7 @@ _CASE = ["design", "loss", "depth", "steps", "progress", "layer"]
 
 
 def sized(table: pd.DataFrame) -> pd.DataFrame:
-    """Add ``sizes``, the tuple (d, n_1, …, C), to the table of `rmtsim.fan_out`; drop layers with no off-diagonal."""
+    """Add ``sizes``, the tuple (d, n_1, …, C), to the experiment's table; drop layers with no off-diagonal."""
     hidden = table["hidden"].str.split("-")
     sizes = [
         (int(d), *map(int, widths), int(C))
@@ -49,7 +49,7 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of ``rmtsim.fan_out.fan_out``.
+        That of ``rmtsim.experiments.fan_out.fan_out``.
 
     Returns
     -------

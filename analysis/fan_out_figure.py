@@ -26,7 +26,7 @@ _LOSS_LOOK = {
 
 
 def plot_fan_out(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.fan_out.fan_out``, of its deepest networks.
+    """Draw the figure from the table of ``rmtsim.experiments.fan_out.fan_out``, of its deepest networks.
 
     Rows of panels: off-diagonal over diagonal of every hidden layer as one size grows, and of networks whose sizes are
     all random against the theory, for each loss; then the powers of each size, before and after training.

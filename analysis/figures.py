@@ -40,17 +40,17 @@ from analysis.training_rates_figure import plot_rates
 from analysis.training_spectra import headline_spectra, report_spectra
 from analysis.training_spectra_figure import plot_spectra
 from analysis.wishart_figure import plot_wishart, report_wishart
-from rmtsim import pictures
-from rmtsim.binary_pictures import fig10
-from rmtsim.data_pictures import fig1, fig11, fig12
-from rmtsim.decoupling import decoupling
-from rmtsim.eigenvalues import spectrum
 from rmtsim.errors import InputError
-from rmtsim.experiments import Experiment
-from rmtsim.fan_out import fan_out
-from rmtsim.simo import simo
-from rmtsim.training_experiments import dynamic_force, fig13, training_rates, training_spectra
-from rmtsim.wishart import wishart
+from rmtsim.experiment import Experiment
+from rmtsim.experiments import pictures
+from rmtsim.experiments.binary_pictures import fig10
+from rmtsim.experiments.data_pictures import fig1, fig11, fig12
+from rmtsim.experiments.decoupling import decoupling
+from rmtsim.experiments.eigenvalues import spectrum
+from rmtsim.experiments.fan_out import fan_out
+from rmtsim.experiments.simo import simo
+from rmtsim.experiments.training_experiments import dynamic_force, fig13, training_rates, training_spectra
+from rmtsim.experiments.wishart import wishart
 
 
 class NamedFigure(NamedTuple):

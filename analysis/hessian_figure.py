@@ -46,7 +46,7 @@ def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None
     Parameters
     ----------
     table
-        The long table of ``rmtsim.pictures``.
+        The long table of ``rmtsim.experiments.pictures``.
     title
         Above all.
     views

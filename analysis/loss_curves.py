@@ -32,7 +32,7 @@ def losses(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        Tables of ``rmtsim.trajectory.trajectory_task``, those of Figures 2 and 3 one below the other.
+        Tables of ``rmtsim.training.trajectory.trajectory_task``, those of Figures 2 and 3 one below the other.
 
     Returns
     -------

@@ -43,7 +43,7 @@ def kolmogorov_smirnov(eigenvalues: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     eigenvalues
-        The table of ``rmtsim.eigenvalues``: blocks of linear CE.
+        The table of ``rmtsim.experiments.eigenvalues``: blocks of linear CE.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def render_spectrum(eigenvalues: pd.DataFrame) -> str:
 
 
 def plot_spectrum(eigenvalues: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.eigenvalues``."""
+    """Draw the figure from the table of ``rmtsim.experiments.eigenvalues``."""
     classes = sorted(eigenvalues["n_classes"].unique().tolist())
     colors = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
     largest = eigenvalues[eigenvalues["dim"] == eigenvalues["dim"].max()]

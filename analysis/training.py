@@ -17,7 +17,7 @@ Values = npt.NDArray[np.float64]
 #: What tells one set of runs from another; its draws differ in seed and draw.
 SETTING = ["loss", "n_classes", "dim", "n_samples", "width", "steps", "learning_rate"]
 
-#: Columns of ``checkpoints``, and where they stand in the table of `rmtsim.description`.
+#: Columns of ``checkpoints``, and where they stand in the table of `rmtsim.full_hessian.description`.
 _PARTS = {
     "value": (0, 0, "loss"),
     "residual": (0, 0, "residual_sqnorm"),
@@ -48,7 +48,8 @@ def checkpoints(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        Tables of ``rmtsim.trajectory.trajectory_task``; runs that differ in the columns that it adds may be mixed.
+        Tables of ``rmtsim.training.trajectory.trajectory_task``; runs that differ in the columns that it adds may be
+        mixed.
 
     Returns
     -------

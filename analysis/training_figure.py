@@ -33,7 +33,7 @@ _TICKS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
 
 
 def plot_dynamic_force(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.training_experiments.dynamic_force``, a row of panels per loss.
+    """Draw the figure from the table of the experiment ``dynamic_force``, a row of panels per loss.
 
     Norms over those at initialisation, shares of the cross layer, and what lies outside the diagonal blocks, against
     progress, for the setting with most samples; and stripes against the residual, with every setting and draw.

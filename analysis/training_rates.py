@@ -40,7 +40,7 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of ``rmtsim.training_experiments.training_rates``.
+        That of ``rmtsim.experiments.training_experiments.training_rates``.
 
     Returns
     -------

@@ -24,7 +24,7 @@ _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidt
 
 
 def plot_rates(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.training_experiments.training_rates``.
+    """Draw the figure from the table of ``rmtsim.experiments.training_experiments.training_rates``.
 
     A column per loss and layer that has off-diagonal blocks; a row per rule for N with the ratios, geometric means over
     draws; below, the exponents of both rules, with those of the theory at initialisation and of the theorems.

@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
 
 def cases(table: pd.DataFrame) -> Iterator[tuple[Case, pd.DataFrame]]:
-    """Yield the layers of a table of ``rmtsim.training_experiments.training_spectra``, with their rows."""
+    """Yield the layers of a table of ``rmtsim.experiments.training_experiments.training_spectra``, with their rows."""
     rows = table[table["quantity"].isin(["eigenvalue", "decoupled", "output_weight"])]
     for key, of_setting in rows.groupby(SETTING, sort=False):
         hidden, loss, C, d, N = plain(key)

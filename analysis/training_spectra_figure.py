@@ -37,7 +37,7 @@ _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidt
 
 
 def plot_spectra(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.training_experiments.training_spectra``.
+    """Draw the figure from the table of ``rmtsim.experiments.training_experiments.training_spectra``.
 
     For each layer two panels: the density of log eigenvalues at each checkpoint, with the law of initialisation (in
     the hidden layer, a mean of those of several V) and, for the last checkpoint, the spectrum that independent data

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.predictions import plain
+from rmtsim.experiments.wishart import DIM, SAMPLES, WEIGHTS
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
-from rmtsim.wishart import DIM, SAMPLES, WEIGHTS
 
 Values = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     eigenvalues
-        The table of ``rmtsim.wishart``.
+        The table of ``rmtsim.experiments.wishart``.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def report_wishart(eigenvalues: pd.DataFrame) -> str:
 
 
 def plot_wishart(eigenvalues: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.wishart``: histograms at the slides' size, and the distances."""
+    """Draw the figure from the experiment's table: histograms at the slides' size, and the distances."""
     shown = eigenvalues[(eigenvalues["dim"] == DIM) & (eigenvalues["n_samples"] == SAMPLES)]
     distances = wishart_distances(eigenvalues)
     colors = dict(zip(WEIGHTS, sns.color_palette("colorblind", len(WEIGHTS)), strict=True))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import environment, report
-from rmtsim.backend import native_gpu
-from rmtsim.threads import blas_kernel
+from rmtsim.arrays.backend import native_gpu
+from rmtsim.arrays.threads import blas_kernel
 
 #: Parts in the order in which they run; each is a module of this package with ``run(quick) -> Part``.
 PARTS = ("peers", "floor", "full_hessian", "scaling", "memory", "sweep", "driver", "kills", "variance", "gpu")

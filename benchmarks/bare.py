@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmtsim.blas import add_product
-from rmtsim.cost import point_tiling
-from rmtsim.grams import few_features
+from rmtsim.arrays.blas import add_product
+from rmtsim.kernels.cost import point_tiling
+from rmtsim.kernels.grams import few_features
 from rmtsim.point import Point
 
 #: Normals are made in float64, in blocks of about this many numbers, as in ``rmtsim.draws``.

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.simulated_workers import SECONDS_PER_DRAW, SimulatedWorkers, on_the_clock
 from rmtsim.store import Store
-from rmtsim.writer import Writer
+from rmtsim.store.writer import Writer
 from sweeps.connection import connected
 from sweeps.executor import Executor
 from sweeps.ray_workers import RayWorkers

@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rmtsim.machine import total_memory
+from rmtsim.arrays.machine import total_memory
+from rmtsim.arrays.threads import cores
 from rmtsim.sizes import format_bytes
-from rmtsim.threads import cores
 
 _PACKAGES = ("rmtsim", "numpy", "scipy", "pandas", "pyarrow", "jax", "torch")
 

@@ -8,7 +8,7 @@ import rmtsim
 from benchmarks.bare import BareDraw
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing, elapsed
-from rmtsim.cost import flops
+from rmtsim.kernels.cost import flops
 from rmtsim.point import Point
 
 #: (C, d, N) → repeats.

@@ -11,8 +11,8 @@ import numpy as np
 import rmtsim
 from benchmarks import fresh
 from benchmarks.report import Part, Row, Table, Target
-from rmtsim.problem import Drawn, Problem
-from rmtsim.structure import Structure
+from rmtsim.full_hessian.structure import Structure
+from rmtsim.training.problem import Drawn, Problem
 
 _GIB = 2**30
 

@@ -9,9 +9,9 @@ import numpy as np
 import rmtsim
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing, elapsed
-from rmtsim.backend import array_module, native_gpu, to_numpy
-from rmtsim.cost import flops, normals
+from rmtsim.arrays.backend import array_module, native_gpu, to_numpy
 from rmtsim.draws import sample
+from rmtsim.kernels.cost import flops, normals
 from rmtsim.point import Point
 
 #: Points of the comparison with NumPy, with more than a chunk of classes and more than a tile of samples among them.

@@ -9,8 +9,8 @@ from typing import Any
 import rmtsim
 from benchmarks import fresh
 from benchmarks.report import Part, Row, Table, Target
-from rmtsim.machine import usable_memory
-from rmtsim.memory import BASE, fitting_tiling, memory
+from rmtsim.arrays.machine import usable_memory
+from rmtsim.kernels.memory import BASE, fitting_tiling, memory
 from rmtsim.point import Point
 
 _GIB = 2**30
@@ -52,9 +52,9 @@ def run(quick: bool) -> Part:
     about = (
         f"Draws in float32 with {_THREADS} threads, all layers, each point in a process of its own. Peak is the "
         "resident memory after the first draw, Python and its packages included; the estimate is that of "
-        "rmtsim.memory with its 220 MiB for Python. The draw's own part is the estimate without them, and the peak "
-        "less what was resident before the draw; it holds the buffers of BLAS and the threads' stacks too. Times are "
-        "medians over the draws; from and to are the fastest and the slowest. Block pairs are the ordered pairs of "
+        "rmtsim.kernels.memory with its 220 MiB for Python. The draw's own part is the estimate without them, and the "
+        "peak less what was resident before the draw; it holds the buffers of BLAS and the threads' stacks too. Times "
+        "are medians over the draws; from and to are the fastest and the slowest. Block pairs are the ordered pairs of "
         "classes, C(C − 1), all of which are counted exactly."
     )
     return Part(about, [Table("Peak memory and time of large draws", rows)], [] if quick else targets)

@@ -11,8 +11,8 @@ import rmtsim
 from benchmarks import fresh, methods
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, interleaved, timed
+from rmtsim.arrays.machine import total_memory
 from rmtsim.draws import sample
-from rmtsim.machine import total_memory
 from rmtsim.point import Point
 from rmtsim.sizes import format_bytes
 

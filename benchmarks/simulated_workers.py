@@ -18,7 +18,7 @@ from unittest.mock import patch
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.cost import diagonal_classes
+from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.schema import Stretch
 from sweeps.batches import Batch, Result
 from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing
-from rmtsim.machine import usable_memory
+from rmtsim.arrays.machine import usable_memory
 from rmtsim.store import Store
 from sweeps import runner
 from sweeps.batches import Batch, Result, cost

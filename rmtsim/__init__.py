@@ -6,10 +6,10 @@ The engine evaluates closed-form Hessian blocks of linear and one-hidden-layer c
 
 from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
-from rmtsim.full_hessian import hessian
-from rmtsim.norms import block_norms
+from rmtsim.full_hessian.assembled import hessian
+from rmtsim.kernels.norms import block_norms
+from rmtsim.kernels.results import BlockNorms
 from rmtsim.point import Point
-from rmtsim.results import BlockNorms
 from rmtsim.simulation import simulate
 from rmtsim.theory import Prediction, predict
 from rmtsim.version import __version__

@@ -1,5 +1,5 @@
 """``python -m rmtsim``: the same as the command ``rmtsim``."""
 
-from rmtsim.cli import main
+from rmtsim.cli.main import main
 
 raise SystemExit(main())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtsim.backend import Array, namespace
+from rmtsim.arrays.backend import Array, namespace
 from rmtsim.errors import InputError
-from rmtsim.losses import BINARY_LOSSES, NETWORK_LOSSES
+from rmtsim.full_hessian.losses import BINARY_LOSSES, NETWORK_LOSSES
 from rmtsim.point import LOSSES, check_choice
 
 

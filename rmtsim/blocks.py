@@ -7,8 +7,8 @@ MSE = (1/N) Σ_n ‖f(x_n) − y_n‖² with no ½, hence a factor 2 in every MS
 
 from __future__ import annotations
 
-from rmtsim.backend import Array, Module, namespace
-from rmtsim.network import forward, residual, softmax
+from rmtsim.arrays.backend import Array, Module, namespace
+from rmtsim.kernels.network import forward, residual, softmax
 
 
 def linear_blocks(X: Array, V: Array, loss: str) -> Array:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmtsim.backend import Array, Module, is_cupy, native_gpu
+from rmtsim.arrays.backend import Array, Module, is_cupy, native_gpu
+from rmtsim.arrays.threads import ALONE, Team
 from rmtsim.point import Point
-from rmtsim.threads import ALONE, Team
 
 #: Changes whenever the same key starts to give other numbers; kept in the store's metadata. By kind of backend.
 STREAMS = {"numpy": "sfc64-2", "cupy": "philox4x32-1"}

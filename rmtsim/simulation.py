@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from rmtsim.backend import DTYPES, array_module, native_gpu, resolve, to_numpy
-from rmtsim.cost import DIAGONALS, diagonal_classes
+from rmtsim.arrays.backend import DTYPES, array_module, native_gpu, resolve, to_numpy
+from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.threads import blas_kernel
 from rmtsim.draws import sample
 from rmtsim.errors import InputError
-from rmtsim.machine import usable_memory
-from rmtsim.memory import batch_size
-from rmtsim.norms import compute
+from rmtsim.kernels.cost import DIAGONALS, diagonal_classes
+from rmtsim.kernels.memory import batch_size
+from rmtsim.kernels.norms import compute
+from rmtsim.kernels.workplace import workplace
 from rmtsim.point import Point, check_choice, check_layers, check_size
 from rmtsim.schema import Stretch, table_of
 from rmtsim.sizes import as_bytes
-from rmtsim.threads import blas_kernel
-from rmtsim.workplace import workplace
 
 MAX_SEED = 2**63 - 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rmtsim.backend import resolve
+from rmtsim.arrays.backend import resolve
 from sweeps.connection import OWN_RAY, connected
 from sweeps.executor import Executor
 from sweeps.ray_workers import RayWorkers

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rmtsim.cost import flops, normals
 from rmtsim.errors import RunError
+from rmtsim.kernels.cost import flops, normals
 from rmtsim.point import Point
 from rmtsim.schema import Stretch
 from rmtsim.simulation import simulated

@@ -15,8 +15,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
-from rmtsim.threads import cores
 
 #: The address that means a Ray of our own, on this machine, for as long as the run takes.
 OWN_RAY = "ray"

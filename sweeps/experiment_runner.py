@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from rmtsim.experiments import Experiment, Saved, StoppedError, Task
-from rmtsim.files import RemoteFiles, open_files
+from rmtsim.arrays.threads import single_threaded_blas
+from rmtsim.experiment import Experiment, Saved, StoppedError, Task
 from rmtsim.store import Store
-from rmtsim.threads import single_threaded_blas
+from rmtsim.store.files import RemoteFiles, open_files
 from sweeps.addresses import LOCAL, OWN_RAY
 from sweeps.connection import connected
 from sweeps.executor import reason

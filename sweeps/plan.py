@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from rmtsim.arrays.machine import flops_per_second
 from rmtsim.errors import InputError
-from rmtsim.machine import flops_per_second
-from rmtsim.memory import BASE, batch_size, fitting_tiling
-from rmtsim.memory import memory as memory_held
+from rmtsim.kernels.memory import BASE, batch_size, fitting_tiling
+from rmtsim.kernels.memory import memory as memory_held
 from rmtsim.store import Store, StoreError
 from sweeps.batches import cost
 from sweeps.shares import Share, share_out

@@ -9,12 +9,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
-from rmtsim.machine import usable_memory
 from rmtsim.output import say
 from rmtsim.point import Point
 from rmtsim.simulation import simulated
-from rmtsim.threads import cores
 from rmtsim.version import __version__
 from sweeps.batches import Batch, Result
 from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.backend import resolve
+from rmtsim.arrays.backend import resolve
 from rmtsim.schema import Stretch, table_of
 from rmtsim.store import Store
-from rmtsim.writer import Writer
+from rmtsim.store.writer import Writer
 from sweeps.addresses import HERE, OWN_RAY, open_executor
 from sweeps.executor import Executor, Finished
 from sweeps.interrupts import interrupts

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rmtsim.arrays.machine import total_memory, usable_memory
+from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError
-from rmtsim.machine import total_memory, usable_memory
-from rmtsim.memory import BASE, least_memory
+from rmtsim.kernels.memory import BASE, least_memory
 from rmtsim.sizes import format_bytes
-from rmtsim.threads import cores
 from sweeps.spec import Spec
 
 

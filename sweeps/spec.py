@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
-from rmtsim.backend import DTYPES
-from rmtsim.cost import DIAGONALS
+from rmtsim.arrays.backend import DTYPES
 from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
+from rmtsim.kernels.cost import DIAGONALS
 from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
 from rmtsim.simulation import MAX_SEED
 from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmtsim.cost import diagonal_classes
 from rmtsim.errors import InputError
+from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.point import Point
 from rmtsim.store import Store, StoreError
 from sweeps.spec import Sampling, Spec

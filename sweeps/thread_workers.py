@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-from rmtsim.threads import cores, single_threaded_blas
+from rmtsim.arrays.threads import cores, single_threaded_blas
 from sweeps.batches import Batch, Result
 from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
 

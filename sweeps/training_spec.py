@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rmtsim.backend import DTYPES
-from rmtsim.datasets import parse_data
-from rmtsim.description import Look
+from rmtsim.arrays.backend import DTYPES
+from rmtsim.data.datasets import parse_data
 from rmtsim.errors import InputError
-from rmtsim.experiments import Experiment
-from rmtsim.losses import NETWORK_LOSSES
+from rmtsim.experiment import Experiment
+from rmtsim.full_hessian.description import Look
+from rmtsim.full_hessian.losses import NETWORK_LOSSES
 from rmtsim.point import check_choice, check_size
-from rmtsim.problem import Problem
 from rmtsim.simulation import MAX_SEED
-from rmtsim.training import Schedule
-from rmtsim.trajectory import trajectory_task
+from rmtsim.training.adam import Schedule
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import trajectory_task
 from sweeps import spec as sweep_spec
 from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of
 

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from rmtsim.cli import main
-from rmtsim.files import LocalFiles
+from rmtsim.cli.main import main
+from rmtsim.store.files import LocalFiles
 from sweeps import ray_workers, runner, scheduler
 from sweeps.batches import Batch, Result
 from sweeps.pace import Pace
@@ -181,5 +181,5 @@ if __name__ == "__main__":
     if order["die"]:
         die_at(order["die"])
     del sys.argv[1]
-    with patch("rmtsim.relaunch.relaunch_with_faster_kernel"):  # it would start rmtsim without the faults
+    with patch("rmtsim.cli.relaunch.relaunch_with_faster_kernel"):  # it would start rmtsim without the faults
         raise SystemExit(main())

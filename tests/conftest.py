@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")  # for the session and its subprocesses
 
-from rmtsim.backend import array_module
+from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
 
 

@@ -16,10 +16,18 @@ import rmtsim
 from rmtsim.theory import Prediction
 
 ROOT = Path(__file__).parents[1]
-FRONT_DOOR = {
-    f"{name}.py"
-    for name in ("cli", "verbs", "figure_verbs", "training_verbs", "store_verbs", "theory_verb", "__main__")
+#: The rooms of the engine: which of the others each may import. The command line may import anything.
+ROOMS: dict[str, set[str]] = {
+    "arrays": set(),
+    "data": set(),
+    "theory": {"arrays"},
+    "kernels": {"arrays"},
+    "store": {"arrays"},
+    "full_hessian": {"arrays", "kernels"},
+    "training": {"arrays", "kernels", "full_hessian", "data"},
+    "experiments": {"arrays", "kernels", "full_hessian", "data", "training"},
 }
+FRONT_DOOR = [ROOT / "rmtsim" / "__main__.py", *(ROOT / "rmtsim" / "cli").glob("*.py")]
 
 
 def imports(path: Path) -> set[str]:
@@ -44,18 +52,28 @@ def test_imports_run_one_way() -> None:
     }
     for folder, names in forbidden.items():
         for path in modules(folder):
-            if path.name in FRONT_DOOR:
+            if path in FRONT_DOOR:
                 continue
             wrong = [name for name in imports(path) if name.split(".")[0] in names]
             assert not wrong, f"{path.name} imports {wrong}"
 
 
+def test_rooms_import_one_way() -> None:
+    assert {path.name for path in (ROOT / "rmtsim").iterdir() if (path / "__init__.py").exists()} == {*ROOMS, "cli"}
+    for room, others in ROOMS.items():
+        for path in modules(f"rmtsim/{room}"):
+            seen = {name.split(".")[1] for name in imports(path) if name.startswith("rmtsim.")} & {*ROOMS, "cli"}
+            assert seen <= others | {room}, f"{path.name} imports {seen}"
+
+
 def test_theory_and_simulation_do_not_know_each_other() -> None:
-    simulation = {"blocks", "norms", "network", "draws", "simulation", "schema", "store", "shards", "backend", "cost"}
+    sizes_and_words = {"theory", "arrays", "errors", "point", "ensemble", "sizes", "words", "version"}
     for path in modules("rmtsim/theory"):
-        assert not {name.split(".")[1] for name in imports(path) if name.startswith("rmtsim.")} & simulation, path.name
-    for path in (ROOT / "rmtsim").glob("*.py"):
-        if path.name not in FRONT_DOOR | {"__init__.py"}:
+        used = {name for name in imports(path) if name.startswith("rmtsim.")}
+        assert {name.split(".")[1] for name in used} <= sizes_and_words, path.name
+        assert all(name.startswith("rmtsim.arrays.threads") for name in used if name.split(".")[1] == "arrays"), path
+    for path in modules("rmtsim"):
+        if path not in [*FRONT_DOOR, ROOT / "rmtsim" / "__init__.py"] and path.parts[len(ROOT.parts) + 1] != "theory":
             assert not any(name.startswith("rmtsim.theory") for name in imports(path)), path.name
 
 
@@ -73,8 +91,11 @@ def test_cupy_is_imported_in_one_file() -> None:
             "import rmtsim; rmtsim.simulate(rmtsim.Point('linear', 'ce', 3, 4, 5), 2)",
             "cupy ray matplotlib seaborn rich jax",
         ),
-        ("import rmtsim.cli; rmtsim.cli.parser()", "cupy ray matplotlib seaborn rich analysis sweeps"),
-        ("import rmtsim.store, rmtsim.verify, rmtsim.merge, rmtsim.compact", "cupy ray matplotlib rich fsspec boto3"),
+        ("import rmtsim.cli.main; rmtsim.cli.main.parser()", "cupy ray matplotlib seaborn rich analysis sweeps"),
+        (
+            "import rmtsim.store, rmtsim.store.verify, rmtsim.store.merge, rmtsim.store.compact",
+            "cupy ray matplotlib rich fsspec boto3",
+        ),
         ("import sweeps.runner", "cupy ray matplotlib seaborn analysis"),
         ("import analysis.verdicts", "cupy ray matplotlib seaborn sweeps"),
     ],
@@ -98,19 +119,19 @@ class Bare:
 sys.meta_path.insert(0, Bare())
 import importlib.util
 find = importlib.util.find_spec
-import rmtsim.gpu
-import rmtsim.threads
+import rmtsim.arrays.gpu
+import rmtsim.arrays.threads
 hidden = ("threadpoolctl", "cupy")
-rmtsim.gpu.find_spec = rmtsim.threads.find_spec = lambda name: None if name in hidden else find(name)
+rmtsim.arrays.gpu.find_spec = rmtsim.arrays.threads.find_spec = lambda name: None if name in hidden else find(name)
 import rmtsim
 from rmtsim.store import Store
 point = rmtsim.Point("one_hidden", "ce", 4, 6, 8, 2)
 with Store("s").writer() as writer:
     writer.append(rmtsim.simulate(point, 3), {{}})
 assert len(Store("s").read()) == 9
-from rmtsim.compact import compact
-from rmtsim.merge import merge
-from rmtsim.verify import verify
+from rmtsim.store.compact import compact
+from rmtsim.store.merge import merge
+from rmtsim.store.verify import verify
 assert merge(["s"], Store("t")).rows == 9
 assert compact(Store("t")).after == 1
 assert not verify(Store("t"), 2).findings

@@ -10,10 +10,10 @@ import pytest
 
 from analysis.binary import headline_binary, initial_ratio, initial_ratios, outside_shares, over_draws, report_binary
 from analysis.binary_figure import plot_binary
-from rmtsim.binary_pictures import DATA, binary, fig10
-from rmtsim.problem import Problem
+from rmtsim.experiments.binary_pictures import DATA, binary, fig10
 from rmtsim.theory import finite
-from rmtsim.training import Run, Schedule
+from rmtsim.training.adam import Run, Schedule
+from rmtsim.training.problem import Problem
 
 SCHEDULE = Schedule(20, 0.05, (0, 0.05, 0.2, 0.5, 1))
 N = 40

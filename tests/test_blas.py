@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim.blas import add_product
+from rmtsim.arrays.blas import add_product
 
 RNG = np.random.default_rng(0)
 BIG = RNG.standard_normal((40, 50))

@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 
 import rmtsim
 from rmtsim import blocks
-from rmtsim.backend import to_numpy
+from rmtsim.arrays.backend import to_numpy
 from tests import autodiff
 from tests.cases import CASES, IDS, Problem, problem
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.max(np.abs(actual - expected)) / (np.max(np.abs(expected)) or 1.0))
+
+
+def error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Relative to entries of order one: with a single class, or a sure one, all that is left of H is rounding."""
+    return float(np.max(np.abs(actual - expected)) / max(1.0, np.max(np.abs(expected))))
 
 
 def assembled(p: Problem) -> np.ndarray:
@@ -66,16 +71,17 @@ def test_any_backend(size: tuple, loss: str, xp: ModuleType) -> None:
 
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 12), st.integers(1, 4))
 losses = st.sampled_from(["ce", "mse"])
+EXAMPLES = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 
-@settings(max_examples=40, deadline=None)
+@EXAMPLES
 @given(sizes, losses, st.integers(0, 2**16))
 def test_symmetric(size: tuple, loss: str, seed: int) -> None:
     H = assembled(problem(size, loss, seed))
-    assert relative_error(H, H.T) < 1e-13
+    assert error(H, H.T) < 1e-13
 
 
-@settings(max_examples=40, deadline=None)
+@EXAMPLES
 @given(sizes, st.integers(0, 2**16))
 def test_ce_rows_of_last_layer_blocks_sum_to_zero(size: tuple, seed: int) -> None:
     p = problem(size, "ce", seed)
@@ -83,20 +89,20 @@ def test_ce_rows_of_last_layer_blocks_sum_to_zero(size: tuple, seed: int) -> Non
         assert np.abs(B.sum(axis=1)).max() < 1e-13 * max(1.0, np.abs(B).max())
 
 
-@settings(max_examples=40, deadline=None)
+@EXAMPLES
 @given(sizes, st.integers(0, 2**16))
 def test_mse_last_layer_is_block_diagonal(size: tuple, seed: int) -> None:
     p = problem(size, "mse", seed)
     B = blocks.output_blocks(p.X, p.V, p.W, "mse")
     assert not B[~np.eye(size[0], dtype=bool)].any()
-    assert relative_error(B[0, 0], B[-1, -1]) < 1e-14
+    assert error(B[0, 0], B[-1, -1]) < 1e-14
 
 
-@settings(max_examples=30, deadline=None)
+@EXAMPLES
 @given(sizes, losses, st.integers(0, 2**16))
 def test_permuting_classes_permutes_blocks(size: tuple, loss: str, seed: int) -> None:
     p = problem(size, loss, seed)
     order = np.random.default_rng(seed).permutation(size[0])
     B = blocks.output_blocks(p.X, p.V, p.W, loss)
     permuted = blocks.output_blocks(p.X, p.V[order], p.W, loss)
-    assert relative_error(permuted, B[np.ix_(order, order)]) < 1e-12
+    assert error(permuted, B[np.ix_(order, order)]) < 1e-12

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from analysis.catalogue import DEFAULT, WORDS, Entry, chosen, duration, entries
 from analysis.figures import FIGURES, NamedFigure
 from analysis.headlines import claims_headline
-from rmtsim.cli import main
+from rmtsim.cli.main import main
 from rmtsim.errors import InputError, RunError
-from rmtsim.experiments import Experiment, Task
+from rmtsim.experiment import Experiment, Task
 from rmtsim.point import Point
 from rmtsim.theory import finite
 from sweeps.spec import load

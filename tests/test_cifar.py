@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from rmtsim.cifar import Cifar100, _load
+from rmtsim.data.cifar import Cifar100, _load
 from rmtsim.errors import InputError
 
 

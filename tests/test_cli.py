@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis.catalogue import WORDS
-from rmtsim.cli import main
+from rmtsim.cli.main import main
 from sweeps.spec import builtin_specs
 
 SPEC = """

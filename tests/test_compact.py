@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 
 import rmtsim
-import rmtsim.compact
-import rmtsim.copies
-import rmtsim.shards
 import rmtsim.store
-from rmtsim.cli import main
-from rmtsim.compact import compact
+import rmtsim.store.compact
+import rmtsim.store.copies
+import rmtsim.store.shards
+from rmtsim.cli.main import main
 from rmtsim.schema import KEY
 from rmtsim.store import Store, StoreError
-from rmtsim.verify import verify
+from rmtsim.store.compact import compact
+from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
 from tests.test_merge import SPEC, altered, expected, rows_of, snapshot, store_of
 
@@ -44,7 +44,7 @@ def test_compaction(location: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_large_shards_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmtsim.compact, "ROWS", 40)
+    monkeypatch.setattr(rmtsim.store.compact, "ROWS", 40)
     store = store_of(tmp_path / "s", rows_of(range(8)), *(rows_of(range(k, k + 2)) for k in range(8, 28, 2)))
     large = Path(store.shards()[0])
     before = large.stat()
@@ -70,8 +70,8 @@ def test_shards_of_other_origin_stay_apart(tmp_path: Path) -> None:
 
 
 def test_equal_copies_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmtsim.compact, "ROWS", 48)
-    monkeypatch.setattr(rmtsim.copies, "_ROWS", 10)  # a point at a time
+    monkeypatch.setattr(rmtsim.store.compact, "ROWS", 48)
+    monkeypatch.setattr(rmtsim.store.copies, "_ROWS", 10)  # a point at a time
     store = store_of(tmp_path / "s", rows_of(range(8)), rows_of(range(4)), rows_of(range(2, 10)), rows_of(range(3)))
     with pytest.raises(StoreError, match=r"twice, with equal values; `rmtsim compact --store"):
         store.read()
@@ -126,7 +126,7 @@ def test_a_reader_whom_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.
     compact(store)
     monkeypatch.setattr(Store, "shards", lambda self: stale.pop() if stale else shards(self))
     pd.testing.assert_frame_equal(store.read(), expected(6), check_exact=True)
-    stale.append([rmtsim.shards.Shard(store.files, "00000001-0000000000000000.parquet")])
+    stale.append([rmtsim.store.shards.Shard(store.files, "00000001-0000000000000000.parquet")])
     assert sum(table.num_rows for table in store.tables(["draw"])) == 24
     (store.draws / "0.parquet").symlink_to("nowhere")
     with pytest.raises(StoreError, match="was removed while it was to be read; try again"):
@@ -137,7 +137,7 @@ def test_a_reader_whom_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_stream_that_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice, in its midst: what is in a new shard of rows that were yielded before is left out, and nothing else."""
-    monkeypatch.setattr(rmtsim.store, "_AHEAD", 1)
+    monkeypatch.setattr(rmtsim.store.store, "_AHEAD", 1)
     store = store_of(tmp_path / "s", *(rows_of(range(k, k + 2)) for k in range(0, 16, 2)))
     tables = store.tables(KEY)
     rows = [next(tables), next(tables)]

@@ -12,12 +12,12 @@ from analysis.cluster_figure import plot_clusters
 from analysis.clusters import cluster_ratios, headline_clusters, report_clusters
 from analysis.data_figure import headline_data, plot_data
 from analysis.shares import shares
-from rmtsim.clusters import Clusters
-from rmtsim.data_pictures import clustered, fig1, fig11, fig12, norms_task
+from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
-from rmtsim.pictures import norms_task as swept_norms_task
-from rmtsim.pictures import picture_task
-from rmtsim.problem import Problem
+from rmtsim.experiments.data_pictures import clustered, fig1, fig11, fig12, norms_task
+from rmtsim.experiments.pictures import norms_task as swept_norms_task
+from rmtsim.experiments.pictures import picture_task
+from rmtsim.training.problem import Problem
 from tests.test_cifar import published, write
 from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rmtsim.cifar import Cifar100
-from rmtsim.clusters import Clusters
-from rmtsim.datasets import Data, Gaussian, parse_data
+from rmtsim.data.cifar import Cifar100
+from rmtsim.data.clusters import Clusters
+from rmtsim.data.datasets import Data, Gaussian, parse_data
+from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
-from rmtsim.own_data import OwnData
 
 LAWS: list[Data] = [Gaussian(), Clusters(6), Clusters(2, noise=0.3, scale="standard")]
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis.decoupling import fit_decoupling, fit_rate, render_decoupling, summarize_decoupling
-from rmtsim.decoupling import PLACES, TIMES, Coupling, border_traces, decoupling, decoupling_draws
 from rmtsim.errors import InputError, RunError
-from rmtsim.experiments import Experiment, Task
+from rmtsim.experiment import Experiment, Task
+from rmtsim.experiments.decoupling import PLACES, TIMES, Coupling, border_traces, decoupling, decoupling_draws
 from rmtsim.theory.decoupling import _at, hidden_weights, limiting_difference, linear_ce_weights, stieltjes_of_sample
 from rmtsim.theory.spectra import block_spectrum
 

@@ -10,10 +10,10 @@ import pytest
 
 import rmtsim
 from analysis.spectrum_figure import kolmogorov_smirnov, limiting_spectrum, slopes
-from rmtsim.backend import array_module
+from rmtsim.arrays.backend import array_module
 from rmtsim.draws import sample
-from rmtsim.eigenvalues import block_eigenvalues, spectrum
 from rmtsim.errors import InputError
+from rmtsim.experiments.eigenvalues import block_eigenvalues, spectrum
 from rmtsim.point import Point
 from rmtsim.theory.spectra import block_spectrum
 

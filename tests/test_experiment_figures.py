@@ -12,9 +12,9 @@ from analysis import figures
 from analysis.decoupling import fit_decoupling, summarize_decoupling
 from analysis.figures import FIGURES, draw
 from analysis.spectrum_figure import kolmogorov_smirnov, limiting_spectrum
-from rmtsim.cli import main
-from rmtsim.decoupling import decoupling
-from rmtsim.eigenvalues import spectrum
+from rmtsim.cli.main import main
+from rmtsim.experiments.decoupling import decoupling
+from rmtsim.experiments.eigenvalues import spectrum
 from tests.test_figures import curves
 
 SMALL = {32: 40, 64: 40, 128: 20}

@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rmtsim.cli import main
-from rmtsim.experiments import Experiment, Task
-from rmtsim.failures import TornError
-from rmtsim.merge import merge
+from rmtsim.cli.main import main
+from rmtsim.experiment import Experiment, Task
 from rmtsim.store import Store
-from rmtsim.verify import verify
+from rmtsim.store.failures import TornError
+from rmtsim.store.merge import merge
+from rmtsim.store.verify import verify
 
 
 def experiment(values: range, name: str = "squares") -> Experiment:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from rmtsim.cli import main
+from rmtsim.cli.main import main
 from rmtsim.schema import Stretch
 from rmtsim.store import Store
 from sweeps import batches

@@ -12,15 +12,15 @@ import pytest
 from analysis.fan_out import exponents, joint, later_sums, measured, predictors, role
 from analysis.fan_out_figure import plot_fan_out
 from analysis.fan_out_report import headline_fan_out, report_fan_out
-from rmtsim import layer_norms as norms_module
 from rmtsim.errors import InputError
-from rmtsim.fan_out import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
-from rmtsim.layer_norms import layer_norms
-from rmtsim.problem import Problem
-from rmtsim.structure import Structure, off_diagonal
+from rmtsim.experiments.fan_out import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
+from rmtsim.full_hessian import layer_norms as norms_module
+from rmtsim.full_hessian.layer_norms import layer_norms
+from rmtsim.full_hessian.structure import Structure, off_diagonal
 from rmtsim.theory import finite
 from rmtsim.theory.deep import deep_layers
-from rmtsim.training import Schedule
+from rmtsim.training.adam import Schedule
+from rmtsim.training.problem import Problem
 from tests.test_figures import curves
 
 

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtsim
-from rmtsim.cli import main
-from rmtsim.compact import compact
+from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
-from rmtsim.verify import verify
+from rmtsim.store.compact import compact
+from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
@@ -226,8 +226,8 @@ def test_a_flipped_bit_in_a_page(tmp_path: Path) -> None:
 
 def test_a_clock_set_back(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing asks what time it is: order is in the names, and whether an owner lives in what it writes."""
-    monkeypatch.setattr("rmtsim.lock.RENEWAL", 0.05)
-    monkeypatch.setattr("rmtsim.lock.PATIENCE", 5.0)
+    monkeypatch.setattr("rmtsim.store.lock.RENEWAL", 0.05)
+    monkeypatch.setattr("rmtsim.store.lock.PATIENCE", 5.0)
     now = [2e9]
 
     def earlier() -> float:

@@ -13,10 +13,10 @@ from jax.flatten_util import ravel_pytree
 
 import rmtsim
 from rmtsim import InputError, panels
-from rmtsim.backend import to_numpy
-from rmtsim.layers import loss_and_gradient
-from rmtsim.problem import Problem
-from rmtsim.training import Run, Schedule
+from rmtsim.arrays.backend import to_numpy
+from rmtsim.full_hessian.layers import loss_and_gradient
+from rmtsim.training.adam import Run, Schedule
+from rmtsim.training.problem import Problem
 from tests import autodiff  # noqa: F401  # sets JAX to float64
 
 #: (loss, hidden layers): linear, one hidden layer, three and four of different widths, one output.

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 import rmtsim
-from rmtsim.cli import main
-from rmtsim.recompute import stored_point
+from rmtsim.cli.main import main
 from rmtsim.schema import ENSEMBLE, KEY, SCHEMA
 from rmtsim.store import Store
-from rmtsim.tables import FORMAT
+from rmtsim.store.recompute import stored_point
+from rmtsim.store.tables import FORMAT
 
 GOLDEN = Path(__file__).parent / "golden"
 VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from rmtsim import philox, simulation
-from rmtsim.backend import array_module, to_numpy
-from rmtsim.cost import point_tiling
+from rmtsim import simulation
+from rmtsim.arrays import philox
+from rmtsim.arrays.backend import array_module, to_numpy
 from rmtsim.draws import NormalRows, sample
-from rmtsim.memory import BASE, memory
+from rmtsim.kernels.cost import point_tiling
+from rmtsim.kernels.memory import BASE, memory
+from rmtsim.kernels.tiling import with_span
 from rmtsim.point import Point
 from rmtsim.store import Store
-from rmtsim.tiling import with_span
 from sweeps.runner import run
 from sweeps.spec import from_document
 

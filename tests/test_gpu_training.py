@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rmtsim.backend import array_module, to_numpy
-from rmtsim.description import Look, describe
-from rmtsim.problem import Problem
-from rmtsim.training import Run, Schedule
-from rmtsim.trajectory import trajectory
+from rmtsim.arrays.backend import array_module, to_numpy
+from rmtsim.full_hessian.description import Look, describe
+from rmtsim.training.adam import Run, Schedule
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import trajectory
 
 pytestmark = pytest.mark.gpu
 

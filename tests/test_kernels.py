@@ -1,4 +1,4 @@
-"""The CUDA kernels: compiled here, without a device; on a GPU, each function of rmtsim.gpu against NumPy."""
+"""The CUDA kernels: compiled here, without a device; on a GPU, each function of rmtsim.arrays.gpu against NumPy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from platform import machine
 import numpy as np
 import pytest
 
-from rmtsim import gpu, philox
+from rmtsim.arrays import gpu, philox
 
 SOURCE = Path(gpu.__file__).with_name("kernels.cu").read_text("utf-8")
 ARCHITECTURES = ("sm_80", "sm_90")

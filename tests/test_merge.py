@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 import rmtsim
-import rmtsim.compact
-import rmtsim.copies
-import rmtsim.shards
 import rmtsim.store
-from rmtsim.cli import main
+import rmtsim.store.compact
+import rmtsim.store.copies
+import rmtsim.store.shards
+from rmtsim.cli.main import main
 from rmtsim.errors import InputError
-from rmtsim.merge import merge
 from rmtsim.schema import KEY
 from rmtsim.store import Store, StoreError
-from rmtsim.verify import verify
+from rmtsim.store.merge import merge
+from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures

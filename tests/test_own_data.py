@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rmtsim.data.labelled import content_hash
+from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
-from rmtsim.labelled import content_hash
-from rmtsim.own_data import OwnData
 from tests.test_datasets import deviations
 
 

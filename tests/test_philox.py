@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rmtsim.philox import normals, philox4x32
+from rmtsim.arrays.philox import normals, philox4x32
 
 N = 200_000
 

@@ -13,15 +13,15 @@ import pytest
 from analysis.hessian_figure import plot_pictures
 from analysis.picture_report import headline_pictures, percent, report_pictures
 from analysis.shares import shares
-from rmtsim import pictures
-from rmtsim.clusters import Clusters
-from rmtsim.description import Look
+from rmtsim.data.clusters import Clusters
 from rmtsim.estimates import ratio_estimate
-from rmtsim.experiments import Experiment
-from rmtsim.pictures import norms_task, picture_task
-from rmtsim.problem import Problem
+from rmtsim.experiment import Experiment
+from rmtsim.experiments import pictures
+from rmtsim.experiments.pictures import norms_task, picture_task
+from rmtsim.full_hessian.description import Look
 from rmtsim.theory import Prediction, finite
-from rmtsim.training import Schedule
+from rmtsim.training.adam import Schedule
+from rmtsim.training.problem import Problem
 from tests import autodiff, cases
 
 SMALL = Problem("ce", 4, 5, 20, (3,))

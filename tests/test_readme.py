@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rmtsim.cli import main, parser
+from rmtsim.cli.main import main, parser
 from rmtsim.schema import SCHEMA
 from sweeps.spec import builtin_specs, from_document
 from sweeps.training_spec import builtin_trainings, load_any

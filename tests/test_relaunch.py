@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from rmtsim import relaunch
+from rmtsim.cli import relaunch
 
 AVX512 = {"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
 

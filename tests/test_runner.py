@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from rmtsim.cli import main
+from rmtsim.cli.main import main
 from rmtsim.store import Store
 from sweeps import runner
 from sweeps.progress import ProgressDisplay

@@ -7,12 +7,12 @@ from types import ModuleType
 import numpy as np
 
 import rmtsim
-from rmtsim.classes import GivenRows
-from rmtsim.cost import diagonal_classes, flops, normals
-from rmtsim.norms import compute
+from rmtsim.arrays.threads import Team
+from rmtsim.kernels.classes import GivenRows
+from rmtsim.kernels.cost import diagonal_classes, flops, normals
+from rmtsim.kernels.norms import compute
+from rmtsim.kernels.tiling import Tiling
 from rmtsim.point import Point
-from rmtsim.threads import Team
-from rmtsim.tiling import Tiling
 from tests.cases import problem
 
 CUT = Tiling(tile=7, largest=7, chunk=10, span=9, hold=False)

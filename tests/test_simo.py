@@ -15,7 +15,7 @@ import pytest
 
 from analysis.simo_figure import by_tie, formula, hidden_ratios, plot_simo, report_simo
 from rmtsim.errors import InputError
-from rmtsim.simo import EXAMPLES, LinkedNetwork, simo, simo_entries
+from rmtsim.experiments.simo import EXAMPLES, LinkedNetwork, simo, simo_entries
 from tests import autodiff
 
 assert autodiff.jax.config.jax_enable_x64

@@ -13,10 +13,10 @@ from scipy import stats
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmtsim
+from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.draws import sample
 from rmtsim.point import Point
 from rmtsim.schema import SCHEMA
-from rmtsim.threads import single_threaded_blas
 
 LINEAR = Point("linear", "ce", 5, 12, 30)
 HIDDEN = Point("one_hidden", "ce", 5, 12, 30, 3)

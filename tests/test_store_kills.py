@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from rmtsim.compact import compact
 from rmtsim.schema import KEY
 from rmtsim.store import Store
-from rmtsim.verify import verify
+from rmtsim.store.compact import compact
+from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
 from tests.test_faults import SPEC, fill, holds, rows_of
 
@@ -21,7 +21,7 @@ __all__ = ["location", "s3", "s3_server"]  # fixtures
 NURSERY = """
 import os, pathlib, signal, sys
 import rmtsim
-from rmtsim.compact import compact
+from rmtsim.store.compact import compact
 from rmtsim.store import Store
 folder, what = sys.argv[1:]
 point = rmtsim.Point("linear", "ce", 5, 12, 30)

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pytest
 
 import rmtsim
-from rmtsim.cli import main
-from rmtsim.commits import read_commits
-from rmtsim.compact import compact
+from rmtsim.cli.main import main
 from rmtsim.errors import InputError
-from rmtsim.files import LocalFiles
 from rmtsim.store import Store, StoreError
-from rmtsim.verify import verify
+from rmtsim.store.commits import read_commits
+from rmtsim.store.compact import compact
+from rmtsim.store.files import LocalFiles
+from rmtsim.store.verify import verify
 from sweeps.spec import from_document
 from tests.s3 import location, s3, s3_server
 

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtsim
-import rmtsim.lock
-import rmtsim.tables
-from rmtsim.cli import main
-from rmtsim.experiments import Experiment, Task
-from rmtsim.locations import parse
+import rmtsim.store.lock
+import rmtsim.store.tables
+from rmtsim.cli.main import main
+from rmtsim.experiment import Experiment, Task
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store import Store, StoreError
+from rmtsim.store.locations import parse
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
@@ -35,8 +35,8 @@ SPEC = {"name": "test", "grid": {}}
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmtsim.lock, "PATIENCE", 2.5)
-    monkeypatch.setattr(rmtsim.lock, "RENEWAL", 0.2)
+    monkeypatch.setattr(rmtsim.store.lock, "PATIENCE", 2.5)
+    monkeypatch.setattr(rmtsim.store.lock, "RENEWAL", 0.2)
 
 
 def rows_of(draws: range) -> pd.DataFrame:
@@ -105,9 +105,9 @@ def test_one_writer_at_a_time(location: str) -> None:
 
 
 CLAIMS = """
-import sys, time, rmtsim, rmtsim.lock
+import sys, time, rmtsim, rmtsim.store.lock
 from rmtsim.store import Store, StoreError
-rmtsim.lock.PATIENCE, rmtsim.lock.RENEWAL = 2.5, 0.2
+rmtsim.store.lock.PATIENCE, rmtsim.store.lock.RENEWAL = 2.5, 0.2
 point = rmtsim.Point("linear", "ce", 5, 12, 30)
 rows = rmtsim.simulate(point, range(100, 102), seed=7)
 print("ready", flush=True)
@@ -313,7 +313,7 @@ def test_reading_draws_one_by_one_keeps_nothing(tmp_path: os.PathLike[str]) -> N
 
 
 def test_points_that_are_not_wanted_are_not_read(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmtsim.tables, "GROUP_ROWS", 100)
+    monkeypatch.setattr(rmtsim.store.tables, "GROUP_ROWS", 100)
     points = [rmtsim.Point("linear", "ce", n_classes, 3, 4) for n_classes in range(2, 12)]
     store = Store(os.path.join(tmp_path, "store"))
     with store.writer() as writer:

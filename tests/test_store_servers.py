@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import rmtsim
-import rmtsim.writer
-from rmtsim.cli import main
+import rmtsim.store.writer
+from rmtsim.cli.main import main
 from rmtsim.schema import KEY
 from rmtsim.store import Store, StoreError
 from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
@@ -20,7 +20,7 @@ SPEC = {"name": "test"}
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmtsim.writer, "PAUSES", (0.05, 0.1, 0.2))
+    monkeypatch.setattr(rmtsim.store.writer, "PAUSES", (0.05, 0.1, 0.2))
 
 
 def rows_of(draws: range) -> pd.DataFrame:

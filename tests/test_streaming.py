@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim import last_layer, probabilities
-from rmtsim.classes import GivenRows
-from rmtsim.cost import point_tiling
+from rmtsim.arrays.threads import Team
 from rmtsim.draws import NormalRows
-from rmtsim.memory import BASE, fitting_tiling, memory
-from rmtsim.norms import compute
+from rmtsim.kernels import last_layer, probabilities
+from rmtsim.kernels.classes import GivenRows
+from rmtsim.kernels.cost import point_tiling
+from rmtsim.kernels.memory import BASE, fitting_tiling, memory
+from rmtsim.kernels.norms import compute
+from rmtsim.kernels.tiling import Tiling, tiling, with_span
 from rmtsim.point import LAYERS, Point
 from rmtsim.sizes import format_bytes, parse_bytes
-from rmtsim.threads import Team
-from rmtsim.tiling import Tiling, tiling, with_span
 from tests.cases import CASES, IDS, Problem, problem
 from tests.test_norms import explicit
 

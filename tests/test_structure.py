@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim.entry_map import cell_edges
-from rmtsim.problem import Problem
-from rmtsim.structure import Structure
+from rmtsim.full_hessian.entry_map import cell_edges
+from rmtsim.full_hessian.structure import Structure
+from rmtsim.training.problem import Problem
 
 
 def assembled(problem: Problem) -> tuple[np.ndarray, tuple]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rmtsim.cli import main
+from rmtsim.cli.main import main
 from rmtsim.theory.spectra import block_spectrum
 
 

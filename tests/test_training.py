@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 
 from rmtsim import InputError
-from rmtsim.description import Look
-from rmtsim.experiments import Experiment
-from rmtsim.layers import loss_and_gradient
-from rmtsim.problem import Problem
-from rmtsim.training import Run, Schedule
-from rmtsim.trajectory import trajectory, trajectory_task
+from rmtsim.experiment import Experiment
+from rmtsim.full_hessian.description import Look
+from rmtsim.full_hessian.layers import loss_and_gradient
+from rmtsim.training.adam import Run, Schedule
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import trajectory, trajectory_task
 
 PROBLEM = Problem("ce", 6, 5, 40, (4,))
 SCHEDULE = Schedule(60, 0.02, (0.0, 0.1, 1.0))
@@ -76,10 +76,10 @@ def test_a_saved_run_goes_on_to_the_bit(dtype: str) -> None:
 
 _KILLED = """
 import sys
-import rmtsim.trajectory
-from rmtsim.experiments import Experiment
+import rmtsim.training.trajectory
+from rmtsim.experiment import Experiment
 from tests.test_training import long_task
-rmtsim.trajectory._SAVE_EVERY = 0.05
+rmtsim.training.trajectory._SAVE_EVERY = 0.05
 Experiment("killed", [long_task()]).run(sys.argv[1])
 """
 

@@ -19,19 +19,19 @@ from analysis.training import checkpoints, outside_at_start, over_draws, stripe_
 from analysis.training_figure import plot_dynamic_force
 from analysis.training_rates import at_equal_loss, exponents, headline_rates, ratios, report_rates
 from analysis.training_rates_figure import plot_rates
-from rmtsim.experiments import Experiment
-from rmtsim.problem import Problem
-from rmtsim.training import Run, Schedule
-from rmtsim.training_experiments import (
+from rmtsim.experiment import Experiment
+from rmtsim.experiments.training_experiments import (
     Joined,
     dynamic_force,
     fig13,
     training_spectra,
 )
-from rmtsim.training_experiments import (
+from rmtsim.experiments.training_experiments import (
     training_rates as rates_experiment,
 )
-from rmtsim.trajectory import trajectory_task
+from rmtsim.training.adam import Run, Schedule
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import trajectory_task
 
 SCHEDULE = Schedule(60, 0.05, (0.0, 0.1, 1.0))
 C, D, N, M = 5, 6, 20, 3

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from rmtsim import InputError
-from rmtsim.experiments import StoppedError
+from rmtsim.experiment import StoppedError
 from rmtsim.store import Store
-from rmtsim.training import Run
+from rmtsim.training.adam import Run
 from sweeps.experiment_runner import run_experiment
 from sweeps.spec import Spec
 from sweeps.training_spec import TrainingSpec, builtin_trainings, from_document, load_any
@@ -123,9 +123,10 @@ def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monkey
             time.sleep(0.05)  # 800 steps outlast any wait for the look whether to stop
             yield step
 
-    with monkeypatch.context() as patch, pytest.raises(StoppedError, match="the same call goes on"):
-        patch.setattr(Run, "advance", slowly)
+    monkeypatch.setattr(Run, "advance", slowly)
+    with pytest.raises(StoppedError, match="the same call goes on"):
         run_experiment(spec.experiment(), store, workers=2, stopping=at_work.is_set)
+    monkeypatch.undo()
     assert list(folder.glob("*.run"))
     made = run_experiment(spec.experiment(), store)
     assert 0 < made.tables <= 24
@@ -139,9 +140,9 @@ def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monkey
 _ON_RAY = """
 import sys
 from dataclasses import replace
-from rmtsim.experiments import Experiment, Task
+from rmtsim.experiment import Experiment, Task
 from rmtsim.store import Store
-from rmtsim.training import Run
+from rmtsim.training.adam import Run
 from sweeps.experiment_runner import run_experiment
 from sweeps.training_spec import from_document
 from tests.test_training_spec import document

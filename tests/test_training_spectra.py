@@ -16,13 +16,13 @@ from analysis.training_spectra import (
     spectra_numbers,
 )
 from analysis.training_spectra_figure import plot_spectra
-from rmtsim.problem import Problem
-from rmtsim.training import Schedule
-from rmtsim.training_experiments import (
+from rmtsim.experiments.training_experiments import (
     diagonal_weights,
     spectra,
     spectra_task,
 )
+from rmtsim.training.adam import Schedule
+from rmtsim.training.problem import Problem
 
 SCHEDULE = Schedule(60, 0.05, (0.0, 0.1, 1.0))
 C, D, N, M = 5, 6, 20, 3

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rmtsim.cli import main
+from rmtsim.cli.main import main
 from tests.test_training_spec import SMALL
 
 

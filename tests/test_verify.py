@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtsim
-from rmtsim.cli import main
-from rmtsim.coverage import Coverage, Runs, Series
+from rmtsim.cli.main import main
 from rmtsim.schema import SCHEMA
 from rmtsim.store import Store
-from rmtsim.tables import as_parquet
-from rmtsim.verify import Finding, verify
+from rmtsim.store.coverage import Coverage, Runs, Series
+from rmtsim.store.tables import as_parquet
+from rmtsim.store.verify import Finding, verify
 
 LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
 HIDDEN = rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3)

@@ -11,7 +11,7 @@ import pytest
 import rmtsim
 from analysis.wishart_figure import plot_wishart, report_wishart, wishart_distances, wishart_law
 from rmtsim.errors import InputError
-from rmtsim.wishart import WEIGHTS, wishart, wishart_eigenvalues
+from rmtsim.experiments.wishart import WEIGHTS, wishart, wishart_eigenvalues
 
 
 def drawn(dim: int, n_samples: int, n_classes: int, draw: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

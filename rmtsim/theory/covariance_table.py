@@ -10,10 +10,10 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
+from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import InputError
 from rmtsim.theory.log_partition import DERIVATIVES, SWAPPED, derivatives, table
 from rmtsim.theory.softmax_moments import softmax_moment
-from rmtsim.threads import single_threaded_blas
 
 Array = NDArray[np.float64]
 

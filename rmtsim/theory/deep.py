@@ -32,13 +32,13 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 from numpy.typing import NDArray
 
+from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import InputError
 from rmtsim.point import LOSSES, check_choice
 from rmtsim.theory.arc_cosine import relu_moments
 from rmtsim.theory.quadrature import angle_rule
 from rmtsim.theory.softmax_moments import laplace_table
 from rmtsim.theory.two_point import PairMoments, pair_moments, table
-from rmtsim.threads import single_threaded_blas
 
 Array = NDArray[np.float64]
 

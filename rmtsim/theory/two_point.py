@@ -10,9 +10,9 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
+from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
 from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over
-from rmtsim.threads import single_threaded_blas
 
 Array = NDArray[np.float64]
 

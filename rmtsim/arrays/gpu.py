@@ -1,0 +1,299 @@
+"""The GPU: kernels of our own, cuBLAS and memory, through CuPy; the one file that imports CuPy.
+
+Arrays are CuPy arrays of float32 or float64, row-major, with optional leading axes that run over draws. Work is put
+on the current device and stream and not waited for. The kernels stand in ``kernels.cu``. CuPy compiles them by NVRTC
+when one is first used on a device, and keeps the result on disk; it adds ``-ftz=true``, so float32 values below
+1.2e-38 become zero, and no other fast mathematics.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from math import prod
+from typing import Any
+
+import numpy as np
+
+Array = Any  # an array of CuPy
+
+# TF32 drops 13 of the 23 bits of its inputs. CuPy's float32 products use it only where this variable is 1 at the first
+# of them; cublas.gemm and cublas.syrk never do.
+os.environ["CUPY_TF32"] = "0"
+
+_TYPES = {"float32": "float", "float64": "double"}
+_WARP, _THREADS = 32, 256  # of a block; as in kernels.cu
+_MOST_BLOCKS = 2**16  # for kernels whose threads go on to the next entries
+
+
+def problem() -> str | None:
+    """Say why CuPy cannot compute here, or return None if it can."""
+    if find_spec("cupy") is None:
+        return "CuPy is not installed (extras cuda12, cuda13)"
+    try:
+        import cupy
+
+        # is_available() counts devices; only a computation shows that driver and toolkit work together.
+        if cupy.cuda.is_available() and int(cupy.arange(3).sum()) == 3:
+            return None
+    except Exception as error:  # CuPy raises many kinds for a broken driver, and each means "no GPU"
+        reason = str(error).splitlines() or [type(error).__name__]
+        return f"CuPy found no working GPU ({reason[0]})"
+    return "CuPy found no GPU"
+
+
+def module() -> Any:
+    """Return CuPy."""
+    import cupy
+
+    return cupy
+
+
+def normals(identity: bytes, rows: range, columns: int, scale: float, dtype: str) -> Array:
+    """Return rows of a matrix of normals with standard deviation ``scale``, made on the device.
+
+    Parameters
+    ----------
+    identity
+        Name of the stream, 16 bytes; see `rmtsim.arrays.philox.normals`, which makes the same numbers.
+    rows
+        Which rows, of step 1. The matrix is filled row by row with the numbers of the stream.
+    columns
+        Length of a row.
+    scale
+        Factor of the standard normals, applied in float64.
+    dtype
+        ``"float32"`` or ``"float64"``: the first is the second, rounded.
+
+    Returns
+    -------
+    array
+        (len(rows), columns).
+
+    Raises
+    ------
+    ValueError
+        If the name is not of 16 bytes or the range has another step.
+    """
+    import cupy
+
+    if len(identity) != 16 or rows.step != 1:
+        raise ValueError(f"normals need a name of 16 bytes and a range of step 1, not {identity!r} and {rows}")
+    words = np.frombuffer(identity, dtype="<u4").astype(np.uint32)
+    out = cupy.empty((len(rows), columns), dtype=dtype)
+    span = np.int64(rows.start * columns), np.int64(rows.stop * columns)
+    blocks = min(_MOST_BLOCKS, -(-(out.size // 2 + 1) // _THREADS))
+    _launch("normals", dtype, (blocks,), (_THREADS,), out, *span, *words, np.float64(scale))
+    return out
+
+
+def exponentials(L: Array, shift: Array) -> tuple[Array, Array, Array]:
+    """Overwrite L with exp(L − shift); sum its rows.
+
+    Parameters
+    ----------
+    L
+        (…, n, c), contiguous.
+    shift
+        Broadcasts against (…, n, 1).
+
+    Returns
+    -------
+    tuple
+        L; the row sums of exp(L − shift) in float64, (…, n, 1); the row maxima of L as it came, (…, n, 1). Values of
+        a row depend on that row alone. A row with a NaN has the sum NaN, and the maximum of its other entries.
+
+    Raises
+    ------
+    ValueError
+        If L is not contiguous or the shift does not fit.
+    """
+    import cupy
+
+    _check_contiguous(L)
+    column = (*L.shape[:-1], 1)
+    shift = _contiguous(cupy.broadcast_to(cupy.asarray(shift), column), L.dtype)
+    sums, highest = cupy.empty(column, dtype=np.float64), cupy.empty(column, dtype=L.dtype)
+    rows, columns = highest.size, L.shape[-1]
+    # Short rows share a warp, so that no thread idles; long ones take a block, so that its threads read side by side.
+    lanes = _lanes(columns) if columns < 4 * _THREADS else _THREADS
+    per_block = _THREADS // lanes
+    block, sizes = (lanes, per_block), (np.int64(rows), np.int64(columns))
+    _launch("exponentials", L.dtype.name, (-(-rows // per_block),), block, L, shift, sums, highest, *sizes)
+    return L, sums, highest
+
+
+def diagonal_weights(E: Array, inverse: Array) -> tuple[Array, Array]:
+    """Return Q = P∘(1 − P) and S = P∘P for P = E·inverse, computed in float64 and rounded to the dtype of E.
+
+    Parameters
+    ----------
+    E
+        (…, n, c).
+    inverse
+        Broadcasts against (…, n, 1).
+    """
+    import cupy
+
+    E = _contiguous(E, E.dtype)
+    inverse = _contiguous(cupy.broadcast_to(cupy.asarray(inverse), (*E.shape[:-1], 1)), np.float64)
+    Q, S = cupy.empty_like(E), cupy.empty_like(E)
+    rows, columns = inverse.size, E.shape[-1]
+    lanes = _lanes(columns)
+    block = lanes, _THREADS // lanes
+    grid = min(_MOST_BLOCKS, -(-rows // block[1])), min(_MOST_BLOCKS - 1, -(-columns // (8 * lanes)))
+    _launch("diagonal_weights", E.dtype.name, grid, block, E, inverse, Q, S, np.int64(rows), np.int64(columns))
+    return Q, S
+
+
+def add_product(total: Array, A: Array, B: Array) -> None:
+    """Add A Bᵀ to ``total`` in place, for every draw.
+
+    Where B is A itself, only the lower triangle of ``total`` with its diagonal is filled. Sums have the precision of
+    the arrays: TF32 is off. Draws are added one by one: a batched product may choose its kernel by their number, and
+    a draw's bits must not depend on that.
+
+    Parameters
+    ----------
+    total
+        (…, n, k); of each draw contiguous.
+    A, B
+        (…, n, c) and (…, k, c), of the dtype of ``total``. Rows or draws of a larger array are taken as they
+        lie; columns of one are copied first.
+
+    Raises
+    ------
+    ValueError
+        If a draw of ``total`` is not contiguous.
+    """
+    from cupy import cublas
+
+    for draw in np.ndindex(total.shape[:-2]):
+        out = total[draw]
+        _check_contiguous(out)  # CuPy would copy it, there and back
+        a = _contiguous(A[draw], A.dtype)
+        if A is B:
+            cublas.syrk("N", a, out=out, beta=1.0, lower=True)
+        else:
+            cublas.gemm("N", "T", a, _contiguous(B[draw], B.dtype), out=out, beta=1.0)
+
+
+def weighted_sum(K: Array, G: Array, left: Array, right: Array, power: int) -> Array:
+    """Return Σ K∘(G∘left rightᵀ)^power in float64, with products and sums in float64.
+
+    Parameters
+    ----------
+    K, G
+        (…, n, k), of one dtype.
+    left, right
+        (…, n) and (…, k).
+    power
+        1 or 2, of each entry.
+
+    Returns
+    -------
+    array
+        Of the leading axes, with no axis where there are none. A draw's value does not depend on the others.
+
+    Raises
+    ------
+    ValueError
+        If shapes or dtypes do not fit, or with another power.
+    """
+    import cupy
+
+    *lead, n, k = G.shape
+    if K.shape != G.shape or K.dtype != G.dtype or power not in (1, 2):
+        raise ValueError(f"K {K.shape} {K.dtype}, G {G.shape} {G.dtype} and power {power} do not fit")
+    left = _contiguous(cupy.broadcast_to(left, (*lead, n)), np.float64)
+    right = _contiguous(cupy.broadcast_to(right, (*lead, k)), np.float64)
+    draws, parts = prod(lead), min(1024, -(-n * _WARP // _THREADS))
+    partial, out = cupy.empty((draws, parts), dtype=np.float64), cupy.empty(tuple(lead), dtype=np.float64)
+    sizes = np.int32(power), np.int64(n), np.int64(k), np.int64(parts)
+    arrays = _contiguous(K, K.dtype), _contiguous(G, G.dtype), left, right
+    _launch("weighted_sum", G.dtype.name, (draws * parts,), (_WARP, _THREADS // _WARP), *arrays, *sizes, partial)
+    _launch("total", "float64", (draws,), (_THREADS,), partial, np.int64(parts), out)
+    return out
+
+
+@contextmanager
+def memory_limit(size: int) -> Iterator[None]:
+    """Hold CuPy's memory pool on the device to ``size`` bytes, one thread at a time; more raises out of memory."""
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    before = pool.get_limit()
+    pool.free_all_blocks()  # blocks kept from before would count
+    pool.set_limit(size=size)
+    try:
+        yield
+    finally:
+        pool.set_limit(size=before)
+
+
+def free_memory() -> int:
+    """Bytes that can still be allocated: free on the device or kept by the pool, and within the pool's limit."""
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    free = int(cupy.cuda.Device().mem_info[0]) + int(pool.free_bytes())
+    limit = int(pool.get_limit())  # 0: none
+    return min(free, max(0, limit - int(pool.used_bytes()))) if limit else free
+
+
+def release() -> None:
+    """Give the blocks that the memory pool keeps back to the device."""
+    import cupy
+
+    cupy.get_default_memory_pool().free_all_blocks()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device has no memory left, so that a smaller chunk may do."""
+    import cupy
+
+    if isinstance(error, cupy.cuda.memory.OutOfMemoryError):
+        return True
+    # From CUDA, for modules and stacks, and from cuBLAS, for its workspace: they do not allocate through the pool.
+    codes = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
+    return codes.get(type(error).__name__) == getattr(error, "status", -1)
+
+
+def _launch(name: str, dtype: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
+    """Run the instance of a kernel for ``dtype``; numbers among the arguments are NumPy's, of the kernel's widths."""
+    if all(grid):  # no blocks: nothing to do
+        _kernel(f"{name}_{_TYPES[dtype]}")(grid, block, arguments)
+
+
+@cache
+def _kernel(name: str) -> Any:
+    return _module().get_function(name)  # the object that is returned compiles for any device on its first use there
+
+
+@cache
+def _module() -> Any:
+    import cupy
+
+    source = files("rmtsim.arrays").joinpath("kernels.cu").read_text("utf-8")
+    return cupy.RawModule(code=source, options=("--std=c++17",))
+
+
+def _check_contiguous(A: Array) -> None:
+    if not A.flags.c_contiguous:
+        raise ValueError("an array that is written to must be contiguous")
+
+
+def _contiguous(A: Array, dtype: Any) -> Array:
+    """Return A, or a copy that is contiguous and of the dtype where it is not."""
+    import cupy
+
+    return cupy.ascontiguousarray(A, dtype=dtype)
+
+
+def _lanes(columns: int) -> int:
+    """Threads of a warp for one row: the least power of two that spans it."""
+    return int(min(_WARP, 1 << max(0, columns - 1).bit_length()))

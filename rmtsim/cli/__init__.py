@@ -1,0 +1,1 @@
+"""The command line: a thin front door that loads what a verb needs when it needs it."""

@@ -1,0 +1,224 @@
+"""The verbs of figures: `figure` draws one from a store, `reproduce` computes, draws and tells those it is given."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rmtsim.cli.store_verbs import existing
+from rmtsim.cli.sweep_verbs import exit_code, run_sweep, say_theory, stored_draws
+from rmtsim.errors import InputError, RunError
+from rmtsim.experiment import Experiment
+from rmtsim.output import records, say
+from rmtsim.store import Store
+
+if TYPE_CHECKING:
+    from analysis.catalogue import Entry
+    from analysis.gallery import Result
+    from sweeps.spec import Spec
+
+__all__ = ["figure", "reproduce"]
+
+
+def figure(arguments: argparse.Namespace) -> int:
+    """Draw a figure from a store, or list all."""
+    from analysis import catalogue, figures
+
+    wanted = {"NAME": arguments.name, "--store": arguments.store, "--out": arguments.out}
+    if arguments.list:
+        return _list(arguments, [name for name, value in wanted.items() if value is not None])
+    if arguments.json:
+        raise InputError("--json: goes with --list only; leave it out")
+    if missing := [name for name, value in wanted.items() if value is None]:
+        raise InputError(f"figure: {', '.join(missing)} missing; give NAME --store DIR --out FILE, or --list alone")
+    figures.check(arguments.name, arguments.out)
+    [entry] = [entry for entry in catalogue.entries() if entry.name == arguments.name]
+    _check_data(arguments.data, [entry])
+    experiment = entry.experiment(arguments.full, arguments.data)
+    if experiment is not None:
+        rows = experiment.read(existing(arguments.store))
+    else:
+        rows = figures.select(arguments.name, stored_draws(arguments.store))
+        say_theory(rows)
+    figures.save(figures.draw(arguments.name, rows), arguments.out)
+    say(f"{arguments.out}: drawn")
+    return 0
+
+
+def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
+    """Print the catalogue."""
+    from analysis import catalogue
+
+    if given:
+        raise InputError(f"--list: names every figure; leave {', '.join(given)} out")
+    table = catalogue.listing()
+    if arguments.json:
+        print(json.dumps(records(table), indent=1, ensure_ascii=False))
+        return 0
+    columns = {"name": "figure", "source": "source", "cost": "2 cores", "full_cost": "--full", "command": "command"}
+    grid = [list(columns.values()), *table[list(columns)].to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    for row in grid:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _check_data(data: str | None, entries: Sequence[Entry]) -> None:
+    if data is not None and not any(entry.data for entry in entries):
+        raise InputError("--data: none of these figures takes data; leave it out")
+
+
+def reproduce(arguments: argparse.Namespace) -> int:
+    """Compute what the figures show, draw and tell them; 3 if a point missed its target or a figure was left out."""
+    from analysis import catalogue, gallery, verdicts
+
+    names = arguments.figures or catalogue.DEFAULT
+    everything = catalogue.ALL in names
+    entries = catalogue.chosen(names, arguments.full)
+    _check_data(arguments.data, entries)
+    out = Path(arguments.out)
+    reproduction = _Reproduction(out, Store(out / "store"), arguments, everything)
+    works = [reproduction.work(entry) for entry in entries]
+    for summary in (summary for work in works for summary in work.summaries):
+        say(summary)
+    results = []
+    for work in works:
+        results.append(reproduction.make(work))
+        if reproduction.stopped:
+            return reproduction.codes[-1]
+    if reproduction.claimed:
+        report = verdicts.report(reproduction.store.read(points=reproduction.claimed))
+        (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n")
+        (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n")
+        print(report.text())
+    if everything:
+        order = {name: place for place, name in enumerate(catalogue.WORDS)}
+        results.sort(key=lambda result: order[result.entry.name])
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "gallery.md").write_text(gallery.gallery(results, arguments.full), "utf-8")
+        say(f"{out / 'gallery.md'}: written")
+    return max(reproduction.codes, default=0)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one figure needs."""
+
+    entry: Entry
+    specs: Sequence[Spec] = ()
+    summaries: Sequence[str] = ()  # what the sweeps would do
+    experiment: Experiment | None = None
+    problem: str = ""
+
+
+@dataclass
+class _Reproduction:
+    """A run of `reproduce`: where it goes, and what it has come to."""
+
+    out: Path
+    store: Store
+    arguments: argparse.Namespace
+    everything: bool  # then what cannot be made is left out, and there is a gallery
+    codes: list[int] = field(default_factory=list)
+    claimed: set[str] = field(default_factory=set)  # points that the verdicts are on
+    stopped: bool = False
+
+    def work(self, entry: Entry) -> _Work:
+        """Find what a figure needs before anything is computed, so that bad input is told first."""
+        from sweeps import plan as plans
+        from sweeps.spec import load
+
+        full, data, memory = self.arguments.full, self.arguments.data, self.arguments.memory
+        try:
+            specs = [load(spec) for spec in entry.sweeps(full)]
+            summaries = [plans.summary(spec, plans.plan(spec, self.store, memory)) for spec in specs]
+            return _Work(entry, specs, summaries, entry.experiment(full, data))
+        except InputError as error:
+            if not self.everything:
+                raise
+            return _Work(entry, problem=str(error))
+
+    def make(self, work: _Work) -> Result:
+        """Compute, draw and tell one figure; or say why it is left out."""
+        from analysis.gallery import Result
+
+        if not work.problem:
+            try:
+                return self._make(work)
+            except (InputError, RunError, MemoryError) as error:
+                if not self.everything:
+                    raise
+                work = _Work(work.entry, problem=str(error) or "not enough memory")
+        say(f"{work.entry.name}: left out: {work.problem}")
+        self.codes.append(3)
+        return Result(work.entry, problem=work.problem)
+
+    def _make(self, work: _Work) -> Result:
+        from analysis import figures, gallery
+        from analysis.catalogue import duration
+
+        start, name, how = perf_counter(), work.entry.name, work.entry.figure
+        rows, computed = self._rows(work)
+        if self.stopped:
+            return gallery.Result(work.entry, problem="stopped")
+        drawn = how.plot(how.select(rows))
+        for suffix in ("png", "pdf"):
+            figures.save(drawn, self.out / f"{name}.{suffix}")
+        text = None if how.report is None else how.report(rows)
+        numbers = gallery.numbers(how, rows, text) if self.everything else ""
+        seconds = perf_counter() - start
+        say(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
+        if text is not None:
+            (self.out / f"{name}.txt").write_text(f"{text}\n")
+            print(text)
+        return gallery.Result(work.entry, numbers, seconds, computed, full_numbers=self._at_full_size(work))
+
+    def _at_full_size(self, work: _Work) -> str:
+        """Draw what the store has at the paper's size too, for the gallery; return its numbers."""
+        from analysis import figures, gallery
+
+        entry, how = work.entry, work.entry.figure
+        if not self.everything or self.arguments.full or entry.full_seconds is None or entry.data:
+            return ""
+        experiment = entry.experiment(full=True)
+        if experiment is None or experiment.missing(self.store):
+            return ""
+        rows = experiment.read(self.store)
+        figures.save(how.plot(how.select(rows)), self.out / f"{entry.name}_full.png")
+        return gallery.numbers(how, rows)
+
+    def _rows(self, work: _Work) -> tuple[pd.DataFrame, bool]:
+        """Return what a figure shows, computed as far as it is missing, and whether any was."""
+        workers, memory = self.arguments.workers, self.arguments.memory
+        if work.experiment is not None:
+            return _tables(work.entry.name, work.experiment, self.store, workers)
+        computed = False
+        for spec in work.specs:
+            outcome = run_sweep(spec, self.store, address="local", backend="auto", workers=workers, memory=memory)
+            self.codes.append(exit_code(outcome))
+            computed |= outcome.new_draws > 0
+            if outcome.stopped:
+                self.stopped = True
+                return pd.DataFrame(), computed
+        ids = {point.id for spec in work.specs for point in spec.points()}
+        if work.entry.figure.report is None:
+            self.claimed |= ids
+        rows = self.store.read(points=ids)
+        say_theory(rows)
+        return rows, computed
+
+
+def _tables(name: str, experiment: Experiment, store: Store, workers: int | None) -> tuple[pd.DataFrame, bool]:
+    """Compute what an experiment lacks; return all its tables, and whether any was missing."""
+    missing, done = len(experiment.missing(store)), count(1)
+    say(f"{name}: {missing} of {len(experiment.tasks)} tables to compute" if missing else f"{name}: nothing to do")
+    experiment.run(store, workers, lambda task: say(f"{name}: {task.label} done, {next(done)} of {missing}"))
+    return experiment.read(store), missing > 0

@@ -1,0 +1,55 @@
+"""The command ``rmtsim``: words to calls. What a verb does is in `rmtsim.cli.sweep_verbs`, loaded when it is needed.
+
+Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 2 bad input, 3 incomplete, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+
+from rmtsim.cli.parser import parser
+from rmtsim.errors import InputError, RunError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    arguments = parser().parse_args(argv)
+    say = partial(print, f"rmtsim {arguments.verb}:", file=sys.stderr)
+    try:
+        if argv is None and arguments.verb in ("run", "reproduce"):
+            from rmtsim.cli.relaunch import relaunch_with_faster_kernel
+
+            relaunch_with_faster_kernel()
+        # Loaded here, so that --help answers at once.
+        verb: Callable[[argparse.Namespace], int] = getattr(import_module(arguments.module), arguments.verb)
+        code = verb(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our stdout left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except InputError as error:
+        say(error)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            say(error)
+            return 1
+        say(f"{error.filename} cannot be used ({error.strerror}); give another path")
+        return 2
+    except ModuleNotFoundError as error:
+        say(f"the package {error.name} is missing; install rmtsim with what it depends on")
+        return 1
+    except (RunError, MemoryError) as error:
+        say(str(error) or "not enough memory; give smaller sizes")
+        return 1
+    except KeyboardInterrupt:
+        say("stopped; what was committed is safe, the same command goes on")
+        if argv is None:  # threads in the midst of a draw, which may take minutes, would hold up the end
+            os._exit(3)
+        return 3

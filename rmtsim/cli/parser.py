@@ -1,0 +1,257 @@
+"""The words of the command line: verbs, their arguments and their help."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from rmtsim.arrays.backend import BACKENDS
+from rmtsim.cli.argument_types import positive, seconds, seed, size_in_bytes, summary_file, whole
+from rmtsim.ensemble import INITS
+from rmtsim.point import LOSSES, MODELS
+from rmtsim.version import __version__
+
+_EPILOG = """\
+examples:
+  rmtsim reproduce                                  Figures 8 and 9 with the verdict table, into ./out
+  rmtsim plan figure8 --store results               what that sweep would cost
+  rmtsim run my.toml --store results                run it, or go on where it stopped
+  rmtsim status --store results                     what is there, and what limits the rest
+  rmtsim verify --store results --recompute 100     is every row sound?
+  rmtsim merge cluster1 s3://bucket/sweep --store results
+  rmtsim fit --store results                        exponents and constants beside the theorems'
+  rmtsim figure fig8 --store results --out f8.pdf
+  rmtsim figure --list                              every figure, with its source and what it costs
+  rmtsim reproduce all                              all of them, and a gallery
+  rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
+
+exit codes: 0 done; 2 bad input (one line says what would be valid, nothing is written); 3 incomplete; 1 else
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells bad input in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all verbs."""
+    top = _Parser(
+        prog="rmtsim",
+        description="Monte Carlo engine with distributed sweeps for the Hessian structure of neural networks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"rmtsim {__version__}")
+    add = top.add_subparsers(dest="verb", metavar="VERB", required=True).add_parser
+
+    def verb(name: str, short: str, long: str, module: str = "sweep_verbs") -> argparse.ArgumentParser:
+        p = add(name, help=short, description=f"{short[0].upper()}{short[1:]}. {long}", allow_abbrev=False)
+        p.set_defaults(module=f"rmtsim.cli.{module}")  # whose function of the verb's name does it
+        return p
+
+    p = verb(
+        "reproduce",
+        "plan, run, fit and draw figures of the paper; print the verdict table",
+        "Writes DIR/store (Parquet), DIR/FIGURE.png and .pdf, the verdicts on fig8, fig9 and vocabulary to "
+        "DIR/verdicts.json and .txt, the numbers of the others to DIR/FIGURE.txt. `all` makes every figure, cheapest "
+        "first, goes on where one cannot be made, and writes DIR/gallery.md. A repeat resumes or redraws.",
+        "figure_verbs",
+    )
+    p.add_argument(
+        "figures",
+        nargs="*",
+        metavar="FIGURE",
+        help="names that `rmtsim figure --list` prints, or all; fig8 and fig9 (default: both) stand for their MSE "
+        "cases, too",
+    )
+    _add_full(p)
+    p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
+    _add_workers(p)
+    _add_memory(p)
+
+    p = verb("plan", "what a run would do; changes nothing", "Work is counted in flops; times are for this machine.")
+    _add_spec(p)
+    _add_memory(p)
+    _add_json(p)
+
+    p = verb(
+        "run",
+        "run a sweep, or go on with it",
+        "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
+        "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
+        "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [ensemble] init, data_variance, hidden_gain, "
+        "last_gain; [sampling] seed, min_draws, max_draws, target_rse, dtype, diagonal. With a table [training] it "
+        "is one of training runs. The README has both.",
+    )
+    _add_spec(p)
+    p.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="local: threads of this process (default); ray: a Ray of its own on this machine; "
+        "or a running cluster: auto, HOST:6379, ray://HOST:10001",
+    )
+    p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
+    _add_workers(p)
+    _add_memory(p)
+    p.add_argument("--fail-fast", action="store_true", help="stop at the first batch that fails for good")
+    p.add_argument(
+        "--time-limit",
+        type=seconds,
+        metavar="TIME",
+        help="stop after this time, such as 90s, 30min or 2h; the same command goes on",
+    )
+    _add_json(p)
+
+    p = verb("status", "points per state, precision reached, what limits the rest", "Reads the store only.")
+    _add_store(p)
+    _add_json(p)
+
+    p = verb(
+        "fit",
+        "measured exponents and constants beside the theorems'",
+        "Prints, for each claim of Theorems 1 and 2, exponent and constant with standard errors, chi2/dof and a "
+        "verdict, and how the points agree with the theory at their own size.",
+    )
+    _add_store(p)
+    p.add_argument("--points", action="store_true", help="print every point beside its theory, too")
+    _add_json(p)
+
+    p = verb(
+        "figure",
+        "draw a figure from a store, or list all",
+        "The suffix of FILE, .png or .pdf, chooses the format.",
+        "figure_verbs",
+    )
+    p.add_argument("name", nargs="?", metavar="NAME", help="a name that --list prints, such as fig8")
+    _add_store(p, required=False)
+    p.add_argument("--out", metavar="FILE", help="file to write: .png or .pdf")
+    _add_full(p)
+    p.add_argument("--list", action="store_true", help="print every figure with its source, cost and command instead")
+    _add_json(p)
+
+    _add_store_verbs(verb)
+
+    p = verb(
+        "theory",
+        "predicted mean squared norms of diagonal and off-diagonal blocks",
+        "Prints the limit d, N -> infinity at each number of classes, and its leading coefficients as C -> infinity "
+        "(large_c). With --dim and --samples it prints the value at that finite size instead; with --spectrum, the law "
+        "of the eigenvalues as d, N -> infinity.",
+        "theory_verb",
+    )
+    p.add_argument("--model", required=True, choices=MODELS)
+    p.add_argument("--loss", required=True, choices=LOSSES)
+    p.add_argument("--classes", required=True, nargs="+", type=whole, metavar="C", help="numbers of classes")
+    p.add_argument("--aspect-ratio", nargs="+", type=positive, metavar="G", help="d/N, one or more")
+    p.add_argument("--width", nargs="+", type=whole, metavar="M", help="hidden neurons, with one_hidden")
+    p.add_argument("--dim", type=whole, metavar="D", help="input dimension, with --samples")
+    p.add_argument("--samples", type=whole, metavar="N", help="number of samples, with --dim")
+    p.add_argument(
+        "--init",
+        default="lecun",
+        choices=INITS,
+        help="variance of a weight: 1/fan_in (lecun, default), 2/fan_in (he), 2/(fan_in + fan_out) (xavier, which is "
+        "2/fan_in for fan-in d in the limit d -> infinity)",
+    )
+    for name, what in (("data-variance", "variance of the data"), ("hidden-gain", "W's"), ("last-gain", "V's")):
+        meaning = what if name == "data-variance" else f"factor of {what} variance"
+        p.add_argument(f"--{name}", default=1.0, type=positive, metavar="X", help=f"{meaning} (default: 1)")
+    p.add_argument("--spectrum", action="store_true", help="the limiting density of the blocks' eigenvalues instead")
+    p.add_argument(
+        "--block",
+        nargs="+",
+        choices=("diag", "offdiag"),
+        help="with --spectrum: which blocks (default: both)",
+    )
+    p.add_argument("--seed", default=0, type=seed, help="with --spectrum and one hidden layer: of V, which is fixed")
+    p.add_argument("--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, do not print")
+    _add_json(p)
+    return top
+
+
+def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    p = verb(
+        "verify",
+        "what is wrong with a store, and what to do about it",
+        "Reads every byte; one line for each shard that is torn, foreign, unreadable or gone, for rows that stand "
+        "twice, and for what a sweep has still to make. Changes nothing. Ends with 1 if anything is damaged, else 0.",
+        "store_verbs",
+    )
+    _add_store(p)
+    p.add_argument("--recompute", default=0, type=whole, metavar="N", help="make N stored draws again, and compare")
+    _add_json(p)
+
+    p = verb(
+        "merge",
+        "add the draws of other stores",
+        "The union by point, seed, draw and layer. Refused, with the reason and nothing written, where the same draws "
+        "mean something else. A spec whose name the store has for another is kept as NAME-2. A repeat adds nothing.",
+        "store_verbs",
+    )
+    p.add_argument("sources", nargs="+", metavar="SOURCE", help="stores to add: directories or s3://bucket/prefix")
+    _add_store(p)
+
+    p = verb(
+        "compact",
+        "make few large shards of many small ones",
+        "Equal copies of rows are dropped. Kill it at any time: no row is lost, none stands twice.",
+        "store_verbs",
+    )
+    _add_store(p)
+
+    p = verb(
+        "export",
+        "a table of means and standard errors, one row per point and layer",
+        "The suffix of FILE, .csv, .parquet or .json, chooses the format.",
+        "store_verbs",
+    )
+    _add_store(p)
+    p.add_argument("--out", required=True, type=summary_file, metavar="FILE", help="file to write")
+
+
+def _add_spec(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "spec",
+        metavar="SPEC",
+        help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
+        "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
+        "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
+        "agreement_xavier, regime_aspect, regime_samples, regime_dim, regime_dim_hidden, regime_width, "
+        "regime_width_mse; or of training runs: training",
+    )
+    _add_store(p)
+
+
+def _add_full(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--full", action="store_true", help="the paper's sizes, not those that 2 cores manage in minutes")
+    p.add_argument("--data", metavar="FOLDER", help="the unpacked CIFAR-100 in its Python format, for figure 1")
+
+
+def _add_store(p: argparse.ArgumentParser, required: bool = True) -> None:
+    p.add_argument("--store", required=required, metavar="DIR", help="the store: a directory, or s3://bucket/prefix")
+
+
+def _add_json(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _add_workers(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--workers", type=whole, metavar="N", help="tasks at a time (default: one per core or GPU)")
+
+
+def _add_memory(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--memory",
+        type=size_in_bytes,
+        metavar="SIZE",
+        help="memory for all draws at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine tenths of "
+        "the machine's); on a cluster or a GPU, for each worker; large draws are then made in pieces",
+    )

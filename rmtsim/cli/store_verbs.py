@@ -1,0 +1,139 @@
+"""The verbs that look after stores: verify, merge, compact, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.output import records, say
+from rmtsim.store import Store
+from rmtsim.store.files import FOLDERS
+from rmtsim.words import counted
+
+__all__ = ["compact", "existing", "export", "merge", "verify"]
+
+#: Rows of draws that are summarised at a time.
+_ROWS = 1_000_000
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Print what is wrong with a store; 1 if anything is damaged."""
+    from rmtsim.store.verify import verify as verified
+
+    store = existing(arguments.store)
+    report = verified(store, arguments.recompute)
+    if arguments.json:
+        print(json.dumps(report.document(), indent=1))
+        return 1 if report.damage else 0
+    for finding in report.findings:
+        print(finding)
+    made = f"; {counted(report.recomputed, 'draw')} made again"
+    made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
+    made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
+    tables = f", {counted(report.tables, 'table')} of experiments" if report.tables else ""
+    size = (
+        f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{tables}{made if arguments.recompute else ''}"
+    )
+    if report.damage:
+        print(f"{size}: {counted(len(report.damage), 'finding')}")
+    elif report.satisfied < report.points:
+        print(
+            f"{size}: sound; {report.satisfied} of {counted(report.points, 'point')} hold what their sweep wants so "
+            f"far, see `rmtsim status --store {store.quoted}`"
+        )
+    else:
+        print(f"{size}: {'sound' if report.findings else 'all is well'}")
+    return 1 if report.damage else 0
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Add the draws of other stores."""
+    from rmtsim.store.merge import merge as merged
+
+    found = merged(arguments.sources, Store(arguments.store))
+    if not found.rows and not found.specs and not found.tables:
+        say(f"{arguments.store}: nothing to do, all {counted(found.known, 'row')} there")
+    else:
+        tables = f", {counted(found.tables, 'table')} of experiments" if found.tables else ""
+        added = f"{counted(found.rows, 'row')} and {counted(found.specs, 'spec')} added{tables}"
+        say(f"{arguments.store}: {added}; {counted(found.known, 'row')} there before")
+    if found.rounded:
+        say(f"{arguments.store}: {counted(found.rounded, 'row')} there differ by rounding, made by another BLAS")
+    return 0
+
+
+def compact(arguments: argparse.Namespace) -> int:
+    """Make few large shards of many small ones."""
+    from rmtsim.store.compact import compact as compacted
+
+    done = compacted(existing(arguments.store))
+    if done.before == done.after and not done.dropped:
+        say(f"{arguments.store}: nothing to do")
+    else:
+        copies = f", {counted(done.dropped, 'repeated row')} dropped" if done.dropped else ""
+        say(f"{arguments.store}: {counted(done.before, 'shard')} into {done.after}{copies}")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write a table of means and standard errors."""
+    from analysis.summary import summarize
+
+    out = Path(arguments.out)
+    if not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent} for {out.name}; make it, or give another FILE")
+    if out.is_dir():
+        raise InputError(f"--out: {out} is a folder; give another FILE")
+    store = existing(arguments.store)
+    parts = [summarize(store.read(points=points)) for points in _batches(store)]
+    if not parts:
+        raise InputError(f"--store: {arguments.store} holds no draws; run a sweep into it first")
+    table = pd.concat(parts, ignore_index=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        if out.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        elif out.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            temporary.write_text(json.dumps(records(table), indent=1) + "\n")
+        os.replace(temporary, out)
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written ({error.strerror or error}); give another FILE") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    say(f"{out}: {counted(len(table), 'row')}")
+    return 0
+
+
+def _batches(store: Store) -> list[list[str]]:
+    """Points of a store, in groups of a million rows or so."""
+    counts: dict[str, int] = {}
+    for table in store.tables(["point_id"]):
+        for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
+            counts[row["point_id"]] = counts.get(row["point_id"], 0) + row["count_all"]
+    batches: list[list[str]] = []
+    held = _ROWS
+    for point, count in counts.items():
+        if held + count > _ROWS:
+            batches.append([])
+            held = 0
+        batches[-1].append(point)
+        held += count
+    return batches
+
+
+def existing(location: str) -> Store:
+    """Return the store at a location; raise InputError if there is none."""
+    store = Store(location)
+    if not any(store.files.exists(folder) for folder in (*FOLDERS, "experiments")):
+        what = f"{store.location} holds no store" if store.exists() else f"there is no {store.location}"
+        raise InputError(f"--store: {what}; give a store that `rmtsim run` wrote")
+    return store

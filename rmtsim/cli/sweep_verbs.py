@@ -1,0 +1,173 @@
+"""What each verb of the command line does, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from rmtsim.cli.store_verbs import existing
+from rmtsim.cli.theory_verb import theory
+from rmtsim.cli.training_verbs import plan_training, run_training, training_status
+from rmtsim.errors import InputError
+from rmtsim.output import records, say
+from rmtsim.point import format_sizes
+from rmtsim.schema import ENSEMBLE
+from rmtsim.sizes import format_bytes, format_count
+from rmtsim.store import Store
+
+if TYPE_CHECKING:
+    from sweeps.runner import Outcome
+
+__all__ = ["exit_code", "fit", "plan", "run", "run_sweep", "say_theory", "status", "stored_draws", "theory"]
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Print what a run would do."""
+    from sweeps import plan as plans
+    from sweeps.training_spec import TrainingSpec, load_any
+
+    spec = load_any(arguments.spec)
+    store = Store(arguments.store)
+    if isinstance(spec, TrainingSpec):
+        return plan_training(spec, store, arguments.json)
+    table = plans.plan(spec, store, arguments.memory)
+    _say_if_changed(spec, store)
+    if arguments.json:
+        print(json.dumps({"summary": plans.summary(spec, table), "points": records(table)}, indent=1))
+        return 0
+    shown = (
+        table.drop(columns=["point_id", "model", "loss", "flops", *ENSEMBLE])
+        .assign(
+            width=["-" if pd.isna(width) else int(width) for width in table["width"]],
+            flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
+            core_seconds=table["core_seconds"].map("{:.3g}".format),
+            memory=table["memory"].map(format_bytes),
+        )
+        .rename(columns={"memory": "memory_per_worker"})
+    )
+    print(shown.to_string(index=False, na_rep="-"))
+    print(f"\n{plans.summary(spec, table)}")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a sweep; 3 if points want more draws or used up max_draws above their target, 1 if batches failed."""
+    from sweeps.training_spec import TrainingSpec, load_any
+
+    spec, store = load_any(arguments.spec), Store(arguments.store)
+    if isinstance(spec, TrainingSpec):
+        return run_training(spec, store, arguments)
+    outcome = run_sweep(
+        spec,
+        store,
+        as_json=arguments.json,
+        address=arguments.address,
+        backend=arguments.backend,
+        workers=arguments.workers,
+        memory=arguments.memory,
+        time_limit=math.inf if arguments.time_limit is None else arguments.time_limit,
+        fail_fast=arguments.fail_fast,
+    )
+    return exit_code(outcome)
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Print the state of every point in a store; 3 if not all are done."""
+    from sweeps import plan as plans
+
+    store = existing(arguments.store)
+    table, trainings = plans.status(store), training_status(store)
+    if table.empty and not trainings:
+        raise InputError(f"--store: no sweep was run into {arguments.store}; run one, or name another directory")
+    complete = all(state == "done" for state in table.get("state", ()))
+    complete &= all(training["done"] == training["runs"] for training in trainings)
+    if arguments.json:
+        print(json.dumps({"complete": complete, "points": records(table), "trainings": trainings}, indent=1))
+        return 0 if complete else 3
+    for training in trainings:
+        print("{training}: {runs} training runs: {done} done, {begun} begun".format(**training))
+    for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
+        states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
+        print(f"{sweep}: {len(part)} points: {states}; {part['draws'].sum()} draws")
+        for row in records(part[part["state"] != "done"]):
+            print(f"  {_status_line(row)}")
+    return 0 if complete else 3
+
+
+def _status_line(row: dict[str, Any]) -> str:
+    size = format_sizes(row["n_classes"], row["dim"], row["n_samples"], row["width"])
+    if row["rse"] is None:
+        return f"{size}: {row['state']}, {row['draws']} draws: run again to go on"
+    if row["rse"] <= row["target_rse"]:
+        return f"{size}: {row['state']}, {row['draws']} of {row['needs_draws']} draws: run again to go on"
+    reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else "run again to go on"
+    return (
+        f"{size}: {row['state']}, rse {row['rse']:.2%} > {row['target_rse']:.2%} ({row['worst']}); "
+        f"needs about {format_count(row['needs_draws'])} draws, has {format_count(row['draws'])}, "
+        f"max {format_count(row['max_draws'])}: {reach}"
+    )
+
+
+def fit(arguments: argparse.Namespace) -> int:
+    """Print the verdicts on a store's draws."""
+    from analysis import verdicts
+
+    draws = stored_draws(arguments.store)
+    say_theory(draws)
+    report = verdicts.report(draws)
+    if arguments.json:
+        print(json.dumps(report.document(), indent=1))
+    else:
+        print(f"{verdicts.render(report.points)}\n\n{report.text()}" if arguments.points else report.text())
+    return 0
+
+
+def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:
+    """Run a sweep with its progress on display; tell how it ended."""
+    from sweeps import runner
+    from sweeps.progress import ProgressDisplay
+
+    _say_if_changed(spec, store)
+    with ProgressDisplay(spec.name, as_json=as_json) as display:
+        outcome = runner.run(spec, store, observer=display, **options)
+    if as_json:
+        print(json.dumps(outcome.document(), indent=1))
+    else:
+        say(f"{spec.name}: {outcome}")
+    return outcome
+
+
+def _say_if_changed(spec: Any, store: Store) -> None:
+    """Draws stay, whatever the spec; but `status` follows the one that was run last."""
+    stored = next((document for document in store.specs() if document["name"] == spec.name), None)
+    if stored is not None and stored != spec.document():
+        changed = sorted(key for key in {*stored, *spec.document()} if stored.get(key) != spec.document().get(key))
+        say(
+            f"{spec.name}: the store has a spec of this name that differs in {', '.join(changed)}; this one replaces it"
+        )
+
+
+def exit_code(outcome: Outcome) -> int:
+    """Return the exit code for how a sweep ended."""
+    return 1 if outcome.failures else 3 if outcome.limited or outcome.unfinished else 0
+
+
+def stored_draws(directory: str) -> pd.DataFrame:
+    """Read a store's draws; raise InputError if there are none."""
+    draws = existing(directory).read()
+    if draws.empty:
+        raise InputError(f"--store: {directory} holds no draws; run a sweep into it first")
+    return draws
+
+
+def say_theory(draws: pd.DataFrame) -> None:
+    """Say how long the theory beside these draws takes, where that is noticeable."""
+    layers = draws["layer"].isin(["hidden", "output"])
+    sampled = draws[(draws["model"] == "one_hidden") & (draws["loss"] == "ce") & layers]
+    if len(sampled):
+        count = len(sampled[["n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates())
+        say(f"theory: one hidden layer with cross-entropy takes a few seconds for each of {count} sizes, once")

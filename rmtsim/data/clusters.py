@@ -1,0 +1,102 @@
+"""Clustered data on the unit sphere (Li, Soltanolkotabi & Oymak 2020), as in the paper's Appendix B.2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rmtsim.data.labelled import Samples, check_sizes, keyed
+from rmtsim.ensemble import MOST
+from rmtsim.errors import InputError
+from rmtsim.point import check_choice, check_size
+
+SCALES = ("unit", "standard")
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """K clusters around centres on the unit sphere of R^d; a class is made of one or more of them.
+
+    A sample is x = s (μ_k + ε) with a centre μ_k, uniform on the unit sphere, and ε ~ N(0, noise² I_d), so that
+    E‖ε‖² = d · noise². All is spread as evenly as may be, in random order:
+
+    - K ≥ C: a class has ⌊K/C⌋ or ⌈K/C⌉ clusters, and clusters have equally many samples;
+    - K < C: a cluster has ⌊C/K⌋ or ⌈C/K⌉ classes, and classes have equally many samples, which share their cluster's
+      centre: within a cluster, labels know nothing of x.
+
+    The paper describes K ≥ C only. K < C keeps what its question is about, how many features the data have where C is
+    given: the data stay K points and noise, and each class keeps to one of them.
+
+    Parameters
+    ----------
+    n_clusters
+        K. Where it exceeds N, every (K/N)-th cluster has a sample and the others have none.
+    noise
+        Standard deviation of an entry of ε in the unit of the centres' norm. 0.05 is the value of the data generator
+        that the paper's authors published; at d = 64 it moves a sample by 0.4 of the centres' norm.
+    scale
+        ``"unit"``: s = 1, the unit sphere, as the paper and Li et al. have it. Entries then are of size 1/√d, logits of
+        LeCun weights too, and p is close to 1/C: a far smaller gain than with the N(0, 1) entries of Assumption 1.
+        ``"standard"``: s² = d/(1 + d · noise²), so that E x_i² = 1 as in Assumption 1: what differs from Gaussian data
+        then is the clusters alone.
+
+    Raises
+    ------
+    InputError
+        If a value is of the wrong type or out of range.
+
+    Notes
+    -----
+    Centres are a function of key, K and d: they are the same for any N and C.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rmtsim.data.clusters import Clusters
+    >>> X, y = Clusters(n_clusters=6, noise=0.0).draw(n_classes=3, dim=5, n_samples=12, key="0")
+    >>> [len(np.unique(X[y == c], axis=0)) for c in range(3)], bool(np.allclose(np.linalg.norm(X, axis=1), 1))
+    ([2, 2, 2], True)
+    """
+
+    kind: ClassVar[str] = "clusters"
+
+    n_clusters: int
+    noise: float = 0.05
+    scale: str = "unit"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_clusters", check_size("n_clusters", self.n_clusters))
+        number = isinstance(self.noise, Real) and not isinstance(self.noise, bool)
+        if not number or not 0 <= self.noise <= MOST:
+            raise InputError(f"noise: {self.noise!r} is not valid; give a number from 0 to {MOST:g}")
+        object.__setattr__(self, "noise", float(self.noise))
+        check_choice("scale", self.scale, SCALES)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return kind and parameters."""
+        return {"kind": self.kind, "n_clusters": self.n_clusters, "noise": self.noise, "scale": self.scale}
+
+    def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
+        """Return X (N, d) and y (N,), a function of the arguments alone; the order of the samples is random."""
+        check_sizes(n_classes, dim, n_samples)
+        s = 1.0 if self.scale == "unit" else (dim / (1 + dim * self.noise**2)) ** 0.5
+        centres = keyed(self.kind, "centres", key).standard_normal((self.n_clusters, dim))
+        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        clusters, y = self._memberships(n_classes, n_samples, keyed(self.kind, "memberships", key))
+        X = keyed(self.kind, "noise", key).standard_normal((n_samples, dim))
+        X *= self.noise
+        X += centres[clusters]
+        X *= s
+        return X, y
+
+    def _memberships(
+        self, C: int, N: int, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return cluster and class of each sample, drawn evenly from the finer of the two partitions."""
+        K = self.n_clusters
+        finer = rng.permutation(np.arange(N) * max(K, C) // N)
+        return (finer, finer * C // K) if K >= C else (finer * K // C, finer)

@@ -1,0 +1,129 @@
+"""A user's own data: arrays X and y of a NumPy .npz file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+from zipfile import ZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from rmtsim.data.labelled import Samples, check_sizes, choose, content_hash, keyed, stamp, unreadable
+from rmtsim.errors import InputError
+from rmtsim.point import MAX_SIZE
+
+_WANTED = "give a file that numpy.savez(FILE, X=X, y=y) wrote, X of shape (n, d) and y of shape (n,)"
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """Samples of a file of the user's own.
+
+    Parameters
+    ----------
+    path
+        A .npz file with the arrays ``X``, (n, d), finite real numbers, and ``y``, (n,), whole numbers from 0 to C − 1.
+        It is read when it is first needed; nothing in it is ever unpickled.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from rmtsim.data.own_data import OwnData
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/mine.npz", X=np.eye(4), y=[0, 1, 2, 1])
+    ...     X, y = OwnData(f"{folder}/mine.npz").draw(n_classes=3, dim=4, n_samples=2, key="0")
+    >>> X.shape, y.shape
+    ((2, 4), (2,))
+    """
+
+    kind: ClassVar[str] = "arrays"
+
+    path: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", os.fspath(self.path))
+
+    def parameters(self) -> dict[str, Any]:
+        """Return kind and hash of the arrays, wherever the file is.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, or it holds something else.
+        """
+        return {"kind": self.kind, "sha256": _hash(self.path, stamp(self.path, _WANTED))}
+
+    def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
+        """Return X (N, d) and y (N,): N of the samples, drawn without replacement, or all in the file's order.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, holds something else, or C, d or N do not fit it.
+        """
+        check_sizes(n_classes, dim, n_samples)
+        X, y = self._samples()
+        if dim != X.shape[1]:
+            raise InputError(f"dim: {dim} is not valid; X of {self.path} has {X.shape[1]} columns, so give that")
+        if y.max() >= n_classes:
+            raise InputError(
+                f"n_classes: {n_classes} is not valid; y of {self.path} has the label {y.max()}, and labels go from 0 "
+                f"to C - 1, so give at least {y.max() + 1}"
+            )
+        rows = choose(len(X), n_samples, keyed(self.kind, "choice", key), self.path)
+        return X[rows], y[rows]
+
+    def _samples(self) -> Samples:
+        return _load(self.path, stamp(self.path, _WANTED))
+
+
+@lru_cache(maxsize=2)
+def _load(path: str, stamp: tuple[int, int]) -> Samples:
+    try:
+        with ZipFile(path) as archive:
+            there = [name.removesuffix(".npy") for name in archive.namelist()]
+            X, y = (_array(archive, name) if name in there else None for name in ("X", "y"))
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error), _WANTED) from error
+    except Exception as error:  # a file that is no archive can raise anything
+        raise unreadable(path, "it is damaged, or no .npz file of numbers", _WANTED) from error
+    if X is None or y is None:
+        raise InputError(f"data: {path} holds {', '.join(there) or 'nothing'}, not X and y; {_WANTED}")
+    return _checked_samples(X, path), _checked_labels(y, len(X), path)
+
+
+def _array(archive: ZipFile, name: str) -> npt.NDArray[Any]:
+    with archive.open(f"{name}.npy") as file:
+        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+@lru_cache(maxsize=2)
+def _hash(path: str, stamp: tuple[int, int]) -> str:
+    return content_hash(*_load(path, stamp))
+
+
+def _checked_samples(X: npt.NDArray[Any], path: str) -> npt.NDArray[np.float64]:
+    if X.dtype.kind not in "fiu" or X.ndim != 2 or not X.size:
+        raise InputError(f"X: {X.dtype} of shape {X.shape} in {path} is not valid; give real numbers of shape (n, d)")
+    with np.errstate(over="ignore"):
+        X = X.astype(np.float64)
+    bad = np.argwhere(~np.isfinite(X))
+    if len(bad):
+        raise InputError(f"X: {X[*bad[0]]} in row {bad[0, 0]} of {path} is not valid; give finite numbers")
+    return X
+
+
+def _checked_labels(y: npt.NDArray[Any], n_samples: int, path: str) -> npt.NDArray[np.int64]:
+    if y.dtype.kind not in "fiu" or y.shape != (n_samples,):
+        raise InputError(
+            f"y: {y.dtype} of shape {y.shape} in {path} is not valid; give whole numbers of shape ({n_samples},), one "
+            "for each row of X"
+        )
+    bad = y[~((y >= 0) & (y <= MAX_SIZE) & (y == np.floor(y)))]
+    if len(bad):
+        raise InputError(f"y: the label {bad[0]} in {path} is not valid; give whole numbers from 0 to C - 1")
+    return y.astype(np.int64)

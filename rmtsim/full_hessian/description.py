@@ -1,0 +1,115 @@
+"""What is told of a full Hessian: rows of one long table.
+
+A row holds one number: ``quantity`` of a part of the Hessian after ``step`` steps, at the place ``i``, ``j``. Parts are
+pairs of layers, counted from 1 (``layer``, ``other``); 0, 0 is the whole. Quantities:
+
+| quantity | of | i, j |
+|---|---|---|
+| loss | 0, 0 | mean loss; at kept steps too |
+| residual_sqnorm | 0, 0 | (1/N) Σ_n ‖r_n‖², r the residual |
+| total_sqfro, outside | 0, 0 | ‖H‖², and its share outside the diagonal blocks |
+| diag_sqfro, offdiag_sqfro | a, b | mean over diagonal (off-diagonal) blocks of ‖block‖²; for a < b all are off |
+| total_sqfro, outside | a, b | ‖part‖², one triangle of H; for a = b its share outside the diagonal blocks |
+| column_sqfro, stripe_sqfro | a, a + 1 | see ``rmtsim.full_hessian.structure.Structure`` |
+| block_sqfro | 0, 0 | ‖block‖² of the i-th and j-th neuron, a mean over groups of neurons where there are many |
+| block_edge | 0, 0 | first neuron of the i-th group, and the number of neurons |
+| largest, mean | 0, 0 and a, a | largest and mean abs entry in a cell of a map |
+| edge | 0, 0 and a, a | first parameter of the i-th cell of that map, and one past its last |
+| eigenvalue | a, a | j-th eigenvalue of the i-th diagonal block, ascending |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rmtsim.arrays.backend import Array, Module
+from rmtsim.full_hessian.layers import propagate
+from rmtsim.full_hessian.losses import loss_and_residuals
+from rmtsim.full_hessian.structure import Structure, off_diagonal
+
+#: Neurons of a layer, or groups of them, for which block norms are kept.
+_GROUPS = 250
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is kept of each Hessian beside the norms.
+
+    Parameters
+    ----------
+    cells
+        About how many cells a side of each map has; 0: no maps.
+    blocks
+        Whether block norms are kept.
+    eigenvalues
+        Whether the eigenvalues of diagonal blocks are kept.
+    """
+
+    cells: int = 0
+    blocks: bool = False
+    eigenvalues: bool = False
+
+
+def describe(X: Array, weights: list[Array], y: Array, loss: str, look: Look, xp: Module) -> pd.DataFrame:
+    """Return the rows of one Hessian, which is computed in float64."""
+    X, weights = xp.astype(X, xp.float64), [xp.astype(W, xp.float64) for W in weights]
+    value, r = loss_and_residuals(propagate(X, weights, xp).logits, y, loss, xp)
+    rows = [_row(0, 0, "loss", value), _row(0, 0, "residual_sqnorm", xp.mean(xp.sum(r**2, axis=-1)))]
+    found = Structure(X, weights, y, loss, cells=look.cells, eigenvalues=look.eigenvalues)
+    tables = [pd.DataFrame([*rows, *_norms(found)]), *_arrays(found, look)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _norms(found: Structure) -> Iterator[dict[str, Any]]:
+    """Rows of the whole, of each layer and of each pair of layers."""
+    yield _row(0, 0, "total_sqfro", found.block_sqfro.sum())
+    yield _row(0, 0, "outside", found.outside())
+    L = len(found.n_neurons)
+    for a in range(L):
+        for b in range(a, L):
+            norms = found.part(a, b)
+            yield _row(a + 1, b + 1, "total_sqfro", norms.sum())
+            if a == b:
+                yield _row(a + 1, b + 1, "diag_sqfro", np.diagonal(norms).mean())
+                yield _row(a + 1, b + 1, "outside", found.outside(a))
+            others = norms[off_diagonal(len(norms))] if a == b else norms
+            if others.size:
+                yield _row(a + 1, b + 1, "offdiag_sqfro", others.mean())
+            if b == a + 1:
+                yield _row(a + 1, b + 1, "column_sqfro", found.column_sqfro[a])
+                yield _row(a + 1, b + 1, "stripe_sqfro", found.stripe_sqfro[a])
+
+
+def _arrays(found: Structure, look: Look) -> Iterator[pd.DataFrame]:
+    """Tables of what was asked for beside the norms."""
+    for part, entries in found.maps.items():
+        yield _vector(part, "edge", entries.edges)
+        yield _matrix(part, "largest", entries.largest)
+        yield _matrix(part, "mean", entries.mean)
+    if look.blocks:
+        edges, norms = found.grouped_blocks(_GROUPS)
+        yield _vector(0, "block_edge", edges)
+        yield _matrix(0, "block_sqfro", norms)
+    if look.eigenvalues:
+        for a, values in enumerate(found.eigenvalues, 1):
+            yield _matrix(a, "eigenvalue", np.stack(values))
+
+
+def _row(layer: int, other: int, quantity: str, value: Any) -> dict[str, Any]:
+    return {"layer": layer, "other": other, "quantity": quantity, "i": 0, "j": 0, "value": float(value)}
+
+
+def _vector(layer: int, quantity: str, values: npt.NDArray[Any]) -> pd.DataFrame:
+    return _matrix(layer, quantity, values[:, None])
+
+
+def _matrix(layer: int, quantity: str, values: npt.NDArray[Any]) -> pd.DataFrame:
+    i, j = np.indices(values.shape)
+    columns = {"layer": layer, "other": layer, "quantity": quantity, "i": i.ravel(), "j": j.ravel()}
+    return pd.DataFrame(columns | {"value": values.ravel().astype(np.float64)})

@@ -1,0 +1,52 @@
+"""Where the rows of V come from: an array that is there, or a stream that makes them when they are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from rmtsim.arrays.backend import Array
+from rmtsim.kernels.tiling import Tiling
+
+
+class Chunk(NamedTuple):
+    """Some classes and their rows of V, (…, c, inputs)."""
+
+    classes: slice
+    V: Array
+
+
+class Rows(Protocol):
+    """The rows of V, (…, C, inputs), one for each class; leading axes run over draws."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all of V."""
+
+    def rows(self, classes: slice) -> Array:
+        """Return the rows of these classes, (…, c, inputs)."""
+
+    def draw(self, index: tuple[int, ...]) -> Rows:
+        """Return V of one draw, by its place in the leading axes."""
+
+
+class GivenRows:
+    """The rows of an array V (…, C, inputs)."""
+
+    def __init__(self, V: Array) -> None:
+        self._V = V
+        self.shape: tuple[int, ...] = V.shape
+
+    def rows(self, classes: slice) -> Array:
+        """Return a view of the rows."""
+        return self._V[..., classes, :]
+
+    def draw(self, index: tuple[int, ...]) -> GivenRows:
+        """Return V of one draw."""
+        return GivenRows(self._V[*index, ...])
+
+
+def chunks(V: Rows, cut: Tiling, n_classes: int | None = None) -> Iterator[Chunk]:
+    """Let the classes, or the first ``n_classes`` of them, stream past; only one chunk is held."""
+    for classes in cut.chunks(n_classes or V.shape[-2]):
+        yield Chunk(classes, V.rows(classes))

@@ -1,0 +1,71 @@
+"""What a draw costs: floating-point operations and normal numbers."""
+
+from __future__ import annotations
+
+from rmtsim.kernels.grams import few_features
+from rmtsim.kernels.tiling import Tiling, tiling
+from rmtsim.point import Point
+
+#: Ways to take the terms of single classes: from all of them, or from some where that is more precise for its time.
+DIAGONALS = ("exact", "auto")
+
+#: So many classes are taken, where there are eight times as many or more.
+_SAMPLED_CLASSES = 512
+
+
+def point_tiling(point: Point, *, gpu: bool = False) -> Tiling:
+    """Return the tiling of the point's draws where memory is no limit."""
+    return tiling(point.n_classes, point.width or point.dim, point.n_samples, gpu=gpu)
+
+
+def diagonal_classes(point: Point, diagonal: str) -> int:
+    """Return from how many classes the terms of single classes are taken, for ``diagonal`` of `DIAGONALS`.
+
+    Taking all costs up to two thirds of a draw's products where K is contracted directly. Their part in the sums falls
+    as 1/C, so with many classes a few hundred of them leave an error far below the spread from draw to draw (see
+    ``benchmarks/variance.py``). Where features are few, as with a hidden layer, all classes cost little.
+    """
+    few = few_features(point.width or point.dim, point.n_samples)
+    if diagonal == "exact" or few or point.loss != "ce" or point.n_classes < 8 * _SAMPLED_CLASSES:
+        return point.n_classes
+    return _SAMPLED_CLASSES
+
+
+def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu: bool = False) -> float:
+    """Leading floating-point operations of one draw: matrix products only, symmetric ones at half price."""
+    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
+    inputs, again = m or d, _classes_again(point, layers, diagonal, gpu)
+    total = 2.0 * N * m * d  # pre-activations
+    if point.loss == "ce":
+        total += 2.0 * N * inputs * (C + again)  # logits
+        if not {"hidden", "cross"}.isdisjoint(layers):
+            total += 2.0 * N * C * (m + m * (m + 1) / 2)  # moments of V
+    for layer in layers:
+        if layer == "hidden":
+            total += N**2 * d * (not few_features(d, N)) + _quadratic_sum(N, d) * m * (m + 1) / 2
+        elif layer == "cross":
+            grams = 2 if point.loss == "ce" else 1
+            total += m * ((N / 2) ** 2 * (grams * C + d) + N * C * m)
+        elif point.loss == "ce":
+            total += N**2 * (inputs + C) + 2 * _quadratic_sum(N, inputs) * diagonal_classes(point, diagonal)
+        else:
+            total += N * inputs * min(N, inputs)
+    return total
+
+
+def normals(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu: bool = False) -> float:
+    """Return how many normal numbers are made for one draw; rows of V are made anew for every pass."""
+    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
+    return N * d + m * d + (m or d) * (C + _classes_again(point, layers, diagonal, gpu))
+
+
+def _classes_again(point: Point, layers: tuple[str, ...], diagonal: str, gpu: bool) -> int:
+    """Return how many classes pass a second time, in chunks that are not held."""
+    cut = point_tiling(point, gpu=gpu)
+    second = point.loss == "ce" and not {"linear", "output"}.isdisjoint(layers)
+    return diagonal_classes(point, diagonal) if second and not cut.hold else 0
+
+
+def _quadratic_sum(n_samples: int, inputs: int) -> float:
+    """Flops of Σ λᵀ K λ for each column λ: through φ, or by the column's part of a Gram matrix."""
+    return n_samples * inputs * (inputs + 1.0) if few_features(inputs, n_samples) else float(n_samples) ** 2

@@ -1,0 +1,184 @@
+"""Gram matrices of columns that stream past, tile by tile, and the weight K that they are summed with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from rmtsim.arrays.backend import Array, Module, inner
+from rmtsim.arrays.primitives import add_product
+from rmtsim.arrays.threads import Team
+from rmtsim.kernels.tiling import Tiling
+
+#: (number of a tile, chunk, whether the tile's samples are seen for the first time in this pass) → one array
+#: (…, samples of the tile, columns) for each kind of column. Called once for every tile and chunk, by any thread.
+Columns = Callable[[int, Any, bool], tuple[Array, ...]]
+
+#: Numbers of two tiles.
+Pair = tuple[int, int]
+
+#: (tile i, tile j, Gram matrices of every kind) → numbers to be added up, one (…) for each kind of result.
+Finish = Callable[[int, int, list[Array]], tuple[Array, ...]]
+
+#: Features of all samples are kept up to this many numbers, else made anew for every chunk.
+_KEPT_NUMBERS = 2**22
+
+
+def gram_sums(
+    columns: Columns,
+    finish: Finish,
+    n_samples: int,
+    chunks: Callable[[], Iterable[Any]],
+    cut: Tiling,
+    team: Team,
+    xp: Module,
+) -> list[Array]:
+    """Make G_ij = Σ A_i A_jᵀ for every kind A of column and all tiles i ≥ j; add up what ``finish`` makes of them.
+
+    All chunks stream past once for every block of tiles; those with pairs i = j come first. Where i = j, only
+    the lower triangle of G is sure.
+    """
+    done: dict[Pair, tuple[Array, ...]] = {}
+    for block in cut.blocks(cut.n_tiles(n_samples)):
+        grams = _grams_of_block(columns, block, chunks(), team, xp)
+        results = team.map(lambda pair, grams=grams: finish(pair[0], pair[1], grams.pop(pair)), block)  # type: ignore[misc]
+        done.update(zip(block, results, strict=True))
+    # In an order that does not depend on the blocks.
+    return [sum(parts[1:], parts[0]) for parts in zip(*(done[pair] for pair in sorted(done)), strict=True)]
+
+
+def _grams_of_block(
+    columns: Columns, block: list[Pair], chunks: Iterable[Any], team: Team, xp: Module
+) -> dict[Pair, list[Array]]:
+    """Gram matrices of the block's pairs of tiles, of every kind of column, summed over the chunks."""
+    fresh = {i for i, j in block if i == j}
+    wanted = sorted({tile for pair in block for tile in pair})
+    kinds: dict[int, tuple[Array, ...]] = {}
+    grams: dict[Pair, list[Array]] = {}
+
+    def add(job: tuple[Pair, int]) -> None:
+        (i, j), kind = job
+        grams[i, j][kind] = add_product(grams[i, j][kind], kinds[i][kind], kinds[j][kind], xp)
+
+    for chunk in chunks:
+        made = team.map(lambda i, chunk=chunk: columns(i, chunk, i in fresh), wanted)  # type: ignore[misc]
+        kinds.update(zip(wanted, made, strict=True))
+        del made
+        if not grams:
+            grams = {(i, j): [_zeros(A, B, xp) for A, B in zip(kinds[i], kinds[j], strict=True)] for i, j in block}
+        jobs = [(pair, kind) for pair in block for kind in range(len(grams[pair]))]
+        team.map(add, sorted(jobs, key=lambda job: job[0][0] == job[0][1]))  # the costly ones first
+        kinds.clear()  # before the next chunk's are made
+    return grams
+
+
+def _zeros(A: Array, B: Array, xp: Module) -> Array:
+    return xp.zeros((*A.shape[:-1], B.shape[-2]), dtype=A.dtype)
+
+
+class DataKernel:
+    """K_nk = (u_n·u_k)² = φ_n·φ_k of the samples U (…, N, inputs), with φ_n = vech(u_n u_nᵀ).
+
+    λᵀ K λ / N² is the squared norm of (1/N) Σ_n λ_n u_n u_nᵀ. With ``power=1``, the Gram matrix itself.
+    """
+
+    def __init__(self, U: Array, cut: Tiling, team: Team, xp: Module, power: int = 2) -> None:
+        self._U, self._cut, self._team, self._xp, self._power = U, cut, team, xp, power
+        n_samples, inputs = U.shape[-2:]
+        self.tiles = cut.tiles(n_samples)
+        self.few_features = few_features(inputs, n_samples)
+        self._kept: dict[tuple[int, ...], Array] = {}
+
+    def tile(self, i: int, j: int) -> Array:
+        """Return the tile (i, j) of K, j ≤ i, as it stands in sums over all pairs of samples.
+
+        That is 2K below the diagonal, K on it and 0 above, for K is symmetric.
+        """
+        if (i, j) in self._kept:
+            return self._kept[i, j]
+        A, B = (self._U[..., self.tiles[t], :] for t in (i, j))
+        xp = self._xp
+        K = add_product(_zeros(A, B, xp), A, A if i == j else B, xp)
+        if self._power == 2:
+            K *= K
+        if i == j:
+            K *= xp.asarray(_lower_triangle(K.shape[-1], str(K.dtype)))
+        else:
+            K *= 2
+        if self._cut.span >= len(self.tiles):
+            self._kept[i, j] = K
+        return K
+
+    def quadratic_sums(self, columns: Columns, chunks: Callable[[], Iterable[Any]]) -> list[Array]:
+        """For every kind of column, return Σ λᵀ K λ over all its columns λ, in float64."""
+        if not self.few_features:
+            n_samples = self._U.shape[-2]
+            return gram_sums(columns, self._weigh, n_samples, chunks, self._cut, self._team, self._xp)
+        parts = [self._contracted(columns, chunk) for chunk in chunks()]
+        return [sum(kind[1:], kind[0]) for kind in zip(*parts, strict=True)]
+
+    def diagonal(self) -> Array:
+        """Return K_nn, (…, N, 1), in float64."""
+        return self._xp.sum(self._xp.astype(self._U**2, self._xp.float64), axis=-1, keepdims=True) ** self._power
+
+    def quadratic_forms(self, columns: Columns, chunk: Any) -> list[Array]:
+        """For every kind of column, return Σ_{n≠k} K_nk λ_n λ_k for each of the chunk's columns λ, in float64."""
+        xp = self._xp
+        kinds = [columns(i, chunk, True) for i in range(len(self.tiles))]
+
+        def form(pair: Pair) -> list[Array]:
+            K, left, right = self.tile(*pair), kinds[pair[0]], kinds[pair[1]]
+            if pair[0] == pair[1]:
+                K = xp.tril(K, k=-1)
+            return [xp.sum(xp.astype(A * (K @ B), xp.float64), axis=-2) for A, B in zip(left, right, strict=True)]
+
+        forms = self._team.map(form, [(i, j) for i in range(len(kinds)) for j in range(i + 1)])
+        return [sum(kind[1:], kind[0]) for kind in zip(*forms, strict=True)]
+
+    def _weigh(self, i: int, j: int, grams: list[Array]) -> tuple[Array, ...]:
+        return tuple(inner(self.tile(i, j), G, self._xp) for G in grams)
+
+    def _contracted(self, columns: Columns, chunk: Any) -> list[Array]:
+        """‖ΦᵀA‖² for every kind A of the chunk's columns."""
+
+        def contract(i: int) -> list[Array]:
+            return [self._features(i).mT @ A for A in columns(i, chunk, True)]
+
+        # As many tiles at once as there are threads, added in order: neither memory nor bits depend on N.
+        sums: list[Array] = []
+        for start in range(0, len(self.tiles), self._team.threads):
+            together = range(start, min(start + self._team.threads, len(self.tiles)))
+            for part in self._team.map(contract, together):
+                sums = [a + b for a, b in zip(sums, part, strict=True)] if sums else part
+        return [inner(T, T, self._xp) for T in sums]
+
+    def _features(self, i: int) -> Array:
+        """φ (…, samples of the tile, inputs(inputs+1)/2): products of two entries, those off the diagonal times √2."""
+        if (i,) in self._kept:
+            return self._kept[i,]
+        xp, U = self._xp, self._U[..., self.tiles[i], :]
+        rows, columns = np.triu_indices(U.shape[-1])
+        scale = xp.asarray(np.where(rows == columns, 1.0, np.sqrt(2.0)), dtype=U.dtype)
+        phi = xp.take(U, xp.asarray(rows), axis=-1) * xp.take(U, xp.asarray(columns), axis=-1) * scale
+        if kept_features(U.shape[-1], self._U.shape[-2]):
+            self._kept[i,] = phi
+        return phi
+
+
+@lru_cache(maxsize=8)
+def _lower_triangle(n: int, dtype: str) -> np.ndarray:
+    """Return 2 below the diagonal, 1 on it and 0 above."""
+    return (2 * np.tri(n) - np.eye(n)).astype(dtype.rpartition(".")[2])
+
+
+def kept_features(inputs: int, n_samples: int) -> bool:
+    """Whether the features of all samples are kept, rather than made anew for every chunk."""
+    return inputs * (inputs + 1) // 2 * n_samples <= _KEPT_NUMBERS
+
+
+def few_features(inputs: int, n_samples: int) -> bool:
+    """Whether contracting through φ is cheaper: GEMM with 2N·inputs(inputs+1)/2 flops a column, SYRK with N²."""
+    return inputs * (inputs + 1) < n_samples

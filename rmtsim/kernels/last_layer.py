@@ -1,0 +1,138 @@
+"""Block norms of the layer before the logits: the linear model, or the output layer over the hidden one.
+
+With P the softmax of all samples, Q = P∘(1−P), S = P∘P and K of the layer's inputs (see ``rmtsim.kernels.norms``),
+
+    Σ_i ‖H_ii‖² = N⁻² ⟨K, QQᵀ⟩,    Σ_{i≠j} ‖H_ij‖² = N⁻² (⟨K, (PPᵀ)∘(PPᵀ)⟩ − ⟨K, SSᵀ⟩).
+
+⟨K, (PPᵀ)∘(PPᵀ)⟩ needs all classes, ⟨K, QQᵀ⟩ and ⟨K, SSᵀ⟩ are sums of a term λᵀKλ for each class. At initialisation
+QQᵀ is PPᵀ up to a part of order 1/C, and ⟨K, PPᵀ⟩ comes with the first sum for nothing; so with many classes it is
+enough to take both differences from a sample of the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rmtsim.arrays.backend import Array, Module, inner, row_dots
+from rmtsim.arrays.primitives import weighted_sum
+from rmtsim.kernels.classes import Chunk
+from rmtsim.kernels.grams import DataKernel, gram_sums
+from rmtsim.kernels.hidden import Moments
+from rmtsim.kernels.probabilities import Softmax
+from rmtsim.kernels.results import BlockNorms, SampledNorms
+from rmtsim.kernels.saturated import careful_offdiag
+
+#: Below this share of its minuend a difference has lost two digits: more than float32 can spare.
+_DOMINATED = 0.01
+
+
+def last_layer_mse(U: Array, n_classes: int, xp: Module) -> BlockNorms:
+    """Linear model (3), U = X, or output layer (9), U = σ: all diagonal blocks are (2/N) UᵀU, all others zero."""
+    small = U.mT @ U if U.shape[-1] < U.shape[-2] else U @ U.mT  # both have the same norm
+    diag = 4 / U.shape[-2] ** 2 * inner(small, small, xp)
+    return BlockNorms(diag, 0 * diag if n_classes > 1 else diag * xp.nan)
+
+
+def first_pass(
+    soft: Softmax, kernel: DataKernel | None, sums: Sequence[Moments | RowPowers], powers: tuple[int, ...] = (2,)
+) -> tuple[Array, ...]:
+    """Let all classes pass once, for the softmax's normalisation and for all ``sums`` that need every class.
+
+    Returns
+    -------
+    tuple
+        ⟨K, (PPᵀ)^power⟩ for each of ``powers``, taken entry by entry, if a kernel is given.
+    """
+    xp = soft.xp
+
+    def columns(i: int, chunk: Chunk, fresh: bool = True) -> tuple[Array]:
+        E = soft.count(i, chunk, fresh)
+        for kind in sums if fresh else ():
+            kind.add(i, chunk, E)
+        return (E,)
+
+    def without_pairs() -> tuple[Array, ...]:
+        for chunk in soft.chunks():
+            soft.team.map(lambda i, chunk=chunk: columns(i, chunk), range(len(soft.tiles)))  # type: ignore[misc]
+        return ()
+
+    def with_pairs(kernel: DataKernel) -> tuple[Array, ...]:
+        def finish(i: int, j: int, grams: list[Array]) -> tuple[Array, ...]:
+            K, left, right = kernel.tile(i, j), soft.inverse(i), soft.inverse(j)
+            return tuple(weighted_sum(K, grams[0], left, right, power, xp) for power in powers)
+
+        return tuple(gram_sums(columns, finish, soft.U.shape[-2], soft.chunks, soft.cut, soft.team, xp))
+
+    def work() -> tuple[Array, ...]:
+        for kind in sums:
+            kind.reset()
+        return with_pairs(kernel) if kernel else without_pairs()
+
+    return soft.first_pass(work)
+
+
+def last_layer_ce(soft: Softmax, kernel: DataKernel, all_pairs: tuple[Array, ...]) -> BlockNorms:
+    """Linear model (5) or output layer (15), after `first_pass`; the kernel is that of the softmax's samples."""
+    n_samples, C = soft.U.shape[-2], soft.V.shape[-2]
+    same, squares = kernel.quadratic_sums(soft.diagonal_weights, soft.later_chunks)
+    diag = same / (n_samples**2 * C)
+    if C == 1:
+        return BlockNorms(diag, diag * soft.xp.nan)
+    off = all_pairs[0] - squares
+    if bool(soft.xp.any(dominated := off < _DOMINATED * all_pairs[0])):
+        off = soft.xp.where(dominated, careful_offdiag(soft, kernel), off)
+    return BlockNorms(diag, off / (n_samples**2 * C * (C - 1)))
+
+
+def last_layer_sampled(
+    soft: Softmax, kernel: DataKernel, all_pairs: tuple[Array, ...], powers: RowPowers, n_classes: int
+) -> SampledNorms:
+    """Do the same with the terms of single classes from the first ``n_classes`` alone, at initialisation.
+
+    The classes of a draw are exchangeable, so the first are as good a sample as any, and the estimates are unbiased.
+    Terms of one sample, n = k, have heavy tails and are summed over all classes: they need no products.
+    """
+    n_samples, C = soft.U.shape[-2], soft.V.shape[-2]
+    scale, xp = 1 / n_samples**2, soft.xp
+
+    def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array, Array]:
+        return (*soft.diagonal_weights(i, chunk), soft.probabilities(i, chunk))
+
+    forms = [kernel.quadratic_forms(columns, chunk) for chunk in soft.later_chunks(n_classes)]
+    same, squares, pure = (xp.concat(kind, axis=-1) for kind in zip(*forms, strict=True))
+    less, std_error_less = _mean(pure - same, C, xp)
+    square, std_error_square = _mean(squares, C, xp)
+    third, fourth = (xp.sum(kernel.diagonal() * power, axis=(-2, -1)) for power in powers.normalised(soft.total))
+    diag = (all_pairs[1] - 2 * third + fourth) / C - less
+    off = (all_pairs[0] - fourth) / C - square
+    return SampledNorms(diag * scale, off * scale / (C - 1), std_error_less * scale, std_error_square * scale / (C - 1))
+
+
+class RowPowers:
+    """Σ_c E_nc³ and Σ_c E_nc⁴ of every sample for E = exp(logits − shift), added up in float64 as classes pass by."""
+
+    def __init__(self, soft: Softmax) -> None:
+        self._soft = soft
+        self.reset()
+
+    def reset(self) -> None:
+        """Start again."""
+        xp, shape = self._soft.xp, (*self._soft.U.shape[:-1], 1)
+        self._sums = [xp.zeros(shape, dtype=xp.float64) for _ in range(2)]
+
+    def add(self, i: int, chunk: Chunk, E: Array) -> None:
+        """Add a tile's terms of a chunk."""
+        rows, xp, squares = (..., self._soft.tiles[i], slice(None)), self._soft.xp, E * E
+        for total, other in zip(self._sums, (E, squares), strict=True):
+            total[rows] += xp.astype(row_dots(squares, other, xp)[..., None], xp.float64)
+
+    def normalised(self, total: Array) -> tuple[Array, Array]:
+        """Σ_c p_nc³ and Σ_c p_nc⁴, (…, N, 1)."""
+        return self._sums[0] / total**3, self._sums[1] / total**4
+
+
+def _mean(values: Array, n_classes: int, xp: Module) -> tuple[Array, Array]:
+    """Mean over the last axis, a sample without repetition from ``n_classes``, and its standard error."""
+    count, mean = values.shape[-1], xp.mean(values, axis=-1, keepdims=True)
+    spread = xp.sum((values - mean) ** 2, axis=-1) / (count - 1)
+    return mean[..., 0], (spread * (1 / count - 1 / n_classes)) ** 0.5

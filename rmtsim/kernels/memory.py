@@ -1,0 +1,112 @@
+"""What a draw holds in memory, and the tiling that keeps within a budget."""
+
+from __future__ import annotations
+
+from rmtsim.errors import InputError
+from rmtsim.kernels.cost import diagonal_classes, point_tiling
+from rmtsim.kernels.grams import few_features, kept_features
+from rmtsim.kernels.tiling import Tiling, with_span
+from rmtsim.point import Point
+from rmtsim.sizes import format_bytes
+
+#: Python with NumPy, SciPy and pandas (measured: 190 MiB), and what BLAS and the C library keep (20).
+BASE = 220 * 2**20
+
+#: Numbers of a block of normals, made in float64 before they are rounded; one for each thread.
+_FILL = 2**16
+
+#: Working set of a batch: within a core's share of the last cache, and large enough that Python's part is small.
+_BATCH_BYTES = 2**23
+_MAX_BATCH = 64
+
+
+def memory(point: Point, layers: tuple[str, ...], dtype: str, cut: Tiling, *, batch: int = 1, threads: int = 1) -> int:
+    """Bytes that a batch of draws holds at its peak, counted from the arrays' shapes; `BASE` comes on top."""
+    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
+    inputs, chunk = m or d, min(cut.chunk, C)
+    n_tiles = cut.n_tiles(N)
+    whole = cut.span >= n_tiles
+    rows = min(N, cut.tile * (cut.span if whole else 2 * cut.span))  # of tiles at hand at once
+    pairs = n_tiles * (n_tiles + 1) // 2 if whole else cut.span**2
+    area = cut.tile**2
+    numbers = N * d + m * d + 3 * N * m  # X, W, pre-activations, mask, features
+    if point.loss == "ce" or "cross" in layers:
+        numbers += 2 * chunk * inputs + N * C * cut.hold
+    passes = [0]
+    for layer in layers:
+        if layer == "hidden":
+            triangle = m * (m + 1) // 2
+            passes.append(2 * rows * triangle + _contraction(d, N, cut, triangle, pairs))
+        elif layer == "cross":
+            passes.append(4 * rows * chunk + 2 * pairs * area)
+        elif point.loss == "ce":
+            passes.append(4 * rows * chunk + _contraction(inputs, N, cut, 2 * chunk, 2 * pairs))
+            if diagonal_classes(point, "auto") < C:
+                passes.append(4 * N * chunk)  # of the sampled classes, for all samples
+            passes.append(2 * rows * chunk + pairs * area)
+        else:
+            numbers += min(N, inputs) ** 2
+    numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
+    item = 4 if dtype == "float32" else 8
+    fills = threads * max(_FILL, inputs, d)
+    doubles = N * 4 * (m + m * (m + 1) // 2) if {"hidden", "cross"} & {*layers} else 0
+    return batch * (numbers * item + 8 * doubles) + 8 * fills
+
+
+def _contraction(inputs: int, n_samples: int, cut: Tiling, columns: int, pairs: int) -> int:
+    """Numbers held for Σ λᵀ K λ: features and their products, or Gram matrices."""
+    if not few_features(inputs, n_samples):
+        return pairs * cut.tile**2
+    features = inputs * (inputs + 1) // 2
+    kept = n_samples if kept_features(inputs, n_samples) else 0
+    return features * (kept + 3 * cut.tile + 3 * columns)
+
+
+def fitting_tiling(
+    point: Point,
+    layers: tuple[str, ...],
+    dtype: str,
+    budget: float,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    gpu: bool = False,
+) -> Tiling:
+    """Return the tiling that holds as much at once as ``budget`` bytes allow.
+
+    Raises
+    ------
+    InputError
+        If not even a single tile at a time fits.
+    """
+    cut = point_tiling(point, gpu=gpu)
+    least = with_span(cut, 1)
+    while True:
+        need = BASE + memory(point, layers, dtype, cut, batch=batch, threads=threads)
+        if need <= budget:
+            return cut
+        if cut == least:
+            break
+        cut = with_span(cut, max(1, cut.span // 2))
+    raise InputError(
+        f"memory: a draw at {point.sizes} needs {format_bytes(need)}, Python included, and there are "
+        f"{format_bytes(budget)}; "
+        "give smaller sizes, or more memory"
+    )
+
+
+def least_memory(point: Point, layers: tuple[str, ...], dtype: str, threads: int) -> int:
+    """Bytes that a draw holds at its peak when a single tile at a time is held; `BASE` comes on top."""
+    return memory(point, layers, dtype, with_span(point_tiling(point), 1), threads=threads)
+
+
+def batch_size(point: Point, layers: tuple[str, ...], dtype: str, budget: float) -> int:
+    """Draws to compute at once on a CPU: as many small ones as fit in the cache with what is made of them."""
+    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
+    if not point_tiling(point).one_chunk(C):
+        return 1
+    numbers = N * d + C * (m or d) + m * d + 3 * N * C + 2 * N**2
+    size = max(1, min(_MAX_BATCH, _BATCH_BYTES // (numbers * (4 if dtype == "float32" else 8))))
+    while size > 1 and BASE + memory(point, layers, dtype, point_tiling(point), batch=size) > budget:
+        size //= 2
+    return size

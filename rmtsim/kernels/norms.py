@@ -1,0 +1,155 @@
+"""Mean squared Frobenius norms of all Hessian blocks of a layer, without forming a block.
+
+Every d×d block is (1/N) Σ_n λ_n x_n x_nᵀ for some weights λ ∈ R^N, so its squared norm is N⁻² λᵀ K λ with
+K_nk = (x_n·x_k)². Sums over all classes, or pairs of classes, then collapse into Gram matrices of the
+probabilities P (N×C): with Q = P∘(1−P) and S = P∘P,
+
+    Σ_i ‖H_ii‖²     = N⁻² ⟨K, Q Qᵀ⟩
+    Σ_{i≠j} ‖H_ij‖² = N⁻² ⟨K, (P Pᵀ)∘(P Pᵀ) − S Sᵀ⟩
+
+since Σ_{i≠j} p_{n,i} p_{k,i} p_{n,j} p_{k,j} = (p_n·p_k)² − Σ_i p_{n,i}² p_{k,i}². The cost is O(N²(d + C))
+against O(C² N d²) for explicit blocks, which ``rmtsim.blocks`` writes out. Classes stream past in chunks and samples
+are cut into tiles, so memory does not grow with C. Arrays may have leading axes, which run over draws.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rmtsim.arguments import check_arrays
+from rmtsim.arrays.backend import Array, Module, namespace
+from rmtsim.arrays.threads import Team
+from rmtsim.kernels.classes import GivenRows, Rows
+from rmtsim.kernels.cross import cross_ce, cross_mse
+from rmtsim.kernels.grams import DataKernel
+from rmtsim.kernels.hidden import Moments, gram_of_neurons, hidden
+from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
+from rmtsim.kernels.network import forward
+from rmtsim.kernels.probabilities import Softmax
+from rmtsim.kernels.results import BlockNorms, SampledNorms
+from rmtsim.kernels.tiling import Tiling
+from rmtsim.kernels.workplace import workplace
+from rmtsim.point import LAYERS, Point, check_layers, check_size
+from rmtsim.sizes import as_bytes
+
+
+def block_norms(
+    X: Array,
+    V: Array,
+    *,
+    W: Array | None = None,
+    y: Array | None = None,
+    loss: str = "ce",
+    layers: tuple[str, ...] | None = None,
+    threads: int | None = None,
+    memory: float | str | None = None,
+) -> dict[str, BlockNorms]:
+    """Mean squared Frobenius norm over all diagonal and all off-diagonal Hessian blocks of each layer.
+
+    Parameters
+    ----------
+    X
+        Data, (…, N, d); leading axes, if any, run over draws and are the same for all arrays.
+    V
+        Last layer: (…, C, d) for the linear model, (…, C, m) with a hidden layer.
+    W
+        Hidden layer, (…, m, d); None for the linear model.
+    y
+        Labels, (…, N) whole numbers below C. Only the cross layer needs them.
+    loss
+        ``"ce"``: (1/N) Σ_n −log p_{n,y_n}; ``"mse"``: (1/N) Σ_n ‖f(x_n) − y_n‖².
+    layers
+        A selection of ``("linear",)`` or ``("hidden", "output", "cross")``. By default all that the arguments
+        allow: the cross layer only where labels are given.
+    threads, memory
+        As in `rmtsim.simulate`; values do not depend on them.
+
+    Returns
+    -------
+    dict
+        Layer to `BlockNorms`. Blocks are those of Section 4 of the paper, (3), (5), (8), (9), (11), (14),
+        (15), (18); in the cross layer all m·C blocks count as off-diagonal.
+
+    Raises
+    ------
+    InputError
+        If shapes, dtypes, labels or layers do not fit together.
+
+    Examples
+    --------
+    With two classes all four blocks of the linear CE Hessian have the same norm:
+
+    >>> import numpy as np, rmtsim
+    >>> rng = np.random.default_rng(0)
+    >>> norms = rmtsim.block_norms(rng.normal(size=(50, 8)), rng.normal(size=(2, 8)), loss="ce")
+    >>> bool(np.isclose(norms["linear"].diag_sqfro, norms["linear"].offdiag_sqfro, rtol=1e-12))
+    True
+    """
+    xp = namespace(X)
+    y = y if y is None else xp.asarray(y)
+    known = LAYERS["linear" if W is None else "one_hidden"]
+    if layers is None:
+        layers = known if y is not None or W is None else ("hidden", "output")
+    layers = check_layers(layers, known)
+    check_arrays(X, V, W=W, y=y, loss=loss, needs_labels="cross" in layers, batched=True)
+    model, width = ("linear", None) if W is None else ("one_hidden", W.shape[-2])
+    point = Point(model, loss, V.shape[-2], X.shape[-1], X.shape[-2], width)
+    dtype = "float32" if X.dtype == xp.float32 else "float64"
+    threads = None if threads is None else check_size("threads", threads)
+    memory = None if memory is None else as_bytes(memory)
+    batch = math.prod(X.shape[:-2])
+    with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=batch) as (cut, team):
+        return compute(X, GivenRows(V), W, y, loss, layers, xp, cut=cut, team=team)  # type: ignore[return-value]
+
+
+def compute(
+    X: Array,
+    V: Rows,
+    W: Array | None,
+    y: Array | None,
+    loss: str,
+    layers: tuple[str, ...],
+    xp: Module,
+    *,
+    cut: Tiling,
+    team: Team,
+    sampled_classes: int | None = None,
+) -> dict[str, BlockNorms | SampledNorms]:
+    """Do the work of `block_norms` for arguments that are known to be good.
+
+    Values do not depend on what of ``cut`` is held at once, nor on ``team``. With ``sampled_classes``, terms of single
+    classes of the last layer are estimated from so many of them.
+    """
+    C, pass_ = V.shape[-2], forward(X, W, xp)
+    if cut.one_chunk(C):
+        V = GivenRows(V.rows(slice(0, C)))  # one chunk is all of V: not to be made again for every pass
+    samples = DataKernel(X, cut, team, xp)
+    inputs = samples if W is None else DataKernel(pass_.features, cut, team, xp)
+    norms: dict[str, BlockNorms | SampledNorms] = {}
+    if loss == "mse":
+        for layer in layers:
+            if layer == "hidden":
+                norms[layer] = hidden(samples, 2 * gram_of_neurons(V, cut, xp), pass_.active, xp)
+            elif layer == "cross":
+                norms[layer] = cross_mse(X, V, pass_, y, cut, team, xp)
+            else:
+                norms[layer] = last_layer_mse(pass_.features, C, xp)
+        return norms
+    soft = Softmax(pass_.features, V, cut, team, xp)
+    with_pairs = C > 1 and not {"linear", "output"}.isdisjoint(layers)
+    moments = None if {"hidden", "cross"}.isdisjoint(layers) else Moments(soft)
+    sampled = C if sampled_classes is None else sampled_classes
+    powers = RowPowers(soft) if sampled < C else None
+    all_pairs = first_pass(
+        soft, inputs if with_pairs else None, [sums for sums in (moments, powers) if sums], (2, 1) if powers else (2,)
+    )
+    for layer in layers:
+        if layer == "hidden" and moments:
+            norms[layer] = hidden(samples, moments.covariance(), pass_.active, xp)
+        elif layer == "cross" and moments:
+            norms[layer] = cross_ce(X, pass_, y, soft, moments)
+        elif powers:
+            norms[layer] = last_layer_sampled(soft, inputs, all_pairs, powers, sampled)
+        else:
+            norms[layer] = last_layer_ce(soft, inputs, all_pairs)
+    return norms

@@ -1,0 +1,234 @@
+"""Softmax over classes that stream past: the probabilities are never held for all classes at once.
+
+A first pass over the classes adds up z_n = Σ_c exp(l_nc − a_n) for the logits l = U Vᵀ, together with sums that can be
+normalised later. Passes after it make p_nc = exp(l_nc − a_n)/z_n anew, a chunk at a time. The shift a_n is the largest
+logit of the first chunk, or the largest of all where that is so much larger that exp could overflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+from rmtsim.arrays.backend import Array, Module
+from rmtsim.arrays.primitives import diagonal_weights, exponentials
+from rmtsim.arrays.threads import Team
+from rmtsim.kernels.classes import Chunk, Rows, chunks
+from rmtsim.kernels.tiling import Tiling, retiled
+
+Result = TypeVar("Result")
+
+#: A logit may stand this far above its shift: the square of its exp, summed, is far from overflow in float32.
+_SLACK = 20.0
+
+#: A probability above this has lost two digits of its complement.
+SATURATED = 0.99
+
+
+class Leading(NamedTuple):
+    """The most probable class of every sample: its logit (…, N, 1), number (…, N, 1) and row of V (…, N, inputs)."""
+
+    logit: Array
+    index: Array
+    row: Array
+
+
+class _ShiftTooLow(Exception):  # noqa: N818  # no error: the pass starts again with a better shift
+    pass
+
+
+class Softmax:
+    """Probabilities softmax(V u_n) of samples U (…, N, inputs), by tile of samples and chunk of classes.
+
+    Parameters
+    ----------
+    U, V
+        Samples and the rows of V.
+    cut, team, xp
+        Tiles and chunks, the threads that share them, and the array module.
+    leading
+        If given, the leading class of every sample is left out of all sums.
+
+    Attributes
+    ----------
+    total
+        z (…, N, 1) in float64; complete after the first pass.
+    """
+
+    total: Array
+
+    def __init__(
+        self, U: Array, V: Rows, cut: Tiling, team: Team, xp: Module, *, leading: Leading | None = None
+    ) -> None:
+        self.U, self.V, self.cut, self.team, self.xp = U, V, cut, team, xp
+        self.tiles = cut.tiles(U.shape[-2])
+        self._left_out = None if leading is None else leading.index
+        self._shift_is_known = leading is not None
+        self._shift = xp.zeros((*U.shape[:-1], 1), dtype=U.dtype) if leading is None else leading.logit
+        self._held: dict[tuple[int, int], Array] = {}
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Let the classes stream past."""
+        return chunks(self.V, self.cut)
+
+    def first_pass(self, work: Callable[[], Result]) -> Result:
+        """Do ``work``, which calls `count` for every tile and chunk; return what it returns."""
+        try:
+            return self._run(work)
+        except _ShiftTooLow:
+            first, highest = self._highest_of_first_chunk(), self.find_leading().logit
+            # Row by row: a draw's shifts depend neither on its batch nor on what was seen before the pass ended.
+            self._shift = self.xp.where(highest - first > _SLACK, highest, first)
+            self._shift_is_known = True
+            self._held.clear()
+            return self._run(work)
+
+    def _run(self, work: Callable[[], Result]) -> Result:
+        self.total = self.xp.zeros(self._shift.shape, dtype=self.xp.float64)
+        self._highest = self.xp.full(self._shift.shape, -self.xp.inf, dtype=self.U.dtype)
+        result = work()
+        if self._left_out is None and self.is_saturated:
+            _ = self.rest  # found here once, not by the team's threads
+        return result
+
+    def count(self, i: int, chunk: Chunk, fresh: bool = True) -> Array:
+        """Return exp(logits − shift) of a tile and a chunk; where ``fresh``, add its sums over the classes to z."""
+        xp, rows = self.xp, (..., self.tiles[i], slice(None))
+        is_first = fresh and chunk.classes.start == 0 and not self._shift_is_known
+        shift = None if is_first else self._shift[rows]
+        E, sums, highest = exponentials(self.logits(i, chunk), shift, xp)
+        if is_first:
+            self._shift[rows] = highest
+        elif bool(xp.any(highest - shift > _SLACK)):
+            raise _ShiftTooLow
+        if self._left_out is not None:
+            E = xp.where(self._left_out[rows] == _numbers(chunk, xp), xp.zeros_like(E), E)
+            sums = xp.sum(xp.astype(E, xp.float64), axis=-1, keepdims=True)
+        if fresh:
+            self.total[rows] += sums
+            self._highest[rows] = xp.maximum(self._highest[rows], highest)
+        if self.cut.hold:
+            self._held[i, chunk.classes.start] = E
+        return E
+
+    def logits(self, i: int, chunk: Chunk) -> Array:
+        """Return U Vᵀ of a tile and a chunk, (…, samples of the tile, classes of the chunk)."""
+        return self.U[..., self.tiles[i], :] @ chunk.V.mT
+
+    def inverse(self, i: int) -> Array:
+        """Return 1/z of a tile, (…, samples of the tile, 1), in the arrays' dtype."""
+        return self.xp.astype(1 / self.total[..., self.tiles[i], :], self.U.dtype)
+
+    def later_chunks(self, n_classes: int | None = None) -> Iterator[Chunk]:
+        """Let the classes, or the first ``n_classes`` of them, stream past again."""
+        if self._held:  # V is not needed again
+            return iter([Chunk(classes, None) for classes in self.cut.chunks(n_classes or self.V.shape[-2])])
+        return chunks(self.V, self.cut, n_classes)
+
+    def probabilities(self, i: int, chunk: Chunk) -> Array:
+        """Return p of a tile and a chunk, in a later pass."""
+        return self._exponentials(i, chunk) * self.inverse(i)
+
+    def diagonal_weights(self, i: int, chunk: Chunk, fresh: bool = True) -> tuple[Array, Array]:
+        """Return Q = p(1 − p) and S = p² of a tile and a chunk, in a later pass."""
+        xp, rows = self.xp, (..., self.tiles[i], slice(None))
+        Q, S = diagonal_weights(self._exponentials(i, chunk), self.inverse(i), xp)
+        return (self.leading_or(chunk, i, S**0.5 * self.rest[rows], Q) if self.is_saturated else Q), S
+
+    def leading_or(self, chunk: Chunk, i: int, careful: Array, plain: Array) -> Array:
+        """Return ``careful`` for the leading class of the tile's saturated samples, and ``plain`` for all else."""
+        if not self.is_saturated:
+            return plain
+        rows = (..., self.tiles[i], slice(None))
+        is_leading = (self.leading.index[rows] == _numbers(chunk, self.xp)) & self.saturated[rows]
+        return self.xp.where(is_leading, careful, plain)
+
+    def residual(self, P: Array, i: int, chunk: Chunk, y: Array) -> Array:
+        """Return p − y for the probabilities of a tile and a chunk and the tile's labels y (…, n)."""
+        xp, rows = self.xp, (..., self.tiles[i], slice(None))
+        own = y[..., None] == _numbers(chunk, xp)
+        r = P - xp.astype(own, P.dtype)
+        return self.leading_or(chunk, i, xp.where(own, -self.rest[rows], r), r) if self.is_saturated else r
+
+    def select(self, draw: tuple[int, ...], samples: Array) -> Softmax:
+        """Return the probabilities of some samples, given by number, of one draw."""
+        xp = self.xp
+
+        def chosen(A: Array) -> Array:
+            return xp.take(A[*draw, ...], samples, axis=0)
+
+        U, V = chosen(self.U), self.V.draw(draw)
+        few = Softmax(U, V, retiled(self.cut, samples.shape[0]), self.team, xp)
+        few._shift, few._highest, few.total = (chosen(A) for A in (self._shift, self._highest, self.total))
+        if self.is_saturated:
+            few.leading, few.rest = Leading(*(chosen(A) for A in self.leading)), chosen(self.rest)
+        if len(self.tiles) == 1:
+            few._held = {key: chosen(E) for key, E in self._held.items()}
+        return few
+
+    def _exponentials(self, i: int, chunk: Chunk) -> Array:
+        if (i, chunk.classes.start) in self._held:
+            return self._held[i, chunk.classes.start]
+        return exponentials(self.logits(i, chunk), self._shift[..., self.tiles[i], :], self.xp)[0]
+
+    @cached_property
+    def saturated(self) -> Array:
+        """Which samples have nearly all their probability in one class, (…, N, 1)."""
+        return self.xp.exp(self._highest - self._shift) / self.total > SATURATED
+
+    @cached_property
+    def is_saturated(self) -> bool:
+        """Whether some sample has nearly all its probability in one class."""
+        return bool(self.xp.any(self.saturated))
+
+    @cached_property
+    def leading(self) -> Leading:
+        """The most probable class of every sample."""
+        return self.find_leading()
+
+    @cached_property
+    def others(self) -> Softmax:
+        """The same without the leading classes, after its first pass: its z is relative to the leading class."""
+        others = self.without_leading()
+        others.first_pass(lambda: [others.count(i, chunk) for chunk in others.chunks() for i in range(len(self.tiles))])
+        return others
+
+    @cached_property
+    def rest(self) -> Array:
+        """1 − p of the leading classes, (…, N, 1), to all digits."""
+        return self.xp.astype(self.others.total / (1 + self.others.total), self.U.dtype)
+
+    def without_leading(self) -> Softmax:
+        """Return the same with the leading class of every sample left out, before its first pass."""
+        return Softmax(self.U, self.V, self.cut, self.team, self.xp, leading=self.leading)
+
+    def _highest_of_first_chunk(self) -> Array:
+        chunk = next(self.chunks())
+        logits = [self.logits(i, chunk) for i in range(len(self.tiles))]
+        return self.xp.concat([self.xp.max(L, axis=-1, keepdims=True) for L in logits], axis=-2)
+
+    def find_leading(self) -> Leading:
+        """Find the most probable class of every sample, in a pass of its own."""
+        xp = self.xp
+        logit = xp.full(self._shift.shape, -xp.inf, dtype=self.U.dtype)
+        index = xp.zeros(self._shift.shape, dtype=xp.int64)
+        row = xp.zeros_like(self.U)
+        for chunk in chunks(self.V, self.cut):
+            for i, tile in enumerate(self.tiles):
+                rows = (..., tile, slice(None))
+                L = self.logits(i, chunk)
+                where = xp.argmax(L, axis=-1, keepdims=True)
+                highest = xp.take_along_axis(L, where, axis=-1)
+                better = highest > logit[rows]
+                vectors = xp.take_along_axis(
+                    chunk.V, xp.broadcast_to(where, (*where.shape[:-1], row.shape[-1])), axis=-2
+                )
+                logit[rows] = xp.where(better, highest, logit[rows])
+                index[rows] = xp.where(better, where + chunk.classes.start, index[rows])
+                row[rows] = xp.where(better, vectors, row[rows])
+        return Leading(logit, index, row)
+
+
+def _numbers(chunk: Chunk, xp: Module) -> Array:
+    return xp.arange(chunk.classes.start, chunk.classes.stop)

@@ -1,0 +1,27 @@
+"""What the block norms of a layer come as."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rmtsim.arrays.backend import Array
+
+
+class BlockNorms(NamedTuple):
+    """Mean of ‖block‖²_F over all diagonal and over all off-diagonal blocks of one layer, in float64.
+
+    A value has the leading axes of the arrays, or is a scalar where there are none. NaN marks what does not
+    exist: off-diagonal blocks of a single class or neuron, diagonal blocks of the cross layer.
+    """
+
+    diag_sqfro: Array
+    offdiag_sqfro: Array
+
+
+class SampledNorms(NamedTuple):
+    """The same where terms of single classes are estimated from some of them, with the standard errors of that."""
+
+    diag_sqfro: Array
+    offdiag_sqfro: Array
+    std_error_diag: Array
+    std_error_offdiag: Array

@@ -1,0 +1,68 @@
+"""Which commits a store has had: a shard that someone removed comes to light by its number.
+
+``commits.json`` keeps the number of the last commit, and those whose shards went since, as by compaction. A writer
+brings it up to date when it opens the store, before it removes shards, and when it closes the store; so it may lag
+behind the shards, and never leads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rmtsim.store.coverage import Runs
+from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
+from rmtsim.store.files import Files
+from rmtsim.store.tables import commit_number
+
+PATH = "commits.json"
+
+
+@dataclass(frozen=True)
+class Commits:
+    """What is known of the commits.
+
+    Attributes
+    ----------
+    last
+        Number of the last one.
+    gone
+        Numbers of those that need not be there any more.
+    """
+
+    last: int = 0
+    gone: tuple[range, ...] = ()
+
+    def absent(self, names: Iterable[str]) -> list[range]:
+        """Numbers up to the last that are neither gone nor those of ``names``."""
+        known = Runs()
+        for run in (*self.gone, *(range(number, number + 1) for number in map(commit_number, names))):
+            known.add(run)
+        return known.gaps(range(1, self.last + 1))
+
+    def document(self) -> dict[str, object]:
+        """Return them as plain data."""
+        return {"last": self.last, "gone": [[run.start, run.stop - 1] for run in self.gone]}
+
+
+def read_commits(files: Files) -> Commits:
+    """Read what a store's last writer knew; of a store without it, nothing.
+
+    Raises
+    ------
+    StoreError
+        If it is there, and cannot be read.
+    """
+    try:
+        document = json.loads(files.read(PATH))
+        gone = [range(int(first), int(last) + 1) for first, last in document["gone"]]
+        return Commits(int(document["last"]), tuple(gone))
+    except FileNotFoundError:
+        return Commits()
+    except FAILURES as error:
+        raise UnreadableError(
+            f"store: {files.where(PATH)} cannot be read ({reason(error)}); {advice(error)}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise TornError(f"store: {files.where(PATH)} is torn; remove it, and the next writer makes it anew") from error

@@ -1,0 +1,122 @@
+"""Compaction: many small shards into few large ones, rows that stand twice dropped.
+
+A new shard tells in its metadata which shards it replaces. Readers leave those out, there or not, so that a kill
+between writing the one and removing the others loses and repeats nothing; the next writer removes what is left.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from rmtsim.schema import KEY, SCHEMA
+from rmtsim.store.copies import copies
+from rmtsim.store.coverage import Coverage
+from rmtsim.store.shards import Shard
+from rmtsim.store.store import Store
+from rmtsim.store.tables import sort
+
+#: Rows of a large shard, at most; one with half as many counts as large already.
+ROWS = 1 << 20
+
+
+class Compaction(NamedTuple):
+    """What compaction did."""
+
+    before: int  #: shards
+    after: int
+    dropped: int  #: rows that stood twice
+
+
+class _Plan(NamedTuple):
+    shards: list[Shard]
+    groups: list[list[Shard]]
+    metadata: dict[Shard, dict[str, str]]
+    repeated: Coverage
+
+
+def compact(store: Store) -> Compaction:
+    """Compact a store.
+
+    Shards go together whose metadata agree, apart from what they replace. A store with nothing to compact is not
+    touched.
+
+    Raises
+    ------
+    StoreError
+        If a shard cannot be read, rows of the same key differ, or another writer is there; nothing is lost.
+    """
+    plan, leftovers = _plan(store), len(store.listed()) - len(store.shards())
+    if not plan.groups and not leftovers:
+        return Compaction(len(plan.shards), len(plan.shards), 0)
+    before, dropped = len(store.listed()), 0
+    with store.writer() as writer:
+        plan = plan if store.shards() == plan.shards else _plan(store)  # another writer may have been before us
+        moving = {shard for group in plan.groups for shard in group}
+        seen = Coverage()
+        for shard in plan.shards:
+            if plan.repeated and shard not in moving:
+                with shard.open() as opened:
+                    for keys in opened.pieces(KEY):
+                        seen.add(keys)
+        for group in plan.groups:
+            tables = []
+            for shard in group:
+                with shard.open() as opened:
+                    table = _encoded(opened.read())
+                if plan.repeated:
+                    copy = seen.add(table)
+                    dropped += int(np.count_nonzero(copy))
+                    table = table.filter(pa.array(~copy))
+                tables.append(table)
+            together = sort(pa.concat_tables(tables).unify_dictionaries())
+            names = [shard.name for shard in group]
+            if together.num_rows:
+                about = {f"rmtsim.{key}": value for key, value in plan.metadata[group[0]].items()}
+                writer.commit(together.replace_schema_metadata(about), names)
+            else:
+                writer.remove(names)
+    return Compaction(before, len(store.shards()), dropped)
+
+
+def _plan(store: Store) -> _Plan:
+    """Group small shards, and those with rows that others hold too."""
+    shards = store.shards()
+    metadata: dict[Shard, dict[str, str]] = {}
+    rows: dict[Shard, int] = {}
+    seen, repeated, with_copies = Coverage(), Coverage(), set()
+    for shard in shards:
+        with shard.open() as opened:
+            metadata[shard] = {
+                key: value for key, value in opened.metadata.items() if key not in ("replaces", "format")
+            }
+            rows[shard] = opened.num_rows
+            for keys in opened.pieces(KEY):
+                copy = seen.add(keys)
+                if copy.any():
+                    with_copies.add(shard)
+                    repeated.add(keys.filter(pa.array(copy)))
+    for found in copies(shards, repeated):
+        if not found["equal"].all():
+            row = found.loc[~found["equal"], KEY].iloc[0].to_dict()
+            raise store.twice(row, equal=False)
+    open_groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
+    for shard in shards:
+        if rows[shard] < ROWS // 2 or shard in with_copies:
+            groups = open_groups[tuple(sorted(metadata[shard].items()))]
+            if groups[-1] and sum(rows[other] for other in groups[-1]) + rows[shard] > ROWS:
+                groups.append([])
+            groups[-1].append(shard)
+    groups = [group for some in open_groups.values() for group in some if len(group) > 1 or with_copies & set(group)]
+    return _Plan(shards, groups, metadata, repeated)
+
+
+def _encoded(table: pa.Table) -> pa.Table:
+    """Return a table with text as a dictionary, which takes a quarter of the memory."""
+    for place, field in enumerate(SCHEMA):
+        if pa.types.is_string(field.type):
+            table = table.set_column(place, field.name, table[field.name].dictionary_encode())
+    return table

@@ -1,0 +1,58 @@
+"""Rows that stand in several shards: found, and told apart into equal and different ones, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rmtsim.schema import KEY
+from rmtsim.store.coverage import Coverage
+from rmtsim.store.shards import Shard
+
+#: Rows that are compared at a time.
+_ROWS = 500_000
+
+#: The columns whose values a draw was made for.
+VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]
+
+#: The columns that are compared: the others follow from the point.
+COMPARED = [*KEY, "backend", "dtype", "classes", *VALUES]
+
+
+def copies(shards: Sequence[Shard], repeated: Coverage) -> Iterator[pd.DataFrame]:
+    """Rows of shards that are in ``repeated``, sorted by key and shard; all rows of a point come together.
+
+    The columns are ``COMPARED``, ``shard`` (its place in ``shards``) and ``equal``: whether all rows of this key agree
+    in them.
+    """
+    for points in _batches(repeated):
+        found = []
+        for place, shard in enumerate(shards):
+            with shard.open() as opened:
+                for piece in opened.pieces(COMPARED, points):
+                    held = piece.filter(pa.array(repeated.holds(piece)))
+                    found.append(held.append_column("shard", pa.array(np.full(held.num_rows, place))))
+        rows: pd.DataFrame = pa.concat_tables(found).to_pandas().sort_values([*KEY, "shard"], ignore_index=True)
+        distinct = ~rows.duplicated(COMPARED)
+        rows["equal"] = distinct.groupby((~rows.duplicated(KEY)).cumsum()).transform("sum") == 1
+        yield rows
+
+
+def _batches(repeated: Coverage) -> Iterator[set[str]]:
+    counts: Counter[str] = Counter()
+    for series, runs in repeated.items():
+        counts[series.point_id] += len(runs)
+    batch: set[str] = set()
+    held = 0
+    for point, count in counts.items():
+        if batch and held + count > _ROWS:
+            yield batch
+            batch, held = set(), 0
+        batch.add(point)
+        held += count
+    if batch:
+        yield batch

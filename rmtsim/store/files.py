@@ -1,0 +1,291 @@
+"""Where a store's files lie: a local directory, or a file system of pyarrow or fsspec. A file is whole or absent."""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from rmtsim.errors import InputError
+from rmtsim.store.failures import FAILURES, StoreError, reason
+from rmtsim.store.locations import parse
+
+__all__ = ["FAILURES", "FOLDERS", "Files", "LocalFiles", "RemoteFiles", "StoreError", "open_files", "reason"]
+
+#: Names that fsspec has for object stores and what is like them.
+_FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
+
+#: Object stores show an object when it is whole; elsewhere a file is written under a hidden name and renamed.
+_OBJECT_STORES = {"s3", "gcs", "abfs", *(f"py::fsspec+{name}" for name in _FSSPEC)}
+
+
+#: Folders of a store; whatever has one of them is one.
+FOLDERS = ("draws", "sweeps", "experiments")
+
+
+class Files(ABC):
+    """Files below the root of a store; paths are relative to it, folders are made as they are needed."""
+
+    #: The root as the user wrote it, without secrets.
+    location: str
+
+    @abstractmethod
+    def exists(self, folder: str = "") -> bool:
+        """Whether there is anything at the root, or a folder in it."""
+
+    @abstractmethod
+    def prepare(self, folders: tuple[str, ...]) -> None:
+        """Make the root and folders in it.
+
+        Raises
+        ------
+        InputError
+            If the root cannot be written.
+        """
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder, hidden ones too, sorted; of a folder that is not there, none."""
+
+    @abstractmethod
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, sorted."""
+
+    @abstractmethod
+    def open(self, path: str) -> pa.NativeFile:
+        """Open a file for reading."""
+
+    @abstractmethod
+    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+        """Write a file, whole or not at all, over what was there; on return it is on disk.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses; what was there is as it was.
+        """
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Delete a file; nothing happens where there is none."""
+
+    @abstractmethod
+    def where(self, path: str = "") -> str:
+        """Name a path in messages."""
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        with self.open(path) as file:
+            return bytes(file.read())
+
+    @contextmanager
+    def _refusal(self, path: str, done: str, advice: str = "what was there is safe") -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            raise StoreError(f"store: {self.where(path)} cannot be {done} ({reason(error)}); {advice}") from error
+
+
+class LocalFiles(Files):
+    """A local directory: hidden temporary name, fsync, rename, fsync of the directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.location = root, str(root)
+        existing = next((path for path in (root, *root.parents) if path.exists()), root)
+        if existing.exists() and not existing.is_dir():
+            raise InputError(f"store: {existing} is a file; give a directory")
+        whole = Path(os.path.realpath(root))
+        if any((whole.parent / other).is_dir() for other in _beside(whole.name)):
+            raise _is_folder(str(root), str(whole.parent))
+
+    def exists(self, folder: str = "") -> bool:
+        """Whether the root is there, or a folder in it."""
+        return (self.root / folder).is_dir()
+
+    def prepare(self, folders: tuple[str, ...]) -> None:
+        """Make the root and folders in it."""
+        try:
+            for folder in folders:
+                if not (path := self.root / folder).is_dir():
+                    path.mkdir(parents=True, exist_ok=True)
+                    _sync(self.root)
+        except OSError as error:
+            raise InputError(
+                f"store: {self.root} cannot be written ({error.strerror}); give another directory"
+            ) from error
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder."""
+        return self._names(folder, lambda entry: not entry.is_dir())
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder."""
+        return self._names(folder, lambda entry: entry.is_dir())
+
+    def _names(self, folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
+        with self._refusal(folder, "read", "make it readable, or give another --store"):
+            try:
+                with os.scandir(self.root / folder) as entries:
+                    return sorted(entry.name for entry in entries if wanted(entry))
+            except FileNotFoundError:
+                return []
+
+    def open(self, path: str) -> pa.NativeFile:
+        """Open a file for reading."""
+        return pa.OSFile(str(self.root / path))
+
+    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+        """Write a file, whole or not at all."""
+        target = self.root / path
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        with self._refusal(path, "written"):
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, target)
+                _sync(target.parent)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        with self._refusal(path, "removed", "nothing is lost"):
+            (self.root / path).unlink(missing_ok=True)
+
+    def where(self, path: str = "") -> str:
+        """Name a path in messages."""
+        return str(self.root / path)
+
+
+class RemoteFiles(Files):
+    """A file system of pyarrow's kind."""
+
+    def __init__(self, location: str, connect: Callable[[], tuple[Any, str]]) -> None:
+        self.location, self._connect = location, connect
+        self._system: Any = None
+        self._root = ""
+
+    @property
+    def system(self) -> Any:
+        """The file system, connected to at its first use."""
+        if self._system is None:
+            with self._refusal("", "reached", "give another --store"):
+                self._system, self._root = self._connect()
+        return self._system
+
+    def exists(self, folder: str = "") -> bool:
+        """Whether the root is there, or a folder in it."""
+        with self._refusal("", "reached", "give another --store"):
+            return self._is_folder(self._path(folder))
+
+    def prepare(self, folders: tuple[str, ...]) -> None:
+        """Make the root and folders in it."""
+        with self._refusal("", "written", "give another --store"):
+            parent, _, name = self._path("").rpartition("/")
+            if parent and any(self._is_folder(f"{parent}/{other}") for other in _beside(name)):
+                raise _is_folder(self.where(), self.where().rpartition("/")[0])
+            if self.system.type_name == "s3":  # which has no folders, and makes the bucket where the address says so
+                self.system.create_dir(self._root.partition("/")[0])
+            else:
+                for folder in folders:
+                    self.system.create_dir(self._path(folder))
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder."""
+        return self._names(folder, pafs.FileType.File)
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder."""
+        return self._names(folder, pafs.FileType.Directory)
+
+    def _names(self, folder: str, kind: pafs.FileType) -> list[str]:
+        with self._refusal(folder, "read", "give another --store"):
+            infos = self.system.get_file_info(pafs.FileSelector(self._path(folder), allow_not_found=True))
+            return sorted(info.base_name for info in infos if info.type == kind)
+
+    def _is_folder(self, path: str) -> bool:
+        return bool(self.system.get_file_info(path).type == pafs.FileType.Directory)
+
+    def open(self, path: str) -> pa.NativeFile:
+        """Open a file for reading."""
+        return pa.BufferReader(self.read(path))  # one request: shards are some megabytes at most
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        with self.system.open_input_stream(self._path(path)) as stream:
+            return bytes(stream.read())
+
+    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+        """Write a file, whole or not at all."""
+        with self._refusal(path, "written"):
+            if self.system.type_name in _OBJECT_STORES:
+                self._put(self._path(path), data)
+            else:
+                folder, _, name = self._path(path).rpartition("/")
+                self._put(f"{folder}/.{name}.tmp", data)
+                self.system.move(f"{folder}/.{name}.tmp", f"{folder}/{name}")
+
+    def _put(self, path: str, data: bytes | pa.Buffer) -> None:
+        with self.system.open_output_stream(path) as stream:
+            stream.write(data)
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        with self._refusal(path, "removed", "nothing is lost"), suppress(FileNotFoundError):
+            self.system.delete_file(self._path(path))
+
+    def where(self, path: str = "") -> str:
+        """Name a path in messages."""
+        base = self.location.partition("?")[0].rstrip("/")
+        return f"{base}/{path}" if path else base
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}".rstrip("/") if self.system is not None else path
+
+
+def open_files(location: str | os.PathLike[str]) -> Files:
+    """Return the files at a local path or an address such as ``s3://bucket/prefix``; nothing is asked of a server yet.
+
+    Raises
+    ------
+    InputError
+        If the address is not valid.
+    """
+    location = os.fspath(location)
+    if not location.strip():
+        raise InputError("store: the location is empty, as from a variable that is not set; give a directory")
+    if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/([^/].*)", location):  # as pathlib makes of an address
+        raise InputError(f"store: {location!r} is no address; give {found[1]}://{found[2]}, with two slashes")
+    if "://" in location:
+        address = parse(location)
+        if address.connect is not None:
+            return RemoteFiles(address.shown, address.connect)
+        return LocalFiles(Path(address.path))
+    return LocalFiles(Path(location))
+
+
+def _beside(name: str) -> tuple[str, ...]:
+    """Return what folders stand beside a folder of this name, if it is one of a store and no store itself."""
+    return {"draws": ("sweeps",), "sweeps": ("draws",)}.get(name, ())
+
+
+def _is_folder(location: str, store: str) -> InputError:
+    return InputError(f"store: {location} is a folder of a store; give the store, {store}")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,235 @@
+"""The lock of a store: one writer, whose name others are told; a dead writer's lock is free.
+
+On a local directory the system keeps the lock and frees it when the process ends, however it ends. Elsewhere a writer
+lays a claim: a small object that it renews. No clock of any machine is compared with another's: a claim whose content
+has not changed for ``PATIENCE`` seconds, while its reader watched, is that of a dead writer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import Any
+
+from rmtsim.errors import InputError
+from rmtsim.output import say
+from rmtsim.store.files import FAILURES, Files, LocalFiles, StoreError, reason
+
+#: Seconds for which a claim must stand still before its owner counts as dead, and between two renewals.
+PATIENCE, RENEWAL = 30.0, 5.0
+
+
+class Lock(ABC):
+    """The right to write to a store."""
+
+    @abstractmethod
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises
+        ------
+        StoreError
+            If another writer has it; the sentence names its process and host.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise StoreError if the lock was taken over, as from a process that slept for long."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give the lock back; nothing happens if it is not held."""
+
+
+def lock_of(files: Files) -> Lock:
+    """Return the lock of the store with these files."""
+    return FlockLock(files) if isinstance(files, LocalFiles) else ClaimLock(files)
+
+
+def _owner() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may have no name for its user
+        user = f"user {os.getuid()}"
+    return f"process {os.getpid()} of {user} on {platform.node()}"
+
+
+def _refused(files: Files, owner: str) -> StoreError:
+    return StoreError(f"store: {files.where()} is being written by {owner}; wait for it, or use another store")
+
+
+class FlockLock(Lock):
+    """A file that the system locks."""
+
+    def __init__(self, files: LocalFiles) -> None:
+        self._files = files
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock."""
+        try:
+            descriptor = os.open(self._files.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(
+                f"store: {self._files.root} cannot be written ({error.strerror}); give another directory"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _read_name(descriptor)
+            os.close(descriptor)
+            raise _refused(self._files, owner) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise InputError(
+                f"store: {self._files.root} is on a file system that has no locks ({error.strerror}); give a store on "
+                "another"
+            ) from error
+        self._descriptor = descriptor
+        with suppress(OSError):  # a full disk: the lock is held all the same, without a name
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{_owner()}\n".encode(), 0)
+
+    def check(self) -> None:
+        """Nothing to do: the system takes the lock from no process that lives."""
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _read_name(descriptor: int) -> str:
+    """Read the owner's name, which it may be about to write."""
+    for _ in range(10):
+        time.sleep(0.05)
+        if name := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
+            return name
+    return "another process"
+
+
+class ClaimLock(Lock):
+    """Claims in ``locks/``: whoever sees another living claim refuses, so of two at once at most one goes on."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._name = f"{uuid.uuid4().hex}.json"
+        self._counter = 0
+        self._buried: list[str] = []  # claims of dead writers that this one took over from
+        self._lost = ""
+        self._held = False
+        self._guard = threading.Lock()
+        self._stop = threading.Event()
+        self._renewer = threading.Thread(target=self._renew_all_along, name="rmtsim-claim", daemon=True)
+
+    def acquire(self) -> None:
+        """Take the lock."""
+        self._held = True
+        try:
+            self._put()
+            self._renewer.start()
+            if dead := self._dead():
+                self._buried = dead
+                self._put()  # before the claims go: a writer that wakes up finds itself named here
+                for name in self._buried:
+                    self._files.delete(f"locks/{name}")
+            self.check()
+        except BaseException:
+            self.release()
+            raise
+
+    def _dead(self) -> list[str]:
+        """Watch all other claims; return those that stood still, raise StoreError if one changes."""
+        watched: dict[str, tuple[str, float]] = {}  # name → content, and when it was first seen
+        while others := self._others():
+            for name, content in others.items():
+                if name not in watched:
+                    watched[name] = content, time.monotonic()
+                    say(
+                        f"store: {self._files.where()} was claimed by {_told(content)['owner']}; "
+                        f"looking for {PATIENCE:.0f} s whether it lives"
+                    )
+                elif content != watched[name][0]:
+                    raise _refused(self._files, _told(content)["owner"])
+            now = time.monotonic()
+            if all(now - watched[name][1] >= PATIENCE for name in others):
+                return list(others)
+            time.sleep(RENEWAL / 4)
+        return []
+
+    def _others(self) -> dict[str, str]:
+        """Content of the other claims."""
+        claims = {}
+        for name in self._files.names("locks"):
+            if name != self._name and name.endswith(".json"):
+                try:
+                    claims[name] = self._files.read(f"locks/{name}").decode(errors="replace")
+                except FileNotFoundError:
+                    continue  # its owner has just ended
+                except FAILURES as error:
+                    raise StoreError(
+                        f"store: {self._files.where(f'locks/{name}')} cannot be read ({reason(error)}); try again"
+                    ) from error
+        return claims
+
+    def check(self) -> None:
+        """Raise StoreError if the lock was taken over."""
+        with self._guard:
+            if not self._lost:
+                others = self._others()
+                heirs = [claim for claim in map(_told, others.values()) if self._name in claim["buried"]]
+                if heirs or self._name not in self._files.names("locks"):
+                    self._lost = heirs[0]["owner"] if heirs else "another process"
+            if self._lost:
+                raise StoreError(
+                    f"store: {self._files.where()} was taken over by {self._lost}, as this process had not renewed its "
+                    f"claim for {PATIENCE:.0f} s; what it had reported is safe"
+                )
+
+    def _put(self) -> None:
+        with self._guard:
+            self._counter += 1
+            claim = {"owner": _owner(), "counter": self._counter, "buried": self._buried}
+            self._files.write(f"locks/{self._name}", json.dumps(claim).encode())
+
+    def _renew_all_along(self) -> None:
+        while not self._stop.wait(RENEWAL):
+            try:
+                self.check()  # never bring back a claim that was taken away
+                checked = time.monotonic()
+                self._put()
+                if time.monotonic() - checked > PATIENCE:  # it slept here, and may have brought back a claim
+                    self._lost = "another process"
+            except StoreError:
+                if self._lost:
+                    return  # a server that does not answer may do so next time
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if not self._held:
+            return
+        self._held = False
+        self._stop.set()
+        if self._renewer.is_alive():
+            self._renewer.join()
+        with suppress(StoreError):  # a claim that is left stands still from now on, which frees the lock as well
+            self._files.delete(f"locks/{self._name}")
+
+
+def _told(content: str) -> dict[str, Any]:
+    try:
+        claim = json.loads(content)
+        return {"owner": str(claim["owner"]), "buried": list(claim["buried"])}
+    except (ValueError, KeyError, TypeError):
+        return {"owner": "another process", "buried": []}

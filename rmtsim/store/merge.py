@@ -1,0 +1,173 @@
+"""The union of stores, as of sweeps on two clusters: by point, seed, draw and layer, if they mean the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rmtsim.errors import InputError
+from rmtsim.output import say
+from rmtsim.schema import KEY
+from rmtsim.store.copies import copies
+from rmtsim.store.coverage import Coverage
+from rmtsim.store.experiment_tables import copy_tables, tables
+from rmtsim.store.files import LocalFiles
+from rmtsim.store.recompute import agreement
+from rmtsim.store.shards import Shard
+from rmtsim.store.store import Store
+from rmtsim.store.tables import sort
+from rmtsim.words import described
+
+#: Characters of a spec's name, at most.
+_NAME = 64
+
+
+class Merged(NamedTuple):
+    """What a merge did."""
+
+    rows: int  #: rows that the store lacked
+    known: int  #: rows that it had
+    specs: int  #: specs that it lacked
+    rounded: int  #: rows that it had, equal to rounding only: another BLAS made the source's
+    tables: int = 0  #: tables of experiments that it lacked
+
+
+def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
+    """Add to a store what it lacks of others, which stay as they are. A repeat adds nothing and touches no file.
+
+    Raises
+    ------
+    InputError
+        If a source is no store, or its rows have another meaning than those of the same key; nothing is written then.
+    StoreError
+        If a store cannot be read or written; what was there is safe, and the same merge goes on.
+    """
+    stores = [Store(source) for source in sources]
+    for store in stores:
+        if _place(store) == _place(into):
+            raise InputError(f"SOURCE: {store.location} is the store itself; give other stores")
+        if not store.exists() or not (store.shards() or store.specs() or tables(store)):
+            raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
+    held = into.shards()
+    found = _check(stores, into, held)
+    found = found._replace(tables=copy_tables(stores, into))
+    if not found.rows and not found.specs:
+        return found
+    with into.writer() as writer:
+        if into.shards() != held:  # another writer was before us
+            found = _check(stores, into, into.shards())._replace(tables=found.tables)
+        seen = Coverage()
+        for keys in into.tables(KEY):
+            seen.add(keys)
+        for store in stores:
+            for shard in store.shards():
+                with shard.open() as opened:
+                    about = {f"rmtsim.{key}": value for key, value in opened.metadata.items() if key != "replaces"}
+                    for piece in opened.pieces():
+                        fresh = piece.filter(pa.array(~seen.add(piece)))
+                        if fresh.num_rows:
+                            writer.commit(sort(fresh).replace_schema_metadata(about))
+        for document, name, origin in _new_specs(stores, into):
+            writer.save_spec(name, {**document, "name": name})
+            if name != document["name"]:
+                say(
+                    f"SOURCE: the spec {document['name']} of {origin.location} is another than that of "
+                    f"{into.location}, and is kept as {name}"
+                )
+    return found
+
+
+def _place(store: Store) -> str:
+    return str(store.files.root.resolve()) if isinstance(store.files, LocalFiles) else store.location
+
+
+def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:
+    """Look at all rows and specs; raise InputError if any means something else."""
+    new_specs = len(_new_specs(stores, into))
+    shards = [(into, shard) for shard in held] + [(store, shard) for store in stores for shard in store.shards()]
+    seen, repeated = Coverage(), Coverage()
+    meanings: dict[tuple[Any, ...], tuple[str, str]] = {}
+    blas, fresh, known = [], 0, 0
+    for store, shard in shards:
+        with shard.open() as opened:
+            blas.append(opened.metadata.get("blas", "unknown"))
+            for piece in opened.pieces({*KEY, "backend", "dtype", "classes"}):
+                _check_meaning(piece, store, meanings)
+                copy = seen.add(piece)
+                repeated.add(piece.filter(pa.array(copy)))
+                if store is not into:
+                    known += int(np.count_nonzero(copy))
+                    fresh += int(np.count_nonzero(~copy))
+    rounded = 0
+    for rows in copies([shard for _, shard in shards], repeated):
+        rounded += _check_values(rows[~rows["equal"]], [store for store, _ in shards], blas)
+    return Merged(fresh, known, new_specs, rounded)
+
+
+def _new_specs(stores: Sequence[Store], into: Store) -> list[tuple[dict[str, Any], str, Store]]:
+    """Specs that a store lacks, each with the name to keep it under and the store that it is from.
+
+    A name that the store has for another spec gets the first free number: NAME-2, NAME-3, and so on.
+    """
+    known = {document["name"]: document for document in into.specs()}
+    new = []
+    for store in stores:
+        for document in store.specs():
+            name, number = document["name"], 1
+            if name in known and any({**other, "name": name} == document for other in known.values()):
+                continue
+            while name in known:
+                number += 1
+                ending = f"-{number}"
+                name = f"{document['name'][: _NAME - len(ending)]}{ending}"
+            known[name] = document
+            new.append((document, name, store))
+    return new
+
+
+def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...], tuple[str, str]]) -> None:
+    """Hold what the rows of each point and seed were computed with against what is known of them."""
+    columns = ["point_id", "seed", "layer", "backend", "dtype", "classes"]
+    for row in piece.group_by(columns).aggregate([]).to_pylist():
+        for column in columns[3:]:
+            key = (row["point_id"], row["seed"], column, row["layer"] if column == "classes" else None)
+            value, where = meanings.setdefault(key, (str(row[column]), store.location))
+            if value != str(row[column]) and where == store.location:
+                raise InputError(
+                    f"SOURCE: {where} has draws of point {row['point_id']}, seed {row['seed']}, with {column} {value} "
+                    f"and with {row[column]}; give stores that hold one of them"
+                )
+            if value != str(row[column]):
+                raise InputError(
+                    f"SOURCE: {store.location} has draws of point {row['point_id']}, seed {row['seed']}, with {column} "
+                    f"{row[column]}, and {where} with {value}; merge stores that agree in it, or into another store"
+                )
+
+
+def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[str]) -> int:
+    """Refuse different values for the same key; return how many differ as two kernels of BLAS do."""
+    if rows.empty:
+        return 0
+    starts = (~rows.duplicated(KEY)).to_numpy()
+    first = rows.iloc[np.flatnonzero(starts)[np.cumsum(starts) - 1]].set_index(rows.index)  # of the same key
+    equal, near = agreement(rows, first)
+    kernels = np.array(blas)
+    rounding = near & (kernels[rows["shard"]] != kernels[first["shard"]])
+    wrong = ~(equal | rounding)
+    if wrong.any():
+        pairs = [(stores[one], stores[other]) for one, other in zip(rows["shard"], first["shard"], strict=True)]
+        inside = wrong & np.array([one is other for one, other in pairs])  # of one store: no merge is to blame
+        place = int(np.flatnonzero(inside if inside.any() else wrong)[0])
+        row, (here, there) = rows.iloc[place], pairs[place]
+        if here is there:
+            raise here.twice(row.to_dict(), equal=False)
+        raise InputError(
+            f"SOURCE: {described(row.to_dict())}, has other values in {here.location} than in {there.location}; "
+            f"`rmtsim verify --store {here.quoted} --recompute 100` may tell which are wrong; merge elsewhere meanwhile"
+        )
+    return int(np.count_nonzero(~equal))

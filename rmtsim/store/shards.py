@@ -1,0 +1,210 @@
+"""Shards: the Parquet files of a store, what their metadata tell, and the formats that are read.
+
+A shard's rows are sorted by point, seed, draw and layer. Its pages have checksums, which are looked at whenever it is
+read. Its name is the number of its commit and a digest of which draws it holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rmtsim.draws import STREAMS
+from rmtsim.ensemble import LECUN
+from rmtsim.schema import SCHEMA
+from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.store.files import Files
+from rmtsim.store.tables import FORMAT, commit_number
+
+#: Columns that a format lacks, with the value that all its rows have.
+_LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN), "3": {}, FORMAT: {}}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard of a store.
+
+    Attributes
+    ----------
+    files, name
+        Where it lies: ``draws/NAME``.
+    """
+
+    files: Files
+    name: str
+
+    def __str__(self) -> str:
+        return self.files.where(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    @property
+    def path(self) -> str:
+        """Its path in the store."""
+        return f"draws/{self.name}"
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """What shards are sorted by: commits in order, after shards of older formats by name."""
+        return commit_number(self.name), self.name
+
+    @property
+    def compacted(self) -> bool:
+        """Whether compaction made it."""
+        return self.name.endswith("-compacted.parquet")
+
+    def open(self) -> OpenShard:
+        """Open it for reading, as a context manager; raises StoreError if it is not readable here."""
+        return OpenShard(self)
+
+
+class OpenShard:
+    """A shard that is being read.
+
+    Attributes
+    ----------
+    metadata
+        What it tells of itself, without the ``rmtsim.`` of the keys.
+    """
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        with self._readable(opening=True):
+            self._source = shard.files.open(shard.path)
+        try:
+            with self._readable():
+                self._file = pq.ParquetFile(self._source, page_checksum_verification=True)
+                found = self._file.schema_arrow.metadata or {}
+            self.metadata: dict[str, str] = {
+                key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
+                for key, value in found.items()
+                if key.startswith(b"rmtsim.")
+            }
+            self._lacking = _LACKS[self._format()]
+            if absent := [
+                name for name in SCHEMA.names if name not in {*self._file.schema_arrow.names, *self._lacking}
+            ]:
+                raise StoreError(f"store: {shard} has no column {absent[0]}; remove it and run its spec again")
+        except BaseException:
+            self._source.close()
+            raise
+
+    def __enter__(self) -> OpenShard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._source.close()
+
+    @property
+    def num_rows(self) -> int:
+        """Number of its rows."""
+        return int(self._file.metadata.num_rows)
+
+    @property
+    def format(self) -> str:
+        """Version of the layout that it has."""
+        return str(self.metadata["format"])
+
+    @property
+    def replaces(self) -> list[str]:
+        """Names of the shards whose rows it holds: they count no more, there or not."""
+        return list(json.loads(self.metadata.get("replaces", "[]")))
+
+    def read(self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None) -> pa.Table:
+        """Read columns, in the order of the schema, of all its rows or those of some points, without metadata."""
+        parts = list(self.pieces(columns, points))
+        return pa.concat_tables(parts) if parts else _schema_of(columns).empty_table()
+
+    def pieces(
+        self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """Like `read`, a row group at a time; what the statistics rule out is not read."""
+        schema = _schema_of(columns)
+        wanted = None if points is None else pa.array(sorted(points), pa.string())
+        stored = [name for name in schema.names if name not in self._lacking]
+        reads = stored if wanted is None or "point_id" in stored else ["point_id", *stored]
+        for group in range(self._file.num_row_groups):
+            if points is not None and not self._may_hold(group, points):
+                continue
+            with self._readable():
+                table = self._file.read_row_group(group, columns=reads)
+                if wanted is not None:
+                    table = table.filter(pc.is_in(table["point_id"], wanted))
+                for name in set(schema.names) & self._lacking.keys():
+                    value = pa.scalar(self._lacking[name], schema.field(name).type)
+                    table = table.append_column(name, pa.repeat(value, table.num_rows))
+                yield table.select(schema.names).replace_schema_metadata(None).cast(schema)
+
+    def _may_hold(self, group: int, points: Collection[str]) -> bool:
+        column = self._file.metadata.row_group(group).column(self._file.schema_arrow.names.index("point_id"))
+        statistics = column.statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        return any(statistics.min <= point <= statistics.max for point in points)
+
+    def _format(self) -> str:
+        version, stream = self.metadata.get("format"), self.metadata.get("stream", "?")
+        if version is None:
+            raise ForeignError(f"store: {self._shard} is no shard of rmtsim; move it elsewhere")
+        if version not in _LACKS:
+            known = ", ".join(_LACKS)
+            raise ForeignError(
+                f"store: {self._shard} has format {version}, this rmtsim reads {known}; use another --store"
+            )
+        if stream not in STREAMS.values():
+            raise ForeignError(
+                f"store: {self._shard} holds draws of stream {stream}, which this rmtsim does not continue; "
+                "use another --store"
+            )
+        return version
+
+    @contextmanager
+    def _readable(self, *, opening: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise VanishedError(self._shard) from error
+        except MemoryError as error:
+            raise UnreadableError(f"store: {self._shard} cannot be read (not enough memory); try again") from error
+        except (*FAILURES, KeyError) as error:
+            if opening or (isinstance(error, OSError) and error.errno):  # the system's word, not that of its content
+                raise UnreadableError(
+                    f"store: {self._shard} cannot be read ({reason(error)}); {advice(error)}"
+                ) from error
+            raise TornError(
+                f"store: {self._shard} cannot be read ({reason(error)}); remove it and run its spec again"
+            ) from error
+
+
+class ForeignError(StoreError):
+    """A file that is no shard, or none that this version reads."""
+
+
+class VanishedError(StoreError):
+    """A shard that was listed is not there any more, as after compaction."""
+
+    def __init__(self, shard: Shard) -> None:
+        super().__init__(f"store: {shard} was removed while it was to be read; try again")
+        self.shard = shard
+
+
+def _schema_of(columns: Collection[str]) -> pa.Schema:
+    return pa.schema([SCHEMA.field(name) for name in SCHEMA.names if name in columns])
+
+
+def replaced_by(shards: Iterable[Shard]) -> dict[str, str]:
+    """Return the names of shards that others hold the rows of, with the names of those others."""
+    found: dict[str, str] = {}
+    for shard in shards:
+        if shard.compacted:
+            with shard.open() as opened:
+                found |= dict.fromkeys(opened.replaces, shard.name)
+    return found

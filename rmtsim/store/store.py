@@ -1,0 +1,225 @@
+"""The Parquet store of draws: immutable shards, one writer, nothing half-written.
+
+``DIR/draws/`` is a plain Parquet dataset with the columns of ``rmtsim.schema``. A shard holds the rows of one commit,
+draws of one point or of several, and never changes, but that a writer gives shards of format 2 the columns they lack.
+It appears whole or not at all, so a kill at any moment loses nothing that was committed. ``DIR/sweeps/`` keeps the
+specs that were run, one JSON document each. DIR is a local directory or an address such as ``s3://bucket/prefix``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+import pyarrow as pa
+
+from rmtsim.schema import KEY, SCHEMA
+from rmtsim.store.coverage import Coverage
+from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.store.files import LocalFiles, open_files
+from rmtsim.store.shards import OpenShard, Shard, VanishedError, replaced_by
+from rmtsim.store.writer import Writer
+from rmtsim.words import described
+
+__all__ = ["Store", "StoreError", "Writer"]
+
+#: Shards that are fetched at a time, ahead of the one in use.
+_AHEAD = 4
+
+
+class Store:
+    """A store in a directory or at an address. Opening one creates nothing; see `writer` for writing.
+
+    Parameters
+    ----------
+    location
+        The store's root: a local path, or an address ``s3://bucket/prefix?option=value``, of any file system of pyarrow
+        or, where it is installed, fsspec.
+
+    Attributes
+    ----------
+    location
+        The root as it was given, without secrets.
+    files
+        What reads and writes its files.
+
+    Raises
+    ------
+    InputError
+        If the location is a file or no address.
+    """
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self.files = open_files(location)
+        self.location = self.files.location
+        #: The root, where it is a local directory; else the address, for messages.
+        self.root: Path | str = self.files.root if isinstance(self.files, LocalFiles) else self.location
+
+    @property
+    def draws(self) -> Path:
+        """Directory of the shards in a local store."""
+        return Path(self.files.where("draws"))
+
+    @property
+    def sweeps(self) -> Path:
+        """Directory of the specs in a local store."""
+        return Path(self.files.where("sweeps"))
+
+    @property
+    def quoted(self) -> str:
+        """The location as a shell takes it."""
+        return shlex.quote(self.location)
+
+    def exists(self) -> bool:
+        """Whether there is anything at the location."""
+        return self.files.exists()
+
+    def shards(self) -> list[Shard]:
+        """All shards whose rows count, in commit order."""
+        while True:
+            listed = self.listed()
+            try:
+                replaced = replaced_by(listed)
+            except VanishedError as error:
+                self._check_vanished(error)
+            else:
+                return [shard for shard in listed if shard.name not in replaced]
+
+    def listed(self) -> list[Shard]:
+        """All shards, in commit order, those included that a killed compaction has replaced and not removed."""
+        names = (name for name in self.files.names("draws") if name.endswith(".parquet") and name[0] != ".")
+        return sorted((Shard(self.files, name) for name in names), key=lambda shard: shard.order)
+
+    def read(self, columns: Iterable[str] | None = None, points: Iterable[str] | None = None) -> pd.DataFrame:
+        """Read the draws, sorted by point, seed, draw and layer.
+
+        Parameters
+        ----------
+        columns
+            Columns to read; all by default.
+        points
+            Identities of points to read; all by default.
+
+        Raises
+        ------
+        StoreError
+            If a shard is torn, has another format, or repeats rows of another.
+        """
+        columns = list(SCHEMA.names if columns is None else columns)
+        fields = {*columns, *KEY}
+        wanted = None if points is None else set(points)
+        tables = self._all(fields, wanted)
+        schema = pa.schema([field for field in SCHEMA if field.name in fields])
+        table = pa.concat_tables(tables) if tables else schema.empty_table()
+        frame: pd.DataFrame = table.to_pandas().sort_values(KEY, ignore_index=True)
+        if "width" in frame:
+            frame = frame.astype({"width": "Int64"})
+        repeated = frame.duplicated(KEY)
+        if repeated.any():
+            self._refuse_copies(frame.loc[repeated, KEY].iloc[0].to_dict())
+        selected: pd.DataFrame = frame[columns]
+        return selected
+
+    def tables(self, columns: Iterable[str] | None = None, points: Iterable[str] | None = None) -> Iterator[pa.Table]:
+        """Read the draws a shard at a time, in commit order; of large shards, some 100 000 rows at a time.
+
+        Nothing is kept, so that memory stays the same however many rows there are. Arguments and errors are those of
+        `read`; columns come in the order asked for.
+        """
+        columns = list(SCHEMA.names if columns is None else columns)
+        wanted = None if points is None else set(points)
+        seen = Coverage()
+        listed = shards = self.shards()
+        done: set[Shard] = set()
+        while True:
+            try:
+                for shard, table in self._pieces({*columns, *KEY}, wanted, [one for one in shards if one not in done]):
+                    done.add(shard)
+                    repeated = seen.add(table)
+                    if repeated.any():
+                        if shard in listed:
+                            self._refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
+                        table = table.filter(pa.array(~repeated))
+                    yield table.select(columns)
+                return
+            except VanishedError as error:  # compaction has put others in its place, with rows that were seen too
+                self._check_vanished(error)
+                shards = self.shards()
+
+    def _all(self, fields: set[str], points: set[str] | None) -> list[pa.Table]:
+        while True:
+            try:
+                return [table for _, table in self._pieces(fields, points, self.shards())]
+            except VanishedError as error:  # compaction has put others in their place meanwhile
+                self._check_vanished(error)
+
+    def _check_vanished(self, error: VanishedError) -> None:
+        """Raise the error again if its shard is listed still, as a link to nowhere would be."""
+        if error.shard.name in self.files.names("draws"):
+            raise error
+
+    def _pieces(
+        self, fields: set[str], points: set[str] | None, shards: Iterable[Shard]
+    ) -> Iterator[tuple[Shard, pa.Table]]:
+        """Pieces of shards, the next few shards being opened meanwhile."""
+        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="rmtsim-read") as pool:
+            opening: deque[tuple[Shard, Future[OpenShard]]] = deque()
+            left = iter(shards)
+            try:
+                opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, _AHEAD))
+                while opening:
+                    opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, 1))
+                    shard, future = opening.popleft()
+                    with future.result() as opened:
+                        for table in opened.pieces(fields, points):
+                            yield shard, table
+            finally:
+                for _, future in opening:
+                    future.cancel()
+                    if not future.cancelled() and future.exception() is None:
+                        future.result().__exit__()
+
+    def _refuse_copies(self, row: Mapping[Any, Any]) -> NoReturn:
+        point = self._all(set(SCHEMA.names), {row["point_id"]})
+        frame = pa.concat_tables(point).to_pandas()
+        equal = int(frame.duplicated(KEY).sum()) == int(frame.duplicated().sum())
+        raise self.twice(row, equal)
+
+    def twice(self, row: Mapping[Any, Any], equal: bool) -> StoreError:
+        """Return the error that says that a row stands twice."""
+        where = f"store: {self.files.where('draws')} holds {described(row)}, twice"
+        if equal:
+            return StoreError(f"{where}, with equal values; `rmtsim compact --store {self.quoted}` drops the copies")
+        return StoreError(
+            f"{where}, with different values; `rmtsim verify --store {self.quoted}` names the shards that repeat it"
+        )
+
+    def specs(self) -> list[dict[str, Any]]:
+        """Return the specs that were run into this store, sorted by name."""
+        documents = []
+        for name in self.files.names("sweeps"):
+            if name[0] == "." or not name.endswith(".json"):
+                continue
+            where = self.files.where(f"sweeps/{name}")
+            try:
+                document = json.loads(self.files.read(f"sweeps/{name}"))
+            except ValueError as error:
+                raise TornError(f"store: {where} is not JSON ({error}); remove it and run its spec again") from error
+            except FAILURES as error:
+                raise UnreadableError(f"store: {where} cannot be read ({reason(error)}); {advice(error)}") from error
+            if not isinstance(document, dict) or document.get("name") != name.removesuffix(".json"):
+                raise StoreError(f"store: {where} is no spec of rmtsim; remove it and run its spec again")
+            documents.append(document)
+        return sorted(documents, key=lambda document: str(document["name"]))
+
+    def writer(self) -> Writer:
+        """Open the store for writing, as a context manager; only one writer at a time."""
+        return Writer(self)

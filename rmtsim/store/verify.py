@@ -1,0 +1,296 @@
+"""What is wrong with a store, and what to do about it. Nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rmtsim.errors import InputError
+from rmtsim.schema import ENSEMBLE, KEY
+from rmtsim.store.commits import Commits, read_commits
+from rmtsim.store.copies import copies
+from rmtsim.store.coverage import Coverage, Runs, Series
+from rmtsim.store.experiment_tables import check_tables
+from rmtsim.store.failures import StoreError, TornError, UnreadableError
+from rmtsim.store.recompute import recompute, stored_point
+from rmtsim.store.shards import ForeignError, OpenShard, Shard, VanishedError
+from rmtsim.store.store import Store
+from rmtsim.store.tables import commit_number, shard_name
+from rmtsim.store.wanted import wanted
+from rmtsim.words import counted, numbered
+
+_POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong.
+
+    Attributes
+    ----------
+    kind
+        ``torn``, ``unreadable``, ``foreign``, ``duplicated``, ``missing`` (a commit) or ``wrong``; or what is no
+        damage: ``unfinished`` (draws that a sweep has still to make) and ``leftover`` (of a process that was killed).
+    what, advice
+        Half a sentence each: what is wrong where, and what to do about it.
+    """
+
+    kind: str
+    what: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.what}; {self.advice}"
+
+
+@dataclass
+class Report:
+    """What was looked at, and what was found."""
+
+    shards: int = 0
+    rows: int = 0
+    recomputed: int = 0
+    rounded: int = 0  #: of those recomputed: equal to rounding only, as another BLAS made them
+    skipped: int = 0  #: draws that a GPU made, and there is none here
+    points: int = 0  #: that stored specs want
+    satisfied: int = 0  #: of these: with min_draws draws of all layers
+    tables: int = 0  #: of experiments
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def damage(self) -> list[Finding]:
+        """Findings that are damage."""
+        return [finding for finding in self.findings if finding.kind not in ("unfinished", "leftover")]
+
+    def document(self) -> dict[str, object]:
+        """Return the report as plain data."""
+        return {"sound": not self.damage, **asdict(self)}
+
+
+def verify(store: Store, draws: int = 0) -> Report:
+    """Read every byte of a store, and look for rows that are torn, foreign, duplicated or missing.
+
+    Shards that someone removed are missed by their commit's number (`rmtsim.store.commits`), until the next writer
+    takes note that they are gone, and its sweep makes their draws again. Not missed are shards of formats 2 and 3,
+    which have no number, and the very last commits of a writer that was killed. Of sweeps only min_draws is known here.
+
+    Parameters
+    ----------
+    store
+        The store.
+    draws
+        So many stored draws, chosen at random, are made again and compared; if any stand twice, of those.
+    """
+    while True:
+        try:
+            return _verify(store, draws)
+        except VanishedError:  # compaction has put others in its place meanwhile
+            continue
+
+
+def _verify(store: Store, draws: int) -> Report:
+    report, specs, names = Report(), [], None
+    try:
+        specs = store.specs()
+        names = {str(spec["name"]) for spec in specs}
+    except StoreError as error:
+        report.findings.append(_told(error))
+    report.findings += _strays(store)
+    report.tables, broken = check_tables(store)
+    report.findings += map(_told, broken)
+    last = _commits(store).last  # first, as a writer may go on
+    listed = store.listed()
+    sound: list[Shard] = []
+    replaced: dict[str, str] = {}
+    foreign = set()
+    for shard in listed:
+        try:
+            with shard.open() as opened:
+                found = list(_inside(shard, opened, names))
+                replaced |= dict.fromkeys(opened.replaces, shard.name)
+        except StoreError as error:
+            if isinstance(error, VanishedError) and shard.name not in store.files.names("draws"):
+                raise
+            report.findings.append(_told(error))
+            if isinstance(error, ForeignError):
+                foreign.add(shard.name)
+        else:
+            if found:
+                foreign.add(shard.name)
+            report.findings += found
+            sound.append(shard)
+    for shard in sound:
+        if shard.name in replaced:
+            what = f"{shard} was replaced by {replaced[shard.name]}, and its compaction killed"
+            report.findings.append(Finding("leftover", what, "its rows do not count, and the next writer removes it"))
+    try:
+        gone = read_commits(store.files).gone  # last, as compaction may go on
+    except StoreError as error:
+        report.findings.append(_told(error))
+    else:
+        own = [commit_number(shard.name) for shard in listed if shard.name not in foreign]
+        there_or_replaced = {*replaced, *(shard.name for shard in listed)}
+        report.findings += _missing(Commits(max([last, *own]), gone).absent(there_or_replaced))
+    counting = [shard for shard in sound if shard.name not in replaced]
+    there, repeated, models = Coverage(), Coverage(), dict[str, str]()
+    for shard in counting:
+        with shard.open() as opened:
+            report.rows += opened.num_rows
+            for keys in opened.pieces({*KEY, "model"}):
+                copy = there.add(keys)
+                repeated.add(keys.filter(copy))
+                pairs = keys.group_by(["point_id", "model"]).aggregate([]).to_pylist()
+                models |= {row["point_id"]: row["model"] for row in pairs}
+    report.shards = len(counting)
+    report.findings += _duplicated(store, counting, repeated)
+    report.findings += _unfinished(there, models, specs)
+    report.findings += _below_least(report, there, specs)
+    if draws and there:  # of those that stand twice, if any: which is right?
+        _recompute(report, counting, repeated or there, draws)
+    return report
+
+
+def _commits(store: Store) -> Commits:
+    try:
+        return read_commits(store.files)
+    except StoreError:  # which is told of later
+        return Commits()
+
+
+def _told(error: StoreError) -> Finding:
+    kinds: dict[type[StoreError], str] = {
+        TornError: "torn",
+        UnreadableError: "unreadable",
+        VanishedError: "unreadable",
+    }
+    kind = kinds.get(type(error), "foreign")
+    what, _, advice = str(error).removeprefix("store: ").rpartition("; ")
+    return Finding(kind, what, advice)
+
+
+def _strays(store: Store) -> Iterator[Finding]:
+    """Files that are no shards and no specs."""
+    for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json")):
+        for name in store.files.folders(folder):
+            where = store.files.where(f"{folder}/{name}")
+            yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")
+        for name in store.files.names(folder):
+            where = store.files.where(f"{folder}/{name}")
+            if name.startswith(".") and name.endswith(".tmp"):
+                advice = "if none writes now, nothing is lost, and the next writer removes it"
+                yield Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
+            elif name.startswith(".") or not name.endswith(suffix):
+                yield Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
+
+
+def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator[Finding]:
+    """Read a shard to its last byte, which looks at its checksums, and hold it against its name and its sweep."""
+    for piece in opened.pieces():
+        for row in piece.group_by(_POINT).aggregate([]).to_pylist():
+            yield from _point_is(shard, row)
+    number = commit_number(shard.name)
+    if number and shard.name != shard_name(number, opened.read(KEY), shard.compacted):
+        advice = "find out where it comes from, or remove it and run its spec again"
+        yield Finding("foreign", f"{shard} holds other draws than its name tells", advice)
+    try:
+        name = json.loads(opened.metadata.get("spec", "{}")).get("name")
+    except ValueError:
+        name = None
+    if name is not None and specs is not None and name not in specs:
+        advice = "move it elsewhere; if its rows are to be here, `rmtsim merge` them from the store that it is of"
+        yield Finding("foreign", f"{shard} is of the sweep {name}, which was not run into this store", advice)
+
+
+def _point_is(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
+    try:
+        right = stored_point(row).id == row["point_id"]
+    except InputError:
+        right = False
+    if not right:
+        advice = "remove it and run its spec again"
+        yield Finding("foreign", f"{shard} holds a point {row['point_id']} that its sizes do not make", advice)
+
+
+def _duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage) -> Iterator[Finding]:
+    """Say for each set of shards how many rows they share."""
+    found: dict[tuple[tuple[int, ...], bool], int] = {}
+    for rows in copies(shards, repeated):
+        for _, same in rows.groupby(KEY):
+            which = (tuple(sorted(set(same["shard"].tolist()))), bool(same["equal"].all()))
+            found[which] = found.get(which, 0) + 1
+    for (places, equal), count in sorted(found.items()):
+        names = " and ".join(shards[place].name for place in places)
+        stand = "stands" if count == 1 else "stand"
+        where = f"{counted(count, 'row')} {stand} twice, in {names} of {store.files.where('draws')}"
+        if equal:
+            yield Finding("duplicated", f"{where}, with equal values", f"`rmtsim compact --store {store.quoted}`")
+        else:
+            again = f"`rmtsim verify --store {store.quoted} --recompute 100`"
+            advice = f"{again} tells which is wrong: remove that shard, and run its spec again"
+            yield Finding("duplicated", f"{where}, with different values", advice)
+
+
+def _missing(absent: Sequence[range]) -> Iterator[Finding]:
+    """Say which commits someone removed."""
+    if absent:
+        count = sum(map(len, absent))
+        what = f"{numbered('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
+        yield Finding("missing", what, "bring them back from a copy, or run the specs again, which makes their draws")
+
+
+def _below_least(report: Report, there: Coverage, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Say for each spec how many of its points have fewer than min_draws draws, and count points."""
+    satisfied: dict[tuple[str, int], bool] = {}
+    for spec in specs:
+        points = wanted(spec)
+        lacking = 0
+        for point in points:
+            enough = point.there(there)
+            lacking += not enough
+            key = point.point_id, point.seed
+            satisfied[key] = satisfied.get(key, True) and enough
+        if lacking:
+            has = "has" if lacking == 1 else "have"
+            what = f"{lacking} of the {counted(len(points), 'point')} of {spec['name']} {has} fewer than "
+            what += counted(points[0].min_draws, "draw")
+            yield Finding("unfinished", what, _AGAIN)
+    report.points, report.satisfied = len(satisfied), sum(satisfied.values())
+
+
+def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Gaps in the draws of a point, and draws without some of the layers that others have."""
+    drawn: dict[tuple[str, int], Runs] = {}
+    layers: dict[tuple[str, int], set[str]] = {}
+    for (point, seed, layer), runs in there.items():
+        layers.setdefault((point, seed), set()).add(layer)
+        for run in runs:
+            drawn.setdefault((point, seed), Runs()).add(run)
+    for (point, seed), draws in sorted(drawn.items()):
+        where, end = f"point {point}, seed {seed}", max(run.stop for run in draws)
+        if gaps := draws.gaps(range(end)):
+            what = f"{where}: {numbered('draw', gaps)} of 0 to {end - 1} not there yet"
+            yield Finding("unfinished", what, _AGAIN)
+        asked = [set(spec.get("layers", ())) for spec in specs if spec.get("model") == models[point]]
+        everywhere = set.intersection(*asked) if asked else set()  # a sweep may watch fewer layers than another
+        for layer in sorted(layers[point, seed] | everywhere):
+            has = there.get(Series(point, seed, layer), Runs())
+            last = end if layer in everywhere else max(run.stop for run in has)
+            lacking = [gap for run in draws.within(range(last)) for gap in has.gaps(run)]
+            if lacking:
+                what = f"{where}: layer {layer} in {numbered('draw', lacking)} not there yet"
+                yield Finding("unfinished", what, _AGAIN)
+
+
+_AGAIN = "the same `rmtsim run` fills them"
+
+
+def _recompute(report: Report, shards: Sequence[Shard], there: Coverage, draws: int) -> None:
+    for comparison in recompute(shards, there, draws):
+        report.recomputed += comparison.verdict != "skipped"
+        report.rounded += comparison.verdict == "rounded"
+        report.skipped += comparison.verdict == "skipped"
+        if comparison.verdict == "wrong":
+            what = f"{comparison.shard}: {comparison.draw} has other values than the same draw made now"
+            report.findings.append(Finding("wrong", what, "remove it and run its spec again"))

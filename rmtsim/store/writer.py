@@ -1,0 +1,160 @@
+"""The one writer of a store: commits, and what it tidies up after writers that were killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from rmtsim.output import say
+from rmtsim.store.commits import PATH, Commits, read_commits
+from rmtsim.store.failures import StoreError, TornError, transient
+from rmtsim.store.files import LocalFiles
+from rmtsim.store.lock import lock_of
+from rmtsim.store.shards import Shard, replaced_by
+from rmtsim.store.tables import as_parquet, as_table, commit_number, shard_name
+from rmtsim.words import numbered
+
+if TYPE_CHECKING:
+    from rmtsim.store.store import Store
+
+#: Seconds to wait before a commit is tried again that a server did not take, for about a minute in all.
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+class Writer:
+    """The one writer of a store; its lock names it, and is free when its process ends, however it ends."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._files = store, store.files
+        self._lock = lock_of(store.files)
+        self._number = 0
+        self._names: set[str] = set()
+        self._noted = Commits()
+
+    def __enter__(self) -> Writer:
+        self._files.prepare(("sweeps", "draws"))
+        self._lock.acquire()
+        try:
+            self._tidy()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        try:
+            if kind is None or not issubclass(kind, StoreError):  # a store that refused would do so again
+                with suppress(StoreError):
+                    self._note()
+        finally:
+            self._lock.release()
+
+    def _tidy(self) -> None:
+        """Finish what killed writers have left, and bring shards of format 2 up to date."""
+        for folder, begins in (("draws/", "."), ("sweeps/", "."), ("", f".{PATH}")):
+            for name in self._files.names(folder.rstrip("/")):
+                if name.startswith(begins) and name.endswith(".tmp"):
+                    self._files.delete(f"{folder}{name}")
+        listed = self._store.listed()
+        self._names = {shard.name for shard in listed}
+        replaced = replaced_by(listed)
+        with suppress(TornError):  # which is written anew
+            self._noted = read_commits(self._files)
+        self._number = max([self._noted.last, *map(commit_number, self._names)])
+        if absent := Commits(self._number, self._noted.gone).absent({*self._names, *replaced}):
+            say(
+                f"store: {numbered('commit', absent)} of {self._files.where()} are not there any more; a sweep that "
+                "wants draws of them makes them again"
+            )
+        if stale := {*replaced} & self._names:
+            self.remove(stale)
+        self._note()
+        for shard in listed:
+            # Of a mixed dataset other readers take the first one's columns.
+            if shard.name not in replaced and not commit_number(shard.name):
+                with shard.open() as opened:
+                    if opened.format == "2":
+                        table = opened.read().replace_schema_metadata(_prefixed(opened.metadata))
+                        self._files.write(shard.path, as_parquet(table))
+
+    def save_spec(self, name: str, document: Mapping[str, Any]) -> None:
+        """Keep a spec beside the draws; the same spec again leaves the file untouched."""
+        path = f"sweeps/{name}.json"
+        text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+        if f"{name}.json" not in self._files.names("sweeps") or self._files.read(path) != text:
+            self._lock.check()
+            self._files.write(path, text)
+
+    def append(self, rows: pa.Table | pd.DataFrame, spec: Mapping[str, Any]) -> Shard:
+        """Commit rows as a new shard; on return they are on disk.
+
+        Parameters
+        ----------
+        rows
+            Rows of one seed and backend, of any points and draws. A table tells the BLAS library that made them in
+            ``schema.metadata[b"rmtsim.blas"]``, a DataFrame in ``attrs["blas"]``.
+        spec
+            Document of the spec that wanted them.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses, or the lock was taken over. No part of the shard is then visible.
+        """
+        return self.commit(as_table(rows, spec))
+
+    def commit(self, table: pa.Table, replaces: Collection[str] = ()) -> Shard:
+        """Commit a sorted table with its metadata, in the place of other shards; see `append`."""
+        if replaces:
+            metadata = {**table.schema.metadata, b"rmtsim.replaces": json.dumps(sorted(replaces)).encode()}
+            table = table.replace_schema_metadata(metadata)
+        shard = Shard(self._files, shard_name(self._number + 1, table, bool(replaces)))
+        self._put(shard.path, as_parquet(table))
+        self._number += 1
+        self._names.add(shard.name)
+        self.remove(replaces)
+        return shard
+
+    def _put(self, path: str, data: pa.Buffer) -> None:
+        """Write a file, again and again for a minute if a server does not take it: it is the same each time."""
+        pauses = iter(() if isinstance(self._files, LocalFiles) else PAUSES)
+        told = False
+        while True:
+            try:
+                self._lock.check()
+                self._files.write(path, data)
+                return
+            except StoreError as error:
+                pause = next(pauses, None)
+                if pause is None or not transient(error):
+                    raise
+                if not told:
+                    say(f"{str(error).partition('; ')[0]}; trying again for {sum(PAUSES):.0f} s")
+                    told = True
+                time.sleep(pause)
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove shards whose rows others hold."""
+        if names:
+            self._names -= set(names)
+            self._note()
+        for name in sorted(names):
+            self._files.delete(f"draws/{name}")
+
+    def _note(self) -> None:
+        """Keep which commits there are; those whose shards are not there by now need not be."""
+        now = Commits(self._number, tuple(Commits(self._number).absent(self._names)))
+        if now != self._noted:
+            self._lock.check()
+            self._files.write(PATH, (json.dumps(now.document()) + "\n").encode())
+            self._noted = now
+
+
+def _prefixed(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {f"rmtsim.{key}": value for key, value in metadata.items() if key != "replaces"}

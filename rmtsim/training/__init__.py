@@ -1,0 +1,1 @@
+"""Training: a problem, full-batch Adam, and the Hessian along the way."""

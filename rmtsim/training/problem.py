@@ -1,0 +1,138 @@
+"""A learning problem: data, network and loss, and its draws."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from rmtsim.arrays.backend import DTYPES, Array, Module, array_module
+from rmtsim.data.datasets import Data, Gaussian
+from rmtsim.draws import STREAMS, NormalRows, sample
+from rmtsim.errors import InputError
+from rmtsim.full_hessian.losses import BINARY_LOSSES, NETWORK_LOSSES
+from rmtsim.kernels.memory import BASE
+from rmtsim.point import Point, check_choice, check_size
+
+
+class Drawn(NamedTuple):
+    """Data, initial weights and labels of one draw."""
+
+    X: Array  #: (N, d)
+    weights: list[Array]  #: layers from the input on, each (outputs, inputs)
+    y: Array  #: (N,)
+
+
+#: Assumption 1 with random labels.
+GAUSSIAN = Gaussian()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A ReLU network without biases at LeCun initialisation, with data and a loss.
+
+    Parameters
+    ----------
+    loss
+        One of ``rmtsim.full_hessian.losses.NETWORK_LOSSES``. The binary losses have one output, and two classes.
+    n_classes, dim, n_samples
+        C, d and N.
+    hidden
+        Neurons of each hidden layer; empty for the linear model.
+    data
+        Where X and y come from; by default Assumption 1 with random labels.
+    dtype
+        ``"float64"`` or ``"float32"``: of the weights while they are trained. Hessians are always in float64.
+
+    Raises
+    ------
+    InputError
+        If a value is not valid.
+    """
+
+    loss: str
+    n_classes: int
+    dim: int
+    n_samples: int
+    hidden: tuple[int, ...] = ()
+    data: Data = GAUSSIAN
+    dtype: str = "float64"
+
+    def __post_init__(self) -> None:
+        check_choice("loss", self.loss, NETWORK_LOSSES)
+        check_choice("dtype", self.dtype, DTYPES)
+        for name in ("n_classes", "dim", "n_samples"):
+            object.__setattr__(self, name, check_size(name, getattr(self, name)))
+        object.__setattr__(self, "hidden", tuple(check_size("hidden", width) for width in self.hidden))
+        if self.loss in BINARY_LOSSES and self.n_classes != 2:
+            raise InputError(f"n_classes: {self.n_classes} does not go with loss {self.loss!r}; give 2")
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the last layer: C, or 1 with a binary loss."""
+        return 1 if self.loss in BINARY_LOSSES else self.n_classes
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(outputs, inputs) of each layer."""
+        sizes = [self.dim, *self.hidden, self.n_outputs]
+        return list(zip(sizes[1:], sizes[:-1], strict=True))
+
+    @property
+    def n_parameters(self) -> int:
+        """Order of the Hessian."""
+        return sum(rows * columns for rows, columns in self.shapes)
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes a look at the Hessian holds: data, activations, a panel and its factors."""
+        widest = max(max(rows, columns) for rows, columns in self.shapes)
+        panel = max(widest, 512) * self.n_parameters
+        activations = 6 * self.n_samples * sum(rows for rows, _ in self.shapes)
+        return BASE + 8 * (3 * panel + activations + self.n_samples * self.dim + 3 * 2**24)
+
+    @property
+    def point(self) -> Point | None:
+        """The sweeps' point of the same law, or None: these are its draws, its theory holds at initialisation."""
+        if len(self.hidden) > 1 or self.loss in BINARY_LOSSES or not isinstance(self.data, Gaussian):
+            return None
+        model, width = ("one_hidden", self.hidden[0]) if self.hidden else ("linear", None)
+        return Point(model, self.loss, self.n_classes, self.dim, self.n_samples, width)
+
+    def parameters(self) -> dict[str, Any]:
+        """All that a draw is a function of, but its number and seed, as JSON takes it."""
+        return {
+            "loss": self.loss,
+            "n_classes": self.n_classes,
+            "dim": self.dim,
+            "n_samples": self.n_samples,
+            "hidden": list(self.hidden),
+            "data": self.data.parameters(),
+            "dtype": self.dtype,
+        }
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash: 16 hexadecimal digits, the same on every machine."""
+        return hashlib.sha256(json.dumps(self.parameters(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def draw(self, draw: int = 0, seed: int = 0, xp: Module | None = None) -> Drawn:
+        """Return data, weights and labels of a draw, in the problem's dtype.
+
+        Gaussian data of at most one hidden layer are those that `rmtsim.simulate` draws for ``point``.
+        """
+        xp = array_module("numpy") if xp is None else xp
+        if self.point is not None:
+            drawn = sample(self.point, range(draw, draw + 1), seed, dtype=self.dtype, xp=xp, labels=True)
+            layers = [] if drawn.W is None else [drawn.W[0, ...]]
+            assert drawn.y is not None
+            return Drawn(drawn.X[0, ...], [*layers, drawn.V.all()[0, ...]], drawn.y[0, ...])
+        key = f"{STREAMS['numpy']}/{seed}/{self.id}"
+        X, y = self.data.draw(self.n_classes, self.dim, self.n_samples, f"{key}/data/{draw}")
+        weights = [
+            NormalRows(f"{key}/W{k}", draw, shape, 1.0 / shape[1], dtype=self.dtype, xp=xp).all()
+            for k, shape in enumerate(self.shapes, 1)
+        ]
+        return Drawn(xp.astype(xp.asarray(X), getattr(xp, self.dtype)), weights, xp.asarray(y))
