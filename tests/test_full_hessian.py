@@ -12,8 +12,9 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import rmtsim
-from rmtsim import InputError, panels
+from rmtsim import InputError
 from rmtsim.arrays.backend import to_numpy
+from rmtsim.full_hessian import panels
 from rmtsim.full_hessian.layers import loss_and_gradient
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
