@@ -124,17 +124,17 @@ def chosen(names: Sequence[str], full: bool = False) -> list[Entry]:
         If a name is none of these.
     """
     catalogue = entries()
-    if ALL in names:
-        return sorted(catalogue, key=lambda entry: entry.cost(full))
     found: dict[str, Entry] = {}
     for name in names:
+        if name == ALL:
+            continue
         of_name = [entry for entry in catalogue if name == (entry.group or entry.name)]
         of_name = of_name or [entry for entry in catalogue if name == entry.name]
         if not of_name:
             groups = dict.fromkeys(entry.group or entry.name for entry in catalogue)
             raise InputError(f"FIGURE: {name!r} is not known; choose from {ALL}, {', '.join(groups)}")
         found |= {entry.name: entry for entry in of_name}
-    return list(found.values())
+    return sorted(catalogue, key=lambda entry: entry.cost(full)) if ALL in names else list(found.values())
 
 
 def listing() -> pd.DataFrame:

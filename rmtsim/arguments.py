@@ -49,13 +49,13 @@ def check_network(X: Array, V: Array, hidden: Sequence[Array], y: Array | None, 
         check_arrays(X, V, W=W, y=y, loss=loss, needs_labels=bool(hidden), batched=False)
         return
     names = ["W" if len(hidden) == 1 else f"W[{k}]" for k in range(len(hidden))]
-    inputs = X.shape[-1]
-    for name, array in {"X": X, **dict(zip(names, hidden, strict=True)), "V": V}.items():
+    _check_matrix("X", X, X, batched=False)
+    inputs = X.shape[1]
+    for name, array in zip([*names, "V"], [*hidden, V], strict=True):
         _check_matrix(name, array, X, batched=False)
-        if name != "X":
-            if array.shape[1] != inputs:
-                raise InputError(f"{name}: {array.shape[1]} columns do not fit the {inputs} inputs of its layer")
-            inputs = array.shape[0]
+        if array.shape[1] != inputs:
+            raise InputError(f"{name}: {array.shape[1]} columns do not fit the {inputs} inputs of its layer")
+        inputs = array.shape[0]
     if y is None and hidden:
         raise InputError("y: the cross layers need labels; give (N,) whole numbers from 0 to C - 1")
     if loss in BINARY_LOSSES and V.shape[0] != 1:

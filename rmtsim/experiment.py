@@ -84,7 +84,7 @@ class Saved:
     """
 
     def __init__(self, files: Files, folder: str, file: str, stop: threading.Event | None = None) -> None:
-        self._files, self._folder, self._prefix = files, folder, f"{file.removesuffix('.parquet')}."
+        self._files, self._folder, self._prefix = files, folder, f"_{file.removesuffix('.parquet')}."
         self._stop = stop or threading.Event()
 
     @property
@@ -104,7 +104,7 @@ class Saved:
     def clear(self) -> None:
         """Remove all that was saved."""
         for file in self._files.names(self._folder):
-            if file.startswith(self._prefix) and not file.endswith(".parquet"):
+            if file.startswith(self._prefix):
                 self._files.delete(f"{self._folder}/{file}")
 
 
@@ -133,12 +133,13 @@ class Experiment:
         workers: int | None = None,
         done: Callable[[Task], None] | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        failed: Callable[[Task, Exception], None] | None = None,
     ) -> int:
         """Compute what is missing, a task per core at a time; return the number of new tables.
 
         A kill at any moment leaves whole tables only, and what tasks saved of theirs; the same call goes on. If a task
         fails, on Ctrl-C, or once ``stopping`` says so, no other begins, and those at work save what they can. ``done``
-        is told of each new table.
+        is told of each new table. With ``failed`` a failure is told to it instead, and the others go on.
 
         Raises
         ------
@@ -150,13 +151,18 @@ class Experiment:
             return 0
         self.prepare(store)
         stop = threading.Event()
+        causes: list[BaseException] = []
 
         def work(task: Task) -> None:
             if stop.is_set():
                 return
             try:
                 self.keep(store, task, task.table(Saved(files, self.folder, task.file, stop)))
-            except BaseException:
+            except BaseException as error:
+                if failed is not None and isinstance(error, Exception) and not isinstance(error, StoppedError):
+                    failed(task, error)
+                    return
+                causes.append(error)  # before it makes others stop
                 stop.set()  # here, before this thread takes the next
                 raise
             if done is not None:
@@ -172,8 +178,8 @@ class Experiment:
                             f"{self.name}: stopped with {len(left)} tables to make; the same call goes on"
                         )
                     ended, left = wait(left, _LOOK_EVERY, FIRST_COMPLETED)
-                    for future in ended:
-                        future.result()
+                    if any(future.exception() for future in ended):
+                        raise causes[0]
             except BaseException:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)

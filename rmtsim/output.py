@@ -13,7 +13,7 @@ _WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power
 
 def say(message: str) -> None:
     """Tell the user something on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print(f"{message}\n", file=sys.stderr, flush=True, end="")  # one write: threads tell of tables, too
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -48,15 +48,19 @@ def run_experiment(
     raises an error is reported at the end, and the others go on. A task goes on from its saved state wherever that can
     be read: on this machine, and with a store that all nodes reach. Stops as ``Experiment.run`` does.
     """
+    failures: list[tuple[str, str]] = []
     if address == LOCAL:
-        return Made(experiment.run(store, 1 if gpu and workers is None else workers, done, stopping))
+        count = 1 if gpu and workers is None else workers
+        made = experiment.run(
+            store, count, done, stopping, lambda task, error: failures.append((task.label, reason(error)))
+        )
+        return Made(made - len(failures), failures)
     tasks = {task.file: task for task in sorted(experiment.missing(store), key=lambda task: -task.cost)}
     if not tasks:
         return Made(0)
     experiment.prepare(store)
     reachable = address == OWN_RAY or isinstance(store.files, RemoteFiles)
     place = (store.location, experiment.folder) if reachable else None
-    failures = []
     with connected(address, workers) as ray:
         needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
         compute = ray.remote(max_retries=_RETRIES, **needs)(_compute)

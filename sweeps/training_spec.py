@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rmtsim.arrays.backend import DTYPES
@@ -168,10 +167,4 @@ def _check_data(where: str, text: Any) -> None:
 
 def _label(problem: Problem, draw: int) -> str:
     hidden = "-".join(map(str, problem.hidden)) or "linear"
-    width = max(2, 1 + int(math.log10(problem.n_classes)))
-    return f"{problem.loss}-c{problem.n_classes:0{width}d}-{hidden}-{problem.data.kind}-draw{draw:03d}"
-
-
-def described(spec: TrainingSpec) -> dict[str, Any]:
-    """Return the schedule and look of a spec as plain data."""
-    return {**asdict(spec.schedule), **asdict(spec.look)}
+    return f"{problem.loss}-c{problem.n_classes:02d}-{hidden}-{problem.data.kind}-draw{draw:03d}"

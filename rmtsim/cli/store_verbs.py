@@ -133,7 +133,7 @@ def _batches(store: Store) -> list[list[str]]:
 def existing(location: str) -> Store:
     """Return the store at a location; raise InputError if there is none."""
     store = Store(location)
-    if not any(store.files.exists(folder) for folder in (*FOLDERS, "experiments")):
+    if not any(store.files.exists(folder) for folder in FOLDERS):
         what = f"{store.location} holds no store" if store.exists() else f"there is no {store.location}"
         raise InputError(f"--store: {what}; give a store that `rmtsim run` wrote")
     return store

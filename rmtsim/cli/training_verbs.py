@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sweeps.training_spec import TrainingSpec
 
 #: The spec of the runs whose tables stand in a folder.
-_SPEC = "spec.json"
+_SPEC = "_spec.json"
 
 
 def plan_training(spec: TrainingSpec, store: Store, as_json: bool) -> int:
@@ -96,7 +96,12 @@ def run_training(spec: TrainingSpec, store: Store, arguments: argparse.Namespace
     for label, why in failures:
         say(f"{spec.name}: {label} failed: {why}")
     left = len(experiment.missing(store))
-    outcome = {"name": spec.name, "tables": len(missing) - left, "missing": left, "failures": dict(failures)}
+    outcome = {
+        "name": spec.name,
+        "tables": len(missing) - left,
+        "missing": left,
+        "failures": [{"run": label, "reason": why} for label, why in failures],
+    }
     if arguments.json:
         print(json.dumps(outcome | {"stopped": stopped}, indent=1))
     else:
@@ -120,7 +125,7 @@ def training_status(store: Store) -> list[dict[str, Any]]:
             where = store.files.where(f"{folder}/{_SPEC}")
             raise InputError(f"store: {where} is no spec of training runs ({error}); remove it") from error
         missing = min((spec.experiment(backend).missing(store) for backend in ("numpy", "cupy")), key=len)
-        begun = sum(f"{task.file.removesuffix('.parquet')}.run" in files for task in missing)
+        begun = sum(f"_{task.file.removesuffix('.parquet')}.run" in files for task in missing)
         total = len(spec.problems) * spec.draws
         found.append({"training": name, "runs": total, "done": total - len(missing), "begun": begun})
     return found

@@ -52,9 +52,10 @@ class Joined(Experiment):
         workers: int | None = None,
         done: Callable[[Task], None] | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        failed: Callable[[Task, Exception], None] | None = None,
     ) -> int:
         """Compute what is missing of each in turn; return the number of new tables."""
-        return sum(part.run(store, workers, done, stopping) for part in self._parts)
+        return sum(part.run(store, workers, done, stopping, failed) for part in self._parts)
 
     def prepare(self, store: Location) -> None:
         """Make the folders of the tables."""

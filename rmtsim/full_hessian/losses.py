@@ -47,9 +47,10 @@ def loss_and_residuals(logits: Array, y: Array, loss: str, xp: Module) -> tuple[
         E *= xp.astype(1 / sums, E.dtype)
         return float(value), _minus_one_hot(E, y, xp)
     if loss == "binary_ce":
-        margin = -_sign(y, logits, xp) * logits[:, 0]
+        sign = _sign(y, logits, xp)
+        margin = -sign * logits[:, 0]
         value = xp.mean(xp.maximum(margin, xp.zeros_like(margin)) + xp.log1p(xp.exp(-xp.abs(margin))))
-        return float(value), _sigmoid(logits, xp) - xp.astype(y, logits.dtype)[:, None]
+        return float(value), (-sign * _sigmoid(margin, xp))[:, None]
     error = logits - _sign(y, logits, xp)[:, None] if loss == "binary_mse" else _minus_one_hot(logits, y, xp)
     return float(xp.mean(xp.astype(row_dots(error, error, xp), xp.float64))), 2 * error
 
@@ -73,7 +74,9 @@ def _minus_one_hot(A: Array, y: Array, xp: Module) -> Array:
 
 
 def _sigmoid(logits: Array, xp: Module) -> Array:
-    return 0.5 * (1 + xp.tanh(0.5 * logits))
+    """1/(1 + e^{−f}), to full relative precision however small."""
+    tail = xp.exp(-xp.abs(logits))
+    return xp.where(logits < 0, tail, xp.ones_like(tail)) / (1 + tail)
 
 
 def _sign(y: Array, logits: Array, xp: Module) -> Array:

@@ -60,15 +60,12 @@ def copy_tables(sources: Sequence[Store], into: Store) -> int:
 
     A table is a function of the parameters that its name has a hash of: one of the same name is the same.
     """
-    known, added = set(tables(into)), 0
-    for store in sources:
-        for path in tables(store):
-            if path in known:
-                continue
-            if path.endswith(".parquet"):
-                read_table(store.files, path)
-                added += 1
-            into.files.prepare((path.rpartition("/")[0],))
-            into.files.write(path, store.files.read(path))
-            known.add(path)
-    return added
+    known = set(tables(into))
+    lacking = {path: store for store in reversed(sources) for path in tables(store) if path not in known}
+    found = [path for path in lacking if path.endswith(".parquet")]
+    for path in found:
+        read_table(lacking[path].files, path)
+    for path, store in lacking.items():
+        into.files.prepare((path.rpartition("/")[0],))
+        into.files.write(path, store.files.read(path))
+    return len(found)

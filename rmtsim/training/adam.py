@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rmtsim.arrays.backend import Array, namespace, to_numpy
-from rmtsim.errors import InputError
+from rmtsim.errors import InputError, RunError
 from rmtsim.full_hessian.layers import loss_and_gradient
 from rmtsim.point import check_size
 
@@ -70,8 +70,8 @@ class Schedule:
 
     @property
     def checkpoint_steps(self) -> tuple[int, ...]:
-        """Steps done at each checkpoint; those below one step are the first."""
-        return tuple(max(round(at * self.steps), 1 if at else 0) for at in self.checkpoints)
+        """Steps done at each checkpoint, each once; those below one step are the first."""
+        return tuple(dict.fromkeys(max(round(at * self.steps), 1 if at else 0) for at in self.checkpoints))
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -106,6 +106,8 @@ class Run:
         """Take steps until ``until`` of them are done; yield their number after each."""
         while self.step < until:
             value, gradient = loss_and_gradient(X, self.weights, y, loss)
+            if not math.isfinite(value):
+                raise RunError(f"training: the loss is {value} after {self.step} steps; give a smaller learning_rate")
             if self.step % schedule.every == 0:
                 self.losses[self.step] = float(value)
             self._adam(gradient, schedule.rate(self.step))
