@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
+import threading
 from collections import Counter
+from concurrent.futures import wait
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -82,15 +85,23 @@ def test_fail_fast_stops_at_the_first(
 
 def test_a_draw_longer_than_the_time_limit_is_not_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a job whose limit is short would never get on."""
-    compute = Batch.compute
+    compute, begun, dropped = Batch.compute, [], threading.Event()
 
     def slowly(batch: Batch) -> Result:
-        time.sleep(0.5)
+        begun.append(batch)
+        dropped.wait()
         return compute(batch)
 
+    def waiting(*arguments: Any) -> Any:
+        if len(arguments) == 1:  # the runner drains: what was queued is dropped
+            dropped.set()
+        return wait(*arguments)
+
     monkeypatch.setattr(Batch, "compute", slowly)
+    monkeypatch.setattr("sweeps.thread_workers.wait", waiting)
     monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
-    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy", time_limit=0.2)
+    monkeypatch.setattr("sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(begun))))
+    outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy", time_limit=2)
     assert outcome.stopped == "time limit"
     assert outcome.new_draws == 2
     assert Store(tmp_path / "s").read()["draw"].nunique() == 2
@@ -127,8 +138,10 @@ def test_a_time_limit_stops_and_the_same_command_goes_on(
 ) -> None:
     spec, store = spec_of(SPEC, tmp_path), Store(tmp_path / "s")
     with monkeypatch.context() as patch:
+        tries = failing(patch, 0)
         patch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
-        outcome = run(spec, store, workers=1, backend="numpy", time_limit=0.05)
+        patch.setattr("sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(tries))))  # a batch, a second
+        outcome = run(spec, store, workers=1, backend="numpy", time_limit=3)
     assert outcome.stopped == "time limit"
     assert "stopped (time limit)" in str(outcome)
     assert 0 < len(store.read()) < len(undisturbed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import http.server
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -192,7 +193,8 @@ def test_a_writer_that_slept_is_told_and_writes_nothing(s3: str, wakes: str) -> 
             process.send_signal(signal.SIGCONT)
             time.sleep(0.6)  # it may renew its claim
             tell(process)
-            assert f"taken over by process {os.getpid()} of" in heard(process)
+            # In the midst of a renewal it learns that its claim went, not who took it.
+            assert re.search(f"taken over by (process {os.getpid()} of|another process)", heard(process))
     if wakes == "when the other has ended":
         process.send_signal(signal.SIGCONT)
         time.sleep(0.6)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import uuid
+
 import pandas as pd
 import pytest
 
 import rmtsim
+import rmtsim.store.lock
 import rmtsim.store.writer
 from rmtsim.cli.main import main
 from rmtsim.schema import KEY
 from rmtsim.store import Store, StoreError
+from rmtsim.store.files import open_files
+from rmtsim.store.lock import ClaimLock
 from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
 
 __all__ = ["flaky", "flaky_s3", "s3", "s3_server"]  # fixtures
@@ -21,6 +28,7 @@ SPEC = {"name": "test"}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rmtsim.store.writer, "PAUSES", (0.05, 0.1, 0.2))
+    monkeypatch.setattr(rmtsim.store.lock, "RENEWAL", 3600.0)  # a renewal would get refusals meant for the writer
 
 
 def rows_of(draws: range) -> pd.DataFrame:
@@ -111,3 +119,44 @@ def test_a_folder_of_a_store_is_none(s3: str) -> None:
     with pytest.raises(rmtsim.InputError, match=r"is a folder of a store; give the store, s3://.*/dir$"):
         Store(inside).writer().__enter__()
     assert main(["verify", "--store", s3.replace("s3://", "S3://")]) == 0
+
+
+def check_for(seconds: float, lock: ClaimLock) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        lock.check()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("heir", ["writes", "has ended"])
+def test_a_writer_that_slept_in_the_midst_of_a_renewal(monkeypatch: pytest.MonkeyPatch, heir: str) -> None:
+    """Between the answer that its claim stands and the renewal of it, while another took over."""
+    monkeypatch.setattr(rmtsim.store.lock, "PATIENCE", 0.5)
+    monkeypatch.setattr(rmtsim.store.lock, "RENEWAL", 0.05)
+    place = f"memory://{uuid.uuid4().hex}/store"
+    files = open_files(place)
+    files.prepare(("locks",))
+    names, answers, asleep, awake = files.names, [], threading.Event(), threading.Event()
+
+    def sleepy(folder: str) -> list[str]:
+        found = names(folder)
+        if threading.current_thread().name == "rmtsim-claim" and not asleep.is_set():
+            answers.append(found)
+            if len(answers) % 2 == 0:  # the last that a check asks
+                asleep.set()
+                awake.wait()
+        return found
+
+    monkeypatch.setattr(files, "names", sleepy)
+    sleeper, other = ClaimLock(files), ClaimLock(open_files(place))
+    sleeper.acquire()
+    asleep.wait()
+    other.acquire()
+    if heir == "has ended":
+        other.release()
+    awake.set()
+    with pytest.raises(StoreError, match="was taken over by"):
+        check_for(10.0, sleeper)
+    sleeper.release()
+    other.release()
+    assert open_files(place).names("locks") == []

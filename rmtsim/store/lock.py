@@ -205,12 +205,13 @@ class ClaimLock(Lock):
 
     def _renew_all_along(self) -> None:
         while not self._stop.wait(RENEWAL):
+            begun = time.monotonic()
             try:
                 self.check()  # never bring back a claim that was taken away
-                checked = time.monotonic()
                 self._put()
-                if time.monotonic() - checked > PATIENCE:  # it slept here, and may have brought back a claim
+                if time.monotonic() - begun > PATIENCE:  # it slept here, and may have brought back a claim
                     self._lost = "another process"
+                    self._files.delete(f"locks/{self._name}")
             except StoreError:
                 if self._lost:
                     return  # a server that does not answer may do so next time
