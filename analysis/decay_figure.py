@@ -117,7 +117,8 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
         shown = style.of(points, *style.keys).dropna(subset="measured")
         ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"].fillna(0), capsize=2.5, **style.marks)
     ax.set_xscale("log")
-    if points["measured"].max() > _LOG_RANGE * points["measured"].min():
+    drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
+    if drawn.max() > _LOG_RANGE * drawn.min():
         ax.set_yscale("log")
 
 

@@ -163,11 +163,11 @@ def check_path(path: str | Path) -> None:
     """Raise InputError unless ``path`` is a file that ``save`` can write."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise InputError(f"figure: {str(path)!r} has the suffix {path.suffix!r}; give one of {', '.join(SUFFIXES)}")
+        raise InputError(f"--out: {str(path)!r} has the suffix {path.suffix!r}; give one of {', '.join(SUFFIXES)}")
     if path.is_dir():
-        raise InputError(f"figure: {str(path)!r} is a directory; give the name of a file in it")
+        raise InputError(f"--out: {str(path)!r} is a directory; give the name of a file in it")
     if not path.parent.is_dir():
-        raise InputError(f"figure: there is no directory {str(path.parent)!r}; make it, or choose another")
+        raise InputError(f"--out: there is no directory {str(path.parent)!r}; make it, or choose another")
 
 
 def named(name: str) -> NamedFigure:

@@ -30,6 +30,9 @@ _BINS, _CURVE_POINTS = 32, 400
 _CDF_POINTS = 1000
 _MARKERS = "osD^v"
 
+#: Side step of neighbouring marks at the same d, as a factor.
+_DODGE = 1.06
+
 
 @cache
 def limiting_spectrum(block: str, n_classes: int | None, aspect_ratio: float) -> Spectrum:
@@ -140,11 +143,13 @@ def _plot_density(ax: Axes, block: str, rows: pd.DataFrame, colors: dict[int, An
 def _plot_distances(ax: Axes, distances: pd.DataFrame, colors: dict[int, Any]) -> None:
     """Kolmogorov-Smirnov distances over d; diagonal blocks hollow, off-diagonal ones filled."""
     fits = slopes(distances)
-    for key, group in distances.groupby(["block", "n_classes"], sort=False):
+    groups = distances.groupby(["block", "n_classes"], sort=False)
+    for place, (key, group) in enumerate(groups):
         block, C = plain(key)
         look = _marks(colors, C) | {"color": colors[C], "capsize": 2, "elinewidth": 1}
         look |= {} if block == "diag" else {"markerfacecolor": colors[C]}
-        ax.errorbar(group["dim"], group["distance"], group["std_error"], linestyle="", **look)
+        d = group["dim"] * _DODGE ** (place - (groups.ngroups - 1) / 2)
+        ax.errorbar(d, group["distance"], group["std_error"], linestyle="", **look)
     sizes = np.unique(distances["dim"]).astype(float)
     guide = 0.6 * distances.groupby("dim")["distance"].min().iloc[0]
     ax.plot(sizes, guide * (sizes / sizes[0]) ** -0.5, ":", color="0.4", linewidth=1, label="_slope")

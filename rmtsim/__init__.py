@@ -4,15 +4,20 @@ The engine evaluates closed-form Hessian blocks of linear and one-hidden-layer c
 (X, W, V), and the theory that predicts them (Dong, Zhang, Luo, Yao, Sun: arXiv:2505.02809).
 """
 
-from rmtsim.ensemble import Ensemble
-from rmtsim.errors import InputError
-from rmtsim.full_hessian.assembled import hessian
-from rmtsim.kernels.norms import block_norms
-from rmtsim.kernels.results import BlockNorms
-from rmtsim.point import Point
-from rmtsim.simulation import simulate
-from rmtsim.theory import Prediction, predict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rmtsim.version import __version__
+
+if TYPE_CHECKING:
+    from rmtsim.ensemble import Ensemble
+    from rmtsim.errors import InputError
+    from rmtsim.full_hessian.assembled import hessian
+    from rmtsim.kernels.norms import block_norms
+    from rmtsim.kernels.results import BlockNorms
+    from rmtsim.point import Point
+    from rmtsim.simulation import simulate
+    from rmtsim.theory import Prediction, predict
 
 __all__ = [
     "BlockNorms",
@@ -26,3 +31,28 @@ __all__ = [
     "predict",
     "simulate",
 ]
+
+#: Loaded when they are asked for: the command line starts without pandas and SciPy, which take a second.
+_HOMES = {
+    "BlockNorms": "kernels.results",
+    "Ensemble": "ensemble",
+    "InputError": "errors",
+    "Point": "point",
+    "Prediction": "theory",
+    "block_norms": "kernels.norms",
+    "hessian": "full_hessian.assembled",
+    "predict": "theory",
+    "simulate": "simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rmtsim' has no attribute {name!r}")
+    value = getattr(import_module(f"rmtsim.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -24,11 +24,15 @@ from rmtsim.draws import STREAMS
 from rmtsim.errors import InputError, RunError
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import FOLDER, read_table
+from rmtsim.store.failures import TornError
 from rmtsim.store.files import Files, open_files
 from rmtsim.version import __version__
 
 #: Changes whenever the same parameters start to give other tables.
 FORMAT = "1"
+
+#: Bytes of the checksum that stands before what a task saved.
+_DIGEST = 16
 
 #: Seconds between looks whether to stop.
 _LOOK_EVERY = 0.2
@@ -93,19 +97,38 @@ class Saved:
         return self._stop.is_set()
 
     def load(self, name: str) -> bytes | None:
-        """Return what was saved under a name, or None."""
+        """Return what was saved under a name, or None.
+
+        Raises
+        ------
+        TornError
+            If it is not what was saved.
+        """
         file = f"{self._prefix}{name}"
-        return self._files.read(f"{self._folder}/{file}") if file in self._files.names(self._folder) else None
+        if file not in self._files.names(self._folder):
+            return None
+        path = f"{self._folder}/{file}"
+        content = self._files.read(path)
+        digest, data = content[:_DIGEST], content[_DIGEST:]
+        if digest != _digest(data):
+            raise TornError(
+                f"store: {self._files.where(path)} is torn; remove it, and the same call goes on without it"
+            )
+        return data
 
     def save(self, name: str, data: bytes) -> None:
         """Save under a name, in place of what was there."""
-        self._files.write(f"{self._folder}/{self._prefix}{name}", data)
+        self._files.write(f"{self._folder}/{self._prefix}{name}", _digest(data) + data)
 
     def clear(self) -> None:
         """Remove all that was saved."""
         for file in self._files.names(self._folder):
-            if file.startswith(self._prefix):
+            if file.startswith((self._prefix, f".{self._prefix}")):  # hidden: left by a kill in the midst of writing
                 self._files.delete(f"{self._folder}/{file}")
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_DIGEST).digest()
 
 
 class Experiment:
@@ -116,11 +139,12 @@ class Experiment:
     name
         Name of the experiment, and of the directory of its tables.
     tasks
-        The tables it consists of.
+        The tables it consists of; one that stands twice is made once.
     """
 
     def __init__(self, name: str, tasks: Sequence[Task]) -> None:
-        self.name, self.tasks = name, list(tasks)
+        self.name, self.tasks = name, list({task.file: task for task in tasks}.values())
+        self._parts: list[Experiment] = [self]  # more where the tables of several are shown together
 
     def missing(self, store: Location) -> list[Task]:
         """Tasks whose tables are not there."""
@@ -185,6 +209,14 @@ class Experiment:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return len(missing)
+
+    def folder_of(self, task: Task) -> str:
+        """Where the table of a task is in the store."""
+        return next(part.folder for part in self._parts if part is self or task in part.tasks)
+
+    def paths(self) -> list[str]:
+        """Where the tables are in the store, in the order of the tasks."""
+        return [f"{part.folder}/{task.file}" for part in self._parts for task in part.tasks]
 
     def prepare(self, store: Location) -> None:
         """Make the folder of the tables."""

@@ -114,6 +114,12 @@ class Point:
         return shapes[layer]
 
 
+def check_point(point: Any) -> None:
+    """Raise InputError unless it is a Point."""
+    if not isinstance(point, Point):
+        raise InputError(f"point: {point!r} is not valid; give an rmtsim.Point")
+
+
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise InputError unless ``value`` is one of ``choices``."""
     if value not in choices:

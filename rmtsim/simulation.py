@@ -17,7 +17,7 @@ from rmtsim.kernels.cost import DIAGONALS, diagonal_classes
 from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.workplace import workplace
-from rmtsim.point import Point, check_choice, check_layers, check_size
+from rmtsim.point import Point, check_choice, check_layers, check_point, check_size
 from rmtsim.schema import Stretch, table_of
 from rmtsim.sizes import as_bytes
 
@@ -122,6 +122,7 @@ def simulated(
     memory: float | str | None = None,
 ) -> Stretch:
     """Do what `simulate` does, and return arrays."""
+    check_point(point)
     draws = _as_range(draws)
     seed = check_size("seed", seed, least=0, most=MAX_SEED)
     check_choice("dtype", dtype, DTYPES)

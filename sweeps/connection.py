@@ -103,7 +103,7 @@ def _foreign(address: str) -> Iterator[ModuleType]:
     switch = _LOOPBACK if re.match(r"(localhost|127\.0\.0\.1|\[::1\]):", found) else {}
     with _environment({"RAY_AUTH_MODE": _auth_mode(address, found), **switch}) as ray, _silent():
         try:
-            ray.init(found, log_to_driver=False, logging_level="ERROR")
+            _join(ray, found)
         except (ConnectionError, ValueError, RuntimeError, OSError, ImportError) as error:
             ray.shutdown()
             raise _no_ray(address, _line(error)) from None
@@ -111,6 +111,18 @@ def _foreign(address: str) -> Iterator[ModuleType]:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _join(ray: ModuleType, found: str) -> None:
+    options = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        ray.init(found, **options)
+    except ConnectionError as error:
+        if "Initialization failure from server" not in str(error):
+            raise
+        ray.shutdown()
+        # The server that ray:// starts for each client lost its port to another, or its start: a second has its own.
+        ray.init(found, **options)
 
 
 def _found(address: str) -> str:

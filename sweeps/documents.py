@@ -18,8 +18,15 @@ def builtin(folder: str) -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
 
 
-def read_document(source: str, names: Sequence[str], folder: str = "specs") -> dict[str, Any]:
-    """Read a TOML file, or by its name one of ``names`` that come with rmtsim.
+def is_file(source: str) -> bool:
+    """Whether a source is meant as a file, not as a name."""
+    return source.endswith(".toml") or Path(source).exists()
+
+
+def read_document(source: str, folders: Sequence[str], others: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a TOML file, or by its name one that comes with rmtsim in one of ``folders`` beside this file.
+
+    ``others`` are further names that would have been valid.
 
     Raises
     ------
@@ -27,10 +34,12 @@ def read_document(source: str, names: Sequence[str], folder: str = "specs") -> d
         If there is none, or it is not TOML.
     """
     path = Path(source)
-    if not source.endswith(".toml") and not path.exists():
+    if not is_file(source):
+        names = {name: folder for folder in folders for name in builtin(folder)}
         if source not in names:
-            raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {', '.join(names)}")
-        text = (resources.files("sweeps") / folder / f"{source}.toml").read_text("utf-8")
+            known = ", ".join([*names, *others])
+            raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {known}")
+        text = (resources.files("sweeps") / names[source] / f"{source}.toml").read_text("utf-8")
     else:
         try:
             text = path.read_text("utf-8-sig")

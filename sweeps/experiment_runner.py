@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.experiment import Experiment, Saved, StoppedError, Task
 from rmtsim.store import Store
 from rmtsim.store.files import RemoteFiles, open_files
+from rmtsim.training.trajectory import Forgetful
 from sweeps.addresses import LOCAL, OWN_RAY
 from sweeps.connection import connected
 from sweeps.executor import reason
@@ -24,12 +24,13 @@ _RETRIES = 10
 _LOOK_EVERY = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass
 class Made:
-    """How a run ended: new tables, and the tasks that failed, with the reason."""
+    """How a run ended: new tables, the tasks that failed, with the reason, and why it stopped early, if it did."""
 
-    tables: int
+    tables: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    stopped: str = ""
 
 
 def run_experiment(
@@ -39,32 +40,57 @@ def run_experiment(
     address: str = LOCAL,
     workers: int | None = None,
     gpu: bool = False,
-    done: Callable[[Task], None] | None = None,
+    done: Callable[[Task], None] = lambda task: None,
     stopping: Callable[[], bool] = lambda: False,
+    fail_fast: bool = False,
 ) -> Made:
     """Compute what an experiment lacks, at an address as of ``sweeps.addresses``.
 
-    On Ray each task has a CPU, or with ``gpu`` a GPU, and is tried again elsewhere if its worker dies; a task that
-    raises an error is reported at the end, and the others go on. A task goes on from its saved state wherever that can
-    be read: on this machine, and with a store that all nodes reach. Stops as ``Experiment.run`` does.
+    A task that raises an error is reported at the end, and the others go on; with ``fail_fast`` they stop, as once
+    ``stopping`` says so. On Ray each task has a CPU, or with ``gpu`` a GPU, and is tried again elsewhere if its worker
+    dies. A task goes on from its saved state wherever that can be read: on this machine, and with a store that all
+    nodes reach.
     """
-    failures: list[tuple[str, str]] = []
-    if address == LOCAL:
-        count = 1 if gpu and workers is None else workers
-        made = experiment.run(
-            store, count, done, stopping, lambda task, error: failures.append((task.label, reason(error)))
-        )
-        return Made(made - len(failures), failures)
-    tasks = {task.file: task for task in sorted(experiment.missing(store), key=lambda task: -task.cost)}
-    if not tasks:
-        return Made(0)
+    made = Made()
+
+    def told(task: Task) -> None:
+        made.tables += 1
+        done(task)
+
+    def failed(task: Task, error: BaseException) -> None:
+        made.failures.append((task.label, reason(error)))
+
+    def ended() -> bool:
+        return stopping() or (fail_fast and bool(made.failures))
+
+    try:
+        if address == LOCAL:
+            experiment.run(store, 1 if gpu and workers is None else workers, told, ended, failed)
+        elif experiment.missing(store):
+            _on_ray(experiment, store, address, workers, gpu, told, ended, failed)
+    except StoppedError as error:
+        made.stopped = str(error)
+    return made
+
+
+def _on_ray(
+    experiment: Experiment,
+    store: Store,
+    address: str,
+    workers: int | None,
+    gpu: bool,
+    done: Callable[[Task], None],
+    stopping: Callable[[], bool],
+    failed: Callable[[Task, BaseException], None],
+) -> None:
     experiment.prepare(store)
+    tasks = sorted(experiment.missing(store), key=lambda task: -task.cost)
     reachable = address == OWN_RAY or isinstance(store.files, RemoteFiles)
-    place = (store.location, experiment.folder) if reachable else None
     with connected(address, workers) as ray:
         needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
         compute = ray.remote(max_retries=_RETRIES, **needs)(_compute)
-        pending = {compute.remote(task, place): task for task in tasks.values()}
+        places = [(store.location, experiment.folder_of(task)) if reachable else None for task in tasks]
+        pending = {compute.remote(task, place): task for task, place in zip(tasks, places, strict=True)}
         while pending:
             if stopping():
                 raise StoppedError(
@@ -73,30 +99,16 @@ def run_experiment(
             for ready in ray.wait(list(pending), num_returns=1, timeout=_LOOK_EVERY)[0]:
                 task = pending.pop(ready)
                 try:
-                    experiment.keep(store, task, ray.get(ready))
+                    table = ray.get(ready)
                 except ray.exceptions.RayError as error:
-                    failures.append((task.label, reason(getattr(error, "cause", None) or error)))
-                    continue
-                if done is not None:
+                    failed(task, getattr(error, "cause", None) or error)
+                else:
+                    experiment.keep(store, task, table)
                     done(task)
-    return Made(len(tasks) - len(failures), failures)
 
 
 def _compute(task: Task, place: tuple[str, str] | None) -> pd.DataFrame:
     """Compute a table on a worker."""
-    saved: Any = _Unsaved() if place is None else Saved(open_files(place[0]), place[1], task.file)
+    saved: Any = Forgetful() if place is None else Saved(open_files(place[0]), place[1], task.file)
     with single_threaded_blas():
         return task.table(saved)
-
-
-class _Unsaved(Saved):
-    """Where no store is in reach: keeps nothing."""
-
-    def __init__(self) -> None:
-        self._stop = threading.Event()
-
-    def load(self, name: str) -> None:
-        """Return None."""
-
-    def save(self, name: str, data: bytes) -> None:
-        """Do nothing."""

@@ -12,6 +12,7 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE, batch_size, fitting_tiling
 from rmtsim.kernels.memory import memory as memory_held
 from rmtsim.store import Store, StoreError
+from rmtsim.words import counted
 from sweeps.batches import cost
 from sweeps.shares import Share, share_out
 from sweeps.spec import Spec, from_document
@@ -75,7 +76,8 @@ def summary(spec: Spec, table: pd.DataFrame) -> str:
     counts = table["state"].value_counts()
     states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("done", "partial", "new", "limited"))
     return (
-        f"{spec.name}: {len(table)} points: {states}; {table['more_draws'].sum()} draws to make, "
+        f"{spec.name}: {counted(len(table), 'point')}: {states}; "
+        f"{counted(int(table['more_draws'].sum()), 'draw')} to make, "
         f"{table['flops'].sum():.3g} flops, about {table['core_seconds'].sum():.0f} s on one core; "
         f"points that miss their target then go on, to at most {spec.sampling.max_draws} draws each"
     )

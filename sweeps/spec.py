@@ -17,6 +17,9 @@ from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, 
 from rmtsim.simulation import MAX_SEED
 from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of
 
+#: Folder of the specs that come with rmtsim.
+SPECS = "specs"
+
 MAX_POINTS = 100_000
 MAX_DRAWS = 10_000_000
 _TOP = ("name", "model", "loss", "layers", "grid", "ensemble", "sampling")
@@ -79,7 +82,7 @@ class Spec:
 
 def builtin_specs() -> list[str]:
     """Names of the specs that come with rmtsim."""
-    return builtin("specs")
+    return builtin(SPECS)
 
 
 def load(source: str) -> Spec:
@@ -90,7 +93,7 @@ def load(source: str) -> Spec:
     InputError
         If there is no such spec, or anything in it is not valid.
     """
-    document = read_document(source, builtin_specs())
+    document = read_document(source, (SPECS,))
     try:
         return from_document(document)
     except InputError as error:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rmtsim.arrays.backend import DTYPES
 from rmtsim.data.datasets import parse_data
 from rmtsim.errors import InputError
-from rmtsim.experiment import Experiment
+from rmtsim.experiment import Experiment, Task
 from rmtsim.full_hessian.description import Look
 from rmtsim.full_hessian.losses import NETWORK_LOSSES
 from rmtsim.point import check_choice, check_size
@@ -27,6 +29,9 @@ _TRAINING = ("steps", "learning_rate", "checkpoints", "dtype")
 _SAMPLING = ("seed", "draws")
 _LOOK = ("cells", "blocks", "eigenvalues")
 
+#: Folder of the specs that come with rmtsim.
+TRAININGS = "trainings"
+
 MAX_RUNS = 100_000
 
 
@@ -42,41 +47,48 @@ class TrainingSpec:
     look: Look
     document: Mapping[str, Any]
 
+    def runs(self, backend: str = "numpy") -> list[tuple[Problem, Task]]:
+        """Return each run's problem, and the task that makes its table.
+
+        Raises
+        ------
+        InputError
+            If data cannot be read, or do not have the sizes of their problem.
+        """
+        runs = {}
+        for problem in self.problems:
+            problem.data.check(problem.n_classes, problem.dim, problem.n_samples)
+            for draw in range(self.draws):
+                label = _label(problem, draw)
+                task = trajectory_task(
+                    label, problem, self.schedule, draw, seed=self.seed, look=self.look, backend=backend
+                )
+                runs[task.file] = (problem, task)  # one, where two names stand for the same data
+        return list(runs.values())
+
     def experiment(self, backend: str = "numpy") -> Experiment:
-        """Return the tables that the runs make, one each."""
-        tasks = [
-            trajectory_task(
-                _label(problem, draw), problem, self.schedule, draw, seed=self.seed, look=self.look, backend=backend
-            )
-            for problem in self.problems
-            for draw in range(self.draws)
-        ]
-        return Experiment(self.name, tasks)
+        """Return the tables that the runs make, one each; raises as ``runs`` does."""
+        return Experiment(self.name, [task for _, task in self.runs(backend)])
 
 
 def builtin_trainings() -> list[str]:
     """Names of the training specs that come with rmtsim."""
-    return builtin("trainings")
+    return builtin(TRAININGS)
 
 
-def load_any(source: str) -> sweep_spec.Spec | TrainingSpec:
+def load_any(source: str, others: Sequence[str] = ()) -> sweep_spec.Spec | TrainingSpec:
     """Read a spec of a sweep or of training runs, from a TOML file or by the name of one that comes with rmtsim.
+
+    ``others`` are names that the message on an unknown one offers, too.
 
     Raises
     ------
     InputError
         If there is no such spec, or anything in it is not valid.
     """
-    if source in builtin_trainings():
-        document = read_document(source, builtin_trainings(), "trainings")
-    elif source.endswith(".toml"):
-        document = read_document(source, ())
-    else:
-        return sweep_spec.load(source)
-    if "training" not in document:
-        return sweep_spec.load(source)
+    document = read_document(source, (sweep_spec.SPECS, TRAININGS), others)
     try:
-        return from_document(document)
+        return from_document(document) if "training" in document else sweep_spec.from_document(document)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
 
@@ -99,17 +111,13 @@ def from_document(document: Mapping[str, Any]) -> TrainingSpec:
     check_keys(look, _LOOK, "[look] ")
     dtype = training.get("dtype", "float64")
     check_choice("[training] dtype", dtype, DTYPES)
-    problems = _problems(document, grid, dtype)
     draws = check_size("[sampling] draws", sampling.get("draws", 1))
-    if len(problems) * draws > MAX_RUNS:
-        raise InputError(
-            f"[grid]: {len(problems)} problems of {draws} draws are too many; give at most {MAX_RUNS} runs"
-        )
+    problems = _problems(document, grid, dtype, draws)
     seed = check_size("[sampling] seed", sampling.get("seed", 0), least=0, most=MAX_SEED)
     return TrainingSpec(name, problems, _schedule(training), draws, seed, _look(look), dict(document))
 
 
-def _problems(document: Mapping[str, Any], grid: Mapping[str, Any], dtype: str) -> tuple[Problem, ...]:
+def _problems(document: Mapping[str, Any], grid: Mapping[str, Any], dtype: str, draws: int) -> tuple[Problem, ...]:
     losses = list_of(document, "loss", lambda where, loss: check_choice(where, loss, NETWORK_LOSSES))
     if ("n_samples" in grid) == ("samples_per_class" in grid):
         raise InputError("[grid]: give one of n_samples and samples_per_class")
@@ -118,10 +126,13 @@ def _problems(document: Mapping[str, Any], grid: Mapping[str, Any], dtype: str) 
     sizes = {key: list_of(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
     networks = list_of(grid, "hidden", _check_hidden, "[grid] ")
     data = list_of(grid, "data", lambda where, text: _check_data(where, text), "[grid] ", default=["gaussian"])
-    product = itertools.product(losses, data, networks, sizes["dim"], counts, sizes["n_classes"])
+    lists = (losses, data, networks, sizes["dim"], counts, sizes["n_classes"])
+    n_problems = math.prod(map(len, lists))
+    if n_problems * draws > MAX_RUNS:
+        raise InputError(f"[grid]: {n_problems} problems of {draws} draws are too many; give at most {MAX_RUNS} runs")
     return tuple(
         Problem(loss, C, d, count * (C if per_class else 1), tuple(hidden), parse_data(text), dtype)
-        for loss, text, hidden, d, count, C in product
+        for loss, text, hidden, d, count, C in itertools.product(*lists)
     )
 
 
@@ -167,4 +178,6 @@ def _check_data(where: str, text: Any) -> None:
 
 def _label(problem: Problem, draw: int) -> str:
     hidden = "-".join(map(str, problem.hidden)) or "linear"
-    return f"{problem.loss}-c{problem.n_classes:02d}-{hidden}-{problem.data.kind}-draw{draw:03d}"
+    sizes = f"c{problem.n_classes:02d}-d{problem.dim}-n{problem.n_samples}-{hidden}"
+    data = re.sub(r"[^A-Za-z0-9_.-]", "-", problem.data.text)
+    return f"{problem.loss}-{sizes}-{data}-draw{draw:03d}"

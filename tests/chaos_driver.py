@@ -27,7 +27,7 @@ from unittest.mock import patch
 
 from rmtsim.cli.main import main
 from rmtsim.store.files import LocalFiles
-from sweeps import ray_workers, runner, scheduler
+from sweeps import ray_workers, runner, scheduler, thread_workers
 from sweeps.batches import Batch, Result
 from sweeps.pace import Pace
 from sweeps.progress import ProgressDisplay
@@ -144,7 +144,7 @@ def die_at(step: str) -> None:
 def watch() -> None:
     """Keep the journal: batches that are given out, come back or are lost; every commit is told at once, too."""
     submit, failed, done = ray_workers.RayWorkers.submit, Scheduler.failed, Scheduler.done
-    update = ProgressDisplay.update
+    update, drain = ProgressDisplay.update, thread_workers.ThreadWorkers.drain
 
     def named(batch: Batch) -> str:
         return f"{batch.point.id} {batch.draws.start} {batch.draws.stop}"
@@ -167,8 +167,12 @@ def watch() -> None:
         update(display, *arguments)
         note("told", workers=arguments[2])
 
+    def draining(workers: Any) -> Any:
+        note("drains")
+        return drain(workers)
+
     ray_workers.RayWorkers.submit, Scheduler.failed, Scheduler.done = submitting, failing, coming_back
-    ProgressDisplay.update = telling
+    ProgressDisplay.update, thread_workers.ThreadWorkers.drain = telling, draining
 
 
 if __name__ == "__main__":

@@ -91,7 +91,10 @@ def test_cupy_is_imported_in_one_file() -> None:
             "import rmtsim; rmtsim.simulate(rmtsim.Point('linear', 'ce', 3, 4, 5), 2)",
             "cupy ray matplotlib seaborn rich jax",
         ),
-        ("import rmtsim.cli.main; rmtsim.cli.main.parser()", "cupy ray matplotlib seaborn rich analysis sweeps"),
+        (
+            "import rmtsim.cli.main; rmtsim.cli.main.parser()",
+            "cupy ray matplotlib seaborn rich pandas pyarrow scipy analysis sweeps",
+        ),
         (
             "import rmtsim.store, rmtsim.store.verify, rmtsim.store.merge, rmtsim.store.compact",
             "cupy ray matplotlib rich fsspec boto3",

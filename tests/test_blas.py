@@ -61,10 +61,8 @@ def test_two_threads_work_at_the_same_time() -> None:
     A = RNG.standard_normal((1500, 3000))
     total, counted = np.zeros((1500, 1500)), 0
     worker = threading.Thread(target=add_product, args=(total, A, A))
-    start = time.perf_counter()
     worker.start()
     while worker.is_alive():
         counted += 1
         time.sleep(0)
-    took = time.perf_counter() - start
-    assert counted > 100 * took / 0.1  # with the lock held throughout, it would stay near one
+    assert counted > 20  # with the lock held throughout, it would stay near one

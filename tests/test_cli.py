@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from analysis.catalogue import WORDS
 from rmtsim.cli.main import main
+from rmtsim.store import Store
 from sweeps.spec import builtin_specs
 
 SPEC = """
@@ -170,6 +172,27 @@ def test_a_reader_that_leaves_is_no_error(store: Path) -> None:
     command = f"{sys.executable} -m rmtsim fit --points --store {store} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_nobody_hears_the_messages(tmp_path: Path) -> None:
+    """`rmtsim run … 2>&1 | head -1` runs to the end, and a closed stream is no error."""
+    spec = SPEC.format(name="a", model="linear", loss="ce", width="").replace("0.01", "0.9")
+    (tmp_path / "small.toml").write_text(spec)
+    run = f"{sys.executable} -m rmtsim run small.toml --json"
+    for place, redirected in (("a", "2>&1 >/dev/null | true"), ("b", "2>&-"), ("c", ">&-")):
+        command = f"{run} --store {place} {redirected}; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.stdout.endswith("0\n")
+        assert "Traceback" not in done.stderr
+        assert len(Store(tmp_path / place).read()) == 6 * 32
+
+
+def test_a_terminal_of_few_letters_is_no_error(store: Path) -> None:
+    few = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    line = [sys.executable, "-m", "rmtsim", "fit", "--store", str(store)]
+    done = subprocess.run(line, env=os.environ | few, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u03c7" in done.stdout
 
 
 def test_store_errors_end_with_1(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,9 +143,11 @@ def holding(kind: str, home: Path, reports: HTTPServer, **more: str) -> Iterator
 def closed(tmp_path_factory: pytest.TempPathFactory, reports: HTTPServer) -> Iterator[Held]:
     with holding("closed", tmp_path_factory.mktemp("home"), reports) as held:
         yield held
+        members = family(held.pid)
     assert not held.folder.exists()
     assert list(held.home.iterdir()) == []  # no ~/.ray, no token
-    assert not family(held.pid)  # it is gone, and its processes are
+    assert len(members) > 2
+    assert not family_left(members)  # it is gone, and its processes are
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +172,23 @@ def family(pid: int) -> set[int]:
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return found
+
+
+def family_left(members: set[int]) -> set[int]:
+    """Those that run on after ten seconds."""
+    end = time.monotonic() + 10
+    while left := {pid for pid in members if running(pid)}:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    return left
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def sockets(pid: int) -> tuple[set[tuple[str, int]], set[str]]:

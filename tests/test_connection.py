@@ -158,9 +158,14 @@ def test_another_version(cluster: Cluster) -> None:
 
 
 def test_addresses_where_no_ray_is(cluster: Cluster) -> None:
-    (nobody,) = free_ports(1)
-    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as web, socket.create_server(("127.0.0.1", 0)) as mute:
+    with (
+        HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as web,
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        socket.socket() as unheard,
+    ):
         Thread(target=web.serve_forever, daemon=True).start()
+        unheard.bind(("127.0.0.1", 0))  # and does not listen
+        nobody = unheard.getsockname()[1]
         wrong = {
             f"127.0.0.1:{nobody}": "Connection refused",
             f"ray://127.0.0.1:{nobody}": "Connection refused",

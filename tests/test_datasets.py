@@ -195,8 +195,39 @@ def test_texts_name_data_sets() -> None:
     assert parse_data("cifar100:a/b") == Cifar100("a/b")
     assert parse_data("a/b.npz") == OwnData("a/b.npz")
     assert parse_data("clusters:20").parameters() != parse_data("clusters:21").parameters()
-    with pytest.raises(InputError, match="n_clusters: 0"):
-        parse_data("clusters:0")
+    assert parse_data("clusters:20:standard:1e-3") == Clusters(20, 1e-3, "standard")
+    for text, sentence in (
+        ("clusters:0", "n_clusters: 0"),
+        ("clusters:3:round:0.1", "scale: 'round' is not known"),
+        ("clusters:3:unit:1-1", "noise: nan is not valid"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            parse_data(text)
+
+
+def test_texts_are_read_back_and_tell_data_sets_apart() -> None:
+    sets = [
+        *LAWS,
+        Clusters(2),
+        Clusters(20),
+        Clusters(2, noise=0.1),
+        Clusters(2, noise=1e-7),
+        Clusters(2, scale="standard"),
+    ]
+    assert [parse_data(data.text) for data in sets] == sets
+    assert len({data.text for data in sets}) == len(sets)
+    assert [data.text for data in (Gaussian(), Clusters(20))] == ["gaussian", "clusters:20"]
+
+
+@pytest.mark.parametrize("data", LAWS)
+@pytest.mark.parametrize("sizes", [(3, 5, 0), (0, 5, 24), (3, 2.5, 24)])
+def test_checks_are_those_of_draws(data: Data, sizes: tuple[Any, Any, Any]) -> None:
+    data.check(3, 5, 24)
+    with pytest.raises(InputError) as checked:
+        data.check(*sizes)
+    with pytest.raises(InputError) as drawn:
+        data.draw(*sizes, "0")
+    assert str(checked.value) == str(drawn.value)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from benchmarks.simulated_workers import SimulatedWorkers, on_the_clock
 from rmtsim.store import Store
+from sweeps import runner
 from sweeps.batches import Batch
 from sweeps.pace import Pace
 from sweeps.runner import Committer, drive
@@ -49,6 +51,16 @@ def sweep(spec: Spec, store: Store, workers: SimulatedWorkers) -> Committer:
 def batches_of(scheduler: Scheduler) -> Iterator[Batch]:
     while batch := scheduler.next(4):
         yield batch
+
+
+def test_a_time_limit_stops_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of simulated workers, which moves only while the runner waits for them."""
+    workers = SimulatedWorkers(10, timer=lambda: 0.0)
+    monkeypatch.setattr(runner, "open_executor", lambda *_: nullcontext(workers))
+    with on_the_clock(workers):
+        outcome = runner.run(spec_of(3, 6000), Store(tmp_path / "s"), backend="numpy", time_limit=30)
+    assert outcome.stopped == "time limit"
+    assert 30 <= workers.clock() < 31
 
 
 def test_a_thousand_workers_are_kept_busy(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def test_spectrum_shows_histograms_beside_their_limits(tmp_path: Path) -> None:
     distances = kolmogorov_smirnov(table)
     first = distances.query("block == 'diag' and n_classes == 2")
     shown = np.column_stack(figure.axes[2].containers[0].lines[0].get_data()).astype(float)
-    np.testing.assert_allclose(shown, first[["dim", "distance"]].to_numpy(float))
+    np.testing.assert_allclose(shown[:, 1], first["distance"])
+    np.testing.assert_allclose(shown[:, 0], first["dim"], rtol=0.25)  # series stand side by side
 
 
 def test_experiments_from_the_command_line(

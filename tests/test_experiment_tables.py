@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from rmtsim.cli.experiment_verbs import experiment_status
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment, Task
+from rmtsim.experiment import Experiment, Saved, StoppedError, Task
+from rmtsim.experiments.training_experiments import Joined
 from rmtsim.store import Store
+from rmtsim.store.experiment_tables import specs, write_spec
 from rmtsim.store.failures import TornError
 from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify
+from sweeps.experiment_runner import run_experiment
 
 
 def experiment(values: range, name: str = "squares") -> Experiment:
@@ -35,6 +41,104 @@ def test_stores_are_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert before.items() <= after.items()  # what was there stays
     assert main(["merge", str(theirs), "--store", str(ours)]) == 0
     assert "nothing to do" in capsys.readouterr().err
+
+
+def test_a_torn_source_is_merged_not_at_all(tmp_path: Path) -> None:
+    """Nor what is sound in it, nor another source."""
+    sound, torn, into = tmp_path / "sound", tmp_path / "torn", Store(tmp_path / "into")
+    experiment(range(3), "cubes").run(sound)
+    experiment(range(3)).run(torn)
+    experiment(range(3, 4)).run(into)
+    before = sorted((tmp_path / "into").rglob("*"))
+    last = sorted((torn / "experiments/squares").iterdir())[-1]
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-20])
+    with pytest.raises(TornError, match=rf"{last} is torn"):
+        merge([sound, torn], into)
+    last.write_bytes(whole)
+    spec = torn / "experiments/squares/_spec.json"
+    for text in ('{"spec": {', "[]", '{"spec": 3, "tables": []}', '{"spec": {}, "tables": 3}'):
+        spec.write_text(text)
+        with pytest.raises(TornError, match=rf"{spec} is torn; remove it and run its experiment again"):
+            merge([sound, torn], into)
+        assert [finding.kind for finding in verify(Store(torn)).findings] == ["torn"]
+    assert sorted((tmp_path / "into").rglob("*")) == before
+    spec.unlink()
+    assert merge([sound, torn], into).tables == 6
+
+
+def status(store: Store) -> dict[str, tuple[int, ...]]:
+    return {row["experiment"]: (row["tables"], row["done"], row["begun"]) for row in experiment_status(store)}
+
+
+def test_specs_that_share_a_name_are_both_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ranges = {"ours": range(3), "theirs": range(3, 7), "others": range(7, 9)}
+    stores = {name: Store(tmp_path / name) for name in ranges}
+    for name, store in stores.items():
+        wanted = experiment(ranges[name])
+        wanted.tasks = wanted.tasks[1:]  # one is not there yet
+        wanted.run(store)
+        write_spec(store, "squares", {"spec": {"of": name}, "tables": experiment(ranges[name]).paths()})
+    ours, theirs, others = stores.values()
+    merged = merge([theirs.location, others.location], ours)
+    assert (merged.tables, merged.specs) == (4, 2)
+    said = capsys.readouterr().err
+    assert (
+        f"the spec squares of {theirs.location} is another than that of {ours.location}, and is kept as squares-2"
+        in said
+    )
+    assert status(ours) == {"squares": (3, 2, 0), "squares-2": (4, 3, 0), "squares-3": (2, 1, 0)}
+    assert specs(ours)["squares-2"] == specs(theirs)["squares"]
+    assert merge([others.location, theirs.location, ours.location + "/../theirs"], ours)[:3] == (0, 0, 0)
+    assert len(specs(ours)) == 3
+    assert merge([ours.location], Store(tmp_path / "new")).specs == 3
+    assert status(Store(tmp_path / "new")) == status(ours)
+
+
+def test_experiments_that_are_shown_together_keep_their_folders(tmp_path: Path) -> None:
+    both = Joined("both", [experiment(range(2)), experiment(range(2, 4), "more")])
+    both.run(tmp_path)
+    assert all((tmp_path / path).exists() for path in both.paths())
+    assert [both.folder_of(task) for task in both.tasks] == ["experiments/squares"] * 2 + ["experiments/more"] * 2
+
+
+def test_a_table_that_stands_twice_is_made_once(tmp_path: Path) -> None:
+    twice = Experiment("squares", [*experiment(range(3)).tasks, *experiment(range(1, 4)).tasks])
+    assert len(twice.tasks) == twice.run(tmp_path) == 4
+
+
+def test_a_stop_hides_no_error(tmp_path: Path) -> None:
+    """One fails, and so stops the other; what is raised is the failure."""
+    at_work = threading.Event()
+
+    def waits(saved: Saved) -> pd.DataFrame:
+        at_work.set()
+        while not saved.stopping:
+            time.sleep(0.001)
+        raise StoppedError("stopped, as another failed")
+
+    def fails() -> pd.DataFrame:
+        assert at_work.wait(60)
+        raise ValueError("no luck")
+
+    tasks = [Task("waits", {}, waits, cost=2.0, resumable=True), Task("fails", {}, fails)]
+    with pytest.raises(ValueError, match="no luck"):
+        Experiment("e", tasks).run(tmp_path, workers=2)
+    made = run_experiment(Experiment("e", tasks), Store(tmp_path), workers=2, fail_fast=True)
+    assert (made.tables, made.failures) == (0, [("fails", "no luck")])
+    assert "stopped with" in made.stopped
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failure_is_told_and_the_others_are_made(tmp_path: Path, workers: int) -> None:
+    def fails() -> pd.DataFrame:
+        raise ValueError("no luck\nat all")
+
+    mixed = experiment(range(4))
+    mixed.tasks[1:1] = [Task(name, {}, fails, cost=9.0) for name in ("one", "two")]
+    made = run_experiment(mixed, Store(tmp_path), workers=workers)
+    assert (made.tables, sorted(made.failures), made.stopped) == (4, [("one", "no luck"), ("two", "no luck")], "")
+    assert len(mixed.missing(tmp_path)) == 2
 
 
 def test_torn_tables_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

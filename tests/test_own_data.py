@@ -64,6 +64,16 @@ def test_own_data_are_known_by_their_values_not_their_place(tmp_path: Path) -> N
     assert OwnData(tmp_path / "one.npz") == one  # type: ignore[arg-type]
 
 
+def test_texts_have_the_files_name_and_what_is_in_it(tmp_path: Path) -> None:
+    one, same = save(tmp_path / "one.npz"), save(tmp_path / "two.npz")
+    (tmp_path / "elsewhere").mkdir()
+    other = save(tmp_path / "elsewhere" / "one.npz", X=np.ones((30, 4)))
+    assert one.text == f"one.npz@{one.parameters()['sha256'][:8]}"
+    assert one.text.replace("one", "two") == same.text
+    assert one.text != other.text
+    assert other.text.startswith("one.npz@")
+
+
 NAN = np.where(np.eye(30, 4) > 0, np.nan, 1.0)
 
 
@@ -107,8 +117,9 @@ def test_bad_arrays_are_told(tmp_path: Path, arrays: dict[str, Any], words: str)
     ],
 )
 def test_sizes_that_do_not_fit_the_arrays_are_told(tmp_path: Path, sizes: tuple[int, int, int], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        save(tmp_path / "a.npz").draw(*sizes, "0")
+    for tried in (lambda data: data.draw(*sizes, "0"), lambda data: data.check(*sizes)):
+        with pytest.raises(InputError, match=words):
+            tried(save(tmp_path / "a.npz"))
 
 
 def test_a_file_that_is_no_archive_of_arrays_is_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,12 @@ def test_float32_is_within_1e_5(point: Point, layers: tuple[str, ...] | None) ->
 def test_bad_arguments(arguments: dict, words: str) -> None:
     with pytest.raises(rmtsim.InputError, match=words):
         rmtsim.simulate(LINEAR, **{"draws": 1, **arguments})
+
+
+@pytest.mark.parametrize("call", [lambda: rmtsim.simulate("linear", 1), lambda: rmtsim.predict("linear")])
+def test_no_point(call: Callable[[], object]) -> None:
+    with pytest.raises(rmtsim.InputError, match=r"^point: 'linear' is not valid; give an rmtsim\.Point$"):
+        call()
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from rmtsim import InputError
-from rmtsim.experiment import Experiment
+from rmtsim.errors import RunError
+from rmtsim.experiment import Experiment, Saved
 from rmtsim.full_hessian.description import Look
 from rmtsim.full_hessian.layers import loss_and_gradient
+from rmtsim.store.failures import TornError
+from rmtsim.store.files import open_files
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
-from rmtsim.training.trajectory import trajectory, trajectory_task
+from rmtsim.training.trajectory import core_seconds, trajectory, trajectory_task
 
 PROBLEM = Problem("ce", 6, 5, 40, (4,))
 SCHEDULE = Schedule(60, 0.02, (0.0, 0.1, 1.0))
@@ -29,6 +32,64 @@ def test_the_schedule_is_the_cosine() -> None:
     schedule = Schedule(100, 1e-4)
     assert [schedule.rate(t) for t in (0, 50, 100)] == pytest.approx([1e-4, 5e-5, 0.0], abs=1e-20)
     assert Schedule(1000, checkpoints=(0, 0.0001, 0.25, 1)).checkpoint_steps == (0, 1, 250, 1000)
+
+
+def test_checkpoints_of_few_steps_stand_once() -> None:
+    schedule = Schedule(10, 0.02, (0, 0.001, 0.01, 0.1, 0.26, 1))
+    assert schedule.checkpoint_steps == (0, 1, 3, 10)
+    table = trajectory(PROBLEM, schedule)
+    assert table[table["quantity"] == "residual_sqnorm"]["step"].tolist() == [0, 1, 3, 10]
+    assert not table.duplicated(["step", "layer", "other", "quantity", "i", "j"]).any()
+
+
+def test_equal_schedules_are_one() -> None:
+    given = [Schedule(50, 1, (0, 1)), Schedule(50, 1.0, (0.0, 1.0)), Schedule(50, np.float32(1), np.array([0, 1]))]
+    assert len(set(given)) == 1
+    assert len({trajectory_task("a", PROBLEM, schedule).file for schedule in given}) == 1
+    assert (
+        trajectory_task("a", PROBLEM, Schedule(50, 1.0, (0.0, 0.5))).file
+        != trajectory_task("a", PROBLEM, given[0]).file
+    )
+
+
+def test_a_loss_that_is_no_number_ends_a_run() -> None:
+    with pytest.raises(
+        RunError, match=r"training: the loss is (nan|inf) after \d+ steps; give a smaller learning_rate"
+    ):
+        trajectory(Problem("mse", 6, 5, 40, (4,)), Schedule(10, 1e160, (0, 1)))
+
+
+def test_work_and_overhead_make_the_time() -> None:
+    """Steps and looks cost time however fast products are; work is counted besides."""
+    none, start, trained = Schedule(), Schedule(100, checkpoints=(0.0, 1.0)), Schedule(1000, checkpoints=(0.0, 1.0))
+    look, short, long = (core_seconds(PROBLEM, schedule, np.inf) for schedule in (none, start, trained))
+    assert long - short == pytest.approx(900 / 100 * (short - 2 * look))
+    work = [trajectory_task("", PROBLEM, schedule).cost for schedule in (start, trained)]
+    slower = [core_seconds(PROBLEM, schedule, 1e9) for schedule in (start, trained)]
+    assert (slower[1] - long) / (slower[0] - short) == pytest.approx(work[1] / work[0])
+    assert slower[1] - long > work[1] / 1e9
+
+
+@pytest.mark.parametrize("name", ["run", "step6"])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-7], lambda data: data[:50] + b"x" + data[51:], lambda data: b""]
+)
+def test_a_damaged_state_is_told(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    task = trajectory_task("a", PROBLEM, SCHEDULE)
+    saved = Saved(open_files(tmp_path), "experiments/e", task.file)
+    open_files(tmp_path).prepare(("experiments/e",))
+    run = Run(PROBLEM.draw().weights)
+    X, _, y = PROBLEM.draw()
+    whole = task.table(saved)  # and leaves its steps
+    assert list(run.advance(X, y, "ce", SCHEDULE, 23))
+    saved.save("run", run.save())
+    pd.testing.assert_frame_equal(task.table(saved), whole)
+    [path] = tmp_path.glob(f"experiments/e/*.{name}")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(TornError, match=rf"{path} is torn; remove it, and the same call goes on"):
+        task.table(saved)
+    path.unlink()  # without the checkpoint's table it starts again
+    pd.testing.assert_frame_equal(task.table(saved), whole)
 
 
 def test_adam_is_its_definition() -> None:
@@ -74,12 +135,27 @@ def test_a_saved_run_goes_on_to_the_bit(dtype: str) -> None:
     assert again.losses == whole.losses
 
 
+#: Dies after so many steps, on a clock that shows a second more whenever it is looked at: once at each step.
 _KILLED = """
-import sys
+import itertools, os, signal, sys
+from types import SimpleNamespace
 import rmtsim.training.trajectory
 from rmtsim.experiment import Experiment
+from rmtsim.training.adam import Run
 from tests.test_training import long_task
-rmtsim.training.trajectory._SAVE_EVERY = 0.05
+advance, start = Run.advance, []
+
+def dying(run, *arguments):
+    for step in advance(run, *arguments):
+        if not start:
+            start.append(print(run.step, flush=True))
+        if run.step == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield step
+
+Run.advance = dying
+rmtsim.training.trajectory._SAVE_EVERY = 400
+rmtsim.training.trajectory.time = SimpleNamespace(monotonic=itertools.count().__next__)
 Experiment("killed", [long_task()]).run(sys.argv[1])
 """
 
@@ -91,16 +167,15 @@ def long_task() -> object:
 
 def test_a_killed_run_resumes_to_the_bit(tmp_path: Path) -> None:
     """SIGKILL at three moments; the table then equals that of an undisturbed run, and nothing is left beside it."""
-    store, resumed = tmp_path / "store", 0
-    for _ in range(3):
-        with subprocess.Popen([sys.executable, "-c", _KILLED, str(store)], cwd=Path(__file__).parents[1]) as process:
-            folder, seen = store / "experiments" / "killed", resumed
-            while resumed <= seen and process.poll() is None:
-                states = list(folder.glob("*.run")) if folder.is_dir() else []
-                resumed = states[0].stat().st_mtime_ns if states else 0
-                time.sleep(0.01)
-            os.kill(process.pid, signal.SIGKILL)
-    assert resumed
+    store, begins = tmp_path / "store", []
+    folder = store / "experiments" / "killed"
+    for steps in (1000, 2000, 3000):
+        line = [sys.executable, "-c", _KILLED, str(store), str(steps)]
+        done = subprocess.run(line, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        begins.append(int(done.stdout))
+    assert begins[0] == 1
+    assert 1 < begins[1] <= 1000 < begins[2] <= 2000  # each goes on where a state was saved
     assert not list(folder.glob("*.parquet"))
     experiment = Experiment("killed", [long_task()])  # type: ignore[list-item]
     assert experiment.run(store) == 1
@@ -121,6 +196,10 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path: Path) -> None:
         ({"steps": 10, "checkpoints": (0.5, 0.1)}, "checkpoints: .* give ascending numbers"),
         ({"steps": 10, "checkpoints": (0, 2)}, "checkpoints: .* from 0 to 1"),
         ({"checkpoints": (0, 1)}, "checkpoints: .* is not valid without steps"),
+        ({"checkpoints": None}, "checkpoints: None is not valid; give ascending numbers"),
+        ({"steps": 10, "checkpoints": 0.5}, "checkpoints: 0.5 is not valid"),
+        ({"steps": 10, "checkpoints": "01"}, "checkpoints: '01' is not valid"),
+        ({"steps": 10, "learning_rate": 10**400}, "learning_rate: 10+ is not valid"),
     ],
 )
 def test_bad_schedules(arguments: dict, sentence: str) -> None:
@@ -136,11 +215,31 @@ def test_bad_schedules(arguments: dict, sentence: str) -> None:
         ({"hidden": (3, 0)}, "hidden: 0 is not valid"),
         ({"loss": "binary_ce"}, "n_classes: 6 does not go with loss 'binary_ce'; give 2"),
         ({"dtype": "float16"}, "dtype: 'float16' is not known"),
+        ({"hidden": 8}, r"hidden: 8 is not valid; give the widths of the layers, say \(8,\)"),
+        ({"hidden": "8"}, "hidden: '8' is not valid"),
+        ({"data": "gaussian"}, "data: 'gaussian' is no data set; give one of rmtsim.data.datasets"),
     ],
 )
 def test_bad_problems(arguments: dict, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Problem(**({"loss": "ce", "n_classes": 6, "dim": 5, "n_samples": 40} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("draw", "seed", "sentence"), [(-1, 0, "draw: -1"), (0.5, 0, "draw: 0.5"), (0, -1, "seed: -1")]
+)
+@pytest.mark.parametrize("hidden", [(4,), (4, 3)])
+def test_bad_draws(draw: Any, seed: int, sentence: str, hidden: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=f"{sentence} is not valid; give a whole number from 0"):
+        Problem("ce", 6, 5, 40, hidden).draw(draw, seed)
+
+
+def test_backends_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmtsim.arrays.gpu.problem", lambda: "there is no GPU")
+    pd.testing.assert_frame_equal(trajectory(PROBLEM, backend="auto"), trajectory(PROBLEM))
+    for name in ("cupy", "torch"):
+        with pytest.raises(InputError, match=f"backend: '{name}' .*choose"):
+            trajectory(PROBLEM, backend=name)
 
 
 def test_draws_are_those_of_the_sweeps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 import threading
@@ -12,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from rmtsim import InputError
-from rmtsim.experiment import StoppedError
+from rmtsim.experiment import Experiment
+from rmtsim.experiments.fan_out import fan_out
 from rmtsim.store import Store
 from rmtsim.training.adam import Run
 from sweeps.experiment_runner import run_experiment
@@ -86,6 +89,7 @@ def test_built_in_specs() -> None:
         ("look.cells", "all", r"\[look\] cells: 'all' is not valid"),
         ("look.blocks", 1, r"\[look\] blocks: 1 is not valid; give true or false"),
         ("look.maps", 1, r"\[look\] maps: there is no such key"),
+        ("sampling.draws", 10_000, r"\[grid\]: 12 problems of 10000 draws are too many; give at most 100000 runs"),
     ],
 )
 def test_bad_documents(path: str, value: object, sentence: str) -> None:
@@ -99,11 +103,67 @@ def test_bad_documents(path: str, value: object, sentence: str) -> None:
         from_document(changed)
 
 
+def test_what_is_too_much_is_told_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.training_spec.Problem", lambda *arguments: pytest.fail("a problem was made"))
+    grid = document()["grid"] | {"dim": list(range(1, 100_000)), "samples_per_class": list(range(1, 10_000))}
+    with pytest.raises(InputError, match="11998680012 problems of 2 draws are too many"):
+        from_document(document() | {"grid": grid})
+
+
+def test_runs_have_names_of_their_own(tmp_path: Path) -> None:
+    """Whatever differs stands in the label, and the data in the table."""
+    rng = np.random.default_rng(0)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "mine.npz", X=rng.standard_normal((20, 4)), y=rng.integers(2, size=20))
+    files = [str(tmp_path / folder / "mine.npz") for folder in ("a", "b")]
+    grid = {
+        "n_classes": [2, 3],
+        "dim": [4],
+        "n_samples": [6, 12],
+        "hidden": [[], [3], [3, 2]],
+        "data": ["clusters:2", "clusters:20", "clusters:2:standard:0.05", *files],
+    }
+    experiment = from_document(document() | {"loss": ["ce", "mse"], "grid": grid}).experiment()
+    labels = [task.label for task in experiment.tasks]
+    assert len(labels) == 2 * 2 * 2 * 3 * 5 * 2
+    assert len(set(labels)) == len(labels)
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", label) for label in labels)
+    assert "ce-c02-d4-n12-3-2-clusters-20-draw001" in labels
+    wider = from_document(document() | {"loss": ["ce"], "grid": document()["grid"] | {"dim": [4, 5]}}).experiment()
+    assert len({task.label for task in wider.tasks}) == 24
+    small = grid | {"n_classes": [2], "n_samples": [12], "hidden": [[]]}
+    few = from_document(document() | {"loss": ["ce"], "grid": small, "sampling": {"draws": 1}}).experiment()
+    few.run(tmp_path / "store")
+    data = few.read(tmp_path / "store")["data"].unique().tolist()
+    assert data[:3] == ["clusters:2", "clusters:20", "clusters:2:standard:0.05"]
+    assert [re.sub("@.*", "", text) for text in data[3:]] == ["mine.npz", "mine.npz"]
+    assert len(set(data)) == 5
+
+
+def test_two_names_of_the_same_data_are_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("mine.npz", X=np.eye(12, 4), y=np.arange(12) % 2)
+    grid = document()["grid"] | {"data": ["mine.npz", "./mine.npz"]}
+    spec = from_document(document() | {"grid": grid})
+    assert len(spec.runs()) == len(spec.experiment().tasks) == 2 * 3 * 2
+    assert run_experiment(spec.experiment(), Store("store")).tables == 12
+
+
+def test_a_file_needs_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("training").write_text(SMALL)  # before what comes with rmtsim
+    Path("plain").write_text("[training]")
+    assert load_any("training").name == "small"
+    with pytest.raises(InputError, match="plain: name: None is not valid"):
+        load_any("plain")
+
+
 def test_files_and_names(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("name = ")
     (tmp_path / "small.toml").write_text(SMALL.replace("steps = 20", "steps = 20.5"))
     for source, sentence in (
-        ("nothing", "there is no 'nothing'"),
+        ("nothing", "there is no 'nothing'; give a .toml file, or one of .*figure8, .*training"),
         (str(tmp_path / "bad.toml"), "not valid TOML"),
         (str(tmp_path / "small.toml"), "small.toml: .training. steps: 20.5 is not valid"),
     ):
@@ -124,10 +184,11 @@ def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monkey
             yield step
 
     monkeypatch.setattr(Run, "advance", slowly)
-    with pytest.raises(StoppedError, match="the same call goes on"):
-        run_experiment(spec.experiment(), store, workers=2, stopping=at_work.is_set)
+    made = run_experiment(spec.experiment(), store, workers=2, stopping=at_work.is_set)
+    assert "the same call goes on" in made.stopped
     monkeypatch.undo()
     assert list(folder.glob("*.run"))
+    assert pd.read_parquet(folder).empty  # what is saved on the way is no table
     made = run_experiment(spec.experiment(), store)
     assert 0 < made.tables <= 24
     assert {path.suffix for path in folder.iterdir()} == {".parquet"}
@@ -139,22 +200,25 @@ def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monkey
 
 _ON_RAY = """
 import sys
-from dataclasses import replace
-from rmtsim.experiment import Experiment, Task
+from rmtsim.experiment import Task
 from rmtsim.store import Store
-from rmtsim.training.adam import Run
 from sweeps.experiment_runner import run_experiment
-from sweeps.training_spec import from_document
-from tests.test_training_spec import document
+from tests.test_training_spec import mixed
 
 def fail():
     raise ValueError("no luck")
 
-experiment = from_document(document() | {"loss": ["ce"], "sampling": {}}).experiment()
+experiment = mixed()
 experiment.tasks.append(Task("bad", {}, fail))
 made = run_experiment(experiment, Store(sys.argv[1]), address="ray", workers=2)
 print(made.tables, made.failures)
 """
+
+
+def mixed() -> Experiment:
+    """Six training runs, and three tables of fan_out, which functions inside functions make."""
+    runs = from_document(document() | {"loss": ["ce"], "sampling": {}}).experiment()
+    return Experiment("mixed", [*runs.tasks, *sorted(fan_out().tasks, key=lambda task: task.cost)[:3]])
 
 
 def test_on_ray_the_same_tables_to_the_bit(tmp_path: Path) -> None:
@@ -165,10 +229,7 @@ def test_on_ray_the_same_tables_to_the_bit(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip().endswith("6 [('bad', 'no luck')]")
-    experiment = from_document(document() | {"loss": ["ce"], "sampling": {}}).experiment()
-    assert run_experiment(experiment, Store(tmp_path / "here")).tables == 6
-    assert run_experiment(experiment, Store(tmp_path / "here")).tables == 0
-    pd.testing.assert_frame_equal(
-        experiment.read(tmp_path / "ray"), experiment.read(tmp_path / "here"), check_exact=True
-    )
+    assert done.stdout.strip().endswith("9 [('bad', 'no luck')]")
+    assert run_experiment(mixed(), Store(tmp_path / "here")).tables == 9
+    assert run_experiment(mixed(), Store(tmp_path / "here")).tables == 0
+    pd.testing.assert_frame_equal(mixed().read(tmp_path / "ray"), mixed().read(tmp_path / "here"), check_exact=True)

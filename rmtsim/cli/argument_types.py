@@ -34,6 +34,13 @@ def whole(text: str) -> int:
     return value
 
 
+def directory(text: str) -> str:
+    """Take a directory's name."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty, as from a variable that is not set; give a directory")
+    return text
+
+
 def seed(text: str) -> int:
     """Take whole numbers from 0 to 2⁶³ − 1."""
     if not text.isdecimal() or int(text) >= 2**63:

@@ -96,8 +96,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
             return reproduction.codes[-1]
     if reproduction.claimed:
         report = verdicts.report(reproduction.store.read(points=reproduction.claimed))
-        (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n")
-        (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n")
+        (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n", "utf-8")
+        (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n", "utf-8")
         print(report.text())
     if everything:
         order = {name: place for place, name in enumerate(catalogue.WORDS)}
@@ -177,7 +177,7 @@ class _Reproduction:
         seconds = perf_counter() - start
         say(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
         if text is not None:
-            (self.out / f"{name}.txt").write_text(f"{text}\n")
+            (self.out / f"{name}.txt").write_text(f"{text}\n", "utf-8")
             print(text)
         return gallery.Result(work.entry, numbers, seconds, computed, full_numbers=self._at_full_size(work))
 

@@ -13,11 +13,14 @@ from functools import partial
 from importlib import import_module
 
 from rmtsim.cli.parser import parser
+from rmtsim.cli.streams import prepare_streams
 from rmtsim.errors import InputError, RunError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    if argv is None:
+        prepare_streams()
     arguments = parser().parse_args(argv)
     say = partial(print, f"rmtsim {arguments.verb}:", file=sys.stderr)
     try:

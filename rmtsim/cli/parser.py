@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from rmtsim.arrays.backend import BACKENDS
-from rmtsim.cli.argument_types import positive, seconds, seed, size_in_bytes, summary_file, whole
+from rmtsim.cli.argument_types import directory, positive, seconds, seed, size_in_bytes, summary_file, whole
 from rmtsim.ensemble import INITS
 from rmtsim.point import LOSSES, MODELS
 from rmtsim.version import __version__
@@ -18,6 +18,7 @@ examples:
   rmtsim reproduce                                  Figures 8 and 9 with the verdict table, into ./out
   rmtsim plan figure8 --store results               what that sweep would cost
   rmtsim run my.toml --store results                run it, or go on where it stopped
+  rmtsim run fan_out --store out/store --address auto    the tables of a figure, on a cluster
   rmtsim status --store results                     what is there, and what limits the rest
   rmtsim verify --store results --recompute 100     is every row sound?
   rmtsim merge cluster1 s3://bucket/sweep --store results
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         "cases, too",
     )
     _add_full(p)
-    p.add_argument("--out", default="out", metavar="DIR", help="where everything goes (default: out)")
+    p.add_argument("--out", default="out", type=directory, metavar="DIR", help="where everything goes (default: out)")
     _add_workers(p)
     _add_memory(p)
 
@@ -83,12 +84,13 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(
         "run",
-        "run a sweep, or go on with it",
+        "run a sweep or an experiment, or go on with it",
         "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
         "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
         "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [ensemble] init, data_variance, hidden_gain, "
         "last_gain; [sampling] seed, min_draws, max_draws, target_rse, dtype, diagonal. With a table [training] it "
-        "is one of training runs. The README has both.",
+        "is one of training runs. The README has both. With the name of a figure it computes the tables that the "
+        "figure shows; `rmtsim reproduce FIGURE --out OUT` then draws them from OUT/store.",
     )
     _add_spec(p)
     p.add_argument(
@@ -101,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
     _add_workers(p)
     _add_memory(p)
-    p.add_argument("--fail-fast", action="store_true", help="stop at the first batch that fails for good")
+    p.add_argument("--fail-fast", action="store_true", help="stop at the first batch or table that fails for good")
     p.add_argument(
         "--time-limit",
         type=seconds,
@@ -171,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("diag", "offdiag"),
         help="with --spectrum: which blocks (default: both)",
     )
-    p.add_argument("--seed", default=0, type=seed, help="with --spectrum and one hidden layer: of V, which is fixed")
+    p.add_argument("--seed", type=seed, help="with --spectrum and one hidden layer: of V, which is fixed (default: 0)")
     p.add_argument("--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, do not print")
     _add_json(p)
     return top
@@ -225,13 +227,22 @@ def _add_spec(p: argparse.ArgumentParser) -> None:
         "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
         "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
         "agreement_xavier, regime_aspect, regime_samples, regime_dim, regime_dim_hidden, regime_width, "
-        "regime_width_mse; or of training runs: training",
+        "regime_width_mse; or of training runs: training; or the name of a figure of an experiment: fig2, fig3, fig4, "
+        "fig5, fig6, fig7, fig10, fig11, fig12, fig13, slides_classes, deep, dynamic_force, training_rates, "
+        "training_spectra, fan_out, simo, wishart, spectrum, decoupling",
     )
+    _add_sizes(p)
     _add_store(p)
 
 
+def _add_sizes(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--full", action="store_true", help="of figures: the paper's sizes, not those that 2 cores manage in minutes"
+    )
+
+
 def _add_full(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--full", action="store_true", help="the paper's sizes, not those that 2 cores manage in minutes")
+    _add_sizes(p)
     p.add_argument("--data", metavar="FOLDER", help="the unpacked CIFAR-100 in its Python format, for figure 1")
 
 

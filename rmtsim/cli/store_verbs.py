@@ -102,7 +102,7 @@ def export(arguments: argparse.Namespace) -> int:
         elif out.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            temporary.write_text(json.dumps(records(table), indent=1) + "\n")
+            temporary.write_text(json.dumps(records(table), indent=1) + "\n", "utf-8")
         os.replace(temporary, out)
     except OSError as error:
         raise InputError(f"--out: {out} cannot be written ({error.strerror or error}); give another FILE") from error

@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from rmtsim.cli import sources
+from rmtsim.cli.experiment_verbs import (
+    experiment_status,
+    plan_experiment,
+    run_experiment,
+    say_if_changed,
+    status_line,
+)
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.theory_verb import theory
-from rmtsim.cli.training_verbs import plan_training, run_training, training_status
 from rmtsim.errors import InputError
 from rmtsim.output import records, say
 from rmtsim.point import format_sizes
 from rmtsim.schema import ENSEMBLE
 from rmtsim.sizes import format_bytes, format_count
 from rmtsim.store import Store
+from rmtsim.words import counted
 
 if TYPE_CHECKING:
     from sweeps.runner import Outcome
@@ -28,12 +36,11 @@ __all__ = ["exit_code", "fit", "plan", "run", "run_sweep", "say_theory", "status
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a run would do."""
     from sweeps import plan as plans
-    from sweeps.training_spec import TrainingSpec, load_any
+    from sweeps.spec import Spec
 
-    spec = load_any(arguments.spec)
-    store = Store(arguments.store)
-    if isinstance(spec, TrainingSpec):
-        return plan_training(spec, store, arguments.json)
+    spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
+    if not isinstance(spec, Spec):
+        return plan_experiment(spec, store, arguments)
     table = plans.plan(spec, store, arguments.memory)
     _say_if_changed(spec, store)
     if arguments.json:
@@ -55,12 +62,12 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a sweep; 3 if points want more draws or used up max_draws above their target, 1 if batches failed."""
-    from sweeps.training_spec import TrainingSpec, load_any
+    """Run a sweep or an experiment; 3 if points want more draws than max_draws or it was stopped, 1 if some failed."""
+    from sweeps.spec import Spec
 
-    spec, store = load_any(arguments.spec), Store(arguments.store)
-    if isinstance(spec, TrainingSpec):
-        return run_training(spec, store, arguments)
+    spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
+    if not isinstance(spec, Spec):
+        return run_experiment(spec, store, arguments)
     outcome = run_sweep(
         spec,
         store,
@@ -76,23 +83,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print the state of every point in a store; 3 if not all are done."""
+    """Print the state of every point and experiment in a store; 3 if not all are done."""
     from sweeps import plan as plans
 
     store = existing(arguments.store)
-    table, trainings = plans.status(store), training_status(store)
-    if table.empty and not trainings:
+    table, experiments = plans.status(store), experiment_status(store)
+    if table.empty and not experiments:
         raise InputError(f"--store: no sweep was run into {arguments.store}; run one, or name another directory")
     complete = all(state == "done" for state in table.get("state", ()))
-    complete &= all(training["done"] == training["runs"] for training in trainings)
+    complete &= all(row["tables"] is not None and row["done"] == row["tables"] for row in experiments)
     if arguments.json:
-        print(json.dumps({"complete": complete, "points": records(table), "trainings": trainings}, indent=1))
+        print(json.dumps({"complete": complete, "points": records(table), "experiments": experiments}, indent=1))
         return 0 if complete else 3
-    for training in trainings:
-        print("{training}: {runs} training runs: {done} done, {begun} begun".format(**training))
+    for row in experiments:
+        print(status_line(row, store))
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
-        print(f"{sweep}: {len(part)} points: {states}; {part['draws'].sum()} draws")
+        print(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
         for row in records(part[part["state"] != "done"]):
             print(f"  {_status_line(row)}")
     return 0 if complete else 3
@@ -144,11 +151,8 @@ def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any)
 def _say_if_changed(spec: Any, store: Store) -> None:
     """Draws stay, whatever the spec; but `status` follows the one that was run last."""
     stored = next((document for document in store.specs() if document["name"] == spec.name), None)
-    if stored is not None and stored != spec.document():
-        changed = sorted(key for key in {*stored, *spec.document()} if stored.get(key) != spec.document().get(key))
-        say(
-            f"{spec.name}: the store has a spec of this name that differs in {', '.join(changed)}; this one replaces it"
-        )
+    if stored is not None:
+        say_if_changed(spec.name, stored, spec.document())
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -50,8 +50,13 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError("--aspect-ratio: it is missing; give d/N, say 0.5, or both --dim and --samples")
     if arguments.spectrum and arguments.dim is not None:
         raise InputError("--spectrum: the limiting law knows d and N by their ratio only; give --aspect-ratio instead")
-    if arguments.out is not None and not arguments.spectrum:
+    if arguments.spectrum:
+        return
+    if arguments.out is not None:
         raise InputError("--out: norms are printed, not drawn; give --spectrum to draw a density")
+    for option in ("block", "seed"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option}: norms are of all blocks and all weights; give it with --spectrum")
 
 
 def _ensemble(arguments: argparse.Namespace) -> Ensemble:
@@ -146,10 +151,10 @@ def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
         scales, V = ensemble.scales(C, m, None), None
         gain = scales.gain if m is None else scales.data * scales.hidden
         if m is not None:
-            V = np.random.default_rng(arguments.seed).standard_normal((C, m)) * (scales.last / m) ** 0.5
+            V = np.random.default_rng(arguments.seed or 0).standard_normal((C, m)) * (scales.last / m) ** 0.5
         spectrum = block_spectrum(model, loss, layer, block, C, gamma, m, V, gain=gain if loss == "ce" else 1.0)
         case = {"model": model, "loss": loss, "layer": layer, "block": block}
-        sizes = {"n_classes": C, "aspect_ratio": gamma, "width": m, "seed": None if m is None else arguments.seed}
+        sizes = {"n_classes": C, "aspect_ratio": gamma, "width": m, "seed": None if m is None else arguments.seed or 0}
         sign = -1 if (model, loss, block) == ("linear", "ce", "offdiag") else 1
         yield _Density(case | sizes | {"sign": sign} | asdict(ensemble), spectrum, scales.data)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.data.labelled import Samples, check_sizes, choose, content_hash, keyed, stamp, unreadable
+from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.errors import InputError
 from rmtsim.point import check_choice
 
@@ -59,6 +59,20 @@ class Cifar100:
         object.__setattr__(self, "folder", os.fspath(self.folder))
         check_choice("normalisation", self.normalisation, NORMALISATIONS)
 
+    @property
+    def text(self) -> str:
+        """Kind, normalisation and the first digits of the images' hash, as in ``cifar100:half@1f0c9a2b``."""
+        return f"{self.kind}:{self.normalisation}@{self.parameters()['sha256'][:8]}"
+
+    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
+        """Raise InputError if the file cannot be read, holds something else, or C, d or N do not fit it."""
+        check_sizes(n_classes, dim, n_samples)
+        if n_classes not in _LABELS:
+            raise InputError(f"n_classes: {n_classes} is not valid; CIFAR-100 has 100 classes, or 20 coarse ones")
+        if dim != DIM:
+            raise InputError(f"dim: {dim} is not valid; an image of CIFAR-100 has {DIM} numbers, so give that")
+        check_count(len(self._images.data), n_samples, self._file)
+
     def parameters(self) -> dict[str, Any]:
         """Return kind, normalisation and hash of images and labels, wherever the folder is.
 
@@ -76,20 +90,20 @@ class Cifar100:
         Raises
         ------
         InputError
-            If the file cannot be read, holds something else, or C, d or N do not fit it.
+            As ``check`` does.
         """
-        check_sizes(n_classes, dim, n_samples)
-        if n_classes not in _LABELS:
-            raise InputError(f"n_classes: {n_classes} is not valid; CIFAR-100 has 100 classes, or 20 coarse ones")
-        if dim != DIM:
-            raise InputError(f"dim: {dim} is not valid; an image of CIFAR-100 has {DIM} numbers, so give that")
-        images = _load(self._file, stamp(self._file, _WANTED))
-        rows = choose(len(images.data), n_samples, keyed(self.kind, "choice", key), self._file)
+        self.check(n_classes, dim, n_samples)
+        images = self._images
+        rows = choose(len(images.data), n_samples, keyed(self.kind, "choice", key))
         mean, std = _CONSTANTS[self.normalisation] or _channel_constants(images.data, self._file)
         X = images.data[rows].reshape(n_samples, CHANNELS, PIXELS) / 255.0
         X -= mean
         X /= std
         return X.reshape(n_samples, DIM), getattr(images, _LABELS[n_classes])[rows]
+
+    @property
+    def _images(self) -> _Images:
+        return _load(self._file, stamp(self._file, _WANTED))
 
     @property
     def _file(self) -> str:

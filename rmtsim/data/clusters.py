@@ -76,13 +76,23 @@ class Clusters:
         object.__setattr__(self, "noise", float(self.noise))
         check_choice("scale", self.scale, SCALES)
 
+    @property
+    def text(self) -> str:
+        """``clusters:K``, with scale and noise where they are not the paper's."""
+        short = f"{self.kind}:{self.n_clusters}"
+        return short if self == Clusters(self.n_clusters) else f"{short}:{self.scale}:{self.noise!r}"
+
+    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
+        """Raise InputError unless C, d and N are sizes."""
+        check_sizes(n_classes, dim, n_samples)
+
     def parameters(self) -> dict[str, Any]:
         """Return kind and parameters."""
         return {"kind": self.kind, "n_clusters": self.n_clusters, "noise": self.noise, "scale": self.scale}
 
     def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
         """Return X (N, d) and y (N,), a function of the arguments alone; the order of the samples is random."""
-        check_sizes(n_classes, dim, n_samples)
+        self.check(n_classes, dim, n_samples)
         s = 1.0 if self.scale == "unit" else (dim / (1 + dim * self.noise**2)) ** 0.5
         centres = keyed(self.kind, "centres", key).standard_normal((self.n_clusters, dim))
         centres /= np.linalg.norm(centres, axis=1, keepdims=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -20,6 +22,21 @@ class Data(Protocol):
     @property
     def kind(self) -> str:
         """Name of the kind of data set."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What tells it from others in tables, as `parse_data` takes it; of a file, its name and content instead.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read.
+        """
+        ...
+
+    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
+        """Raise InputError where ``draw`` would: a size is not valid, or does not fit the file."""
         ...
 
     def parameters(self) -> dict[str, Any]:
@@ -54,13 +71,22 @@ class Gaussian:
 
     kind: ClassVar[str] = "gaussian"
 
+    @property
+    def text(self) -> str:
+        """The kind."""
+        return self.kind
+
+    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
+        """Raise InputError unless C, d and N are sizes."""
+        check_sizes(n_classes, dim, n_samples)
+
     def parameters(self) -> dict[str, Any]:
         """Return the kind."""
         return {"kind": self.kind}
 
     def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
         """Return X (N, d) and y (N,), a function of the arguments alone."""
-        check_sizes(n_classes, dim, n_samples)
+        self.check(n_classes, dim, n_samples)
         X = keyed(self.kind, "X", key).standard_normal((n_samples, dim))
         return X, keyed(self.kind, "y", key).integers(n_classes, size=n_samples)
 
@@ -71,8 +97,9 @@ def parse_data(text: str) -> Data:
     Parameters
     ----------
     text
-        ``gaussian``; ``clusters:K``, as in ``clusters:20``; ``cifar100:FOLDER``; or ``FILE.npz``. A file is read when
-        it is first needed, not here.
+        ``gaussian``; ``clusters:K``, as in ``clusters:20``, or ``clusters:K:SCALE:NOISE``, as in
+        ``clusters:20:standard:0.05``; ``cifar100:FOLDER``; or ``FILE.npz``. A file is read when it is first needed,
+        not here.
 
     Raises
     ------
@@ -88,10 +115,18 @@ def parse_data(text: str) -> Data:
     kind, _, value = text.partition(":")
     if text == "gaussian":
         return Gaussian()
-    if kind == "clusters" and value.isascii() and value.isdigit():
-        return Clusters(int(value))
+    if kind == "clusters" and (found := re.fullmatch(r"(\d+)(?::(\w+):([\d.e+-]+))?", value, re.ASCII)):
+        n_clusters, scale, noise = found.groups()
+        return Clusters(int(n_clusters)) if scale is None else Clusters(int(n_clusters), _number(noise), scale)
     if kind == "cifar100" and value:
         return Cifar100(value)
     if text.endswith(".npz"):
         return OwnData(text)
     raise InputError(f"data: {text!r} is not known; choose one of gaussian, clusters:K, cifar100:FOLDER, FILE.npz")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # which no noise may be

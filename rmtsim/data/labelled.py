@@ -57,16 +57,14 @@ def content_hash(*arrays: npt.NDArray[Any]) -> str:
     return content.hexdigest()
 
 
-def choose(n_there: int, n_samples: int, rng: np.random.Generator, source: str) -> npt.NDArray[np.int64]:
-    """Return which samples of a file to take: all, in the file's order, or a uniform choice without replacement.
-
-    Raises
-    ------
-    InputError
-        If the file, ``source``, has too few.
-    """
+def check_count(n_there: int, n_samples: int, source: str) -> None:
+    """Raise InputError if the file, ``source``, has too few samples."""
     if n_samples > n_there:
         raise InputError(f"n_samples: {n_samples} is not valid; {source} has {n_there} samples, so give at most that")
+
+
+def choose(n_there: int, n_samples: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return which samples of a file to take: all, in the file's order, or a uniform choice without replacement."""
     if n_samples == n_there:
         return np.arange(n_there)
     return rng.choice(n_there, n_samples, replace=False)

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.data.labelled import Samples, check_sizes, choose, content_hash, keyed, stamp, unreadable
+from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.errors import InputError
 from rmtsim.point import MAX_SIZE
 
@@ -46,6 +46,24 @@ class OwnData:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", os.fspath(self.path))
 
+    @property
+    def text(self) -> str:
+        """The file's name and the first digits of the arrays' hash, as in ``mine.npz@1f0c9a2b``."""
+        return f"{os.path.basename(self.path)}@{self.parameters()['sha256'][:8]}"
+
+    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
+        """Raise InputError if the file cannot be read, holds something else, or C, d or N do not fit it."""
+        check_sizes(n_classes, dim, n_samples)
+        X, y = self._samples()
+        if dim != X.shape[1]:
+            raise InputError(f"dim: {dim} is not valid; X of {self.path} has {X.shape[1]} columns, so give that")
+        if y.max() >= n_classes:
+            raise InputError(
+                f"n_classes: {n_classes} is not valid; y of {self.path} has the label {y.max()}, and labels go from 0 "
+                f"to C - 1, so give at least {y.max() + 1}"
+            )
+        check_count(len(X), n_samples, self.path)
+
     def parameters(self) -> dict[str, Any]:
         """Return kind and hash of the arrays, wherever the file is.
 
@@ -62,18 +80,11 @@ class OwnData:
         Raises
         ------
         InputError
-            If the file cannot be read, holds something else, or C, d or N do not fit it.
+            As ``check`` does.
         """
-        check_sizes(n_classes, dim, n_samples)
+        self.check(n_classes, dim, n_samples)
         X, y = self._samples()
-        if dim != X.shape[1]:
-            raise InputError(f"dim: {dim} is not valid; X of {self.path} has {X.shape[1]} columns, so give that")
-        if y.max() >= n_classes:
-            raise InputError(
-                f"n_classes: {n_classes} is not valid; y of {self.path} has the label {y.max()}, and labels go from 0 "
-                f"to C - 1, so give at least {y.max() + 1}"
-            )
-        rows = choose(len(X), n_samples, keyed(self.kind, "choice", key), self.path)
+        rows = choose(len(X), n_samples, keyed(self.kind, "choice", key))
         return X[rows], y[rows]
 
     def _samples(self) -> Samples:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from rmtsim.output import say
 from rmtsim.schema import KEY
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
-from rmtsim.store.experiment_tables import copy_tables, tables
+from rmtsim.store.experiment_tables import copy_tables, specs, tables, write_spec
 from rmtsim.store.files import LocalFiles
 from rmtsim.store.recompute import agreement
 from rmtsim.store.shards import Shard
@@ -55,9 +55,18 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
             raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
     held = into.shards()
     found = _check(stores, into, held)
+    new_experiments = _new_specs(stores, into, _experiments)
     found = found._replace(tables=copy_tables(stores, into))
-    if not found.rows and not found.specs:
-        return found
+    for document, name, origin in new_experiments:
+        write_spec(into, name, {key: value for key, value in document.items() if key != "name"})
+        _say_if_renamed(document, name, origin, into)
+    if found.rows or found.specs:
+        found = _add_draws(stores, into, held, found)
+    return found._replace(specs=found.specs + len(new_experiments))
+
+
+def _add_draws(stores: Sequence[Store], into: Store, held: Sequence[Shard], found: Merged) -> Merged:
+    """Add the rows and specs of sweeps that were found to be new; return what is, if another writer came first."""
     with into.writer() as writer:
         if into.shards() != held:  # another writer was before us
             found = _check(stores, into, into.shards())._replace(tables=found.tables)
@@ -72,14 +81,18 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
                         fresh = piece.filter(pa.array(~seen.add(piece)))
                         if fresh.num_rows:
                             writer.commit(sort(fresh).replace_schema_metadata(about))
-        for document, name, origin in _new_specs(stores, into):
+        for document, name, origin in _new_specs(stores, into, Store.specs):
             writer.save_spec(name, {**document, "name": name})
-            if name != document["name"]:
-                say(
-                    f"SOURCE: the spec {document['name']} of {origin.location} is another than that of "
-                    f"{into.location}, and is kept as {name}"
-                )
+            _say_if_renamed(document, name, origin, into)
     return found
+
+
+def _say_if_renamed(document: dict[str, Any], name: str, origin: Store, into: Store) -> None:
+    if name != document["name"]:
+        say(
+            f"SOURCE: the spec {document['name']} of {origin.location} is another than that of {into.location}, and is "
+            f"kept as {name}"
+        )
 
 
 def _place(store: Store) -> str:
@@ -88,7 +101,7 @@ def _place(store: Store) -> str:
 
 def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:
     """Look at all rows and specs; raise InputError if any means something else."""
-    new_specs = len(_new_specs(stores, into))
+    new_specs = len(_new_specs(stores, into, Store.specs))
     shards = [(into, shard) for shard in held] + [(store, shard) for store in stores for shard in store.shards()]
     seen, repeated = Coverage(), Coverage()
     meanings: dict[tuple[Any, ...], tuple[str, str]] = {}
@@ -109,15 +122,22 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merge
     return Merged(fresh, known, new_specs, rounded)
 
 
-def _new_specs(stores: Sequence[Store], into: Store) -> list[tuple[dict[str, Any], str, Store]]:
+def _experiments(store: Store) -> list[dict[str, Any]]:
+    """Return what was run into a store beside sweeps; tables of all names stay in the folder that they are in."""
+    return [{"name": name, **document} for name, document in specs(store).items()]
+
+
+def _new_specs(
+    stores: Sequence[Store], into: Store, specs_of: Callable[[Store], list[dict[str, Any]]]
+) -> list[tuple[dict[str, Any], str, Store]]:
     """Specs that a store lacks, each with the name to keep it under and the store that it is from.
 
     A name that the store has for another spec gets the first free number: NAME-2, NAME-3, and so on.
     """
-    known = {document["name"]: document for document in into.specs()}
+    known = {document["name"]: document for document in specs_of(into)}
     new = []
     for store in stores:
-        for document in store.specs():
+        for document in specs_of(store):
             name, number = document["name"], 1
             if name in known and any({**other, "name": name} == document for other in known.values()):
                 continue

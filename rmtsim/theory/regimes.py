@@ -8,7 +8,7 @@ from numbers import Real
 
 from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
-from rmtsim.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_layers, check_size
+from rmtsim.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_layers, check_point, check_size
 from rmtsim.theory.notes import note
 from rmtsim.theory.prediction import Case, Estimate, Prediction, combine
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE
@@ -159,6 +159,7 @@ def predict(point: Point, regime: str = "limit") -> list[Prediction]:
     >>> in_the_limit.diag, exact.diag / 500
     (6.0, 6.004)
     """
+    check_point(point)
     check_choice("regime", regime, REGIMES)
     model, loss, width, ensemble = point.model, point.loss, point.width, point.ensemble
     if regime == "limit":

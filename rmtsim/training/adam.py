@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
@@ -56,17 +56,18 @@ class Schedule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", check_size("steps", self.steps, least=0))
-        rate, places = self.learning_rate, tuple(self.checkpoints)
-        if not isinstance(rate, Real) or isinstance(rate, bool) or not 0 < rate < math.inf:
-            raise InputError(f"learning_rate: {rate!r} is not valid; give a positive number, say 1e-4")
-        good = all(isinstance(at, Real) and not isinstance(at, bool) and 0 <= at <= 1 for at in places)
-        if not places or not good or sorted(set(places)) != list(places):
+        rate, places = _number(self.learning_rate), self.checkpoints
+        if not 0 < rate < math.inf:
+            raise InputError(f"learning_rate: {self.learning_rate!r} is not valid; give a positive number, say 1e-4")
+        numbers = tuple(map(_number, places)) if isinstance(places, Iterable) else ()
+        if not numbers or not all(0 <= at <= 1 for at in numbers) or sorted(set(numbers)) != list(numbers):
             raise InputError(
                 f"checkpoints: {places!r} is not valid; give ascending numbers from 0 to 1, say (0, 0.5, 1)"
             )
-        if not self.steps and places != (0,):
+        if not self.steps and numbers != (0,):
             raise InputError(f"checkpoints: {places!r} is not valid without steps; give (0,), or steps")
-        object.__setattr__(self, "checkpoints", places)
+        object.__setattr__(self, "learning_rate", rate)  # floats, whose texts make the identity of a table
+        object.__setattr__(self, "checkpoints", numbers)
 
     @property
     def checkpoint_steps(self) -> tuple[int, ...]:
@@ -81,6 +82,16 @@ class Schedule:
     def every(self) -> int:
         """Steps between kept values of the loss."""
         return max(1, self.steps // _CURVE_POINTS)
+
+
+def _number(value: Any) -> float:
+    """Return a real number as a float, NaN for all else."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 @dataclass
@@ -105,7 +116,8 @@ class Run:
     def advance(self, X: Array, y: Array, loss: str, schedule: Schedule, until: int) -> Iterator[int]:
         """Take steps until ``until`` of them are done; yield their number after each."""
         while self.step < until:
-            value, gradient = loss_and_gradient(X, self.weights, y, loss)
+            with np.errstate(over="ignore", invalid="ignore"):  # told in a sentence
+                value, gradient = loss_and_gradient(X, self.weights, y, loss)
             if not math.isfinite(value):
                 raise RunError(f"training: the loss is {value} after {self.step} steps; give a smaller learning_rate")
             if self.step % schedule.every == 0:

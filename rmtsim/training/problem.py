@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from rmtsim.errors import InputError
 from rmtsim.full_hessian.losses import BINARY_LOSSES, NETWORK_LOSSES
 from rmtsim.kernels.memory import BASE
 from rmtsim.point import Point, check_choice, check_size
+from rmtsim.simulation import MAX_SEED
 
 
 class Drawn(NamedTuple):
@@ -65,7 +67,11 @@ class Problem:
         check_choice("dtype", self.dtype, DTYPES)
         for name in ("n_classes", "dim", "n_samples"):
             object.__setattr__(self, name, check_size(name, getattr(self, name)))
+        if not isinstance(self.hidden, Iterable):
+            raise InputError(f"hidden: {self.hidden!r} is not valid; give the widths of the layers, say (8,)")
         object.__setattr__(self, "hidden", tuple(check_size("hidden", width) for width in self.hidden))
+        if not callable(getattr(self.data, "draw", None)):
+            raise InputError(f"data: {self.data!r} is no data set; give one of rmtsim.data.datasets, say Clusters(20)")
         if self.loss in BINARY_LOSSES and self.n_classes != 2:
             raise InputError(f"n_classes: {self.n_classes} does not go with loss {self.loss!r}; give 2")
 
@@ -122,7 +128,14 @@ class Problem:
         """Return data, weights and labels of a draw, in the problem's dtype.
 
         Gaussian data of at most one hidden layer are those that `rmtsim.simulate` draws for ``point``.
+
+        Raises
+        ------
+        InputError
+            If draw or seed is not a whole number from 0, or C, d or N do not fit the data.
         """
+        check_size("draw", draw, least=0)
+        check_size("seed", seed, least=0, most=MAX_SEED)
         xp = array_module("numpy") if xp is None else xp
         if self.point is not None:
             drawn = sample(self.point, range(draw, draw + 1), seed, dtype=self.dtype, xp=xp, labels=True)

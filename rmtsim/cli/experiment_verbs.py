@@ -1,0 +1,138 @@
+"""What `plan`, `run` and `status` do for tables of experiments: of training runs, and of what a figure shows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+from rmtsim.cli.sources import Runs
+from rmtsim.errors import InputError
+from rmtsim.output import records, say
+from rmtsim.sizes import format_bytes
+from rmtsim.store import Store
+from rmtsim.store.experiment_tables import SPEC, spec_of, specs, write_spec
+from rmtsim.words import counted
+
+
+def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
+    """Print what `run` would do: the tables, done or new, their work, time and memory."""
+    _check_memory(runs, arguments.memory)
+    experiment = runs.experiment()
+    missing = {task.file for task in experiment.missing(store)}
+    table, summary = runs.plan(experiment, missing)
+    _say_if_replaced(runs, store)
+    if arguments.json:
+        print(json.dumps({"summary": summary, "runs": records(table)}, indent=1))
+        return 0
+    shown = {"flops": "{:.3g}".format, "core_seconds": _seconds, "memory": format_bytes}
+    text = table.assign(**{column: table[column].map(form) for column, form in shown.items() if column in table})
+    print(f"{text.to_string(index=False)}\n\n{summary}")
+    return 0
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "-"
+
+
+def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
+    """Compute what is missing; 3 if it was stopped, 1 if tables failed."""
+    from sweeps import experiment_runner
+    from sweeps.interrupts import interrupts
+
+    _check_memory(runs, arguments.memory)
+    backend = runs.backend(arguments.backend, arguments.address)
+    experiment = runs.experiment(backend)
+    missing, done, made = experiment.missing(store), count(1), experiment_runner.Made()
+    document = {"spec": runs.document, "tables": experiment.paths()}
+    _say_if_replaced(runs, store)
+    if missing or document != spec_of(store, runs.name):
+        write_spec(store, runs.name, document)
+    if missing:
+        start = time.monotonic()
+        limit = math.inf if arguments.time_limit is None else arguments.time_limit
+        with interrupts() as asked:
+            made = experiment_runner.run_experiment(
+                experiment,
+                store,
+                address=arguments.address,
+                workers=arguments.workers,
+                gpu=backend == "cupy",
+                done=lambda task: say(f"{runs.name}: {task.label} done, {next(done)} of {len(missing)}"),
+                stopping=lambda: asked() or time.monotonic() - start > limit,
+                fail_fast=arguments.fail_fast,
+            )
+    _tell(runs.name, made, len(missing), as_json=arguments.json)
+    return 1 if made.failures else 3 if made.tables < len(missing) else 0
+
+
+def _tell(name: str, made: Any, missing: int, as_json: bool) -> None:
+    for label, why in made.failures:
+        say(f"{name}: {label} failed: {why}")
+    outcome = {
+        "name": name,
+        "tables": made.tables,
+        "missing": missing - made.tables,
+        "failures": [{"run": label, "reason": why} for label, why in made.failures],
+        "stopped": made.stopped,
+    }
+    if as_json:
+        print(json.dumps(outcome, indent=1))
+    else:
+        say(made.stopped or f"{name}: {counted(made.tables, 'new table')}" if missing else f"{name}: nothing to do")
+
+
+def experiment_status(store: Store) -> list[dict[str, Any]]:
+    """Return, for each name that experiments were run under, its tables, how many are done, and those begun.
+
+    Counted by the names of files alone. Where an earlier version did not keep them, the counts are None.
+    """
+    found = []
+    for name, document in specs(store).items():
+        paths: list[str] | None = document["tables"]
+        counts: dict[str, int | None] = dict.fromkeys(("tables", "done", "begun"))
+        if paths is not None:
+            folders = {path.rpartition("/")[0] for path in paths}
+            there = {f"{folder}/{file}" for folder in folders for file in store.files.names(folder)}
+            saved = {path.rpartition(".")[0] for path in there}
+            missing = [path for path in paths if path not in there]
+            begun = sum(_saved(path) in saved for path in missing)
+            counts = {"tables": len(paths), "done": len(paths) - len(missing), "begun": begun}
+        found.append({"experiment": name, **counts})
+    return found
+
+
+def _saved(path: str) -> str:
+    """Where a task saves what it has before its table is there, without the suffix."""
+    folder, _, file = path.removesuffix(".parquet").rpartition("/")
+    return f"{folder}/_{file}"
+
+
+def status_line(row: Mapping[str, Any], store: Store) -> str:
+    """Tell the state of an experiment."""
+    if row["tables"] is None:
+        where = store.files.where(f"experiments/{row['experiment']}/{SPEC}")
+        return f"{row['experiment']}: {where} does not name its tables; run its spec again to go on with it"
+    return f"{row['experiment']}: {counted(row['tables'], 'table')}: {row['done']} done, {row['begun']} begun"
+
+
+def _check_memory(runs: Runs, memory: float | None) -> None:
+    if memory is not None:
+        raise InputError(f"--memory: the tables of {runs.name} are not made in pieces; leave it out")
+
+
+def _say_if_replaced(runs: Runs, store: Store) -> None:
+    stored = spec_of(store, runs.name)
+    if stored is not None:
+        say_if_changed(runs.name, stored["spec"], runs.document)
+
+
+def say_if_changed(name: str, stored: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Say that a spec takes the place of another: what was computed stays, but `status` follows the last one."""
+    changed = sorted(key for key in {*stored, *new} if stored.get(key) != new.get(key))
+    if changed:
+        say(f"{name}: the store has a spec of this name that differs in {', '.join(changed)}; this one replaces it")

@@ -1,0 +1,195 @@
+"""What `plan` and `run` are given, by a file or a name: a sweep, training runs, or the experiment of a figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pandas as pd
+
+from rmtsim.arrays.backend import resolve
+from rmtsim.arrays.machine import usable_memory
+from rmtsim.errors import InputError
+from rmtsim.experiment import Experiment
+from rmtsim.sizes import format_bytes
+from rmtsim.words import counted
+
+if TYPE_CHECKING:
+    from analysis.catalogue import Entry
+    from sweeps.spec import Spec
+    from sweeps.training_spec import TrainingSpec
+
+
+class Runs(Protocol):
+    """What asks for tables of an experiment."""
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        ...
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """What is asked for, as plain data."""
+        ...
+
+    def backend(self, wanted: str, address: str) -> str:
+        """Return what computes the tables, ``"numpy"`` or ``"cupy"``; raise InputError if it cannot be ``wanted``."""
+        ...
+
+    def experiment(self, backend: str = "numpy") -> Experiment:
+        """Return the experiment."""
+        ...
+
+    def plan(self, experiment: Experiment, missing: set[str]) -> tuple[pd.DataFrame, str]:
+        """Return a row for each table, with its cost, and a sentence on all; ``missing`` has files."""
+        ...
+
+
+def load(source: str, full: bool = False) -> Spec | Runs:
+    """Return the sweep, or what asks for tables, that a file or a name stands for.
+
+    Raises
+    ------
+    InputError
+        If there is none, if it is not valid, or ``full`` is asked of what says its sizes itself.
+    """
+    from sweeps.documents import builtin, is_file
+    from sweeps.spec import SPECS
+    from sweeps.spec import Spec as Sweep
+    from sweeps.training_spec import TRAININGS, load_any
+
+    others: list[str] = []
+    if not is_file(source) and source not in [*builtin(SPECS), *builtin(TRAININGS)]:
+        from analysis.catalogue import entries
+
+        figures = {entry.name: entry for entry in entries()}
+        others = [name for name, entry in figures.items() if entry.figure.experiment and not entry.data]
+        if source in figures:
+            return FigureRuns(_with_experiment(figures[source], full), full)
+    spec = load_any(source, others)
+    if full:
+        raise InputError(f"--full: {source} says its sizes itself; leave it out, or give the name of a figure")
+    return spec if isinstance(spec, Sweep) else TrainingRuns(spec)
+
+
+def _with_experiment(entry: Entry, full: bool) -> Entry:
+    """Return the entry; raise InputError unless there is an experiment that needs nothing else."""
+    if entry.data:
+        command = entry.command(full)
+        raise InputError(f"spec: {entry.name} needs {entry.data}; `{command}` makes it")
+    if not entry.figure.experiment:
+        raise InputError(f"spec: the figure {entry.name} shows draws; give a sweep: {', '.join(entry.sweeps(full))}")
+    return entry
+
+
+@dataclass(frozen=True)
+class TrainingRuns:
+    """The tables of a spec of training runs."""
+
+    spec: TrainingSpec
+
+    @property
+    def name(self) -> str:
+        """Name of the spec."""
+        return self.spec.name
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The spec."""
+        return self.spec.document
+
+    def backend(self, wanted: str, address: str) -> str:
+        """Return CuPy where it is asked for, and where threads of this process find a GPU."""
+        found = resolve(wanted) if address == "local" else wanted
+        return "cupy" if found == "cupy" else "numpy"
+
+    def experiment(self, backend: str = "numpy") -> Experiment:
+        """Return the experiment of all runs; raise InputError if one would not fit into this machine."""
+        for problem, task in self.spec.runs():
+            if problem.memory > usable_memory():
+                raise InputError(
+                    f"[grid]: {task.label} would hold {format_bytes(problem.memory)}, and this machine has "
+                    f"{format_bytes(usable_memory())}; give smaller sizes"
+                )
+        return self.spec.experiment(backend)
+
+    def plan(self, experiment: Experiment, missing: set[str]) -> tuple[pd.DataFrame, str]:
+        """Return a row for each run; times are for one core of this machine."""
+        from rmtsim.arrays.machine import flops_per_second
+        from rmtsim.training.trajectory import core_seconds
+
+        speed = flops_per_second("float64")
+        table = pd.DataFrame(
+            {
+                "run": task.label,
+                "state": "new" if task.file in missing else "done",
+                "n_classes": problem.n_classes,
+                "dim": problem.dim,
+                "n_samples": problem.n_samples,
+                "parameters": problem.n_parameters,
+                "steps": self.spec.schedule.steps,
+                "flops": task.cost,
+                "core_seconds": core_seconds(problem, self.spec.schedule, speed),
+                "memory": problem.memory,
+            }
+            for problem, task in self.spec.runs()
+        )
+        left = table[table["state"] == "new"]
+        return table, (
+            f"{self.name}: {counted(len(table), 'run')}: {len(table) - len(left)} done, {len(left)} new; "
+            f"{left['flops'].sum():.3g} flops, about {left['core_seconds'].sum():.3g} s on one core"
+        )
+
+
+@dataclass(frozen=True)
+class FigureRuns:
+    """The tables that a figure shows."""
+
+    entry: Entry
+    full: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the figure, and of its experiment."""
+        return self.entry.name
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The figure, and whether at the paper's size."""
+        return {"figure": self.name, "full": self.full}
+
+    def backend(self, wanted: str, address: str) -> str:
+        """Return ``"numpy"``."""
+        if wanted == "cupy":
+            raise InputError(f"--backend: the tables of {self.name} are made with NumPy; give numpy or auto")
+        return "numpy"
+
+    def experiment(self, backend: str = "numpy") -> Experiment:
+        """Return the experiment of the figure."""
+        experiment = self.entry.experiment(self.full)
+        assert experiment is not None
+        return experiment
+
+    def plan(self, experiment: Experiment, missing: set[str]) -> tuple[pd.DataFrame, str]:
+        """Return a row for each table; times are shares of what the whole took on a machine with 2 cores."""
+        from analysis.catalogue import duration
+
+        whole, seconds = sum(task.cost for task in experiment.tasks), self.entry.cost(self.full)
+        table = pd.DataFrame(
+            {
+                "run": task.label,
+                "state": "new" if task.file in missing else "done",
+                "core_seconds": 2 * seconds * (task.cost / whole),
+            }
+            for task in experiment.tasks
+        )
+        new = table["state"] == "new"
+        left = float(table["core_seconds"][new].sum()) / 2
+        time = "its time was never measured" if math.isinf(left) else f"about {duration(left)} on 2 cores"
+        return (
+            table,
+            f"{self.name}: {counted(len(table), 'table')}: {len(table) - new.sum()} done, {new.sum()} new; {time}",
+        )
