@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from analysis.near import NEAR
 from analysis.quoted import quoted
 from analysis.render import WIDTH
+from analysis.text_table import text_table
+from analysis.training import over_draws, scheduled
 from rmtsim.estimates import ratio_estimate
 from rmtsim.theory import finite
-
-#: A layer with less than this share of its squared norm outside the diagonal blocks is near-block-diagonal.
-NEAR = 0.1
+from rmtsim.words import counted
 
 #: Standard errors that a verdict leaves room for.
 _ROOM = 3
@@ -81,22 +82,16 @@ def initial_ratio(dim: int, n_samples: int, width: int) -> float:
     return hidden.offdiag / hidden.diag
 
 
-def over_draws(shares: pd.DataFrame) -> pd.DataFrame:
+def mean_shares(shares: pd.DataFrame) -> pd.DataFrame:
     """Means and standard errors of ``outside_shares`` over draws; geometric means of what falls by powers of ten."""
     logs = ("diag", "offdiag", "factor")
-    found = shares.assign(**{name: np.log(shares[name]) for name in logs})
-    groups = found.groupby([*_RUN, *_PLACE], sort=False)[["own", "other", "factor", "value", "diag", "offdiag"]]
-    means, errors = groups.mean(), groups.sem()
-    for name in logs:
-        means[name] = np.exp(means[name])
-        errors[name] *= means[name]
-    return means.join(errors.add_prefix("std_error_")).reset_index()
+    return over_draws(shares, [*_RUN, *_PLACE], ["own", "other", "factor", "value", "diag", "offdiag"], logs)
 
 
 def report_binary(table: pd.DataFrame) -> str:
     """Tell the shares at every checkpoint, the ratios at initialisation and the verdicts, as text."""
     shares = outside_shares(table)
-    means = over_draws(shares)
+    means = mean_shares(shares)
     head = ["data", "trained with", "steps", "loss", "p(1-p)", "outside", "other", "diagonal", "off-diagonal"]
     grid = [head]
     for row in means.to_dict("records"):
@@ -109,7 +104,7 @@ def report_binary(table: pd.DataFrame) -> str:
         cells = (row["n_samples"], WORDS[row["curvature"]], row["draws"], ratio, f"{row['theory']:.5f}")
         starts.append([*map(str, cells), f"{row['z']:+.2f}"])
     said = [textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in verdicts(table)]
-    return "\n".join([*_laid_out(grid), "", *_laid_out(starts), "", *said, "", textwrap.fill(_LEGEND, WIDTH)])
+    return "\n".join([*text_table(grid), "", *text_table(starts), "", *said, "", textwrap.fill(_LEGEND, WIDTH)])
 
 
 _LEGEND = (
@@ -128,15 +123,23 @@ def headline_binary(table: pd.DataFrame) -> str:
 def verdicts(table: pd.DataFrame) -> list[str]:
     """Sentences on what the paper says of Collobert's figure: on each loss, and on the factor p(1 − p)."""
     shares = outside_shares(table)
-    means, width = over_draws(shares), int(table["hidden"].iloc[0])
+    means, width = mean_shares(shares), int(table["hidden"].iloc[0])
     by_loss = [_on_loss(loss, means[means["loss"] == loss], width) for loss in ("binary_mse", "binary_ce")]
-    return [*by_loss, *_on_factor(shares, means), _on_start(initial_ratios(table))]
+    one = table[table["purpose"] == "training"].iloc[0]
+    how = f"{scheduled(one)}, {counted(shares['draw'].nunique(), 'draw')} of each data set."
+    return [
+        f"One output, m = {width}, d = {one['dim']}, N = {one['n_samples']}; {how}",
+        *by_loss,
+        *_on_factor(shares, means),
+        _on_start(initial_ratios(table)),
+    ]
 
 
 def _on_loss(loss: str, means: pd.DataFrame, width: int) -> str:
     """Say whether the hidden layer is near-block-diagonal anywhere."""
     least = means.sort_values("own").iloc[0]
-    never = (means["own"] - _ROOM * means["std_error_own"] > NEAR).all()
+    lower = means["own"] - _ROOM * means["std_error_own"]
+    never = "at no checkpoint" if (lower > NEAR).all() else "not excluded at every checkpoint"
     ends = [
         f"{quoted(runs.iloc[0]['own'], runs.iloc[0]['std_error_own'])} → "
         f"{quoted(runs.iloc[-1]['own'], runs.iloc[-1]['std_error_own'])} ({case})"
@@ -146,7 +149,7 @@ def _on_loss(loss: str, means: pd.DataFrame, width: int) -> str:
         f"{WORDS[loss]}, share of the hidden layer's squared norm outside its diagonal blocks from initialisation to "
         f"the end: {', '.join(ends)}; least {quoted(least['own'], least['std_error_own'])}; equal blocks "
         f"{1 - 1 / width:.3f}. Near-block-diagonal (under {NEAR:g}): "
-        f"{'at no checkpoint' if never else 'not excluded at every checkpoint'}."
+        f"{'no verdict from one draw' if lower.isna().any() else never}."
     )
 
 
@@ -168,6 +171,8 @@ def _on_factor(shares: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
 
 def _distinguishes(last: pd.Series) -> str:
     """Say whether the factor makes the layer near-block-diagonal where it was not."""
+    if np.isnan(last["std_error_own"]):
+        return "has no verdict from one draw"
     without = last["other"] - _ROOM * last["std_error_other"] > NEAR
     makes = without and last["own"] + _ROOM * last["std_error_own"] < NEAR
     return "makes the block-diagonal structure" if makes else "does not make a block-diagonal structure"
@@ -190,8 +195,3 @@ def _norms(rows: pd.DataFrame, index: list[str]) -> pd.DataFrame:
     wide = of_layer.pivot_table(index=index, columns="quantity", values="value", sort=False).reset_index()
     others = (int(rows["hidden"].iloc[0]) - 1) * wide["offdiag_sqfro"]
     return wide.assign(outside=others / (wide["diag_sqfro"] + others))
-
-
-def _laid_out(grid: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid]

@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from analysis.binary import WORDS, initial_ratio, initial_ratios, outside_shares, over_draws
+from analysis.binary import WORDS, initial_ratio, initial_ratios, mean_shares, outside_shares
 from analysis.hessian_figure import STYLE, colour_bar, draw_map
+from analysis.training import scheduled
+from analysis.training_figure import over_progress
 
 _COLOURS = dict(zip(("binary_ce", "binary_mse"), sns.color_palette("colorblind"), strict=False))
 _MARKERS = {"binary_ce": "o", "binary_mse": "s"}
@@ -23,8 +25,6 @@ _CASE_MARKERS = "oD^v"
 #: Data sets with maps, and checkpoints of the maps, by their place among all.
 _MAPPED = 2
 _PLACES = (0, 1, 3, -1)
-
-_TICKS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
 
 
 def plot_binary(table: pd.DataFrame) -> Figure:
@@ -36,7 +36,7 @@ def plot_binary(table: pd.DataFrame) -> Figure:
         That of ``rmtsim.experiments.binary_pictures``.
     """
     shares = outside_shares(table)
-    means, one = over_draws(shares), table[table["purpose"] == "training"].iloc[0]
+    means, one = mean_shares(shares), table[table["purpose"] == "training"].iloc[0]
     cases = list(dict.fromkeys(means["case"]))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(14.5, 8.2), layout="constrained")
@@ -52,7 +52,7 @@ def plot_binary(table: pd.DataFrame) -> Figure:
         lower.legend(handles=_legend(), loc="outside lower center", ncols=6, frameon=False)
         figure.suptitle(
             f"One output, two classes: hidden layer of {one['hidden']} neurons, $d = {one['dim']}$, "
-            f"$N = {one['n_samples']}$, {one['steps']} steps of Adam from {one['learning_rate']:g}",
+            f"$N = {one['n_samples']}$, {scheduled(one)}",
             fontsize=11,
         )
     return figure
@@ -95,12 +95,8 @@ def _plot_shares(ax: Axes, means: pd.DataFrame, one: pd.Series, case: str) -> No
     if case == "Gaussian":
         others = (width - 1) * initial_ratio(int(one["dim"]), int(one["n_samples"]), width)
         ax.plot(0, others / (1 + others), "x", color="k", markersize=7, zorder=5, clip_on=False, label="_theory")
-    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ax.set_xlim(0, 1.03)
-    ax.set_xticks(_TICKS, [f"{100 * tick:.0f}" for tick in _TICKS])
-    ax.minorticks_off()
+    over_progress(ax)
     ax.set_ylim(0, 1)
-    ax.set_xlabel("steps done (%)")
     ax.set_title(case, fontsize=9)
 
 

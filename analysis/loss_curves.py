@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from analysis.dynamic_force import loss_floor
 from analysis.quoted import quoted
+from analysis.training import scheduled
 from analysis.training_figure import LOSSES
-
-#: The paper's checkpoints.
-_TOLD = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
+from rmtsim.experiments.pictures import PROGRESS
+from rmtsim.words import counted
 
 #: Losses that span more than this factor are drawn over their logarithm.
 _WIDE = 10
@@ -64,7 +64,7 @@ def _plot(ax: Axes, rows: pd.DataFrame) -> None:
     one = rows.iloc[0]
     color = sns.color_palette("colorblind")[0]
     for k, (_, of_draw) in enumerate(rows.groupby("draw")):
-        label = f"{rows['draw'].nunique()} draws" if k == 0 else "_draw"
+        label = counted(rows["draw"].nunique(), "draw") if k == 0 else "_draw"
         ax.plot(of_draw["step"], of_draw["value"], color=color, linewidth=0.9, alpha=0.8, label=label)
     answer, words = _constant_answer(one)
     ax.axhline(answer, color="0.4", linestyle=":", linewidth=1.2, label=words)
@@ -96,8 +96,8 @@ def _lines(rows: pd.DataFrame) -> list[str]:
     for _, of_setting in rows.groupby(_RUN, sort=False):
         one, draws = of_setting.iloc[0], of_setting.groupby("draw")
         name = f"{one.loss.upper()}, C = {one.n_classes}, d = {one.dim}, N = {one.n_samples}, m = {one.hidden}"
-        lines.append(f"{name}: {one.steps} steps of Adam, learning rate from {one.learning_rate:g}, {len(draws)} draws")
-        told = of_setting[of_setting["progress"].isin(_TOLD)].groupby("progress")["value"]
+        lines.append(f"{name}: {scheduled(one)}, {counted(len(draws), 'draw')}")
+        told = of_setting[of_setting["progress"].isin(PROGRESS)].groupby("progress")["value"]
         means, errors = told.mean(), told.sem()
         lines.append("  " + ", ".join(f"{at:.0%}: {quoted(means[at], errors[at])}" for at in means.index))
         last = draws["value"].last()
@@ -107,7 +107,7 @@ def _lines(rows: pd.DataFrame) -> list[str]:
         lines.append(
             f"  from {quoted(means.iloc[0], errors.iloc[0])} to {quoted(means.iloc[-1], errors.iloc[-1])} ({words}: "
             f"{answer:.3f}); the last {_END:.0%} of the steps make {end:.1e} of the fall: "
-            f"{'flat' if end < _FLAT else 'not flat'} ({name})"
+            f"{'flat' if end < _FLAT else 'not flat'} ({name}; {scheduled(one)})"
         )
     return lines
 

@@ -8,14 +8,20 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from analysis.predictions import plain
+from rmtsim.errors import InputError
 from rmtsim.theory import finite
+from rmtsim.words import counted
 
 Values = npt.NDArray[np.float64]
 
 #: What tells one set of runs from another; its draws differ in seed and draw.
-SETTING = ["loss", "n_classes", "dim", "n_samples", "width", "steps", "learning_rate"]
+SETTING = ["loss", "data", "n_classes", "dim", "n_samples", "width", "steps", "learning_rate"]
+
+#: Data that the theory is of, as the column ``data`` has them.
+GAUSSIAN = "gaussian"
 
 #: Columns of ``checkpoints``, and where they stand in the table of `rmtsim.full_hessian.description`.
 _PARTS = {
@@ -70,10 +76,16 @@ def checkpoints(table: pd.DataFrame) -> pd.DataFrame:
             2 cross / whole, stripe / cross, columns / cross; without stripes the last would be 1/m.
         relative_cross, …
             Those of ``RELATIVE`` over their value at initialisation.
+
+    Raises
+    ------
+    InputError
+        If there are no such runs, a layer has one block only, or a run has no checkpoint at initialisation.
     """
     names = pd.DataFrame([(*part, name) for name, part in _PARTS.items()], columns=["layer", "other", "quantity", "x"])
     rows = table.astype({"hidden": str}).rename(columns={"hidden": "width"})
     rows = rows[rows["width"].str.fullmatch(r"\d+")].astype({"width": np.int64})
+    _check(rows)
     rows = rows.merge(names, on=["layer", "other", "quantity"])
     runs = rows.pivot_table(values="value", index=[*SETTING, "seed", "draw", "progress"], columns="x").reset_index()
     runs = runs.rename_axis(columns=None)[[*SETTING, "seed", "draw", "progress", *_PARTS]].dropna(ignore_index=True)
@@ -84,12 +96,30 @@ def checkpoints(table: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(**{f"relative_{name}": runs[name] / first[name] for name in RELATIVE})
 
 
-def over_draws(rows: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+def _check(rows: pd.DataFrame) -> None:
+    """Raise InputError unless there are runs, of several blocks a layer, from initialisation on."""
+    if rows.empty:
+        raise InputError("training: the table holds no networks with one hidden layer; give runs with hidden = [[8]]")
+    if (rows["width"] < 2).any():
+        raise InputError("hidden: one neuron makes one block, and nothing lies outside it; give at least 2")
+    if not rows["loss"].isin(["ce", "mse"]).all():
+        other = rows.loc[~rows["loss"].isin(["ce", "mse"]), "loss"].iloc[0]
+        raise InputError(f"loss: {other!r} has one output, and nothing lies outside its block; give 'ce' or 'mse'")
+    if (rows["n_classes"] < 2).any():
+        raise InputError("n_classes: one class makes one output block, and nothing lies outside it; give at least 2")
+    if (rows.groupby([*SETTING, "seed", "draw"])["step"].min() > 0).any():
+        raise InputError("checkpoints: a run has none at initialisation, which norms are told relative to; give 0 too")
+
+
+def over_draws(
+    rows: pd.DataFrame, by: Sequence[str], columns: Sequence[str], logarithmic: Sequence[str] = _LOGARITHMIC
+) -> pd.DataFrame:
     """Return means over draws, with ``std_error_…`` of each and the number of ``draws``.
 
-    Geometric means of the loss, the residual and the ``relative_…`` columns, which span decades; else arithmetic ones.
+    Geometric means of the ``logarithmic`` columns, by default the loss, the residual and the ``relative_…`` ones, which
+    span decades; else arithmetic ones.
     """
-    logs = [name for name in columns if name in _LOGARITHMIC]
+    logs = [name for name in columns if name in logarithmic]
     groups = rows.assign(**{name: np.log(rows[name]) for name in logs}).groupby(list(by), sort=False)[list(columns)]
     means, errors = groups.mean(), groups.sem()
     means[logs] = np.exp(means[logs])
@@ -133,11 +163,21 @@ def outside_at_start(layer: str, loss: str, n_classes: int, dim: int, n_samples:
     return off / (found.diag + off)
 
 
+def student(draws: int, normal: float) -> float:
+    """Return what Student's t of a mean over draws exceeds as rarely as a normal variable exceeds ``normal``."""
+    return float(stats.t.isf(stats.norm.sf(normal), max(draws - 1, 1)))
+
+
+def scheduled(one: pd.Series) -> str:
+    """Tell the steps and the learning rate of a run, in words."""
+    return f"{one['steps']} steps of Adam from {one['learning_rate']:g}"
+
+
 def settings(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the runs of each setting, with its name."""
+    """Yield the runs of each setting, with its name: loss, sizes, data where not Gaussian, schedule and draws."""
     for _, of_setting in runs.groupby(SETTING, sort=False):
         one = of_setting.iloc[0]
-        yield (
-            f"{one.loss.upper()}, C = {one.n_classes}, d = {one.dim}, N = {one.n_samples}, m = {one.width}",
-            of_setting,
-        )
+        data = "" if one.data == GAUSSIAN else f", {one.data}"
+        draws = counted(len(of_setting[["seed", "draw"]].drop_duplicates()), "draw")
+        sizes = f"C = {one.n_classes}, d = {one.dim}, N = {one.n_samples}, m = {one.width}"
+        yield f"{one.loss.upper()}, {sizes}{data}; {scheduled(one)}, {draws}", of_setting

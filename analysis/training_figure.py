@@ -12,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.training import checkpoints, outside_at_start, over_draws, settings
+from analysis.near import NEAR
+from analysis.training import GAUSSIAN, checkpoints, outside_at_start, over_draws, scheduled, settings
+from rmtsim.experiments.pictures import PROGRESS
 
 _COLORS = dict(zip(("hidden", "output", "cross", "stripe", "residual"), sns.color_palette("colorblind"), strict=False))
 _MARKERS = dict(zip(_COLORS, "osD^v", strict=True))
@@ -28,9 +30,6 @@ _WORDS = {
 LOSSES = {"ce": "cross-entropy", "mse": "squared loss"}
 _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidth": 1, "capsize": 2, "linewidth": 1}
 
-#: Places on the axis of progress.
-_TICKS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
-
 
 def plot_dynamic_force(table: pd.DataFrame) -> Figure:
     """Draw the figure from the table of the experiment ``dynamic_force``, a row of panels per loss.
@@ -44,7 +43,7 @@ def plot_dynamic_force(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(12.5, 1.2 + 2.9 * len(losses)), layout="constrained")
         for loss, axes in zip(losses, figure.subplots(len(losses), 4, squeeze=False), strict=True):
             of_loss = runs[runs["loss"] == loss]
-            most = of_loss[of_loss["n_samples"] == of_loss["n_samples"].max()]
+            _, most = next(settings(of_loss[of_loss["n_samples"] == of_loss["n_samples"].max()]))
             _plot_norms(axes[0], most)
             _plot_shares(axes[1], most)
             _plot_outside(axes[2], most)
@@ -53,7 +52,7 @@ def plot_dynamic_force(table: pd.DataFrame) -> Figure:
         one = runs[runs["n_samples"] == runs["n_samples"].max()].iloc[0]
         figure.suptitle(
             f"Dynamic force: one hidden layer, $C = {one.n_classes}$, $d = {one.dim}$, $N = {one.n_samples}$, "
-            f"$m = {one.width}$, random labels, {one.steps} steps of Adam",
+            f"$m = {one.width}$, {scheduled(one)}",
             fontsize="x-large",
         )
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, frameon=False)
@@ -84,9 +83,10 @@ def _plot_outside(ax: Axes, runs: pd.DataFrame) -> None:
     for layer in ("hidden", "output"):
         _plot_means(ax, runs, f"{layer}_outside", layer)
         sizes = (one["loss"], *(int(one[key]) for key in ("n_classes", "dim", "n_samples", "width")))
-        ax.plot(
-            0, outside_at_start(layer, *sizes), "x", color="k", markersize=7, zorder=5, clip_on=False, label="_theory"
-        )
+        if one["data"] == GAUSSIAN:
+            look: dict[str, Any] = {"color": "k", "markersize": 7, "zorder": 5, "clip_on": False, "label": "_theory"}
+            ax.plot(0, outside_at_start(layer, *sizes), "x", **look)
+    ax.axhline(NEAR, color="0.6", linewidth=0.8, linestyle="-.")
     ax.set_ylim(min(0, ax.get_ylim()[0]), max(0.25, 1.1 * ax.get_ylim()[1]))
     ax.set_ylabel("share outside diagonal blocks")
     over_progress(ax, r"block-diagonal structure")
@@ -120,7 +120,7 @@ def over_progress(ax: Axes, title: str = "") -> None:
     """Show progress on a scale of square roots, which sets the paper's checkpoints apart."""
     ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     ax.set_xlim(0, 1.03)
-    ax.set_xticks(_TICKS, [f"{100 * tick:.0f}" for tick in _TICKS])
+    ax.set_xticks(PROGRESS, [f"{100 * tick:.0f}" for tick in PROGRESS])
     ax.minorticks_off()
     ax.set_xlabel("steps done (%)")
     ax.set_title(title)
@@ -135,5 +135,6 @@ def _legend() -> list[Line2D]:
         Line2D([], [], **dashed, **marks, label="the columns in which the stripes stand"),
         Line2D([], [], color="0.4", linestyle=":", label="such columns without stripes, $1/m$"),
         Line2D([], [], color="k", marker="x", linestyle="", label="theory at initialisation"),
+        Line2D([], [], color="0.6", linestyle="-.", label=f"near-block-diagonal under {NEAR:g}"),
         Line2D([], [], color="k", linestyle="--", label=r"right: residual independent of $x$, $m \gamma / 2$"),
     ]

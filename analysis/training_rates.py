@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from analysis.predictions import plain
 from analysis.quoted import quoted
 from analysis.render import WIDTH
-from analysis.training import SETTING, checkpoints
+from analysis.straight_lines import misfit, slopes
+from analysis.training import SETTING, checkpoints, scheduled, student
+from rmtsim.errors import InputError
+from rmtsim.estimates import mean_estimate
 from rmtsim.theory import finite
+from rmtsim.words import counted
 
 Values = npt.NDArray[np.float64]
 
@@ -28,8 +31,11 @@ MIN_CLASSES = 8
 #: Standard errors that a verdict leaves room for; with few draws what Student's t exceeds as rarely.
 _TOLERANCE = 3.0
 
-#: Probability below which a χ² says that a straight line does not fit.
-_LEVEL = 0.001
+#: Probability below which a test says that a straight line does not fit.
+LEVEL = 0.001
+
+#: What runs must have in common for their rates to be told together.
+_COMMON = ["data", "dim", "width", "steps", "learning_rate"]
 
 _KEYS = ["loss", "layer", "rule"]
 
@@ -48,8 +54,16 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
         ``loss``, ``layer``, ``rule`` ("N = 640" or "N = 10 C", a run may belong to both), ``n_classes``, ``dim``,
         ``n_samples``, ``width``, ``draw``, ``progress``, ``relative_loss``, that over its value at initialisation,
         and ``ratio``.
+
+    Raises
+    ------
+    InputError
+        If runs differ in more than loss, C, N and draw.
     """
     runs = checkpoints(table)
+    for key in _COMMON:
+        if len(found := runs[key].unique()) > 1:
+            raise InputError(f"{key}: rates are told of runs of one, these have {', '.join(map(str, found))}; give one")
     runs["relative_loss"] = runs["value"] / runs.groupby([*SETTING, "seed", "draw"])["value"].transform("first")
     fixed = runs["n_samples"].mode().iloc[0]
     per_class = (runs["n_samples"] / runs["n_classes"])[runs["n_samples"] != fixed]
@@ -81,9 +95,9 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
         A row per loss, layer, rule and ``progress``: ``exponent``, the slope of log ratio against log C, C ≥
         ``MIN_CLASSES``, with equal weights, for it shall mean the same at all checkpoints; ``upper``, that over the
         upper quarter, C ≥ max C/4; ``change`` and ``change_upper``, these less those at initialisation, of the same
-        draws; standard errors from the spread over draws; ``chi2`` and ``dof`` of the straight line, and ``power``,
-        whether it is one at the level 0.001; ``theory``, the slope of the theory's own values at initialisation;
-        ``verdict``:
+        draws; standard errors from the spread over draws; ``f`` and ``probability`` of ``misfit``, and ``power``,
+        whether the line is straight at the level 0.001; ``theory``, the slope of the theory's own values at
+        initialisation; ``verdict``:
 
         zero
             There are no off-diagonal blocks.
@@ -98,6 +112,8 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
             It differs, and is negative by so much.
         lost
             It is not.
+        no verdict from one draw
+            One draw has no standard error.
     """
     found = found[found["n_classes"] >= MIN_CLASSES]
     lines = []
@@ -115,17 +131,17 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
             ratio = at.pivot_table(values="ratio", index="draw", columns="n_classes")
             C, logs = ratio.columns.to_numpy(float), np.log(ratio.to_numpy())
             most = C.max() / 4 <= C
-            slopes = {"exponent": _slopes(C, logs), "upper": _slopes(C[most], logs[:, most])}
-            start = slopes if start is None else start
+            powers = {"exponent": slopes(np.log(C), logs), "upper": slopes(np.log(C[most]), logs[:, most])}
+            start = powers if start is None else start
             changes = {
-                "change": slopes["exponent"] - start["exponent"],
-                "change_upper": slopes["upper"] - start["upper"],
+                "change": powers["exponent"] - start["exponent"],
+                "change_upper": powers["upper"] - start["upper"],
             }
-            for name, values in (slopes | changes).items():
-                line |= {name: np.mean(values), f"std_error_{name}": stats.sem(values)}
+            for name, values in (powers | changes).items():
+                line[name], line[f"std_error_{name}"] = mean_estimate(values)
             line |= _misfit(C, logs)
             if progress == 0:
-                line["theory"] = _slopes(C, np.log(theory(at))[None])[0]
+                line["theory"] = slopes(np.log(C), np.log(theory(at))[None])[0]
             lines.append({**line, "verdict": _verdict(line, float(np.mean(start["exponent"])))})
     return pd.DataFrame(lines)
 
@@ -150,9 +166,10 @@ def at_equal_loss(found: pd.DataFrame, targets: Sequence[float] | None = None) -
         for target in targets or np.arange(0.9, least, -0.1):
             at = {where: _interpolated(run, target) for where, run in runs.items()}
             logs = pd.Series(at).unstack()  # classes × draws
-            slopes = _slopes(logs.index.to_numpy(float), logs.to_numpy().T)
+            powers = slopes(np.log(logs.index.to_numpy(float)), logs.to_numpy().T)
             line = dict(zip(_KEYS, key, strict=True)) | {"relative_loss": round(float(target), 3)}
-            lines.append(line | {"exponent": slopes.mean(), "std_error_exponent": stats.sem(slopes)})
+            exponent, error = mean_estimate(powers)
+            lines.append(line | {"exponent": exponent, "std_error_exponent": error})
     return pd.DataFrame(lines)
 
 
@@ -174,7 +191,7 @@ def report_rates(table: pd.DataFrame) -> str:
     """Tell the exponents at every checkpoint, with verdicts, and those at equal loss, as text."""
     found = ratios(table)
     fits = exponents(found)
-    lines = []
+    lines = [_how(table), ""]
     for key, of_case in fits.groupby(_KEYS, sort=False):
         loss, layer, rule = plain(key)
         first = of_case.iloc[0]
@@ -182,10 +199,10 @@ def report_rates(table: pd.DataFrame) -> str:
         if first["verdict"] == "zero":
             lines.append("")
             continue
-        lines.append(f"  {'steps':>5} {'exponent':>12} {'upper':>12} {'change':>12} {'χ²/dof':>8}  verdict")
+        lines.append(f"  {'steps':>5} {'exponent':>12} {'upper':>12} {'change':>12} {'F':>7}  verdict")
         for row in of_case.to_dict("records"):
             values = [quoted(row[x], row[f"std_error_{x}"]).rjust(12) for x in ("exponent", "upper", "change")]
-            cells = [f"{row['progress']:.0%}".rjust(5), *values, f"{row['chi2']:.0f}/{row['dof']:.0f}".rjust(8)]
+            cells = [f"{row['progress']:.0%}".rjust(5), *values, f"{row['f']:.1f}".rjust(7)]
             lines.append("  " + " ".join(cells) + f"  {_in_words(row['verdict'], row['power'])}")
         lines.append("")
     equal = at_equal_loss(found)
@@ -196,17 +213,23 @@ def report_rates(table: pd.DataFrame) -> str:
     legend = (
         "exponent: of C, in the ratio of mean squared norms, off-diagonal over diagonal: slope in log–log over C ≥ "
         f"{MIN_CLASSES}, upper: over the upper factor 4; in brackets standard errors over draws. change: from "
-        "initialisation, same draws. χ²/dof: of a straight line. kept: within 3 standard errors of initialisation "
-        "(Student's t); bent: that too, but not the upper one; unresolved: these exceed half of it; steeper, flatter: "
-        "not, but negative by as many; lost: not even that. no power law: the χ² has a probability under 0.001. "
-        "Squared loss has no equal stage at all C: it begins at about C/2 and ends near 1."
+        "initialisation, same draws. F: of a straight line (Welch-James). kept: within 3 standard errors of "
+        "initialisation (Student's t); bent: that too, but not the upper one; unresolved: these exceed half of it; "
+        "steeper, flatter: not, but negative by as many; lost: not even that. no power law: so large an F has a "
+        f"probability under {LEVEL:g}. Squared loss has no equal stage at all C: it begins at about C/2, ends near 1."
     )
     return "\n".join([*lines, "", textwrap.fill(legend, WIDTH)])
 
 
 def headline_rates(table: pd.DataFrame) -> str:
     """Tell the exponents at the start and the end in Markdown."""
-    return "\n".join(f"- {line}" for line in _headlines(exponents(ratios(table))))
+    return "\n".join(f"- {line}" for line in (f"{_how(table)}.", *_headlines(exponents(ratios(table)))))
+
+
+def _how(table: pd.DataFrame) -> str:
+    """Tell how the runs were made."""
+    one, draws = table.iloc[0], table[["seed", "draw"]].drop_duplicates()
+    return f"One hidden layer, m = {one['hidden']}, d = {one['dim']}; {scheduled(one)}, {counted(len(draws), 'draw')}"
 
 
 def _headlines(fits: pd.DataFrame) -> Iterator[str]:
@@ -246,23 +269,16 @@ def _interpolated(run: pd.DataFrame, target: float) -> float:
     return float(np.interp(-target, -loss, logs))
 
 
-def _slopes(n_classes: Values, logs: Values) -> Values:
-    """Least-squares slopes in log C of the rows of logs (draws, C)."""
-    x = np.log(n_classes)
-    x = x - x.mean()
-    return np.asarray(logs @ x / np.sum(x**2))
-
-
 def _misfit(n_classes: Values, logs: Values) -> dict[str, float | bool]:
-    """χ² of a straight line, with inverse variances over draws as weights, through the means over draws."""
-    means, errors = logs.mean(axis=0), stats.sem(logs)
-    _, residuals, *_ = np.polyfit(np.log(n_classes), means, 1, w=1 / errors, full=True)
-    chi2, dof = float(residuals[0]), len(means) - 2
-    return {"chi2": chi2, "dof": dof, "power": bool(stats.chi2.sf(chi2, dof) > _LEVEL)}
+    """Return what ``misfit`` does, and whether the line is straight; it is through two points, or with one draw."""
+    f, probability = misfit(np.log(n_classes), logs) if len(n_classes) > 2 and len(logs) > 1 else (np.nan, np.nan)
+    return {"f": f, "probability": probability, "power": not probability < LEVEL}
 
 
 def _verdict(line: dict[str, Any], start: float) -> str:
-    tolerance = stats.t.isf(stats.norm.sf(_TOLERANCE), max(line["draws"] - 1, 1))
+    if line["draws"] < 2:
+        return "no verdict from one draw"
+    tolerance = student(line["draws"], _TOLERANCE)
     room = tolerance * line["std_error_change"]
     if abs(line["change"]) <= room:
         if abs(line["change_upper"]) > tolerance * line["std_error_change_upper"]:

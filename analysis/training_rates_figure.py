@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.training import scheduled
 from analysis.training_figure import LOSSES, over_progress
 from analysis.training_rates import MIN_CLASSES, THEOREM, exponents, ratios, theory
 
@@ -44,9 +45,9 @@ def plot_rates(table: pd.DataFrame) -> Figure:
                 _plot_exponents(axes[-1, k], _only(fits, loss, layer, rule), how)
             axes[-1, k].axhline(THEOREM[layer], color="k", linestyle=":", linewidth=1)
             axes[-1, k].set_ylabel(f"power of $C$, $C \\geq {MIN_CLASSES}$" if k == 0 else "")
-        one = found.iloc[0]
+        one = table.iloc[0]
         figure.suptitle(
-            f"Rates through training: one hidden layer, $d = {one.dim}$, $m = {one.width}$, random labels",
+            f"Rates through training: one hidden layer, $d = {one.dim}$, $m = {one.hidden}$, {scheduled(one)}",
             fontsize="x-large",
         )
         figure.legend(handles=_legend(rules), loc="outside lower center", ncols=5, frameon=False)

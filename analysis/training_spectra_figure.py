@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -14,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from analysis.block_spectra import Case, cases, laws_of, output_mse_eigenvalues
 from analysis.training_figure import LOSSES, over_progress
-from analysis.training_spectra import Case, cases, laws_of, output_mse_eigenvalues, spectra_summary
+from analysis.training_spectra import spectra_summary
 
 Values = npt.NDArray[np.float64]
 
@@ -25,13 +27,21 @@ _BINS, _CURVE_POINTS, _COLUMNS = 40, 400, 3
 _TAIL = 0.002
 
 #: Axes shorter than this, in powers of e, have more ticks than those of the decades.
-_NARROW = 2.5
+_NARROW = 4.0
+
+#: Panels of a layer, and their heights.
+_PANELS = (1.0, 1.0, 0.7)
 
 _SERIES = {
     "distance": ("KS distance from the law of initialisation", "o", 0),
     "shape": ("… of eigenvalues over their mean", "s", 3),
-    "decoupled": ("… from independent data, same weights", "D", 2),
+    "decoupled": ("… from decoupled blocks: independent data, same weights", "D", 2),
+    "floor": ("… between two decoupled blocks", "x", 8),
     "effective_rank": ("effective rank over its maximum", "^", 7),
+}
+_EDGES = {
+    "edge": ("smallest five eigenvalues over the decoupled ones", "v", 4),
+    "outlier": ("largest eigenvalue over the decoupled one", "P", 1),
 }
 _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidth": 1, "capsize": 2, "linewidth": 1}
 
@@ -39,25 +49,34 @@ _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidt
 def plot_spectra(table: pd.DataFrame) -> Figure:
     """Draw the figure from the table of ``rmtsim.experiments.training_experiments.training_spectra``.
 
-    For each layer two panels: the density of log eigenvalues at each checkpoint, with the law of initialisation (in
+    For each layer three panels: the density of log eigenvalues at each checkpoint, with the law of initialisation (in
     the hidden layer, a mean of those of several V) and, for the last checkpoint, the spectrum that independent data
-    with the same weights have; and the numbers of `analysis.training_spectra` against progress.
+    with the same weights have; the numbers of `analysis.training_spectra` against progress; and how far the edges lie
+    from those of decoupled blocks.
     """
     found, means = list(cases(table)), spectra_summary(table)
     rows = -(-len(found) // _COLUMNS)
     with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
-        figure = Figure(figsize=(11, 1.4 + 4.3 * rows), layout="constrained")
-        axes = figure.subplots(2 * rows, _COLUMNS, squeeze=False)
+        figure = Figure(figsize=(11, 1.4 + 5.9 * rows), layout="constrained")
+        panels = len(_PANELS)
+        axes = figure.subplots(panels * rows, _COLUMNS, squeeze=False, height_ratios=_PANELS * rows)
         for k, ((case, of_case), (_, of_means)) in enumerate(zip(found, means, strict=True)):
-            upper, lower = axes[2 * (k // _COLUMNS) : 2 * (k // _COLUMNS) + 2, k % _COLUMNS]
-            _plot_densities(upper, case, of_case)
-            _plot_numbers(lower, of_means)
-            upper.set_title(_title(case))
+            density, numbers, edges = axes[panels * (k // _COLUMNS) :, k % _COLUMNS][:panels]
+            _plot_densities(density, case, of_case)
+            _plot_numbers(numbers, of_means, _SERIES)
+            numbers.set_ylim(0, 1.02)
+            numbers.set_ylabel("distance; effective rank")
+            if case.layer != "output":
+                _plot_numbers(edges, of_means, _EDGES)
+                edges.axhline(0, color="0.6", linewidth=0.8)
+                edges.set_ylabel("log of eigenvalues\nover decoupled ones")
+            density.set_title(_title(case))
         for ax in axes.ravel()[[not ax.has_data() for ax in axes.ravel()]]:
             ax.set_axis_off()
         progress = sorted(table.loc[table["quantity"] == "eigenvalue", "progress"].unique())
-        figure.suptitle("Spectra of diagonal Hessian blocks through training", fontsize="x-large")
-        figure.legend(handles=_legend(progress), loc="outside lower center", ncols=4, frameon=False)
+        schedules = ", ".join(dict.fromkeys(case.schedule for case, _ in found))
+        figure.suptitle(f"Spectra of diagonal Hessian blocks through training, {schedules}", fontsize="x-large")
+        figure.legend(handles=_legend(progress), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -92,13 +111,11 @@ def _plot_densities(ax: Axes, case: Case, rows: pd.DataFrame) -> None:
     ax.set_ylabel("density of its logarithm")
 
 
-def _plot_numbers(ax: Axes, means: pd.DataFrame) -> None:
-    for name, (_, marker, color) in _SERIES.items():
+def _plot_numbers(ax: Axes, means: pd.DataFrame, series: Mapping[str, tuple[str, str, int]]) -> None:
+    for name, (_, marker, color) in series.items():
         if means[name].notna().any():
             look = {**_MARKS, "marker": marker, "color": sns.color_palette("colorblind")[color]}
             ax.errorbar(means["progress"], means[name], means[f"std_error_{name}"], **look)
-    ax.set_ylim(0, 1.02)
-    ax.set_ylabel("distance; effective rank")
     over_progress(ax)
 
 
@@ -125,7 +142,7 @@ def _legend(progress: list[float]) -> list[Line2D]:
     colors = sns.color_palette("colorblind")
     series = [
         Line2D([], [], color=colors[c], marker=marker, markersize=4, markerfacecolor="none", label=words)
-        for words, marker, c in _SERIES.values()
+        for words, marker, c in (_SERIES | _EDGES).values()
     ]
     return [
         *lines,

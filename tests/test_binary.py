@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.binary import headline_binary, initial_ratio, initial_ratios, outside_shares, over_draws, report_binary
+from analysis.binary import headline_binary, initial_ratio, initial_ratios, mean_shares, outside_shares, report_binary
 from analysis.binary_figure import plot_binary
 from rmtsim.experiments.binary_pictures import DATA, binary, fig10
 from rmtsim.theory import finite
@@ -94,23 +94,31 @@ def test_the_report_tells_every_checkpoint(table: pd.DataFrame) -> None:
     lines = text.splitlines()
     assert [sum(line.startswith(f"{case} ") for line in lines) for case in DATA] == [10, 10, 10]
     assert sum("1 step" in line for line in lines) == 6
-    assert len(headline_binary(table).splitlines()) == 2 + len(DATA) + 1
+    assert len(headline_binary(table).splitlines()) == 3 + len(DATA) + 1
 
 
 def test_verdicts_follow_the_numbers(table: pd.DataFrame) -> None:
     off = table["quantity"] == "offdiag_sqfro"
     table = table.assign(value=table["value"].where(~off, 100 * table["value"]))  # far from block-diagonal
-    mse, ce, *factor, start = headline_binary(table).splitlines()
+    how, mse, ce, *factor, start = headline_binary(table).splitlines()
+    assert how.endswith("20 steps of Adam from 0.05, 3 draws of each data set.")
     assert mse.startswith("- MSE")
     assert ce.endswith("Near-block-diagonal (under 0.1): at no checkpoint.")
     assert all("does not make a block-diagonal structure" in line for line in factor)
     assert "closed form" in start
     small = off & (table["curvature"] == "binary_ce") & (table["step"] > 0)  # with the factor alone
     changed = table.assign(value=table["value"].where(~small, 1e-6 * table["value"]))
-    mse_again, ce, *factor, _ = headline_binary(changed).splitlines()
+    _, mse_again, ce, *factor, _ = headline_binary(changed).splitlines()
     assert mse_again == mse
     assert ce.endswith("not excluded at every checkpoint.")
     assert all("makes the block-diagonal structure" in line for line in factor)
+
+
+def test_one_draw_gives_no_verdict(table: pd.DataFrame) -> None:
+    _, *by_loss, start = headline_binary(table[(table["draw"] == 0) | (table["purpose"] == "start")]).splitlines()
+    assert all(line.endswith("no verdict from one draw.") for line in by_loss)
+    assert len(by_loss) == 2 + len(DATA)
+    assert "closed form" in start
 
 
 def test_the_figure_shows_maps_and_shares(table: pd.DataFrame) -> None:
@@ -120,7 +128,7 @@ def test_the_figure_shows_maps_and_shares(table: pd.DataFrame) -> None:
         maps = [ax for ax in part.axes if ax.get_title()]
         assert [ax.get_title() for ax in maps[:4]] == ["initialisation", "1 step", "50% of steps", "100% of steps"]
         assert all(ax.get_xlim() == (0, 512) and ax.get_ylim() == (512, 0) for ax in maps)
-    means = over_draws(outside_shares(table))
+    means = mean_shares(outside_shares(table))
     for ax, case in zip(lower.axes, DATA, strict=False):
         of_case = means[means["case"] == case]
         bars = {container.get_label(): container.lines[0].get_ydata() for container in ax.containers}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,20 +14,11 @@ from analysis import training_figure, training_rates, training_rates_figure
 from analysis.dynamic_force import headline_dynamic_force, loss_floor, report_dynamic_force
 from analysis.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
 from analysis.quoted import quoted
-from analysis.training import checkpoints, outside_at_start, over_draws, stripe_slopes
+from analysis.training import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
 from analysis.training_figure import plot_dynamic_force
 from analysis.training_rates import at_equal_loss, exponents, headline_rates, ratios, report_rates
 from analysis.training_rates_figure import plot_rates
-from rmtsim.experiment import Experiment
-from rmtsim.experiments.training_experiments import (
-    Joined,
-    dynamic_force,
-    fig13,
-    training_spectra,
-)
-from rmtsim.experiments.training_experiments import (
-    training_rates as rates_experiment,
-)
+from rmtsim.errors import InputError
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
@@ -156,6 +146,76 @@ def test_the_floor_of_squared_loss_is_that_of_the_best_matrix_of_its_rank() -> N
     assert loss_floor(C, N, C) == 0
 
 
+#: Shares of three draws, and the verdict on them; those next to a threshold would have another beside another.
+PLANTED = {
+    "Holds (under 0.1 throughout)": (0.0827, 0.09, 0.0973),
+    "Weakened (above 0.1, under 0.5)": (0.105, 0.11, 0.115),
+    "Weakened": (0.47, 0.48, 0.49),
+    "Lost (above 0.5)": (0.51, 0.52, 0.53),
+    "Not resolved": (0.087, 0.094, 0.101),
+    "Not resolved: the errors": (0.3, 0.5, 0.7),
+}
+
+
+@pytest.mark.usefixtures("quick_theory")
+@pytest.mark.parametrize("verdict", PLANTED)
+@pytest.mark.parametrize(("layer", "name"), [(1, "hidden"), (2, "output")])
+def test_the_verdict_on_the_block_structure(both: pd.DataFrame, verdict: str, layer: int, name: str) -> None:
+    chosen = (both["quantity"] == "outside") & (both["layer"] == layer) & (both["other"] == layer)
+    late = chosen & (both["progress"] == 0.1)
+    low = both["value"].where(~chosen, 0.01)  # at one checkpoint alone it is more
+    table = both.assign(value=low.where(~late, both["draw"].map(dict(enumerate(PLANTED[verdict])))))
+    lines = headline_dynamic_force(table[table["loss"] == "ce"]).splitlines()
+    [said] = [line for line in lines if f"Finding 1, {name} layer" in line]
+    assert f"equal blocks {1 - 1 / (M if layer == 1 else C):.3f}. {verdict}" in said
+
+
+@pytest.mark.usefixtures("quick_theory")
+def test_one_draw_gives_no_verdicts(both: pd.DataFrame) -> None:
+    one = both[both["draw"] == 0]
+    headline = headline_dynamic_force(one)
+    assert "; 60 steps of Adam from 0.05, 1 draw:" in headline
+    assert headline.count("No verdict from one draw") == 7  # MSE's output layer alone has one
+    sizes = [trajectory_task("x", Problem("ce", c, D, N, (M,)), SCHEDULE).compute(None) for c in (8, 16, 32)]
+    rates = pd.concat(sizes)
+    assert report_rates(rates).count("no verdict from one draw") == 6
+    assert "no verdict from one draw" in headline_rates(rates)
+    assert "Finding 2, they vanish" in headline
+
+
+def test_runs_of_other_data_or_sizes_are_kept_apart(both: pd.DataFrame) -> None:
+    two = pd.concat([both, both.assign(data="clusters:20")])
+    assert len(checkpoints(two)) == 2 * len(checkpoints(both))
+    assert [name.partition(";")[0] for name, _ in settings(checkpoints(two).query("loss == 'ce'"))] == [
+        "CE, C = 5, d = 6, N = 20, m = 3, clusters:20",
+        "CE, C = 5, d = 6, N = 20, m = 3",
+    ]
+    with pytest.raises(InputError, match=r"data: .* clusters:20, gaussian"):
+        ratios(two)
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (Problem("ce", C, D, N, (1,)), "hidden: one neuron"),
+        (Problem("binary_ce", 2, D, N, (M,)), "loss: 'binary_ce'"),
+        (Problem("ce", C, D, N), "no networks with one hidden layer"),
+        (Problem("ce", C, D, N, (M, M)), "no networks with one hidden layer"),
+        (Problem("mse", 1, D, N, (M,)), "n_classes: one class"),
+    ],
+)
+def test_runs_without_blocks_off_the_diagonal_are_refused(problem: Problem, message: str) -> None:
+    table = trajectory_task("x", problem, SCHEDULE).compute(None)
+    with pytest.raises(InputError, match=message):
+        report_dynamic_force(table)
+
+
+def test_runs_without_initialisation_are_refused(both: pd.DataFrame) -> None:
+    late = both[(both["step"] > 0) | (both["draw"] > 0)]
+    with pytest.raises(InputError, match="checkpoints: a run has none at initialisation"):
+        checkpoints(late)
+
+
 @pytest.mark.usefixtures("quick_theory")
 def test_dynamic_force_says_and_shows_what_was_found(both: pd.DataFrame) -> None:
     report, headline = report_dynamic_force(both), headline_dynamic_force(both)
@@ -163,7 +223,12 @@ def test_dynamic_force_says_and_shows_what_was_found(both: pd.DataFrame) -> None
     last = over_draws(checkpoints(both).query("loss == 'ce' and progress == 1"), ["loss"], ["stripe_share"]).iloc[0]
     assert quoted(last["stripe_share"], last["std_error_stripe_share"]) in report
     assert max(map(len, report.splitlines())) <= 115
+    more = pd.concat([both, runs_of("ce", 2, n_samples=8)])
+    names = [name for name, _ in settings(checkpoints(more))]
+    assert names == [line[2:-1] for line in headline_dynamic_force(more).splitlines() if line.startswith("- ")]
+    assert "CE, C = 5, d = 6, N = 8, m = 3; 60 steps of Adam from 0.05, 2 draws" in names
     figure = plot_dynamic_force(both)
+    assert "60 steps of Adam from 0.05" in figure.get_suptitle()
     assert len(figure.axes) == 8
     shown = figure.axes[1].containers[0].lines[0].get_ydata()
     means = over_draws(checkpoints(both).query("loss == 'ce'"), ["progress"], ["stripe_share"])
@@ -178,6 +243,12 @@ def test_loss_curves_show_every_draw(both: pd.DataFrame) -> None:
         np.testing.assert_allclose(np.column_stack(ax.lines[2].get_data()), curve[["step", "value"]])
     assert "CE, C = 5, d = 6, N = 20, m = 3: 60 steps of Adam" in report_loss_curves(both)
     assert len(headline_loss_curves(both).splitlines()) == 2
+    for draws, words in ((3, "3 draws"), (1, "1 draw")):
+        some = both[both["draw"] < draws]
+        legend = plot_loss_curves(some).axes[0].get_legend()
+        assert legend is not None
+        assert legend.get_texts()[0].get_text() == words
+        assert f"60 steps of Adam from 0.05, {words}\n" in report_loss_curves(some)
 
 
 # --- rates
@@ -242,43 +313,10 @@ def test_rates_are_told_and_drawn() -> None:
     }
     report = report_rates(table)
     assert "MSE, output layer, N = 160: theorem -2; off-diagonal blocks are zero in every run" in report
-    assert len(headline_rates(table).splitlines()) == 8
+    assert len(headline_rates(table).splitlines()) == 9
+    assert "60 steps of Adam from 0.05, 2 draws" in report
     figure = plot_rates(table)
     rows = found.query("loss == 'ce' and layer == 'output' and rule == 'N = 10 C' and progress == 1")
     shown = np.column_stack(figure.axes[4].containers[-1].lines[0].get_data()).astype(float)
     expected = np.exp(np.log(rows["ratio"]).groupby(rows["n_classes"]).mean())
     np.testing.assert_allclose(shown, np.stack([expected.index, expected], axis=1))
-
-
-# --- the experiments
-
-
-def test_joined_experiments_keep_their_tables(tmp_path: Path) -> None:
-    problem = Problem("mse", 2, 3, 4)
-    tasks = [trajectory_task(name, problem, Schedule(), draw) for draw, name in enumerate(("a", "b"))]
-    parts = [Experiment(task.label, [task]) for task in tasks]
-    joined = Joined("both", parts)
-    assert [task.label for task in joined.missing(tmp_path)] == ["a", "b"]
-    parts[0].run(tmp_path)
-    done: list[str] = []
-    assert joined.run(tmp_path, done=lambda task: done.append(task.label)) == 1
-    assert done == ["b"]
-    assert joined.missing(tmp_path) == []
-    elsewhere = tmp_path / "elsewhere"
-    joined.prepare(elsewhere)
-    joined.keep(elsewhere, tasks[1], tasks[1].compute(None))
-    assert parts[0].missing(elsewhere)
-    assert not parts[1].missing(elsewhere)
-    pd.testing.assert_frame_equal(
-        joined.read(tmp_path), pd.concat([part.read(tmp_path) for part in parts], ignore_index=True)
-    )
-    assert {task.label[:3] for task in fig13().tasks} == {"ce-", "mse"}
-
-
-@pytest.mark.parametrize("make", [dynamic_force, rates_experiment, training_spectra])
-def test_experiments_at_both_sizes(make: Callable[..., Experiment]) -> None:
-    reduced, full = make(), make(full=True)
-    assert reduced.name == full.name == make.__name__
-    files = [{task.file for task in experiment.tasks} for experiment in (reduced, full)]
-    assert [len(names) for names in files] == [len(reduced.tasks), len(full.tasks)]
-    assert not files[0] & files[1]

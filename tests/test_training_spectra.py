@@ -6,21 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from scipy import stats
 
-from analysis.training_spectra import (
-    Case,
-    cases,
-    headline_spectra,
-    output_mse_eigenvalues,
-    report_spectra,
-    spectra_numbers,
-)
+from analysis.block_spectra import Case, cases, output_mse_eigenvalues, spectra_numbers
+from analysis.training_spectra import headline_spectra, report_spectra
 from analysis.training_spectra_figure import plot_spectra
-from rmtsim.experiments.training_experiments import (
-    diagonal_weights,
-    spectra,
-    spectra_task,
-)
+from rmtsim.data.clusters import Clusters
+from rmtsim.errors import InputError
+from rmtsim.experiments.block_spectra import diagonal_weights, spectra, spectra_task
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 
@@ -63,10 +56,92 @@ def test_distances_from_a_law_and_from_its_shape() -> None:
     [bent] = spectra_numbers(case, rows.assign(value=rows["value"] ** 2)).to_dict("records")
     assert bent["shape"] > 0.1
     assert found["decoupled"] < 0.1
-    moved = rows.assign(value=rows["value"] * np.where(rows["quantity"] == "decoupled", 2, 1))
-    [apart] = spectra_numbers(case, moved).to_dict("records")
+    copies = rows["quantity"].isin(["decoupled", "control"])
+    [apart] = spectra_numbers(case, rows.assign(value=rows["value"] * np.where(copies, 2, 1))).to_dict("records")
     assert apart["decoupled"] > 0.4
-    assert apart["outlier"] == pytest.approx(found["outlier"] / 2)
+    assert apart["floor"] == found["floor"] < 0.1
+    assert apart["outlier"] == pytest.approx(found["outlier"] - np.log(2))
+    assert apart["edge"] == pytest.approx(found["edge"] - np.log(2))
+    assert apart["edge_floor"] == found["edge_floor"]
+
+
+def test_the_numbers_beside_decoupled_blocks_by_hand() -> None:
+    """One block of six eigenvalues and two copies, small enough to see."""
+    values = {
+        "eigenvalue": [1, 2, 3, 4, 5, 8],
+        "decoupled": [1, 2, 3, 4, 10, 16],
+        "control": [2, 2, 3, 4, 5, 32],
+    }
+    rows = pd.DataFrame(
+        {"draw": 0, "progress": 0.0, "quantity": name, "i": 0, "j": range(6), "value": np.array(numbers, dtype=float)}
+        for name, numbers in values.items()
+    ).explode(["j", "value"])
+    rows = rows.astype({"j": int, "value": float})
+    case = Case("output", "ce", 1, 6, 6, None, "")
+    [found] = spectra_numbers(case, rows).to_dict("records")
+    assert found["edge"] == pytest.approx((np.log(1 / 2) + np.log(1 / 2)) / 5 / 2)
+    assert found["edge_floor"] == pytest.approx((np.log(1 / 2) + np.log(10 / 5)) / 5, abs=1e-12)
+    assert found["outlier"] == pytest.approx((np.log(8 / 16) + np.log(8 / 32)) / 2)
+    ks = [stats.ks_2samp(values["eigenvalue"], values[name]).statistic for name in ("decoupled", "control")]
+    assert found["decoupled"] == pytest.approx(np.mean(ks))
+    assert found["floor"] == pytest.approx(stats.ks_2samp(values["decoupled"], values["control"]).statistic)
+
+
+def planted(low: float, high: float, rest: float, scatter: float = 0.0) -> pd.DataFrame:
+    """Spectra that are a third copy until the last checkpoint, where the smallest, the largest and all change."""
+    rng = np.random.default_rng(6)
+    tables = []
+    for draw in range(12):
+        for progress in (0.0, 1.0):
+            for name in ("eigenvalue", "decoupled", "control"):
+                X = rng.standard_normal((3, 180, 60))
+                values = np.linalg.eigvalsh(X.mT @ X / 180)
+                if progress and name == "eigenvalue":
+                    values[:, :5] *= low * np.exp(scatter * (-1) ** draw)
+                    values[:, -1] *= high
+                    values *= rest
+                i, j = np.indices(values.shape)
+                cells = {"i": i.ravel(), "j": j.ravel(), "value": values.ravel()}
+                tables.append(pd.DataFrame(cells).assign(draw=draw, progress=progress, quantity=name))
+    about = {"hidden": "", "loss": "mse", "n_classes": 3, "dim": 60, "n_samples": 180, "steps": 9, "learning_rate": 0.1}
+    return pd.concat(tables, ignore_index=True).assign(**about, layer=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ((1, 1, 1), "survives, within these errors"),
+        ((0.92, 1, 1), "is lost at the lower edge"),
+        ((1.09, 1, 1), "is lost at the lower edge"),
+        ((1, 1.1, 1), "is lost at the upper edge"),
+        ((0.92, 1.1, 1), "is lost at the lower and the upper edge"),
+        ((1, 1, 1, 0.1), "survives, within these errors"),
+        ((1, 1, 1.6), "is lost."),
+    ],
+)
+def test_the_verdict_needs_the_distance_and_the_edges(change: tuple[float, ...], verdict: str) -> None:
+    assert f"the decoupling {verdict}" in headline_spectra(planted(*change))
+
+
+def test_one_draw_has_no_verdict(eigenvalues: pd.DataFrame) -> None:
+    report = report_spectra(eigenvalues[eigenvalues["draw"] == 0]).replace("\n  ", " ")
+    assert report.count("the decoupling has no verdict from one draw") == 2
+    assert "is lost" not in report.partition("Of all diagonal blocks")[0]
+    assert "survives" not in report
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem("binary_ce", 2, D, N, (M,)),
+        Problem("ce", C, D, N, (M, M)),
+        Problem("ce", C, D, N, (M,), data=Clusters(20)),
+    ],
+)
+def test_decoupled_blocks_are_those_of_gaussian_data_and_one_layer(problem: Problem) -> None:
+    for make in (spectra, spectra_task):
+        with pytest.raises(InputError, match="decoupled"):
+            make(problem, SCHEDULE)
 
 
 def test_output_blocks_of_squared_loss() -> None:
@@ -79,11 +154,13 @@ def test_output_blocks_of_squared_loss() -> None:
 def test_spectra_are_told_and_drawn(eigenvalues: pd.DataFrame) -> None:
     names = [case for case, _ in cases(eigenvalues)]
     assert names == [
-        Case("linear", "ce", 4, 30, 120, None),
-        Case("hidden", "mse", C, D, N, M),
-        Case("output", "mse", C, D, N, M),
+        Case("linear", "ce", 4, 30, 120, None, "60 steps of Adam from 0.05"),
+        Case("hidden", "mse", C, D, N, M, "60 steps of Adam from 0.05"),
+        Case("output", "mse", C, D, N, M, "60 steps of Adam from 0.05"),
     ]
-    assert report_spectra(eigenvalues).count("draws") == 4
+    report = report_spectra(eigenvalues)
+    assert report.count("2 draws") == 3
+    assert max(map(len, report.splitlines())) <= 115
     assert len(headline_spectra(eigenvalues).splitlines()) == 3
     figure: Figure = plot_spectra(eigenvalues)
     linear, numbers = figure.axes[0], figure.axes[3]
