@@ -27,11 +27,14 @@ _PANELS = (
     ("hidden", "ce", "hidden layer, cross-entropy"),
     ("output", "ce", "output layer, cross-entropy"),
     ("hidden", "mse", "hidden layer, squared loss"),
+    ("whole", "ce", "whole Hessian, cross-entropy"),
 )
 
 
 def plot_clusters(table: pd.DataFrame) -> Figure:
-    """Draw a column of maps for each C and K, and below the ratio of off-diagonal to diagonal blocks against K.
+    """Draw a column of maps for each C and K, and below what lies outside the diagonal blocks against K.
+
+    Of layers that is the ratio of off-diagonal to diagonal blocks, of the whole its share of the squared norm.
 
     Parameters
     ----------
@@ -48,9 +51,14 @@ def plot_clusters(table: pd.DataFrame) -> Figure:
         classes = sorted(ratios["n_classes"].unique())
         looks = dict(zip(classes, zip(sns.color_palette("colorblind"), _MARKERS, strict=False), strict=False))
         for ax, (layer, loss, title) in zip(lower.subplots(1, len(_PANELS)), _PANELS, strict=True):
-            _plot_ratios(ax, ratios[(ratios["layer"] == layer) & (ratios["loss"] == loss)], looks)
+            shown = ratios[(ratios["layer"] == layer) & (ratios["loss"] == loss)]
+            if layer == "whole":
+                shown = shown.assign(value=shown["outside"], std_error=shown["std_error_outside"])
+            _plot_ratios(ax, shown, looks)
             ax.set_title(title, fontsize=9)
         lower.axes[0].set_ylabel(r"$\mathbb{E}\|H_{ij}\|^2 \,/\, \mathbb{E}\|H_{ii}\|^2$")
+        lower.axes[-1].set(yscale="linear", ylim=(0, 1.03))
+        lower.axes[-1].set_ylabel("share of $\\|H\\|^2$ outside the diagonal blocks")
         lower.legend(handles=_legend(looks), loc="outside lower center", ncols=len(looks) + 4, frameon=False)
         figure.suptitle(
             f"Clustered data: one hidden layer of {one['hidden']} neurons at initialisation, $d = {one['dim']}$, "

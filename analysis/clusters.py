@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from analysis.near import NEAR, ROOM
 from analysis.quoted import quoted
 from analysis.render import WIDTH
+from analysis.shares import share_parts
+from analysis.text_table import text_table
 from rmtsim.errors import InputError
 from rmtsim.estimates import Estimate, ratio_estimate
+from rmtsim.full_hessian.description import PARTS
 from rmtsim.theory import finite
 
-#: A layer with less than this share of its squared norm outside the diagonal blocks is near-block-diagonal.
-NEAR = 0.1
+#: What is told: two layers, and the Hessian as a whole, which holds the cross layer too.
+LAYERS = ("hidden", "output")
+_TOLD = (*LAYERS, "whole")
 
-#: Standard errors that a verdict leaves room for.
-_ROOM = 3
-
-LAYERS = {"hidden": (1, 1), "output": (2, 2)}
 #: Relative standard errors below this are those of rounding.
 _ROUNDING = 1e-9
+
+_SCALES = {"unit": "on the unit sphere", "standard": "at standard scale"}
 
 _SETTING = ["loss", "n_classes", "dim", "n_samples", "hidden", "n_clusters", "scale"]
 
@@ -39,23 +41,24 @@ def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per ``layer``, loss, C, K (``n_clusters``, 0 for Gaussian data) and ``scale``: ``draws``; ``value`` and
-        ``std_error`` of the ratio; ``outside`` and ``std_error_outside``, what of the layer's squared norm lies outside
-        its diagonal blocks; ``theory``, the ratio of expectations on Gaussian data at this size, NaN where there is no
-        theory, with ``std_error_theory``.
+        One row per ``layer``, or ``"whole"``, loss, C, K (``n_clusters``, 0 for Gaussian data) and ``scale``:
+        ``draws``; ``value`` and ``std_error`` of the ratio, NaN for the whole; ``outside`` and ``std_error_outside``,
+        what of the layer's squared norm lies outside its diagonal blocks; ``theory``, the ratio of expectations on
+        Gaussian data at this size, NaN where there is no theory, with ``std_error_theory``.
     """
-    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"]) & (table["layer"] == table["other"])]
+    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"])]
     lines = []
-    for key, group in norms.groupby([*_SETTING, "layer"], sort=False):
-        row = dict(zip([*_SETTING, "layer"], key, strict=True))
-        row["layer"] = next(name for name, place in LAYERS.items() if place[0] == row["layer"])
-        wide = group.pivot_table(index="draw", columns="quantity", values="value")
-        diag, offdiag = (wide[name].to_numpy(float) for name in ("diag_sqfro", "offdiag_sqfro"))
-        ratio = ratio_estimate(offdiag, diag)
-        others = (_n_blocks(row) - 1) * offdiag
-        outside = ratio_estimate(others, diag + others)
-        lines.append(row | {"draws": len(wide), "value": ratio.value, "std_error": _known(ratio)})
-        lines[-1] |= {"outside": outside.value, "std_error_outside": _known(outside)}
+    for key, group in norms.groupby(_SETTING, sort=False):
+        row: dict[str, Any] = dict(zip(_SETTING, key, strict=True))
+        wide = group.pivot_table(index="draw", columns=["layer", "other", "quantity"], values="value")
+        values: dict[Any, Any] = {column: wide[column].to_numpy(float) for column in wide.columns}
+        parts = share_parts(values, [int(row["hidden"]), int(row["n_classes"])])
+        for layer in _TOLD:
+            outside, ratio = ratio_estimate(*parts[layer]), Estimate(math.nan, math.nan)
+            if layer in LAYERS:
+                ratio = ratio_estimate(*(values[*PARTS[layer], name] for name in ("offdiag_sqfro", "diag_sqfro")))
+            lines.append(row | {"layer": layer, "draws": len(wide), "value": ratio.value, "std_error": _known(ratio)})
+            lines[-1] |= {"outside": outside.value, "std_error_outside": _known(outside)}
     found = pd.DataFrame(lines).sort_values(["loss", "n_classes", "layer"], kind="stable", ignore_index=True)
     settings = found[_SETTING[:5]].drop_duplicates().itertuples(index=False)
     theory = pd.concat([_gaussian(*row) for row in settings])
@@ -67,15 +70,11 @@ def _known(found: Estimate) -> float:
     return found.std_error if found.std_error > _ROUNDING * abs(found.value) else 0.0
 
 
-def _n_blocks(row: Mapping[str, Any]) -> int:
-    return int(row["hidden" if row["layer"] == "hidden" else "n_classes"])
-
-
 def _gaussian(loss: str, n_classes: int, dim: int, n_samples: int, hidden: str) -> pd.DataFrame:
     """Ratio of expected norms on Gaussian data at initialisation, by layer."""
     lines: list[dict[str, Any]] = []
     try:
-        for layer in finite("one_hidden", loss, n_classes, dim, n_samples, int(hidden), layers=tuple(LAYERS)):
+        for layer in finite("one_hidden", loss, n_classes, dim, n_samples, int(hidden), layers=LAYERS):
             relative = math.hypot(layer.std_error_diag / layer.diag, layer.std_error_offdiag / (layer.offdiag or 1))
             ratio = layer.offdiag / layer.diag
             lines.append({"layer": layer.layer, "theory": ratio, "std_error_theory": ratio * relative})
@@ -87,31 +86,34 @@ def _gaussian(loss: str, n_classes: int, dim: int, n_samples: int, hidden: str) 
 def report_clusters(table: pd.DataFrame) -> str:
     """Tell the ratios and shares, a line per layer, loss, C and scale and a column per K, and the verdicts, as text."""
     ratios = cluster_ratios(table)
+    parts = [_RATIO, *_grid(ratios[ratios["layer"] != "whole"], "value", "std_error", theory=True)]
+    parts += ["", _OUTSIDE, *_grid(ratios, "outside", "std_error_outside"), ""]
+    parts += [textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in verdicts(ratios)]
+    return "\n".join(parts)
+
+
+def _grid(ratios: pd.DataFrame, column: str, error: str, *, theory: bool = False) -> list[str]:
+    """Lay out a column of the ratios with its errors."""
     clusters = sorted(K for K in ratios["n_clusters"].unique() if K)
-    parts = []
-    for column, words in (("value", _RATIO), ("outside", _OUTSIDE)):
-        ends = ["Gaussian", *(["theory"] if column == "value" else [])]
-        grid = [["layer", "loss", "C", "scale", *(f"K = {K}" for K in clusters), *ends]]
-        for key, group in _shown(ratios).groupby(["layer", "loss", "n_classes", "scale"], sort=False):
-            layer, loss, C, scale = (str(part) for part in key)
-            by_k = group.set_index("n_clusters")
-            error = "std_error" if column == "value" else "std_error_outside"
-            same = ratios[(ratios["layer"] == layer) & (ratios["loss"] == loss) & (ratios["n_classes"] == int(C))]
-            control = same[same["n_clusters"] == 0].iloc[0]
-            cells = [quoted(by_k.loc[K, column], by_k.loc[K, error]) for K in clusters]
-            cells += [quoted(control[column], control[error])]
-            cells += [quoted(control["theory"], control["std_error_theory"])] if column == "value" else []
-            grid.append([layer, loss.upper(), C, scale, *cells])
-        parts.append("\n".join([words, *_laid_out(grid)]))
-    said = [textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in verdicts(ratios)]
-    return "\n\n".join([*parts, "\n".join(said)])
+    ends = ["Gaussian", *(["theory"] if theory else [])]
+    grid = [["layer", "loss", "C", "scale", *(f"K = {K}" for K in clusters), *ends]]
+    for key, group in _shown(ratios).groupby(["layer", "loss", "n_classes", "scale"], sort=False):
+        layer, loss, C, scale = (str(part) for part in key)
+        by_k = group.set_index("n_clusters")
+        same = ratios[(ratios["layer"] == layer) & (ratios["loss"] == loss) & (ratios["n_classes"] == int(C))]
+        control = same[same["n_clusters"] == 0].iloc[0]
+        cells = [quoted(by_k.loc[K, column], by_k.loc[K, error]) for K in clusters]
+        cells += [quoted(control[column], control[error])]
+        cells += [quoted(control["theory"], control["std_error_theory"])] if theory else []
+        grid.append([layer, loss.upper(), C, scale, *cells])
+    return text_table(grid)
 
 
 _RATIO = (
     "Off-diagonal over diagonal blocks, mean squared norms at initialisation. In brackets: standard errors over\n"
     "draws, in units of the last digit; Gaussian, theory: Gaussian data of the same size, simulated and exact."
 )
-_OUTSIDE = "Share of the layer's squared norm outside its diagonal blocks"
+_OUTSIDE = "Share of the squared norm outside the diagonal blocks, of a layer's own Hessian or the whole"
 
 
 def headline_clusters(table: pd.DataFrame) -> str:
@@ -121,14 +123,13 @@ def headline_clusters(table: pd.DataFrame) -> str:
 
 def verdicts(ratios: pd.DataFrame) -> list[str]:
     """Sentences, per number of classes, on whether there is block-diagonal structure at any K; and on C against K."""
-    clustered = _shown(ratios[(ratios["n_clusters"] > 0)])
-    by_class = [_on_classes(int(str(C)), group) for C, group in clustered.groupby("n_classes")]
-    control = ratios[(ratios["n_clusters"] == 0) & (ratios["value"] > 0)].dropna(subset="theory")
-    control = control[control["std_error"] > 0]
-    z = (control["value"] - control["theory"]) / control["std_error"].pow(2).add(
-        control["std_error_theory"] ** 2
-    ) ** 0.5
-    said = [*by_class, *_classes_against_clusters(clustered)]
+    clustered = _shown(ratios[ratios["n_clusters"] > 0])
+    said = [_on_classes(int(str(C)), group) for C, group in clustered.groupby("n_classes")]
+    said += [_within(layer, clustered) for layer in LAYERS]
+    said.append(_of_the_whole(clustered))
+    control = ratios[(ratios["n_clusters"] == 0) & (ratios["std_error"] > 0)].dropna(subset="theory")
+    errors = (control["std_error"] ** 2 + control["std_error_theory"] ** 2) ** 0.5
+    z = (control["value"] - control["theory"]) / errors
     if len(z):
         said.append(f"Gaussian data beside them: against theory largest |z| {z.abs().max():.2f} of {len(z)}.")
     return said
@@ -140,36 +141,70 @@ def _shown(ratios: pd.DataFrame) -> pd.DataFrame:
 
 
 def _on_classes(C: int, ratios: pd.DataFrame) -> str:
-    """Say how large the shares outside the diagonal blocks are over all K and scales."""
-    parts, all_near, all_far = [], True, True
-    for (layer, loss), group in ratios.groupby(["layer", "loss"], sort=False):
-        ends = group.sort_values("outside").iloc[[0, -1]].to_dict("records")
-        all_near &= bool((group["outside"] + _ROOM * group["std_error_outside"] < NEAR).all())
-        all_far &= bool((group["outside"] - _ROOM * group["std_error_outside"] > NEAR).all())
-        said = " to ".join(quoted(row["outside"], row["std_error_outside"]) for row in ends)
-        parts.append(f"{layer} layer with {str(loss).upper()} {said}")
-    whether = "at every K" if all_near else "at no K" if all_far else "not at every K, or not beyond doubt"
+    """Say what lies outside the diagonal blocks at the ends of K, scale by scale, and whether it is little at all K."""
+    few, many = ratios["n_clusters"].min(), ratios["n_clusters"].max()
+    said = []
+    for scale, of_scale in ratios.groupby("scale", sort=False):
+        parts = []
+        for (layer, loss), group in of_scale.groupby(["layer", "loss"], sort=False):
+            ends = (group.set_index("n_clusters").loc[K] for K in (few, many))
+            values = " → ".join(quoted(row["outside"], row["std_error_outside"]) for row in ends)
+            parts.append(f"{layer} {str(loss).upper()} {values}")
+        said.append(f"{_SCALES[str(scale)]} {', '.join(parts)}")
+    within, whole = ratios[ratios["layer"] != "whole"], ratios[ratios["layer"] == "whole"]
     return (
-        f"C = {C}, share of a layer's squared norm outside its diagonal blocks, over K: {'; '.join(parts)}. "
-        f"Near-block-diagonal (under {NEAR:g}): {whether}."
+        f"C = {C}, outside the diagonal blocks, K = {few} → {many}: {'; '.join(said)}. Near-block-diagonal (under "
+        f"{NEAR:g}): hidden and output layers {_whether(within)}; the whole with CE {_whether(whole)}."
     )
 
 
-def _classes_against_clusters(ratios: pd.DataFrame) -> Iterator[str]:
-    """Compare the factors by which the ratio changes over K at one C, and over C at one K."""
-    for layer in LAYERS:
-        of_layer = ratios[(ratios["layer"] == layer) & (ratios["loss"] == "ce")]
-        over_k = of_layer.groupby(["n_classes", "scale"])["value"].agg(lambda x: x.max() / x.min())
-        classes = sorted(of_layer["n_classes"].unique())
-        ends = of_layer[of_layer["n_classes"].isin([classes[0], classes[-1]])]
-        over_c = ends.groupby(["n_clusters", "scale"])["value"].agg(lambda x: x.max() / x.min())
-        yield (
-            f"{layer.capitalize()} layer, CE, off-diagonal over diagonal: K from {of_layer['n_clusters'].min()} to "
-            f"{of_layer['n_clusters'].max()} changes it by a factor of at most {over_k.max():.2f}, C from {classes[0]} "
-            f"to {classes[-1]} by at least {over_c.min():{'.1f' if over_c.min() < 100 else '.0f'}}."
-        )
+def _whether(rows: pd.DataFrame) -> str:
+    near = int((rows["outside"] + ROOM * rows["std_error_outside"] < NEAR).sum())
+    far = int((rows["outside"] - ROOM * rows["std_error_outside"] > NEAR).sum())
+    if len(rows) in (near, far):
+        return "at every K" if near else "at no K"
+    rest = len(rows) - near - far
+    return f"in {near} of {len(rows)} cases, not in {far}" + (f", {rest} unresolved" if rest else "")
 
 
-def _laid_out(grid: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in grid]
+def _within(layer: str, ratios: pd.DataFrame) -> str:
+    """Say by what factors K and C change the ratio of blocks within a layer, ends against ends."""
+    rows = ratios[(ratios["layer"] == layer) & (ratios["loss"] == "ce")]
+    sizes, classes = sorted(rows["n_clusters"].unique()), sorted(rows["n_classes"].unique())
+    over_k, over_c = [], []
+    for scale, group in rows.groupby("scale", sort=False):
+        at = group.set_index(["n_clusters", "n_classes"])
+        factor, z = _mean_factor([(at.loc[sizes[0], C], at.loc[sizes[-1], C]) for C in classes])
+        over_k.append(f"{factor} {_SCALES[str(scale)]} (z {z:+.1f})")
+        over_c.append(_mean_factor([(at.loc[K, classes[0]], at.loc[K, classes[-1]]) for K in (sizes[0], sizes[-1])])[0])
+    return (
+        f"{layer.capitalize()} layer, CE, off-diagonal over diagonal: K = {sizes[0]} over K = {sizes[-1]} is "
+        f"{', '.join(over_k)}, geometric means over C; C = {classes[0]} over C = {classes[-1]} is {', '.join(over_c)}, "
+        "means over these K."
+    )
+
+
+def _mean_factor(pairs: list[tuple[pd.Series, pd.Series]]) -> tuple[str, float]:
+    """Return the geometric mean of ratios of independent values, with its error, and how far from 1 it is."""
+    logs = [math.log(a["value"] / b["value"]) for a, b in pairs]
+    squares = [(row["std_error"] / row["value"]) ** 2 for pair in pairs for row in pair]
+    mean, error = sum(logs) / len(pairs), math.sqrt(sum(squares)) / len(pairs)
+    factor = math.exp(mean)
+    return quoted(factor, factor * error), mean / error if error else math.nan
+
+
+def _of_the_whole(ratios: pd.DataFrame) -> str:
+    """Say how far K changes the share outside the whole's diagonal blocks, where it does so most."""
+    rows = ratios[(ratios["layer"] == "whole") & (ratios["loss"] == "ce")]
+    found = []
+    for (C, scale), group in rows.groupby(["n_classes", "scale"], sort=False):
+        low, high = group.sort_values("outside").iloc[[0, -1]].to_dict("records")
+        factor = high["outside"] / low["outside"]
+        error = factor * math.hypot(*(row["std_error_outside"] / row["outside"] for row in (low, high)))
+        ends = (f"{quoted(x['outside'], x['std_error_outside'])} at K = {x['n_clusters']}" for x in (low, high))
+        found.append((factor, f"from {' to '.join(ends)}, a factor of {quoted(factor, error)}", C, scale))
+    _, said, C, scale = max(found)
+    return (
+        f"Whole Hessian, CE, with what lies between layers: K changes the share outside the diagonal blocks {said}, at "
+        f"C = {C} {_SCALES[str(scale)]}, where it does so most."
+    )

@@ -22,7 +22,8 @@ def plot_data(table: pd.DataFrame) -> Figure:
         That of ``rmtsim.experiments.data_pictures.fig1``.
     """
     one = table.iloc[0]
-    data = _TITLES.get(one["data"], "{N} samples, data: " + str(one["case"])).format(N=one["n_samples"])
+    kind = "arrays" if ".npz@" in one["data"] else one["data"].partition(":")[0]
+    data = _TITLES.get(kind, "{N} samples, data: " + str(one["case"])).format(N=one["n_samples"])
     where = f"$d = {one['dim']}$, $C = {one['n_classes']}$, $m = {one['hidden']}$"
     return plot_pictures(table, f"{data}, one hidden layer at initialisation, cross-entropy: {where}")
 

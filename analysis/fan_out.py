@@ -10,13 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from analysis.straight_lines import slopes
 from rmtsim.estimates import ratio_estimate
 from rmtsim.theory.deep import deep_layers
 
 Values = npt.NDArray[np.float64]
-
-#: What a size is to a layer a: n_a, n_{a+1}, those after, n_{a−1}, those before.
-ROLES = ("own", "next", "later", "fan-in", "earlier")
 
 #: Predictors of the ratio of a hidden layer, one number each.
 PREDICTORS = {
@@ -80,28 +78,29 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per loss, depth, ``steps`` of training, ``progress``, layer and ``varied``, the number of the size:
-        its ``role`` of ``ROLES``; ``exponent``, the slope of log ratio against log size, with ``std_error``, the mean
+        A row per loss, depth, ``steps`` of training, ``learning_rate``, ``progress``, layer and ``varied``, the number
+        of the size: its ``role``; ``exponent``, the slope of log ratio against log size, with ``std_error``, the mean
         and its error over draws; ``change`` since initialisation, of the same draws, with ``std_error_change``; and
         ``theory``, the slope of the theory's values at the same sizes, NaN after training.
     """
     lines = []
     rows = sized(table[table["design"] == "one"])
-    for key, of_layer in rows.groupby(["loss", "depth", "steps", "layer"], sort=False):
-        case: dict[str, Any] = dict(zip(["loss", "depth", "steps", "layer"], key, strict=True))
+    keys = ["loss", "depth", "steps", "learning_rate", "layer"]
+    for key, of_layer in rows.groupby(keys, sort=False):
+        case: dict[str, Any] = dict(zip(keys, key, strict=True))
         for varied in range(case["depth"] + 1):
             start: Values | None = None
             for progress, at in series(of_layer, varied).groupby("progress"):
                 wide = at.pivot_table(values="ratio", index="draw", columns="size")
                 x = np.log(wide.columns.to_numpy(float))
-                slopes = _slopes(x, np.log(wide.to_numpy()))
-                start = slopes if start is None else start
+                found = slopes(x, np.log(wide.to_numpy()))
+                start = found if start is None else start
                 theory = np.log([_theory(row) for row in at.drop_duplicates("size").to_dict("records")])
                 lines.append(
                     {**case, "progress": progress, "varied": varied, "role": role(case["layer"], varied)}
-                    | {"draws": len(slopes), "exponent": slopes.mean(), "std_error": stats.sem(slopes)}
-                    | {"change": (slopes - start).mean(), "std_error_change": stats.sem(slopes - start)}
-                    | {"theory": _slopes(x, theory[None])[0]}
+                    | {"draws": len(found), "exponent": found.mean(), "std_error": stats.sem(found)}
+                    | {"change": (found - start).mean(), "std_error_change": stats.sem(found - start)}
+                    | {"theory": slopes(x, theory[None])[0]}
                 )
     return pd.DataFrame(lines)
 
@@ -168,6 +167,27 @@ def predictors(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def deviations(rows: pd.DataFrame) -> pd.DataFrame:
+    """Tell how far log ratio of hidden layers is from log theory, where all sizes are random; nothing is fitted.
+
+    Returns
+    -------
+    DataFrame
+        A row per loss: ``layers`` and ``networks``; ``rms``; ``mean`` with its ``std_error``, over networks; ``least``
+        and ``most``; and ``noise``, the root mean square of the measured log ratios' own standard errors.
+    """
+    chosen = rows[(rows["design"] == "all") & (rows["layer"] < rows["depth"])]
+    lines = []
+    for loss, of_loss in chosen.assign(left=np.log(chosen["ratio"] / chosen["theory"])).groupby("loss", sort=False):
+        left, noise = of_loss["left"], of_loss["std_error"] / of_loss["ratio"]
+        sums, counts = (of_loss.groupby("sizes")["left"].agg(how) for how in ("sum", "count"))
+        error = np.sqrt(np.sum((sums - left.mean() * counts) ** 2) * len(sums) / (len(sums) - 1)) / len(left)
+        line = {"loss": loss, "layers": len(left), "networks": len(sums), "rms": np.sqrt(np.mean(left**2))}
+        line |= {"mean": left.mean(), "std_error": error, "least": left.min(), "most": left.max()}
+        lines.append(line | {"noise": np.sqrt(np.mean(noise**2))})
+    return pd.DataFrame(lines)
+
+
 def later_sums(fits: pd.DataFrame) -> pd.DataFrame:
     """Sum the exponents of all layers after a hidden one: of ``exponents`` or of ``joint``."""
     keys = [name for name in ("loss", "depth", "steps", "progress", "layer") if name in fits]
@@ -179,7 +199,10 @@ def later_sums(fits: pd.DataFrame) -> pd.DataFrame:
 
 
 def role(layer: int, varied: int) -> str:
-    """Return what a size, by its number, is to a layer."""
+    """Return what a size, by its number, is to layer a: "own" for n_a, "next" for n_{a+1}, "later" for those after.
+
+    "fan-in" stands for n_{a−1}, "earlier" for those before.
+    """
     return {-1: "fan-in", 0: "own", 1: "next"}.get(varied - layer, "later" if varied > layer else "earlier")
 
 
@@ -211,9 +234,3 @@ def _theory(row: Mapping[Any, Any]) -> float:
         return np.nan
     layers = deep_layers(row["loss"], row["sizes"], row["n_samples"])
     return layers[int(row["layer"]) - 1].ratio
-
-
-def _slopes(x: Values, logs: Values) -> Values:
-    """Least-squares slopes of the rows of logs (draws, sizes)."""
-    x = x - x.mean()
-    return np.asarray(logs @ x / np.sum(x**2))

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.fan_out import (
     PREDICTORS,
     at_start,
+    deviations,
     exponents,
     joint,
     later_sums,
@@ -30,6 +31,9 @@ _LEGEND = (
 )
 
 
+_DEVIATIONS = "Log ratio less log theory, hidden layers, all sizes random"
+
+
 def report_fan_out(table: pd.DataFrame) -> str:
     """Tell all exponents at initialisation and after training, the predictors, and the sums, as text."""
     rows, fits = measured(table), exponents(table)
@@ -44,12 +48,13 @@ def report_fan_out(table: pd.DataFrame) -> str:
         value = quoted(row["exponent"], row["std_error"])
         where = f"{row['loss'].upper()}, {row['depth']} layers, layer {row['layer']}"
         lines.append(f"  {where}: {value}, theory {row['theory']:.3f}")
-    lines += ["", *_equal_sizes(rows), "", *_predictors(rows), "", textwrap.fill(_LEGEND, WIDTH)]
+    lines += ["", *_equal_sizes(rows), "", *_predictors(rows), "", _DEVIATIONS, *_deviations(rows)]
+    lines += ["", textwrap.fill(_LEGEND, WIDTH)]
     return "\n".join(lines)
 
 
 def headline_fan_out(table: pd.DataFrame) -> str:
-    """Tell the verdict in one line of Markdown."""
+    """Tell the verdict in a few lines of Markdown: at initialisation, and after training."""
     rows, fits = measured(table), exponents(table)
     start, end = at_start(fits), trained(fits)
     hidden, after = start[start["layer"] < start["depth"]], end[end["layer"] < end["depth"]]
@@ -61,21 +66,42 @@ def headline_fan_out(table: pd.DataFrame) -> str:
     mean = quoted(np.average(own["exponent"], weights=weights), weights.sum() ** -0.5)
     last = start.loc[(start["layer"] == start["depth"]) & (start["role"] == "own"), "exponent"]
     groups = [group for _, group in after.groupby("loss", sort=False)]
-    fell = "; ".join(
-        f"{group['loss'].iloc[0].upper()}, all later layers {_span(later_sums(group)['exponent'])}, own "
-        f"{_range(group, 'own')}"
-        for group in groups
-    )
+    training = f"{after['depth'].iloc[0]} weight layers {_trained(after)}"
     return (
-        f"Powers of the sizes in off-diagonal/diagonal of hidden layers at initialisation: own neurons {mean} on "
+        f"- At initialisation, powers of the sizes in off-diagonal/diagonal of hidden layers: own neurons {mean} on "
         f"average over {len(own)} layers, largest |z| {largest:.1f}; the next layer's "
         f"{_range(deep, 'next')} where more layers follow (theory {_range(deep, 'next', 'theory')}); all later layers' "
         f"together {_span(sums['exponent'])} (theory {_span(sums['theory'])}); of the output layer with CE, its own C: "
         f"{_span(last)}. With all sizes random, 1/n summed over all later layers explains "
         f"{_percent(found['harmonic'])} of the variance of the logarithm, the next layer's neurons "
-        f"{_percent(found['next'])}, own neurons {_percent(found['own'])}. After {end['steps'].iloc[0]} steps of Adam: "
-        f"{fell}."
+        f"{_percent(found['next'])}, own neurons {_percent(found['own'])}.\n"
+        f"- {_DEVIATIONS}: {'; '.join(_deviations(rows))}\n"
+        f"- {training}, powers in layers 1, 2, …: {'; '.join(map(_fell, groups))}"
     )
+
+
+def _fell(fits: pd.DataFrame) -> str:
+    """Powers of a loss's hidden layers after training, with their errors over draws, layer by layer."""
+    own, sums = fits[fits["role"] == "own"], later_sums(fits)
+    least = (own["exponent"] / own["std_error"]).abs().min()
+    values = (", ".join(quoted(*pair) for pair in zip(t["exponent"], t["std_error"], strict=True)) for t in (own, sums))
+    return "{loss}, own neurons {} (|z| at least {least:.1f}), all later layers together {}".format(
+        *values, loss=fits["loss"].iloc[0].upper(), least=least
+    )
+
+
+def _trained(fits: pd.DataFrame) -> str:
+    first = fits.iloc[0]
+    return f"after {first['steps']} steps of Adam from rate {first['learning_rate']:g}, {first['draws']} draws"
+
+
+def _deviations(rows: pd.DataFrame) -> Iterator[str]:
+    for row in deviations(rows).to_dict("records"):
+        yield (
+            f"{row['loss'].upper()}, {row['layers']} layers of {row['networks']} networks: root mean square "
+            f"{row['rms']:.3f}, mean {quoted(row['mean'], row['std_error'])}, from {row['least']:+.2f} to "
+            f"{row['most']:+.2f}, where the draws' own errors are {row['noise']:.3f}"
+        )
 
 
 def _equal_sizes(rows: pd.DataFrame) -> Iterator[str]:
@@ -103,7 +129,7 @@ def _at_initialisation(fits: pd.DataFrame, together: pd.DataFrame) -> Iterator[s
 
 
 def _after_training(fits: pd.DataFrame) -> Iterator[str]:
-    yield f"{_heading(fits)}, after {fits['steps'].iloc[0]} steps of Adam"
+    yield f"{_heading(fits)}, {_trained(fits)}"
     yield f"  {'layer':>5}  {'size':<12} {'exponent':>12} {'change':>12}"
     for row in fits.to_dict("records"):
         value = quoted(row["exponent"], row["std_error"])

@@ -31,6 +31,7 @@ from analysis.picture_report import headline_pictures, report_pictures
 from analysis.points import points
 from analysis.regimes import regimes_of, report_regimes
 from analysis.regimes_figure import plot_regimes
+from analysis.regimes_headline import headline_regimes
 from analysis.render import render
 from analysis.simo_figure import plot_simo, report_simo
 from analysis.spectrum_figure import plot_spectrum, render_spectrum
@@ -142,7 +143,7 @@ FIGURES = {
     "training_spectra": NamedFigure(_all, plot_spectra, training_spectra, report_spectra, headline_spectra),
     "simo": NamedFigure(_all, plot_simo, simo, report_simo),
     "wishart": NamedFigure(_all, plot_wishart, wishart, report_wishart),
-    "regimes": NamedFigure(regimes_of, plot_regimes, report=report_regimes),
+    "regimes": NamedFigure(regimes_of, plot_regimes, report=report_regimes, headline=headline_regimes),
     "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points, headline=points_headline),
     "agreement": NamedFigure(_all, plot_agreement, report=report_agreement, headline=agreement_headline),
     "spectrum": NamedFigure(_all, plot_spectrum, _at_one_size(spectrum), render_spectrum),

@@ -12,8 +12,8 @@ from analysis.figures import NamedFigure
 
 _INTRODUCTION = """\
 Every figure of *Towards Quantifying the Hessian Structure of Neural Networks* ([arXiv
-2505.02809](https://arxiv.org/abs/2505.02809)) and of its slides, redrawn, with the sentence that each tests and the
-numbers of the run that wrote this page. Formulas in quotations are restored."""
+2505.02809](https://arxiv.org/abs/2505.02809)) and of its slides, redrawn{except_for}, with the sentence that each tests
+and the numbers of the run that wrote this page. Formulas in quotations are restored."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def gallery(results: Sequence[Result], full: bool = False) -> str:
     table = ["| figure | source | time on 2 cores | with `--full` |", "|---|---|---|---|"]
     table += [_row(result.entry) for result in results]
     sections = [_section(result, full) for result in results]
-    return "\n\n".join(["# Gallery", f"{_INTRODUCTION}\n{size}", "\n".join(table), *sections]) + "\n"
+    missing = ", ".join(result.entry.name for result in results if result.problem)
+    introduction = _INTRODUCTION.format(except_for=f" except {missing} (below is why)" if missing else "")
+    return "\n\n".join(["# Gallery", f"{introduction}\n{size}", "\n".join(table), *sections]) + "\n"
 
 
 def numbers(figure: NamedFigure, rows: pd.DataFrame, report: str | None = None) -> str:
@@ -97,5 +99,5 @@ def _section(result: Result, full: bool) -> str:
     parts += [f"![{entry.title}]({entry.name}.png)", result.numbers, made]
     if result.full_numbers:
         picture = f"![{entry.title}, at the paper's size]({entry.name}_full.png)"
-        parts += ["At the paper's size:", picture, result.full_numbers, f"`{entry.command(full=True)}`"]
+        parts += ["With the paper's sizes and schedule:", picture, result.full_numbers, f"`{entry.command(full=True)}`"]
     return "\n\n".join(parts)

@@ -25,14 +25,23 @@ FAR = (10**5, 10**6)
 #: Largest difference of exponents at which a rate holds.
 MARGIN = 0.1
 
+_HEAD = (
+    ["", "theorem", "measured", "theory", "theory", "theory", "measured", "theory", "theory", "measured", "theory"],
+    ["", "power", "power", "power", "far", "C->inf", "constant", "constant", "C->inf", "outside", "verdict"],
+)
+
 _LEGEND = """\
-power: the theorem's. measured: slope of log value in log C over C >= 100, weighted, with its standard error. theory:
-the same slope of the theory at this C, d, N. far: the theory's slope from C = 1e5 to 1e6. C -> inf: the power at this
-d and N as C -> infinity, where it is known. constant: value at the largest measured C over the theorem's form there,
-then the theory's, then as C -> infinity. outside: share of the layer's squared norm outside its diagonal blocks at the
-largest measured C. holds: theory and far are within 0.1 of the power, and that as C -> infinity is the power. not yet:
-theory is not, but far is closer. does not hold: else. differs: measured and theory are over 3.5 standard errors apart,
-as where the mean lies in draws too rare to meet, and nothing is said of the rate."""
+There are draws up to C = {largest}; all that is said of more classes is theory. power: slope of log value in log C over
+the C from 100 on that have draws, weighted, measured with its standard error, and the theory's at the same C, d, N.
+far: the theory's slope from C = 1e5 to 1e6. C->inf: its power at this d and N as C -> infinity; none is given with a
+hidden layer and CE. constant: value at the largest C with draws over the theorem's form there, measured, then the
+theory's; C->inf: the theory's as C -> infinity. With a hidden layer and CE that is the sum of a series in 1/d, an
+asymptotic one (inf: it has no sum), and no limit: at fixed d off-diagonal and output blocks leave the theorem's form in
+the end. outside: share of the layer's squared norm outside its diagonal blocks at the largest C with draws. verdict, on
+the theory's powers: holds: at the C of the draws and far within 0.1 of the theorem's, and as C -> infinity, where one
+is given, the theorem's; with a hidden layer and CE it says: up to C = 1e6. not yet: not at the C of the draws, but far
+is closer. does not hold: else. differs: draws and theory are over 3.5 standard errors apart, as where the mean lies in
+draws too rare to meet, and nothing is said of the rate."""
 
 
 def regimes_of(draws: pd.DataFrame) -> pd.DataFrame:
@@ -145,11 +154,13 @@ def regimes(draws: pd.DataFrame) -> pd.DataFrame:
         - ``power``, the theorem's; ``exponent`` with ``std_error_exponent``, measured over C ≥ 100;
           ``exponent_theory``, the theory's at the same C with the same weights; ``exponent_far``, between the two C of
           ``FAR``; ``exponent_last``: see ``last_power``; ``z`` = (exponent − exponent_theory)/std_error_exponent;
-        - ``departure`` with ``std_error_departure``, ``departure_theory``: the value at the largest measured C over the
-          theorem's form there, and ``departure_last`` as C → ∞ at this d and N;
+        - ``largest``, the largest measured C; ``departure`` with ``std_error_departure``, ``departure_theory``: the
+          value there over the theorem's form; ``departure_last``, the theory's as C → ∞ at this d and N: with a hidden
+          layer and cross-entropy the sum of an asymptotic series in 1/d;
         - ``outside``: share of the layer's squared norm outside its diagonal blocks there;
-        - ``verdict``: *holds*, *not yet*, *does not hold*, or *differs* where |z| > 3.5, so that nothing is said of the
-          rate; *not tested* where the theory has no value.
+        - ``verdict`` on the theory's powers, up to C = 10⁶ and beyond where ``exponent_last`` is known: *holds*, *not
+          yet*, *does not hold*, or *differs* where |z| > 3.5, so that nothing is said of the rate; *not tested* where
+          the theory has no value.
     """
     return regimes_from(extended(draws))
 
@@ -185,6 +196,7 @@ def _judge(group: pd.DataFrame) -> dict[str, Any]:
         "exponent_far": exponent_far,
         "exponent_last": last,
         "z": z,
+        "largest": int(top["n_classes"]),
         "departure": top["measured"] / top["form"],
         "std_error_departure": top["std_error"] / top["form"],
         "departure_theory": top["theory"] / top["form"],
@@ -216,7 +228,6 @@ def _outside(row: pd.Series) -> float:
 
 def report_regimes(draws: pd.DataFrame) -> str:
     """Lay out the table of ``regimes`` as plain text, a block of lines per sweep, with a legend."""
-    head = ["", "power", "measured", "theory", "far", "C->inf", "constant", "theory", "C->inf", "outside", "verdict"]
     lines: list[list[str]] = []
     sweep: tuple[Any, ...] | None = None
     table = regimes(regimes_of(draws))
@@ -225,10 +236,11 @@ def report_regimes(draws: pd.DataFrame) -> str:
             lines += [[], [_heading(row)]]
             sweep = now
         lines.append(_cells(row))
-    widths = [max(len(line[k]) for line in [head, *lines] if len(line) > 1) for k in range(len(head))]
+    widths = [max(len(line[k]) for line in [*_HEAD, *lines] if len(line) > 1) for k in range(len(_HEAD[0]))]
     ratios = table.loc[table["quantity"] == "ratio", "verdict"].value_counts()
     tally = f"Of {ratios.sum()} ratios: {', '.join(f'{verdict} {count}' for verdict, count in ratios.items())}."
-    return "\n".join([_aligned(head, widths), *(_aligned(line, widths) for line in lines), "", tally, "", _LEGEND])
+    text = [_aligned(line, widths) for line in [*_HEAD, *lines]]
+    return "\n".join([*text, "", tally, "", _LEGEND.format(largest=table["largest"].max())])
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:

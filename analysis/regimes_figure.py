@@ -12,9 +12,13 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from analysis.claims import GROUP
 from analysis.regimes import FAR, extended, last_power, regimes_of
+
+#: Color behind the C that have no draws.
+_ALONE = "0.94"
 
 #: Below this d the sweeps are about d, above it about d/N or m.
 _SMALL_DIM = 10
@@ -72,7 +76,7 @@ def plot_regimes(draws: pd.DataFrame) -> Figure:
         for ax in axes[::columns]:
             ax.set_ylabel("off-diagonal/diagonal over\nthe theorem's form")
         figure.suptitle("Outside the proportional regime: do the rates in $C$ hold?", fontsize="x-large")
-        figure.legend(handles=_lines(), loc="outside lower center", ncols=4, frameon=False)
+        figure.legend(handles=_lines(), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -101,9 +105,13 @@ def _plot(ax: Axes, panel: _Panel, table: pd.DataFrame) -> None:
     ax.set_xscale("log")
     ax.set_yscale("log")
     _widen(ax, table)
+    largest = float(table.loc[table["measured"].notna(), "n_classes"].max())
+    ends = ax.get_xlim()
+    ax.axvspan(largest, ends[1], color=_ALONE, zorder=-1)
+    ax.set_xlim(ends)
     ax.set_xlabel("number of classes $C$")
     ax.set_title(panel.title + _shared(panel, table))
-    of_color = [Line2D([], [], color=c, label=f"{_NAMES[panel.color]} = {_short(v)}") for v, c in colors.items()]
+    of_color = [Line2D([], [], color=c, label=f"{_NAMES[panel.color]} = {short(v)}") for v, c in colors.items()]
     of_marker = [
         Line2D([], [], linestyle="", color="0.3", marker=mark, mfc="none", label=_of_marker(panel.marker, v))
         for v, mark in markers.items()
@@ -143,23 +151,24 @@ def _shared(panel: _Panel, table: pd.DataFrame) -> str:
     for column, letter in (("dim", "d"), ("width", "m"), ("aspect_ratio", "d/N")):
         values = table[column].dropna().unique()
         if len(values) == 1 and column not in (panel.color, panel.marker):
-            found.append(f"${letter} = {_short(values[0])}$")
+            found.append(f"${letter} = {short(values[0])}$")
     return f"\n{', '.join(found)}" if found else "\n"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Powers of two below 1 as fractions."""
     return f"1/{1 / value:g}" if 0 < value < 1 and float(1 / value).is_integer() else f"{value:g}"
 
 
 def _of_marker(by: str | None, value: Any) -> str:
-    return f"{value} layer" if by == "layer" else f"{_NAMES[by or '']} = {_short(value)}"
+    return f"{value} layer" if by == "layer" else f"{_NAMES[by or '']} = {short(value)}"
 
 
-def _lines() -> list[Line2D]:
+def _lines() -> list[Line2D | Patch]:
     return [
         Line2D([], [], linestyle="", marker="o", color="0.3", mfc="none", label="measured"),
         Line2D([], [], linestyle="-", color="0.3", label="theory at this $C$, $d$, $N$"),
+        Patch(color=_ALONE, label="theory alone: no draws"),
         Line2D([], [], linestyle="--", color="0.3", label=r"theorem: $d, N$, then $C \to \infty$"),
-        Line2D([], [], linestyle=":", color="0.3", label=r"slope as $C \to \infty$ at this $d$"),
+        Line2D([], [], linestyle=":", color="0.3", label=r"theory: slope as $C \to \infty$ at this $d$"),
     ]

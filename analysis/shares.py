@@ -12,8 +12,10 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.estimates import Estimate, ratio_estimate
-from rmtsim.point import LOSSES, Point
+from rmtsim.full_hessian.description import PARTS
+from rmtsim.point import LOSSES
 from rmtsim.theory import finite
+from rmtsim.theory.deep import deep_layers
 
 Values = npt.NDArray[np.float64]
 
@@ -38,21 +40,25 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per case, step and ``share``: a layer's name, for what of that layer's own Hessian lies outside its
-        diagonal blocks; ``"whole"`` for what of the whole lies outside them; ``"cross"`` for what lies between layers.
+        diagonal blocks; ``"whole"`` for what of the whole lies outside them; ``"cross"`` for what lies between layers;
+        ``"stripes"`` for what of the cross layer of one hidden layer is the term with the residual, (11) and (18) of
+        the paper, where all draws have it.
         ``draws``, ``value``, the ratio of means over draws, with ``std_error``, NaN for one draw; ``theory`` with
-        ``std_error_theory``, the ratio of expected norms at this size, NaN where there is none; ``z``.
+        ``std_error_theory``, the ratio of expected norms at this size, NaN where there is none; ``z``. With several
+        hidden layers the theory is that to leading order in 1/width, without an error, so there is no ``z``.
     """
-    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"])]
+    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro", "stripe_sqfro"])]
     lines = []
     for key, group in norms.groupby([*PICTURE, *_PROBLEM], sort=False):
         row = dict(zip([*PICTURE, *_PROBLEM], key, strict=True))
         neurons = neurons_of(row)
         wide = group.pivot_table(index="draw", columns=["layer", "other", "quantity"], values="value")
+        wide = wide.dropna(axis="columns")
         parts = {column: wide[column].to_numpy(float) for column in wide.columns}
-        expected = _theory(row) if row["step"] == 0 else {}
-        for share, (part, whole) in _parts(parts, neurons).items():
+        expected = _theory(row, neurons) if row["step"] == 0 else {}
+        for share, (part, whole) in share_parts(parts, neurons).items():
             measured = _ratio(part, whole)
-            theory = _theoretical(expected, neurons, share) if expected else Estimate(math.nan, math.nan)
+            theory = expected.get(share, Estimate(math.nan, math.nan))
             error = math.hypot(measured.std_error, theory.std_error)
             z = (measured.value - theory.value) / error if error else math.nan  # both exact: nothing to test
             lines.append(
@@ -81,7 +87,7 @@ def layer_names(neurons: Sequence[int]) -> list[str]:
     return [f"layer {k}" for k in range(1, len(neurons) + 1)]
 
 
-def _parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, tuple[Any, Any]]:
+def share_parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, tuple[Any, Any]]:
     """Return squared norms of each share's part and of what it is a part of; values may be arrays over draws."""
     inside, outside, names = 0.0, 0.0, layer_names(neurons)
     found, cross = {}, 0.0
@@ -95,11 +101,15 @@ def _parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, tuple[
     if len(neurons) > 1:
         whole = inside + outside + cross
         found |= {"whole": (outside + cross, whole), "cross": (cross, whole)}
+    if len(neurons) == 2 and (1, 2, "stripe_sqfro") in parts:
+        found["stripes"] = (parts[1, 2, "stripe_sqfro"], cross / 2)  # of one of the two triangles
     return found
 
 
 def _ratio(part: Values, whole: Values) -> Estimate:
-    """Ratio of means over draws; where the draws differ by rounding alone, without error."""
+    """Ratio of means over draws; where the draws differ by rounding alone, without error; NaN for 0 of 0."""
+    if not whole.any():  # a saturated softmax has no curvature
+        return Estimate(math.nan, math.nan)
     if len(part) == 1:
         return Estimate(float(part[0] / whole[0]), math.nan)
     found = ratio_estimate(part, whole)
@@ -107,31 +117,38 @@ def _ratio(part: Values, whole: Values) -> Estimate:
     return Estimate(float(part.sum() / whole.sum()), 0.0) if exact else found
 
 
-def _theory(row: Mapping[str, Any]) -> dict[Any, Estimate]:
-    """Return expected norms at initialisation, by pair of layers and quantity; empty where there is no theory."""
-    if row["data"] != "gaussian" or row["loss"] not in LOSSES or "-" in row["hidden"]:
+def _theory(row: Mapping[str, Any], neurons: Sequence[int]) -> dict[str, Estimate]:
+    """Return the shares of expected norms at initialisation, where there is theory; NaN errors where not exact."""
+    if row["data"] != "gaussian" or row["loss"] not in LOSSES:
         return {}
-    width = int(row["hidden"]) if row["hidden"] else None
-    sizes = (int(row["n_classes"]), int(row["dim"]), int(row["n_samples"]), width)
-    point = Point("one_hidden" if width else "linear", row["loss"], *sizes)
-    places = {"linear": (1, 1), "hidden": (1, 1), "output": (2, 2), "cross": (1, 2)}
+    sizes = (int(row["n_classes"]), int(row["dim"]), int(row["n_samples"]))
     try:
-        found = {}
-        for layer in finite(point.model, point.loss, *sizes):
-            found[*places[layer.layer], "diag_sqfro"] = Estimate(layer.diag, layer.std_error_diag)
-            found[*places[layer.layer], "offdiag_sqfro"] = Estimate(layer.offdiag, layer.std_error_offdiag)
+        return _leading(row["loss"], *sizes, neurons) if len(neurons) > 2 else _finite(row["loss"], *sizes, neurons)
     except InputError:
         return {}
-    return found
 
 
-def _theoretical(expected: Mapping[Any, Estimate], neurons: Sequence[int], share: str) -> Estimate:
-    """Return a share of expected norms; its error by moving each norm by its own."""
+def _leading(loss: str, n_classes: int, dim: int, n_samples: int, neurons: Sequence[int]) -> dict[str, Estimate]:
+    """Return those of each layer of a deep network, to leading order in 1/width."""
+    layers = deep_layers(loss, (dim, *neurons), n_samples)
+    others = [(n - 1) * layer.ratio for n, layer in zip(neurons, layers, strict=True)]
+    names = layer_names(neurons)
+    return {name: Estimate(other / (1 + other), math.nan) for name, other in zip(names, others, strict=True)}
 
-    def value(moved: Any = None) -> float:
+
+def _finite(loss: str, n_classes: int, dim: int, n_samples: int, neurons: Sequence[int]) -> dict[str, Estimate]:
+    """Return those of the linear model, or of one hidden layer."""
+    width = neurons[0] if len(neurons) > 1 else None
+    expected = {}
+    for layer in finite("one_hidden" if width else "linear", loss, n_classes, dim, n_samples, width):
+        expected[*PARTS[layer.layer], "diag_sqfro"] = Estimate(layer.diag, layer.std_error_diag)
+        expected[*PARTS[layer.layer], "offdiag_sqfro"] = Estimate(layer.offdiag, layer.std_error_offdiag)
+
+    def values(moved: Any = None) -> dict[str, float]:
         norms = {key: one.value + (one.std_error if key == moved else 0.0) for key, one in expected.items()}
-        part, whole = _parts(norms, neurons)[share]
-        return float(part / whole)
+        return {share: float(part / whole) for share, (part, whole) in share_parts(norms, neurons).items()}
 
-    centre = value()
-    return Estimate(centre, math.sqrt(sum((value(key) - centre) ** 2 for key in expected)))
+    centre, moved = values(), [values(key) for key in expected]  # each norm by its own error
+    return {
+        share: Estimate(at, math.sqrt(sum((each[share] - at) ** 2 for each in moved))) for share, at in centre.items()
+    }

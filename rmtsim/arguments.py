@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from rmtsim.arrays.backend import Array, namespace
+from rmtsim.arrays.backend import Array, Module, namespace
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.losses import BINARY_LOSSES, NETWORK_LOSSES
 from rmtsim.point import LOSSES, check_choice
@@ -64,9 +65,17 @@ def check_network(X: Array, V: Array, hidden: Sequence[Array], y: Array | None, 
         _check_labels(y, X, 2 if loss in BINARY_LOSSES else V.shape[0])
 
 
+def as_labels(y: Any, xp: Module) -> Array:
+    """Return labels, an array or nested lists, as an array of xp; raise InputError if they are of no one shape."""
+    try:
+        return xp.asarray(y)
+    except (TypeError, ValueError):
+        raise InputError("y: it is no array of one shape; give (N,) whole numbers from 0 to C - 1") from None
+
+
 def _check_matrix(name: str, array: Array, X: Array, batched: bool) -> None:
     xp = namespace(X)
-    if namespace(array) is not xp:
+    if namespace(array, name) is not xp:
         raise InputError(f"{name}: it belongs to another array module than X; give all from one")
     if array.dtype not in (xp.float32, xp.float64) or array.dtype != X.dtype:
         raise InputError(f"{name}: dtype {array.dtype} is not valid; give X, W, V all float32 or all float64")

@@ -178,10 +178,10 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
     assert main(["reproduce", "all", "--out", str(toys)]) == 3  # what is there at the paper's size is shown too
     found = sections(toys)
     assert "is 1.5" in found["toy"]
-    assert "At the paper's size:\n\n![A toy, at the paper's size](toy_full.png)" in found["toy"]
+    assert "With the paper's sizes and schedule:\n\n![A toy, at the paper's size](toy_full.png)" in found["toy"]
     assert "is 2.5" in found["toy"]
     assert "`rmtsim reproduce toy --full`" in found["toy"]
-    assert "At the paper's size" not in found["own"] + found["mse"]
+    assert "With the paper's sizes" not in found["own"] + found["mse"]
     assert (toys / "toy_full.png").exists()
     capsys.readouterr()
     for full, value in (([], "1.5"), (["--full"], "2.5")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,14 @@ import pandas as pd
 import pytest
 
 from analysis.cluster_figure import plot_clusters
-from analysis.clusters import cluster_ratios, headline_clusters, report_clusters
+from analysis.clusters import cluster_ratios, headline_clusters, report_clusters, verdicts
 from analysis.data_figure import headline_data, plot_data
+from analysis.picture_report import report_pictures
 from analysis.shares import shares
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
-from rmtsim.experiments.data_pictures import clustered, fig1, fig11, fig12, norms_task
-from rmtsim.experiments.pictures import norms_task as swept_norms_task
-from rmtsim.experiments.pictures import picture_task
+from rmtsim.experiments.data_pictures import clustered, data_norms_task, fig1, fig11, fig12
+from rmtsim.experiments.pictures import picture_task, simulated_norms_task
 from rmtsim.training.problem import Problem
 from tests.test_cifar import published, write
 from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
@@ -35,14 +36,14 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("data", [Clusters(4), Clusters(4, scale="standard")])
 def test_norms_are_those_of_the_matrix(tmp_path: Path, data: Clusters) -> None:
     problem = Problem("ce", 4, 5, 20, (3,), data=data)
-    found = shares(table_of(tmp_path, norms_task("x", {"x": problem}, range(2, 3)))).set_index("share")
+    found = shares(table_of(tmp_path, data_norms_task("x", {"x": problem}, range(2, 3)))).set_index("share")
     for share, (part, whole) in parts(block_norms(problem, 2), 3).items():
         assert found.loc[share, "value"] == pytest.approx(part / whole, abs=1e-12)
 
 
 def test_norms_of_gaussian_data_are_those_of_the_sweeps(tmp_path: Path) -> None:
-    ours = table_of(tmp_path, norms_task("x", {"x": SMALL}, range(1, 4)))
-    theirs = table_of(tmp_path, swept_norms_task("x", SMALL, draws=4))
+    ours = table_of(tmp_path, data_norms_task("x", {"x": SMALL}, range(1, 4)))
+    theirs = table_of(tmp_path, simulated_norms_task("x", SMALL, draws=4))
     pd.testing.assert_frame_equal(wide(ours), wide(theirs), rtol=1e-10)
 
 
@@ -97,6 +98,26 @@ def test_bad_data_are_told(tmp_path: Path) -> None:
     np.savez(path, X=np.ones((4, 3)), y=[0, 1, 2, 10**6])
     with pytest.raises(InputError, match="Hessian of order 8000032; give"):
         fig1(data=path)
+    for size in (1e200, 0.0):
+        np.savez(path, X=np.full((4, 3), size), y=[0, 1, 2, 1])
+        with pytest.raises(InputError, match=f"largest entry of .* is {re.escape(f'{size:g}')} in size"):
+            fig1(data=path)
+
+
+@pytest.mark.parametrize("size", [1e50, 1e-50])
+def test_the_largest_and_the_smallest_of_a_user_s_data_have_shares(tmp_path: Path, size: float) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(20, 6))
+    path = tmp_path / "mine.npz"
+    np.savez(path, X=X / np.abs(X).max() * size, y=np.arange(20) % 5)
+    [picture, _] = fig1(data=str(path)).tasks
+    table = table_of(tmp_path / "store", picture)
+    found = shares(table).set_index("share")["value"]
+    if size > 1:  # a saturated softmax has no curvature
+        assert np.isnan(found["hidden"])
+        assert report_pictures(table).count("0 of 0") == found.isna().sum()
+        found = found.dropna()
+    assert found.between(-1e-9, 1 + 1e-9).all()
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +131,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 @pytest.mark.usefixtures("_quick")
 def test_ratios_are_those_of_the_norms(small: pd.DataFrame) -> None:
     found = cluster_ratios(small)
-    assert len(found) == 2 * 2 * (3 + 2 + 3)  # layers, C; clusters and Gaussian data: CE twice, MSE
+    assert len(found) == 3 * 2 * (3 + 2 + 3)  # layers and the whole, C; clusters and Gaussian data: CE twice, MSE
     for row in found.itertuples():
         same = small[(small["n_clusters"] == row.n_clusters) & (small["scale"] == row.scale)]
         same = same[(same["loss"] == row.loss) & (same["n_classes"] == row.n_classes)]
+        if row.layer == "whole":
+            sums = wide(same).fillna(0).groupby(["layer", "other"]).mean()
+            outside = (
+                8 * 7 * sums.loc[(1, 1), "offdiag_sqfro"] + 2 * 8 * row.n_classes * sums.loc[(1, 2), "offdiag_sqfro"]
+            )
+            outside += row.n_classes * (row.n_classes - 1) * sums.loc[(2, 2), "offdiag_sqfro"]
+            inside = 8 * sums.loc[(1, 1), "diag_sqfro"] + row.n_classes * sums.loc[(2, 2), "diag_sqfro"]
+            assert row.outside == pytest.approx(outside / (inside + outside), abs=4 * row.std_error_outside + 1e-9)
+            continue
         norms = wide(same).xs(1 if row.layer == "hidden" else 2, level="layer").xs(1 + (row.layer == "output"), level=1)
         n = 8 if row.layer == "hidden" else row.n_classes
         off, diag = norms["offdiag_sqfro"].sum(), norms["diag_sqfro"].sum()
@@ -133,14 +163,29 @@ def test_ratios_are_those_of_the_norms(small: pd.DataFrame) -> None:
 def test_verdicts_follow_the_numbers(small: pd.DataFrame) -> None:
     lines = headline_clusters(small).splitlines()
     assert [line.split(",")[0] for line in lines[:2]] == ["- C = 2", "- C = 30"]
-    for multiple, words in ((100, ": at no K."), (1e-4, ": at every K.")):
+    for multiple, words in ((100, "at no K"), (1e-4, "at every K")):
         values = small["value"].where(small["quantity"] != "offdiag_sqfro", multiple * small["value"])
-        assert all(line.endswith(words) for line in headline_clusters(small.assign(value=values)).splitlines()[:2])
-    ratios = cluster_ratios(small).query("layer == 'hidden' and loss == 'ce' and n_clusters > 0")
-    over_k = ratios.groupby(["n_classes", "scale"])["value"].agg(lambda x: x.max() / x.min()).max()
-    assert f"K from 2 to 20 changes it by a factor of at most {over_k:.2f}" in lines[2]
+        said = headline_clusters(small.assign(value=values)).splitlines()[:2]
+        assert all(line.endswith(f": hidden and output layers {words}; the whole with CE {words}.") for line in said)
+    ratios = cluster_ratios(small)
+    planted = ratios.assign(outside=0.09, std_error_outside=0.004)  # under the threshold by two standard errors
+    planted.loc[(planted["n_clusters"] == 20) & (planted["scale"] == "unit"), "outside"] = 0.109
+    planted.loc[(planted["n_clusters"] == 2) & (planted["scale"] == "unit"), "outside"] = 0.107
+    line = verdicts(planted)[0]  # CE at both scales, MSE at one
+    assert "hidden and output layers in 4 of 10 cases, not in 3, 3 unresolved; the whole with CE in 2 of 4" in line
+    by_k = ratios.query("loss == 'ce' and n_clusters > 0").set_index(["layer", "scale", "n_clusters"])
+    hidden = by_k.loc["hidden"].query("n_classes == 2 or n_classes == 30")
+    few, many = (np.log(hidden.xs(K, level="n_clusters")["value"]).groupby("scale").mean() for K in (2, 20))
+    for scale, words in (("unit", "on the unit sphere"), ("standard", "at standard scale")):
+        [told] = re.findall(rf"([\d.]+)\(\d+\) {words} \(z", lines[2])
+        assert float(told) == pytest.approx(np.exp(few[scale] - many[scale]), abs=0.006)
+    whole = by_k.loc["whole"]
+    spread = whole.groupby(["n_classes", "scale"])["outside"].agg(lambda x: x.max() / x.min())
+    assert f"a factor of {spread.max():.2f}"[:-1] in lines[4]
+    assert f"at C = {spread.idxmax()[0]} " in lines[4]
     text = report_clusters(small)
     assert text.count("\nhidden  CE ") == 2 * 2 * 2  # ratios and shares, C, scales
+    assert text.count("\nwhole   CE ") == 2 * 2
     assert "Gaussian" in text
 
 
@@ -150,11 +195,17 @@ def test_the_figure_has_pictures_and_ratios(small: pd.DataFrame) -> None:
     upper, lower = figure.subfigs
     assert ["$K = 2$" in ax.get_title() for ax in upper.axes[:2]] == [True, False]
     found = cluster_ratios(small)
-    for ax, (layer, loss) in zip(lower.axes, (("hidden", "ce"), ("output", "ce"), ("hidden", "mse")), strict=True):
+    panels = (
+        ("hidden", "ce", "value"),
+        ("output", "ce", "value"),
+        ("hidden", "mse", "value"),
+        ("whole", "ce", "outside"),
+    )
+    for ax, (layer, loss, column) in zip(lower.axes, panels, strict=True):
         of_panel = found[(found["layer"] == layer) & (found["loss"] == loss)]
         shown = np.concatenate([bars.lines[0].get_ydata() for bars in ax.containers])
         np.testing.assert_allclose(
-            np.sort(shown.astype(float)), np.sort(of_panel.loc[of_panel["n_clusters"] > 0, "value"])
+            np.sort(shown.astype(float)), np.sort(of_panel.loc[of_panel["n_clusters"] > 0, column])
         )
         lines = [line.get_ydata()[0] for line in ax.lines if line.get_label() == "_theory"]
         np.testing.assert_allclose(lines, of_panel.groupby("n_classes")["theory"].first())

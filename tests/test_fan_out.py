@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.fan_out import exponents, joint, later_sums, measured, predictors, role
+from analysis.fan_out import deviations, exponents, joint, later_sums, measured, predictors, role
 from analysis.fan_out_figure import plot_fan_out
 from analysis.fan_out_report import headline_fan_out, report_fan_out
+from analysis.quoted import quoted
 from rmtsim.errors import InputError
 from rmtsim.experiments.fan_out import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
 from rmtsim.full_hessian import layer_norms as norms_module
@@ -95,9 +96,28 @@ def test_theory_is_exact_for_one_sample() -> None:
 def test_theory_refuses_what_is_no_network() -> None:
     with pytest.raises(InputError, match="loss: 'hinge'"):
         deep_layers("hinge", (3, 4), 5)
-    for sizes in ((3,), (3, 4, 1)):
+    for sizes in ((3,), (), 3):
         with pytest.raises(InputError, match="two or more classes"):
-            deep_layers("ce", sizes, 5)
+            deep_layers("ce", sizes, 5)  # type: ignore[arg-type]
+    for sizes, n_samples, sentence in (
+        ((3, 4, 1), 5, "sizes: C: 1 is not valid; give a whole number from 2"),
+        ((-4, 3, 4), 5, "sizes: d: -4 is not valid; give a whole number from 1"),
+        ((3, 0, 4), 5, "sizes: n_1: 0 is not valid"),
+        ((3, 2, 5.5, 4), 5, "sizes: n_2: 5.5 is not valid"),
+        ("abc", 5, "sizes: d: 'a' is not valid"),
+        ((3, 4), 0, "n_samples: 0 is not valid"),
+        ((3, 4), -5, "n_samples: -5 is not valid"),
+        ((3, 4), 2.5, "n_samples: 2.5 is not valid"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            deep_layers("mse", sizes, n_samples)  # type: ignore[arg-type]
+
+
+def test_theory_takes_any_sequence_and_gives_nothing_away() -> None:
+    found = deep_layers("mse", [5, 3, 4], 6)
+    assert found == deep_layers("mse", np.array([5, 3, 4]), np.int64(6))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        found[0] = found[1]  # type: ignore[index]
 
 
 def test_theory_of_many_samples_to_leading_order() -> None:
@@ -152,8 +172,8 @@ def planted(cases: list[Case], draws: int = 3) -> pd.DataFrame:
                 lines.append(
                     {"design": case.design, "varied": case.varied, "depth": len(case.sizes) - 1, "layer": layer}
                     | {"hidden": "-".join(map(str, case.sizes[1:-1])), "dim": case.sizes[0]}
-                    | {"n_classes": case.sizes[-1], "n_samples": 32, "loss": "ce", "steps": 0, "progress": 0.0}
-                    | {"draw": draw, "diag_sqfro": diag, "offdiag_sqfro": diag * math.exp(log)}
+                    | {"n_classes": case.sizes[-1], "n_samples": 32, "loss": "ce", "steps": 0, "learning_rate": 0.0}
+                    | {"progress": 0.0, "draw": draw, "diag_sqfro": diag, "offdiag_sqfro": diag * math.exp(log)}
                 )
     return pd.DataFrame(lines)
 
@@ -175,6 +195,22 @@ def test_predictors_find_a_planted_law() -> None:
     found = predictors(rows.assign(ratio=np.array(harmonic) * rows["layer"])).set_index("predictor")
     assert found.loc["harmonic", ["slope", "r_squared", "scatter"]].tolist() == pytest.approx([1, 1, 0], abs=1e-6)
     assert found.loc["own", "r_squared"] < 0.3
+
+
+def test_deviations_find_planted_ones() -> None:
+    rows = measured(planted(all_at_random(3, 4, 32, 30)))
+    network = pd.factorize(rows["sizes"])[0]
+    rng = np.random.default_rng(2)
+    log = 0.1 + 0.2 * rng.standard_normal(network.max() + 1)[network] + 0.01 * rows["layer"]
+    [found] = deviations(rows.assign(ratio=rows["theory"] * np.exp(log), std_error=0.0)).to_dict("records")
+    hidden = log[rows["layer"] < 3]
+    assert (found["layers"], found["networks"], found["noise"]) == (60, 30, 0)
+    assert [found[name] for name in ("rms", "mean", "least", "most")] == pytest.approx(
+        [np.sqrt(np.mean(hidden**2)), hidden.mean(), hidden.min(), hidden.max()]
+    )
+    of_networks = hidden.groupby(network[rows["layer"] < 3]).mean()  # two layers each, which go together
+    assert found["std_error"] == pytest.approx(of_networks.std() / 30**0.5)
+    assert found["std_error"] > 1.3 * hidden.std() / 60**0.5
 
 
 @pytest.fixture(scope="module")
@@ -226,5 +262,10 @@ def test_figure_shows_the_table(small: pd.DataFrame) -> None:
     fits = exponents(small).query("loss == 'mse' and layer == 1 and steps == 0")
     marks = np.column_stack(figure.axes[6].containers[0].lines[0].get_data()).astype(float)
     np.testing.assert_allclose(marks[:, 1], fits["exponent"])
-    assert "after 20 steps" in report_fan_out(small)
-    assert "own neurons" in headline_fan_out(small)
+    assert "after 20 steps of Adam from rate 0.001, 2 draws" in report_fan_out(small)
+    start, theory, training = headline_fan_out(small).split("\n")
+    assert start.startswith("- At initialisation")
+    assert "layers of 8 networks: root mean square" in theory
+    own = exponents(small).query("loss == 'ce' and role == 'own' and layer < 3 and steps > 0 and progress == 1")
+    values = ", ".join(quoted(*pair) for pair in zip(own["exponent"], own["std_error"], strict=True))
+    assert f"CE, own neurons {values} (|z| at least" in training

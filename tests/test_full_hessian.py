@@ -133,10 +133,22 @@ def test_saturated_outputs() -> None:
         ({"y": np.full(6, 2)}, "y: a label lies outside 0 … 1"),
         ({"loss": "binary_ce"}, "V: 2 rows do not fit loss 'binary_ce', which has one output"),
         ({"loss": "hinge"}, "loss: 'hinge' is not known; choose one of ce, mse, binary_ce, binary_mse"),
+        ({"X": np.array(1.0)}, r"X: shape \(\) is not valid; give matrices"),
+        ({"X": np.array(1.0), "V": np.ones((1, 3)), "loss": "binary_ce"}, r"X: shape \(\) is not valid"),
+        ({"X": np.ones(5)}, r"X: shape \(5,\) is not valid"),
+        ({"X": np.ones(5), "V": np.ones((1, 3)), "loss": "binary_mse"}, r"X: shape \(5,\) is not valid"),
+        ({"X": np.ones(5), "W": None, "y": None}, r"X: shape \(5,\) is not valid"),
+        ({"X": np.full((6, 5), "a")}, "X: dtype <U1 is not valid; give X, W, V all float32 or all float64"),
+        ({"X": [[1.0] * 5] * 6}, "X: list is no array"),
+        ({"V": np.array(1.0)}, r"V: shape \(\) is not valid"),
+        ({"W": [np.ones((4, 5)), np.ones(4)]}, r"W\[1\]: shape \(4,\) is not valid"),
+        ({"y": [0, [1, 0], 0, 0, 0, 0]}, "y: it is no array of one shape; give"),
+        ({"W": np.ones((3, 5)), "y": [0, [1, 0], 0, 0, 0, 0]}, "y: it is no array of one shape; give"),
+        ({"y": ["a"] * 6}, "y: dtype <U1, shape"),
     ],
 )
 def test_bad_networks(change: dict, sentence: str) -> None:
     good = {"V": np.ones((2, 3)), "W": [np.ones((4, 5)), np.ones((3, 4))], "y": np.zeros(6, dtype=int), "loss": "ce"}
-    arguments = good | change
+    arguments = {"X": np.ones((6, 5))} | good | change
     with pytest.raises(InputError, match=sentence):
-        rmtsim.hessian(np.ones((6, 5)), arguments.pop("V"), **arguments)
+        rmtsim.hessian(arguments.pop("X"), arguments.pop("V"), **arguments)

@@ -118,7 +118,9 @@ GOOD = problem((3, 5, 4, 4), "ce")
     [
         ({"loss": "hinge"}, "choose one of ce, mse"),
         ({"X": GOOD.X[0]}, "give matrices"),
-        ({"X": GOOD.X.tolist()}, "is no array"),
+        ({"X": GOOD.X.tolist()}, "^X: list is no array"),
+        ({"V": GOOD.V.tolist()}, "^V: list is no array"),
+        ({"y": [[0], [0, 1]]}, "^y: it is no array of one shape"),
         ({"X": GOOD.X.astype(int)}, "float32 or all float64"),
         ({"V": GOOD.V.astype("float32")}, "float32 or all float64"),
         ({"V": GOOD.V[:, :2]}, r"V is \(C, m\)"),

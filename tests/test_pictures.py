@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 
 from analysis.hessian_figure import plot_pictures
 from analysis.picture_report import headline_pictures, percent, report_pictures
+from analysis.quoted import quoted
 from analysis.shares import shares
 from rmtsim.data.clusters import Clusters
 from rmtsim.estimates import ratio_estimate
 from rmtsim.experiment import Experiment
 from rmtsim.experiments import pictures
-from rmtsim.experiments.pictures import norms_task, picture_task
-from rmtsim.full_hessian.description import Look
+from rmtsim.experiments.pictures import picture_task, simulated_norms_task
+from rmtsim.full_hessian.description import Look, StripLook
 from rmtsim.theory import Prediction, finite
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
@@ -53,6 +55,15 @@ def block_norms(problem: Problem, draw: int, order: np.ndarray | None = None) ->
     return np.array([[np.sum(H[a:b, c:d] ** 2) for c, d in pairwise(edges)] for a, b in pairwise(edges)])
 
 
+def stripes(problem: Problem, draw: int) -> float:
+    """Squared norm of the residual's term of the cross layer, one triangle."""
+    X, (W, V), y = problem.draw(draw)
+    logits = np.maximum(X @ W.T, 0) @ V.T
+    P = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    slope = P - np.eye(problem.n_classes)[y] if problem.loss == "ce" else 2 * (logits - np.eye(problem.n_classes)[y])
+    return float(np.sum((np.einsum("ni,nk,nj->ikj", X @ W.T > 0, X, slope) / len(X)) ** 2))
+
+
 def parts(norms: np.ndarray, m: int) -> dict[str, tuple[float, float]]:
     def off(B: np.ndarray) -> tuple[float, float]:
         return float(B.sum() - np.trace(B)), float(B.sum())
@@ -70,7 +81,8 @@ def parts(norms: np.ndarray, m: int) -> dict[str, tuple[float, float]]:
 def test_shares_are_those_of_the_matrix(tmp_path: Path, loss: str) -> None:
     problem = Problem(loss, 4, 5, 20, (3,))
     found = shares(table_of(tmp_path, picture_task("x", problem))).set_index("share")
-    by_hand = parts(block_norms(problem, 0), 3)
+    norms = block_norms(problem, 0)
+    by_hand = parts(norms, 3) | {"stripes": (stripes(problem, 0), float(norms[:3, 3:].sum()))}
     assert list(found.index) == list(by_hand)
     for share, (part, whole) in by_hand.items():
         assert found.loc[share, "value"] == pytest.approx(part / whole, abs=1e-12)
@@ -81,13 +93,23 @@ def test_shares_are_those_of_the_matrix(tmp_path: Path, loss: str) -> None:
 
 @pytest.mark.usefixtures("_quick")
 def test_draws_are_pooled_with_their_error(tmp_path: Path) -> None:
-    table = table_of(tmp_path, picture_task("x", SMALL), norms_task("x", SMALL, draws=5))
+    table = table_of(tmp_path, picture_task("x", SMALL), simulated_norms_task("x", SMALL, draws=5))
     found = shares(table).set_index("share")
     by_draw = [parts(block_norms(SMALL, draw), 3) for draw in range(5)]
     for share in ("hidden", "output", "whole", "cross"):
         part, whole = np.array([draw[share] for draw in by_draw]).T
         assert (found.loc[share, "value"], found.loc[share, "std_error"]) == pytest.approx(ratio_estimate(part, whole))
     assert (found["draws"] == 5).all()
+    assert "stripes" not in found.index  # the draws of norms alone have none
+
+
+@pytest.mark.usefixtures("_quick")
+def test_stripes_are_pooled_where_all_draws_have_them(tmp_path: Path) -> None:
+    tasks = [picture_task("x", SMALL, draw=draw, look=Look()) for draw in range(4)]
+    row = shares(table_of(tmp_path, *tasks)).set_index("share").loc["stripes"]
+    part, whole = np.array([(stripes(SMALL, draw), block_norms(SMALL, draw)[:3, 3:].sum()) for draw in range(4)]).T
+    assert (row["value"], row["std_error"]) == pytest.approx(ratio_estimate(part, whole))
+    assert (row["draws"], np.isnan(row["theory"])) == (4, True)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -103,15 +125,30 @@ def test_linear_model(tmp_path: Path) -> None:
 def test_theory_is_there_at_initialisation_only(tmp_path: Path) -> None:
     schedule = Schedule(4, 0.1, (0, 0.5, 1))
     found = shares(table_of(tmp_path, picture_task("x", SMALL, schedule)))
-    assert found.groupby("step")["theory"].count().to_dict() == {0: 4, 2: 0, 4: 0}
+    assert found.groupby("step")["theory"].count().to_dict() == {0: 4, 2: 0, 4: 0}  # none of the stripes
     clustered = Problem("ce", 4, 5, 20, (3,), data=Clusters(4))
-    for problem in (clustered, Problem("ce", 4, 5, 20, (3, 3)), Problem("binary_ce", 2, 5, 20, (3,))):
+    for problem in (clustered, Problem("binary_ce", 2, 5, 20, (3,))):
         assert shares(table_of(tmp_path, picture_task("x", problem)))["theory"].isna().all()
+
+
+def test_theory_of_deep_networks_is_marked_as_leading_order(tmp_path: Path) -> None:
+    problem = Problem("ce", 10, 20, 40, (24, 24))
+    table = table_of(tmp_path, *(picture_task("x", problem, draw=draw, look=Look()) for draw in range(24)))
+    found = shares(table).set_index("share")
+    layers = found.loc[["layer 1", "layer 2", "layer 3"]]
+    np.testing.assert_allclose(layers["theory"], layers["value"], rtol=0.15)
+    assert found.loc[["whole", "cross"], "theory"].isna().all()
+    assert found["z"].isna().all()
+    text = report_pictures(table)
+    assert all(f"≈ {percent(row.theory, row.std_error, False)}" in text for row in layers.itertuples())
+    assert "leading order in 1/width" in text
+    elsewhere = shares(table.assign(n_classes=100)).set_index("share")  # the theory of another fan-out
+    assert elsewhere.loc["layer 2", "theory"] < 0.7 * layers.loc["layer 2", "theory"]
 
 
 @pytest.mark.parametrize(("loss", "hidden", "n_shares"), [("ce", (), 1), ("mse", (4,), 3)])
 def test_theory_is_that_of_the_size(tmp_path: Path, loss: str, hidden: tuple[int, ...], n_shares: int) -> None:
-    table = table_of(tmp_path, norms_task("x", Problem(loss, 6, 16, 32, hidden), draws=1500))
+    table = table_of(tmp_path, simulated_norms_task("x", Problem(loss, 6, 16, 32, hidden), draws=1500))
     found = shares(table)
     tested = found[found["theory"] > 0]
     assert len(tested) == n_shares  # MSE's output layer is block-diagonal
@@ -123,7 +160,7 @@ def test_theory_is_that_of_the_size(tmp_path: Path, loss: str, hidden: tuple[int
 @pytest.mark.usefixtures("_quick")
 def test_the_figure_shows_maps_blocks_and_numbers(tmp_path: Path) -> None:
     look = Look(cells=1000, blocks=True)  # more cells than parameters: every entry
-    table = table_of(tmp_path, picture_task("case", SMALL, look=look), norms_task("case", SMALL, draws=4))
+    table = table_of(tmp_path, picture_task("case", SMALL, look=look), simulated_norms_task("case", SMALL, draws=4))
     figure = plot_pictures(table, "A title")
     assert figure.get_suptitle().splitlines()[0] == "A title"
     maps = figure.axes[:4]  # a single picture: side by side
@@ -148,6 +185,66 @@ def test_the_figure_shows_maps_blocks_and_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_quick")
+def test_cells_are_drawn_by_their_means(tmp_path: Path) -> None:
+    """Of several entries each: the largest would be another picture."""
+    table = table_of(tmp_path, picture_task("case", SMALL, look=StripLook(cells=5, strip=2)))
+    figure = plot_pictures(table, "", ("whole", "hidden", "strip"))
+    X, (W, V), y = SMALL.draw()
+    H = np.abs(autodiff.hessian(cases.Problem(X, V, W, y, "ce")))
+    for ax, columns in zip(figure.axes[:3], (27, 15, 6), strict=True):
+        drawn = ax.collections[0].get_coordinates()
+        across, down = (np.unique(drawn[..., k]).astype(int) for k in (0, 1))
+        assert len(across) < columns + 2
+        bar = next(bar for bar in figure.axes[3:] if bar.get_ylabel())
+        assert "cell mean" in bar.get_ylabel()
+        means, tops = (
+            np.array([[how(H[a:b, c:d]) for c, d in pairwise(across)] for a, b in pairwise(down)])
+            for how in (np.mean, np.max)
+        )
+        shown = np.reshape(ax.collections[0].get_array(), means.shape)
+        clip = shown.max() / means.max()
+        np.testing.assert_allclose(shown, clip * means, atol=1e-10)
+        assert clip * tops.max() == pytest.approx(round(clip * tops.max()))  # 1 over the fraction of the largest
+        assert np.abs(shown / shown.max() - tops / tops.max()).max() > 0.05
+    assert "stripes: share of the residual's term" in figure.get_suptitle()
+    strip = figure.axes[2]
+    assert (strip.get_xlim(), strip.get_ylim()) == ((15, 21), (15, 0))
+    assert "stripes" in strip.get_title()
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(("n_classes", "thin"), [(4, [5, 10, 15, 18, 21, 24]), (50, [])])
+def test_blocks_of_the_whole_have_boundaries_where_they_can_be_seen(
+    tmp_path: Path, n_classes: int, thin: list[int]
+) -> None:
+    problem = Problem("ce", n_classes, 5, 20, (3,))
+    figure = plot_pictures(table_of(tmp_path, picture_task("x", problem, look=Look(cells=9))), "", ("whole",))
+    lines = [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
+    drawn = {width: [] for width in (0.25, 0.8)}
+    for each in lines:
+        drawn[each.get_linewidth()[0]] += [segment[0] for segment in each.get_segments() if np.ptp(segment[:, 0]) == 0]
+    assert [place for place, _ in drawn[0.8]] == [15]  # layers
+    assert [place for place, _ in drawn[0.25]] == thin
+
+
+@pytest.mark.usefixtures("_quick")
+def test_the_report_tells_the_training_and_the_losses(tmp_path: Path) -> None:
+    schedule = Schedule(4, 2e-2, (0, 1))
+    tasks = [picture_task("CE", SMALL, schedule, draw, Look(cells=5)) for draw in range(3)]
+    table = table_of(tmp_path, *tasks)
+    losses = [table[(table["quantity"] == "loss") & (table["step"] == step)]["value"] for step in (0, 4)]
+    ends = " → ".join(quoted(x.mean(), x.std() / 3**0.5) for x in losses)
+    line = f"4 steps of Adam from 2e-2, 200 times the paper's rate, 3 draws: loss {ends}"
+    assert line in report_pictures(table)
+    assert line in headline_pictures(table)
+    assert line in plot_pictures(table, "A title", ("whole",)).get_suptitle()
+    one = table[table["draw"] == 0].assign(steps=50_000, learning_rate=1e-4)
+    one["step"] = one["step"].replace(4, 50_000)
+    assert "50,000 steps of Adam from 1e-4, the paper's schedule, one draw: loss" in report_pictures(one)
+    assert "Adam" not in report_pictures(table_of(tmp_path / "still", picture_task("x", SMALL)))
+
+
+@pytest.mark.usefixtures("_quick")
 def test_several_pictures_stand_side_by_side(tmp_path: Path) -> None:
     schedule = Schedule(4, 0.1, (0, 1))
     table = table_of(tmp_path, picture_task("CE", SMALL, schedule, look=Look(cells=20)))
@@ -161,7 +258,7 @@ def test_several_pictures_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_report_and_headline_tell_the_shares(tmp_path: Path) -> None:
     small, large = (Problem("mse", C, 5, 20, (3,)) for C in (2, 8))
-    tasks = [norms_task(f"$C = {p.n_classes}$", p, draws=9) for p in (small, large)]
+    tasks = [simulated_norms_task(f"$C = {p.n_classes}$", p, draws=9) for p in (small, large)]
     table = table_of(tmp_path, *tasks)
     found, text = shares(table), report_pictures(table)
     for row in found.itertuples():

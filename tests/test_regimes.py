@@ -10,8 +10,10 @@ import pytest
 from scipy import integrate, optimize
 
 from analysis.claims import GROUP
+from analysis.quoted import quoted
 from analysis.regimes import FAR, extended, last_power, regimes, regimes_from, regimes_of, report_regimes
 from analysis.regimes_figure import plot_regimes
+from analysis.regimes_headline import headline_regimes, told
 from rmtsim.errors import InputError
 from rmtsim.point import Point
 from rmtsim.theory import finite, large_c
@@ -19,6 +21,9 @@ from rmtsim.theory.softmax_moments import weight_moments
 from sweeps.spec import load
 from tests.synthetic import sweep_of
 from tests.test_figures import curves
+
+#: Powers of C with a hidden layer, and the d/N where they are.
+FEW = ((-1.95, 0.125), (-2.0, 8.0))
 
 SPECS = ("regime_aspect", "regime_dim", "regime_width", "regime_samples", "regime_width_mse", "regime_dim_hidden")
 
@@ -135,6 +140,27 @@ def test_verdicts_follow_from_three_exponents(table: pd.DataFrame, verdict: str)
     assert line["verdict"] == verdict
 
 
+def test_the_headline_tells_measurement_from_theory(sweep: pd.DataFrame) -> None:
+    first, _, linear, hidden = headline_regimes(sweep).split("\n")
+    assert "Draws are of C from 100 to 1000" in first
+    row = regimes(regimes_of(sweep)).set_index(["model", "quantity"]).loc[("linear", "ratio")]
+    assert linear == (
+        f"- linear model, CE (theorem: -2): holds at d = 32, d/N = 32: measured "
+        f"{quoted(row['exponent'], row['std_error_exponent'])}; theory at the same C {row['exponent_theory']:.2f}, "
+        f"at C from 10^5 to 10^6 {row['exponent_far']:.2f}, as C → ∞ -2.00"
+    )
+    assert "- hidden layer, MSE (theorem: -1): holds at d = 16, m = 64, d/N = 8: measured" in hidden
+
+
+def test_nothing_is_said_of_infinitely_many_classes_where_no_power_is_known() -> None:
+    few = pd.concat([lines("one_hidden", 3, p, p, quantity="ratio").assign(aspect_ratio=g) for p, g in FEW])
+    line = told(regimes_from(few))
+    assert "holds up to C = 10^6 at d = 3, m = 8, d/N = 1/8, 8: measured -2.0000(" in line
+    assert ") to -1.9500(" in line
+    assert "as C" not in line
+    assert "10^6" not in told(regimes_from(few).assign(verdict="differs"))
+
+
 def test_the_specs_are_what_is_shown() -> None:
     for name in SPECS:
         points = load(name).points()
@@ -157,6 +183,10 @@ def test_the_figure_and_the_report_show_every_sweep(sweep: pd.DataFrame) -> None
         np.testing.assert_allclose(shown[np.isfinite(shown[:, 1])], expected)
         [line] = curves(ax, "theory")
         assert line[-1, 0] == FAR[1]
+        [beyond] = ax.patches
+        assert beyond.get_x() == 1000
     text = report_regimes(sweep)
+    assert "There are draws up to C = 1000; all that is said of more classes is theory." in text
+    assert [line.split()[:3] for line in text.split("\n")[:2]] == [["theorem", "measured", "theory"], ["power"] * 3]
     assert "linear ce: d/N = 32, d = 32" in text
     assert "one_hidden mse, hidden layer: d/N = 8, d = 16, m = 64" in text

@@ -15,7 +15,7 @@ import pytest
 
 from analysis.simo_figure import by_tie, formula, hidden_ratios, plot_simo, report_simo
 from rmtsim.errors import InputError
-from rmtsim.experiments.simo import EXAMPLES, LinkedNetwork, simo, simo_entries
+from rmtsim.experiments.simo import EXAMPLES, LinkedNetwork, full_links, simo, simo_entries
 from tests import autodiff
 
 assert autodiff.jax.config.jax_enable_x64
@@ -137,13 +137,31 @@ def test_the_figure_marks_every_zero(entries: pd.DataFrame, tmp_path: Path) -> N
     assert predicted == {"$0$", "$v_{11}^2$", "$v_{22}^2$", "$2 v_{11} w_1$", "$2 v_{22} w_2$", "$w_1^2$", "$w_2^2$"}
 
 
+def test_no_two_weights_share_a_name() -> None:
+    for n_outputs, n_hidden, n_inputs in ((11, 11, 1), (1, 111, 11), (32, 3, 2)):
+        names = LinkedNetwork(full_links(n_outputs, n_hidden), n_inputs).weight_names
+        assert len(set(names)) == len(names) == n_hidden * (n_inputs + n_outputs)
+
+
 def test_bad_requests_are_refused() -> None:
-    for links in ([[1, 0], [1]], [[1, 2]], [[1, 0], [1, 0]], [[0, 0], [1, 1]]):
+    for links in ([[1, 0], [1]], [[1, 2]], [[1, 0], [1, 0]], [[0, 0], [1, 1]], [[[1]]], [1, 1], 5, [["1"]], []):
         with pytest.raises(InputError, match=r"links: .* is not valid; give rows of 0 and 1"):
             LinkedNetwork(links)
     with pytest.raises(InputError, match="n_inputs: 0 is not valid"):
         LinkedNetwork([[1]], 0)
-    with pytest.raises(InputError, match="W, V: shapes"):
-        LinkedNetwork([[1, 1]]).hessian(np.ones((1, 1)), np.ones((1, 2)))
+    network = LinkedNetwork([[1, 1]])
+    for W, V in (((1, 1), (1, 2)), ((2, 1), (2,)), ((2, 1), (2, 2)), ((3, 2, 1), (4, 1, 2))):
+        with pytest.raises(InputError, match="W, V: shapes"):
+            network.hessian(np.ones(W), np.ones(V))
+    good = np.ones((2, 1)), np.ones((1, 2))
+    for x, y, sentence in (
+        (None, 0.0, r"y: shape \(\) does not fit; give \(1,\)"),
+        (None, [0.0, 1.0], r"y: shape \(2,\) does not fit"),
+        ([1.0, 2.0], None, r"x: shape \(2,\) does not fit; give \(1,\)"),
+        (["a"], None, "x: it is no array of numbers"),
+        (None, [[0.0], []], "y: it is no array of numbers"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            network.hessian(*good, x, y)
     with pytest.raises(InputError, match="draws: 1 is not valid"):
         simo_entries("x", EXAMPLES["example 1"], 1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import rmtsim
+from rmtsim.errors import InputError
+from rmtsim.full_hessian.description import Look, StripLook
 from rmtsim.full_hessian.entry_map import cell_edges
 from rmtsim.full_hessian.structure import Structure
 from rmtsim.training.problem import Problem
@@ -37,13 +40,9 @@ def cut(problem: Problem) -> np.ndarray:
     return np.array([*starts, start])
 
 
-def over(H: np.ndarray, edges: np.ndarray, how: object) -> np.ndarray:
-    return np.array(
-        [
-            [how(H[a:b, c:d]) for c, d in pairwise(edges)]  # type: ignore[operator]
-            for a, b in pairwise(edges)
-        ]
-    )
+def over(H: np.ndarray, rows: np.ndarray, how: Callable[..., float], columns: np.ndarray | None = None) -> np.ndarray:
+    columns = rows if columns is None else columns
+    return np.array([[how(H[a:b, c:d]) for c, d in pairwise(columns)] for a, b in pairwise(rows)])
 
 
 @pytest.mark.parametrize("cells", [4, 9, 400])
@@ -55,13 +54,31 @@ def test_equals_the_assembled_matrix(problem: Problem, cells: int) -> None:
     blocks = over(H, edges, lambda block: np.sum(block**2))
     np.testing.assert_allclose(found.block_sqfro, blocks, rtol=1e-10, atol=1e-14)
     assert found.outside() == pytest.approx(1 - np.trace(blocks) / blocks.sum(), abs=1e-12)
-    assert (found.maps[0].edges[0], found.maps[0].edges[-1]) == (0, len(H))
+    assert (found.maps[0].rows[0], found.maps[0].rows[-1]) == (0, len(H))
     for entries in found.maps.values():
-        np.testing.assert_allclose(entries.largest, over(np.abs(H), entries.edges, np.max), rtol=1e-10, atol=1e-14)
-        np.testing.assert_allclose(entries.mean, over(np.abs(H), entries.edges, np.mean), rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(entries.largest, over(np.abs(H), entries.rows, np.max), rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(entries.mean, over(np.abs(H), entries.rows, np.mean), rtol=1e-10, atol=1e-14)
     spectra = [values for layer in found.eigenvalues for values in layer]
     for values, a, b in zip(spectra, edges, edges[1:], strict=False):
         np.testing.assert_allclose(values, np.linalg.eigvalsh(H[a:b, a:b]), atol=1e-12)
+
+
+@pytest.mark.parametrize("strip", [2, 100])
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: f"{p.loss}-{p.hidden}")
+def test_strips_equal_the_assembled_matrix(problem: Problem, strip: int) -> None:
+    H, (X, weights, y) = assembled(problem)
+    found = Structure(X, weights, y, problem.loss, cells=4, strip=strip)
+    assert list(found.strips) == list(range(1, len(weights)))
+    starts = np.cumsum([0, *(rows * columns for rows, columns in problem.shapes)])
+    for a, entries in found.strips.items():
+        neurons, inputs = problem.shapes[a]
+        last = starts[a] + min(strip, neurons) * inputs
+        np.testing.assert_array_equal(entries.columns, np.arange(starts[a], last + 1))  # each column for itself
+        assert (entries.rows[0], entries.rows[-1], len(entries.rows) < 12) == (starts[a - 1], starts[a], True)
+        for values, how in ((entries.largest, np.max), (entries.mean, np.mean)):
+            by_hand = over(np.abs(H), entries.rows, how, entries.columns)
+            np.testing.assert_allclose(values, by_hand, rtol=1e-10, atol=1e-14)
+    assert not Structure(X, weights, y, problem.loss, cells=4).strips
 
 
 @pytest.mark.parametrize("problem", [problem for problem in PROBLEMS if len(problem.hidden) == 1])
@@ -115,3 +132,9 @@ def test_cells_respect_blocks() -> None:
     assert set(range(0, 4000, 500)) <= set(edges)  # hidden blocks are cut into cells
     assert all((edge - 4000) % 8 == 0 for edge in edges if edge >= 4000)  # output blocks lie in cells
     assert list(cell_edges([2, 3], [3, 2], 100)) == list(range(13))  # a small Hessian has a cell for each entry
+
+
+@pytest.mark.parametrize("look", [lambda: Look(cells=-5), lambda: Look(cells=2.5), lambda: StripLook(strip=-1)])  # type: ignore[arg-type]
+def test_bad_looks_are_told(look: Callable[[], Look]) -> None:
+    with pytest.raises(InputError, match=r"(cells|strip): .* is not valid; give a whole number from 0"):
+        look()

@@ -45,8 +45,8 @@ def resolve(name: str) -> str:
     return name
 
 
-def namespace(array: Array) -> Module:
-    """Return the array module that ``array`` belongs to."""
+def namespace(array: Array, name: str = "arrays") -> Module:
+    """Return the array module that ``array`` belongs to; raise InputError, with its name, if it is no array."""
     if isinstance(array, np.ndarray):
         return np
     if type(array).__module__.partition(".")[0] == "cupy":  # CuPy 14 has no __array_namespace__
@@ -54,7 +54,7 @@ def namespace(array: Array) -> Module:
     try:
         return array.__array_namespace__()
     except AttributeError:
-        raise InputError(f"arrays: {type(array).__name__} is no array; give NumPy, CuPy or array-API arrays") from None
+        raise InputError(f"{name}: {type(array).__name__} is no array; give NumPy, CuPy or array-API arrays") from None
 
 
 def is_cupy(xp: Module) -> bool:

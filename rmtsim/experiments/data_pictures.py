@@ -17,7 +17,7 @@ from rmtsim.data.datasets import Cifar100, Data, Gaussian, OwnData, parse_data
 from rmtsim.errors import InputError
 from rmtsim.experiment import Experiment, Task
 from rmtsim.experiments.pictures import picture_task
-from rmtsim.full_hessian.description import Look
+from rmtsim.full_hessian.description import PARTS, Look
 from rmtsim.kernels.norms import block_norms
 from rmtsim.point import LOSSES
 from rmtsim.training.problem import Problem
@@ -29,6 +29,9 @@ WIDTH, DIM, IMAGES, FINE_CLASSES = 8, 64, 128, 100
 #: Largest order of a Hessian of a user's own data; a neuron's rows are held at once, and those of CIFAR-100 are 25 376.
 _LARGEST = 40_000
 
+#: Largest entry of such data in size, and one over the least: sums of fourth powers stay far within float64.
+_HUGE = 1e50
+
 #: Draws for the numbers, of images and of clustered data.
 _IMAGE_DRAWS, _CLUSTER_DRAWS = 32, 64
 
@@ -36,9 +39,6 @@ _IMAGE_DRAWS, _CLUSTER_DRAWS = 32, 64
 SAMPLES = 500
 CLUSTERS, PICTURED = (2, 5, 20, 50, 200, 500), (2, 20, 200)
 FEW, MANY = (2, 5), (100, 500)
-
-#: Layers as pairs of numbers.
-_PLACES = {"hidden": (1, 1), "output": (2, 2), "cross": (1, 2)}
 
 
 def fig1(full: bool = False, data: str | None = None) -> Experiment:
@@ -61,7 +61,9 @@ def fig1(full: bool = False, data: str | None = None) -> Experiment:
     if data is None:
         raise InputError("fig1: needs CIFAR-100, the unpacked cifar-100-python.tar.gz; give --data FOLDER")
     case, problem = _real(data)
-    return Experiment("fig1", [picture_task(case, problem), norms_task(case, {case: problem}, range(1, _IMAGE_DRAWS))])
+    return Experiment(
+        "fig1", [picture_task(case, problem), data_norms_task(case, {case: problem}, range(1, _IMAGE_DRAWS))]
+    )
 
 
 def fig11(full: bool = False) -> Experiment:
@@ -115,11 +117,11 @@ def clustered(
                 sets += [Gaussian()] if scale == "unit" else []
                 problems = [Problem(loss, C, DIM, n_samples, (WIDTH,), data=data) for data in sets]
                 first = {_case(problem): problem for problem in problems}
-                tasks.append(norms_task(f"{loss}-c{C:04d}-{scale}", first, range(1, draws)))
+                tasks.append(data_norms_task(f"{loss}-c{C:04d}-{scale}", first, range(1, draws)))
     return Experiment(name, tasks)
 
 
-def norms_task(label: str, problems: Mapping[str, Problem], draws: range) -> Task:
+def data_norms_task(label: str, problems: Mapping[str, Problem], draws: range) -> Task:
     """Return the task of the block norms of networks with one hidden layer at initialisation, on any data.
 
     ``problems`` maps the names of pictures to theirs. The whole matrix is not formed.
@@ -144,7 +146,7 @@ def _norms(problem: Problem, draw: int) -> Iterator[dict[str, Any]]:
         values = {"diag_sqfro": norms.diag_sqfro, "offdiag_sqfro": norms.offdiag_sqfro}
         for quantity, value in values.items():
             if value is not None:
-                row = (0, 0.0, *_PLACES[layer], quantity, 0, 0, float(value))
+                row = (0, 0.0, *PARTS[layer], quantity, 0, 0, float(value))
                 yield dict(zip(COLUMNS, row, strict=True)) | {"draw": draw, "seed": 0}
 
 
@@ -186,6 +188,12 @@ def _real(text: str) -> tuple[str, Problem]:
         raise InputError(
             f"data: C = {n_classes} and d = {dim} of {data.path} make a Hessian of order {order}; give data of at "
             f"least 2 classes, and of an order 8 (C + d) of at most {_LARGEST}"
+        )
+    largest = float(np.abs(data.draw(n_classes, dim, n_samples, key="")[0]).max())
+    if not 1 / _HUGE <= largest <= _HUGE:
+        raise InputError(
+            f"X: the largest entry of {data.path} is {largest:g} in size, and its fourth power is in the norms; give "
+            f"entries of at most {_HUGE:g} and not all below {1 / _HUGE:g}, say of mean 0 and variance 1"
         )
     return "own data", Problem("ce", n_classes, dim, min(n_samples, IMAGES), (WIDTH,), data=data)
 

@@ -66,18 +66,22 @@ class LinkedNetwork:
     n_inputs: int = 1
 
     def __post_init__(self) -> None:
-        rows = [list(row) for row in self.links]
-        entries = {entry for row in rows for entry in row}
-        if len({len(row) for row in rows}) != 1 or not entries <= {0, 1} or not self._covered(rows):
+        if not self._linked():
             raise InputError(
                 f"links: {self.links!r} is not valid; give rows of 0 and 1 of one length, one per output, with a 1 in "
                 "every row and column"
             )
         check_size("n_inputs", self.n_inputs)
 
-    @staticmethod
-    def _covered(rows: list[list[int]]) -> bool:
-        return all(map(any, rows)) and all(map(any, zip(*rows, strict=True)))
+    def _linked(self) -> bool:
+        """Whether the links are a rectangle of 0 and 1 with a link in every row and column."""
+        try:
+            links = np.asarray(self.links)
+        except ValueError:  # rows of different lengths
+            return False
+        if links.ndim != 2 or not links.size or links.dtype.kind not in "biuf":
+            return False
+        return bool(np.isin(links, (0, 1)).all() and links.any(axis=0).all() and links.any(axis=1).all())
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -93,10 +97,15 @@ class LinkedNetwork:
 
     @property
     def weight_names(self) -> list[str]:
-        """Weights in the order of the Hessian: w1, w2, … (w11, w12, … with several inputs), then v11, v12, …."""
+        """Weights in the order of the Hessian: w1, w2, … (w11, w12, … with several inputs), then v11, v12, ….
+
+        From ten inputs on, w1,1 … w1,10, and from ten hidden units on v1,1 … v1,10.
+        """
         unit, source, output, origin = self._positions
-        first = [f"w{k + 1}{a + 1}" if self.n_inputs > 1 else f"w{k + 1}" for k, a in zip(unit, source, strict=True)]
-        return first + [f"v{j + 1}{k + 1}" for j, k in zip(output, origin, strict=True)]
+        between_w, between_v = ("," if count > 9 else "" for count in (self.n_inputs, self.mask.shape[1]))
+        sources = [f"{between_w}{a + 1}" if self.n_inputs > 1 else "" for a in source]
+        first = [f"w{k + 1}{a}" for k, a in zip(unit, sources, strict=True)]
+        return first + [f"v{j + 1}{between_v}{k + 1}" for j, k in zip(output, origin, strict=True)]
 
     def ties(self) -> npt.NDArray[np.str_]:
         """How each pair of weights is joined, (n, n) entries of ``TIES``, read off the links alone."""
@@ -123,17 +132,27 @@ class LinkedNetwork:
         -------
         ndarray
             (…, n, n), weights in the order of ``weight_names``.
+
+        Raises
+        ------
+        InputError
+            If shapes do not fit together.
         """
         unit, source, output, origin = self._positions
-        W, V = np.asarray(W, dtype=float), np.where(self.mask, np.asarray(V, dtype=float), 0.0)
         q, m = self.mask.shape
-        if W.shape[-2:] != (m, self.n_inputs) or V.shape[-2:] != (q, m):
+        W, V = _numbers("W", W), _numbers("V", V)
+        if W.shape[-2:] != (m, self.n_inputs) or V.shape[-2:] != (q, m) or W.shape[:-2] != V.shape[:-2]:
             raise InputError(
                 f"W, V: shapes {W.shape} and {V.shape} do not fit; give (…, {m}, {self.n_inputs}) and (…, {q}, {m})"
             )
-        x = np.ones(self.n_inputs) if x is None else np.asarray(x, dtype=float)
+        x = np.ones(self.n_inputs) if x is None else _numbers("x", x)
+        y = np.zeros(q) if y is None else _numbers("y", y)
+        for name, vector, size in (("x", x, self.n_inputs), ("y", y, q)):
+            if vector.shape != (size,):
+                raise InputError(f"{name}: shape {vector.shape} does not fit; give ({size},)")
+        V = np.where(self.mask, V, 0.0)
         h = W @ x
-        r = np.einsum("...jk,...k->...j", V, h) - (0.0 if y is None else np.asarray(y, dtype=float))
+        r = np.einsum("...jk,...k->...j", V, h) - y
         WW = (x[source][:, None] * x[source]) * (V.mT @ V)[..., unit[:, None], unit]
         VV = (output[:, None] == output) * (h[..., origin, None] * h[..., None, origin])
         to_output = V[..., output, :][..., :, unit].mT  # v_jk for the pair (w_ka, v_jl)
@@ -161,6 +180,13 @@ class LinkedNetwork:
         q, m = self.mask.shape
         W = rng.standard_normal((count, m, self.n_inputs)) / self.n_inputs**0.5
         return W, rng.standard_normal((count, q, m))
+
+
+def _numbers(name: str, values: npt.ArrayLike) -> Values:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: it is no array of numbers; give one of real numbers, of one shape") from None
 
 
 def simo_entries(name: str, network: LinkedNetwork, draws: int, *, seed: int = 0) -> pd.DataFrame:

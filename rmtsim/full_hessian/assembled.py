@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtsim.arguments import check_network
+from rmtsim.arguments import as_labels, check_network
 from rmtsim.arrays.backend import Array, namespace
 from rmtsim.full_hessian.panels import offsets, panels
 
@@ -51,9 +51,9 @@ def hessian(
     >>> bool(np.allclose(H.reshape(4, 3, 4, 3).sum(axis=2), 0))
     True
     """
-    xp = namespace(X)
+    xp = namespace(X, "X")
     hidden = [] if W is None else list(W) if isinstance(W, list | tuple) else [W]
-    y = y if y is None else xp.asarray(y)
+    y = y if y is None else as_labels(y, xp)
     check_network(X, V, hidden, y, loss)
     weights = [*hidden, V]
     if y is None:  # without a hidden layer the labels do not enter

@@ -15,6 +15,8 @@ pairs of layers, counted from 1 (``layer``, ``other``); 0, 0 is the whole. Quant
 | block_edge | 0, 0 | first neuron of the i-th group, and the number of neurons |
 | largest, mean | 0, 0 and a, a | largest and mean abs entry in a cell of a map |
 | edge | 0, 0 and a, a | first parameter of the i-th cell of that map, and one past its last |
+| largest, mean | a, a + 1 | the same in a strip of the cross layer |
+| edge, column_edge | a, a + 1 | first row of its i-th cell down, first column of its i-th across; one past the last |
 | eigenvalue | a, a | j-th eigenvalue of the i-th diagonal block, ascending |
 """
 
@@ -32,6 +34,10 @@ from rmtsim.arrays.backend import Array, Module
 from rmtsim.full_hessian.layers import propagate
 from rmtsim.full_hessian.losses import loss_and_residuals
 from rmtsim.full_hessian.structure import Structure, off_diagonal
+from rmtsim.point import check_size
+
+#: Layers of linear models and of networks with one hidden layer, by name, as pairs of numbers.
+PARTS = {"linear": (1, 1), "hidden": (1, 1), "output": (2, 2), "cross": (1, 2)}
 
 #: Neurons of a layer, or groups of them, for which block norms are kept.
 _GROUPS = 250
@@ -49,11 +55,38 @@ class Look:
         Whether block norms are kept.
     eigenvalues
         Whether the eigenvalues of diagonal blocks are kept.
+
+    Raises
+    ------
+    InputError
+        If a number is not a whole one of at least 0.
     """
 
     cells: int = 0
     blocks: bool = False
     eigenvalues: bool = False
+
+    def __post_init__(self) -> None:
+        check_size("cells", self.cells, least=0)
+
+
+@dataclass(frozen=True)
+class StripLook(Look):
+    """A look that takes in a strip of each cross layer, where stripes a column wide can be seen.
+
+    It is a class of its own since tables are found by the fields of their look.
+
+    Parameters
+    ----------
+    strip
+        Of how many neurons of the next layer the strip has the columns, each for itself; its rows are in cells.
+    """
+
+    strip: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_size("strip", self.strip, least=0)
 
 
 def describe(X: Array, weights: list[Array], y: Array, loss: str, look: Look, xp: Module) -> pd.DataFrame:
@@ -61,7 +94,8 @@ def describe(X: Array, weights: list[Array], y: Array, loss: str, look: Look, xp
     X, weights = xp.astype(X, xp.float64), [xp.astype(W, xp.float64) for W in weights]
     value, r = loss_and_residuals(propagate(X, weights, xp).logits, y, loss, xp)
     rows = [_row(0, 0, "loss", value), _row(0, 0, "residual_sqnorm", xp.mean(xp.sum(r**2, axis=-1)))]
-    found = Structure(X, weights, y, loss, cells=look.cells, eigenvalues=look.eigenvalues)
+    strip = look.strip if isinstance(look, StripLook) else 0
+    found = Structure(X, weights, y, loss, cells=look.cells, strip=strip, eigenvalues=look.eigenvalues)
     tables = [pd.DataFrame([*rows, *_norms(found)]), *_arrays(found, look)]
     return pd.concat(tables, ignore_index=True)
 
@@ -89,27 +123,32 @@ def _norms(found: Structure) -> Iterator[dict[str, Any]]:
 def _arrays(found: Structure, look: Look) -> Iterator[pd.DataFrame]:
     """Tables of what was asked for beside the norms."""
     for part, entries in found.maps.items():
-        yield _vector(part, "edge", entries.edges)
-        yield _matrix(part, "largest", entries.largest)
-        yield _matrix(part, "mean", entries.mean)
+        yield _vector(part, part, "edge", entries.rows)
+        yield _matrix(part, part, "largest", entries.largest)
+        yield _matrix(part, part, "mean", entries.mean)
+    for a, cells in found.strips.items():
+        yield _vector(a, a + 1, "edge", cells.rows)
+        yield _vector(a, a + 1, "column_edge", cells.columns)
+        yield _matrix(a, a + 1, "largest", cells.largest)
+        yield _matrix(a, a + 1, "mean", cells.mean)
     if look.blocks:
         edges, norms = found.grouped_blocks(_GROUPS)
-        yield _vector(0, "block_edge", edges)
-        yield _matrix(0, "block_sqfro", norms)
+        yield _vector(0, 0, "block_edge", edges)
+        yield _matrix(0, 0, "block_sqfro", norms)
     if look.eigenvalues:
         for a, values in enumerate(found.eigenvalues, 1):
-            yield _matrix(a, "eigenvalue", np.stack(values))
+            yield _matrix(a, a, "eigenvalue", np.stack(values))
 
 
 def _row(layer: int, other: int, quantity: str, value: Any) -> dict[str, Any]:
     return {"layer": layer, "other": other, "quantity": quantity, "i": 0, "j": 0, "value": float(value)}
 
 
-def _vector(layer: int, quantity: str, values: npt.NDArray[Any]) -> pd.DataFrame:
-    return _matrix(layer, quantity, values[:, None])
+def _vector(layer: int, other: int, quantity: str, values: npt.NDArray[Any]) -> pd.DataFrame:
+    return _matrix(layer, other, quantity, values[:, None])
 
 
-def _matrix(layer: int, quantity: str, values: npt.NDArray[Any]) -> pd.DataFrame:
+def _matrix(layer: int, other: int, quantity: str, values: npt.NDArray[Any]) -> pd.DataFrame:
     i, j = np.indices(values.shape)
-    columns = {"layer": layer, "other": layer, "quantity": quantity, "i": i.ravel(), "j": j.ravel()}
+    columns = {"layer": layer, "other": other, "quantity": quantity, "i": i.ravel(), "j": j.ravel()}
     return pd.DataFrame(columns | {"value": values.ravel().astype(np.float64)})

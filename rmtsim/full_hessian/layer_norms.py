@@ -61,7 +61,7 @@ def layer_norms(X: Array, weights: Sequence[Array], loss: str) -> list[LayerNorm
 
 def _norms(B: Array | None, S: Curvature, K: Array, xp: Module) -> LayerNorms:
     N, n = S.diagonal.shape[0], (S.diagonal if B is None else B).shape[-1]
-    SB = None if B is None else _apply(S, B, xp)
+    SB = None if B is None else _apply(S, B)
     step, diag, offdiag = max(1, _HELD // (N * n)), 0.0, 0.0
     for first in range(0, n, step):
         rows = slice(first, min(first + step, n))
@@ -77,7 +77,7 @@ def _norms(B: Array | None, S: Curvature, K: Array, xp: Module) -> LayerNorms:
     return LayerNorms(diag / n, offdiag / (n * (n - 1)) if n > 1 else math.nan)
 
 
-def _apply(S: Curvature, B: Array, xp: Module) -> Array:
+def _apply(S: Curvature, B: Array) -> Array:
     """Return S_n B_n, (N, C, neurons)."""
     out = S.diagonal[:, :, None] * B
     if S.rank_one is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.backend import Array, namespace, to_numpy
-from rmtsim.full_hessian.entry_map import EntryMap, cell_edges
+from rmtsim.full_hessian.entry_map import CellMap, EntryMap, cell_edges
 from rmtsim.full_hessian.layers import propagate, pull_back
 from rmtsim.full_hessian.losses import loss_and_residuals
 from rmtsim.full_hessian.panels import Panel, offsets, panels
@@ -31,6 +31,8 @@ class Structure:
         As for ``rmtsim.full_hessian.panels.panels``.
     cells
         About how many cells a side of a map has; 0: there are no maps.
+    strip
+        For how many neurons of the next layer each cross layer is mapped; 0: none.
     eigenvalues
         Whether the eigenvalues of all diagonal blocks are kept.
 
@@ -42,6 +44,8 @@ class Structure:
         Squared Frobenius norm of every block, (neurons, neurons), layer after layer.
     maps
         Sizes of the entries of the whole, 0, and of each layer's own part, by its number from 1.
+    strips
+        Those of the cross layer of a and a + 1, by a from 1: rows in the cells of layer a's map, columns one by one.
     column_sqfro
         For each pair of neighbouring layers a, a + 1: the squared norm of the columns that belong to the weight from
         neuron i itself, in the blocks of neuron i: the stripes of (21).
@@ -59,6 +63,7 @@ class Structure:
         loss: str,
         *,
         cells: int = CELLS,
+        strip: int = 0,
         eigenvalues: bool = False,
     ) -> None:
         self.n_neurons = [W.shape[0] for W in weights]
@@ -77,6 +82,7 @@ class Structure:
         self.stripe_sqfro = stripe_norms(X, weights, y, loss)
         self.eigenvalues: list[list[Values]] = [[] for _ in weights]
         self.maps: dict[int, EntryMap] = self._maps(cells) if cells else {}
+        self.strips: dict[int, CellMap] = self._strips(strip) if cells and strip else {}
         for panel in panels(X, weights, y, loss):
             values = to_numpy(panel.values).astype(np.float64, copy=False)
             self._add_blocks(panel, values)
@@ -85,7 +91,7 @@ class Structure:
                 self._add_eigenvalues(panel, values)
             if cells:
                 sizes = np.abs(values)
-                for each in self.maps.values():
+                for each in (*self.maps.values(), *self.strips.values()):
                     each.add(panel.start, sizes)
 
     def part(self, a: int, b: int) -> Values:
@@ -119,6 +125,13 @@ class Structure:
         if len(parts) == 1:
             return {0: parts[0]}
         return {0: EntryMap(cell_edges(self.n_neurons, self.block_rows, cells)), **dict(enumerate(parts, 1))}
+
+    def _strips(self, neurons: int) -> dict[int, CellMap]:
+        strips = {}
+        for a in range(1, len(self.n_neurons)):
+            start, n = self._offsets[a], min(neurons, self.n_neurons[a])
+            strips[a] = CellMap(self.maps[a].rows, np.arange(start, start + n * self.block_rows[a] + 1))
+        return strips
 
     def _add_blocks(self, panel: Panel, values: Values) -> None:
         first, (n, rows) = self._first_block[panel.layer - 1] + panel.neurons.start, self._neurons_of(panel)

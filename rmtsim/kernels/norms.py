@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 
-from rmtsim.arguments import check_arrays
+from rmtsim.arguments import as_labels, check_arrays
 from rmtsim.arrays.backend import Array, Module, namespace
 from rmtsim.arrays.threads import Team
 from rmtsim.kernels.classes import GivenRows, Rows
@@ -85,8 +85,8 @@ def block_norms(
     >>> bool(np.isclose(norms["linear"].diag_sqfro, norms["linear"].offdiag_sqfro, rtol=1e-12))
     True
     """
-    xp = namespace(X)
-    y = y if y is None else xp.asarray(y)
+    xp = namespace(X, "X")
+    y = y if y is None else as_labels(y, xp)
     known = LAYERS["linear" if W is None else "one_hidden"]
     if layers is None:
         layers = known if y is not None or W is None else ("hidden", "output")

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import InputError
-from rmtsim.point import LOSSES, check_choice
+from rmtsim.point import LOSSES, check_choice, check_size
 from rmtsim.theory.arc_cosine import relu_moments
 from rmtsim.theory.quadrature import angle_rule
 from rmtsim.theory.softmax_moments import laplace_table
@@ -48,7 +48,7 @@ _table = lru_cache(maxsize=256)(table)
 _ANGLES, _TERMS, _DEGREE = 48, 48, 9
 
 
-class LayerNorms(NamedTuple):
+class ExpectedNorms(NamedTuple):
     """Expected mean squared Frobenius norms of the diagonal and off-diagonal blocks of a layer."""
 
     diag: float
@@ -69,8 +69,7 @@ class _Curvature(NamedTuple):
     offdiag: Array
 
 
-@lru_cache(maxsize=4096)
-def deep_layers(loss: str, sizes: tuple[int, ...], n_samples: int) -> list[LayerNorms]:
+def deep_layers(loss: str, sizes: Sequence[int], n_samples: int) -> tuple[ExpectedNorms, ...]:
     """Return the expected norms of every layer's own blocks.
 
     Parameters
@@ -84,7 +83,7 @@ def deep_layers(loss: str, sizes: tuple[int, ...], n_samples: int) -> list[Layer
 
     Returns
     -------
-    list of LayerNorms
+    tuple of ExpectedNorms
         Layers 1 to L.
 
     Raises
@@ -100,15 +99,27 @@ def deep_layers(loss: str, sizes: tuple[int, ...], n_samples: int) -> list[Layer
     3.63
     """
     check_choice("loss", loss, LOSSES)
-    if len(sizes) < 2 or sizes[-1] < 2:
+    try:
+        given = tuple(sizes)
+    except TypeError:
+        given = ()
+    if len(given) < 2:
         raise InputError(f"sizes: {sizes!r} is not valid; give inputs, hidden layers if any, and two or more classes")
+    names = ["d", *(f"n_{k}" for k in range(1, len(given) - 1)), "C"]
+    least = [1] * (len(given) - 1) + [2]
+    whole = tuple(check_size(f"sizes: {name}", n, k) for name, n, k in zip(names, given, least, strict=True))
+    return _layers(loss, whole, check_size("n_samples", n_samples, most=2**53))  # as float64 holds them
+
+
+@lru_cache(maxsize=4096)
+def _layers(loss: str, sizes: tuple[int, ...], n_samples: int) -> tuple[ExpectedNorms, ...]:
     theta, weights = angle_rule(sizes[0], _ANGLES)
     kept = weights > 1e-12
     same = _norms(loss, sizes, np.zeros(1), same=True)
     pair = _norms(loss, sizes, theta[kept], same=False)
     share = 1 / n_samples
     mixed = [share * a[:, 0] + (1 - share) * b @ weights[kept] for a, b in zip(same, pair, strict=True)]
-    return [LayerNorms(float(diag), float(offdiag)) for diag, offdiag in mixed]
+    return tuple(ExpectedNorms(float(diag), float(offdiag)) for diag, offdiag in mixed)
 
 
 def _norms(loss: str, sizes: Sequence[int], theta: Array, *, same: bool) -> list[Array]:

@@ -1,0 +1,23 @@
+"""The gallery's first sentence tells which figures it is without."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.catalogue import Entry
+from analysis.gallery import Result, gallery
+
+
+@pytest.mark.parametrize(
+    ("problems", "words"),
+    [
+        (("", ""), "slides, redrawn, with"),
+        (("bring photographs", ""), "slides, redrawn except fig1 (below is why), with"),
+        (("bring photographs", "no ink"), "slides, redrawn except fig1, simo (below is why), with"),
+    ],
+)
+def test_the_introduction_names_what_is_missing(problems: tuple[str, str], words: str) -> None:
+    entries = [Entry(name, "A title", "a source", "A sentence.", 1.0) for name in ("fig1", "simo")]
+    page = gallery([Result(entry, "1", problem=problem) for entry, problem in zip(entries, problems, strict=True)])
+    assert words in page.partition("|")[0]
+    assert page.count("Not drawn: ") == sum(map(bool, problems))
