@@ -61,8 +61,18 @@ def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.5 + size[0], 0.7 + size[1]), layout="constrained")
         draw_pictures(figure, table, views)
-        figure.suptitle("\n".join([title, *trained(table), _WORDS + _ON_STRIPES * ("strip" in views)]), fontsize=10)
+        said = [title, _sizes(table), *trained(table), _WORDS + _ON_STRIPES * ("strip" in views)]
+        figure.suptitle("\n".join(said), fontsize=10)
     return figure
+
+
+def _sizes(table: pd.DataFrame) -> str:
+    """Say the sizes that all pictures share, and of which draw they are."""
+    columns = {"C": "n_classes", "d": "dim", "N": "n_samples", "m": "hidden"}
+    values = {letter: table[column].unique() for letter, column in columns.items()}
+    shared = [f"${letter} = {found[0]}$" for letter, found in values.items() if len(found) == 1 and found[0] != ""]
+    draws = table["draw"].nunique()
+    return ", ".join(shared).replace("-", ", ") + f"; maps of the first of {draws} draws" * (draws > 1)
 
 
 def draw_pictures(figure: Figure | SubFigure, table: pd.DataFrame, views: tuple[str, ...]) -> None:
