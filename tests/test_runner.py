@@ -216,7 +216,7 @@ def test_status_of_a_complete_store_is_0(tmp_path: Path, capsys: pytest.CaptureF
     )
     run(document, Store(tmp_path / "s"), workers=1, backend="numpy")
     assert main(["status", "--store", str(tmp_path / "s")]) == 0
-    assert "easy: 1 points: 1 done; 16 draws" in capsys.readouterr().out
+    assert "easy: 1 point: 1 done; 16 draws" in capsys.readouterr().out
 
 
 def test_exact_and_sampled_draws_are_not_mixed(tmp_path: Path) -> None:
