@@ -103,6 +103,7 @@ def cluster() -> Iterator[Cluster]:
     client, dashboard = free_ports(2)
     with TemporaryDirectory(prefix="rmt", dir="/tmp") as folder:
         settings = {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+        settings["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "240"  # busy machines are slow to start it
         line = [sys.executable, "-c", START, str(client), str(dashboard)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
@@ -120,7 +121,7 @@ def cluster() -> Iterator[Cluster]:
 def connect(*addresses: str, kind: str = "same version", **settings: str) -> list[tuple[str, float]]:
     """What comes of ``connected`` at these addresses, one after the other, in one process; it prints nothing else."""
     line = [sys.executable, "-c", CONNECT, kind, *addresses]
-    done = subprocess.run(line, env=environment(**settings), capture_output=True, text=True, check=False, timeout=90)
+    done = subprocess.run(line, env=environment(**settings), capture_output=True, text=True, check=False, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     return [tuple(json.loads(answer)) for answer in done.stdout.splitlines()]
 
@@ -144,17 +145,16 @@ def test_without_the_token(cluster: Cluster, settings: dict[str, str]) -> None:
     assert len(answers) == 2
     for answer, seconds in answers:
         assert "wants a token that is not ours; put its token into RAY_AUTH_TOKEN" in answer
-        assert seconds < 10
+        assert seconds < 30  # Ray alone would go on for a minute
 
 
 def test_another_version(cluster: Cluster) -> None:
     answers = connect(cluster.head, cluster.client, kind="other version", RAY_AUTH_TOKEN=TOKEN)
     assert len(answers) == 2
-    for answer, seconds in answers:
+    for answer, _ in answers:
         assert "Version mismatch: The cluster was started with: Ray: " in answer
         assert "Ray: 2.1.0" in answer
         assert "\n" not in answer
-        assert seconds < 10
 
 
 def test_addresses_where_no_ray_is(cluster: Cluster) -> None:
@@ -188,7 +188,7 @@ def test_addresses_where_no_ray_is(cluster: Cluster) -> None:
         assert reason in answer
         assert answer.endswith("; give local, ray, or a running cluster's address such as auto, HOST:6379 or "
                                "ray://HOST:10001")  # fmt: skip
-        assert seconds < 10
+        assert seconds < 30
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def rmtsim(folder: Path, address: str, **settings: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -233,11 +233,11 @@ def test_a_submitted_job(tmp_path: Path, cluster: Cluster, expected: pd.DataFram
     run = f"{sys.executable} -m rmtsim run spec.toml --store {store} --backend numpy --address auto"
     line = [Path(sys.executable).with_name("ray"), "job", "submit", "--address", cluster.dashboard]
     line += ["--working-dir", job, "--", "bash", "-c", f"{run} || [ $? = 3 ]"]
-    refused = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False, timeout=120)
+    refused = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False, timeout=300)
     assert refused.returncode != 0
     assert not store.exists()
     settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "HOME": str(tmp_path)}
-    done = subprocess.run(line, env=environment(**settings), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(line, env=environment(**settings), capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     pd.testing.assert_frame_equal(Store(store).read(), expected, check_exact=True)
     metadata = [pq.read_metadata(path).metadata or {} for path in (store / "draws").glob("*.parquet")]
