@@ -67,7 +67,7 @@ def test_rooms_import_one_way() -> None:
 
 
 def test_theory_and_simulation_do_not_know_each_other() -> None:
-    sizes_and_words = {"theory", "arrays", "errors", "point", "ensemble", "sizes", "words", "version"}
+    sizes_and_words = {"theory", "arrays", "errors", "json_text", "point", "ensemble", "sizes", "words", "version"}
     for path in modules("rmtsim/theory"):
         used = {name for name in imports(path) if name.startswith("rmtsim.")}
         assert {name.split(".")[1] for name in used} <= sizes_and_words, path.name
