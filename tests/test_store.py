@@ -183,7 +183,7 @@ def test_a_disk_that_refuses_leaves_the_store_as_it_was(store: Store, monkeypatc
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(StoreError, match="No space left"):
             writer.append(rmtsim.simulate(POINTS[0], range(10, 12), seed=7), SPEC)
-    assert not list(store.draws.glob(".*.tmp"))
+    assert not list(store.root.rglob("*.tmp"))
     pd.testing.assert_frame_equal(store.read(), expected())
 
 

@@ -7,6 +7,7 @@ import re
 import pyarrow as pa
 
 from rmtsim.errors import RunError
+from rmtsim.regular_files import NotRegularError
 
 #: What file systems raise when they cannot do what they are asked to.
 FAILURES = (OSError, pa.ArrowException, NotImplementedError)
@@ -49,6 +50,8 @@ def transient(error: BaseException) -> bool:
 
 def advice(error: BaseException) -> str:
     """Say what to do about a file that cannot be read."""
+    if isinstance(error, NotRegularError):
+        return "move it elsewhere"
     denied = isinstance(error, PermissionError) or "permission denied" in reason(error)
     return "make it readable" if denied else "try again"
 

@@ -14,10 +14,22 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from rmtsim.errors import InputError
+from rmtsim.regular_files import open_regular
+from rmtsim.store.durable import sync_folder, write_durably
 from rmtsim.store.failures import FAILURES, StoreError, reason
 from rmtsim.store.locations import parse
 
-__all__ = ["FAILURES", "FOLDERS", "Files", "LocalFiles", "RemoteFiles", "StoreError", "open_files", "reason"]
+__all__ = [
+    "FAILURES",
+    "FOLDERS",
+    "WRITING",
+    "Files",
+    "LocalFiles",
+    "RemoteFiles",
+    "StoreError",
+    "open_files",
+    "reason",
+]
 
 #: Names that fsspec has for object stores and what is like them.
 _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
@@ -25,6 +37,9 @@ _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 #: Object stores show an object when it is whole; elsewhere a file is written under a hidden name and renamed.
 _OBJECT_STORES = {"s3", "gcs", "abfs", *(f"py::fsspec+{name}" for name in _FSSPEC)}
 
+
+#: Folder of files that are being written: readers of a whole folder, such as polars, take hidden files for data.
+WRITING = ".writing"
 
 #: Folders of a store; whatever has one of them is one.
 FOLDERS = ("draws", "sweeps", "experiments")
@@ -115,7 +130,7 @@ class LocalFiles(Files):
             for folder in folders:
                 if not (path := self.root / folder).is_dir():
                     path.mkdir(parents=True, exist_ok=True)
-                    _sync(self.root)
+                    sync_folder(self.root)
         except OSError as error:
             raise InputError(
                 f"store: {self.root} cannot be written ({error.strerror}); give another directory"
@@ -139,23 +154,12 @@ class LocalFiles(Files):
 
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for reading."""
-        return pa.OSFile(str(self.root / path))
+        return pa.PythonFile(open_regular(self.root / path), mode="r")
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all."""
-        target = self.root / path
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with self._refusal(path, "written"):
-            try:
-                with temporary.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, target)
-                _sync(target.parent)
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
+            write_durably(self.root / path, data, self.root / WRITING)
 
     def delete(self, path: str) -> None:
         """Delete a file."""
@@ -231,9 +235,17 @@ class RemoteFiles(Files):
             if self.system.type_name in _OBJECT_STORES:
                 self._put(self._path(path), data)
             else:
-                folder, _, name = self._path(path).rpartition("/")
-                self._put(f"{folder}/.{name}.tmp", data)
-                self.system.move(f"{folder}/.{name}.tmp", f"{folder}/{name}")
+                temporary = self._path(self._temporary(path))
+                self._put(temporary, data)
+                self.system.move(temporary, self._path(path))
+
+    def _temporary(self, path: str) -> str:
+        """Path of a file until it is whole."""
+        folder, _, name = path.rpartition("/")
+        if folder == "locks":  # claims are written without the lock, whose holder tidies the other folder up
+            return f"{folder}/.{name}.tmp"
+        self.system.create_dir(self._path(WRITING))
+        return f"{WRITING}/.{name}.tmp"
 
     def _put(self, path: str, data: bytes | pa.Buffer) -> None:
         with self.system.open_output_stream(path) as stream:
@@ -281,11 +293,3 @@ def _beside(name: str) -> tuple[str, ...]:
 
 def _is_folder(location: str, store: str) -> InputError:
     return InputError(f"store: {location} is a folder of a store; give the store, {store}")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

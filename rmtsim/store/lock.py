@@ -21,6 +21,7 @@ from typing import Any
 
 from rmtsim.errors import InputError
 from rmtsim.output import say
+from rmtsim.regular_files import NotRegularError, regular_descriptor
 from rmtsim.store.files import FAILURES, Files, LocalFiles, StoreError, reason
 
 #: Seconds for which a claim must stand still before its owner counts as dead, and between two renewals.
@@ -76,7 +77,11 @@ class FlockLock(Lock):
     def acquire(self) -> None:
         """Take the lock."""
         try:
-            descriptor = os.open(self._files.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = self._open()
+        except NotRegularError as error:
+            raise InputError(
+                f"store: {error.filename} cannot be the store's lock ({error.strerror}); move it elsewhere"
+            ) from error
         except OSError as error:
             raise InputError(
                 f"store: {self._files.root} cannot be written ({error.strerror}); give another directory"
@@ -97,6 +102,16 @@ class FlockLock(Lock):
         with suppress(OSError):  # a full disk: the lock is held all the same, without a name
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{_owner()}\n".encode(), 0)
+
+    def _open(self) -> int:
+        path = self._files.root / ".lock"
+        try:
+            return regular_descriptor(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        except PermissionError:
+            if not os.access(self._files.root, os.W_OK):
+                raise
+            # Earlier versions made a file that colleagues may only read. It locks as well, without the owner's name.
+            return regular_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW)
 
     def check(self) -> None:
         """Nothing to do: the system takes the lock from no process that lives."""

@@ -14,6 +14,7 @@ from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.experiment_tables import check_tables
 from rmtsim.store.failures import StoreError, TornError, UnreadableError
+from rmtsim.store.files import WRITING
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shards import ForeignError, OpenShard, Shard, VanishedError
 from rmtsim.store.store import Store
@@ -172,7 +173,7 @@ def _told(error: StoreError) -> Finding:
 
 def _strays(store: Store) -> Iterator[Finding]:
     """Files that are no shards and no specs."""
-    for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json")):
+    for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json"), (WRITING, ".tmp")):
         for name in store.files.folders(folder):
             where = store.files.where(f"{folder}/{name}")
             yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")

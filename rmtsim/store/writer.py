@@ -14,7 +14,7 @@ import pyarrow as pa
 from rmtsim.output import say
 from rmtsim.store.commits import PATH, Commits, read_commits
 from rmtsim.store.failures import StoreError, TornError, transient
-from rmtsim.store.files import LocalFiles
+from rmtsim.store.files import WRITING, LocalFiles
 from rmtsim.store.lock import lock_of
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.tables import as_parquet, as_table, commit_number, shard_name
@@ -57,7 +57,8 @@ class Writer:
 
     def _tidy(self) -> None:
         """Finish what killed writers have left, and bring shards of format 2 up to date."""
-        for folder, begins in (("draws/", "."), ("sweeps/", "."), ("", f".{PATH}")):
+        # Earlier versions had temporary files beside those that they became.
+        for folder, begins in ((f"{WRITING}/", "."), ("draws/", "."), ("sweeps/", "."), ("", f".{PATH}")):
             for name in self._files.names(folder.rstrip("/")):
                 if name.startswith(begins) and name.endswith(".tmp"):
                     self._files.delete(f"{folder}{name}")
