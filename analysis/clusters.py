@@ -15,15 +15,13 @@ from analysis.shares import share_parts
 from analysis.text_table import text_table
 from rmtsim.errors import InputError
 from rmtsim.estimates import Estimate, ratio_estimate
+from rmtsim.fixed_values import fixed_values
 from rmtsim.full_hessian.description import PARTS
 from rmtsim.theory import finite
 
 #: What is told: two layers, and the Hessian as a whole, which holds the cross layer too.
 LAYERS = ("hidden", "output")
 _TOLD = (*LAYERS, "whole")
-
-#: Relative standard errors below this are those of rounding.
-_ROUNDING = 1e-9
 
 _SCALES = {"unit": "on the unit sphere", "standard": "at standard scale"}
 
@@ -54,20 +52,23 @@ def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
         values: dict[Any, Any] = {column: wide[column].to_numpy(float) for column in wide.columns}
         parts = share_parts(values, [int(row["hidden"]), int(row["n_classes"])])
         for layer in _TOLD:
-            outside, ratio = ratio_estimate(*parts[layer]), Estimate(math.nan, math.nan)
+            fixed = "ratio" in fixed_values(row["loss"], layer, int(row["n_classes"]))
+            outside, ratio = ratio_estimate(*parts[layer], fixed=fixed), Estimate(math.nan, math.nan)
             if layer in LAYERS:
-                ratio = ratio_estimate(*(values[*PARTS[layer], name] for name in ("offdiag_sqfro", "diag_sqfro")))
-            lines.append(row | {"layer": layer, "draws": len(wide), "value": ratio.value, "std_error": _known(ratio)})
-            lines[-1] |= {"outside": outside.value, "std_error_outside": _known(outside)}
+                norms_of = (values[*PARTS[layer], name] for name in ("offdiag_sqfro", "diag_sqfro"))
+                ratio = ratio_estimate(*norms_of, fixed=fixed)
+            lines.append(row | {"layer": layer, "draws": len(wide), "value": ratio.value})
+            lines[-1] |= {"std_error": _known(ratio, fixed), "outside": outside.value}
+            lines[-1] |= {"std_error_outside": _known(outside, fixed)}
     found = pd.DataFrame(lines).sort_values(["loss", "n_classes", "layer"], kind="stable", ignore_index=True)
     settings = found[_SETTING[:5]].drop_duplicates().itertuples(index=False)
     theory = pd.concat([_gaussian(*row) for row in settings])
     return found.merge(theory, on=["loss", "n_classes", "layer"], how="left")
 
 
-def _known(found: Estimate) -> float:
-    """Return the standard error, or 0 where it is of rounding alone: at C = 2 all output blocks have equal norms."""
-    return found.std_error if found.std_error > _ROUNDING * abs(found.value) else 0.0
+def _known(found: Estimate, fixed: bool) -> float:
+    """Return the standard error, 0 where the model fixes the value: the draws then differ by rounding alone."""
+    return 0.0 if fixed else found.std_error
 
 
 def _gaussian(loss: str, n_classes: int, dim: int, n_samples: int, hidden: str) -> pd.DataFrame:

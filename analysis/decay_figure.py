@@ -104,7 +104,11 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
     """Measured values with standard errors over C, the theory at their size (solid) and as C → ∞ (dashed)."""
     measured = points["measured"].dropna()
     if (measured == 0).all():
-        words = "there are\nno such blocks" if measured.empty else "identically zero\nin every draw"
+        words = "zero in every\ndraw so far"
+        if measured.empty:
+            words = "there are\nno such blocks"
+        elif (points["finite"] == 0).all():  # by the model; draws alone cannot tell
+            words = "identically zero\nin every draw"
         ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
         ax.set_xscale("log")
@@ -115,7 +119,7 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
             curve = curve[(curve["kind"] == kind) & (curve["value"] > 0)]
             ax.plot(curve["n_classes"], curve["value"], how, color=style.color, linewidth=1, label=f"_{kind}")
         shown = style.of(points, *style.keys).dropna(subset="measured")
-        ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"].fillna(0), capsize=2.5, **style.marks)
+        ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"], capsize=2.5, **style.marks)
     ax.set_xscale("log")
     drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
     if drawn.max() > _LOG_RANGE * drawn.min():
@@ -132,7 +136,7 @@ def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None
         spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5 / by
         C = shown["n_classes"] * _DODGE ** (place - (len(styles) - 1) / 2)
         ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
-        ax.errorbar(C, (shown["measured"] - shown["finite"]) / by, spread.fillna(0), capsize=2, **style.marks)
+        ax.errorbar(C, (shown["measured"] - shown["finite"]) / by, spread, capsize=2, **style.marks)
     if not (points["finite"] > 0).any():
         ax.set_yticks([])
 

@@ -120,7 +120,7 @@ def fit_decay(
         )
     large = (C >= MIN_CLASSES) & np.isfinite(y)
     if np.any(large) and np.all(y[large] == 0):
-        return DecayFit(int(np.sum(large)), reason="identically zero, so there is no power to fit")
+        return DecayFit(int(np.sum(large)), reason="zero in every draw, so there is no power to fit")
     with np.errstate(divide="ignore", invalid="ignore"):
         rse = std_error / y
     used = large & (y > 0) & (rse > 0) & (rse <= MAX_RSE)

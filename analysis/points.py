@@ -74,7 +74,7 @@ def _compare(
     within: bool | None = bool(abs(measured - asymptote) <= allowed)
     if math.isnan(z):
         within, verdict = None, "not tested"
-        reason = reason or _missing(row["draws"], measured)
+        reason = reason or _missing(row["draws"], measured, std_error)
     else:
         verdict = "agrees" if abs(z) <= tolerance else "differs"
     return {
@@ -92,9 +92,11 @@ def _compare(
     }
 
 
-def _missing(draws: int, measured: float) -> str:
+def _missing(draws: int, measured: float, std_error: float) -> str:
     if draws == 1:
         return "one draw has no standard error"
+    if not math.isnan(measured) and math.isnan(std_error):
+        return f"all {draws} draws are equal, which does not tell how much they spread"
     return "there are no such blocks" if math.isnan(measured) else "the theory has no finite value"
 
 

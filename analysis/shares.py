@@ -12,6 +12,7 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.estimates import Estimate, ratio_estimate
+from rmtsim.fixed_values import fixed_values
 from rmtsim.full_hessian.description import PARTS
 from rmtsim.point import LOSSES
 from rmtsim.theory import finite
@@ -21,9 +22,6 @@ Values = npt.NDArray[np.float64]
 
 #: What tells pictures, and their places along training, from each other.
 PICTURE = ["case", "step", "progress"]
-
-#: Relative standard errors below this are rounding.
-_ROUNDING = 1e-11
 
 _PROBLEM = ["loss", "n_classes", "dim", "n_samples", "hidden", "data"]
 
@@ -50,14 +48,14 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
     norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro", "stripe_sqfro"])]
     lines = []
     for key, group in norms.groupby([*PICTURE, *_PROBLEM], sort=False):
-        row = dict(zip([*PICTURE, *_PROBLEM], key, strict=True))
+        row: dict[str, Any] = dict(zip([*PICTURE, *_PROBLEM], key, strict=True))
         neurons = neurons_of(row)
         wide = group.pivot_table(index="draw", columns=["layer", "other", "quantity"], values="value")
         wide = wide.dropna(axis="columns")
         parts = {column: wide[column].to_numpy(float) for column in wide.columns}
         expected = _theory(row, neurons) if row["step"] == 0 else {}
         for share, (part, whole) in share_parts(parts, neurons).items():
-            measured = _ratio(part, whole)
+            measured = _ratio(part, whole, fixed=share in fixed_shares(row["loss"], neurons))
             theory = expected.get(share, Estimate(math.nan, math.nan))
             error = math.hypot(measured.std_error, theory.std_error)
             z = (measured.value - theory.value) / error if error else math.nan  # both exact: nothing to test
@@ -106,15 +104,22 @@ def share_parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, t
     return found
 
 
-def _ratio(part: Values, whole: Values) -> Estimate:
-    """Ratio of means over draws; where the draws differ by rounding alone, without error; NaN for 0 of 0."""
+def fixed_shares(loss: str, neurons: Sequence[int]) -> set[str]:
+    """Return the shares that are the same in every draw, by the model: what is no estimate has no standard error."""
+    last = layer_names(neurons)[-1]
+    single = {name for name, n in zip(layer_names(neurons), neurons, strict=True) if n == 1}  # nothing lies outside
+    return single | ({last} if "ratio" in fixed_values(loss, "output", neurons[-1]) else set())
+
+
+def _ratio(part: Values, whole: Values, *, fixed: bool) -> Estimate:
+    """Ratio of means over draws, one that is fixed without error; NaN for 0 of 0."""
     if not whole.any():  # a saturated softmax has no curvature
         return Estimate(math.nan, math.nan)
     if len(part) == 1:
         return Estimate(float(part[0] / whole[0]), math.nan)
-    found = ratio_estimate(part, whole)
-    exact = found.std_error <= _ROUNDING * max(abs(found.value), _ROUNDING)
-    return Estimate(float(part.sum() / whole.sum()), 0.0) if exact else found
+    if fixed:  # draws differ by rounding alone
+        return Estimate(float(part.sum() / whole.sum()), 0.0)
+    return ratio_estimate(part, whole)
 
 
 def _theory(row: Mapping[str, Any], neurons: Sequence[int]) -> dict[str, Estimate]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pandas as pd
 from rmtsim.ensemble import LECUN
 from rmtsim.errors import InputError
 from rmtsim.estimates import effective_draws, mean_estimate, ratio_estimate
+from rmtsim.fixed_values import fixed_values
 from rmtsim.schema import ENSEMBLE
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
@@ -64,9 +67,11 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
         - ``diag``, ``offdiag``: the same over d for the layers with d × d blocks (linear, hidden), and as they are
           for output and cross: the scale of the theory's limits;
         - ``ratio``: offdiag/diag of the means, less its jackknife bias (null with one draw);
-        - ``rse_…``: standard error over value (0 where both are 0).
+        - ``rse_…``: standard error over value.
 
-        Standard errors are null with one draw. What has no blocks is null: ``offdiag`` where there is one class
+        Standard errors are null with one draw, and where all draws are equal, zeros above all: such draws do not tell
+        how much they spread. They are 0 only for what the model makes the same in every draw (`rmtsim.fixed_values`),
+        and then ``rse_…`` is 0 too. What has no blocks is null: ``offdiag`` where there is one class
         or one neuron, ``diag`` of the cross layer, and then the ratio.
 
     Raises
@@ -78,10 +83,16 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     rows = _checked(draws)
     lines = []
     for key, group in rows.groupby(KEYS, dropna=False, sort=False):
+        row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+        fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
         diag, offdiag, *errors = (group[column].to_numpy() for column in (*_VALUES, *_ERRORS))
         effective = min(effective_draws(x, error) for x, error in zip((diag, offdiag), errors, strict=True))
-        estimates = (*mean_estimate(diag), *mean_estimate(offdiag), *ratio_estimate(offdiag, diag))
-        lines.append((*key, len(group), effective, *estimates))
+        estimates = (
+            mean_estimate(diag, fixed="diag" in fixed),
+            mean_estimate(offdiag, fixed="offdiag" in fixed),
+            ratio_estimate(offdiag, diag, fixed="ratio" in fixed),
+        )
+        lines.append((*key, len(group), effective, *itertools.chain(*estimates)))
     summary = pd.DataFrame(lines, columns=[*KEYS, *_ESTIMATES]).astype({"width": "Int64"})
     scale = np.where(summary["layer"].isin(D_BY_D_LAYERS), summary["block_rows"], 1).astype(float)
     for quantity in ("diag", "offdiag"):

@@ -17,6 +17,7 @@ from analysis.straight_lines import misfit, slopes
 from analysis.training import SETTING, checkpoints, scheduled, student
 from rmtsim.errors import InputError
 from rmtsim.estimates import mean_estimate
+from rmtsim.fixed_values import fixed_values
 from rmtsim.theory import finite
 from rmtsim.words import counted
 
@@ -100,14 +101,14 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
         initialisation; ``verdict``:
 
         zero
-            There are no off-diagonal blocks.
+            There are no off-diagonal blocks, by the model.
         kept
             The exponent is that at initialisation within 3 standard errors (more where draws are few), and these are
             under half of it; and so is ``upper``.
         bent
             The exponent is, but ``upper`` is not.
         unresolved
-            Both are, but the errors are larger.
+            Both are, but the errors are larger; or some ratios are zero in these draws.
         steeper, flatter
             It differs, and is negative by so much.
         lost
@@ -125,8 +126,11 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
                 "progress": progress,
                 "draws": at["draw"].nunique(),
             }
-            if at["ratio"].abs().max() == 0:
+            if fixed_values(line["loss"], line["layer"], int(at["n_classes"].min())).get("ratio") == 0:
                 lines.append({**line, "verdict": "zero"})
+                continue
+            if (at["ratio"] == 0).any():  # in these draws only: there is no logarithm, and no more is known
+                lines.append({**line, "verdict": "unresolved"})
                 continue
             ratio = at.pivot_table(values="ratio", index="draw", columns="n_classes")
             C, logs = ratio.columns.to_numpy(float), np.log(ratio.to_numpy())
@@ -138,7 +142,8 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
                 "change_upper": powers["upper"] - start["upper"],
             }
             for name, values in (powers | changes).items():
-                line[name], line[f"std_error_{name}"] = mean_estimate(values)
+                fixed = name in changes and progress == 0  # from the start to the start
+                line[name], line[f"std_error_{name}"] = mean_estimate(values, fixed=fixed)
             line |= _misfit(C, logs)
             if progress == 0:
                 line["theory"] = slopes(np.log(C), np.log(theory(at))[None])[0]

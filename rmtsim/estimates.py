@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 
+#: Draws that differ by less than this, relatively, differ by rounding.
+_ROUNDING = 1e-12
+
 
 class Estimate(NamedTuple):
     """A Monte Carlo estimate. NaN stands for what the draws cannot tell."""
@@ -19,17 +22,28 @@ class Estimate(NamedTuple):
 
     @property
     def rse(self) -> float:
-        """Relative standard error; 0 where value and standard error are both 0 (a deterministic zero)."""
+        """Relative standard error; 0 where the standard error is 0, infinite where it is not known."""
         if self.std_error == 0:
             return 0.0
-        return self.std_error / abs(self.value) if self.value != 0 else math.inf
+        return self.std_error / abs(self.value) if self.std_error > 0 and self.value != 0 else math.inf
 
 
-def mean_estimate(x: Values) -> Estimate:
-    """Mean of draws x (n,); its standard error needs n ≥ 2."""
+def known_error(value: float, std_error: float, n: int, *, fixed: bool = False) -> float:
+    """Return the standard error of an estimate from n draws, or NaN where the draws cannot tell it.
+
+    Draws that are all equal, to rounding, do not tell how much such draws spread: two zeros may be followed by a 48.
+    Only of a quantity that is ``fixed`` by the model, see `rmtsim.fixed_values`, they do, and there it is 0.
+    """
+    equal = std_error * math.sqrt(n) <= _ROUNDING * abs(value)
+    return math.nan if equal and not fixed else std_error
+
+
+def mean_estimate(x: Values, *, fixed: bool = False) -> Estimate:
+    """Mean of draws x (n,); its standard error needs n ≥ 2 that are not all equal, unless the quantity is fixed."""
     n = len(x)
+    value = float(np.mean(x)) if n else math.nan
     std_error = float(np.std(x, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return Estimate(float(np.mean(x)) if n else math.nan, std_error)
+    return Estimate(value, known_error(value, std_error, n, fixed=fixed))
 
 
 def effective_draws(x: Values, std_errors: Values) -> float:
@@ -42,10 +56,11 @@ def effective_draws(x: Values, std_errors: Values) -> float:
     return len(x) * max(0.0, 1 - own / spread) if own and spread else float(len(x))
 
 
-def ratio_estimate(numerator: Values, denominator: Values) -> Estimate:
+def ratio_estimate(numerator: Values, denominator: Values, *, fixed: bool = False) -> Estimate:
     """Ratio of the means of paired draws, with the delete-one jackknife's bias correction and standard error.
 
-    The jackknife's replicates have a closed form, r_k = (Σa − a_k)/(Σb − b_k): O(n), nothing is resampled.
+    The jackknife's replicates have a closed form, r_k = (Σa − a_k)/(Σb − b_k): O(n), nothing is resampled. The standard
+    error is NaN where all of them are equal, unless the ratio is fixed.
     """
     n = len(numerator)
     if n < 2:
@@ -55,4 +70,5 @@ def ratio_estimate(numerator: Values, denominator: Values) -> Estimate:
         return Estimate(math.nan, math.nan)
     replicates = (a - numerator) / (b - denominator)
     value = n * a / b - (n - 1) * float(np.mean(replicates))
-    return Estimate(value, math.sqrt((n - 1) / n * float(np.sum((replicates - np.mean(replicates)) ** 2))))
+    std_error = math.sqrt((n - 1) / n * float(np.sum((replicates - np.mean(replicates)) ** 2)))
+    return Estimate(value, known_error(value, std_error, n, fixed=fixed))

@@ -57,10 +57,8 @@ def plan(spec: Spec, store: Store, memory: float | None = None) -> pd.DataFrame:
 def _why(state: PointState) -> str:
     rse, quantity = state.precision
     target = state.sampling.target_rse
-    if not math.isfinite(rse):
-        return quantity if state.prefix else "no draws"
     sign = "≤" if rse <= target else ">"
-    reached = f"{quantity} rse {rse:.2%} {sign} {target:.2%}"
+    reached = state.doubt or f"{quantity} rse {rse:.2%} {sign} {target:.2%}"
     return f"{reached}, max_draws used up" if state.state == "limited" else reached
 
 
@@ -105,6 +103,7 @@ def status(store: Store) -> pd.DataFrame:
                     "rse": rse if math.isfinite(rse) else None,
                     "target_rse": spec.sampling.target_rse,
                     "worst": quantity,
+                    "doubt": state.doubt,
                     "needs_draws": state.needed_draws,
                     "max_draws": spec.sampling.max_draws,
                 }

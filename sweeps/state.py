@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmtsim.errors import InputError
+from rmtsim.fixed_values import fixed_values
 from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.point import Point
 from rmtsim.store import Store, StoreError
@@ -41,7 +42,7 @@ class PointState:
     def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
         self.point, self.layers, self.sampling = point, layers, sampling
         self.wanted, self.finished = sampling.min_draws, False
-        self._tally = Tally(layers)
+        self._tally = Tally(layers, {layer: fixed_values(point.loss, layer, point.n_classes) for layer in layers})
         self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
         self._values: dict[int, Values] = {}  # start → their values
         self._partial: dict[int, dict[int, list[float]]] = {}  # draws of which some layers are stored
@@ -131,6 +132,16 @@ class PointState:
     def precision(self) -> tuple[float, str]:
         """Return the largest relative standard error on the draws that count, and of which quantity."""
         return self._tally.worst()
+
+    @property
+    def doubt(self) -> str:
+        """Why the precision is not known, in words; empty where it is."""
+        rse, quantity = self.precision
+        if math.isfinite(rse):
+            return ""
+        if self.prefix < 2:
+            return quantity if self.prefix else "no draws"
+        return f"all {self.prefix} draws of {quantity} are equal, which does not tell how much they spread"
 
     @property
     def state(self) -> str:

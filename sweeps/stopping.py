@@ -7,11 +7,12 @@ store holds, so a sweep ends with the same draws however it went.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.estimates import Estimate
+from rmtsim.estimates import Estimate, known_error
 from sweeps.spec import Sampling
 
 #: A checkpoint has half as many draws again as the one before: few decisions, little overshoot.
@@ -31,15 +32,22 @@ class Tally:
     Sums are of differences from draw 0, so that little cancels in the variances, and are added strictly in the order
     of the draws, so that their bits do not depend on how the draws came.
 
+    Parameters
+    ----------
+    layers
+        The layers of which draws are added.
+    fixed
+        Of each layer, the quantities that are the same in every draw by the model, as `rmtsim.fixed_values` tells.
+
     Attributes
     ----------
     count
         Draws added so far: 0 … count − 1.
     """
 
-    def __init__(self, layers: tuple[str, ...]) -> None:
+    def __init__(self, layers: tuple[str, ...], fixed: Mapping[str, Collection[str]] = {}) -> None:
         self.count = 0
-        self._layers = layers
+        self._layers, self._fixed = layers, fixed
         self._worst = 0, (math.inf, "")  # at which count, and what it was
         self._origin = np.zeros((len(layers), 2))
         self._sums = np.zeros((len(layers), 5))  # Σa, Σb, Σa², Σb², Σab for a = diag, b = offdiag
@@ -62,7 +70,10 @@ class Tally:
         return {layer: self._of_layer(k) for k, layer in enumerate(self._layers)}
 
     def worst(self) -> tuple[float, str]:
-        """Return the largest relative standard error over all layers and quantities, and which it is."""
+        """Return the largest relative standard error over all layers and quantities, and which it is.
+
+        It is infinite with fewer than two draws, and where draws are all equal so far, unless the model fixes them.
+        """
         if self.count < 2:
             return math.inf, "too few draws"
         if self._worst[0] == self.count:
@@ -72,12 +83,16 @@ class Tally:
             for layer, found in self.estimates().items()
             for quantity, estimate in found.items()
         ]
-        self._worst = self.count, max(errors, default=(0.0, "nothing to measure"))
+        self._worst = self.count, max(errors, default=(math.inf, "nothing to measure"))
         return self._worst[1]
 
     def _of_layer(self, k: int) -> dict[str, Estimate]:
-        n = self.count
+        n, fixed = self.count, self._fixed.get(self._layers[k], ())
         sums = self._sums[k].tolist()
+
+        def estimate(quantity: str, value: float, std_error: float) -> Estimate:
+            return Estimate(value, known_error(value, std_error, n, fixed=quantity in fixed))
+
         a, b = (origin + total / n for origin, total in zip(self._origin[k].tolist(), sums[:2], strict=True))
         aa, bb, ab = (
             total - first * second / n
@@ -87,12 +102,13 @@ class Tally:
         )
         found = {}
         if not math.isnan(a):
-            found["diag"] = Estimate(a, _std_error(aa, n))
+            found["diag"] = estimate("diag", a, _std_error(aa, n))
         if not math.isnan(b):
-            found["offdiag"] = Estimate(b, _std_error(bb, n))
+            found["offdiag"] = estimate("offdiag", b, _std_error(bb, n))
         if len(found) == 2 and a:
             ratio = b / a
-            found["ratio"] = Estimate(ratio, _std_error(bb - 2 * ratio * ab + ratio**2 * aa, n) / abs(a))
+            std_error = _std_error(bb - 2 * ratio * ab + ratio**2 * aa, n) / abs(a)
+            found["ratio"] = estimate("ratio", ratio, std_error)
         return found
 
 

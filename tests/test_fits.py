@@ -106,7 +106,7 @@ def test_small_or_uncertain_points_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("C", "y", "rse", "reason"),
     [
-        (CLASSES, np.zeros(6), 0.01, "identically zero"),
+        (CLASSES, np.zeros(6), 0.01, "zero in every draw"),
         (CLASSES[:3], CLASSES[:3] ** -2.0, 0.01, "needs 4 numbers of classes of at least 10.*there are 3"),
         (CLASSES, np.full(6, math.nan), 0.01, "there are 0"),
         (CLASSES, CLASSES**-2.0, math.nan, "there are 0"),

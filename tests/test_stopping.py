@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from rmtsim.estimates import mean_estimate, ratio_estimate
+from rmtsim.estimates import Estimate, mean_estimate, ratio_estimate
 from rmtsim.point import Point
 from rmtsim.store import StoreError
 from sweeps.spec import Sampling
@@ -28,8 +30,8 @@ def pair(n: int, relative: float) -> np.ndarray:
     return np.stack([noise(n, relative), noise(n, relative, 1)], axis=1)[:, None, :]
 
 
-def tally(values: np.ndarray, layers: tuple[str, ...] = LAYERS) -> Tally:
-    found = Tally(layers)
+def tally(values: np.ndarray, layers: tuple[str, ...] = LAYERS, fixed: Mapping[str, Collection[str]] = {}) -> Tally:
+    found = Tally(layers, fixed)
     found.add(values)
     return found
 
@@ -121,23 +123,47 @@ def test_every_layer_and_quantity_counts() -> None:
     def both(*columns: np.ndarray) -> np.ndarray:
         return np.stack(columns, axis=1).reshape(-1, 2, 2)
 
-    assert tally(both(quiet, quiet, quiet, loud), layers).worst()[1] == "output offdiag"
-    assert tally(both(loud, quiet, quiet, quiet), layers).worst()[1] == "hidden diag"
-    ratio = tally(both(loud, loud, quiet, quiet), layers).estimates()["hidden"]["ratio"]
-    assert ratio.rse < 1e-7  # of fully correlated values the ratio is exact
+    other = noise(100, 0.01, 1)
+    assert tally(both(quiet, other, quiet, loud), layers).worst()[1] == "output offdiag"
+    assert tally(both(loud, quiet, quiet, other), layers).worst()[1] == "hidden diag"
+    correlated, fixed = both(loud, loud, quiet, other), {"hidden": ["ratio"]}
+    assert tally(correlated, layers, fixed).estimates()["hidden"]["ratio"].rse < 1e-7  # and exact
+    assert tally(correlated, layers).worst() == (math.inf, "hidden ratio")  # by chance so far, for all that is known
 
 
 def test_what_a_layer_does_not_have_is_left_out() -> None:
-    def of(diag: np.ndarray, offdiag: np.ndarray) -> Tally:
-        return tally(np.stack([diag, offdiag], axis=1)[:, None, :])
+    def of(diag: np.ndarray, offdiag: np.ndarray, fixed: Collection[str] = ()) -> Tally:
+        return tally(np.stack([diag, offdiag], axis=1)[:, None, :], fixed={"linear": fixed})
 
     nothing, zero = np.full(20, np.nan), np.zeros(20)
     assert list(of(nothing, noise(20, 0.1)).estimates()["linear"]) == ["offdiag"]
     assert list(of(noise(20, 0.1), nothing).estimates()["linear"]) == ["diag"]
-    estimates = of(noise(20, 0.1), zero).estimates()["linear"]
+    estimates = of(noise(20, 0.1), zero, ["offdiag", "ratio"]).estimates()["linear"]
     assert estimates["offdiag"].rse == 0
     assert estimates["ratio"].rse == 0
-    assert of(zero, nothing).worst()[0] == 0
+    assert of(zero, nothing, ["diag"]).worst()[0] == 0
+    assert of(nothing, nothing).worst() == (math.inf, "nothing to measure")
+
+
+@pytest.mark.parametrize("value", [0.0, 3.5])
+@pytest.mark.parametrize("count", [2, 3, 40])
+def test_draws_that_are_all_equal_do_not_tell_their_spread(value: float, count: int) -> None:
+    draws = np.full((count, 1, 2), value)
+    found = tally(draws)
+    assert found.worst()[0] == math.inf
+    assert all(math.isnan(estimate.std_error) for estimate in found.estimates()["linear"].values())
+    found.add(np.array([[[value + 48, value + 1]], [[value + 1, value + 48]]]))
+    assert found.worst()[0] < math.inf  # the next two do
+    assert tally(draws, fixed={"linear": ["diag", "offdiag", "ratio"]}).worst()[0] == 0
+
+
+def test_zeros_so_far_want_more_draws_up_to_the_last() -> None:
+    zeros = np.zeros((400, 1, 2))
+    for cuts in ((), (1,), (7, 16, 20), tuple(range(1, 400, 13))):
+        state = stopped_at(zeros, cuts=cuts)
+        assert (state.prefix, state.state, state.precision) == (400, "limited", (math.inf, "linear offdiag"))
+    zeros[:16] = pair(16, 0.01)
+    assert stopped_at(zeros).prefix == 16  # there are no zeros where it is decided
 
 
 def test_estimates_are_those_of_the_analysis() -> None:
@@ -173,6 +199,22 @@ def test_standard_errors_are_those_of_the_estimates() -> None:
         assert np.std(values) == pytest.approx(1, abs=0.1), name
         assert abs(np.mean(values)) < 0.15, name
         assert np.std(np.array(values) / 1.25) != pytest.approx(1, abs=0.1)  # errors too large by a quarter are seen
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -2e-300])
+@pytest.mark.parametrize("n", [2, 3, 17])
+def test_equal_draws_have_no_standard_error_unless_the_model_fixes_them(value: float, n: int) -> None:
+    equal = np.full(n, value)
+
+    def ratio(x: np.ndarray, **how: bool) -> Estimate:
+        other = noise(len(x), 0.3) + 5
+        return ratio_estimate(x * other, other, **how)
+
+    for estimate in (mean_estimate, ratio):
+        assert math.isnan(estimate(equal).std_error)
+        assert estimate(equal).rse == math.inf
+        assert estimate(equal, fixed=True).std_error == pytest.approx(0, abs=1e-15)
+        assert estimate(np.append(equal, value + 1)).std_error > 0
 
 
 def test_jackknife_is_the_plain_loop() -> None:

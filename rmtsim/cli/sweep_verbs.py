@@ -107,8 +107,10 @@ def status(arguments: argparse.Namespace) -> int:
 
 def _status_line(row: dict[str, Any]) -> str:
     size = format_sizes(row["n_classes"], row["dim"], row["n_samples"], row["width"])
+    if row["state"] == "limited" and row["doubt"]:
+        return f"{size}: limited, {row['doubt']}: raise max_draws"
     if row["rse"] is None:
-        return f"{size}: {row['state']}, {row['draws']} draws: run again to go on"
+        return f"{size}: {row['state']}, {counted(row['draws'], 'draw')}: run again to go on"
     if row["rse"] <= row["target_rse"]:
         return f"{size}: {row['state']}, {row['draws']} of {row['needs_draws']} draws: run again to go on"
     reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else "run again to go on"
