@@ -1,100 +1,116 @@
-"""Checks of the arrays that a user hands in."""
+"""A network of a user: its arrays as they are computed with, and whether they fit together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtsim.arrays.backend import Array, Module, namespace
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.losses import BINARY_LOSSES, NETWORK_LOSSES
-from rmtsim.point import LOSSES, check_choice
+from rmtsim.point import check_choice
+from rmtsim.user_arrays import as_floats, as_labels, check_finite, plain
+from rmtsim.words import counted
 
 
-def check_arrays(
-    X: Array,
-    V: Array,
-    *,
-    W: Array | None,
-    y: Array | None,
-    loss: str,
-    needs_labels: bool,
-    batched: bool,
-) -> None:
-    """Raise InputError unless the arrays fit together.
+class Given(NamedTuple):
+    """A network and its data, of one array module and one dtype."""
 
-    X is (…, N, d) and V (…, C, d); with a hidden layer W is (…, m, d) and V (…, C, m); labels y are
-    (…, N) whole numbers from 0 to C − 1. The leading axes run over draws; with ``batched=False`` there are none.
+    X: Array  #: (…, N, d)
+    hidden: list[Array]  #: hidden layers from the input on, each (…, outputs, inputs)
+    V: Array  #: (…, C, inputs)
+    y: Array | None  #: labels (…, N), int64
+    dtype: str  #: "float32" or "float64"
+    xp: Module
+
+
+def as_network(
+    X: Any, V: Any, *, W: Any, y: Any, loss: str, losses: tuple[str, ...] = NETWORK_LOSSES, batched: bool = False
+) -> Given:
+    """Return a network with ReLU after each hidden layer, whatever kinds of arrays it is given in.
+
+    Parameters
+    ----------
+    X, V, y
+        Samples (N, d), last layer (C, inputs), labels (N,), whole numbers from 0 to C − 1, or None.
+    W
+        None, a hidden layer (m, d), or a sequence of hidden layers from the input on.
+    loss, losses
+        The loss, and those to choose from.
+    batched
+        Whether all arrays may have the same leading axes, which run over draws.
+
+    Raises
+    ------
+    InputError
+        If something is no array of finite real numbers, or they do not fit together.
     """
-    check_choice("loss", loss, LOSSES)
-    for name, array in ({"X": X, "V": V} if W is None else {"X": X, "W": W, "V": V}).items():
+    check_choice("loss", loss, losses)
+    layers = [] if W is None else list(W) if is_sequence_of_layers(W) else [W]
+    names = ["W" if len(layers) == 1 else f"W[{k}]" for k in range(len(layers))]
+    found, dtype = as_floats({"X": X, **dict(zip(names, layers, strict=True)), "V": V})
+    X, *hidden, V = found
+    xp = namespace(X)
+    for name, array in zip(["X", *names, "V"], found, strict=True):
         _check_matrix(name, array, X, batched)
-    dim = X.shape[-1]
-    if W is not None and W.shape[-1] != dim:
-        raise InputError(f"W: {W.shape[-1]} columns do not fit X with d = {dim}; W is (m, d)")
-    inputs, letter = (dim, "d") if W is None else (W.shape[-2], "m")
-    if V.shape[-1] != inputs:
-        raise InputError(f"V: {V.shape[-1]} columns do not fit {letter} = {inputs}; V is (C, {letter})")
-    if y is None:
-        if needs_labels:
-            raise InputError("y: the cross layer needs labels; give (N,) whole numbers from 0 to C - 1")
-        return
-    _check_labels(y, X, V.shape[-2])
-
-
-def check_network(X: Array, V: Array, hidden: Sequence[Array], y: Array | None, loss: str) -> None:
-    """Raise InputError unless these are a network: X (N, d), hidden layers (outputs, inputs), V, labels y (N,)."""
-    check_choice("loss", loss, NETWORK_LOSSES)
-    if len(hidden) < 2 and loss in LOSSES:
-        W = hidden[0] if hidden else None
-        check_arrays(X, V, W=W, y=y, loss=loss, needs_labels=bool(hidden), batched=False)
-        return
-    names = ["W" if len(hidden) == 1 else f"W[{k}]" for k in range(len(hidden))]
-    _check_matrix("X", X, X, batched=False)
-    inputs = X.shape[1]
-    for name, array in zip([*names, "V"], [*hidden, V], strict=True):
-        _check_matrix(name, array, X, batched=False)
-        if array.shape[1] != inputs:
-            raise InputError(f"{name}: {array.shape[1]} columns do not fit the {inputs} inputs of its layer")
-        inputs = array.shape[0]
-    if y is None and hidden:
-        raise InputError("y: the cross layers need labels; give (N,) whole numbers from 0 to C - 1")
-    if loss in BINARY_LOSSES and V.shape[0] != 1:
-        raise InputError(f"V: {V.shape[0]} rows do not fit loss {loss!r}, which has one output; give (1, inputs)")
+    inputs = X.shape[-1]
+    for name, array in zip([*names, "V"], found[1:], strict=True):
+        if array.shape[-1] != inputs:
+            raise InputError(f"{name}: {array.shape[-1]} columns do not fit {_inputs(name, inputs, len(hidden))}")
+        inputs = array.shape[-2]
+    if loss in BINARY_LOSSES and V.shape[-2] != 1:
+        raise InputError(f"V: {V.shape[-2]} rows do not fit loss {loss!r}, which has one output; give (1, inputs)")
     if y is not None:
-        _check_labels(y, X, 2 if loss in BINARY_LOSSES else V.shape[0])
+        y = as_labels(y, X.shape[:-1], 2 if loss in BINARY_LOSSES else V.shape[-2], xp)
+    return Given(X, hidden, V, y, dtype, xp)
 
 
-def as_labels(y: Any, xp: Module) -> Array:
-    """Return labels, an array or nested lists, as an array of xp; raise InputError if they are of no one shape."""
-    try:
-        return xp.asarray(y)
-    except (TypeError, ValueError):
-        raise InputError("y: it is no array of one shape; give (N,) whole numbers from 0 to C - 1") from None
+def check_labelled(y: Array | None, n_hidden: int = 1) -> None:
+    """Raise InputError unless there are labels, as the layers between others need them."""
+    if y is None:
+        what = "the cross layers need" if n_hidden > 1 else "the cross layer needs"
+        raise InputError(f"y: {what} labels; give (N,) whole numbers from 0 to C - 1")
+
+
+def as_one_layer(W: Any, X: Any) -> Any:
+    """Return W where it is one hidden layer, or one for each draw of X; raise InputError where it is several layers."""
+    if not is_sequence_of_layers(W):
+        return W
+    if _axes(X) < 3:
+        raise InputError(
+            f"W: it is a sequence of {counted(len(W), 'layer')}, and block_norms takes one hidden layer (m, d); for "
+            "deeper networks give W to rmtsim.layer_norms, or to rmtsim.hessian"
+        )
+    return plain(W, "W")
+
+
+def is_sequence_of_layers(W: Any) -> bool:
+    """Whether W is a list or tuple of matrices; lists of numbers in lists are a matrix."""
+    return isinstance(W, list | tuple) and (not W or any(_axes(item) >= 2 for item in W))
+
+
+def _axes(item: Any) -> int:
+    if isinstance(item, list | tuple):
+        return 1 + max(map(_axes, item[:1]), default=0)
+    return int(getattr(item, "ndim", 0))
 
 
 def _check_matrix(name: str, array: Array, X: Array, batched: bool) -> None:
-    xp = namespace(X)
-    if namespace(array, name) is not xp:
-        raise InputError(f"{name}: it belongs to another array module than X; give all from one")
-    if array.dtype not in (xp.float32, xp.float64) or array.dtype != X.dtype:
-        raise InputError(f"{name}: dtype {array.dtype} is not valid; give X, W, V all float32 or all float64")
-    if array.ndim < 2 or (array.ndim > 2 and not batched) or array.shape[:-2] != X.shape[:-2]:
-        raise InputError(f"{name}: shape {tuple(array.shape)} is not valid; {_wanted(batched)}")
-    if 0 in array.shape[-2:]:
-        raise InputError(f"{name}: shape {tuple(array.shape)} has no entries; every axis needs at least one")
-    if not bool(xp.all(xp.isfinite(array))):
-        raise InputError(f"{name}: it holds NaN or infinity; give finite numbers")
+    shape = tuple(array.shape)
+    if array.ndim < 2 or (array.ndim > 2 and not batched) or shape[:-2] != X.shape[:-2]:
+        raise InputError(f"{name}: shape {shape} is not valid; {_wanted(batched)}")
+    if 0 in shape[-2:]:
+        raise InputError(f"{name}: shape {shape} has no entries; every axis needs at least one")
+    check_finite(array, name)
 
 
-def _check_labels(y: Array, X: Array, n_classes: int) -> None:
-    xp = namespace(X)
-    if not xp.isdtype(y.dtype, "integral") or y.shape != X.shape[:-1]:
-        raise InputError(
-            f"y: dtype {y.dtype}, shape {tuple(y.shape)} is not valid; give {tuple(X.shape[:-1])} whole numbers"
-        )
-    if not bool(xp.all((y >= 0) & (y < n_classes))):
-        raise InputError(f"y: a label lies outside 0 … {n_classes - 1}; there are {n_classes} classes")
+def _inputs(name: str, inputs: int, n_hidden: int) -> str:
+    """Say what the columns of a layer should fit."""
+    if n_hidden > 1:
+        return f"the {inputs} inputs of its layer"
+    if name == "W":
+        return f"X with d = {inputs}; W is (m, d)"
+    letter = "m" if n_hidden else "d"
+    return f"{letter} = {inputs}; V is (C, {letter})"
 
 
 def _wanted(batched: bool) -> str:

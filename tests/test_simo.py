@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import partial
 from pathlib import Path
@@ -158,8 +159,10 @@ def test_bad_requests_are_refused() -> None:
         (None, 0.0, r"y: shape \(\) does not fit; give \(1,\)"),
         (None, [0.0, 1.0], r"y: shape \(2,\) does not fit"),
         ([1.0, 2.0], None, r"x: shape \(2,\) does not fit; give \(1,\)"),
-        (["a"], None, "x: it is no array of numbers"),
-        (None, [[0.0], []], "y: it is no array of numbers"),
+        (["a"], None, "x: dtype <U1 is not valid; give real numbers"),
+        (None, [[0.0], []], "y: it is no array of one shape"),
+        (np.ma.ones(1), None, "x: it is a masked array"),
+        (None, [math.nan], "y: it holds NaN"),
     ):
         with pytest.raises(InputError, match=sentence):
             network.hessian(*good, x, y)

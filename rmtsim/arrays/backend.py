@@ -57,6 +57,18 @@ def namespace(array: Array, name: str = "arrays") -> Module:
         raise InputError(f"{name}: {type(array).__name__} is no array; give NumPy, CuPy or array-API arrays") from None
 
 
+def native_module(array: Any) -> Module | None:
+    """Return the array module that ``array`` is computed with as it is, or None: then it is to become NumPy's.
+
+    These are NumPy, CuPy and the standard's own reference module: kernels write into arrays, which JAX's, for one, do
+    not allow.
+    """
+    if isinstance(array, np.ndarray):
+        return np
+    root = type(array).__module__.partition(".")[0]
+    return namespace(array) if root in ("cupy", "array_api_strict") and hasattr(array, "dtype") else None
+
+
 def is_cupy(xp: Module) -> bool:
     """Whether the array module is CuPy."""
     return bool(xp.__name__ == "cupy")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.errors import InputError
 from rmtsim.point import MAX_SIZE
+from rmtsim.user_arrays import plain
 
 _WANTED = "give a file that numpy.savez(FILE, X=X, y=y) wrote, X of shape (n, d) and y of shape (n,)"
 
@@ -118,23 +119,34 @@ def _hash(path: str, stamp: tuple[int, int]) -> str:
 
 
 def _checked_samples(X: npt.NDArray[Any], path: str) -> npt.NDArray[np.float64]:
-    if X.dtype.kind not in "fiu" or X.ndim != 2 or not X.size:
+    X = _real("X", X, path)
+    if X.ndim != 2 or not X.size:
         raise InputError(f"X: {X.dtype} of shape {X.shape} in {path} is not valid; give real numbers of shape (n, d)")
-    with np.errstate(over="ignore"):
-        X = X.astype(np.float64)
     bad = np.argwhere(~np.isfinite(X))
     if len(bad):
         raise InputError(f"X: {X[*bad[0]]} in row {bad[0, 0]} of {path} is not valid; give finite numbers")
-    return X
+    return X.astype(np.float64, copy=False)
 
 
 def _checked_labels(y: npt.NDArray[Any], n_samples: int, path: str) -> npt.NDArray[np.int64]:
-    if y.dtype.kind not in "fiu" or y.shape != (n_samples,):
+    y = _real("y", y, path)
+    if y.shape != (n_samples,):
         raise InputError(
             f"y: {y.dtype} of shape {y.shape} in {path} is not valid; give whole numbers of shape ({n_samples},), one "
-            "for each row of X"
+            "for each row of X (of one-hot rows y.argmax(axis=1))"
         )
     bad = y[~((y >= 0) & (y <= MAX_SIZE) & (y == np.floor(y)))]
     if len(bad):
         raise InputError(f"y: the label {bad[0]} in {path} is not valid; give whole numbers from 0 to C - 1")
     return y.astype(np.int64)
+
+
+def _real(name: str, array: npt.NDArray[Any], path: str) -> npt.NDArray[Any]:
+    """Return an array of real numbers, of more than 64 bits as float64."""
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what is too large is told as infinite
+            array = array.astype(np.float64)
+    try:
+        return np.asarray(plain(array, name, labels=name == "y"))
+    except InputError as error:
+        raise InputError(f"{error}, and save {path} anew") from None

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from rmtsim.errors import InputError
 from rmtsim.experiment import Experiment, Task
 from rmtsim.point import check_size
 from rmtsim.simulation import MAX_SEED
+from rmtsim.user_arrays import check_finite, plain
 
 Values = npt.NDArray[np.float64]
 
@@ -182,11 +184,10 @@ class LinkedNetwork:
         return W, rng.standard_normal((count, q, m))
 
 
-def _numbers(name: str, values: npt.ArrayLike) -> Values:
-    try:
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name}: it is no array of numbers; give one of real numbers, of one shape") from None
+def _numbers(name: str, values: Any) -> Values:
+    array: Values = plain(values, name).astype(np.float64)
+    check_finite(array, name)
+    return array
 
 
 def simo_entries(name: str, network: LinkedNetwork, draws: int, *, seed: int = 0) -> pd.DataFrame:

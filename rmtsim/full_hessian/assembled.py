@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtsim.arguments import as_labels, check_network
-from rmtsim.arrays.backend import Array, namespace
+from rmtsim.arguments import as_network, check_labelled
+from rmtsim.arrays.backend import Array
 from rmtsim.full_hessian.panels import offsets, panels
 
 
@@ -51,10 +51,9 @@ def hessian(
     >>> bool(np.allclose(H.reshape(4, 3, 4, 3).sum(axis=2), 0))
     True
     """
-    xp = namespace(X, "X")
-    hidden = [] if W is None else list(W) if isinstance(W, list | tuple) else [W]
-    y = y if y is None else as_labels(y, xp)
-    check_network(X, V, hidden, y, loss)
+    X, hidden, V, y, _, xp = as_network(X, V, W=W, y=y, loss=loss)
+    if hidden:
+        check_labelled(y, len(hidden))
     weights = [*hidden, V]
     if y is None:  # without a hidden layer the labels do not enter
         y = xp.zeros(X.shape[0], dtype=xp.int64)

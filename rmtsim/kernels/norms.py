@@ -15,9 +15,10 @@ are cut into tiles, so memory does not grow with C. Arrays may have leading axes
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from rmtsim.arguments import as_labels, check_arrays
-from rmtsim.arrays.backend import Array, Module, namespace
+from rmtsim.arguments import as_network, as_one_layer, check_labelled
+from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import Team
 from rmtsim.kernels.classes import GivenRows, Rows
 from rmtsim.kernels.cross import cross_ce, cross_mse
@@ -29,16 +30,16 @@ from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.kernels.workplace import workplace
-from rmtsim.point import LAYERS, Point, check_layers, check_size
+from rmtsim.point import LAYERS, LOSSES, Point, check_layers, check_size
 from rmtsim.sizes import as_bytes
 
 
 def block_norms(
-    X: Array,
-    V: Array,
+    X: Any,
+    V: Any,
     *,
-    W: Array | None = None,
-    y: Array | None = None,
+    W: Any = None,
+    y: Any = None,
     loss: str = "ce",
     layers: tuple[str, ...] | None = None,
     threads: int | None = None,
@@ -49,13 +50,15 @@ def block_norms(
     Parameters
     ----------
     X
-        Data, (…, N, d); leading axes, if any, run over draws and are the same for all arrays.
+        Data, (…, N, d); leading axes, if any, run over draws and are the same for all arrays. Like V, W and y, any
+        plain array of real numbers: of NumPy or CuPy, lists, a pandas table (its index does not count), a tensor of
+        PyTorch or JAX on the CPU.
     V
         Last layer: (…, C, d) for the linear model, (…, C, m) with a hidden layer.
     W
         Hidden layer, (…, m, d); None for the linear model.
     y
-        Labels, (…, N) whole numbers below C. Only the cross layer needs them.
+        Labels, (…, N), whole numbers from 0 to C − 1 of any dtype. Only the cross layer needs them.
     loss
         ``"ce"``: (1/N) Σ_n −log p_{n,y_n}; ``"mse"``: (1/N) Σ_n ‖f(x_n) − y_n‖².
     layers
@@ -68,12 +71,13 @@ def block_norms(
     -------
     dict
         Layer to `BlockNorms`. Blocks are those of Section 4 of the paper, (3), (5), (8), (9), (11), (14),
-        (15), (18); in the cross layer all m·C blocks count as off-diagonal.
+        (15), (18); in the cross layer all m·C blocks count as off-diagonal. Its ``dtype`` tells what was computed in:
+        NumPy's promotion of all dtypes given, where half precision counts as float32 and whole numbers as float64.
 
     Raises
     ------
     InputError
-        If shapes, dtypes, labels or layers do not fit together.
+        If shapes, dtypes, labels or layers do not fit together, or something is no array of finite real numbers.
 
     Examples
     --------
@@ -85,21 +89,22 @@ def block_norms(
     >>> bool(np.isclose(norms["linear"].diag_sqfro, norms["linear"].offdiag_sqfro, rtol=1e-12))
     True
     """
-    xp = namespace(X, "X")
-    y = y if y is None else as_labels(y, xp)
+    X, hidden, V, y, dtype, xp = as_network(X, V, W=as_one_layer(W, X), y=y, loss=loss, losses=LOSSES, batched=True)
+    W = hidden[0] if hidden else None
     known = LAYERS["linear" if W is None else "one_hidden"]
     if layers is None:
         layers = known if y is not None or W is None else ("hidden", "output")
     layers = check_layers(layers, known)
-    check_arrays(X, V, W=W, y=y, loss=loss, needs_labels="cross" in layers, batched=True)
+    if "cross" in layers:
+        check_labelled(y)
     model, width = ("linear", None) if W is None else ("one_hidden", W.shape[-2])
     point = Point(model, loss, V.shape[-2], X.shape[-1], X.shape[-2], width)
-    dtype = "float32" if X.dtype == xp.float32 else "float64"
     threads = None if threads is None else check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
     batch = math.prod(X.shape[:-2])
     with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=batch) as (cut, team):
-        return compute(X, GivenRows(V), W, y, loss, layers, xp, cut=cut, team=team)  # type: ignore[return-value]
+        found = compute(X, GivenRows(V), W, y, loss, layers, xp, cut=cut, team=team)
+    return {layer: norms.in_dtype(dtype) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
 
 
 def compute(

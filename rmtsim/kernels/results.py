@@ -7,15 +7,32 @@ from typing import NamedTuple
 from rmtsim.arrays.backend import Array
 
 
-class BlockNorms(NamedTuple):
-    """Mean of ‖block‖²_F over all diagonal and over all off-diagonal blocks of one layer, in float64.
+class _Means(NamedTuple):
+    diag_sqfro: Array
+    offdiag_sqfro: Array
+
+
+class BlockNorms(_Means):
+    """Mean of ‖block‖²_F over all diagonal and over all off-diagonal blocks of one layer, a pair in float64.
 
     A value has the leading axes of the arrays, or is a scalar where there are none. NaN marks what does not
     exist: off-diagonal blocks of a single class or neuron, diagonal blocks of the cross layer.
+
+    Attributes
+    ----------
+    diag_sqfro, offdiag_sqfro
+        The two means.
+    dtype
+        ``"float32"`` or ``"float64"``: what they were computed in.
     """
 
-    diag_sqfro: Array
-    offdiag_sqfro: Array
+    dtype: str = "float64"
+
+    def in_dtype(self, dtype: str) -> BlockNorms:
+        """Return the same values, told to be computed in ``dtype``."""
+        told = BlockNorms(*self)
+        told.dtype = dtype
+        return told
 
 
 class SampledNorms(NamedTuple):
