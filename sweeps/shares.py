@@ -55,8 +55,8 @@ def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None
     layers, dtype = spec.layers, spec.sampling.dtype
     if budget > total_memory():
         raise InputError(
-            f"--memory: {format_bytes(budget)} is more than this machine has; give at most "
-            f"{format_bytes(total_memory())}"
+            f"--memory: {format_bytes(budget)} is more than this machine has, or than limits leave to this job; give "
+            f"at most {format_bytes(total_memory())}"
         )
     needs = {point: least_memory(point, layers, dtype, cores()) for point in spec.points()}
     largest, need = max(needs.items(), key=lambda item: item[1])

@@ -9,20 +9,17 @@ from functools import cache
 
 import numpy as np
 
+from rmtsim.arrays.limits import address_space, memory_limit
 from rmtsim.arrays.threads import single_threaded_blas
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 
 
 @cache
 def total_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or its control group's if that is less."""
+    """Bytes of memory that this process may use: the machine's, or what the limits of its job leave of them."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        with open("/sys/fs/cgroup/memory.max") as file:
-            return min(total, int(file.read()))
-    except (OSError, ValueError):  # no control group, or no limit in it ("max")
-        return total
+    return min(limit for limit in (total, memory_limit(), address_space()) if limit is not None)
 
 
 def usable_memory() -> int:
@@ -41,6 +38,8 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most that glibc takes
         mallopt(_M_TRIM_THRESHOLD, 2**30)
+        if address_space() is not None:
+            mallopt(_M_ARENA_MAX, 1)  # each takes 64 MiB of address space, or more
 
 
 def flops_per_second(dtype: str) -> float:

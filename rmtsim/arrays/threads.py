@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from itertools import count
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+
+from rmtsim.arrays.limits import processor_limit
+from rmtsim.arrays.pool import Pool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,12 +69,13 @@ def blas_kernel() -> str:
 
 @cache
 def cores() -> int:
-    """Return the number of cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that this process may keep busy: those that it may run on, within its job's quota."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(there, processor_limit() or there))
 
 
 class Team:
-    """Threads that share the pieces of one draw; a context manager.
+    """Threads that share the pieces of one draw, the caller's among them; a context manager.
 
     NumPy and BLAS let go of the interpreter lock, so plain threads compute at the same time. Every piece is computed
     by one thread in one way, so results do not depend on their number.
@@ -78,22 +83,49 @@ class Team:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rmtsim-tile") if threads > 1 else None
+        self._helpers = Pool(threads - 1) if threads > 1 else None
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Apply ``function`` to every item and return the results in order; if one fails, all have ended before."""
-        if self._pool is None:
+        items = list(items)
+        if self._helpers is None or not self._helpers.threads or len(items) < 2:
             return list(map(function, items))
-        futures = [self._pool.submit(function, item) for item in items]
-        wait(futures)
-        return [future.result() for future in futures]
+        shared = _Shared(function, items)
+        for _ in range(min(self._helpers.threads, len(items) - 1)):
+            self._helpers.submit(shared.work)
+        shared.work()
+        return shared.results()
 
     def __enter__(self) -> Team:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
+        if self._helpers is not None:
+            self._helpers.close()
+
+
+class _Shared(Generic[Item, Result]):
+    """Pieces that several threads take one after the other, until none is left."""
+
+    def __init__(self, function: Callable[[Item], Result], items: list[Item]) -> None:
+        self._function, self._items = function, items
+        self._futures: list[Future[Result]] = [Future() for _ in items]
+        self._next = count()  # which gives each number once, whatever threads ask
+
+    def work(self) -> None:
+        while (place := next(self._next)) < len(self._items):
+            try:
+                result = self._function(self._items[place])
+            except BaseException as error:
+                self._futures[place].set_exception(error)
+                while not isinstance(error, Exception) and (place := next(self._next)) < len(self._items):
+                    self._futures[place].set_exception(error)  # Ctrl-C, in the caller's thread: no more pieces begin
+            else:
+                self._futures[place].set_result(result)
+
+    def results(self) -> list[Result]:
+        wait(self._futures)
+        return [future.result() for future in self._futures]
 
 
 #: No threads but the caller's.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 
+from rmtsim.cli.libraries import prepare_libraries
 from rmtsim.cli.parser import parser
 from rmtsim.cli.streams import prepare_streams
 from rmtsim.errors import InputError, RunError
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     say = partial(print, f"rmtsim {arguments.verb}:", file=sys.stderr)
     try:
+        if argv is None:
+            prepare_libraries()
         if argv is None and arguments.verb in ("run", "reproduce"):
             from rmtsim.cli.relaunch import relaunch_with_faster_kernel
 

@@ -264,5 +264,5 @@ def _add_memory(p: argparse.ArgumentParser) -> None:
         type=size_in_bytes,
         metavar="SIZE",
         help="memory for all draws at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine tenths of "
-        "the machine's); on a cluster or a GPU, for each worker; large draws are then made in pieces",
+        "what the job may use); on a cluster or a GPU, for each worker; large draws are then made in pieces",
     )
