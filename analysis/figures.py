@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ from rmtsim.experiments.fan_out import fan_out
 from rmtsim.experiments.simo import simo
 from rmtsim.experiments.training_experiments import dynamic_force, fig13, training_rates, training_spectra
 from rmtsim.experiments.wishart import wishart
+from rmtsim.output_files import check_output, write_output
 
 
 class NamedFigure(NamedTuple):
@@ -162,13 +164,10 @@ def check(name: str, path: str | Path) -> None:
 
 def check_path(path: str | Path) -> None:
     """Raise InputError unless ``path`` is a file that ``save`` can write."""
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"--out: {str(path)!r} has the suffix {path.suffix!r}; give one of {', '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise InputError(f"--out: {str(path)!r} is a directory; give the name of a file in it")
-    if not path.parent.is_dir():
-        raise InputError(f"--out: there is no directory {str(path.parent)!r}; make it, or choose another")
+    suffix = Path(path).suffix
+    if suffix not in SUFFIXES:
+        raise InputError(f"--out: {str(path)!r} has the suffix {suffix!r}; give one of {', '.join(SUFFIXES)}")
+    check_output(path)
 
 
 def named(name: str) -> NamedFigure:
@@ -203,5 +202,7 @@ def save(figure: Figure, path: str | Path) -> None:
         If the suffix is another, or the directory does not exist.
     """
     check_path(path)
-    names = {".png": ["Software"], ".pdf": ["Creator", "Producer", "CreationDate"]}[Path(path).suffix]
-    figure.savefig(path, dpi=200, metadata=dict.fromkeys(names))
+    suffix, drawn = Path(path).suffix, BytesIO()
+    names = {".png": ["Software"], ".pdf": ["Creator", "Producer", "CreationDate"]}[suffix]
+    figure.savefig(drawn, dpi=200, format=suffix[1:], metadata=dict.fromkeys(names))
+    write_output(path, drawn.getvalue())

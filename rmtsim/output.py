@@ -1,23 +1,58 @@
-"""What verbs say and print."""
+"""What verbs say and print: the one place where their words leave the program."""
 
 from __future__ import annotations
 
+import json
 import math
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-import pandas as pd
+from rmtsim.addresses import discreet
+from rmtsim.printable import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["presentable", "records", "say", "tell", "tell_json"]
 
 _WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
 
 
-def say(message: str) -> None:
-    """Tell the user something on stderr."""
-    print(f"{message}\n", file=sys.stderr, flush=True, end="")  # one write: threads tell of tables, too
+def presentable(text: object, *, lines: bool = False) -> str:
+    """Return text as it may be shown: printable, and with addresses that show no secrets."""
+    return printable(discreet(str(text)), lines=lines)
+
+
+def say(message: object) -> None:
+    """Tell the user something on stderr, in one line."""
+    _write(presentable(message), sys.stderr)
+
+
+def tell(text: object, *, lines: bool = False) -> None:
+    """Print text on stdout: one line, or with ``lines`` several."""
+    _write(presentable(text, lines=lines), sys.stdout)
+
+
+def tell_json(document: Any, *, indent: int | None = 1, file: TextIO | None = None) -> None:
+    """Print a JSON document, on stdout by default, with escapes in place of all that is not plain ASCII."""
+    _write(json.dumps(_discreet(document), indent=indent).replace("\x7f", r"\u007f"), file or sys.stdout)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    print(f"{text}\n", file=stream, flush=True, end="")  # one write: threads tell of tables, too
+
+
+def _discreet(value: Any) -> Any:
+    if isinstance(value, str):
+        return discreet(value)
+    if isinstance(value, dict):
+        return {_discreet(key): _discreet(part) for key, part in value.items()}
+    return [_discreet(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain data, with whole numbers as such and null for what is missing or infinite: JSON has neither."""
+    import pandas as pd  # which takes half a second: the command line speaks without it
 
     def plain(key: str, value: Any) -> Any:
         if pd.isna(value) or value in (math.inf, -math.inf):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from rmtsim.addresses import Address
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.experiment import Experiment, Saved, StoppedError, Task
 from rmtsim.store import Store
@@ -89,7 +90,7 @@ def _on_ray(
     with connected(address, workers) as ray:
         needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
         compute = ray.remote(max_retries=_RETRIES, **needs)(_compute)
-        places = [(store.location, experiment.folder_of(task)) if reachable else None for task in tasks]
+        places = [(store.files.address, experiment.folder_of(task)) if reachable else None for task in tasks]
         pending = {compute.remote(task, place): task for task, place in zip(tasks, places, strict=True)}
         while pending:
             if stopping():
@@ -107,7 +108,7 @@ def _on_ray(
                     done(task)
 
 
-def _compute(task: Task, place: tuple[str, str] | None) -> pd.DataFrame:
+def _compute(task: Task, place: tuple[Address, str] | None) -> pd.DataFrame:
     """Compute a table on a worker."""
     saved: Any = Forgetful() if place is None else Saved(open_files(place[0]), place[1], task.file)
     with single_threaded_blas():

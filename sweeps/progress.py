@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
@@ -13,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rmtsim.output import presentable, say, tell_json
 from sweeps.scheduler import Failure
 from sweeps.snapshot import Snapshot, Watch
 from sweeps.state import PointState
@@ -36,7 +36,7 @@ class ProgressDisplay:
         self._told = 0  # failures
         self._console = Console(stderr=True)
         self._live = (
-            Live(Text(f"{sweep}: starting"), console=self._console, transient=True, auto_refresh=False)
+            Live(Text(presentable(f"{sweep}: starting")), console=self._console, transient=True, auto_refresh=False)
             if self._console.is_terminal and not as_json
             else None
         )
@@ -64,15 +64,18 @@ class ProgressDisplay:
         if self._live:
             self._live.update(_table(snapshot), refresh=True)
         elif self._as_json:
-            print(json.dumps(snapshot.document()), file=sys.stderr, flush=True)
+            tell_json(snapshot.document(), indent=None, file=sys.stderr)
         else:
             hardest = f"; {snapshot.open[0]}" if snapshot.open else ""
-            print(f"{snapshot}{hardest}", file=sys.stderr, flush=True)
+            say(f"{snapshot}{hardest}")
 
     def _tell(self, failures: list[Failure]) -> None:
         for failure in failures[self._told : _FAILURES]:
-            text = json.dumps({"failure": failure.document()}) if self._as_json else f"{self._sweep}: {failure}"
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            if self._as_json:
+                tell_json({"failure": failure.document()}, indent=None, file=sys.stderr)
+            else:
+                text = presentable(f"{self._sweep}: {failure}")
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         self._told = len(failures)
 
 
@@ -83,5 +86,11 @@ def _table(snapshot: Snapshot) -> Group:
         table.add_column(name, justify="right", no_wrap=True)
     for point in snapshot.open[:_ROWS]:
         rse = f"{point.rse:.2%}" if math.isfinite(point.rse) else "-"
-        table.add_row(point.sizes, rse, f"{point.target_rse:.2%}", f"{point.draws} of about {point.expected_draws}")
-    return Group(Text(str(snapshot)), table) if snapshot.open else Group(Text(str(snapshot)))
+        table.add_row(
+            Text(presentable(point.sizes)),
+            rse,
+            f"{point.target_rse:.2%}",
+            f"{point.draws} of about {point.expected_draws}",
+        )
+    summary = Text(presentable(snapshot))
+    return Group(summary, table) if snapshot.open else Group(summary)

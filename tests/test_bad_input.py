@@ -159,7 +159,10 @@ LINES = [
     (["reproduce", "fig99", "--out", "S"], "fig8, fig9"),
     (["reproduce", "--out", "good.toml"], "give a directory"),
     (["reproduce", "--out", ""], "it is empty, as from a variable that is not set; give a directory"),
-    (["figure", "fig8", "--store", ".", "--out", "no/f.png"], "figure: --out: there is no directory 'no'; make it"),
+    (
+        ["figure", "fig8", "--store", ".", "--out", "no/f.png"],
+        "figure: --out: there is no folder no for f.png",
+    ),
     ([*THEORY], "--aspect-ratio"),
     ([*THEORY, "--aspect-ratio", "-1"], "positive number"),
     ([*THEORY, "--aspect-ratio", "nan"], "positive number"),

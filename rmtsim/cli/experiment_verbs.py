@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from rmtsim.cli.sources import Runs
 from rmtsim.errors import InputError
-from rmtsim.output import records, say
+from rmtsim.output import records, say, tell, tell_json
 from rmtsim.sizes import format_bytes
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, spec_of, specs, write_spec
@@ -27,11 +26,11 @@ def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> 
     table, summary = runs.plan(experiment, missing)
     _say_if_replaced(runs, store)
     if arguments.json:
-        print(json.dumps({"summary": summary, "runs": records(table)}, indent=1))
+        tell_json({"summary": summary, "runs": records(table)})
         return 0
     shown = {"flops": "{:.3g}".format, "core_seconds": _seconds, "memory": format_bytes}
     text = table.assign(**{column: table[column].map(form) for column, form in shown.items() if column in table})
-    print(f"{text.to_string(index=False)}\n\n{summary}")
+    tell(f"{text.to_string(index=False)}\n\n{summary}", lines=True)
     return 0
 
 
@@ -81,7 +80,7 @@ def _tell(name: str, made: Any, missing: int, as_json: bool) -> None:
         "stopped": made.stopped,
     }
     if as_json:
-        print(json.dumps(outcome, indent=1))
+        tell_json(outcome)
     else:
         say(made.stopped or f"{name}: {counted(made.tables, 'new table')}" if missing else f"{name}: nothing to do")
 

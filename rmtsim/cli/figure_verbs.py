@@ -17,7 +17,8 @@ from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.sweep_verbs import exit_code, run_sweep, say_theory, stored_draws
 from rmtsim.errors import InputError, RunError
 from rmtsim.experiment import Experiment
-from rmtsim.output import records, say
+from rmtsim.output import records, say, tell, tell_json
+from rmtsim.output_files import write_output
 from rmtsim.store import Store
 
 if TYPE_CHECKING:
@@ -61,13 +62,13 @@ def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         raise InputError(f"--list: names every figure; leave {', '.join(given)} out")
     table = catalogue.listing()
     if arguments.json:
-        print(json.dumps(records(table), indent=1, ensure_ascii=False))
+        tell_json(records(table))
         return 0
     columns = {"name": "figure", "source": "source", "cost": "2 cores", "full_cost": "--full", "command": "command"}
     grid = [list(columns.values()), *table[list(columns)].to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     for row in grid:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
 
 
@@ -96,14 +97,14 @@ def reproduce(arguments: argparse.Namespace) -> int:
             return reproduction.codes[-1]
     if reproduction.claimed:
         report = verdicts.report(reproduction.store.read(points=reproduction.claimed))
-        (out / "verdicts.json").write_text(json.dumps(report.document(), indent=1) + "\n", "utf-8")
-        (out / "verdicts.txt").write_text(f"{report.text()}\n\n{verdicts.render(report.points)}\n", "utf-8")
-        print(report.text())
+        write_output(out / "verdicts.json", json.dumps(report.document(), indent=1) + "\n")
+        write_output(out / "verdicts.txt", f"{report.text()}\n\n{verdicts.render(report.points)}\n")
+        tell(report.text(), lines=True)
     if everything:
         order = {name: place for place, name in enumerate(catalogue.WORDS)}
         results.sort(key=lambda result: order[result.entry.name])
         out.mkdir(parents=True, exist_ok=True)
-        (out / "gallery.md").write_text(gallery.gallery(results, arguments.full), "utf-8")
+        write_output(out / "gallery.md", gallery.gallery(results, arguments.full))
         say(f"{out / 'gallery.md'}: written")
     return max(reproduction.codes, default=0)
 
@@ -177,8 +178,8 @@ class _Reproduction:
         seconds = perf_counter() - start
         say(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
         if text is not None:
-            (self.out / f"{name}.txt").write_text(f"{text}\n", "utf-8")
-            print(text)
+            write_output(self.out / f"{name}.txt", f"{text}\n")
+            tell(text, lines=True)
         return gallery.Result(work.entry, numbers, seconds, computed, full_numbers=self._at_full_size(work))
 
     def _at_full_size(self, work: _Work) -> str:

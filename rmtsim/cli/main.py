@@ -9,13 +9,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib import import_module
 
 from rmtsim.cli.libraries import prepare_libraries
 from rmtsim.cli.parser import parser
 from rmtsim.cli.streams import prepare_streams
 from rmtsim.errors import InputError, RunError
+from rmtsim.output import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         prepare_streams()
     arguments = parser().parse_args(argv)
-    say = partial(print, f"rmtsim {arguments.verb}:", file=sys.stderr)
+    who = f"rmtsim {arguments.verb}:"
     try:
         if argv is None:
             prepare_libraries()
@@ -40,22 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except InputError as error:
-        say(error)
+        say(f"{who} {error}")
         return 2
     except OSError as error:
         if error.filename is None:
-            say(error)
+            say(f"{who} {error}")
             return 1
-        say(f"{error.filename} cannot be used ({error.strerror}); give another path")
+        say(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
         return 2
     except ModuleNotFoundError as error:
-        say(f"the package {error.name} is missing; install rmtsim with what it depends on")
+        say(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
         return 1
     except (RunError, MemoryError) as error:
-        say(str(error) or "not enough memory; give smaller sizes")
+        say(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
         return 1
     except KeyboardInterrupt:
-        say("stopped; what was committed is safe, the same command goes on")
+        say(f"{who} stopped; what was committed is safe, the same command goes on")
         if argv is None:  # threads in the midst of a draw, which may take minutes, would hold up the end
             os._exit(3)
         return 3

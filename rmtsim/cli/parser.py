@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from rmtsim.addresses import shown
 from rmtsim.arrays.backend import BACKENDS
 from rmtsim.cli.argument_types import directory, positive, seconds, seed, size_in_bytes, summary_file, whole
 from rmtsim.ensemble import INITS
+from rmtsim.output import say
 from rmtsim.point import LOSSES, MODELS
 from rmtsim.version import __version__
 
@@ -35,8 +36,15 @@ exit codes: 0 done; 2 bad input (one line says what would be valid, nothing is w
 class _Parser(argparse.ArgumentParser):
     """Tells bad input in one line."""
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Take the words apart; ends with 2 where some are left, which are told without the secrets of addresses."""
+        found, left = self.parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(map(shown, left))}")
+        return found
+
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        say(f"{self.prog}: {message}; see {self.prog} --help")
         raise SystemExit(2)
 
 

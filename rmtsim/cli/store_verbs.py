@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.output import records, say
+from rmtsim.output import records, say, tell, tell_json
+from rmtsim.output_files import check_output, write_output
 from rmtsim.store import Store
 from rmtsim.store.files import FOLDERS
 from rmtsim.words import counted
@@ -29,10 +29,10 @@ def verify(arguments: argparse.Namespace) -> int:
     store = existing(arguments.store)
     report = verified(store, arguments.recompute)
     if arguments.json:
-        print(json.dumps(report.document(), indent=1))
+        tell_json(report.document())
         return 1 if report.damage else 0
     for finding in report.findings:
-        print(finding)
+        tell(finding)
     made = f"; {counted(report.recomputed, 'draw')} made again"
     made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
@@ -41,14 +41,14 @@ def verify(arguments: argparse.Namespace) -> int:
         f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{tables}{made if arguments.recompute else ''}"
     )
     if report.damage:
-        print(f"{size}: {counted(len(report.damage), 'finding')}")
+        tell(f"{size}: {counted(len(report.damage), 'finding')}")
     elif report.satisfied < report.points:
-        print(
+        tell(
             f"{size}: sound; {report.satisfied} of {counted(report.points, 'point')} hold what their sweep wants so "
             f"far, see `rmtsim status --store {store.quoted}`"
         )
     else:
-        print(f"{size}: {'sound' if report.findings else 'all is well'}")
+        tell(f"{size}: {'sound' if report.findings else 'all is well'}")
     return 1 if report.damage else 0
 
 
@@ -56,15 +56,16 @@ def merge(arguments: argparse.Namespace) -> int:
     """Add the draws of other stores."""
     from rmtsim.store.merge import merge as merged
 
-    found = merged(arguments.sources, Store(arguments.store))
+    into = Store(arguments.store)
+    found = merged(arguments.sources, into)
     if not found.rows and not found.specs and not found.tables:
-        say(f"{arguments.store}: nothing to do, all {counted(found.known, 'row')} there")
+        say(f"{into.location}: nothing to do, all {counted(found.known, 'row')} there")
     else:
         tables = f", {counted(found.tables, 'table')} of experiments" if found.tables else ""
         added = f"{counted(found.rows, 'row')} and {counted(found.specs, 'spec')} added{tables}"
-        say(f"{arguments.store}: {added}; {counted(found.known, 'row')} there before")
+        say(f"{into.location}: {added}; {counted(found.known, 'row')} there before")
     if found.rounded:
-        say(f"{arguments.store}: {counted(found.rounded, 'row')} there differ by rounding, made by another BLAS")
+        say(f"{into.location}: {counted(found.rounded, 'row')} there differ by rounding, made by another BLAS")
     return 0
 
 
@@ -72,12 +73,13 @@ def compact(arguments: argparse.Namespace) -> int:
     """Make few large shards of many small ones."""
     from rmtsim.store.compact import compact as compacted
 
-    done = compacted(existing(arguments.store))
+    store = existing(arguments.store)
+    done = compacted(store)
     if done.before == done.after and not done.dropped:
-        say(f"{arguments.store}: nothing to do")
+        say(f"{store.location}: nothing to do")
     else:
         copies = f", {counted(done.dropped, 'repeated row')} dropped" if done.dropped else ""
-        say(f"{arguments.store}: {counted(done.before, 'shard')} into {done.after}{copies}")
+        say(f"{store.location}: {counted(done.before, 'shard')} into {done.after}{copies}")
     return 0
 
 
@@ -85,32 +87,24 @@ def export(arguments: argparse.Namespace) -> int:
     """Write a table of means and standard errors."""
     from analysis.summary import summarize
 
+    check_output(arguments.out)
     out = Path(arguments.out)
-    if not out.parent.is_dir():
-        raise InputError(f"--out: there is no folder {out.parent} for {out.name}; make it, or give another FILE")
-    if out.is_dir():
-        raise InputError(f"--out: {out} is a folder; give another FILE")
     store = existing(arguments.store)
     parts = [summarize(store.read(points=points)) for points in _batches(store)]
     if not parts:
-        raise InputError(f"--store: {arguments.store} holds no draws; run a sweep into it first")
+        raise InputError(f"--store: {store.location} holds no draws; run a sweep into it first")
     table = pd.concat(parts, ignore_index=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        if out.suffix == ".csv":
-            table.to_csv(temporary, index=False)
-        elif out.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
-        else:
-            temporary.write_text(json.dumps(records(table), indent=1) + "\n", "utf-8")
-        os.replace(temporary, out)
-    except OSError as error:
-        raise InputError(f"--out: {out} cannot be written ({error.strerror or error}); give another FILE") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    write_output(out, _encoded(table, out.suffix))
     say(f"{out}: {counted(len(table), 'row')}")
     return 0
+
+
+def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:
+    if suffix == ".parquet":
+        buffer = BytesIO()
+        table.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    return table.to_csv(index=False) if suffix == ".csv" else json.dumps(records(table), indent=1) + "\n"
 
 
 def _batches(store: Store) -> list[list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from rmtsim.cli.experiment_verbs import (
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.theory_verb import theory
 from rmtsim.errors import InputError
-from rmtsim.output import records, say
+from rmtsim.output import records, say, tell, tell_json
 from rmtsim.point import format_sizes
 from rmtsim.schema import ENSEMBLE
 from rmtsim.sizes import format_bytes, format_count
@@ -44,7 +43,7 @@ def plan(arguments: argparse.Namespace) -> int:
     table = plans.plan(spec, store, arguments.memory)
     _say_if_changed(spec, store)
     if arguments.json:
-        print(json.dumps({"summary": plans.summary(spec, table), "points": records(table)}, indent=1))
+        tell_json({"summary": plans.summary(spec, table), "points": records(table)})
         return 0
     shown = (
         table.drop(columns=["point_id", "model", "loss", "flops", *ENSEMBLE])
@@ -56,8 +55,8 @@ def plan(arguments: argparse.Namespace) -> int:
         )
         .rename(columns={"memory": "memory_per_worker"})
     )
-    print(shown.to_string(index=False, na_rep="-"))
-    print(f"\n{plans.summary(spec, table)}")
+    tell(shown.to_string(index=False, na_rep="-"), lines=True)
+    tell(f"\n{plans.summary(spec, table)}", lines=True)
     return 0
 
 
@@ -89,19 +88,19 @@ def status(arguments: argparse.Namespace) -> int:
     store = existing(arguments.store)
     table, experiments = plans.status(store), experiment_status(store)
     if table.empty and not experiments:
-        raise InputError(f"--store: no sweep was run into {arguments.store}; run one, or name another directory")
+        raise InputError(f"--store: no sweep was run into {store.location}; run one, or name another directory")
     complete = all(state == "done" for state in table.get("state", ()))
     complete &= all(row["tables"] is not None and row["done"] == row["tables"] for row in experiments)
     if arguments.json:
-        print(json.dumps({"complete": complete, "points": records(table), "experiments": experiments}, indent=1))
+        tell_json({"complete": complete, "points": records(table), "experiments": experiments})
         return 0 if complete else 3
     for row in experiments:
-        print(status_line(row, store))
+        tell(status_line(row, store))
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
-        print(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
+        tell(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
         for row in records(part[part["state"] != "done"]):
-            print(f"  {_status_line(row)}")
+            tell(f"  {_status_line(row)}")
     return 0 if complete else 3
 
 
@@ -129,9 +128,10 @@ def fit(arguments: argparse.Namespace) -> int:
     say_theory(draws)
     report = verdicts.report(draws)
     if arguments.json:
-        print(json.dumps(report.document(), indent=1))
+        tell_json(report.document())
     else:
-        print(f"{verdicts.render(report.points)}\n\n{report.text()}" if arguments.points else report.text())
+        text = f"{verdicts.render(report.points)}\n\n{report.text()}" if arguments.points else report.text()
+        tell(text, lines=True)
     return 0
 
 
@@ -144,7 +144,7 @@ def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any)
     with ProgressDisplay(spec.name, as_json=as_json) as display:
         outcome = runner.run(spec, store, observer=display, **options)
     if as_json:
-        print(json.dumps(outcome.document(), indent=1))
+        tell_json(outcome.document())
     else:
         say(f"{spec.name}: {outcome}")
     return outcome
@@ -164,9 +164,10 @@ def exit_code(outcome: Outcome) -> int:
 
 def stored_draws(directory: str) -> pd.DataFrame:
     """Read a store's draws; raise InputError if there are none."""
-    draws = existing(directory).read()
+    store = existing(directory)
+    draws = store.read()
     if draws.empty:
-        raise InputError(f"--store: {directory} holds no draws; run a sweep into it first")
+        raise InputError(f"--store: {store.location} holds no draws; run a sweep into it first")
     return draws
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 
 from rmtsim.ensemble import LECUN, Ensemble
 from rmtsim.errors import InputError
-from rmtsim.output import records, say
+from rmtsim.output import records, say, tell, tell_json
 from rmtsim.schema import ENSEMBLE
 from rmtsim.theory import Prediction, finite, large_c, limit
 from rmtsim.theory.spectra import Spectrum, block_spectrum
@@ -71,7 +70,7 @@ def _norms(arguments: argparse.Namespace) -> None:
             say(f"rmtsim theory: {prediction.regime}, {prediction.layer} layer{size}: {prediction.note}")
     found = records(pd.DataFrame([asdict(prediction) for prediction in predictions]))
     if arguments.json:
-        print(json.dumps(found, indent=1))
+        tell_json(found)
         return
     table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # with infinities, which JSON has not
     table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio", "note"])
@@ -79,7 +78,7 @@ def _norms(arguments: argparse.Namespace) -> None:
         table = table.drop(columns=ENSEMBLE)
     for key in ("n_classes", "width"):
         table[key] = [record[key] or "-" for record in found]  # null is no number
-    print(table.to_string(index=False, float_format="{:.9g}".format, na_rep="-"))
+    tell(table.to_string(index=False, float_format="{:.9g}".format, na_rep="-"), lines=True)
 
 
 def _predictions(arguments: argparse.Namespace) -> list[Prediction]:
@@ -133,9 +132,9 @@ def _spectrum(arguments: argparse.Namespace) -> None:
         for density in densities:
             x, values = density.grid(_DRAWN)
             for_json.append(density.summary() | {"x": x.tolist(), "density": values.tolist()})
-        print(json.dumps(for_json, indent=1))
+        tell_json(for_json)
     else:
-        print("\n\n".join(_text(density) for density in densities))
+        tell("\n\n".join(_text(density) for density in densities), lines=True)
 
 
 def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
-from rmtsim.errors import RunError
+from rmtsim.addresses import Address
+from rmtsim.errors import InputError, RunError
 from rmtsim.regular_files import NotRegularError
 
 #: What file systems raise when they cannot do what they are asked to.
@@ -54,6 +57,28 @@ def advice(error: BaseException) -> str:
         return "move it elsewhere"
     denied = isinstance(error, PermissionError) or "permission denied" in reason(error)
     return "make it readable" if denied else "try again"
+
+
+@contextmanager
+def discreet(address: Address) -> Iterator[None]:
+    """Have errors of libraries, which may quote an address, leave as errors of the system without its secrets."""
+    try:
+        yield
+    except (InputError, RunError, MemoryError):
+        raise
+    except Exception as error:
+        raise _discreet(error, address) from None
+
+
+def _discreet(error: Exception, address: Address) -> OSError:
+    text = address.discreet(str(error))
+    if isinstance(error, OSError):
+        kinds = (kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+        kind: type[OSError] = next(kinds)
+        if error.errno is not None and error.strerror:
+            return kind(error.errno, address.discreet(error.strerror))
+        return kind(text)
+    return OSError(text if isinstance(error, FAILURES) else f"{type(error).__name__}: {text}")
 
 
 def reason(error: BaseException) -> str:

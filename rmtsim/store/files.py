@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from rmtsim.addresses import Address
 from rmtsim.errors import InputError
 from rmtsim.regular_files import open_regular
 from rmtsim.store.durable import sync_folder, write_durably
-from rmtsim.store.failures import FAILURES, StoreError, reason
+from rmtsim.store.failures import FAILURES, StoreError, discreet, reason
+from rmtsim.store.file_access import Files
 from rmtsim.store.locations import parse
 
 __all__ = [
@@ -45,74 +46,11 @@ WRITING = ".writing"
 FOLDERS = ("draws", "sweeps", "experiments")
 
 
-class Files(ABC):
-    """Files below the root of a store; paths are relative to it, folders are made as they are needed."""
-
-    #: The root as the user wrote it, without secrets.
-    location: str
-
-    @abstractmethod
-    def exists(self, folder: str = "") -> bool:
-        """Whether there is anything at the root, or a folder in it."""
-
-    @abstractmethod
-    def prepare(self, folders: tuple[str, ...]) -> None:
-        """Make the root and folders in it.
-
-        Raises
-        ------
-        InputError
-            If the root cannot be written.
-        """
-
-    @abstractmethod
-    def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, hidden ones too, sorted; of a folder that is not there, none."""
-
-    @abstractmethod
-    def folders(self, folder: str) -> list[str]:
-        """Names of the folders in a folder, sorted."""
-
-    @abstractmethod
-    def open(self, path: str) -> pa.NativeFile:
-        """Open a file for reading."""
-
-    @abstractmethod
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        """Write a file, whole or not at all, over what was there; on return it is on disk.
-
-        Raises
-        ------
-        StoreError
-            If the disk refuses; what was there is as it was.
-        """
-
-    @abstractmethod
-    def delete(self, path: str) -> None:
-        """Delete a file; nothing happens where there is none."""
-
-    @abstractmethod
-    def where(self, path: str = "") -> str:
-        """Name a path in messages."""
-
-    def read(self, path: str) -> bytes:
-        """Return the content of a file."""
-        with self.open(path) as file:
-            return bytes(file.read())
-
-    @contextmanager
-    def _refusal(self, path: str, done: str, advice: str = "what was there is safe") -> Iterator[None]:
-        try:
-            yield
-        except FAILURES as error:
-            raise StoreError(f"store: {self.where(path)} cannot be {done} ({reason(error)}); {advice}") from error
-
-
 class LocalFiles(Files):
     """A local directory: hidden temporary name, fsync, rename, fsync of the directory."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.location = root, str(root)
+        self.root, self.location, self.address = root, str(root), Address(str(root))
         existing = next((path for path in (root, *root.parents) if path.exists()), root)
         if existing.exists() and not existing.is_dir():
             raise InputError(f"store: {existing} is a file; give a directory")
@@ -174,8 +112,8 @@ class LocalFiles(Files):
 class RemoteFiles(Files):
     """A file system of pyarrow's kind."""
 
-    def __init__(self, location: str, connect: Callable[[], tuple[Any, str]]) -> None:
-        self.location, self._connect = location, connect
+    def __init__(self, address: Address, connect: Callable[[], tuple[Any, str]]) -> None:
+        self.address, self.location, self._connect = address, address.shown, connect
         self._system: Any = None
         self._root = ""
 
@@ -183,18 +121,18 @@ class RemoteFiles(Files):
     def system(self) -> Any:
         """The file system, connected to at its first use."""
         if self._system is None:
-            with self._refusal("", "reached", "give another --store"):
+            with self._refusal("", "reached", "give another --store"), discreet(self.address):
                 self._system, self._root = self._connect()
         return self._system
 
     def exists(self, folder: str = "") -> bool:
         """Whether the root is there, or a folder in it."""
-        with self._refusal("", "reached", "give another --store"):
+        with self._refusal("", "reached", "give another --store"), discreet(self.address):
             return self._is_folder(self._path(folder))
 
     def prepare(self, folders: tuple[str, ...]) -> None:
         """Make the root and folders in it."""
-        with self._refusal("", "written", "give another --store"):
+        with self._refusal("", "written", "give another --store"), discreet(self.address):
             parent, _, name = self._path("").rpartition("/")
             if parent and any(self._is_folder(f"{parent}/{other}") for other in _beside(name)):
                 raise _is_folder(self.where(), self.where().rpartition("/")[0])
@@ -213,7 +151,7 @@ class RemoteFiles(Files):
         return self._names(folder, pafs.FileType.Directory)
 
     def _names(self, folder: str, kind: pafs.FileType) -> list[str]:
-        with self._refusal(folder, "read", "give another --store"):
+        with self._refusal(folder, "read", "give another --store"), discreet(self.address):
             infos = self.system.get_file_info(pafs.FileSelector(self._path(folder), allow_not_found=True))
             return sorted(info.base_name for info in infos if info.type == kind)
 
@@ -226,12 +164,12 @@ class RemoteFiles(Files):
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
-        with self.system.open_input_stream(self._path(path)) as stream:
+        with discreet(self.address), self.system.open_input_stream(self._path(path)) as stream:
             return bytes(stream.read())
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all."""
-        with self._refusal(path, "written"):
+        with self._refusal(path, "written"), discreet(self.address):
             if self.system.type_name in _OBJECT_STORES:
                 self._put(self._path(path), data)
             else:
@@ -253,7 +191,7 @@ class RemoteFiles(Files):
 
     def delete(self, path: str) -> None:
         """Delete a file."""
-        with self._refusal(path, "removed", "nothing is lost"), suppress(FileNotFoundError):
+        with self._refusal(path, "removed", "nothing is lost"), suppress(FileNotFoundError), discreet(self.address):
             self.system.delete_file(self._path(path))
 
     def where(self, path: str = "") -> str:
@@ -265,7 +203,7 @@ class RemoteFiles(Files):
         return f"{self._root}/{path}".rstrip("/") if self.system is not None else path
 
 
-def open_files(location: str | os.PathLike[str]) -> Files:
+def open_files(location: str | os.PathLike[str] | Address) -> Files:
     """Return the files at a local path or an address such as ``s3://bucket/prefix``; nothing is asked of a server yet.
 
     Raises
@@ -273,16 +211,18 @@ def open_files(location: str | os.PathLike[str]) -> Files:
     InputError
         If the address is not valid.
     """
-    location = os.fspath(location)
+    address = location if isinstance(location, Address) else Address(os.fspath(location))
+    location = address.reveal()
     if not location.strip():
         raise InputError("store: the location is empty, as from a variable that is not set; give a directory")
-    if found := re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/([^/].*)", location):  # as pathlib makes of an address
-        raise InputError(f"store: {location!r} is no address; give {found[1]}://{found[2]}, with two slashes")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/[^/]", location):  # as pathlib makes of an address
+        right = Address(location.replace(":/", "://", 1))
+        raise InputError(f"store: '{address}' is no address; give {right}, with two slashes")
     if "://" in location:
-        address = parse(location)
-        if address.connect is not None:
-            return RemoteFiles(address.shown, address.connect)
-        return LocalFiles(Path(address.path))
+        place = parse(address)
+        if place.connect is not None:
+            return RemoteFiles(address, place.connect)
+        return LocalFiles(Path(place.path))
     return LocalFiles(Path(location))
 
 

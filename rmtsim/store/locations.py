@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from rmtsim.addresses import Address
 from rmtsim.errors import InputError
 
 #: Reaches a file system: it, and the path of the store's root in it.
@@ -26,59 +28,65 @@ _PATIENCE = 5
 _ATTEMPTS = 3
 
 
-class Address(NamedTuple):
+class Place(NamedTuple):
     """What an address means."""
 
-    shown: str  #: the address without secrets
     path: str  #: where it is a local directory
     connect: Connect | None  #: elsewhere
 
 
-def parse(location: str) -> Address:
+def parse(address: Address) -> Place:
     """Take an address apart; raise InputError if it is not valid."""
-    scheme, separator, rest = location.partition("://")
+    scheme, separator, rest = address.reveal().partition("://")
     scheme = scheme.lower()
     location = f"{scheme}{separator}{rest}"
-    shown = re.sub(r"(?<=://)[^/?@]*@", "***@", location)
-    shown = re.sub(r"(access_key|secret_key|session_token)=[^&]*", r"\1=***", shown)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or re.search(r"[\s\x00-\x1f]", location):
-        raise InputError(f"store: {shown!r} is no address; give a directory, or one such as s3://bucket/prefix")
+        raise _no_address(address)
     try:
         parts = urlsplit(location)
+        if parts.fragment or location.endswith("#"):
+            raise InputError(f"store: '{address}' has a #, which ends an address; write %23 for one in a name")
         if scheme == "file":
             if parts.netloc not in ("", "localhost") or not parts.path:
-                raise InputError(f"store: {shown!r} names no directory; give one such as file:///data/store")
-            return Address(shown, unquote(parts.path), None)
+                raise InputError(f"store: '{address}' names no directory; give one such as file:///data/store")
+            return Place(unquote(parts.path), None)
         if scheme == "s3":
-            return Address(shown, "", _s3(location, shown))
+            return Place("", _s3(location, address))
         if scheme in ("gs", "gcs", "abfs", "abfss", "hdfs", "viewfs"):
             if not parts.netloc:
-                raise InputError(f"store: {shown!r} names no bucket; give one such as {scheme}://bucket/prefix")
-            return Address(shown, "", lambda: _arrow(location, scheme))
+                raise InputError(f"store: '{address}' names no bucket; give one such as {scheme}://bucket/prefix")
+            return Place("", lambda: _arrow(location, scheme))
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"store: {shown!r} is no address ({error}); give one such as s3://bucket/prefix") from error
-    return Address(shown, "", _fsspec(location, scheme, shown))
+        raise _no_address(address) from None  # its text may quote the address
+    return Place("", _fsspec(location, scheme, address))
 
 
-def _s3(location: str, shown: str) -> Connect:
+def _no_address(address: Address) -> InputError:
+    return InputError(f"store: '{address}' is no address; give a directory, or one such as s3://bucket/prefix")
+
+
+def _s3(location: str, address: Address) -> Connect:
     parts = urlsplit(location)
     bucket = parts.netloc.rpartition("@")[2]
     if not bucket or ":" in bucket:
         raise InputError(
-            f"store: {shown!r} names no bucket; give s3://bucket/prefix, and a server of your own as "
-            "?endpoint_override=HOST:PORT"
+            f"store: '{address}' names no bucket; give s3://bucket/prefix, a server of your own as "
+            "?endpoint_override=HOST:PORT, and a / within a secret key as %2F"
         )
     options: dict[str, Any] = {"connect_timeout": _PATIENCE, "request_timeout": 60}
     if parts.username:
         options |= {"access_key": unquote(parts.username), "secret_key": unquote(parts.password or "")}
-    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+    for place, (key, value) in enumerate(parse_qsl(parts.query, keep_blank_values=True), 1):
         if key not in _OPTIONS:
-            raise InputError(f"store: {key!r} is no option of an s3:// address; choose from {', '.join(_OPTIONS)}")
+            known = ", ".join(_OPTIONS)
+            if get_close_matches(key, _OPTIONS):  # a slip, and not a secret
+                raise InputError(f"store: {key!r} is no option of an s3:// address; choose from {known}")
+            raise InputError(f"store: option {place} of '{address}' is none of an s3:// address; choose from {known}")
         options[key] = _option(key, value)
     if options.get("scheme", "https") not in ("http", "https"):
-        raise InputError(f"store: scheme={options['scheme']} is not valid; choose http or https")
+        raise InputError("store: the value of scheme is not valid; choose http or https")
     if ("access_key" in options) != ("secret_key" in options):
         raise InputError("store: access_key and secret_key belong together; give both or none")
 
@@ -98,11 +106,11 @@ def _s3(location: str, shown: str) -> Connect:
 def _option(key: str, value: str) -> Any:
     if key in _SWITCHES:
         if value not in ("true", "false"):
-            raise InputError(f"store: {key}={value} is not valid; choose true or false")
+            raise InputError(f"store: the value of {key} is not valid; choose true or false")
         return value == "true"
     if key in _SECONDS:
         if not re.fullmatch(r"\d{1,6}(\.\d*)?", value) or float(value) == 0:
-            raise InputError(f"store: {key}={value} is not valid; give a positive number of seconds")
+            raise InputError(f"store: the value of {key} is not valid; give a positive number of seconds")
         return float(value)
     if not value:
         raise InputError(f"store: {key} has no value; give one, or leave it out")
@@ -119,11 +127,12 @@ def _arrow(location: str, scheme: str) -> tuple[Any, str]:
     try:
         system, path = pafs.FileSystem.from_uri(location)
     except pa.ArrowInvalid as error:
-        raise InputError(f"store: {str(error).splitlines()[0]}; give an address such as s3://bucket/prefix") from error
+        why = Address(location).discreet(str(error).splitlines()[0])
+        raise InputError(f"store: {why}; give an address such as s3://bucket/prefix") from None
     return system, path.rstrip("/")
 
 
-def _fsspec(location: str, scheme: str, shown: str) -> Connect:
+def _fsspec(location: str, scheme: str, address: Address) -> Connect:
     wanted = "choose s3, gs, abfs, hdfs, or one that an installed fsspec knows"
     try:
         from fsspec import get_filesystem_class, url_to_fs  # type: ignore[import-untyped]
@@ -134,7 +143,7 @@ def _fsspec(location: str, scheme: str, shown: str) -> Connect:
     except ValueError:
         raise InputError(f"store: {scheme}:// is not known; {wanted}") from None
     except ImportError as error:
-        raise InputError(f"store: {shown!r} cannot be reached ({error}); install that") from None
+        raise InputError(f"store: '{address}' cannot be reached ({error}); install that") from None
 
     def connect() -> tuple[Any, str]:
         system, path = url_to_fs(location)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from rmtsim.addresses import Address
 from rmtsim.errors import InputError
 from rmtsim.output import say
 from rmtsim.schema import KEY
@@ -95,8 +97,8 @@ def _say_if_renamed(document: dict[str, Any], name: str, origin: Store, into: St
         )
 
 
-def _place(store: Store) -> str:
-    return str(store.files.root.resolve()) if isinstance(store.files, LocalFiles) else store.location
+def _place(store: Store) -> Path | Address:
+    return store.files.root.resolve() if isinstance(store.files, LocalFiles) else store.files.address
 
 
 def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:

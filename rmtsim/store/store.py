@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import pandas as pd
 import pyarrow as pa
 
+from rmtsim.addresses import Address
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
@@ -57,7 +58,7 @@ class Store:
         If the location is a file or no address.
     """
 
-    def __init__(self, location: str | os.PathLike[str]) -> None:
+    def __init__(self, location: str | os.PathLike[str] | Address) -> None:
         self.files = open_files(location)
         self.location = self.files.location
         #: The root, where it is a local directory; else the address, for messages.
@@ -77,6 +78,9 @@ class Store:
     def quoted(self) -> str:
         """The location as a shell takes it."""
         return shlex.quote(self.location)
+
+    def __repr__(self) -> str:
+        return f"Store({self.location!r})"
 
     def exists(self) -> bool:
         """Whether there is anything at the location."""

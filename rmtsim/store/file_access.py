@@ -1,0 +1,78 @@
+"""What every place of a store can do with its files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from rmtsim.addresses import Address
+from rmtsim.store.failures import FAILURES, StoreError, reason
+
+
+class Files(ABC):
+    """Files below the root of a store; paths are relative to it, folders are made as they are needed."""
+
+    #: What opens them again, here or elsewhere.
+    address: Address
+
+    #: The root as the user wrote it, without secrets.
+    location: str
+
+    @abstractmethod
+    def exists(self, folder: str = "") -> bool:
+        """Whether there is anything at the root, or a folder in it."""
+
+    @abstractmethod
+    def prepare(self, folders: tuple[str, ...]) -> None:
+        """Make the root and folders in it.
+
+        Raises
+        ------
+        InputError
+            If the root cannot be written.
+        """
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder, hidden ones too, sorted; of a folder that is not there, none."""
+
+    @abstractmethod
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, sorted."""
+
+    @abstractmethod
+    def open(self, path: str) -> pa.NativeFile:
+        """Open a file for reading."""
+
+    @abstractmethod
+    def write(self, path: str, data: bytes | pa.Buffer) -> None:
+        """Write a file, whole or not at all, over what was there; on return it is on disk.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses; what was there is as it was.
+        """
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Delete a file; nothing happens where there is none."""
+
+    @abstractmethod
+    def where(self, path: str = "") -> str:
+        """Name a path in messages."""
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        with self.open(path) as file:
+            return bytes(file.read())
+
+    @contextmanager
+    def _refusal(self, path: str, done: str, advice: str = "what was there is safe") -> Iterator[None]:
+        try:
+            yield
+        except FAILURES as error:
+            raise StoreError(f"store: {self.where(path)} cannot be {done} ({reason(error)}); {advice}") from error
