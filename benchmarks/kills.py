@@ -115,7 +115,7 @@ def loop(
         for life in lives:
             stored = _life(folder, nodes, life, rng, toll, stored, whole)
         (folder / "hurry").touch()
-        _finish(folder, cluster, toll, 3 if outcome.limited else 0)
+        _finish(folder, cluster, toll, 4 if outcome.limited else 0)
     toll.seconds = time.monotonic() - start
     keys = pd.read_parquet(folder / "s" / "draws", columns=KEY)  # as others see it, not through our own reader
     toll.rows, toll.rows_twice = len(keys), int(keys.duplicated().sum())

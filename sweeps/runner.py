@@ -107,6 +107,7 @@ def run(
         Where to compute, with what, how many batches at a time, and bytes for all of them (on a cluster, for each).
     time_limit
         Seconds after which to stop; batches that threads are computing are finished, others in flight are dropped.
+        The first ones are always computed, so that a run that is repeated comes to its end.
     fail_fast
         Stop at the first batch that is given up. By default all others go on.
     observer
@@ -144,7 +145,8 @@ def run(
         def stop() -> str:
             if scheduler.failures and fail_fast:
                 return "failure"
-            return "interrupted" if asked() else "time limit" if time.monotonic() >= end else ""
+            begun = scheduler.in_flight or committer.draws  # else a limit below the time of a start would end nothing
+            return "interrupted" if asked() else "time limit" if time.monotonic() >= end and begun else ""
 
         stopped = drive(scheduler, executor, committer, stop, tell)
     return Outcome(states, committer.draws, scheduler.failures, stopped)

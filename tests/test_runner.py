@@ -81,7 +81,7 @@ def test_ray_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> N
     done = subprocess.run(
         [sys.executable, "-m", "rmtsim", *line], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.returncode in (0, 3), done.stderr
+    assert done.returncode in (0, 4), done.stderr
     assert done.stdout == ""
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
 
@@ -189,14 +189,15 @@ def test_status_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["plan", spec, "--store", store]) == 0
     assert "6 points: 0 done, 0 partial, 6 new, 0 limited; 48 draws to make" in capsys.readouterr().out
     assert not (tmp_path / "s").exists()
-    assert main(["run", spec, "--store", store, "--backend", "numpy"]) == 3
+    assert main(["run", spec, "--store", store, "--backend", "numpy"]) == 4
     before = snapshot(tmp_path / "s")
-    assert main(["status", "--store", store]) == 3
+    assert main(["status", "--store", store]) == 4
     text = capsys.readouterr().out
     assert "will not converge" in text
-    assert main(["status", "--store", store, "--json"]) == 3
+    assert main(["status", "--store", store, "--json"]) == 4
     document = json.loads(capsys.readouterr().out)
     assert document["complete"] is False
+    assert document["exit_code"] == 4
     assert len(document["points"]) == 6
     assert {"state", "draws", "rse", "target_rse", "needs_draws"} <= set(document["points"][0])
     assert main(["plan", spec, "--store", store]) == 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+from rmtsim.cli.exit_codes import exit_code
 from rmtsim.cli.sources import Runs
 from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
@@ -39,7 +40,7 @@ def _seconds(value: float) -> str:
 
 
 def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
-    """Compute what is missing; 3 if it was stopped, 1 if tables failed."""
+    """Compute what is missing; return the exit code for how it ended."""
     from sweeps import experiment_runner
     from sweeps.interrupts import interrupts
 
@@ -65,11 +66,12 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
                 stopping=lambda: asked() or time.monotonic() - start > limit,
                 fail_fast=arguments.fail_fast,
             )
-    _tell(runs.name, made, len(missing), as_json=arguments.json)
-    return 1 if made.failures else 3 if made.tables < len(missing) else 0
+    code = exit_code(failed=made.failures, unfinished=made.tables < len(missing))
+    _tell(runs.name, made, len(missing), code, as_json=arguments.json)
+    return code
 
 
-def _tell(name: str, made: Any, missing: int, as_json: bool) -> None:
+def _tell(name: str, made: Any, missing: int, code: int, as_json: bool) -> None:
     for label, why in made.failures:
         say(f"{name}: {label} failed: {why}")
     outcome = {
@@ -78,6 +80,7 @@ def _tell(name: str, made: Any, missing: int, as_json: bool) -> None:
         "missing": missing - made.tables,
         "failures": [{"run": label, "reason": why} for label, why in made.failures],
         "stopped": made.stopped,
+        "exit_code": code,
     }
     if as_json:
         tell_json(outcome)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rmtsim.cli.exit_codes import FAILED, joint_exit_code
 from rmtsim.cli.store_verbs import existing
-from rmtsim.cli.sweep_verbs import exit_code, run_sweep, say_theory, stored_draws
+from rmtsim.cli.sweep_verbs import outcome_code, run_sweep, say_theory, stored_draws
 from rmtsim.errors import InputError, RunError
 from rmtsim.experiment import Experiment
 from rmtsim.output import records, say, tell, tell_json
@@ -78,7 +79,7 @@ def _check_data(data: str | None, entries: Sequence[Entry]) -> None:
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
-    """Compute what the figures show, draw and tell them; 3 if a point missed its target or a figure was left out."""
+    """Compute what the figures show, draw and tell them; return the exit code, 1 if a figure was left out."""
     from analysis import catalogue, gallery, verdicts
 
     names = arguments.figures or catalogue.DEFAULT
@@ -94,7 +95,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     for work in works:
         results.append(reproduction.make(work))
         if reproduction.stopped:
-            return reproduction.codes[-1]
+            return joint_exit_code(reproduction.codes)
     if reproduction.claimed:
         report = verdicts.report(reproduction.store.read(points=reproduction.claimed))
         write_output(out / "verdicts.json", json.dumps(report.document(), indent=1) + "\n")
@@ -106,7 +107,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
         write_output(out / "gallery.md", gallery.gallery(results, arguments.full))
         say(f"{out / 'gallery.md'}: written")
-    return max(reproduction.codes, default=0)
+    return joint_exit_code(reproduction.codes)
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class _Reproduction:
                     raise
                 work = _Work(work.entry, problem=str(error) or "not enough memory")
         say(f"{work.entry.name}: left out: {work.problem}")
-        self.codes.append(3)
+        self.codes.append(FAILED)
         return Result(work.entry, problem=work.problem)
 
     def _make(self, work: _Work) -> Result:
@@ -204,7 +205,7 @@ class _Reproduction:
         computed = False
         for spec in work.specs:
             outcome = run_sweep(spec, self.store, address="local", backend="auto", workers=workers, memory=memory)
-            self.codes.append(exit_code(outcome))
+            self.codes.append(outcome_code(outcome))
             computed |= outcome.new_draws > 0
             if outcome.stopped:
                 self.stopped = True

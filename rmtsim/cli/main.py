@@ -1,6 +1,6 @@
 """The command ``rmtsim``: words to calls. What a verb does is in `rmtsim.cli.sweep_verbs`, loaded when it is needed.
 
-Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 2 bad input, 3 incomplete, 1 anything else.
+Data goes to stdout, progress and messages to stderr. The exit codes are those of `rmtsim.cli.exit_codes`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from rmtsim.cli.exit_codes import BAD_INPUT, DONE, FAILED, UNFINISHED
 from rmtsim.cli.libraries import prepare_libraries
 from rmtsim.cli.parser import parser
 from rmtsim.cli.streams import prepare_streams
@@ -38,24 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:  # the reader of our stdout left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return DONE
     except InputError as error:
         say(f"{who} {error}")
-        return 2
+        return BAD_INPUT
     except OSError as error:
         if error.filename is None:
             say(f"{who} {error}")
-            return 1
+            return FAILED
         say(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
-        return 2
+        return BAD_INPUT
     except ModuleNotFoundError as error:
         say(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
-        return 1
+        return FAILED
     except (RunError, MemoryError) as error:
         say(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         say(f"{who} stopped; what was committed is safe, the same command goes on")
         if argv is None:  # threads in the midst of a draw, which may take minutes, would hold up the end
-            os._exit(3)
-        return 3
+            os._exit(UNFINISHED)
+        return UNFINISHED

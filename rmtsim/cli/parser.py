@@ -29,7 +29,16 @@ examples:
   rmtsim reproduce all                              all of them, and a gallery
   rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
 
-exit codes: 0 done; 2 bad input (one line says what would be valid, nothing is written); 3 incomplete; 1 else
+exit codes:
+  0  done
+  2  bad input: one line says what would be valid, nothing is written
+  3  stopped or unfinished: the same command goes on
+  4  finished, but points used up max_draws above their target: a repeat does nothing
+  1  anything else
+to go on until a sweep is finished, in a script:
+  trap 'exit 130' INT TERM
+  while rmtsim run SPEC --store DIR --time-limit 55min; code=$?; [ $code = 3 ]; do :; done
+  exit $code
 """
 
 

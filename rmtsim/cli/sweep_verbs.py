@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rmtsim.cli import sources
+from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.experiment_verbs import (
     experiment_status,
     plan_experiment,
@@ -29,7 +30,7 @@ from rmtsim.words import counted
 if TYPE_CHECKING:
     from sweeps.runner import Outcome
 
-__all__ = ["exit_code", "fit", "plan", "run", "run_sweep", "say_theory", "status", "stored_draws", "theory"]
+__all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "say_theory", "status", "stored_draws", "theory"]
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -61,7 +62,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a sweep or an experiment; 3 if points want more draws than max_draws or it was stopped, 1 if some failed."""
+    """Run a sweep or an experiment; return the exit code for how it ended."""
     from sweeps.spec import Spec
 
     spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
@@ -78,22 +79,24 @@ def run(arguments: argparse.Namespace) -> int:
         time_limit=math.inf if arguments.time_limit is None else arguments.time_limit,
         fail_fast=arguments.fail_fast,
     )
-    return exit_code(outcome)
+    return outcome_code(outcome)
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print the state of every point and experiment in a store; 3 if not all are done."""
+    """Print the state of every point and experiment in a store; 3 if some want more, 4 if some used up max_draws."""
     from sweeps import plan as plans
 
     store = existing(arguments.store)
     table, experiments = plans.status(store), experiment_status(store)
     if table.empty and not experiments:
         raise InputError(f"--store: no sweep was run into {store.location}; run one, or name another directory")
-    complete = all(state == "done" for state in table.get("state", ()))
-    complete &= all(row["tables"] is not None and row["done"] == row["tables"] for row in experiments)
+    found = set(table.get("state", ()))
+    lacking = any(row["tables"] is None or row["done"] < row["tables"] for row in experiments)
+    code = exit_code(unfinished=lacking or found & {"new", "partial"}, limited="limited" in found)
     if arguments.json:
-        tell_json({"complete": complete, "points": records(table), "experiments": experiments})
-        return 0 if complete else 3
+        document = {"complete": code == DONE, "exit_code": code, "points": records(table), "experiments": experiments}
+        tell_json(document)
+        return code
     for row in experiments:
         tell(status_line(row, store))
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
@@ -101,7 +104,7 @@ def status(arguments: argparse.Namespace) -> int:
         tell(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
         for row in records(part[part["state"] != "done"]):
             tell(f"  {_status_line(row)}")
-    return 0 if complete else 3
+    return code
 
 
 def _status_line(row: dict[str, Any]) -> str:
@@ -144,7 +147,7 @@ def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any)
     with ProgressDisplay(spec.name, as_json=as_json) as display:
         outcome = runner.run(spec, store, observer=display, **options)
     if as_json:
-        tell_json(outcome.document())
+        tell_json(outcome.document() | {"exit_code": outcome_code(outcome)})
     else:
         say(f"{spec.name}: {outcome}")
     return outcome
@@ -157,9 +160,9 @@ def _say_if_changed(spec: Any, store: Store) -> None:
         say_if_changed(spec.name, stored, spec.document())
 
 
-def exit_code(outcome: Outcome) -> int:
+def outcome_code(outcome: Outcome) -> int:
     """Return the exit code for how a sweep ended."""
-    return 1 if outcome.failures else 3 if outcome.limited or outcome.unfinished else 0
+    return exit_code(failed=outcome.failures, unfinished=outcome.unfinished, limited=outcome.limited)
 
 
 def stored_draws(directory: str) -> pd.DataFrame:
