@@ -51,7 +51,8 @@ ENSEMBLE = [field.name for field in fields(Ensemble)]
 #: What makes a row one of a kind: no two rows of a store share it.
 KEY = ["point_id", "seed", "draw", "layer"]
 
-_MEASURED = ("diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag")
+#: The columns whose values a draw is made for.
+VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def table_of(stretches: Sequence[Stretch]) -> pa.Table:
         index.append(np.tile(np.arange(width) + constants[key], len(stretch.draws)))
         draws.append(np.repeat(np.arange(stretch.draws.start, stretch.draws.stop), width))
     shared = pa.concat_tables(parts).combine_chunks().take(np.concatenate(index))
-    measured = np.concatenate([stretch.values.reshape(-1, len(_MEASURED)) for stretch in stretches])
-    columns = {name: pa.array(measured[:, k], from_pandas=True) for k, name in enumerate(_MEASURED)}
+    measured = np.concatenate([stretch.values.reshape(-1, len(VALUES)) for stretch in stretches])
+    columns = {name: pa.array(measured[:, k], from_pandas=True) for k, name in enumerate(VALUES)}
     columns["draw"] = pa.array(np.concatenate(draws), pa.int64())
     blas = "; ".join(sorted({stretch.blas for stretch in stretches}))
     return pa.Table.from_arrays(

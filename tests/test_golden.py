@@ -36,7 +36,7 @@ def expected(name: str) -> tuple[str, pd.DataFrame]:
 
 def test_there_is_a_golden_store_of_every_format() -> None:
     assert f"format{FORMAT}" in FORMATS
-    assert FORMATS == ["format2", "format3", "format4"]
+    assert FORMATS == ["format2", "format3", "format4", "format5"]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -18,6 +18,7 @@ import pytest
 import rmtsim
 from rmtsim.schema import ENSEMBLE, SCHEMA
 from rmtsim.store import Store, StoreError
+from tests.shards import rewrite
 
 POINTS = [
     rmtsim.Point("linear", "ce", 5, 12, 30),
@@ -69,6 +70,15 @@ def test_pandas_pyarrow_and_duckdb_read_it(store: Store) -> None:
     assert ds.dataset(folder).schema.equals(SCHEMA, check_metadata=False)
 
 
+def test_duckdb_in_a_folder_with_the_name_of_a_column(tmp_path: Path) -> None:
+    """As the README says."""
+    with Store(tmp_path / "dim=64").writer() as writer:
+        writer.append(rmtsim.simulate(POINTS[0], 2, seed=7), SPEC)
+    query = "select distinct dim from read_parquet('{}/dim=64/draws/*.parquet'{})"
+    assert duckdb.sql(query.format(tmp_path, ", hive_partitioning=false")).fetchall() == [(12,)]
+    assert duckdb.sql(query.format(tmp_path, "")).fetchall() == [(64,)]  # negative control
+
+
 def test_metadata_tell_where_rows_come_from(store: Store) -> None:
     metadata = pq.read_metadata(store.shards()[0]).metadata
     assert json.loads(metadata[b"rmtsim.spec"]) == SPEC
@@ -106,14 +116,13 @@ def test_leftovers_of_a_killed_writer_are_not_seen_and_go(store: Store) -> None:
 def test_a_torn_shard_is_named(store: Store) -> None:
     shard = paths(store)[0]
     shard.write_bytes(shard.read_bytes()[:-20])
-    with pytest.raises(StoreError, match=f"{shard.name} cannot be read"):
+    with pytest.raises(StoreError, match=f"{shard.name} does not hold the bytes that were written"):
         store.read()
 
 
 def test_a_shard_of_another_format_is_refused(store: Store) -> None:
     shard = paths(store)[0]
-    table = pq.read_table(shard)
-    pq.write_table(table.replace_schema_metadata({"rmtsim.format": "99"}), shard)
+    rewrite(shard, pq.read_table(shard), "99")
     with pytest.raises(StoreError, match="format 99"):
         store.read()
 
@@ -140,8 +149,8 @@ def test_shards_of_format_2_have_the_papers_ensemble(store: Store) -> None:
 def test_a_writer_brings_old_shards_up_to_date_so_that_everyone_reads_them(store: Store) -> None:
     new = paths(store)[-1]
     for shard in paths(store)[:-1]:
-        age(shard)
-    new = new.rename(new.with_name("f" + new.name))  # other readers take the first one's columns
+        old = age(shard)
+        old.rename(old.with_name(f"00000000-{old.name}"))  # other readers take the first one's columns
     untouched = new.stat()
     assert not {*ENSEMBLE} & {*pd.read_parquet(store.draws).columns}  # negative control: the columns are lost
     seed = pq.read_schema(paths(store)[0]).metadata[b"rmtsim.seed"]
@@ -153,7 +162,7 @@ def test_a_writer_brings_old_shards_up_to_date_so_that_everyone_reads_them(store
     assert ds.dataset(str(store.draws)).schema.equals(SCHEMA, check_metadata=False)
     assert (new.stat().st_ino, new.stat().st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
     metadata = pq.read_metadata(store.shards()[0]).metadata
-    assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (b"4", seed)
+    assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (b"3", seed)
     pd.testing.assert_frame_equal(store.read(), expected(), check_exact=True)
 
 
@@ -169,8 +178,8 @@ def test_a_writer_that_cannot_bring_a_shard_up_to_date_lets_go(store: Store) -> 
 
 
 def test_rows_that_stand_twice_are_refused(store: Store) -> None:
-    shard = paths(store)[0]
-    (store.draws / "copy.parquet").write_bytes(shard.read_bytes())
+    with store.writer() as writer:
+        writer.append(rmtsim.simulate(POINTS[0], range(2), seed=7), SPEC)
     with pytest.raises(StoreError, match="twice"):
         store.read()
 
@@ -191,6 +200,6 @@ def test_a_shard_of_another_stream_is_refused(store: Store) -> None:
     shard = paths(store)[0]
     table = pq.read_table(shard)
     metadata = {**table.schema.metadata, b"rmtsim.stream": b"mersenne-1"}
-    pq.write_table(table.replace_schema_metadata(metadata), shard)
+    rewrite(shard, table.replace_schema_metadata(metadata))
     with pytest.raises(StoreError, match="stream mersenne-1, which this rmtsim does not continue"):
         store.read()

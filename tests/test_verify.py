@@ -15,8 +15,9 @@ from rmtsim.cli.main import main
 from rmtsim.schema import SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.coverage import Coverage, Runs, Series
-from rmtsim.store.tables import as_parquet
+from rmtsim.store.tables import FORMAT
 from rmtsim.store.verify import Finding, verify
+from tests.shards import rewrite
 
 LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
 HIDDEN = rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3)
@@ -63,7 +64,7 @@ def test_torn(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     torn, missing, missing_too = found(store)  # its commit is not missing: it is there, torn
     assert torn.kind == "torn"
     assert str(path) in torn.what
-    assert torn.advice == "remove it and run its spec again"
+    assert torn.advice == "bring it back from a copy, or remove it and run its spec again"
     assert {finding.kind for finding in (missing, missing_too)} == {"unfinished"}
     assert "draws 4 to 7 of 0 to 11" in missing.what
     assert main(["verify", "--store", str(store.root)]) == 1
@@ -86,10 +87,10 @@ def test_foreign_files(store: Store) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("format", "99"), ("stream", "mersenne-1")])
 def test_shards_of_other_versions(store: Store, key: str, value: str) -> None:
-    table = pq.read_table(shard(store, 2))
-    pq.write_table(
-        table.replace_schema_metadata({**table.schema.metadata, f"rmtsim.{key}".encode(): value}), shard(store, 2)
-    )
+    path = shard(store, 2)
+    table = pq.read_table(path)
+    table = table.replace_schema_metadata({**table.schema.metadata, f"rmtsim.{key}".encode(): value})
+    rewrite(path, table, value if key == "format" else FORMAT)
     [finding] = found(store)
     assert finding.kind == "foreign"
     assert value in finding.what
@@ -110,16 +111,21 @@ def test_a_shard_of_another_sweep(store: Store, tmp_path: Path) -> None:
     assert found(store) == []
 
 
-def test_a_renamed_shard_and_a_point_that_is_none(store: Store) -> None:
-    shard(store).rename(store.draws / f"00000009-{'0' * 16}.parquet")
-    renamed, missing = found(store)
+def test_a_shard_of_format_4_that_holds_other_draws_than_its_name_tells(store: Store) -> None:
+    paths = [rewrite(shard(store, place), pq.read_table(shard(store, place)), "4") for place in range(3)]
+    assert found(store) == []
+    paths[0].rename(store.draws / f"00000009-{'0' * 16}.parquet")
+    renamed, missing, *_ = found(store)
     assert "holds other draws than its name tells" in renamed.what
     assert "commit 1, whose shard is not there any more" in missing.what
+
+
+def test_a_point_that_is_none(store: Store) -> None:
     path = shard(store)
     table = pq.read_table(path)
     column = table.schema.get_field_index("dim")
     table = table.set_column(column, SCHEMA.field("dim"), pa.array([13] * table.num_rows))
-    path.write_bytes(as_parquet(table))
+    rewrite(path, table)
     assert any("that its sizes do not make" in finding.what for finding in found(store))
 
 
@@ -189,14 +195,14 @@ def test_wrong_values_come_to_light_when_draws_are_made_again(store: Store, caps
     column = table.schema.get_field_index("diag_sqfro")
     nudged = [None if value is None else value * (1 + 2**-52) for value in table["diag_sqfro"].to_pylist()]
     table = table.set_column(column, SCHEMA.field("diag_sqfro"), pa.array(nudged, pa.float64()))
-    path.write_bytes(as_parquet(table))
+    path = rewrite(path, table)
     assert found(store) == []  # nothing shows it but the making
     wrong = found(store, 1000)
     assert len(wrong) == 8
     assert {finding.kind for finding in wrong} == {"wrong"}
     assert all(path.name in finding.what for finding in wrong)
     # Where another BLAS made them, so small a difference is rounding.
-    path.write_bytes(as_parquet(table.replace_schema_metadata({**table.schema.metadata, b"rmtsim.blas": b"other 1"})))
+    rewrite(path, table.replace_schema_metadata({**table.schema.metadata, b"rmtsim.blas": b"other 1"}))
     assert found(store, 1000) == []
     assert main(["verify", "--store", str(store.root), "--recompute", "1000"]) == 0
     assert "8 of them equal to rounding only, by another BLAS" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rmtsim.store.coverage import Runs
 from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
-from rmtsim.store.tables import commit_number
+from rmtsim.store.names import commit_number
 
 PATH = "commits.json"
 

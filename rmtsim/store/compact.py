@@ -34,15 +34,15 @@ class Compaction(NamedTuple):
 class _Plan(NamedTuple):
     shards: list[Shard]
     groups: list[list[Shard]]
-    metadata: dict[Shard, dict[str, str]]
+    origins: dict[Shard, dict[str, str]]
     repeated: Coverage
 
 
 def compact(store: Store) -> Compaction:
     """Compact a store.
 
-    Shards go together whose metadata agree, apart from what they replace. A store with nothing to compact is not
-    touched.
+    Shards go together whose rows come from the same spec, seed, machine and version. A store with nothing to compact is
+    not touched.
 
     Raises
     ------
@@ -75,8 +75,7 @@ def compact(store: Store) -> Compaction:
             together = sort(pa.concat_tables(tables).unify_dictionaries())
             names = [shard.name for shard in group]
             if together.num_rows:
-                about = {f"rmtsim.{key}": value for key, value in plan.metadata[group[0]].items()}
-                writer.commit(together.replace_schema_metadata(about), names)
+                writer.commit(together.replace_schema_metadata(plan.origins[group[0]]), names)
             else:
                 writer.remove(names)
     return Compaction(before, len(store.shards()), dropped)
@@ -85,14 +84,12 @@ def compact(store: Store) -> Compaction:
 def _plan(store: Store) -> _Plan:
     """Group small shards, and those with rows that others hold too."""
     shards = store.shards()
-    metadata: dict[Shard, dict[str, str]] = {}
+    origins: dict[Shard, dict[str, str]] = {}
     rows: dict[Shard, int] = {}
     seen, repeated, with_copies = Coverage(), Coverage(), set()
     for shard in shards:
         with shard.open() as opened:
-            metadata[shard] = {
-                key: value for key, value in opened.metadata.items() if key not in ("replaces", "format")
-            }
+            origins[shard] = opened.origin
             rows[shard] = opened.num_rows
             for keys in opened.pieces(KEY):
                 copy = seen.add(keys)
@@ -106,12 +103,12 @@ def _plan(store: Store) -> _Plan:
     open_groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
     for shard in shards:
         if rows[shard] < ROWS // 2 or shard in with_copies:
-            groups = open_groups[tuple(sorted(metadata[shard].items()))]
+            groups = open_groups[tuple(sorted(origins[shard].items()))]
             if groups[-1] and sum(rows[other] for other in groups[-1]) + rows[shard] > ROWS:
                 groups.append([])
             groups[-1].append(shard)
     groups = [group for some in open_groups.values() for group in some if len(group) > 1 or with_copies & set(group)]
-    return _Plan(shards, groups, metadata, repeated)
+    return _Plan(shards, groups, origins, repeated)
 
 
 def _encoded(table: pa.Table) -> pa.Table:

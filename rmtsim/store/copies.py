@@ -9,15 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from rmtsim.schema import KEY
+from rmtsim.schema import KEY, VALUES
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.shards import Shard
 
 #: Rows that are compared at a time.
 _ROWS = 500_000
-
-#: The columns whose values a draw was made for.
-VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]
 
 #: The columns that are compared: the others follow from the point.
 COMPARED = [*KEY, "backend", "dtype", "classes", *VALUES]

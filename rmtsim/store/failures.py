@@ -43,6 +43,10 @@ class UnreadableError(StoreError):
     """A file that the system or a server does not hand out: nothing is known of what is in it."""
 
 
+class ForeignError(StoreError):
+    """A file that is no shard, or none that this version reads, or not under the name that it was written with."""
+
+
 def transient(error: BaseException) -> bool:
     """Whether a StoreError comes from a failure that may go away by itself."""
     cause = error.__cause__

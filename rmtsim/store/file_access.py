@@ -48,6 +48,10 @@ class Files(ABC):
         """Open a file for reading."""
 
     @abstractmethod
+    def state(self, path: str) -> object:
+        """Return what changes when anyone writes a file; None where only its content tells."""
+
+    @abstractmethod
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all, over what was there; on return it is on disk.
 

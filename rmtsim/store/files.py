@@ -39,6 +39,9 @@ _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 _OBJECT_STORES = {"s3", "gcs", "abfs", *(f"py::fsspec+{name}" for name in _FSSPEC)}
 
 
+#: Bytes of a file that are fetched in one request.
+_WHOLE = 64 << 20
+
 #: Folder of files that are being written: readers of a whole folder, such as polars, take hidden files for data.
 WRITING = ".writing"
 
@@ -93,6 +96,11 @@ class LocalFiles(Files):
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for reading."""
         return pa.PythonFile(open_regular(self.root / path), mode="r")
+
+    def state(self, path: str) -> object:
+        """Return what changes when anyone writes a file."""
+        status = os.stat(self.root / path)
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all."""
@@ -159,8 +167,17 @@ class RemoteFiles(Files):
         return bool(self.system.get_file_info(path).type == pafs.FileType.Directory)
 
     def open(self, path: str) -> pa.NativeFile:
-        """Open a file for reading."""
-        return pa.BufferReader(self.read(path))  # one request: shards are some megabytes at most
+        """Open a file for reading; up to 64 MiB, more than any shard of rmtsim's, are fetched in one request."""
+        with discreet(self.address):
+            file = self.system.open_input_file(self._path(path))
+            if file.size() > _WHOLE:
+                return file
+            with file:
+                return pa.BufferReader(file.read_buffer())
+
+    def state(self, path: str) -> object:
+        """Return None: a server would have to be asked, and whoever asks reads the file next."""
+        return None
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""

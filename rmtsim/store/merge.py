@@ -78,11 +78,10 @@ def _add_draws(stores: Sequence[Store], into: Store, held: Sequence[Shard], foun
         for store in stores:
             for shard in store.shards():
                 with shard.open() as opened:
-                    about = {f"rmtsim.{key}": value for key, value in opened.metadata.items() if key != "replaces"}
                     for piece in opened.pieces():
                         fresh = piece.filter(pa.array(~seen.add(piece)))
                         if fresh.num_rows:
-                            writer.commit(sort(fresh).replace_schema_metadata(about))
+                            writer.commit(sort(fresh).replace_schema_metadata(opened.origin))
         for document, name, origin in _new_specs(stores, into, Store.specs):
             writer.save_spec(name, {**document, "name": name})
             _say_if_renamed(document, name, origin, into)

@@ -13,9 +13,8 @@ from rmtsim.arrays.backend import resolve
 from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
 from rmtsim.point import Point
-from rmtsim.schema import ENSEMBLE, KEY, SCHEMA
+from rmtsim.schema import ENSEMBLE, KEY, SCHEMA, VALUES
 from rmtsim.simulation import simulate
-from rmtsim.store.copies import VALUES
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.shards import Shard
 from rmtsim.words import described

@@ -1,30 +1,31 @@
 """Shards: the Parquet files of a store, what their metadata tell, and the formats that are read.
 
-A shard's rows are sorted by point, seed, draw and layer. Its pages have checksums, which are looked at whenever it is
-read. Its name is the number of its commit and a digest of which draws it holds.
+A shard's rows are sorted by point, seed, draw and layer. Its name tells a digest of its bytes, which is looked at
+before anything that they say is believed; its pages have checksums, which are looked at whenever they are read. Shards
+of earlier formats lack the digest: of these every row group is read, whatever the statistics say.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rmtsim.draws import STREAMS
 from rmtsim.ensemble import LECUN
-from rmtsim.schema import SCHEMA
+from rmtsim.json_text import parse_json
+from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
-from rmtsim.store.tables import FORMAT, commit_number
+from rmtsim.store.names import ShardName, commit_number, parse
+from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
 
 #: Columns that a format lacks, with the value that all its rows have.
-_LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN), "3": {}, FORMAT: {}}
+_LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN)}
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,13 @@ class Shard:
     ----------
     files, name
         Where it lies: ``draws/NAME``.
+    checked
+        Shards whose content was held against their names, and need not be again while they stay as they are.
     """
 
     files: Files
     name: str
+    checked: set[tuple[str, object]] = field(default_factory=set, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.files.where(self.path)
@@ -59,7 +63,16 @@ class Shard:
     @property
     def compacted(self) -> bool:
         """Whether compaction made it."""
-        return self.name.endswith("-compacted.parquet")
+        return bool(self._parts and self._parts.compacted)
+
+    @property
+    def digest(self) -> str:
+        """Digest of its bytes, as its name tells it; "" for shards of earlier formats, which have none."""
+        return self._parts.digest if self._parts else ""
+
+    @property
+    def _parts(self) -> ShardName | None:
+        return parse(self.name)
 
     def open(self) -> OpenShard:
         """Open it for reading, as a context manager; raises StoreError if it is not readable here."""
@@ -75,24 +88,36 @@ class OpenShard:
         What it tells of itself, without the ``rmtsim.`` of the keys.
     """
 
+    metadata: dict[str, str]
+
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
         with self._readable(opening=True):
             self._source = shard.files.open(shard.path)
         try:
+            with self._readable(opening=True):
+                state = shard.files.state(shard.path)
+                known = state is not None and (shard.name, state) in shard.checked
+                if not known:
+                    check_bytes(shard, self._source)
             with self._readable():
                 self._file = pq.ParquetFile(self._source, page_checksum_verification=True)
-                found = self._file.schema_arrow.metadata or {}
-            self.metadata: dict[str, str] = {
-                key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
-                for key, value in found.items()
-                if key.startswith(b"rmtsim.")
-            }
-            self._lacking = _LACKS[self._format()]
-            if absent := [
-                name for name in SCHEMA.names if name not in {*self._file.schema_arrow.names, *self._lacking}
-            ]:
+                schema = self._file.schema_arrow
+                self._place = schema.names.index("point_id") if "point_id" in schema.names else -1
+                found = schema.metadata or {}
+                self.metadata = {
+                    key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
+                    for key, value in found.items()
+                    if key.startswith(b"rmtsim.")
+                }
+            check_format(shard, self.metadata)
+            check_name(shard, self.metadata)
+            self._lacking = _LACKS.get(self.format, {})
+            if absent := [name for name in SCHEMA.names if name not in {*schema.names, *self._lacking}]:
                 raise StoreError(f"store: {shard} has no column {absent[0]}; remove it and run its spec again")
+            if not known:
+                check_draws(shard, lambda: self.read(KEY))
+                shard.checked.add((shard.name, state))
         except BaseException:
             self._source.close()
             raise
@@ -114,9 +139,28 @@ class OpenShard:
         return str(self.metadata["format"])
 
     @property
+    def origin(self) -> dict[str, str]:
+        """Where its rows come from: the metadata, as they stand in the file, that hold for them in any shard."""
+        own = ("commit", "format", "replaces")
+        return {f"rmtsim.{key}": value for key, value in self.metadata.items() if key not in own}
+
+    @property
     def replaces(self) -> list[str]:
         """Names of the shards whose rows it holds: they count no more, there or not."""
-        return list(json.loads(self.metadata.get("replaces", "[]")))
+        with self._readable():
+            names = parse_json(self.metadata.get("replaces", "[]"))
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError("what it replaces is no list of names")
+        return [str(name) for name in names]
+
+    @property
+    def sweep(self) -> str | None:
+        """Name of the spec that its rows were made for."""
+        with suppress(ValueError):
+            document = parse_json(self.metadata.get("spec", "{}"))
+            if isinstance(document, dict) and isinstance(document.get("name"), str):
+                return str(document["name"])
+        return None
 
     def read(self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None) -> pa.Table:
         """Read columns, in the order of the schema, of all its rows or those of some points, without metadata."""
@@ -126,7 +170,7 @@ class OpenShard:
     def pieces(
         self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None
     ) -> Iterator[pa.Table]:
-        """Like `read`, a row group at a time; what the statistics rule out is not read."""
+        """Like `read`, a row group at a time; what the statistics rule out is not read, where they are covered."""
         schema = _schema_of(columns)
         wanted = None if points is None else pa.array(sorted(points), pa.string())
         stored = [name for name in schema.names if name not in self._lacking]
@@ -136,35 +180,23 @@ class OpenShard:
                 continue
             with self._readable():
                 table = self._file.read_row_group(group, columns=reads)
+                if not self._shard.digest:
+                    check_content(table)
                 if wanted is not None:
                     table = table.filter(pc.is_in(table["point_id"], wanted))
                 for name in set(schema.names) & self._lacking.keys():
                     value = pa.scalar(self._lacking[name], schema.field(name).type)
                     table = table.append_column(name, pa.repeat(value, table.num_rows))
-                yield table.select(schema.names).replace_schema_metadata(None).cast(schema)
+                table = table.select(schema.names).replace_schema_metadata(None).cast(schema)
+            yield table
 
     def _may_hold(self, group: int, points: Collection[str]) -> bool:
-        column = self._file.metadata.row_group(group).column(self._file.schema_arrow.names.index("point_id"))
-        statistics = column.statistics
+        if not self._shard.digest:  # a bit of the statistics may have flipped
+            return True
+        statistics = self._file.metadata.row_group(group).column(self._place).statistics
         if statistics is None or not statistics.has_min_max:
             return True
         return any(statistics.min <= point <= statistics.max for point in points)
-
-    def _format(self) -> str:
-        version, stream = self.metadata.get("format"), self.metadata.get("stream", "?")
-        if version is None:
-            raise ForeignError(f"store: {self._shard} is no shard of rmtsim; move it elsewhere")
-        if version not in _LACKS:
-            known = ", ".join(_LACKS)
-            raise ForeignError(
-                f"store: {self._shard} has format {version}, this rmtsim reads {known}; use another --store"
-            )
-        if stream not in STREAMS.values():
-            raise ForeignError(
-                f"store: {self._shard} holds draws of stream {stream}, which this rmtsim does not continue; "
-                "use another --store"
-            )
-        return version
 
     @contextmanager
     def _readable(self, *, opening: bool = False) -> Iterator[None]:
@@ -174,7 +206,7 @@ class OpenShard:
             raise VanishedError(self._shard) from error
         except MemoryError as error:
             raise UnreadableError(f"store: {self._shard} cannot be read (not enough memory); try again") from error
-        except (*FAILURES, KeyError) as error:
+        except (*FAILURES, ArithmeticError, LookupError, TypeError, ValueError) as error:
             if opening or (isinstance(error, OSError) and error.errno):  # the system's word, not that of its content
                 raise UnreadableError(
                     f"store: {self._shard} cannot be read ({reason(error)}); {advice(error)}"
@@ -182,10 +214,6 @@ class OpenShard:
             raise TornError(
                 f"store: {self._shard} cannot be read ({reason(error)}); remove it and run its spec again"
             ) from error
-
-
-class ForeignError(StoreError):
-    """A file that is no shard, or none that this version reads."""
 
 
 class VanishedError(StoreError):

@@ -61,6 +61,7 @@ class Store:
     def __init__(self, location: str | os.PathLike[str] | Address) -> None:
         self.files = open_files(location)
         self.location = self.files.location
+        self._checked: set[tuple[str, object]] = set()  # shards that were held against their names
         #: The root, where it is a local directory; else the address, for messages.
         self.root: Path | str = self.files.root if isinstance(self.files, LocalFiles) else self.location
 
@@ -100,7 +101,7 @@ class Store:
     def listed(self) -> list[Shard]:
         """All shards, in commit order, those included that a killed compaction has replaced and not removed."""
         names = (name for name in self.files.names("draws") if name.endswith(".parquet") and name[0] != ".")
-        return sorted((Shard(self.files, name) for name in names), key=lambda shard: shard.order)
+        return sorted((Shard(self.files, name, self._checked) for name in names), key=lambda shard: shard.order)
 
     def read(self, columns: Iterable[str] | None = None, points: Iterable[str] | None = None) -> pd.DataFrame:
         """Read the draws, sorted by point, seed, draw and layer.

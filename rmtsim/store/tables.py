@@ -1,12 +1,11 @@
-"""Rows as the Parquet table of a shard: sorted, with metadata, named after what they are."""
+"""Rows as the Parquet table of a shard: sorted, with metadata, and a name that tells what it is."""
 
 from __future__ import annotations
 
 import json
 import math
 import platform
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -18,13 +17,11 @@ import pyarrow.parquet as pq
 
 from rmtsim.draws import STREAMS
 from rmtsim.schema import KEY, SCHEMA
+from rmtsim.store.names import ShardName, file_digest
 from rmtsim.version import __version__
 
 #: Version of the store's layout; a reader refuses versions that it does not know.
-FORMAT = "4"
-
-#: Names since format 4; compacted shards, which may replace others, say so.
-_NAME = re.compile(r"(\d{8,})-([0-9a-f]{16})(-compacted)?\.parquet")
+FORMAT = "5"
 
 #: Rows of a row group: what is read and written at once.
 GROUP_ROWS = 1 << 17
@@ -44,15 +41,9 @@ _PANDAS = json.dumps(
 )
 
 
-def commit_number(name: str) -> int:
-    """Return the number of the commit that a shard's name tells; 0 for names of formats 2 and 3, which have none."""
-    found = _NAME.fullmatch(name)
-    return int(found[1]) if found else 0
-
-
-def shard_name(number: int, table: pa.Table, compacted: bool = False) -> str:
-    """Name a shard after its commit and the draws that it holds."""
-    return f"{number:08d}-{content_digest(table)}{'-compacted' if compacted else ''}.parquet"
+def commit_name(number: int, table: pa.Table) -> str:
+    """Name a commit by its number and the draws of its sorted table."""
+    return f"{number:08d}-{content_digest(table)}"
 
 
 def content_digest(table: pa.Table) -> str:
@@ -117,9 +108,27 @@ def sort_order(table: pa.Table) -> pa.Array | None:
     return None if np.all(np.diff(code) >= 0) else pa.array(np.argsort(code, kind="stable"))
 
 
-def as_parquet(table: pa.Table) -> pa.Buffer:
+def as_shard(table: pa.Table, number: int, replaces: Collection[str] = ()) -> tuple[str, pa.Buffer]:
+    """Return the name and the bytes of a commit's shard, made of a sorted table with its metadata.
+
+    Parameters
+    ----------
+    table, number
+        Its rows and metadata, and its number.
+    replaces
+        Names of the shards that it takes the place of.
+    """
+    commit = commit_name(number, table)
+    metadata = {**(table.schema.metadata or {}), b"rmtsim.commit": commit.encode()}
+    if replaces:
+        metadata[b"rmtsim.replaces"] = json.dumps(sorted(replaces)).encode()
+    data = as_parquet(table.replace_schema_metadata(metadata))
+    return str(ShardName(commit, file_digest(pa.BufferReader(data)), bool(replaces))), data
+
+
+def as_parquet(table: pa.Table, layout: str = FORMAT) -> pa.Buffer:
     """Return the bytes of a shard with a table's rows and metadata."""
-    metadata = {**(table.schema.metadata or {}), b"rmtsim.format": FORMAT, b"pandas": _PANDAS}
+    metadata = {**(table.schema.metadata or {}), b"rmtsim.format": layout, b"pandas": _PANDAS}
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,

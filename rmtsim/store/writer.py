@@ -16,8 +16,9 @@ from rmtsim.store.commits import PATH, Commits, read_commits
 from rmtsim.store.failures import StoreError, TornError, transient
 from rmtsim.store.files import WRITING, LocalFiles
 from rmtsim.store.lock import lock_of
+from rmtsim.store.names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
-from rmtsim.store.tables import as_parquet, as_table, commit_number, shard_name
+from rmtsim.store.tables import as_parquet, as_shard, as_table
 from rmtsim.words import numbered
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class Writer:
             if shard.name not in replaced and not commit_number(shard.name):
                 with shard.open() as opened:
                     if opened.format == "2":
-                        table = opened.read().replace_schema_metadata(_prefixed(opened.metadata))
-                        self._files.write(shard.path, as_parquet(table))
+                        table = opened.read().replace_schema_metadata(opened.origin)
+                        self._files.write(shard.path, as_parquet(table, "3"))
 
     def save_spec(self, name: str, document: Mapping[str, Any]) -> None:
         """Keep a spec beside the draws; the same spec again leaves the file untouched."""
@@ -112,11 +113,9 @@ class Writer:
 
     def commit(self, table: pa.Table, replaces: Collection[str] = ()) -> Shard:
         """Commit a sorted table with its metadata, in the place of other shards; see `append`."""
-        if replaces:
-            metadata = {**table.schema.metadata, b"rmtsim.replaces": json.dumps(sorted(replaces)).encode()}
-            table = table.replace_schema_metadata(metadata)
-        shard = Shard(self._files, shard_name(self._number + 1, table, bool(replaces)))
-        self._put(shard.path, as_parquet(table))
+        name, data = as_shard(table, self._number + 1, replaces)
+        shard = Shard(self._files, name)
+        self._put(shard.path, data)
         self._number += 1
         self._names.add(shard.name)
         self.remove(replaces)
@@ -155,7 +154,3 @@ class Writer:
             self._lock.check()
             self._files.write(PATH, (json.dumps(now.document()) + "\n").encode())
             self._noted = now
-
-
-def _prefixed(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {f"rmtsim.{key}": value for key, value in metadata.items() if key != "replaces"}
