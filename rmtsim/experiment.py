@@ -1,38 +1,28 @@
 """Experiments beside the sweeps: tables in a store, each written once, whole, and never computed again.
 
 ``DIR/experiments/NAME/`` holds one Parquet file for each task. Its name ends in a hash of the task's parameters, so a
-table is found again if, and only if, it is the one that would be computed.
+table is found again if, and only if, it is the one that would be computed. Whoever counts or reads a table first finds
+that it is whole and the one that its name says (`rmtsim.store.table_files`).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rmtsim.arrays.threads import blas_kernel, cores, single_threaded_blas
-from rmtsim.draws import STREAMS
+from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import InputError, RunError
-from rmtsim.store import Store
-from rmtsim.store.experiment_tables import FOLDER, read_table
-from rmtsim.store.failures import TornError
-from rmtsim.store.files import Files, open_files
-from rmtsim.version import __version__
-
-#: Changes whenever the same parameters start to give other tables.
-FORMAT = "1"
-
-#: Bytes of the checksum that stands before what a task saved.
-_DIGEST = 16
+from rmtsim.store import Store, Writer
+from rmtsim.store.experiment_tables import FOLDER, check_tables
+from rmtsim.store.files import Files
+from rmtsim.store.saved_files import read_saved, saved_bytes, saved_prefix
+from rmtsim.store.table_files import TableFile, table_bytes, table_name
 
 #: Seconds between looks whether to stop.
 _LOOK_EVERY = 0.2
@@ -77,8 +67,7 @@ class Task:
     @property
     def file(self) -> str:
         """Name of the table's file."""
-        identity = json.dumps([FORMAT, STREAMS["numpy"], self.label, self.parameters], sort_keys=True)
-        return f"{self.label}-{blake2b(identity.encode(), digest_size=6).hexdigest()}.parquet"
+        return table_name(self.label, self.parameters)
 
 
 class Saved:
@@ -88,7 +77,7 @@ class Saved:
     """
 
     def __init__(self, files: Files, folder: str, file: str, stop: threading.Event | None = None) -> None:
-        self._files, self._folder, self._prefix = files, folder, f"_{file.removesuffix('.parquet')}."
+        self._files, self._folder, self._prefix = files, folder, saved_prefix(file)
         self._stop = stop or threading.Event()
 
     @property
@@ -101,34 +90,24 @@ class Saved:
 
         Raises
         ------
-        TornError
-            If it is not what was saved.
+        StoreError
+            If it is not what was saved under this name, or cannot be read.
         """
         file = f"{self._prefix}{name}"
         if file not in self._files.names(self._folder):
             return None
-        path = f"{self._folder}/{file}"
-        content = self._files.read(path)
-        digest, data = content[:_DIGEST], content[_DIGEST:]
-        if digest != _digest(data):
-            raise TornError(
-                f"store: {self._files.where(path)} is torn; remove it, and the same call goes on without it"
-            )
-        return data
+        return read_saved(self._files, f"{self._folder}/{file}")
 
     def save(self, name: str, data: bytes) -> None:
         """Save under a name, in place of what was there."""
-        self._files.write(f"{self._folder}/{self._prefix}{name}", _digest(data) + data)
+        file = f"{self._prefix}{name}"
+        self._files.write(f"{self._folder}/{file}", saved_bytes(file, data))
 
     def clear(self) -> None:
         """Remove all that was saved."""
         for file in self._files.names(self._folder):
             if file.startswith((self._prefix, f".{self._prefix}")):  # hidden: left by a kill in the midst of writing
                 self._files.delete(f"{self._folder}/{file}")
-
-
-def _digest(data: bytes) -> bytes:
-    return blake2b(data, digest_size=_DIGEST).digest()
 
 
 class Experiment:
@@ -147,8 +126,16 @@ class Experiment:
         self._parts: list[Experiment] = [self]  # more where the tables of several are shown together
 
     def missing(self, store: Location) -> list[Task]:
-        """Tasks whose tables are not there."""
-        there = set(_files(store).names(self.folder))
+        """Tasks whose tables are not there.
+
+        Raises
+        ------
+        StoreError
+            If a table is there that is damaged, or not the one that its name says.
+        """
+        files = _store(store).files
+        there = set(files.names(self.folder))
+        check_tables(files, [f"{self.folder}/{task.file}" for task in self.tasks if task.file in there])
         return [task for task in self.tasks if task.file not in there]
 
     def run(
@@ -159,7 +146,7 @@ class Experiment:
         stopping: Callable[[], bool] = lambda: False,
         failed: Callable[[Task, Exception], None] | None = None,
     ) -> int:
-        """Compute what is missing, a task per core at a time; return the number of new tables.
+        """Compute what is missing as the store's one writer, a task per core at a time; return how many were made.
 
         A kill at any moment leaves whole tables only, and what tasks saved of theirs; the same call goes on. If a task
         fails, on Ctrl-C, or once ``stopping`` says so, no other begins, and those at work save what they can. ``done``
@@ -169,11 +156,27 @@ class Experiment:
         ------
         StoppedError
             If a task was stopped.
+        StoreError
+            If another writer is at work, or a table is damaged.
         """
-        files, missing = _files(store), self.missing(store)
+        store = _store(store)
+        if not self.missing(store):
+            return 0
+        with store.writer(self.folders) as writer:
+            return self.make(writer, workers, done, stopping, failed)
+
+    def make(
+        self,
+        writer: Writer,
+        workers: int | None = None,
+        done: Callable[[Task], None] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        failed: Callable[[Task, Exception], None] | None = None,
+    ) -> int:
+        """Do what `run` does, by a writer of the store."""
+        missing = self.missing(writer.store)
         if not missing:
             return 0
-        self.prepare(store)
         stop = threading.Event()
         causes: list[BaseException] = []
 
@@ -181,7 +184,8 @@ class Experiment:
             if stop.is_set():
                 return
             try:
-                self.keep(store, task, task.table(Saved(files, self.folder, task.file, stop)))
+                saved = Saved(writer.store.files, self.folder, task.file, stop)
+                self.keep(writer, task, task.table(saved))
             except BaseException as error:
                 if failed is not None and isinstance(error, Exception) and not isinstance(error, StoppedError):
                     failed(task, error)
@@ -218,15 +222,11 @@ class Experiment:
         """Where the tables are in the store, in the order of the tasks."""
         return [f"{part.folder}/{task.file}" for part in self._parts for task in part.tasks]
 
-    def prepare(self, store: Location) -> None:
-        """Make the folder of the tables."""
-        _files(store).prepare((self.folder,))
-
-    def keep(self, store: Location, task: Task, table: pd.DataFrame) -> None:
+    def keep(self, writer: Writer, task: Task, table: pd.DataFrame) -> None:
         """Write the table of a task, and remove what was saved on the way to it."""
-        files = _files(store)
-        files.write(f"{self.folder}/{task.file}", _as_parquet(table, task))
-        Saved(files, self.folder, task.file).clear()
+        path = f"{self.folder}/{task.file}"
+        writer.put(path, table_bytes(table, path, task.parameters))
+        Saved(writer.store.files, self.folder, task.file).clear()
 
     def read(self, store: Location) -> pd.DataFrame:
         """Return the tables, one below the other in the order of the tasks.
@@ -235,40 +235,59 @@ class Experiment:
         ------
         InputError
             If some are missing.
+        StoreError
+            If some are damaged, or not those that their names say.
         """
-        files, missing = _files(store), self.missing(store)
+        files, missing = _store(store).files, self.missing(store)
         if missing:
             raise InputError(
                 f"{self.name}: {len(missing)} of its {len(self.tasks)} tables are not in {files.where(self.folder)}; "
                 f"run `rmtsim reproduce {self.name} --out DIR` first, and give DIR/store"
             )
-        return pd.concat([_read(files, f"{self.folder}/{task.file}") for task in self.tasks], ignore_index=True)
+        frames = [TableFile(files, f"{self.folder}/{task.file}").frame() for task in self.tasks]
+        return pd.concat(frames, ignore_index=True)
 
     @property
     def folder(self) -> str:
         """Where the tables are in the store."""
         return f"{FOLDER}/{self.name}"
 
-
-def _files(store: Location) -> Files:
-    return store.files if isinstance(store, Store) else open_files(store)
-
-
-def _read(files: Files, path: str) -> pd.DataFrame:
-    frame: pd.DataFrame = read_table(files, path).to_pandas()
-    return frame.astype({"width": "Int64"}) if "width" in frame else frame
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders of tables, and that of its spec."""
+        return tuple(dict.fromkeys([self.folder, *(part.folder for part in self._parts)]))
 
 
-def _as_parquet(rows: pd.DataFrame, task: Task) -> pa.Buffer:
-    table = pa.Table.from_pandas(rows, preserve_index=False)
-    about = {
-        "rmtsim.format": FORMAT,
-        "rmtsim.version": __version__,
-        "rmtsim.stream": STREAMS["numpy"],
-        "rmtsim.blas": blas_kernel(),
-        "rmtsim.parameters": json.dumps(task.parameters, sort_keys=True),
-    }
-    sink = pa.BufferOutputStream()
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue()
+class Joined(Experiment):
+    """Experiments whose tables are shown together; each keeps its own, so none is computed twice."""
+
+    def __init__(self, name: str, parts: list[Experiment]) -> None:
+        super().__init__(name, [task for part in parts for task in part.tasks])
+        self._parts = parts
+
+    def missing(self, store: Location) -> list[Task]:
+        """Tasks whose tables are not there."""
+        return [task for part in self._parts for task in part.missing(store)]
+
+    def make(
+        self,
+        writer: Writer,
+        workers: int | None = None,
+        done: Callable[[Task], None] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        failed: Callable[[Task, Exception], None] | None = None,
+    ) -> int:
+        """Compute what is missing of each in turn; return the number of new tables."""
+        return sum(part.make(writer, workers, done, stopping, failed) for part in self._parts)
+
+    def keep(self, writer: Writer, task: Task, table: pd.DataFrame) -> None:
+        """Write the table of a task where its experiment keeps it."""
+        next(part for part in self._parts if task in part.tasks).keep(writer, task, table)
+
+    def read(self, store: Location) -> pd.DataFrame:
+        """Return the tables of all, one below the other."""
+        return pd.concat([part.read(store) for part in self._parts], ignore_index=True)
+
+
+def _store(location: Location) -> Store:
+    return location if isinstance(location, Store) else Store(location)

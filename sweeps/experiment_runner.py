@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 from rmtsim.addresses import Address
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.experiment import Experiment, Saved, StoppedError, Task
-from rmtsim.store import Store
+from rmtsim.store import Store, Writer
 from rmtsim.store.files import RemoteFiles, open_files
 from rmtsim.training.trajectory import Forgetful
 from sweeps.addresses import LOCAL, OWN_RAY
@@ -27,8 +28,19 @@ _LOOK_EVERY = 0.5
 
 @dataclass
 class Made:
-    """How a run ended: new tables, the tasks that failed, with the reason, and why it stopped early, if it did."""
+    """How a run ended.
 
+    Attributes
+    ----------
+    missing, tables
+        How many tables were missing when it began, and how many of them it made.
+    failures
+        The tasks that failed, with the reason.
+    stopped
+        Why it stopped early, if it did.
+    """
+
+    missing: int = 0
     tables: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     stopped: str = ""
@@ -38,6 +50,7 @@ def run_experiment(
     experiment: Experiment,
     store: Store,
     *,
+    prepare: Callable[[Writer], None] = lambda writer: None,
     address: str = LOCAL,
     workers: int | None = None,
     gpu: bool = False,
@@ -45,12 +58,12 @@ def run_experiment(
     stopping: Callable[[], bool] = lambda: False,
     fail_fast: bool = False,
 ) -> Made:
-    """Compute what an experiment lacks, at an address as of ``sweeps.addresses``.
+    """Compute what an experiment lacks as the store's one writer, at an address as of ``sweeps.addresses``.
 
-    A task that raises an error is reported at the end, and the others go on; with ``fail_fast`` they stop, as once
-    ``stopping`` says so. On Ray each task has a CPU, or with ``gpu`` a GPU, and is tried again elsewhere if its worker
-    dies. A task goes on from its saved state wherever that can be read: on this machine, and with a store that all
-    nodes reach.
+    ``prepare`` is called once the store can be written to, before anything is computed. A task that raises an error is
+    reported at the end, and the others go on; with ``fail_fast`` they stop, as once ``stopping`` says so. On Ray each
+    task has a CPU, or with ``gpu`` a GPU, and is tried again elsewhere if its worker dies. A task goes on from its
+    saved state wherever that can be read: on this machine, and with a store that all nodes reach.
     """
     made = Made()
 
@@ -64,48 +77,53 @@ def run_experiment(
     def ended() -> bool:
         return stopping() or (fail_fast and bool(made.failures))
 
-    try:
-        if address == LOCAL:
-            experiment.run(store, 1 if gpu and workers is None else workers, told, ended, failed)
-        elif experiment.missing(store):
-            _on_ray(experiment, store, address, workers, gpu, told, ended, failed)
-    except StoppedError as error:
-        made.stopped = str(error)
+    with ExitStack() as open_now:
+        # The cluster comes first: where none answers, no store is left behind.
+        here = address == LOCAL or not experiment.missing(store)
+        ray = None if here else open_now.enter_context(connected(address, workers))
+        writer = open_now.enter_context(store.writer(experiment.folders))
+        made.missing = len(experiment.missing(store))
+        prepare(writer)
+        try:
+            if ray is None:
+                experiment.make(writer, 1 if gpu and workers is None else workers, told, ended, failed)
+            else:
+                reachable = address == OWN_RAY or isinstance(store.files, RemoteFiles)
+                _on_ray(ray, experiment, writer, reachable, gpu, told, ended, failed)
+        except StoppedError as error:
+            made.stopped = str(error)
     return made
 
 
 def _on_ray(
+    ray: Any,
     experiment: Experiment,
-    store: Store,
-    address: str,
-    workers: int | None,
+    writer: Writer,
+    reachable: bool,
     gpu: bool,
     done: Callable[[Task], None],
     stopping: Callable[[], bool],
     failed: Callable[[Task, BaseException], None],
 ) -> None:
-    experiment.prepare(store)
-    tasks = sorted(experiment.missing(store), key=lambda task: -task.cost)
-    reachable = address == OWN_RAY or isinstance(store.files, RemoteFiles)
-    with connected(address, workers) as ray:
-        needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
-        compute = ray.remote(max_retries=_RETRIES, **needs)(_compute)
-        places = [(store.files.address, experiment.folder_of(task)) if reachable else None for task in tasks]
-        pending = {compute.remote(task, place): task for task, place in zip(tasks, places, strict=True)}
-        while pending:
-            if stopping():
-                raise StoppedError(
-                    f"{experiment.name}: stopped with {len(pending)} tables to make; the same call goes on"
-                )
-            for ready in ray.wait(list(pending), num_returns=1, timeout=_LOOK_EVERY)[0]:
-                task = pending.pop(ready)
-                try:
-                    table = ray.get(ready)
-                except ray.exceptions.RayError as error:
-                    failed(task, getattr(error, "cause", None) or error)
-                else:
-                    experiment.keep(store, task, table)
-                    done(task)
+    """Compute tables on a cluster; ``reachable``: its nodes can reach the store."""
+    tasks = sorted(experiment.missing(writer.store), key=lambda task: -task.cost)
+    needs = {"num_cpus": 0, "num_gpus": 1} if gpu else {"num_cpus": 1}
+    compute = ray.remote(max_retries=_RETRIES, **needs)(_compute)
+    address = writer.store.files.address
+    places = [(address, experiment.folder_of(task)) if reachable else None for task in tasks]
+    pending = {compute.remote(task, place): task for task, place in zip(tasks, places, strict=True)}
+    while pending:
+        if stopping():
+            raise StoppedError(f"{experiment.name}: stopped with {len(pending)} tables to make; the same call goes on")
+        for ready in ray.wait(list(pending), num_returns=1, timeout=_LOOK_EVERY)[0]:
+            task = pending.pop(ready)
+            try:
+                table = ray.get(ready)
+            except ray.exceptions.RayError as error:
+                failed(task, getattr(error, "cause", None) or error)
+            else:
+                experiment.keep(writer, task, table)
+                done(task)
 
 
 def _compute(task: Task, place: tuple[Address, str] | None) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -11,14 +12,16 @@ import pytest
 
 from rmtsim.cli.experiment_verbs import experiment_status
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment, Saved, StoppedError, Task
-from rmtsim.experiments.training_experiments import Joined
+from rmtsim.experiment import Experiment, Joined, Saved, StoppedError, Task
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import specs, write_spec
 from rmtsim.store.failures import TornError
 from rmtsim.store.merge import merge
+from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
+from rmtsim.store.verify_tables import recompute_tables
 from sweeps.experiment_runner import run_experiment
+from tests.test_training_spec import SMALL
 
 
 def experiment(values: range, name: str = "squares") -> Experiment:
@@ -78,7 +81,8 @@ def test_specs_that_share_a_name_are_both_counted(tmp_path: Path, capsys: pytest
         wanted = experiment(ranges[name])
         wanted.tasks = wanted.tasks[1:]  # one is not there yet
         wanted.run(store)
-        write_spec(store, "squares", {"spec": {"of": name}, "tables": experiment(ranges[name]).paths()})
+        with store.writer() as writer:
+            write_spec(writer, "squares", {"spec": {"of": name}, "tables": experiment(ranges[name]).paths()})
     ours, theirs, others = stores.values()
     merged = merge([theirs.location, others.location], ours)
     assert (merged.tables, merged.specs) == (4, 2)
@@ -163,3 +167,87 @@ def test_torn_tables_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str
     flipped.unlink()
     assert experiment(range(3)).run(store) == 2
     assert not verify(Store(store)).findings
+
+
+def test_tables_of_the_same_name_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Equal values are the same table, whoever made it; others are refused, and nothing is written."""
+
+    def with_value(value: float) -> Experiment:
+        return Experiment("e", [Task("t", {}, lambda: pd.DataFrame({"value": [value, float("nan")]}))])
+
+    for name, value in {"one": 0.1, "same": 0.1, "other": 0.1 + 2**-55}.items():
+        with_value(value).run(tmp_path / name)
+    experiment(range(1)).run(tmp_path / "other")
+    [path] = (tmp_path / "same/experiments/e").iterdir()
+    path.write_bytes(path.read_bytes().replace(b"openblas", b"0penblas"))  # a file of other bytes and metadata
+    into = tmp_path / "one"
+    with pytest.raises(TornError):
+        merge([tmp_path / "same"], Store(into))
+    table = Experiment("e", [Task("t", {}, lambda: pd.DataFrame({"value": [0.1, float("nan")]}))])
+    path.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rmtsim.store.table_files.blas_kernel", lambda: "another BLAS")
+        table.run(tmp_path / "same")
+    assert path.read_bytes() != next((into / "experiments/e").iterdir()).read_bytes()
+    assert merge([tmp_path / "same"], Store(into)).tables == 0
+    before = sorted(into.rglob("*"))
+    for sources, target in (([tmp_path / "other"], into), ([into, tmp_path / "other"], tmp_path / "new")):
+        assert main(["merge", *map(str, sources), "--store", str(target)]) == 2
+        said = capsys.readouterr().err
+        assert f"{tmp_path / 'other/experiments/e'}/{path.name} has other values than {into / 'experiments/e'}/" in said
+        assert "--recompute 100` may tell which are wrong; merge elsewhere meanwhile" in said
+    assert sorted(into.rglob("*")) == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_tables_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that stored specs name: equal, or wrong where they are sealed all the same."""
+    spec, store = tmp_path / "small.toml", tmp_path / "store"
+    spec.write_text(SMALL.replace("draws = 2", "draws = 1"))
+    assert main(["run", str(spec), "--store", str(store)]) == 0
+    experiment(range(1)).run(store)  # no spec says how it is made
+    capsys.readouterr()
+    assert main(["verify", "--store", str(store), "--recompute", "100"]) == 0
+    said = capsys.readouterr()
+    assert "; 12 tables of experiments made again, 1 left out, as they cannot be compared here: all is well" in said.out
+    assert said.err.count(": made again") == 12
+    path = sorted((store / "experiments/small").glob("*.parquet"))[0]
+    file = TableFile(Store(store).files, f"experiments/small/{path.name}")
+    rows = file.frame()
+    rows.loc[3, "value"] += 2.0**-40
+    parameters = json.loads(file.metadata["parameters"])
+    path.write_bytes(table_bytes(rows, f"experiments/small/{path.name}", parameters))
+    assert not verify(Store(store)).findings
+    assert main(["verify", "--store", str(store), "--recompute", "2"]) in (0, 1)  # chosen at random
+    capsys.readouterr()
+    assert main(["verify", "--store", str(store), "--recompute", "100"]) == 1
+    told = f"wrong: {path} has other values than the same table made now; remove it and run its experiment again"
+    assert told in capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rmtsim.store.verify_tables.blas_kernel", lambda: "another BLAS")
+        report = verify(Store(store), 100, {f"experiments/small/{path.name}": lambda: rows})
+        assert (report.tables_recomputed, report.tables_skipped, report.findings) == (1, 12, [])
+
+
+def test_rounding_of_another_blas_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pd.DataFrame({"k": [1, 2], "value": [1.0, float("nan")], "word": ["a", "b"]})
+    made = Experiment("e", [Task("t", {}, lambda: rows)])
+    made.run(tmp_path)
+    [path] = made.paths()
+    changes = {"equal": 0.0, "rounded": 1e-7, "far": 1e-2}
+    found = {}
+    for blas in ("the same", "another"):
+        if blas == "another":
+            monkeypatch.setattr("rmtsim.store.verify_tables.blas_kernel", lambda: "another BLAS")
+        for name, change in changes.items():
+            makers = {path: lambda change=change: rows.assign(value=rows["value"] * (1 + change))}
+            found[blas, name] = list(recompute_tables(Store(tmp_path), makers, 1))
+    verdicts = {key: verdict for key, [(_, verdict)] in found.items()}
+    assert verdicts == {
+        ("the same", "equal"): "equal",
+        ("the same", "rounded"): "wrong",
+        ("the same", "far"): "wrong",
+        ("another", "equal"): "equal",
+        ("another", "rounded"): "rounded",
+        ("another", "far"): "skipped",
+    }

@@ -16,6 +16,7 @@ from rmtsim.experiments.training_experiments import (
     training_rates,
     training_spectra,
 )
+from rmtsim.store import Store
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
@@ -33,8 +34,8 @@ def test_joined_experiments_keep_their_tables(tmp_path: Path) -> None:
     assert done == ["b"]
     assert joined.missing(tmp_path) == []
     elsewhere = tmp_path / "elsewhere"
-    joined.prepare(elsewhere)
-    joined.keep(elsewhere, tasks[1], tasks[1].compute(None))
+    with Store(elsewhere).writer(joined.folders) as writer:
+        joined.keep(writer, tasks[1], tasks[1].compute(None))
     assert parts[0].missing(elsewhere)
     assert not parts[1].missing(elsewhere)
     pd.testing.assert_frame_equal(

@@ -97,7 +97,8 @@ def test_failures_are_told(
     assert said.err.count(f" failed: {reason}\n") == 6
     asked = []
     monkeypatch.setattr(
-        "sweeps.experiment_runner.run_experiment", lambda *_, fail_fast, **options: asked.append(fail_fast) or Made()
+        "sweeps.experiment_runner.run_experiment",
+        lambda *_, fail_fast, **options: asked.append(fail_fast) or Made(missing=12),
     )
     assert main([*line, "--fail-fast"]) == main(line) == 3
     assert asked == [True, False]

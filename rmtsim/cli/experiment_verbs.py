@@ -15,7 +15,7 @@ from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.sizes import format_bytes
 from rmtsim.store import Store
-from rmtsim.store.experiment_tables import SPEC, spec_of, specs, write_spec
+from rmtsim.store.experiment_tables import SPEC, check_tables, spec_of, specs, write_spec
 from rmtsim.words import counted
 
 
@@ -51,14 +51,13 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
     document = {"spec": runs.document, "tables": experiment.paths()}
     _say_if_replaced(runs, store)
     if missing or document != spec_of(store, runs.name):
-        write_spec(store, runs.name, document)
-    if missing:
         start = time.monotonic()
         limit = math.inf if arguments.time_limit is None else arguments.time_limit
         with interrupts() as asked:
             made = experiment_runner.run_experiment(
                 experiment,
                 store,
+                prepare=lambda writer: write_spec(writer, runs.name, document),
                 address=arguments.address,
                 workers=arguments.workers,
                 gpu=backend == "cupy",
@@ -66,18 +65,18 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
                 stopping=lambda: asked() or time.monotonic() - start > limit,
                 fail_fast=arguments.fail_fast,
             )
-    code = exit_code(failed=made.failures, unfinished=made.tables < len(missing))
-    _tell(runs.name, made, len(missing), code, as_json=arguments.json)
+    code = exit_code(failed=made.failures, unfinished=made.tables < made.missing)
+    _tell(runs.name, made, code, as_json=arguments.json)
     return code
 
 
-def _tell(name: str, made: Any, missing: int, code: int, as_json: bool) -> None:
+def _tell(name: str, made: Any, code: int, as_json: bool) -> None:
     for label, why in made.failures:
         say(f"{name}: {label} failed: {why}")
     outcome = {
         "name": name,
         "tables": made.tables,
-        "missing": missing - made.tables,
+        "missing": made.missing - made.tables,
         "failures": [{"run": label, "reason": why} for label, why in made.failures],
         "stopped": made.stopped,
         "exit_code": code,
@@ -85,13 +84,20 @@ def _tell(name: str, made: Any, missing: int, code: int, as_json: bool) -> None:
     if as_json:
         tell_json(outcome)
     else:
-        say(made.stopped or f"{name}: {counted(made.tables, 'new table')}" if missing else f"{name}: nothing to do")
+        say(
+            made.stopped or f"{name}: {counted(made.tables, 'new table')}" if made.missing else f"{name}: nothing to do"
+        )
 
 
 def experiment_status(store: Store) -> list[dict[str, Any]]:
     """Return, for each name that experiments were run under, its tables, how many are done, and those begun.
 
-    Counted by the names of files alone. Where an earlier version did not keep them, the counts are None.
+    Where an earlier version did not keep the names of the tables, the counts are None.
+
+    Raises
+    ------
+    StoreError
+        If a table is damaged, or not the one that its name says.
     """
     found = []
     for name, document in specs(store).items():
@@ -100,6 +106,7 @@ def experiment_status(store: Store) -> list[dict[str, Any]]:
         if paths is not None:
             folders = {path.rpartition("/")[0] for path in paths}
             there = {f"{folder}/{file}" for folder in folders for file in store.files.names(folder)}
+            check_tables(store.files, [path for path in paths if path in there])
             saved = {path.rpartition(".")[0] for path in there}
             missing = [path for path in paths if path not in there]
             begun = sum(_saved(path) in saved for path in missing)

@@ -21,6 +21,7 @@ from rmtsim.experiment import Experiment
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.output_files import write_output
 from rmtsim.store import Store
+from rmtsim.store.experiment_tables import spec_of, write_spec
 
 if TYPE_CHECKING:
     from analysis.catalogue import Entry
@@ -201,7 +202,7 @@ class _Reproduction:
         """Return what a figure shows, computed as far as it is missing, and whether any was."""
         workers, memory = self.arguments.workers, self.arguments.memory
         if work.experiment is not None:
-            return _tables(work.entry.name, work.experiment, self.store, workers)
+            return _tables(work, self.store, self.arguments)
         computed = False
         for spec in work.specs:
             outcome = run_sweep(spec, self.store, address="local", backend="auto", workers=workers, memory=memory)
@@ -218,9 +219,18 @@ class _Reproduction:
         return rows, computed
 
 
-def _tables(name: str, experiment: Experiment, store: Store, workers: int | None) -> tuple[pd.DataFrame, bool]:
+def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[pd.DataFrame, bool]:
     """Compute what an experiment lacks; return all its tables, and whether any was missing."""
-    missing, done = len(experiment.missing(store)), count(1)
+    name, experiment, done = work.entry.name, work.experiment, count(1)
+    assert experiment is not None
+    missing = len(experiment.missing(store))
     say(f"{name}: {missing} of {len(experiment.tasks)} tables to compute" if missing else f"{name}: nothing to do")
-    experiment.run(store, workers, lambda task: say(f"{name}: {task.label} done, {next(done)} of {missing}"))
+    data = {"data": arguments.data} if work.entry.data else {}
+    document = {"spec": {"figure": name, "full": arguments.full, **data}, "tables": experiment.paths()}
+    if missing or document != spec_of(store, experiment.name):
+        with store.writer(experiment.folders) as writer:
+            write_spec(writer, experiment.name, document)
+            experiment.make(
+                writer, arguments.workers, lambda task: say(f"{name}: {task.label} done, {next(done)} of {missing}")
+            )
     return experiment.read(store), missing > 0

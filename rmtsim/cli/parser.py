@@ -205,7 +205,9 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
         "store_verbs",
     )
     _add_store(p)
-    p.add_argument("--recompute", default=0, type=whole, metavar="N", help="make N stored draws again, and compare")
+    p.add_argument(
+        "--recompute", default=0, type=whole, metavar="N", help="make N stored draws, and N tables, again, and compare"
+    )
     _add_json(p)
 
     p = verb(

@@ -11,9 +11,11 @@ import pandas as pd
 
 from rmtsim.arrays.backend import resolve
 from rmtsim.arrays.machine import usable_memory
-from rmtsim.errors import InputError
-from rmtsim.experiment import Experiment
+from rmtsim.errors import InputError, RunError
+from rmtsim.experiment import Experiment, Task
 from rmtsim.sizes import format_bytes
+from rmtsim.store import Store
+from rmtsim.store.experiment_tables import experiment_names, spec_of
 from rmtsim.words import counted
 
 if TYPE_CHECKING:
@@ -73,6 +75,37 @@ def load(source: str, full: bool = False) -> Spec | Runs:
     if full:
         raise InputError(f"--full: {source} says its sizes itself; leave it out, or give the name of a figure")
     return spec if isinstance(spec, Sweep) else TrainingRuns(spec)
+
+
+def stored_tasks(store: Store) -> dict[str, Task]:
+    """Return the tasks of what was run into a store beside sweeps, by the paths of their tables.
+
+    What cannot be made here is left out, as where data are not there any more.
+    """
+    found: dict[str, Task] = {}
+    for name in experiment_names(store):
+        for backend in dict.fromkeys(("numpy", resolve("auto"))):
+            try:
+                document = spec_of(store, name) or {"spec": {}}
+                experiment = _stored_experiment(document["spec"], backend)
+            except (InputError, RunError):
+                continue
+            found |= dict(zip(experiment.paths(), experiment.tasks, strict=True))
+    return found
+
+
+def _stored_experiment(spec: Mapping[str, Any], backend: str) -> Experiment:
+    from analysis.catalogue import entries
+    from sweeps.training_spec import from_document
+
+    match spec:
+        case {"figure": str(name), "full": bool(full), **rest}:
+            data = rest.get("data")
+            for entry in entries() if data is None or isinstance(data, str) else ():
+                if entry.name == name and (experiment := entry.experiment(full, data)) is not None:
+                    return experiment
+            raise InputError(f"spec: {name!r} is no figure that shows tables; choose one of `rmtsim figure --list`")
+    return from_document(spec).experiment(backend)
 
 
 def _with_experiment(entry: Entry, full: bool) -> Entry:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,6 +18,9 @@ from rmtsim.output_files import check_output, write_output
 from rmtsim.store import Store
 from rmtsim.store.files import FOLDERS
 from rmtsim.words import counted
+
+if TYPE_CHECKING:
+    from rmtsim.experiment import Task
 
 __all__ = ["compact", "existing", "export", "merge", "verify"]
 
@@ -27,7 +33,7 @@ def verify(arguments: argparse.Namespace) -> int:
     from rmtsim.store.verify import verify as verified
 
     store = existing(arguments.store)
-    report = verified(store, arguments.recompute)
+    report = verified(store, arguments.recompute, _makers(store) if arguments.recompute else None)
     if arguments.json:
         tell_json(report.document())
         return 1 if report.damage else 0
@@ -36,6 +42,12 @@ def verify(arguments: argparse.Namespace) -> int:
     made = f"; {counted(report.recomputed, 'draw')} made again"
     made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
+    if report.tables_recomputed or report.tables_skipped:
+        made += f"; {counted(report.tables_recomputed, 'table')} of experiments made again"
+        made += f", {report.tables_rounded} of them equal to rounding only, by another BLAS" * bool(
+            report.tables_rounded
+        )
+        made += f", {report.tables_skipped} left out, as they cannot be compared here" * bool(report.tables_skipped)
     tables = f", {counted(report.tables, 'table')} of experiments" if report.tables else ""
     size = (
         f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{tables}{made if arguments.recompute else ''}"
@@ -50,6 +62,20 @@ def verify(arguments: argparse.Namespace) -> int:
     else:
         tell(f"{size}: {'sound' if report.findings else 'all is well'}")
     return 1 if report.damage else 0
+
+
+def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
+    """Return what makes the tables of a store's experiments again, by their paths."""
+    from rmtsim.arrays.threads import single_threaded_blas
+    from rmtsim.cli.sources import stored_tasks
+    from rmtsim.training.trajectory import Forgetful
+
+    def make(path: str, task: Task) -> pd.DataFrame:
+        say(f"{path}: made again")
+        with single_threaded_blas():
+            return task.table(Forgetful())
+
+    return {path: partial(make, path, task) for path, task in stored_tasks(store).items()}
 
 
 def merge(arguments: argparse.Namespace) -> int:

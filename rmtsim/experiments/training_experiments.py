@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pandas as pd
-
-from rmtsim.experiment import Experiment, Location, Task
+from rmtsim.experiment import Experiment, Joined
 from rmtsim.experiments.block_spectra import spectra_task
 from rmtsim.experiments.pictures import PAPER, PROGRESS, fig2, fig3
 from rmtsim.point import LOSSES
@@ -28,42 +24,6 @@ def appendix_b3(checkpoints: tuple[float, ...], times: int = 1) -> Schedule:
     is, so figures tell theirs.
     """
     return Schedule(PAPER.steps // times, PAPER.learning_rate * times, checkpoints)
-
-
-class Joined(Experiment):
-    """Experiments whose tables are shown together; each keeps its own, so none is computed twice."""
-
-    def __init__(self, name: str, parts: list[Experiment]) -> None:
-        super().__init__(name, [task for part in parts for task in part.tasks])
-        self._parts = parts
-
-    def missing(self, store: Location) -> list[Task]:
-        """Tasks whose tables are not there."""
-        return [task for part in self._parts for task in part.missing(store)]
-
-    def run(
-        self,
-        store: Location,
-        workers: int | None = None,
-        done: Callable[[Task], None] | None = None,
-        stopping: Callable[[], bool] = lambda: False,
-        failed: Callable[[Task, Exception], None] | None = None,
-    ) -> int:
-        """Compute what is missing of each in turn; return the number of new tables."""
-        return sum(part.run(store, workers, done, stopping, failed) for part in self._parts)
-
-    def prepare(self, store: Location) -> None:
-        """Make the folders of the tables."""
-        for part in self._parts:
-            part.prepare(store)
-
-    def keep(self, store: Location, task: Task, table: pd.DataFrame) -> None:
-        """Write the table of a task where its experiment keeps it."""
-        next(part for part in self._parts if task in part.tasks).keep(store, task, table)
-
-    def read(self, store: Location) -> pd.DataFrame:
-        """Return the tables of all, one below the other."""
-        return pd.concat([part.read(store) for part in self._parts], ignore_index=True)
 
 
 def fig13(full: bool = False) -> Experiment:

@@ -1,4 +1,4 @@
-"""The tables of experiments as files: which a store has, whether they are sound, and copies of those it lacks.
+"""The tables of experiments in a store: which there are, which there should be, and copies of those it lacks.
 
 ``_spec.json`` in the folder of an experiment says what was run under its name: the spec, and the paths of the tables
 that it makes, so that nothing else is needed to tell which are there.
@@ -7,19 +7,21 @@ that it makes, so that nothing else is needed to tell which are there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.errors import InputError
+from rmtsim.json_text import PlainDataError, parse_json
+from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
 from rmtsim.store.store import Store
+from rmtsim.store.strays import is_stray
+from rmtsim.store.table_files import TableFile
+from rmtsim.store.writer import Writer
 
 #: Where the tables are in a store, in a folder for each experiment.
 FOLDER = "experiments"
-
 
 #: What a folder's spec is called: pandas leaves names with an underscore out.
 SPEC = "_spec.json"
@@ -27,14 +29,27 @@ SPEC = "_spec.json"
 #: What was run under a name: ``spec``, as plain data, and ``tables``, the paths that it makes.
 Document = dict[str, Any]
 
+#: Files that are read at a time.
+_AT_A_TIME = 4
+
+
+def experiment_names(store: Store) -> list[str]:
+    """Names of the folders of experiments."""
+    return [name for name in store.files.folders(FOLDER) if not is_stray(name)]
+
+
+def is_table(name: str) -> bool:
+    """Whether the file of a name in the folder of an experiment is meant as a table."""
+    return name.endswith(".parquet") and not name.startswith((".", "_")) and not is_stray(name)
+
 
 def tables(store: Store) -> list[str]:
     """Paths of all tables in a store."""
     return [
         f"{FOLDER}/{folder}/{name}"
-        for folder in store.files.folders(FOLDER)
+        for folder in experiment_names(store)
         for name in store.files.names(f"{FOLDER}/{folder}")
-        if name.endswith(".parquet") and not name.startswith((".", "_"))
+        if is_table(name)
     ]
 
 
@@ -46,82 +61,88 @@ def specs(store: Store) -> dict[str, Document]:
     StoreError
         If a document cannot be read, or is none.
     """
-    found = ((name, spec_of(store, name)) for name in store.files.folders(FOLDER))
+    found = ((name, spec_of(store, name)) for name in experiment_names(store))
     return {name: document for name, document in found if document is not None}
 
 
 def spec_of(store: Store, name: str) -> Document | None:
     """Return what was run under a name, None where nothing was; raises as ``specs`` does."""
     path = f"{FOLDER}/{name}/{SPEC}"
+    where = f"store: {store.files.where(path)}"
     if SPEC not in store.files.names(f"{FOLDER}/{name}"):
         return None
     try:
-        document = json.loads(store.files.read(path))
-    except ValueError:
-        document = None
+        text = store.files.read(path)
     except FAILURES as error:
-        raise UnreadableError(
-            f"store: {store.files.where(path)} cannot be read ({reason(error)}); {advice(error)}"
-        ) from error
+        raise UnreadableError(f"{where} cannot be read ({reason(error)}); {advice(error)}") from error
+    try:
+        document = parse_json(text)
+    except PlainDataError:
+        document = None
     if isinstance(document, dict) and "tables" not in document:  # earlier versions kept the spec alone
         document = {"spec": document, "tables": None}
     match document:
-        case {"spec": dict(), "tables": None | list()}:
+        case {"spec": dict(), "tables": None | list()} if all(map(_is_path, document["tables"] or ())):
             found: Document = document
             return found
-    raise TornError(f"store: {store.files.where(path)} is torn; remove it and run its experiment again")
+    raise TornError(f"{where} is torn; remove it and run its experiment again")
 
 
-def write_spec(store: Store, name: str, document: Mapping[str, Any]) -> None:
+def _is_path(path: Any) -> bool:
+    """Whether it is the path of a table, such as ``experiments/NAME/FILE.parquet``."""
+    parts = path.split("/") if isinstance(path, str) else ()
+    return len(parts) == 3 and parts[0] == FOLDER and parts[1] not in ("", ".", "..") and is_table(parts[2])
+
+
+def write_spec(writer: Writer, name: str, document: Mapping[str, Any]) -> None:
     """Keep what is run under a name."""
-    store.files.prepare((f"{FOLDER}/{name}",))
-    store.files.write(f"{FOLDER}/{name}/{SPEC}", json.dumps(document, indent=1).encode())
+    writer.put(f"{FOLDER}/{name}/{SPEC}", json.dumps(document, indent=1).encode())
 
 
-def read_table(files: Files, path: str) -> pa.Table:
-    """Read a table, and look at its checksums.
+def check_tables(files: Files, paths: Iterable[str]) -> None:
+    """Raise StoreError if a table is damaged, or not the one that its path says; a few are read at a time."""
+    with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="rmtsim-read") as pool:
+        for _ in pool.map(lambda path: TableFile(files, path).metadata, paths):
+            pass
+
+
+def lacking_tables(sources: Sequence[Store], into: Store) -> dict[str, Store]:
+    """Return the paths of the tables that a store lacks of others, each with the first store that has it.
+
+    A table is a function of the parameters that its name has a hash of, so tables of the same name must be the same.
 
     Raises
     ------
-    TornError, UnreadableError
-        If its content is not what was written; if it is not handed out.
+    StoreError
+        If a table of a source, or one that is to be compared with it, is damaged or not the one that its path says.
+    InputError
+        If tables of the same path have different values.
     """
-    try:
-        with files.open(path) as file:
-            return pq.read_table(file, page_checksum_verification=True)
-    except FAILURES as error:
-        where = f"store: {files.where(path)}"
-        if isinstance(error, OSError) and error.errno is not None:
-            raise UnreadableError(f"{where} cannot be read ({reason(error)}); {advice(error)}") from error
-        raise TornError(f"{where} is torn ({reason(error)}); remove it and run its experiment again") from error
+    known = dict.fromkeys(tables(into), into)
+    lacking: dict[str, Store] = {}
+    for store in sources:
+        for path in tables(store):
+            if path in known:
+                _compare(path, store, known[path])
+            else:
+                check_tables(store.files, [path])
+                known[path] = lacking[path] = store
+    return lacking
 
 
-def check_tables(store: Store) -> tuple[int, list[StoreError]]:
-    """Read all tables; return how many there are, and what is wrong with some."""
-    paths, broken = tables(store), []
-    for path in paths:
-        try:
-            read_table(store.files, path)
-        except StoreError as error:
-            broken.append(error)
-    for name in store.files.folders(FOLDER):
-        try:
-            spec_of(store, name)
-        except StoreError as error:
-            broken.append(error)
-    return len(paths), broken
-
-
-def copy_tables(sources: Sequence[Store], into: Store) -> int:
-    """Add to a store the tables that it lacks, each found sound before; return how many.
-
-    A table is a function of the parameters that its name has a hash of: one of the same name is the same.
-    """
-    known = set(tables(into))
-    lacking = {path: store for store in reversed(sources) for path in tables(store) if path not in known}
+def copy_tables(lacking: Mapping[str, Store], writer: Writer) -> None:
+    """Add tables of other stores to that of a writer, each found sound when it is copied."""
     for path, store in lacking.items():
-        read_table(store.files, path)
-    for path, store in lacking.items():
-        into.files.prepare((path.rpartition("/")[0],))
-        into.files.write(path, store.files.read(path))
-    return len(lacking)
+        writer.put(path, TableFile(store.files, path).data)
+
+
+def _compare(path: str, store: Store, other: Store) -> None:
+    new, held = TableFile(store.files, path), TableFile(other.files, path)
+    if new.data != held.data and not new.frame().equals(held.frame()):
+        kernels = {new.metadata.get("blas", "unknown"), held.metadata.get("blas", "unknown")}
+        why = f" (made by {' and '.join(sorted(kernels))})" if len(kernels) > 1 else ""
+        raise InputError(
+            f"SOURCE: {store.files.where(path)} has other values than {other.files.where(path)}{why}; "
+            f"`rmtsim verify --store {store.quoted} --recompute 100` may tell which are wrong; merge elsewhere "
+            "meanwhile"
+        )

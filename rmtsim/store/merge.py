@@ -17,12 +17,13 @@ from rmtsim.output import say
 from rmtsim.schema import KEY
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
-from rmtsim.store.experiment_tables import copy_tables, specs, tables, write_spec
+from rmtsim.store.experiment_tables import FOLDER, copy_tables, lacking_tables, specs, tables, write_spec
 from rmtsim.store.files import LocalFiles
 from rmtsim.store.recompute import agreement
 from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
+from rmtsim.store.writer import Writer
 from rmtsim.words import described
 
 #: Characters of a spec's name, at most.
@@ -55,37 +56,44 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
             raise InputError(f"SOURCE: {store.location} is the store itself; give other stores")
         if not store.exists() or not (store.shards() or store.specs() or tables(store)):
             raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
-    held = into.shards()
+    held, known = into.shards(), tables(into)
     found = _check(stores, into, held)
-    new_experiments = _new_specs(stores, into, _experiments)
-    found = found._replace(tables=copy_tables(stores, into))
-    for document, name, origin in new_experiments:
-        write_spec(into, name, {key: value for key, value in document.items() if key != "name"})
-        _say_if_renamed(document, name, origin, into)
+    lacking, experiments = lacking_tables(stores, into), _new_specs(stores, into, _experiments)
+    found = found._replace(tables=len(lacking))
+    if not (found.rows or found.specs or lacking or experiments):
+        return found
+    folders = {path.rpartition("/")[0] for path in lacking} | {f"{FOLDER}/{name}" for _, name, _ in experiments}
     if found.rows or found.specs:
-        found = _add_draws(stores, into, held, found)
-    return found._replace(specs=found.specs + len(new_experiments))
-
-
-def _add_draws(stores: Sequence[Store], into: Store, held: Sequence[Shard], found: Merged) -> Merged:
-    """Add the rows and specs of sweeps that were found to be new; return what is, if another writer came first."""
-    with into.writer() as writer:
-        if into.shards() != held:  # another writer was before us
-            found = _check(stores, into, into.shards())._replace(tables=found.tables)
-        seen = Coverage()
-        for keys in into.tables(KEY):
-            seen.add(keys)
-        for store in stores:
-            for shard in store.shards():
-                with shard.open() as opened:
-                    for piece in opened.pieces():
-                        fresh = piece.filter(pa.array(~seen.add(piece)))
-                        if fresh.num_rows:
-                            writer.commit(sort(fresh).replace_schema_metadata(opened.origin))
-        for document, name, origin in _new_specs(stores, into, Store.specs):
-            writer.save_spec(name, {**document, "name": name})
+        folders |= {"sweeps", "draws"}
+    with into.writer(tuple(sorted(folders))) as writer:
+        if into.shards() != held or tables(into) != known:  # another writer was before us
+            lacking = lacking_tables(stores, into)
+            found = _check(stores, into, into.shards())._replace(tables=len(lacking))
+        experiments = _new_specs(stores, into, _experiments)
+        for document, name, origin in experiments:
+            write_spec(writer, name, {key: value for key, value in document.items() if key != "name"})
             _say_if_renamed(document, name, origin, into)
-    return found
+        copy_tables(lacking, writer)
+        if found.rows or found.specs:
+            _add_draws(stores, into, writer)
+    return found._replace(specs=found.specs + len(experiments))
+
+
+def _add_draws(stores: Sequence[Store], into: Store, writer: Writer) -> None:
+    """Add the rows and specs of sweeps that a store lacks."""
+    seen = Coverage()
+    for keys in into.tables(KEY):
+        seen.add(keys)
+    for store in stores:
+        for shard in store.shards():
+            with shard.open() as opened:
+                for piece in opened.pieces():
+                    fresh = piece.filter(pa.array(~seen.add(piece)))
+                    if fresh.num_rows:
+                        writer.commit(sort(fresh).replace_schema_metadata(opened.origin))
+    for document, name, origin in _new_specs(stores, into, Store.specs):
+        writer.save_spec(name, {**document, "name": name})
+        _say_if_renamed(document, name, origin, into)
 
 
 def _say_if_renamed(document: dict[str, Any], name: str, origin: Store, into: Store) -> None:

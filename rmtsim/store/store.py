@@ -225,6 +225,9 @@ class Store:
             documents.append(document)
         return sorted(documents, key=lambda document: str(document["name"]))
 
-    def writer(self) -> Writer:
-        """Open the store for writing, as a context manager; only one writer at a time."""
-        return Writer(self)
+    def writer(self, folders: tuple[str, ...] = ("sweeps", "draws")) -> Writer:
+        """Open the store for writing, as a context manager; only one writer at a time.
+
+        ``folders`` are made where there are none.
+        """
+        return Writer(self, folders)

@@ -10,38 +10,19 @@ from rmtsim.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage, Runs, Series
-from rmtsim.store.experiment_tables import check_tables
-from rmtsim.store.failures import ForeignError, StoreError, TornError, UnreadableError
+from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.files import WRITING
+from rmtsim.store.findings import AGAIN, Finding, told
 from rmtsim.store.names import commit_number
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.store.store import Store
+from rmtsim.store.strays import is_stray
+from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
 from rmtsim.store.wanted import wanted
 from rmtsim.words import counted, numbered
 
 _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong.
-
-    Attributes
-    ----------
-    kind
-        ``torn``, ``unreadable``, ``foreign``, ``duplicated``, ``missing`` (a commit) or ``wrong``; or what is no
-        damage: ``unfinished`` (draws that a sweep has still to make) and ``leftover`` (of a process that was killed).
-    what, advice
-        Half a sentence each: what is wrong where, and what to do about it.
-    """
-
-    kind: str
-    what: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.what}; {self.advice}"
 
 
 @dataclass
@@ -56,6 +37,9 @@ class Report:
     points: int = 0  #: that stored specs want
     satisfied: int = 0  #: of these: with min_draws draws of all layers
     tables: int = 0  #: of experiments
+    tables_recomputed: int = 0
+    tables_rounded: int = 0  #: of those recomputed: equal to rounding only, as another BLAS made them
+    tables_skipped: int = 0  #: that cannot be compared here
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -68,7 +52,7 @@ class Report:
         return {"sound": not self.damage, **asdict(self)}
 
 
-def verify(store: Store, draws: int = 0) -> Report:
+def verify(store: Store, draws: int = 0, makers: Makers | None = None) -> Report:
     """Read every byte of a store, and look for rows that are torn, foreign, duplicated or missing.
 
     Shards that someone removed are missed by their commit's number (`rmtsim.store.commits`), until the next writer
@@ -81,24 +65,26 @@ def verify(store: Store, draws: int = 0) -> Report:
         The store.
     draws
         So many stored draws, chosen at random, are made again and compared; if any stand twice, of those.
+    makers
+        What makes tables of experiments, by their paths. So many of them as ``draws`` says are made again, too.
     """
     while True:
         try:
-            return _verify(store, draws)
+            return _verify(store, draws, makers or {})
         except VanishedError:  # compaction has put others in its place meanwhile
             continue
 
 
-def _verify(store: Store, draws: int) -> Report:
+def _verify(store: Store, draws: int, makers: Makers) -> Report:
     report, specs, names = Report(), [], None
     try:
         specs = store.specs()
         names = {str(spec["name"]) for spec in specs}
     except StoreError as error:
-        report.findings.append(_told(error))
+        report.findings.append(told(error))
     report.findings += _strays(store)
-    report.tables, broken = check_tables(store)
-    report.findings += map(_told, broken)
+    report.tables, found_in_tables = verify_tables(store)
+    report.findings += found_in_tables
     last = _commits(store).last  # first, as a writer may go on
     listed = [Shard(store.files, shard.name) for shard in store.listed()]  # whatever was looked at before
     sound: list[Shard] = []
@@ -112,7 +98,7 @@ def _verify(store: Store, draws: int) -> Report:
         except StoreError as error:
             if isinstance(error, VanishedError) and shard.name not in store.files.names("draws"):
                 raise
-            report.findings.append(_told(error))
+            report.findings.append(told(error))
             if isinstance(error, ForeignError):
                 foreign.add(shard.name)
         else:
@@ -127,7 +113,7 @@ def _verify(store: Store, draws: int) -> Report:
     try:
         gone = read_commits(store.files).gone  # last, as compaction may go on
     except StoreError as error:
-        report.findings.append(_told(error))
+        report.findings.append(told(error))
     else:
         own = [commit_number(shard.name) for shard in listed if shard.name not in foreign]
         there_or_replaced = {*replaced, *(shard.name for shard in listed)}
@@ -148,6 +134,7 @@ def _verify(store: Store, draws: int) -> Report:
     report.findings += _below_least(report, there, specs)
     if draws and there:  # of those that stand twice, if any: which is right?
         _recompute(report, counting, repeated or there, draws)
+    _recompute_tables(report, store, makers, draws)
     return report
 
 
@@ -158,24 +145,16 @@ def _commits(store: Store) -> Commits:
         return Commits()
 
 
-def _told(error: StoreError) -> Finding:
-    kinds: dict[type[StoreError], str] = {
-        TornError: "torn",
-        UnreadableError: "unreadable",
-        VanishedError: "unreadable",
-    }
-    kind = kinds.get(type(error), "foreign")
-    what, _, advice = str(error).removeprefix("store: ").rpartition("; ")
-    return Finding(kind, what, advice)
-
-
 def _strays(store: Store) -> Iterator[Finding]:
     """Files that are no shards and no specs."""
     for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json"), (WRITING, ".tmp")):
         for name in store.files.folders(folder):
             where = store.files.where(f"{folder}/{name}")
-            yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")
+            if not is_stray(name):
+                yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")
         for name in store.files.names(folder):
+            if is_stray(name):
+                continue
             where = store.files.where(f"{folder}/{name}")
             if name.startswith(".") and name.endswith(".tmp"):
                 advice = "if none writes now, nothing is lost, and the next writer removes it"
@@ -247,7 +226,7 @@ def _below_least(report: Report, there: Coverage, specs: Sequence[Mapping[str, A
             has = "has" if lacking == 1 else "have"
             what = f"{lacking} of the {counted(len(points), 'point')} of {spec['name']} {has} fewer than "
             what += counted(points[0].min_draws, "draw")
-            yield Finding("unfinished", what, _AGAIN)
+            yield Finding("unfinished", what, AGAIN)
     report.points, report.satisfied = len(satisfied), sum(satisfied.values())
 
 
@@ -263,7 +242,7 @@ def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapp
         where, end = f"point {point}, seed {seed}", max(run.stop for run in draws)
         if gaps := draws.gaps(range(end)):
             what = f"{where}: {numbered('draw', gaps)} of 0 to {end - 1} not there yet"
-            yield Finding("unfinished", what, _AGAIN)
+            yield Finding("unfinished", what, AGAIN)
         asked = [set(spec.get("layers", ())) for spec in specs if spec.get("model") == models[point]]
         everywhere = set.intersection(*asked) if asked else set()  # a sweep may watch fewer layers than another
         for layer in sorted(layers[point, seed] | everywhere):
@@ -272,10 +251,7 @@ def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapp
             lacking = [gap for run in draws.within(range(last)) for gap in has.gaps(run)]
             if lacking:
                 what = f"{where}: layer {layer} in {numbered('draw', lacking)} not there yet"
-                yield Finding("unfinished", what, _AGAIN)
-
-
-_AGAIN = "the same `rmtsim run` fills them"
+                yield Finding("unfinished", what, AGAIN)
 
 
 def _recompute(report: Report, shards: Sequence[Shard], there: Coverage, draws: int) -> None:
@@ -286,3 +262,13 @@ def _recompute(report: Report, shards: Sequence[Shard], there: Coverage, draws: 
         if comparison.verdict == "wrong":
             what = f"{comparison.shard}: {comparison.draw} has other values than the same draw made now"
             report.findings.append(Finding("wrong", what, "remove it and run its spec again"))
+
+
+def _recompute_tables(report: Report, store: Store, makers: Makers, count: int) -> None:
+    for path, verdict in recompute_tables(store, makers, count):
+        report.tables_recomputed += verdict != "skipped"
+        report.tables_rounded += verdict == "rounded"
+        report.tables_skipped += verdict == "skipped"
+        if verdict == "wrong":
+            what = f"{store.files.where(path)} has other values than the same table made now"
+            report.findings.append(Finding("wrong", what, "remove it and run its experiment again"))

@@ -18,6 +18,7 @@ from rmtsim.store.files import WRITING, LocalFiles
 from rmtsim.store.lock import lock_of
 from rmtsim.store.names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
+from rmtsim.store.strays import is_stray
 from rmtsim.store.tables import as_parquet, as_shard, as_table
 from rmtsim.words import numbered
 
@@ -29,17 +30,25 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class Writer:
-    """The one writer of a store; its lock names it, and is free when its process ends, however it ends."""
+    """The one writer of a store; its lock names it, and is free when its process ends, however it ends.
 
-    def __init__(self, store: Store) -> None:
-        self._store, self._files = store, store.files
+    Parameters
+    ----------
+    store
+        The store.
+    folders
+        Folders in it that are made where there are none.
+    """
+
+    def __init__(self, store: Store, folders: tuple[str, ...] = ("sweeps", "draws")) -> None:
+        self.store, self._files, self._folders = store, store.files, folders
         self._lock = lock_of(store.files)
         self._number = 0
         self._names: set[str] = set()
         self._noted = Commits()
 
     def __enter__(self) -> Writer:
-        self._files.prepare(("sweeps", "draws"))
+        self._files.prepare(("", *self._folders))
         self._lock.acquire()
         try:
             self._tidy()
@@ -59,11 +68,13 @@ class Writer:
     def _tidy(self) -> None:
         """Finish what killed writers have left, and bring shards of format 2 up to date."""
         # Earlier versions had temporary files beside those that they became.
-        for folder, begins in ((f"{WRITING}/", "."), ("draws/", "."), ("sweeps/", "."), ("", f".{PATH}")):
+        experiments = [f"experiments/{name}/" for name in self._files.folders("experiments") if not is_stray(name)]
+        folders = [(folder, ".") for folder in (f"{WRITING}/", "draws/", "sweeps/", *experiments)]
+        for folder, begins in (*folders, ("", f".{PATH}")):
             for name in self._files.names(folder.rstrip("/")):
                 if name.startswith(begins) and name.endswith(".tmp"):
                     self._files.delete(f"{folder}{name}")
-        listed = self._store.listed()
+        listed = self.store.listed()
         self._names = {shard.name for shard in listed}
         replaced = replaced_by(listed)
         with suppress(TornError):  # which is written anew
@@ -90,8 +101,7 @@ class Writer:
         path = f"sweeps/{name}.json"
         text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
         if f"{name}.json" not in self._files.names("sweeps") or self._files.read(path) != text:
-            self._lock.check()
-            self._files.write(path, text)
+            self.put(path, text)
 
     def append(self, rows: pa.Table | pd.DataFrame, spec: Mapping[str, Any]) -> Shard:
         """Commit rows as a new shard; on return they are on disk.
@@ -115,14 +125,20 @@ class Writer:
         """Commit a sorted table with its metadata, in the place of other shards; see `append`."""
         name, data = as_shard(table, self._number + 1, replaces)
         shard = Shard(self._files, name)
-        self._put(shard.path, data)
+        self.put(shard.path, data)
         self._number += 1
         self._names.add(shard.name)
         self.remove(replaces)
         return shard
 
-    def _put(self, path: str, data: pa.Buffer) -> None:
-        """Write a file, again and again for a minute if a server does not take it: it is the same each time."""
+    def put(self, path: str, data: bytes | pa.Buffer) -> None:
+        """Write a file, again and again for a minute if a server does not take it: it is the same each time.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses, or the lock was taken over. What was there is as it was.
+        """
         pauses = iter(() if isinstance(self._files, LocalFiles) else PAUSES)
         told = False
         while True:

@@ -1,0 +1,45 @@
+"""What can be wrong with a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmtsim.store.failures import StoreError, TornError, UnreadableError
+from rmtsim.store.shards import VanishedError
+
+#: What to do about draws and tables that are still to be made.
+AGAIN = "the same `rmtsim run` fills them"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong.
+
+    Attributes
+    ----------
+    kind
+        ``torn``, ``unreadable``, ``foreign``, ``duplicated``, ``missing`` (a commit) or ``wrong``; or what is no
+        damage: ``unfinished`` (draws and tables that are still to be made) and ``leftover`` (of a process that was
+        killed).
+    what, advice
+        Half a sentence each: what is wrong where, and what to do about it.
+    """
+
+    kind: str
+    what: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.what}; {self.advice}"
+
+
+def told(error: StoreError) -> Finding:
+    """Return the finding that an error of a store tells of."""
+    kinds: dict[type[StoreError], str] = {
+        TornError: "torn",
+        UnreadableError: "unreadable",
+        VanishedError: "unreadable",
+    }
+    kind = kinds.get(type(error), "foreign")
+    what, _, advice = str(error).removeprefix("store: ").rpartition("; ")
+    return Finding(kind, what, advice)

@@ -1,0 +1,152 @@
+"""A table of an experiment as a file: a Parquet file that says which table it is, with a seal on all of its bytes.
+
+The name of the file ends in a hash of all that the table is a function of, which stands in the metadata too. So a
+table under the name of another, or in the folder of another experiment, is noticed by whoever reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmtsim.arrays.threads import blas_kernel
+from rmtsim.draws import STREAMS
+from rmtsim.json_text import PlainDataError, parse_json
+from rmtsim.store.failures import FAILURES, ForeignError, TornError, UnreadableError, advice, reason
+from rmtsim.store.files import Files
+from rmtsim.store.seal import BLANK, seal, seal_holds
+from rmtsim.version import __version__
+
+#: Changes whenever the same parameters start to give other tables.
+FORMAT = "1"
+
+_SEAL, _PATH = "digest", "table"
+_AGAIN = "remove it and run its experiment again"
+
+
+def table_name(label: str, parameters: Mapping[str, Any], version: str = FORMAT, stream: str = STREAMS["numpy"]) -> str:
+    """Return the name of the file of a table: its label, and a hash of all that it is a function of."""
+    identity = json.dumps([version, stream, label, parameters], sort_keys=True)
+    return f"{label}-{blake2b(identity.encode(), digest_size=6).hexdigest()}.parquet"
+
+
+def table_bytes(rows: pd.DataFrame, path: str, parameters: Mapping[str, Any]) -> bytes:
+    """Return the file of a table, sealed; ``path`` is where it will be in the store."""
+    about = {
+        "format": FORMAT,
+        "version": __version__,
+        "stream": STREAMS["numpy"],
+        "blas": blas_kernel(),
+        "parameters": json.dumps(parameters, sort_keys=True),
+        _PATH: _place(path),
+    }
+    return seal(_parquet(rows, {f"rmtsim.{key}": value for key, value in {**about, _SEAL: BLANK}.items()}))
+
+
+def as_stored(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the types that they have once they are read back from a table."""
+    return _frame(pq.read_table(pa.BufferReader(_parquet(rows, {}))))
+
+
+def _parquet(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
+    table = pa.Table.from_pandas(rows, preserve_index=False)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(metadata)
+    return bytes(sink.getvalue())
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.astype({"width": "Int64"}) if "width" in frame else frame
+
+
+class TableFile:
+    """A table's file, found to be whole and to be the table that its path says.
+
+    Attributes
+    ----------
+    data
+        The bytes of the file.
+    metadata
+        What it tells of itself, without the ``rmtsim.`` of the keys.
+
+    Raises
+    ------
+    UnreadableError
+        If the file is not handed out.
+    TornError
+        If its content is not what was written.
+    ForeignError
+        If it is no table of an experiment, or another one than its path says.
+    """
+
+    def __init__(self, files: Files, path: str) -> None:
+        self._where = f"store: {files.where(path)}"
+        try:
+            self.data = files.read(path)
+        except FAILURES as error:
+            raise UnreadableError(f"{self._where} cannot be read ({reason(error)}); {advice(error)}") from error
+        held = seal_holds(self.data)
+        if held is False:
+            raise TornError(f"{self._where} is torn (its digest is another); {_AGAIN}")
+        self.metadata = self._about()
+        if held is None:  # it stems from an earlier version: its pages have checksums, its footer has none
+            if _SEAL in self.metadata:
+                raise TornError(f"{self._where} is torn (its digest is damaged); {_AGAIN}")
+            self.table()
+        self._check_path(path)
+
+    def table(self) -> pa.Table:
+        """Return the table; the checksums of its pages are looked at."""
+        try:
+            return pq.read_table(pa.BufferReader(self.data), page_checksum_verification=True)
+        except MemoryError as error:
+            raise UnreadableError(f"{self._where} cannot be read (not enough memory); try again") from error
+        except Exception as error:  # a damaged footer can make pyarrow raise anything
+            raise TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}") from error
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table as pandas has it, its width a whole number or missing."""
+        return _frame(self.table())
+
+    def _about(self) -> dict[str, str]:
+        try:
+            found = pq.read_metadata(pa.BufferReader(self.data)).metadata or {}
+        except Exception as error:
+            raise TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}") from error
+        return {
+            key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
+            for key, value in found.items()
+            if key.startswith(b"rmtsim.") and key.isascii()
+        }
+
+    def _check_path(self, path: str) -> None:
+        if not {"format", "stream", "parameters"} <= self.metadata.keys():
+            raise ForeignError(f"{self._where} is no table of rmtsim; move it elsewhere")
+        try:
+            parameters = parse_json(self.metadata["parameters"])
+        except PlainDataError as error:
+            raise TornError(f"{self._where} is torn (its parameters: {error}); {_AGAIN}") from error
+        name = path.rpartition("/")[2]
+        own = self.metadata.get(_PATH, _place(path))
+        label = name[: -len("-0123456789ab.parquet")]
+        right = table_name(label, parameters, self.metadata["format"], self.metadata["stream"])
+        if own != _place(path) or name != right:
+            another = f" but {own}" if own != _place(path) else ""
+            raise ForeignError(
+                f"{self._where} is not the table that its name says{another}; move it elsewhere and run the experiment "
+                "again"
+            )
+
+
+def _place(path: str) -> str:
+    """Return the experiment and the file of a path such as ``experiments/NAME/FILE``."""
+    return path.partition("/")[2]

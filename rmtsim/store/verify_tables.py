@@ -1,0 +1,141 @@
+"""What is wrong with the tables of experiments in a store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
+
+import pandas as pd
+
+from rmtsim.arrays.threads import blas_kernel
+from rmtsim.errors import InputError
+from rmtsim.store.experiment_tables import FOLDER, SPEC, experiment_names, is_table, spec_of, tables
+from rmtsim.store.failures import StoreError
+from rmtsim.store.findings import AGAIN, Finding, told
+from rmtsim.store.saved_files import read_saved, saved_prefix
+from rmtsim.store.store import Store
+from rmtsim.store.strays import is_stray
+from rmtsim.store.table_files import TableFile, as_stored
+from rmtsim.words import counted
+
+#: What makes a table, by the path at which a store keeps it.
+Makers: TypeAlias = Mapping[str, Callable[[], pd.DataFrame]]
+
+#: How far numbers of the same table may be apart, relative to them, that two kernels of BLAS made.
+_ROUNDING = 1e-4
+
+
+def verify_tables(store: Store) -> tuple[int, list[Finding]]:
+    """Read every byte of all tables, and of what tasks saved on the way to them.
+
+    Returns
+    -------
+    int
+        How many tables there are.
+    list
+        What is wrong: tables that are damaged, are not those that their names say, or are wanted by a stored spec and
+        not there; files that are none of a store.
+    """
+    count = 0
+    findings: list[Finding] = []
+    for name in experiment_names(store):
+        there = store.files.names(f"{FOLDER}/{name}")
+        count += sum(map(is_table, there))
+        findings += _files(store, name, there)
+        for folder in store.files.folders(f"{FOLDER}/{name}"):
+            if not is_stray(folder):
+                where = store.files.where(f"{FOLDER}/{name}/{folder}")
+                findings.append(
+                    Finding("foreign", f"{where} is a folder, which no experiment has", "move it elsewhere")
+                )
+    for name in store.files.names(FOLDER):
+        if not is_stray(name):
+            where = store.files.where(f"{FOLDER}/{name}")
+            findings.append(Finding("foreign", f"{where} is no file of a store", "move it elsewhere"))
+    for name in experiment_names(store):
+        findings += _spec(store, name)
+    return count, findings
+
+
+def _files(store: Store, experiment: str, there: list[str]) -> Iterator[Finding]:
+    """Look at each file in the folder of an experiment."""
+    prefixes = {saved_prefix(name) for name in there if is_table(name)}
+    for name in there:
+        path = f"{FOLDER}/{experiment}/{name}"
+        where = store.files.where(path)
+        try:
+            if is_table(name):
+                TableFile(store.files, path).table()
+            elif name.startswith("_") and name != SPEC:
+                read_saved(store.files, path)
+                if f"{name.rpartition('.')[0]}." in prefixes:
+                    what = f"{where} was saved on the way to a table that is there"
+                    yield Finding("leftover", what, "it does not count, and may be removed")
+            elif name.startswith(".") and name.endswith(".tmp"):
+                advice = "if none writes now, nothing is lost, and the next writer removes it"
+                yield Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
+            elif name != SPEC and not is_stray(name):
+                yield Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
+        except StoreError as error:
+            yield told(error)
+
+
+def _spec(store: Store, name: str) -> Iterator[Finding]:
+    """Hold what is there against what a stored spec names."""
+    try:
+        document = spec_of(store, name)
+    except StoreError as error:
+        yield told(error)
+        return
+    wanted: list[str] = (document or {}).get("tables") or []
+    folders = {path.rpartition("/")[0] for path in wanted}
+    there = {f"{folder}/{file}" for folder in folders for file in store.files.names(folder)}
+    if absent := [path for path in wanted if path not in there]:
+        which = f"{store.files.where(absent[0])}{' and others' if len(absent) > 1 else ''}"
+        are = "is" if len(absent) == 1 else "are"
+        what = f"{len(absent)} of the {counted(len(wanted), 'table')} of {name} {are} not there: {which}"
+        yield Finding("unfinished", what, AGAIN.replace("fills", "makes"))
+
+
+def recompute_tables(store: Store, makers: Makers, count: int) -> Iterator[tuple[str, str]]:
+    """Make tables again, ``count`` of them chosen at random, and hold them against those that a store has.
+
+    Yields
+    ------
+    str
+        Path of a table.
+    str
+        ``equal``, ``rounded`` (made by another BLAS), ``wrong``, or ``skipped``: nothing here makes it, or another BLAS
+        made it whose rounding a training has carried too far. Damaged tables are left out.
+    """
+    paths = tables(store) if count else []
+    for path in sorted(random.sample(paths, min(count, len(paths)))):
+        try:
+            file = TableFile(store.files, path)
+            stored = file.frame()
+        except StoreError:  # which `verify_tables` tells of
+            continue
+        if path not in makers:
+            yield path, "skipped"
+            continue
+        try:
+            made = as_stored(makers[path]())
+        except InputError:  # its data are not there any more
+            yield path, "skipped"
+            continue
+        if made.equals(stored):
+            yield path, "equal"
+        elif file.metadata.get("blas") == blas_kernel():
+            yield path, "wrong"
+        else:
+            yield path, "rounded" if _near(made, stored) else "skipped"
+
+
+def _near(made: pd.DataFrame, stored: pd.DataFrame) -> bool:
+    """Whether two tables agree to rounding."""
+    try:
+        pd.testing.assert_frame_equal(made, stored, check_exact=False, rtol=_ROUNDING, atol=0.0)
+    except AssertionError:
+        return False
+    return True

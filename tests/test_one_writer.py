@@ -1,0 +1,110 @@
+"""Whatever writes into a store is its one writer: sweeps, training runs, tables of figures, merges, compaction."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from analysis.figures import FIGURES, NamedFigure
+from rmtsim.cli.main import main
+from rmtsim.experiment import Experiment
+from rmtsim.experiments.simo import simo
+from rmtsim.store import Store, StoreError
+from rmtsim.store.verify import verify
+from tests.test_table_files import TRAIN, contents
+
+TINY = """
+name = "tiny"
+model = "linear"
+loss = "ce"
+[grid]
+n_classes = [2, 5]
+aspect_ratio = [0.5]
+dim = [8]
+[sampling]
+min_draws = 4
+max_draws = 8
+target_rse = 0.9
+"""
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> Path:
+    (tmp_path / "train.toml").write_text(TRAIN)
+    (tmp_path / "tiny.toml").write_text(TINY)
+    return tmp_path
+
+
+def few(full: bool = False) -> Experiment:
+    return Experiment("simo", simo(full).tasks[:2])
+
+
+def test_every_verb_that_writes_is_refused_while_another_writes(
+    specs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(FIGURES, "simo", NamedFigure(lambda rows: rows, lambda rows: Figure(), few, lambda rows: ""))
+    theirs, store = str(specs / "theirs"), specs / "out/store"
+    for name in ("train", "tiny"):
+        assert main(["run", str(specs / f"{name}.toml"), "--store", theirs]) == 0
+    shutil.copytree(GOLDEN / "format2/store/draws", store / "draws")
+    shutil.copytree(GOLDEN / "unsealed_tables/experiments", specs / "old/experiments")
+    with Store(store).writer():
+        before = contents(specs)
+        for line in (
+            ["run", str(specs / "train.toml"), "--store", str(store)],
+            ["run", str(specs / "tiny.toml"), "--store", str(store)],
+            ["run", "simo", "--store", str(store)],
+            ["reproduce", "simo", "--out", str(specs / "out")],
+            ["merge", theirs, "--store", str(store)],
+            ["merge", str(specs / "old"), "--store", str(store)],  # nothing but tables
+            ["compact", "--store", str(store)],
+        ):
+            capsys.readouterr()
+            assert main(line) == 1, line
+            said = capsys.readouterr().err
+            assert f"{store} is being written by process {os.getpid()} of " in said, line
+            assert said.rstrip("\n").endswith("wait for it, or use another store")
+            assert contents(specs) == before, line
+    with Store(store).writer(), pytest.raises(StoreError, match="is being written by"):
+        few().run(store)
+    assert main(["merge", theirs, "--store", str(store)]) == 0
+    assert verify(Store(store)).tables == 8
+
+
+def test_three_runs_of_one_spec_at_once_do_the_work_once(specs: Path) -> None:
+    """However they meet: one that comes while another works is refused, one that comes later has nothing to do."""
+    line = [sys.executable, "-m", "rmtsim", "run", str(specs / "train.toml"), "--store", str(specs / "store")]
+    runs = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=specs) for _ in range(3)]
+    ended = [(run.communicate()[1], run.returncode) for run in runs]
+    told = "".join(said for said, _ in ended)
+    assert sorted({code for _, code in ended}) in ([0], [0, 1]), told
+    assert told.count(" done, ") == 8  # tables that were made
+    for said, code in ended:
+        assert ("is being written by process" in said) == (code == 1)
+        assert "Traceback" not in said
+    report = verify(Store(specs / "store"))
+    assert (report.tables, report.findings) == (8, [])
+
+
+def test_what_a_killed_run_leaves_hinders_no_other(specs: Path) -> None:
+    script = f"""
+import os
+from rmtsim.cli.main import main
+from rmtsim.experiment import Experiment
+Experiment.keep = lambda *_: os._exit(9)
+main(["run", {str(specs / "train.toml")!r}, "--store", {str(specs / "store")!r}])
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    leftover = specs / "store/experiments/train/.table.parquet.123.tmp"  # of an earlier version
+    leftover.write_bytes(b"half a table")
+    assert [finding.kind for finding in verify(Store(specs / "store")).findings] == ["leftover", "unfinished"]
+    assert main(["run", str(specs / "train.toml"), "--store", str(specs / "store")]) == 0
+    assert not verify(Store(specs / "store")).findings
+    assert not leftover.exists()

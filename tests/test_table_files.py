@@ -1,0 +1,308 @@
+"""Tables of experiments are what their names say, to the bit, wherever they are counted, read, drawn or spread."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from rmtsim.cli.main import main
+from rmtsim.experiment import Experiment, Saved, Task
+from rmtsim.store import Store, StoreError
+from rmtsim.store.failures import TornError
+from rmtsim.store.files import open_files
+from rmtsim.store.seal import BLANK, seal, seal_holds
+from rmtsim.store.table_files import TableFile, table_bytes
+from rmtsim.store.verify import verify
+from sweeps.training_spec import load_any
+
+GOLDEN = Path(__file__).parent / "golden" / "unsealed_tables"
+TRAIN = """
+name = "train"
+loss = ["ce", "mse"]
+[grid]
+n_classes = [2, 3]
+dim = [4]
+n_samples = [12]
+hidden = [[], [3]]
+[training]
+steps = 20
+learning_rate = 0.05
+checkpoints = [0, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a spec, and a store that holds its eight tables."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "train.toml").write_text(TRAIN)
+    assert main(["run", str(folder / "train.toml"), "--store", str(folder / "store")]) == 0
+    return folder
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path / "own")
+    return tmp_path / "own"
+
+
+def paths(folder: Path, pattern: str = "*") -> list[Path]:
+    return sorted((folder / "store/experiments/train").glob(f"{pattern}.parquet"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def swap(one: Path, other: Path) -> None:
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+def flip_in_a_name(one: Path, _: Path) -> None:
+    """One bit of a column's name in the footer, which no checksum of a page covers."""
+    data = bytearray(one.read_bytes())
+    data[data.rindex(b"quantity")] ^= 1
+    one.write_bytes(data)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
+    "copied over another": (lambda one, other: one.write_bytes(other.read_bytes()), "foreign"),
+    "swapped": (swap, "foreign"),
+    "a bit of a column's name": (flip_in_a_name, "torn"),
+    "cut": (lambda one, _: one.write_bytes(one.read_bytes()[:-9]), "torn"),
+    "emptied": (lambda one, _: one.write_bytes(b""), "torn"),
+    "another Parquet file": (lambda one, _: pd.DataFrame({"value": [1.0]}).to_parquet(one), "foreign"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_no_verb_takes_a_table_for_another(damage: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change, kind = DAMAGE[damage]
+    [one], [other] = paths(folder, "ce-c02-*-linear-*"), paths(folder, "ce-c03-*-linear-*")
+    change(one, other)
+    store, spec, before = str(folder / "store"), str(folder / "train.toml"), contents(folder)
+    found = verify(Store(store)).findings
+    assert {finding.kind for finding in found} == {kind}
+    assert str(one) in str(found[0])
+    capsys.readouterr()
+    for line, code in (
+        (["verify", "--store", store], 1),
+        (["plan", spec, "--store", store], 1),
+        (["run", spec, "--store", store], 1),
+        (["status", "--store", store], 1),
+        (["merge", store, "--store", str(folder / "other")], 1),
+    ):
+        assert main(line) == code, line
+        said = capsys.readouterr()
+        told = said.out if line[0] == "verify" else said.err
+        assert "ce-c0" in told, line
+        assert "nothing to do" not in said.err
+        assert "Traceback" not in said.err
+    with pytest.raises(StoreError, match="ce-c0"):  # which is what a figure shows
+        load_any(spec).experiment().read(store)  # type: ignore[union-attr]
+    assert contents(folder) == before  # and nothing is spread
+
+
+def test_a_renamed_table_and_one_of_another_experiment_are_foreign(folder: Path) -> None:
+    store = folder / "store"
+    first, second, *_ = paths(folder)
+    renamed = first.with_name(first.name.replace("-draw000", "-draw001"))
+    first.rename(renamed)
+    moved = store / "experiments/others" / second.name
+    moved.parent.mkdir()
+    second.rename(moved)
+    copied = second.with_name("copy of a table.parquet")
+    copied.write_bytes(moved.read_bytes())
+    findings = {str(finding).partition(" is ")[0]: finding for finding in verify(Store(store)).damage}
+    assert set(findings) == {f"foreign: {path}" for path in (renamed, moved, copied)}
+    assert f"but train/{second.name}" in findings[f"foreign: {moved}"].what
+
+
+def test_every_flipped_bit_is_noticed(folder: Path) -> None:
+    """In every byte of the seal and about it, and in one of eight elsewhere; which bit is chosen at random."""
+    store, [path] = folder / "store", paths(folder, "ce-c02-*-linear-*")
+    files, whole, rng = open_files(store), path.read_bytes(), np.random.default_rng(0)
+    name = str(path.relative_to(store))
+    TableFile(files, name)
+    at = whole.rindex(b"blake2b:")
+    for place in sorted({*range(0, len(whole), 8), *range(at - 30, at + 80)}):
+        data = bytearray(whole)
+        data[place] ^= 1 << rng.integers(8)
+        path.write_bytes(data)
+        with pytest.raises(TornError):
+            TableFile(files, name)
+
+
+def test_a_seal_is_of_all_other_bytes() -> None:
+    data = f"before {BLANK} after".encode()
+    sealed = seal(data)
+    assert seal_holds(sealed)
+    assert len(sealed) == len(data)
+    assert sealed[:7] + sealed[-6:] == data[:7] + data[-6:]
+    assert seal_holds(data) is False
+    assert seal_holds(b"before after") is None
+    assert seal_holds(sealed + b".") is False
+    with pytest.raises(ValueError, match="place for its digest"):
+        seal(b"before after")
+
+
+def test_a_removed_table_is_missed_and_made_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, [path] = str(folder / "store"), paths(folder, "mse-c03-*-3-*")
+    whole = path.read_bytes()
+    path.unlink()
+    capsys.readouterr()
+    assert main(["verify", "--store", store]) == 0  # no damage: a run that was stopped looks the same
+    said = capsys.readouterr().out
+    assert f"unfinished: 1 of the 8 tables of train is not there: {path}; the same `rmtsim run` makes them" in said
+    assert "all is well" not in said
+    assert main(["run", str(folder / "train.toml"), "--store", store]) == 0
+    assert path.read_bytes() == whole
+    assert not verify(Store(store)).findings
+
+
+def test_tables_without_a_seal_are_read_and_told_apart(tmp_path: Path) -> None:
+    """As earlier versions wrote them: their pages have checksums, their names a hash of their parameters."""
+    shutil.copytree(GOLDEN, tmp_path / "own")
+    store, spec = tmp_path / "own", tmp_path / "own/train.toml"
+    first, second = sorted(store.glob("experiments/train/*.parquet"))
+    assert seal_holds(first.read_bytes()) is None
+    before = contents(store)
+    assert not verify(Store(store)).findings
+    assert main(["run", str(spec), "--store", str(store)]) == 0  # nothing to do
+    assert contents(store) == before
+    whole = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    assert [finding.kind for finding in verify(Store(store)).findings] == ["foreign"]
+    data = bytearray(whole)
+    data[len(data) // 8] ^= 1
+    first.write_bytes(data)
+    assert [finding.kind for finding in verify(Store(store)).findings] == ["torn"]
+
+
+def test_what_is_read_is_what_was_made(tmp_path: Path) -> None:
+    rows = pd.DataFrame(
+        {
+            "width": pd.array([1, None, 3], dtype="Int64"),
+            "value": [0.1, np.nan, -0.0],
+            "word": ["a", None, "ü"],
+            "whole": np.arange(3, dtype=np.int32),
+            "switch": [True, False, True],
+        }
+    )
+    experiment = Experiment("e", [Task("t", {"k": [1, 0.5, "x", None]}, lambda: rows)])
+    assert experiment.run(tmp_path) == 1
+    pd.testing.assert_frame_equal(experiment.read(tmp_path), rows, check_exact=True)
+    [path] = tmp_path.glob("experiments/e/*.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(path), rows, check_exact=True)  # by others, too
+    assert pq.read_metadata(path).metadata[b"rmtsim.table"].decode() == f"e/{path.name}"
+    assert table_bytes(rows, f"experiments/e/{path.name}", experiment.tasks[0].parameters) == path.read_bytes()
+
+
+def test_saved_states_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    files = open_files(tmp_path)
+    files.prepare(("experiments/e",))
+    one, other = (Saved(files, "experiments/e", f"{name}-0123456789ab.parquet") for name in "ab")
+    one.save("run", b"of one")
+    other.save("run", b"of the other")
+    assert (one.load("run"), other.load("run")) == (b"of one", b"of the other")
+    first, second = sorted(tmp_path.glob("experiments/e/_*.run"))
+    assert not verify(Store(tmp_path)).findings  # tasks that were begun
+    swap(first, second)
+    for saved in (one, other):
+        with pytest.raises(TornError, match="is torn; remove it, and the same call goes on"):
+            saved.load("run")
+    assert [finding.kind for finding in verify(Store(tmp_path)).findings] == ["torn", "torn"]
+
+
+def test_a_table_that_cannot_be_opened_is_not_to_be_removed(folder: Path) -> None:
+    path, store = paths(folder)[0], Store(folder / "store")
+    path.unlink()
+    path.symlink_to(folder / "nowhere")
+    with pytest.raises(StoreError, match="cannot be read") as refused:
+        Experiment.missing(_like(path), store)
+    assert "remove" not in str(refused.value)
+    [finding] = verify(store).findings
+    assert (finding.kind, "remove" in str(finding)) == ("unreadable", False)
+
+
+def _like(path: Path) -> Experiment:
+    """Return an experiment that wants a table of this name."""
+
+    class Named(Task):
+        @property
+        def file(self) -> str:
+            return path.name
+
+    return Experiment("train", [Named("", {}, pd.DataFrame)])
+
+
+STRAYS = [
+    ".DS_Store",
+    "._fig8.json",
+    ".nfs000000000a3f00000001",
+    "Thumbs.db",
+    "desktop.ini",
+    ".directory",
+    "fig8.json~",
+    ".fig8.json.swp",
+    "00000001-0123456789abcdef.parquet~",
+    "#fig8.json#",
+    ".~lock.fig8.json#",
+    ".fuse_hidden0000000100000001",
+]
+STRAY_FOLDERS = ["@eaDir", "lost+found", ".Trash-1000", ".snapshot", "$RECYCLE.BIN", "System Volume Information"]
+
+
+def test_what_desktops_and_file_systems_leave_is_no_damage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = folder / "store"
+    sweep = 'name = "tiny"\nmodel = "linear"\nloss = "ce"\n[grid]\nn_classes = [2]\naspect_ratio = [0.5]\ndim = [8]\n'
+    (folder / "tiny.toml").write_text(sweep + "[sampling]\nmin_draws = 4\nmax_draws = 8\ntarget_rse = 0.9\n")
+    assert main(["run", str(folder / "tiny.toml"), "--store", str(store)]) == 0
+    for place in ("", "draws", "sweeps", "experiments", "experiments/train"):
+        for name in STRAYS:
+            (store / place / name).write_bytes(b"\x00of a desktop")
+        for name in STRAY_FOLDERS:
+            (store / place / name).mkdir()
+            (store / place / name / "x.parquet").write_bytes(b"not ours")
+    before = contents(folder)
+    capsys.readouterr()
+    for line in (
+        ["verify", "--store", str(store)],
+        ["status", "--store", str(store)],
+        ["run", str(folder / "train.toml"), "--store", str(store)],
+        ["run", str(folder / "tiny.toml"), "--store", str(store)],
+        ["compact", "--store", str(store)],
+        ["merge", str(store), "--store", str(folder / "other")],
+        ["export", "--store", str(store), "--out", str(folder / "means.csv")],
+    ):
+        assert main(line) == 0, line
+    said = capsys.readouterr()
+    assert "all is well" in said.out
+    assert "nothing to do" in said.err
+    assert before.items() <= contents(folder).items()
+    assert not [path for path in (folder / "other").rglob("*") if path.name in {*STRAYS, *STRAY_FOLDERS}]
+    assert verify(Store(folder / "other")).tables == 8
+
+
+def test_other_files_beside_tables_are_foreign(folder: Path) -> None:
+    tables = folder / "store/experiments/train"
+    (tables / "notes.txt").write_text("not of a store")
+    (tables / ".hidden.parquet").write_bytes(b"")
+    (tables / "folder").mkdir()
+    (folder / "store/experiments/loose.parquet").write_bytes(b"")
+    found = verify(Store(folder / "store")).findings
+    assert [finding.kind for finding in found] == ["foreign"] * 4
+    assert {path for finding in found for path in str(finding).split() if path.startswith("/")} == {
+        str(tables / "notes.txt"),
+        str(tables / ".hidden.parquet"),
+        str(tables / "folder"),
+        str(folder / "store/experiments/loose.parquet"),
+    }
