@@ -67,6 +67,20 @@ def test_the_union(tmp_path: Path, location: str) -> None:
     assert [str(shard) for shard in into.shards()] == names
 
 
+def test_a_source_that_is_named_twice_counts_once(location: str, tmp_path: Path) -> None:
+    one = store_of(location, rows_of(range(4)))
+    base, _, options = location.partition("?")
+    names = [location, f"{base}/{'?' if options else ''}{options}"]
+    if "://" not in location:
+        (tmp_path / "link").symlink_to(location)
+        names += [str(tmp_path / "link"), f"{location}/../{Path(location).name}"]
+    assert merge(names, Store(tmp_path / "into")) == (16, 0, 1, 0, 0)
+    assert merge(names, Store(tmp_path / "into")) == (0, 16, 0, 0, 0)
+    for name in names:
+        with pytest.raises(InputError, match="is the store itself"):
+            merge([tmp_path / "into", name], one)
+
+
 def test_a_repeat_touches_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, into = store_of(tmp_path / "one", rows_of(range(4))), Store(tmp_path / "into")
     argv = ["merge", str(one.root), "--store", str(into.root)]
@@ -199,7 +213,7 @@ def test_a_merge_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest
         merge([one.root], into)
     monkeypatch.undo()
     assert len(into.read()) == 16
-    assert merge([one.root], into) == (16, 16, 1, 0, 0)
+    assert merge([one.root], into) == (16, 16, 0, 0, 0)  # the spec came first
     pd.testing.assert_frame_equal(into.read(), expected(8), check_exact=True)
 
 

@@ -1,20 +1,23 @@
-"""A writer that is killed at each step of a commit or a compaction."""
+"""A writer that is killed at each step of a commit, a compaction or a merge."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+import rmtsim
 from rmtsim.schema import KEY
 from rmtsim.store import Store
 from rmtsim.store.compact import compact
+from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
-from tests.test_faults import SPEC, fill, holds, rows_of
+from tests.test_faults import POINT, SPEC, fill, holds, rows_of
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
 
@@ -22,8 +25,9 @@ NURSERY = """
 import os, pathlib, signal, sys
 import rmtsim
 from rmtsim.store.compact import compact
+from rmtsim.store.merge import merge
 from rmtsim.store import Store
-folder, what = sys.argv[1:]
+folder, what, *sources = sys.argv[1:]
 point = rmtsim.Point("linear", "ce", 5, 12, 30)
 parts = [rmtsim.simulate(point, range(k, k + 2), seed=7) for k in (4, 6)]
 unlink, replace, fsync, opened = os.unlink, os.replace, os.fsync, pathlib.Path.open
@@ -31,6 +35,9 @@ unlink, replace, fsync, opened = os.unlink, os.replace, os.fsync, pathlib.Path.o
 def act(place, report):
     if what == "compact":
         compact(Store(place))
+        return
+    if what == "merge":
+        merge(sources, Store(place))
         return
     with Store(place).writer() as writer:
         for part in parts:
@@ -64,7 +71,7 @@ def armed(step):
     os.unlink, os.replace, os.fsync = map(wrap, (unlink, replace, fsync))
     def half(path, mode="r", *rest):
         file = opened(path, mode, *rest)
-        return Half(file) if mode == "wb" else file
+        return Half(file) if mode == "xb" else file
     pathlib.Path.open = half
 
 for step in range(1, 100):
@@ -82,13 +89,12 @@ for step in range(1, 100):
 """
 
 
-def killed(tmp_path: Path, what: str, prepared: Store, steps: int) -> list[Path]:
+def killed(tmp_path: Path, what: str, prepared: Store, steps: int, sources: Sequence[Store] = ()) -> list[Path]:
     """Kill at each step; return the stores, the last being that of a child that came through."""
     for step in range(1, steps + 1):
         shutil.copytree(prepared.root, tmp_path / str(step))
-    done = subprocess.run(
-        [sys.executable, "-c", NURSERY, str(tmp_path), what], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", NURSERY, str(tmp_path), what, *(str(source.root) for source in sources)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     ends = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
     assert all(end == 9 for _, end in ends[:-1]), done.stderr
     assert ends[-1][1] == 0, done.stderr
@@ -137,3 +143,28 @@ def test_killed_at_each_step_of_a_compaction(tmp_path: Path) -> None:
     shard = [shard for shard in store.shards() if shard.compacted]
     assert len(shard) == 1
     assert store.read(KEY).duplicated().sum() == 0
+
+
+def test_killed_at_each_step_of_a_merge(tmp_path: Path) -> None:
+    """Rows never stand there without their spec, and the same merge goes on."""
+    before, sources = fill(tmp_path / "before", range(4)), []
+    for name, seed in (("k4", 4), ("k5", 5)):
+        sources.append(Store(tmp_path / name))
+        with sources[-1].writer() as writer:
+            writer.save_spec(name, {"name": name})
+            writer.append(rmtsim.simulate(POINT, 2, seed=seed), {"name": name})
+    whole = Store(tmp_path / "whole")
+    merge([before.root, *(source.root for source in sources)], whole)
+    places = killed(tmp_path, "merge", before, steps=30, sources=sources)
+    assert len(places) > 16  # two specs and two shards of four steps each
+    states = set()
+    for place in places:
+        store = Store(place)
+        rows, specs = store.read(), {str(spec["name"]) for spec in store.specs()}
+        states.add((len(specs), len(rows)))
+        assert not verify(store).damage
+        merge([source.root for source in sources], store)
+        assert not verify(store).damage
+        pd.testing.assert_frame_equal(store.read(), whole.read(), check_exact=True)
+        assert store.specs() == whole.specs()
+    assert states == {(1, 4), (2, 4), (3, 4), (3, 6), (3, 8)}

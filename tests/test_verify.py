@@ -15,6 +15,7 @@ from rmtsim.cli.main import main
 from rmtsim.schema import SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.coverage import Coverage, Runs, Series
+from rmtsim.store.shards import Shard
 from rmtsim.store.tables import FORMAT
 from rmtsim.store.verify import Finding, verify
 from tests.shards import rewrite
@@ -105,10 +106,27 @@ def test_a_shard_of_another_sweep(store: Store, tmp_path: Path) -> None:
     [finding] = found(store)
     assert finding.kind == "foreign"
     assert "of the sweep other, which was not run into this store" in finding.what
-    assert "rmtsim merge" in finding.advice
-    (store.draws / shard(other).name).unlink()
-    assert main(["merge", str(other.root), "--store", str(store.root)]) == 0
+    assert (
+        finding.advice == "its rows are sound, and `rmtsim merge` of the store that they are from brings the spec too"
+    )
+    assert main(["merge", str(other.root), "--store", str(store.root)]) == 0  # the advice
     assert found(store) == []
+
+
+def test_a_sweep_that_begins_while_its_store_is_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, begun = Store.listed, []
+
+    def list_and_begin(self: Store) -> list[Shard]:
+        if not begun:
+            begun.append("new")
+            with Store(self.location).writer() as writer:
+                writer.save_spec("new", {"name": "new"})
+                writer.append(rmtsim.simulate(LINEAR, 3, seed=8), {"name": "new"})
+        return listed(self)
+
+    monkeypatch.setattr(Store, "listed", list_and_begin)
+    assert verify(store).findings == []
+    assert begun
 
 
 def test_a_shard_of_format_4_that_holds_other_draws_than_its_name_tells(store: Store) -> None:

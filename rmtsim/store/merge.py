@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from rmtsim.addresses import Address
 from rmtsim.errors import InputError
 from rmtsim.output import say
 from rmtsim.schema import KEY
@@ -34,7 +32,7 @@ class Merged(NamedTuple):
     """What a merge did."""
 
     rows: int  #: rows that the store lacked
-    known: int  #: rows that it had
+    known: int  #: rows that it had, or that an earlier source brought
     specs: int  #: specs that it lacked
     rounded: int  #: rows that it had, equal to rounding only: another BLAS made the source's
     tables: int = 0  #: tables of experiments that it lacked
@@ -50,7 +48,7 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
     StoreError
         If a store cannot be read or written; what was there is safe, and the same merge goes on.
     """
-    stores = [Store(source) for source in sources]
+    stores = [*{_place(store): store for store in map(Store, sources)}.values()]  # one that is named twice is one
     for store in stores:
         if _place(store) == _place(into):
             raise InputError(f"SOURCE: {store.location} is the store itself; give other stores")
@@ -80,7 +78,10 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
 
 
 def _add_draws(stores: Sequence[Store], into: Store, writer: Writer) -> None:
-    """Add the rows and specs of sweeps that a store lacks."""
+    """Add the specs and rows of sweeps that a store lacks, the specs first, so that no rows lack theirs."""
+    for document, name, origin in _new_specs(stores, into, Store.specs):
+        writer.save_spec(name, {**document, "name": name})
+        _say_if_renamed(document, name, origin, into)
     seen = Coverage()
     for keys in into.tables(KEY):
         seen.add(keys)
@@ -91,9 +92,6 @@ def _add_draws(stores: Sequence[Store], into: Store, writer: Writer) -> None:
                     fresh = piece.filter(pa.array(~seen.add(piece)))
                     if fresh.num_rows:
                         writer.commit(sort(fresh).replace_schema_metadata(opened.origin))
-    for document, name, origin in _new_specs(stores, into, Store.specs):
-        writer.save_spec(name, {**document, "name": name})
-        _say_if_renamed(document, name, origin, into)
 
 
 def _say_if_renamed(document: dict[str, Any], name: str, origin: Store, into: Store) -> None:
@@ -104,8 +102,12 @@ def _say_if_renamed(document: dict[str, Any], name: str, origin: Store, into: St
         )
 
 
-def _place(store: Store) -> Path | Address:
-    return store.files.root.resolve() if isinstance(store.files, LocalFiles) else store.files.address
+def _place(store: Store) -> object:
+    """Return what is equal for the same place under two names."""
+    if isinstance(store.files, LocalFiles):
+        return store.files.root.resolve()
+    base, _, options = store.files.address.reveal().partition("?")
+    return base.rstrip("/"), frozenset(options.split("&"))
 
 
 def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:

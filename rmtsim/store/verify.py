@@ -77,16 +77,16 @@ def verify(store: Store, draws: int = 0, makers: Makers | None = None) -> Report
 
 def _verify(store: Store, draws: int, makers: Makers) -> Report:
     report, specs, names = Report(), [], None
+    last = _commits(store).last  # first, as a writer may go on
+    listed = [Shard(store.files, shard.name) for shard in store.listed()]  # whatever was looked at before
     try:
-        specs = store.specs()
+        specs = store.specs()  # after the shards: a spec is written before its rows
         names = {str(spec["name"]) for spec in specs}
     except StoreError as error:
         report.findings.append(told(error))
     report.findings += _strays(store)
     report.tables, found_in_tables = verify_tables(store)
     report.findings += found_in_tables
-    last = _commits(store).last  # first, as a writer may go on
-    listed = [Shard(store.files, shard.name) for shard in store.listed()]  # whatever was looked at before
     sound: list[Shard] = []
     replaced: dict[str, str] = {}
     foreign = set()
@@ -170,8 +170,9 @@ def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator
             yield from _point_is(shard, row)
     name = opened.sweep
     if name is not None and specs is not None and name not in specs:
-        advice = "move it elsewhere; if its rows are to be here, `rmtsim merge` them from the store that it is of"
-        yield Finding("foreign", f"{shard} is of the sweep {name}, which was not run into this store", advice)
+        what = f"{shard} is of the sweep {name}, which was not run into this store"
+        advice = "its rows are sound, and `rmtsim merge` of the store that they are from brings the spec too"
+        yield Finding("foreign", what, advice)
 
 
 def _point_is(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
