@@ -56,7 +56,7 @@ def ce(n_classes: int, width: int, dim: int | None, gain: float = 1.0, target_rs
     return Terms(math.nan, same, math.nan, float(pair.mean[0]), var_offdiag=float(pair.covariance[0, 0]))
 
 
-@kept_on_disk(Expectations)
+@kept_on_disk(Expectations, {"mean": (1,), "covariance": (1, 1)})
 def _ce_pair(n_classes: int, width: int, dim: int | None, gain: float, target_rse: float) -> Expectations:
     """B, mean over all blocks.
 

@@ -1,43 +1,72 @@
 """Values of the theory that take seconds, kept on disk between runs.
 
 A file for each value in ``$RMTSIM_CACHE``, by default ``rmtsim`` in the user's cache directory; ``RMTSIM_CACHE=``
-(empty) keeps nothing. Its name is a hash of the question and of the source of the theory, so a changed formula never
-meets values of the old one. Deleting the directory costs nothing but time.
+(empty) keeps nothing. Each file holds the question that it answers, the answer, and a checksum of both. A file that
+does not hold what was written, for this question and in these shapes, is as good as none: the value is computed again.
+Deleting the directory costs nothing but time, and where there can be none the theory does without.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+import math
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache, wraps
+from functools import wraps
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from rmtsim.json_text import parse_json
+from rmtsim.regular_files import open_regular
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Changes whenever a value that is kept changes by more than rounding; a test with such values says so.
+EDITION = 1
 
-def kept_on_disk(record: Callable[..., T]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Keep what a function of numbers returns, a dataclass ``record`` of floats and arrays, in memory and on disk."""
+#: Bytes of an entry, at most; they have a few hundred.
+_MOST_BYTES = 1 << 16
+
+#: Name of a field of the record → its shape.
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Keep what a function of numbers returns, in memory and on disk.
+
+    Parameters
+    ----------
+    record
+        The dataclass that the function returns; its fields are arrays of float64.
+    shapes
+        Their shapes.
+    """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         in_memory: dict[str, T] = {}
+        signature = inspect.signature(function)
 
         @wraps(function)
         def remembering(*args: P.args, **kwargs: P.kwargs) -> T:
-            question = f"{function.__module__}.{function.__qualname__}{args!r}{sorted(kwargs.items())!r}"
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            question = _question(f"{function.__module__}.{function.__qualname__}", bound.arguments)
             if question not in in_memory:
                 path = _path(question)
-                found = _read(path)
+                found = _read(path, question, shapes)
                 if found is None:
                     in_memory[question] = function(*args, **kwargs)
-                    _write(path, in_memory[question])
+                    _write(path, question, in_memory[question])
                 else:
                     in_memory[question] = record(**found)
             return in_memory[question]
@@ -48,48 +77,77 @@ def kept_on_disk(record: Callable[..., T]) -> Callable[[Callable[P, T]], Callabl
 
 
 def directory() -> Path | None:
-    """Return the directory of the cache; None if nothing is to be kept."""
+    """Return the directory of the cache; None if nothing is to be kept, or there is no place for it."""
     chosen = os.environ.get("RMTSIM_CACHE")
     if chosen is not None:
         return Path(chosen) if chosen else None
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "rmtsim"
+    root = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not root.is_absolute():  # not set, or to be ignored by its standard
+        try:
+            root = Path.home() / ".cache"
+        except RuntimeError:  # no HOME, and no such user
+            return None
+    return root / "rmtsim" if root.is_absolute() else None
 
 
-@lru_cache(maxsize=1)
-def _edition() -> str:
-    """Hash of the theory's source."""
-    hashed = blake2b(digest_size=8)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        hashed.update(path.read_bytes())
-    return hashed.hexdigest()
+def _question(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return all that a value depends on: the function, its arguments, and who makes the random points."""
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in arguments.items()}
+    by = {"edition": EDITION, "numpy": np.__version__, "scipy": scipy.__version__}
+    return json.dumps([name, plain, by], sort_keys=True)
 
 
 def _path(question: str) -> Path | None:
     folder = directory()
-    name = blake2b(f"{_edition()} {question}".encode(), digest_size=16).hexdigest()
-    return None if folder is None else folder / f"{name}.json"
+    return None if folder is None else folder / f"{_digest(question)}.json"
 
 
-def _read(path: Path | None) -> dict[str, Any] | None:
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _read(path: Path | None, question: str, shapes: Shapes) -> dict[str, NDArray[np.float64]] | None:
+    """Return the fields of an entry, or None where there is none that is sound."""
     if path is None:
         return None
     try:
-        fields = json.loads(path.read_text())
-    except (OSError, ValueError):  # not there, or torn
+        with open_regular(path) as file:
+            entry = parse_json(file.read(_MOST_BYTES + 1), _MOST_BYTES)
+        fields = entry["fields"]
+        if entry != _entry(question, fields) or fields.keys() != shapes.keys():
+            return None
+        found = {name: _array(fields[name], shape) for name, shape in shapes.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # not there, or not what was written
         return None
-    return {name: np.array(v) if isinstance(v, list) else v for name, v in fields.items()}
+    return found
 
 
-def _write(path: Path | None, value: Any) -> None:
-    if path is None:
+def _write(path: Path | None, question: str, value: Any) -> None:
+    fields = {name: _numbers(array) for name, array in asdict(value).items()}
+    if path is None or any(number is not None and math.isinf(number) for v in fields.values() for number in v):
         return
-    fields = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in asdict(value).items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with suppress(OSError):  # a full or foreign disk: the value is right all the same
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(fields))
-        temporary.replace(path)
-    except OSError:  # a full or foreign disk: the value is right all the same
-        with suppress(OSError):
-            temporary.unlink()
+        handle, temporary = tempfile.mkstemp(".tmp", ".", path.parent)
+        try:
+            with open(handle, "w", encoding="utf-8") as file:
+                json.dump(_entry(question, fields), file)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+
+
+def _entry(question: str, fields: Any) -> dict[str, Any]:
+    return {"question": question, "fields": fields, "checksum": _digest(json.dumps([question, fields]))}
+
+
+def _numbers(array: NDArray[np.float64]) -> list[float | None]:
+    """Return the numbers of an array in order, None for NaN, which JSON does not have."""
+    return [None if math.isnan(number) else float(number) for number in array.ravel()]
+
+
+def _array(numbers: list[float | None], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    if not all(number is None or isinstance(number, float) for number in numbers):
+        raise TypeError("not numbers")
+    values = [math.nan if number is None else number for number in numbers]
+    return np.array(values, dtype=np.float64).reshape(shape)

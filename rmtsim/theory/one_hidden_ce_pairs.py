@@ -29,7 +29,7 @@ _NAMES = [name for _, _, name in PRODUCTS]
 _CURVATURES = {"d1": 3, "d2": 1, "d3": 2, "d4": 0}  # and the places that go with these
 
 
-@kept_on_disk(Expectations)
+@kept_on_disk(Expectations, {"mean": (4,), "covariance": (4, 4)})
 def pair_terms(
     n_classes: int, width: int, dim: int | None, gain: float, target_rse: float = TARGET_RSE
 ) -> Expectations:
