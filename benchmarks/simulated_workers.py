@@ -86,7 +86,11 @@ class SimulatedWorkers:
         self._ahead -= self.clock() - now  # that was the work of the workers, not of the driver
         return found
 
-    def drain(self) -> list[Finished]:
+    def awaited(self) -> dict[Batch, float]:
+        """Return none."""
+        return {}
+
+    def drain(self, at_most: float) -> list[Finished]:
         """Drop everything."""
         return []
 

@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """Something failed that is no fault of the input, as a full disk; the command line ends with exit code 1."""
+
+
+class StoppedError(RunError):
+    """A run was stopped before its end; what it had is kept. The command line ends with exit code 3."""

@@ -10,26 +10,25 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pandas as pd
 
+from rmtsim.arrays.pool import PATIENCE, Pool
 from rmtsim.arrays.threads import cores, single_threaded_blas
-from rmtsim.errors import InputError, RunError
+from rmtsim.errors import InputError, StoppedError
+from rmtsim.output import say
 from rmtsim.store import Store, Writer
 from rmtsim.store.experiment_tables import FOLDER, check_tables
 from rmtsim.store.files import Files
 from rmtsim.store.saved_files import read_saved, saved_bytes, saved_prefix
 from rmtsim.store.table_files import TableFile, table_bytes, table_name
+from rmtsim.words import counted
 
 #: Seconds between looks whether to stop.
 _LOOK_EVERY = 0.2
-
-
-class StoppedError(RunError):
-    """A run was stopped before its end; what it had is kept."""
 
 
 #: A store, or where it is.
@@ -149,8 +148,9 @@ class Experiment:
         """Compute what is missing as the store's one writer, a task per core at a time; return how many were made.
 
         A kill at any moment leaves whole tables only, and what tasks saved of theirs; the same call goes on. If a task
-        fails, on Ctrl-C, or once ``stopping`` says so, no other begins, and those at work save what they can. ``done``
-        is told of each new table. With ``failed`` a failure is told to it instead, and the others go on.
+        fails, on Ctrl-C, or once ``stopping`` says so, no other begins, and those at work have `PATIENCE` seconds to
+        end, or to save what they can. ``done`` is told of each new table. With ``failed`` a failure is told to it
+        instead, and the others go on.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class Experiment:
         missing = self.missing(writer.store)
         if not missing:
             return 0
-        stop = threading.Event()
+        stop, given_up = threading.Event(), threading.Event()
         causes: list[BaseException] = []
 
         def work(task: Task) -> None:
@@ -185,7 +185,10 @@ class Experiment:
                 return
             try:
                 saved = Saved(writer.store.files, self.folder, task.file, stop)
-                self.keep(writer, task, task.table(saved))
+                table = task.table(saved)
+                if given_up.is_set():  # the caller has left, and another may write by now
+                    return
+                self.keep(writer, task, table)
             except BaseException as error:
                 if failed is not None and isinstance(error, Exception) and not isinstance(error, StoppedError):
                     failed(task, error)
@@ -197,7 +200,7 @@ class Experiment:
                 done(task)
 
         by_cost = sorted(missing, key=lambda task: -task.cost)
-        with single_threaded_blas(), ThreadPoolExecutor(min(workers or cores(), len(missing))) as pool:
+        with single_threaded_blas(), Pool(min(workers or cores(), len(missing))) as pool:
             left = {pool.submit(work, task) for task in by_cost}
             try:
                 while left:
@@ -210,7 +213,16 @@ class Experiment:
                         raise causes[0]
             except BaseException:
                 stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
+                at_work = [future for future in left if not future.cancel() and not future.done()]
+                if at_work:
+                    say(
+                        f"{self.name}: waits for {counted(len(at_work), 'table')} at work, at most {PATIENCE:.0f} s; "
+                        "training runs save where they are; Ctrl-C or SIGTERM again leaves at once"
+                    )
+                try:
+                    wait(at_work, PATIENCE)
+                finally:
+                    given_up.set()
                 raise
         return len(missing)
 

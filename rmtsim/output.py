@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -13,7 +14,7 @@ from rmtsim.printable import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["presentable", "records", "say", "tell", "tell_json"]
+__all__ = ["in_place", "presentable", "records", "say", "tell", "tell_json"]
 
 _WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
 
@@ -39,7 +40,10 @@ def tell_json(document: Any, *, indent: int | None = 1, file: TextIO | None = No
 
 
 def _write(text: str, stream: TextIO) -> None:
-    print(f"{text}\n", file=stream, flush=True, end="")  # one write: threads tell of tables, too
+    try:
+        print(f"{text}\n", file=stream, flush=True, end="")  # one write: threads tell of tables, too
+    except RuntimeError:  # a signal's handler speaks in the midst of another message
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _discreet(value: Any) -> Any:
@@ -48,6 +52,19 @@ def _discreet(value: Any) -> Any:
     if isinstance(value, dict):
         return {_discreet(key): _discreet(part) for key, part in value.items()}
     return [_discreet(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def in_place() -> bool:
+    """Whether stderr is a terminal where lines can be written over, and not a notebook, which keeps them all.
+
+    A notebook's ``!command`` has a terminal of its own, too; Jupyter and IPython's kernel leave their marks in the
+    environment. Settings such as FORCE_COLOR, which are about colours, do not count.
+    """
+    marks = os.environ
+    if marks.get("TERM", "dumb") in ("", "dumb", "unknown") or {"JPY_PARENT_PID", "COLAB_RELEASE_TAG"} & marks.keys():
+        return False
+    kernel = marks.get("PAGER") == marks.get("GIT_PAGER") == "cat" and "CLICOLOR" in marks
+    return not kernel and sys.stderr.isatty()
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

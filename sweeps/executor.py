@@ -44,11 +44,14 @@ class Executor(Protocol):
     def next_done(self, timeout: float) -> list[Finished]:
         """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
 
-    def drain(self) -> list[Finished]:
-        """Drop what can be dropped; wait for what cannot, and return it."""
+    def awaited(self) -> dict[Batch, float]:
+        """Return the batches that cannot be dropped, and for how many seconds each has been computed."""
+
+    def drain(self, at_most: float) -> list[Finished]:
+        """Drop what can be dropped; wait ``at_most`` so many seconds for what cannot, and return what came back."""
 
 
 def reason(error: BaseException) -> str:
     """Return an error in a line."""
     lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()  # Ray colours its own
-    return lines[0] if lines else type(error).__name__
+    return lines[0] if lines else "not enough memory" if isinstance(error, MemoryError) else type(error).__name__

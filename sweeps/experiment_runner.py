@@ -11,7 +11,8 @@ import pandas as pd
 
 from rmtsim.addresses import Address
 from rmtsim.arrays.threads import single_threaded_blas
-from rmtsim.experiment import Experiment, Saved, StoppedError, Task
+from rmtsim.errors import StoppedError
+from rmtsim.experiment import Experiment, Saved, Task
 from rmtsim.store import Store, Writer
 from rmtsim.store.files import RemoteFiles, open_files
 from rmtsim.training.trajectory import Forgetful

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+
+from rmtsim.arrays.pool import PATIENCE
+from rmtsim.words import counted
 
 #: SIGTERM is how schedulers and `ray job stop` ask; SIGHUP tells that the terminal is gone.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
+def interrupts(tell: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
     """Yield a function that tells whether a signal asked to stop; the second one raises KeyboardInterrupt.
 
-    Signals reach the main thread only; in another the function is always false.
+    ``tell`` is called when the first one comes, whatever the main thread is doing. Signals reach the main thread only;
+    in another the function is always false.
     """
     came = threading.Event()
 
@@ -24,6 +29,7 @@ def interrupts() -> Iterator[Callable[[], bool]]:
         if came.is_set():
             raise KeyboardInterrupt
         came.set()
+        tell()
 
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set
@@ -35,3 +41,19 @@ def interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def waits(seconds_left: Sequence[float | None]) -> str:
+    """Say what a run that is to stop waits for.
+
+    Parameters
+    ----------
+    seconds_left
+        For each batch that is being computed, the seconds that it will take yet, or None where that is not known.
+    """
+    again = "Ctrl-C or SIGTERM again leaves at once, with what is committed"
+    if not seconds_left:
+        return f"stops and commits what came in; {again}"
+    known = [left for left in seconds_left if left is not None]
+    how_long = f"about {max(1, math.ceil(max(known)))} s, " if len(known) == len(seconds_left) else ""
+    return f"stops; waits for {counted(len(seconds_left), 'batch')}, {how_long}at most {PATIENCE:.0f} s; {again}"

@@ -25,7 +25,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._speed = _FIRST_SPEED
-        self._measured = False
+        self.measured = False  # anything
         self._of_point: dict[Point, float] = {}
 
     def measure(self, point: Point, work: float, seconds: float) -> None:
@@ -33,8 +33,8 @@ class Pace:
         speed = work / max(seconds, 1e-6)
         before = self._of_point.get(point)
         self._of_point[point] = speed if before is None else before + _WEIGHT * (speed - before)
-        self._speed = self._speed + _WEIGHT * (speed - self._speed) if self._measured else speed
-        self._measured = True
+        self._speed = self._speed + _WEIGHT * (speed - self._speed) if self.measured else speed
+        self.measured = True
 
     def seconds(self, point: Point, work: float) -> float:
         """Time that work at ``point`` takes a worker; of a point not met yet, as of the others."""

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rmtsim.output import presentable, say, tell_json
+from rmtsim.output import in_place, presentable, say, tell_json
 from sweeps.scheduler import Failure
 from sweeps.snapshot import Snapshot, Watch
 from sweeps.state import PointState
@@ -34,10 +34,10 @@ class ProgressDisplay:
         self._watch: Watch | None = None
         self._shown = time.monotonic()
         self._told = 0  # failures
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, force_terminal=in_place())
         self._live = (
             Live(Text(presentable(f"{sweep}: starting")), console=self._console, transient=True, auto_refresh=False)
-            if self._console.is_terminal and not as_json
+            if in_place() and not as_json
             else None
         )
 
@@ -69,13 +69,19 @@ class ProgressDisplay:
             hardest = f"; {snapshot.open[0]}" if snapshot.open else ""
             say(f"{snapshot}{hardest}")
 
+    def say(self, text: str) -> None:
+        """Tell of something that is no progress."""
+        if self._as_json:
+            tell_json({"message": text}, indent=None, file=sys.stderr)
+        else:
+            say(f"{self._sweep}: {text}")
+
     def _tell(self, failures: list[Failure]) -> None:
         for failure in failures[self._told : _FAILURES]:
             if self._as_json:
                 tell_json({"failure": failure.document()}, indent=None, file=sys.stderr)
             else:
-                text = presentable(f"{self._sweep}: {failure}")
-                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+                say(f"{self._sweep}: {failure}")
         self._told = len(failures)
 
 

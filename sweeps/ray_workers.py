@@ -125,8 +125,12 @@ class RayWorkers:
         calls = [self._running.pop(reference) for reference in done]
         return [f for call, value in zip(calls, values, strict=True) if (f := self._over(call, value)) is not None]
 
-    def drain(self) -> list[Finished]:
-        """Drop everything: Ray ends what is being computed with the actors."""
+    def awaited(self) -> dict[Batch, float]:
+        """Return none: Ray ends what is being computed with the actors."""
+        return {}
+
+    def drain(self, at_most: float) -> list[Finished]:
+        """Drop everything."""
         return []
 
     def _value(self, reference: Any) -> Any:

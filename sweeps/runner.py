@@ -6,18 +6,21 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.backend import resolve
+from rmtsim.arrays.pool import PATIENCE
 from rmtsim.schema import Stretch, table_of
 from rmtsim.store import Store
 from rmtsim.store.writer import Writer
+from rmtsim.words import counted
 from sweeps.addresses import HERE, OWN_RAY, open_executor
 from sweeps.executor import Executor, Finished
-from sweeps.interrupts import interrupts
+from sweeps.interrupts import interrupts, waits
 from sweeps.scheduler import Failure, Scheduler
 from sweeps.shares import Share, share_out
 from sweeps.spec import Spec
@@ -34,6 +37,9 @@ class Observer(Protocol):
 
     def update(self, states: list[PointState], draws: int, workers: int, failures: list[Failure]) -> None:
         """Take note of the draws committed so far, the workers at work, and the batches given up, all of this run."""
+
+    def say(self, text: str) -> None:
+        """Tell of something that is no progress."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,9 @@ def run(
     address, backend, workers, memory
         Where to compute, with what, how many batches at a time, and bytes for all of them (on a cluster, for each).
     time_limit
-        Seconds after which to stop; batches that threads are computing are finished, others in flight are dropped.
-        The first ones are always computed, so that a run that is repeated comes to its end.
+        Seconds after which to stop. Batches that threads are computing are then waited for, for `PATIENCE` seconds at
+        most; others in flight are dropped. The first ones are always computed, so that a run that is repeated comes
+        to its end.
     fail_fast
         Stop at the first batch that is given up. By default all others go on.
     observer
@@ -131,8 +138,23 @@ def run(
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
         share = Share(workers, 1, memory)
     end = time.monotonic() + time_limit
+    scheduler: Scheduler | None = None
+
+    def say(text: str) -> None:
+        if observer:
+            observer.say(text)
+
+    def farewell(why: str) -> None:
+        awaited = executor.awaited()
+        expected = [(since, scheduler.seconds(batch) if scheduler else None) for batch, since in awaited.items()]
+        say(f"{why}: {waits([None if total is None else total - since for since, total in expected])}")
+
     # The executor comes first: where no cluster answers, no store is left behind; and Ray takes SIGTERM to itself.
-    with open_executor(address, share.workers, backend) as executor, interrupts() as asked, store.writer() as writer:
+    with (
+        open_executor(address, share.workers, backend) as executor,
+        interrupts(partial(farewell, "interrupted")) as asked,
+        store.writer() as writer,
+    ):
         states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
         writer.save_spec(spec.name, spec.document())
         scheduler = Scheduler(states, spec, executor.backend, share)
@@ -143,12 +165,18 @@ def run(
                 observer.update(states, committer.draws, executor.workers, scheduler.failures)
 
         def stop() -> str:
-            if scheduler.failures and fail_fast:
-                return "failure"
-            begun = scheduler.in_flight or committer.draws  # else a limit below the time of a start would end nothing
-            return "interrupted" if asked() else "time limit" if time.monotonic() >= end and begun else ""
+            if asked():
+                return "interrupted"
+            # Without the first draws, a limit below the time that they take would end nothing.
+            late = time.monotonic() >= end and committer.draws > 0
+            why = "failure" if scheduler.failures and fail_fast else "time limit" if late else ""
+            if why:
+                farewell(why)
+            return why
 
         stopped = drive(scheduler, executor, committer, stop, tell)
+        if left := executor.awaited():
+            say(f"{counted(len(left), 'batch')} did not end in {PATIENCE:.0f} s, and will be made again")
     return Outcome(states, committer.draws, scheduler.failures, stopped)
 
 
@@ -211,7 +239,7 @@ def drive(
         What comes next, who computes it, and where it goes.
     stop
         Returns why to stop before the end, or "". What is in flight is then dropped, but for what threads are
-        computing, who cannot be stopped; what came back is committed.
+        computing, who cannot be stopped, and get `PATIENCE` seconds; what came back is committed.
     tell
         Is called about once a second, after a commit.
 
@@ -239,7 +267,7 @@ def drive(
                 committer.commit()
                 tell()
         committer.commit()
-        take(executor.drain())
+        take(executor.drain(PATIENCE))
     finally:
         committer.commit()
         tell()

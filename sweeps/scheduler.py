@@ -102,6 +102,12 @@ class Scheduler:
             self._share.memory,
         )
 
+    def seconds(self, batch: Batch) -> float | None:
+        """Return the time that a batch takes, as far as others tell; None before the first has come back."""
+        if not self._pace.measured:
+            return None
+        return self._pace.seconds(batch.point, self._costs[self._index[batch.point]] * len(batch.draws))
+
     def done(self, batch: Batch, result: Result) -> None:
         """Count the draws of a batch; at a checkpoint, see whether its point wants more."""
         self.in_flight -= 1

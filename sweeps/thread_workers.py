@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 
+from rmtsim.arrays.pool import Pool
 from rmtsim.arrays.threads import cores, single_threaded_blas
+from rmtsim.output import say
 from sweeps.batches import Batch, Result
 from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
 
@@ -19,21 +22,20 @@ def default_workers(backend: str) -> int:
 @contextmanager
 def thread_workers(workers: int, backend: str) -> Iterator[ThreadWorkers]:
     """Open the executor, with one BLAS thread for each worker: a draw then has the same bits whoever computes it."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="rmtsim")
-    with single_threaded_blas():
-        try:
-            yield ThreadWorkers(pool, workers, backend)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # who does not want to wait has pressed Ctrl-C twice
+    with single_threaded_blas(), Pool(workers) as pool:
+        if pool.threads < workers:
+            say(f"run: the system gives {pool.threads} of {workers} threads (ulimit -u, or memory); goes on with these")
+        yield ThreadWorkers(pool, backend)
 
 
 class ThreadWorkers:
     """The executor: NumPy lets go of the interpreter lock in the products, passes and fills that take the time."""
 
-    def __init__(self, pool: ThreadPoolExecutor, workers: int, backend: str) -> None:
-        self.backend, self.workers = backend, workers
+    def __init__(self, pool: Pool, backend: str) -> None:
+        self.backend, self.workers = backend, max(1, pool.threads)
         self._pool = pool
         self._running: dict[Future[Result], Batch] = {}
+        self._begun: dict[Batch, float] = {}
 
     @property
     def free(self) -> int:
@@ -42,21 +44,31 @@ class ThreadWorkers:
 
     def submit(self, batch: Batch) -> None:
         """Put a batch in the queue."""
-        self._running[self._pool.submit(batch.compute)] = batch
+        self._running[self._pool.submit(self._compute, batch)] = batch
 
     def next_done(self, timeout: float) -> list[Finished]:
         """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
         done, _ = wait(self._running, timeout, FIRST_COMPLETED)
         return [self._finished(future) for future in done]
 
-    def drain(self) -> list[Finished]:
-        """Drop what is queued; wait for what is being computed, since a thread cannot be stopped, and return it."""
+    def awaited(self) -> dict[Batch, float]:
+        """Return the batches that threads are computing, who cannot be stopped, and since how many seconds."""
+        now = time.monotonic()
+        return {batch: now - self._begun.get(batch, now) for future, batch in self._running.items() if future.running()}
+
+    def drain(self, at_most: float) -> list[Finished]:
+        """Drop what is queued; wait ``at_most`` so many seconds for what is being computed, and return it."""
         self._running = {future: batch for future, batch in self._running.items() if not future.cancel()}
-        wait(self._running)
+        wait(self._running, at_most)
         return self.next_done(0)
+
+    def _compute(self, batch: Batch) -> Result:
+        self._begun[batch] = time.monotonic()
+        return batch.compute()
 
     def _finished(self, future: Future[Result]) -> Finished:
         batch = self._running.pop(future)
+        self._begun.pop(batch, None)
         try:
             return Finished(batch, future.result())
         except Exception as error:

@@ -4,8 +4,9 @@ Keys: ``folder``, where ``journal`` gets a JSON line for each thing that happens
 longer, so that kills find work in flight, until ``folder/hurry`` is there; ``draws``, how many a batch has at most;
 ``die``, a step of a commit at which the driver kills itself with SIGKILL, once ``folder/armed`` is there; ``old``,
 whether workers claim to be of an older version; ``sick``, a device on which all batches fail at once; ``losses``, how
-often a batch may lose its worker. Batches fail with an error that are of 2 classes and ``raises`` samples, and by the
-death of their worker those of 30 classes and ``kills`` samples.
+often a batch may lose its worker; ``patience``, for how many seconds a driver that is to stop waits for its threads.
+Batches fail with an error that are of 2 classes and ``raises`` samples, and by the death of their worker those of 30
+classes and ``kills`` samples.
 
 Workers get their class by value, since it stands in the script that runs: they need nothing of this file.
 """
@@ -46,6 +47,7 @@ order: dict[str, Any] = {
     "raises": 0,
     "kills": 0,
     "losses": scheduler.LOSSES,
+    "patience": runner.PATIENCE,
 }
 
 
@@ -167,9 +169,9 @@ def watch() -> None:
         update(display, *arguments)
         note("told", workers=arguments[2])
 
-    def draining(workers: Any) -> Any:
+    def draining(workers: Any, at_most: float) -> Any:
         note("drains")
-        return drain(workers)
+        return drain(workers, at_most)
 
     ray_workers.RayWorkers.submit, Scheduler.failed, Scheduler.done = submitting, failing, coming_back
     ProgressDisplay.update, thread_workers.ThreadWorkers.drain = telling, draining
@@ -181,6 +183,7 @@ if __name__ == "__main__":
     sizes = random.Random(0)
     Pace.batch_draws = lambda *_: sizes.randint(1, order["draws"])
     runner.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0
+    runner.PATIENCE = order["patience"]
     watch()
     if order["die"]:
         die_at(order["die"])

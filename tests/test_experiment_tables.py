@@ -12,7 +12,8 @@ import pytest
 
 from rmtsim.cli.experiment_verbs import experiment_status
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment, Joined, Saved, StoppedError, Task
+from rmtsim.errors import StoppedError
+from rmtsim.experiment import Experiment, Joined, Saved, Task
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import specs, write_spec
 from rmtsim.store.failures import TornError

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from rmtsim.arrays.pool import threads_at_work
+from rmtsim.errors import StoppedError
+from rmtsim.experiment import Experiment, Task
 from rmtsim.store import Store
+from sweeps.interrupts import interrupts, waits
 from tests.chaos import Driver, RayCluster, is_part, rows_in
 from tests.test_ray_workers import sweep
 
@@ -81,13 +89,102 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
         driver.wait(lambda events: [event for event in events if event["event"] == "told"][1:], "running driver")
         driver.process.send_signal(signal.SIGINT)
         driver.wait(lambda events: [event for event in events if event["event"] == "drains"], "end of the sweep")
+        told = driver.err()
         start = time.monotonic()
         driver.process.send_signal(signal.SIGINT)
         code, _ = driver.end()
         took = time.monotonic() - start
         err = driver.err()
-    assert took < 30  # half a draw
+    assert took < 20  # before the driver leaves by itself, and half a draw
     assert code == 3
+    assert re.search(
+        r"^small: interrupted: stops; waits for \d batch(es)?, at most 25 s; Ctrl-C or SIGTERM again", told, re.M
+    )
     assert "what was committed is safe, the same command goes on" in err
     assert "Traceback" not in err
     assert Store(tmp_path / "s").read().empty
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_wait_for_threads_has_an_end(tmp_path: Path, number: signal.Signals) -> None:
+    """One signal is enough, even where a thread would never come back; what was committed before stays."""
+    whole = sweep(tmp_path, 0.1, 2000)
+    with Driver(tmp_path, "--workers", "1", nap=0.1) as driver:
+        driver.wait(some_came_back, "results")
+        driver.process.send_signal(number)
+        driver.end()
+    stored = rows_in(tmp_path)
+    with Driver(tmp_path, as_json=False, nap=600, patience=0.5) as driver:
+        driver.wait(lambda events: [event for event in events if event["event"] == "told"], "running driver")
+        driver.process.send_signal(number)
+        code, _ = driver.end()
+        err = driver.err()
+    assert code == 3
+    assert re.search(r"^small: \d batch(es)? did not end in 0 s, and will be made again$", err, re.M)
+    assert "stopped (interrupted): what was committed is safe, the same command goes on" in err
+    assert "Traceback" not in err
+    pd.testing.assert_frame_equal(rows_in(tmp_path), stored, check_exact=True)
+    assert is_part(stored, whole)
+
+
+def test_what_is_awaited_and_for_how_long() -> None:
+    again = "Ctrl-C or SIGTERM again leaves at once, with what is committed"
+    assert waits([]) == f"stops and commits what came in; {again}"
+    assert waits([11.2, 3.0]) == f"stops; waits for 2 batches, about 12 s, at most 25 s; {again}"
+    assert waits([-4.0]) == f"stops; waits for 1 batch, about 1 s, at most 25 s; {again}"
+    assert waits([None, 3.0]) == f"stops; waits for 2 batches, at most 25 s; {again}"
+
+
+def test_the_first_signal_speaks_at_once_and_the_second_ends() -> None:
+    """Whatever the main thread does, as waiting for a server or a lock: by the handler, not at the next look."""
+    said = []
+    with interrupts(lambda: said.append("told")) as asked:
+        assert not asked()
+        signal.raise_signal(signal.SIGTERM)
+        assert (said, asked()) == (["told"], True)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert said == ["told"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("merge", "what was committed is safe, the same command goes on"), ("verify", "the same command begins again")],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_other_verbs_end_in_a_sentence(tmp_path: Path, verb: str, words: str, number: int) -> None:
+    line = [verb, *(["x"] if verb == "merge" else []), "--store", "s"]
+    script = f"""
+import signal, sys
+from rmtsim.cli import main, store_verbs
+def work(arguments):
+    signal.raise_signal({int(number)})
+    raise AssertionError("it went on")
+setattr(store_verbs, {verb!r}, work)
+sys.argv = ["rmtsim", *{line!r}]
+raise SystemExit(main.main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"rmtsim {verb}: stopped; ")
+    assert done.stderr.endswith(f"{words}\n")
+
+
+def test_tables_that_do_not_end_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """And what their threads make later is not written: by then, another may be the writer."""
+    monkeypatch.setattr("rmtsim.experiment.PATIENCE", 0.05)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def compute() -> pd.DataFrame:
+        begun.set()
+        may_end.wait(60)
+        return pd.DataFrame({"value": [1.0]})
+
+    experiment = Experiment("slow", [Task("only", {}, compute)])
+    with pytest.raises(StoppedError, match="1 tables to make"):
+        experiment.run(Store(tmp_path / "s"), 1, stopping=begun.is_set)
+    assert "slow: waits for 1 table at work, at most 0 s" in capsys.readouterr().err
+    may_end.set()
+    while threads_at_work():
+        time.sleep(0.01)
+    assert len(experiment.missing(Store(tmp_path / "s"))) == 1

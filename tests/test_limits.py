@@ -179,6 +179,6 @@ def test_threads_that_the_system_does_not_give(monkeypatch: pytest.MonkeyPatch) 
 def test_a_thread_that_dies_in_its_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where memory runs out there: who started it does not wait for ever."""
     monkeypatch.setattr("rmtsim.arrays.pool.start_new_thread", lambda *_: None)
-    monkeypatch.setattr("rmtsim.arrays.pool._PATIENCE", 0.01)
+    monkeypatch.setattr("rmtsim.arrays.pool._BEGIN", 0.01)
     with Team(2) as team:
         assert team.map(abs, [-1, -2]) == [1, 2]

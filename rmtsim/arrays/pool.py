@@ -4,16 +4,40 @@ from __future__ import annotations
 
 import traceback
 from _thread import start_new_thread
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from threading import Semaphore
+from threading import Lock, Semaphore
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+#: Seconds for which calls at work are waited for once a run is to stop. Schedulers send SIGKILL 30 s after SIGTERM.
+PATIENCE = 25.0
+
 #: Seconds after which a thread that has not begun counts as one that was not given.
-_PATIENCE = 5.0
+_BEGIN = 5.0
+
+_at_work = 0  # threads of all pools that are in a call
+_guard = Lock()
+
+
+def threads_at_work() -> int:
+    """Return how many threads of pools are in the midst of a call."""
+    return _at_work
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    global _at_work
+    with _guard:
+        _at_work += 1
+    try:
+        yield
+    finally:
+        with _guard:
+            _at_work -= 1
 
 
 class Pool:
@@ -38,7 +62,7 @@ class Pool:
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._alive = Semaphore(0)
         asked = sum(self._start() for _ in range(threads))
-        self.threads = sum(self._alive.acquire(timeout=_PATIENCE) for _ in range(asked))
+        self.threads = sum(self._alive.acquire(timeout=_BEGIN) for _ in range(asked))
 
     def _start(self) -> bool:
         try:
@@ -50,7 +74,8 @@ class Pool:
     def _work(self) -> None:
         self._alive.release()
         while (call := self._calls.get()) is not None:
-            call()
+            with _counted():
+                call()
             del call  # what it holds is not to wait for the next one
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:

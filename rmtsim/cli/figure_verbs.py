@@ -16,8 +16,8 @@ import pandas as pd
 from rmtsim.cli.exit_codes import FAILED, joint_exit_code
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.sweep_verbs import outcome_code, run_sweep, say_theory, stored_draws
-from rmtsim.errors import InputError, RunError
-from rmtsim.experiment import Experiment
+from rmtsim.errors import InputError, RunError, StoppedError
+from rmtsim.experiment import Experiment, Task
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.output_files import write_output
 from rmtsim.store import Store
@@ -157,7 +157,7 @@ class _Reproduction:
             try:
                 return self._make(work)
             except (InputError, RunError, MemoryError) as error:
-                if not self.everything:
+                if not self.everything or isinstance(error, StoppedError):
                     raise
                 work = _Work(work.entry, problem=str(error) or "not enough memory")
         say(f"{work.entry.name}: left out: {work.problem}")
@@ -221,16 +221,20 @@ class _Reproduction:
 
 def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[pd.DataFrame, bool]:
     """Compute what an experiment lacks; return all its tables, and whether any was missing."""
+    from sweeps.interrupts import interrupts
+
     name, experiment, done = work.entry.name, work.experiment, count(1)
     assert experiment is not None
     missing = len(experiment.missing(store))
     say(f"{name}: {missing} of {len(experiment.tasks)} tables to compute" if missing else f"{name}: nothing to do")
     data = {"data": arguments.data} if work.entry.data else {}
     document = {"spec": {"figure": name, "full": arguments.full, **data}, "tables": experiment.paths()}
+
+    def tell(task: Task) -> None:
+        say(f"{name}: {task.label} done, {next(done)} of {missing}")
+
     if missing or document != spec_of(store, experiment.name):
-        with store.writer(experiment.folders) as writer:
+        with interrupts() as asked, store.writer(experiment.folders) as writer:
             write_spec(writer, experiment.name, document)
-            experiment.make(
-                writer, arguments.workers, lambda task: say(f"{name}: {task.label} done, {next(done)} of {missing}")
-            )
+            experiment.make(writer, arguments.workers, tell, asked)
     return experiment.read(store), missing > 0

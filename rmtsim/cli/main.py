@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from rmtsim.arrays.pool import threads_at_work
 from rmtsim.cli.exit_codes import BAD_INPUT, DONE, FAILED, UNFINISHED
 from rmtsim.cli.libraries import prepare_libraries
 from rmtsim.cli.parser import parser
-from rmtsim.cli.streams import prepare_streams
-from rmtsim.errors import InputError, RunError
+from rmtsim.cli.streams import finish_stdout, prepare_streams
+from rmtsim.errors import InputError, RunError, StoppedError
 from rmtsim.output import say
 
 
@@ -23,40 +25,67 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     if argv is None:
         prepare_streams()
-    arguments = parser().parse_args(argv)
+    try:
+        code = _call(parser().parse_args(argv), as_process=argv is None)
+    except SystemExit:  # after --help, or on a command line that is none
+        finish_stdout()
+        raise
+    if _stdout_refused():
+        code = code or FAILED
+    if argv is None and threads_at_work():  # a draw, which may take minutes, would hold up the end
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _stdout_refused() -> bool:
+    """Whether what stdout holds cannot be written; say so. A reader who has seen enough, as `head`, is no such case."""
+    error = finish_stdout()
+    if error is None or isinstance(error, BrokenPipeError):
+        return False
+    say(f"rmtsim: stdout cannot be written ({error.strerror}); send it elsewhere")
+    return True
+
+
+def _call(arguments: argparse.Namespace, as_process: bool) -> int:
+    """Do what a command line says; return the exit code. As a process of its own, heed all signals that ask to end."""
     who = f"rmtsim {arguments.verb}:"
     try:
-        if argv is None:
+        if as_process:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+                    signal.signal(number, signal.default_int_handler)
             prepare_libraries()
-        if argv is None and arguments.verb in ("run", "reproduce"):
+        if as_process and arguments.verb in ("run", "reproduce"):
             from rmtsim.cli.relaunch import relaunch_with_faster_kernel
 
             relaunch_with_faster_kernel()
         # Loaded here, so that --help answers at once.
         verb: Callable[[argparse.Namespace], int] = getattr(import_module(arguments.module), arguments.verb)
-        code = verb(arguments)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # the reader of our stdout left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return verb(arguments)
+    except BrokenPipeError:  # the reader of our stdout left
         return DONE
     except InputError as error:
         say(f"{who} {error}")
         return BAD_INPUT
     except OSError as error:
         if error.filename is None:
-            say(f"{who} {error}")
+            if not _stdout_refused():
+                say(f"{who} the system does not read or write what it should ({error.strerror or error}); try again")
             return FAILED
         say(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
         return BAD_INPUT
     except ModuleNotFoundError as error:
         say(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
         return FAILED
+    except StoppedError as error:
+        say(f"{who} {error}")
+        return UNFINISHED
     except (RunError, MemoryError) as error:
         say(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
         return FAILED
     except KeyboardInterrupt:
-        say(f"{who} stopped; what was committed is safe, the same command goes on")
-        if argv is None:  # threads in the midst of a draw, which may take minutes, would hold up the end
-            os._exit(UNFINISHED)
+        goes_on = arguments.verb in ("run", "reproduce", "merge", "compact")
+        kept = "what was committed is safe, the same command goes on"
+        say(f"{who} stopped; {kept if goes_on else 'nothing is left half-done, the same command begins again'}")
         return UNFINISHED

@@ -12,7 +12,8 @@ def prepare_streams() -> None:
     """Give the process streams that may be written to whatever became of them.
 
     A stream that was closed leads nowhere. Letters that a terminal does not have are written as escapes. Messages go on
-    into nothing once nobody reads them: who pipes them into ``head`` does not mean to stop a run.
+    into nothing once they cannot be written: who pipes them into ``head`` does not mean to stop a run. They have a
+    descriptor of their own, so that libraries, which write to descriptor 2, can be sent elsewhere.
     """
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process
@@ -21,16 +22,26 @@ def prepare_streams() -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     elif isinstance(sys.stderr, io.TextIOWrapper):
-        raw = io.BufferedWriter(_Unbreakable(sys.stderr.fileno(), "w", closefd=False))
+        raw = io.BufferedWriter(_Unbreakable(os.dup(sys.stderr.fileno()), "w"))
         encoding = sys.stderr.encoding
         sys.stderr = io.TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=True)
 
 
+def finish_stdout() -> OSError | None:
+    """Write what stdout holds back; return why it cannot be, if so. Nothing is then tried again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
+
+
 class _Unbreakable(io.FileIO):
-    """Takes what is written, heard or not."""
+    """Takes what is written, heard or not: a pipe may be closed, a disk full, a terminal gone."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError:
             return len(data)
