@@ -153,7 +153,7 @@ class ClaimLock(Lock):
         self._held = True
         try:
             self._put()
-            self._renewer.start()
+            self._start_renewing()
             if dead := self._dead():
                 self._buried = dead
                 self._put()  # before the claims go: a writer that wakes up finds itself named here
@@ -163,6 +163,14 @@ class ClaimLock(Lock):
         except BaseException:
             self.release()
             raise
+
+    def _start_renewing(self) -> None:
+        try:
+            self._renewer.start()
+        except RuntimeError as error:
+            raise StoreError(
+                f"store: {self._files.where()} cannot be claimed ({error}: ulimit -u, or memory); raise the limit"
+            ) from error
 
     def _dead(self) -> list[str]:
         """Watch all other claims; return those that stood still, raise StoreError if one changes."""

@@ -13,7 +13,7 @@ import os
 import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from rmtsim.addresses import Address
+from rmtsim.arrays.pool import Pool
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
@@ -175,7 +176,7 @@ class Store:
         self, fields: set[str], points: set[str] | None, shards: Iterable[Shard]
     ) -> Iterator[tuple[Shard, pa.Table]]:
         """Pieces of shards, the next few shards being opened meanwhile."""
-        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="rmtsim-read") as pool:
+        with Pool(_AHEAD) as pool:
             opening: deque[tuple[Shard, Future[OpenShard]]] = deque()
             left = iter(shards)
             try:
