@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from rmtsim.arrays.pool import PATIENCE, Pool
+from rmtsim.arrays.pool import Pool, end_calls
 from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import InputError, StoppedError
 from rmtsim.output import say
@@ -29,7 +29,6 @@ from rmtsim.words import counted
 
 #: Seconds between looks whether to stop.
 _LOOK_EVERY = 0.2
-
 
 #: A store, or where it is.
 Location: TypeAlias = Store | str | os.PathLike[str]
@@ -184,8 +183,7 @@ class Experiment:
             if stop.is_set():
                 return
             try:
-                saved = Saved(writer.store.files, self.folder, task.file, stop)
-                table = task.table(saved)
+                table = task.table(Saved(writer.store.files, self.folder, task.file, stop))
                 if given_up.is_set():  # the caller has left, and another may write by now
                     return
                 self.keep(writer, task, table)
@@ -213,14 +211,10 @@ class Experiment:
                         raise causes[0]
             except BaseException:
                 stop.set()
-                at_work = [future for future in left if not future.cancel() and not future.done()]
-                if at_work:
-                    say(
-                        f"{self.name}: waits for {counted(len(at_work), 'table')} at work, at most {PATIENCE:.0f} s; "
-                        "training runs save where they are; Ctrl-C or SIGTERM again leaves at once"
-                    )
                 try:
-                    wait(at_work, PATIENCE)
+                    end_calls(
+                        left, lambda count, text: say(f"{self.name}: waits for {counted(count, 'table')}, {text}")
+                    )
                 finally:
                     given_up.set()
                 raise

@@ -172,7 +172,7 @@ raise SystemExit(main.main())
 
 def test_tables_that_do_not_end_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """And what their threads make later is not written: by then, another may be the writer."""
-    monkeypatch.setattr("rmtsim.experiment.PATIENCE", 0.05)
+    monkeypatch.setattr("rmtsim.arrays.pool.PATIENCE", 0.05)
     begun, may_end = threading.Event(), threading.Event()
 
     def compute() -> pd.DataFrame:
@@ -183,7 +183,10 @@ def test_tables_that_do_not_end_are_left(tmp_path: Path, monkeypatch: pytest.Mon
     experiment = Experiment("slow", [Task("only", {}, compute)])
     with pytest.raises(StoppedError, match="1 tables to make"):
         experiment.run(Store(tmp_path / "s"), 1, stopping=begun.is_set)
-    assert "slow: waits for 1 table at work, at most 0 s" in capsys.readouterr().err
+    assert (
+        "slow: waits for 1 table, at most 0 s, and saves where training is; Ctrl-C or SIGTERM"
+        in capsys.readouterr().err
+    )
     may_end.set()
     while threads_at_work():
         time.sleep(0.01)
