@@ -59,3 +59,18 @@ def test_the_python_lines_run() -> None:
     arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     for line in lines[8:]:
         exec(line, names | arrays | {"y": rng.integers(4, size=6)})
+
+
+def test_what_to_cite_is_the_same_everywhere() -> None:
+    """The entries of BibTeX say what CITATION.cff says: converters of that file know no key but their own."""
+    bibtex = README.partition("```bibtex")[2].partition("```")[0].replace("{", "").replace("}", "")
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    for key in ("@softwarermtsim,", "@miscdong2025quantifying,"):
+        assert key in bibtex
+    for title in re.findall(r'title: "(.*)"', citation):
+        assert f"= {title}," in bibtex
+    for family in re.findall(r"family-names: (.*)", citation):
+        assert f"{family}, " in bibtex
+    assert re.search(r"doi: (.*)", citation)[1] in bibtex  # type: ignore[index]
+    assert f"version: {rmtsim.__version__}\n" in citation
+    assert f"version = {rmtsim.__version__}\n" in bibtex

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["compact", "existing", "export", "merge", "verify"]
 
+#: Stands before an identity in text: readers take 870474735649e332 for a number, quoted or not.
+_ID = "p-"
+
 #: Rows of draws that are summarised at a time.
 _ROWS = 1_000_000
 
@@ -126,10 +129,12 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:
+    """Return a table as a file of this kind holds it; a Parquet file keeps types, and so identities as they are."""
     if suffix == ".parquet":
         buffer = BytesIO()
         table.to_parquet(buffer, index=False)
         return buffer.getvalue()
+    table = table.assign(point_id=_ID + table["point_id"])
     return table.to_csv(index=False) if suffix == ".csv" else json.dumps(records(table), indent=1) + "\n"
 
 
