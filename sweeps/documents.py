@@ -18,15 +18,16 @@ def builtin(folder: str) -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
 
 
-def is_file(source: str) -> bool:
-    """Whether a source is meant as a file, not as a name."""
-    return source.endswith(".toml") or Path(source).exists()
+def is_path(source: str) -> bool:
+    """Whether a source can only be meant as the path of a file: names have no folder and no ending."""
+    return source.endswith(".toml") or "/" in source
 
 
 def read_document(source: str, folders: Sequence[str], others: Sequence[str] = ()) -> dict[str, Any]:
     """Read a TOML file, or by its name one that comes with rmtsim in one of ``folders`` beside this file.
 
-    ``others`` are further names that would have been valid.
+    A name comes first: what lies here under the same name does not hide it, and is read as ``./NAME``. ``others`` are
+    further names that would have been valid.
 
     Raises
     ------
@@ -34,12 +35,12 @@ def read_document(source: str, folders: Sequence[str], others: Sequence[str] = (
         If there is none, or it is not TOML.
     """
     path = Path(source)
-    if not is_file(source):
-        names = {name: folder for folder in folders for name in builtin(folder)}
-        if source not in names:
-            known = ", ".join([*names, *others])
-            raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {known}")
+    names = {name: folder for folder in folders for name in builtin(folder)}
+    if source in names:
         text = (resources.files("sweeps") / names[source] / f"{source}.toml").read_text("utf-8")
+    elif not is_path(source) and not path.exists():
+        known = ", ".join([*names, *others])
+        raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {known}")
     else:
         try:
             text = path.read_text("utf-8-sig")

@@ -11,6 +11,7 @@ import pytest
 
 from rmtsim.cli.main import main, parser
 from rmtsim.schema import SCHEMA
+from rmtsim.version import __version__
 from sweeps.spec import builtin_specs, from_document
 from sweeps.training_spec import builtin_trainings, load_any
 
@@ -72,5 +73,5 @@ def test_what_to_cite_is_the_same_everywhere() -> None:
     for family in re.findall(r"family-names: (.*)", citation):
         assert f"{family}, " in bibtex
     assert re.search(r"doi: (.*)", citation)[1] in bibtex  # type: ignore[index]
-    assert f"version: {rmtsim.__version__}\n" in citation
-    assert f"version = {rmtsim.__version__}\n" in bibtex
+    assert f"version: {__version__}\n" in citation
+    assert f"version = {__version__}\n" in bibtex

@@ -152,9 +152,10 @@ def test_two_names_of_the_same_data_are_one_run(tmp_path: Path, monkeypatch: pyt
 
 def test_a_file_needs_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("training").write_text(SMALL)  # before what comes with rmtsim
+    Path("training").write_text(SMALL)  # after what comes with rmtsim
     Path("plain").write_text("[training]")
-    assert load_any("training").name == "small"
+    assert load_any("./training").name == "small"
+    assert load_any("training").name == "training"
     with pytest.raises(InputError, match="plain: name: None is not valid"):
         load_any("plain")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
@@ -13,6 +14,7 @@ from rmtsim.arrays.backend import resolve
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError, RunError
 from rmtsim.experiment import Experiment, Task
+from rmtsim.output import say
 from rmtsim.sizes import format_bytes
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import experiment_names, spec_of
@@ -58,19 +60,21 @@ def load(source: str, full: bool = False) -> Spec | Runs:
     InputError
         If there is none, if it is not valid, or ``full`` is asked of what says its sizes itself.
     """
-    from sweeps.documents import builtin, is_file
+    from sweeps.documents import builtin, is_path
     from sweeps.spec import SPECS
     from sweeps.spec import Spec as Sweep
     from sweeps.training_spec import TRAININGS, load_any
 
-    others: list[str] = []
-    if not is_file(source) and source not in [*builtin(SPECS), *builtin(TRAININGS)]:
+    specs, figures = [*builtin(SPECS), *builtin(TRAININGS)], dict[str, "Entry"]()
+    if not is_path(source) and source not in specs:
         from analysis.catalogue import entries
 
         figures = {entry.name: entry for entry in entries()}
-        others = [name for name, entry in figures.items() if entry.figure.experiment and not entry.data]
-        if source in figures:
-            return FigureRuns(_with_experiment(figures[source], full), full)
+    if (source in specs or source in figures) and Path(source).is_file():
+        say(f"spec: {source} is the one that comes with rmtsim; for the file of that name here, give ./{source}")
+    if source in figures:
+        return FigureRuns(_with_experiment(figures[source], full), full)
+    others = [name for name, entry in figures.items() if entry.figure.experiment and not entry.data]
     spec = load_any(source, others)
     if full:
         raise InputError(f"--full: {source} says its sizes itself; leave it out, or give the name of a figure")

@@ -11,6 +11,9 @@ import pyarrow as pa
 from rmtsim.addresses import Address
 from rmtsim.store.failures import FAILURES, StoreError, reason
 
+#: Folders of a store; whatever has one of them is one.
+FOLDERS = ("draws", "sweeps", "experiments")
+
 
 class Files(ABC):
     """Files below the root of a store; paths are relative to it, folders are made as they are needed."""

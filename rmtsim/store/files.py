@@ -17,8 +17,9 @@ from rmtsim.errors import InputError
 from rmtsim.regular_files import open_regular
 from rmtsim.store.durable import sync_folder, write_durably
 from rmtsim.store.failures import FAILURES, StoreError, discreet, reason
-from rmtsim.store.file_access import Files
+from rmtsim.store.file_access import FOLDERS, Files
 from rmtsim.store.locations import parse
+from rmtsim.store.nesting import Listing, check_apart
 
 __all__ = [
     "FAILURES",
@@ -45,9 +46,6 @@ _WHOLE = 64 << 20
 #: Folder of files that are being written: readers of a whole folder, such as polars, take hidden files for data.
 WRITING = ".writing"
 
-#: Folders of a store; whatever has one of them is one.
-FOLDERS = ("draws", "sweeps", "experiments")
-
 
 class LocalFiles(Files):
     """A local directory: hidden temporary name, fsync, rename, fsync of the directory."""
@@ -57,9 +55,7 @@ class LocalFiles(Files):
         existing = next((path for path in (root, *root.parents) if path.exists()), root)
         if existing.exists() and not existing.is_dir():
             raise InputError(f"store: {existing} is a file; give a directory")
-        whole = Path(os.path.realpath(root))
-        if any((whole.parent / other).is_dir() for other in _beside(whole.name)):
-            raise _is_folder(str(root), str(whole.parent))
+        check_apart(os.path.realpath(root), Listing(_listed, lambda path: Path(path).read_bytes()), str(root))
 
     def exists(self, folder: str = "") -> bool:
         """Whether the root is there, or a folder in it."""
@@ -141,9 +137,7 @@ class RemoteFiles(Files):
     def prepare(self, folders: tuple[str, ...]) -> None:
         """Make the root and folders in it."""
         with self._refusal("", "written", "give another --store"), discreet(self.address):
-            parent, _, name = self._path("").rpartition("/")
-            if parent and any(self._is_folder(f"{parent}/{other}") for other in _beside(name)):
-                raise _is_folder(self.where(), self.where().rpartition("/")[0])
+            check_apart(self._path(""), Listing(self._listed, self._read), self.where())
             if self.system.type_name == "s3":  # which has no folders, and makes the bucket where the address says so
                 self.system.create_dir(self._root.partition("/")[0])
             else:
@@ -160,8 +154,14 @@ class RemoteFiles(Files):
 
     def _names(self, folder: str, kind: pafs.FileType) -> list[str]:
         with self._refusal(folder, "read", "give another --store"), discreet(self.address):
-            infos = self.system.get_file_info(pafs.FileSelector(self._path(folder), allow_not_found=True))
-            return sorted(info.base_name for info in infos if info.type == kind)
+            return sorted(info.base_name for info in self._infos(self._path(folder)) if info.type == kind)
+
+    def _infos(self, path: str) -> list[pafs.FileInfo]:
+        found: list[pafs.FileInfo] = self.system.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        return found
+
+    def _listed(self, path: str) -> list[str]:
+        return [info.base_name for info in self._infos(path)]
 
     def _is_folder(self, path: str) -> bool:
         return bool(self.system.get_file_info(path).type == pafs.FileType.Directory)
@@ -181,7 +181,11 @@ class RemoteFiles(Files):
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
-        with discreet(self.address), self.system.open_input_stream(self._path(path)) as stream:
+        with discreet(self.address):
+            return self._read(self._path(path))
+
+    def _read(self, path: str) -> bytes:
+        with self.system.open_input_stream(path) as stream:
             return bytes(stream.read())
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
@@ -243,10 +247,5 @@ def open_files(location: str | os.PathLike[str] | Address) -> Files:
     return LocalFiles(Path(location))
 
 
-def _beside(name: str) -> tuple[str, ...]:
-    """Return what folders stand beside a folder of this name, if it is one of a store and no store itself."""
-    return {"draws": ("sweeps",), "sweeps": ("draws",)}.get(name, ())
-
-
-def _is_folder(location: str, store: str) -> InputError:
-    return InputError(f"store: {location} is a folder of a store; give the store, {store}")
+def _listed(path: str) -> list[str]:
+    return os.listdir(path) if os.path.isdir(path) else []

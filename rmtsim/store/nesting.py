@@ -1,0 +1,64 @@
+"""A store does not lie within another: whether a folder is one of a store's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rmtsim.errors import InputError
+from rmtsim.json_text import PlainDataError, parse_json
+from rmtsim.store.failures import FAILURES, StoreError
+from rmtsim.store.file_access import FOLDERS
+from rmtsim.store.names import commit_number
+
+
+class Listing(NamedTuple):
+    """How to look into a place: paths have slashes, and begin where its roots do."""
+
+    names: Callable[[str], Sequence[str]]  #: of files and folders in a folder; none where it is not there
+    read: Callable[[str], bytes]
+
+
+def check_apart(root: str, listing: Listing, shown: str) -> None:
+    """Raise InputError if a root lies in a folder of a store; ``shown`` names it in messages.
+
+    A folder that only has such a name, beside folders of that kind which are none of a store's, is welcome.
+    """
+    above, _, name = root.rpartition("/")
+    higher, _, outer = above.rpartition("/")
+    if name in FOLDERS and _is_store(above, listing) and not _is_store(root, listing):
+        raise _within(shown, shown.rstrip("/").rpartition("/")[0])
+    if outer in FOLDERS and _is_store(higher, listing):
+        raise _within(shown, shown.rstrip("/").rpartition("/")[0].rpartition("/")[0])
+
+
+def _within(shown: str, store: str) -> InputError:
+    return InputError(f"store: {shown} is a folder of a store; give the store, {store or '.'}")
+
+
+def _is_store(place: str, listing: Listing) -> bool:
+    """Whether a folder holds a shard, a spec or a table that rmtsim wrote."""
+    try:
+        return (
+            any(name.endswith(".parquet") and commit_number(name) > 0 for name in listing.names(f"{place}/draws"))
+            or any(_is_spec(place, name, listing) for name in listing.names(f"{place}/sweeps"))
+            or any(_is_table(place, name, listing) for name in listing.names(f"{place}/experiments"))
+        )
+    except (*FAILURES, StoreError):  # what cannot be looked into tells nothing
+        return False
+
+
+def _is_table(place: str, experiment: str, listing: Listing) -> bool:
+    if experiment in FOLDERS:  # of a store that is called experiments
+        return False
+    return any(name.endswith(".parquet") for name in listing.names(f"{place}/experiments/{experiment}"))
+
+
+def _is_spec(place: str, name: str, listing: Listing) -> bool:
+    if not name.endswith(".json"):
+        return False
+    try:
+        document = parse_json(listing.read(f"{place}/sweeps/{name}"))
+    except PlainDataError:
+        return False
+    return isinstance(document, dict) and document.get("name") == name.removesuffix(".json")
