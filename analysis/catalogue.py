@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.figures import FIGURES, NamedFigure
 from rmtsim.errors import InputError
 from rmtsim.experiment import Experiment
+from rmtsim.sizes import format_seconds
 
 #: What `rmtsim reproduce` draws when it is given no name.
 DEFAULT = ("fig8", "fig9")
@@ -156,9 +157,4 @@ def listing() -> pd.DataFrame:
 
 def duration(seconds: float) -> str:
     """Return a time in words: 45 s, 3 min 25 s, 2 h 5 min; infinity is a time that nobody measured."""
-    if math.isinf(seconds):
-        return "not measured"
-    minutes, rest = divmod(max(1, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "min"), (0 if hours else rest, "s")]
-    return " ".join(f"{value} {unit}" for value, unit in parts if value)
+    return "not measured" if math.isinf(seconds) else format_seconds(seconds)

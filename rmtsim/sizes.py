@@ -1,9 +1,10 @@
-"""Sizes in bytes as people write them."""
+"""Amounts as people write and read them: bytes, work, counts, times. All messages take them from here."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -38,19 +39,50 @@ def as_bytes(size: Any) -> float:
 
 
 def format_bytes(value: float) -> str:
-    """Return bytes as people read them, in units of 1024."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.3g} TiB"
+    """Return bytes as people read them, in units of 1024: 1.5 GiB."""
+    return _scaled(value, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
 
 
-def format_count(value: int) -> str:
-    """Return a count as people read it: whole below 10,000, then in three digits with k, M or G."""
-    if value < 10_000:
-        return str(value)
-    for power, unit in ((9, "G"), (6, "M")):
-        if value >= 0.9995 * 10**power:
-            return f"{value / 10**power:.3g}{unit}"
-    return f"{value / 1000:.3g}k"
+def format_flops(value: float) -> str:
+    """Return floating-point operations as people read them, in units of 1000: 12.3 Tflop."""
+    return _scaled(value, 1000, ["flop", *(f"{prefix}flop" for prefix in "kMGTPE")])
+
+
+def format_count(value: float) -> str:
+    """Return a count as people read it: whole below a million, then in three digits: 9,999, 1.23 million."""
+    if value < 1_000_000:
+        return str(round(value)) if value < 10_000 else f"{round(value):,}"
+    return _scaled(min(value, 1e300) / 1_000_000, 1000, ["million", "billion", "trillion"])
+
+
+def format_seconds(value: float) -> str:
+    """Return a time as people read it, in its two largest units: 45 s, 3 min 25 s, 2 h 5 min, 3 days 4 h, 2.5 years."""
+    if value >= 2 * _YEAR:
+        return _scaled(value / _YEAR, 1000, ["years"])
+    left, parts = max(1, round(value)), []
+    for seconds, unit in ((86_400, "day"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, seconds)
+        parts.append(f"{count} {unit}{'s' * (unit == 'day' and count > 1)}" if count else "")
+    first = next(k for k, part in enumerate(parts) if part)
+    return " ".join(part for part in parts[first : first + 2] if part)
+
+
+def format_share(value: float) -> str:
+    """Return a share in percent: 1.23%; a share that says nothing any more as such: over 1000%."""
+    return f"{value:.2%}" if value <= 10 else "over 1000%"
+
+
+_YEAR = 365.25 * 86_400
+
+
+def _scaled(value: float, base: int, units: Sequence[str]) -> str:
+    """Return three digits and the unit in which they are below ``base``; what is above all units as "over" that."""
+    for unit in units:
+        if value < base * (1 - 5e-4):  # which rounds to the base
+            return f"{_digits(value)} {unit}"
+        value /= base
+    return f"over {base} {units[-1]}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmtsim.sizes import format_count
+
 #: Stretches that are told one by one.
 _SHOWN = 5
 
@@ -12,7 +14,7 @@ _SHOWN = 5
 def counted(count: int, noun: str) -> str:
     """Say how many: 1 shard, 2 shards."""
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"
+    return f"{format_count(count)} {noun if count == 1 else plural}"
 
 
 def numbered(noun: str, ranges: Sequence[range]) -> str:

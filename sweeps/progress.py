@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rmtsim.output import in_place, presentable, say, tell_json
+from rmtsim.sizes import format_count, format_share
 from sweeps.scheduler import Failure
 from sweeps.snapshot import Snapshot, Watch
 from sweeps.state import PointState
@@ -91,12 +92,12 @@ def _table(snapshot: Snapshot) -> Group:
     for name in ("rse", "target", "draws"):
         table.add_column(name, justify="right", no_wrap=True)
     for point in snapshot.open[:_ROWS]:
-        rse = f"{point.rse:.2%}" if math.isfinite(point.rse) else "-"
+        rse = format_share(point.rse) if math.isfinite(point.rse) else "-"
         table.add_row(
             Text(presentable(point.sizes)),
             rse,
             f"{point.target_rse:.2%}",
-            f"{point.draws} of about {point.expected_draws}",
+            f"{format_count(point.draws)} of about {format_count(point.expected_draws)}",
         )
     summary = Text(presentable(snapshot))
     return Group(summary, table) if snapshot.open else Group(summary)

@@ -63,7 +63,7 @@ class Outcome:
 
     def __str__(self) -> str:
         """Say it in a sentence."""
-        made = f"{self.new_draws} new draws" if self.new_draws or self.unfinished else "nothing to do"
+        made = f"{counted(self.new_draws, 'new draw')}" if self.new_draws or self.unfinished else "nothing to do"
         done = len(self.states) - len(self.limited) - len(self.unfinished)
         text = f"{made}; {done} of {len(self.states)} points done"
         if self.limited:

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from rmtsim.sizes import format_count, format_seconds, format_share
+from rmtsim.words import counted
 from sweeps.batches import cost
 from sweeps.state import PointState
 
@@ -27,8 +29,9 @@ class OpenPoint:
 
     def __str__(self) -> str:
         """Say how far the point is."""
-        reached = f"rse {self.rse:.2%}" if math.isfinite(self.rse) else "no precision yet"
-        return f"{self.sizes}: {reached} → {self.target_rse:.2%}, {self.draws} of about {self.expected_draws} draws"
+        reached = f"rse {format_share(self.rse)}" if math.isfinite(self.rse) else "no precision yet"
+        draws = f"{format_count(self.draws)} of about {counted(self.expected_draws, 'draw')}"
+        return f"{self.sizes}: {reached} → {self.target_rse:.2%}, {draws}"
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,10 @@ class Snapshot:
         """Say it in a line."""
         workers = f"{self.workers} worker{'' if self.workers == 1 else 's'}" if self.workers else "waiting for workers"
         failed = f", {self.failed} batches failed" if self.failed else ""
-        to_go = f", about {clock(self.eta_s)} to go" if self.eta_s and self.workers else ""
+        to_go = f", about {format_seconds(self.eta_s)} to go" if self.eta_s and self.workers else ""
+        pace = f"{self.draws_per_s:.1f}" if self.draws_per_s < 1000 else format_count(self.draws_per_s)
         return (
-            f"{self.sweep}: {self.finished}/{self.points} points, {self.draws} draws, {self.draws_per_s:.1f} draws/s, "
+            f"{self.sweep}: {self.finished}/{self.points} points, {counted(self.draws, 'draw')}, {pace} draws/s, "
             f"{workers}{failed}{to_go}"
         )
 
@@ -136,10 +140,3 @@ class Watch:
 def _open_point(state: PointState) -> OpenPoint:
     rse, worst = state.precision
     return OpenPoint(state.point.sizes, state.prefix, state.expected_draws, rse, state.sampling.target_rse, worst)
-
-
-def clock(seconds: float) -> str:
-    """Return a time as 1:02:03 or 2:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -26,6 +26,10 @@ Numbers = npt.NDArray[np.int64]
 _COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"]
 
 
+#: Draws that a target is said to take, at most: it is out of reach, and the number still fits into 64 bits.
+_MOST_NEEDED = 1e18
+
+
 class PointState:
     """Draws of one point: a tally of those without a gap, those ahead of a gap, and the decision on them.
 
@@ -156,7 +160,8 @@ class PointState:
         rse, _ = self.precision
         if self.state == "done" or not math.isfinite(rse):
             return self.wanted
-        return max(math.ceil(self.prefix * (rse / self.sampling.target_rse) ** 2), self.wanted)
+        excess = rse / self.sampling.target_rse
+        return max(math.ceil(min(self.prefix * excess * excess, _MOST_NEEDED)), self.wanted)
 
     @property
     def expected_draws(self) -> int:

@@ -13,7 +13,7 @@ from rmtsim.cli.exit_codes import exit_code
 from rmtsim.cli.sources import Runs
 from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
-from rmtsim.sizes import format_bytes
+from rmtsim.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, spec_of, specs, write_spec
 from rmtsim.words import counted
@@ -29,14 +29,14 @@ def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> 
     if arguments.json:
         tell_json({"summary": summary, "runs": records(table)})
         return 0
-    shown = {"flops": "{:.3g}".format, "core_seconds": _seconds, "memory": format_bytes}
+    shown = {"flops": format_flops, "core_seconds": _seconds, "memory": format_bytes}
     text = table.assign(**{column: table[column].map(form) for column, form in shown.items() if column in table})
     tell(f"{text.to_string(index=False)}\n\n{summary}", lines=True)
     return 0
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.3g}" if math.isfinite(value) else "-"
+    return format_seconds(value) if math.isfinite(value) else "-"
 
 
 def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError, RunError
 from rmtsim.experiment import Experiment, Task
 from rmtsim.output import say
-from rmtsim.sizes import format_bytes
+from rmtsim.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import experiment_names, spec_of
 from rmtsim.words import counted
@@ -177,7 +177,7 @@ class TrainingRuns:
         left = table[table["state"] == "new"]
         return table, (
             f"{self.name}: {counted(len(table), 'run')}: {len(table) - len(left)} done, {len(left)} new; "
-            f"{left['flops'].sum():.3g} flops, about {left['core_seconds'].sum():.3g} s on one core"
+            f"{format_flops(left['flops'].sum())}, about {format_seconds(left['core_seconds'].sum())} on one core"
         )
 
 

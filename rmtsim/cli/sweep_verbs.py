@@ -23,7 +23,7 @@ from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.point import format_sizes
 from rmtsim.schema import ENSEMBLE
-from rmtsim.sizes import format_bytes, format_count
+from rmtsim.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.store import Store
 from rmtsim.words import counted
 
@@ -50,8 +50,8 @@ def plan(arguments: argparse.Namespace) -> int:
         table.drop(columns=["point_id", "model", "loss", "flops", *ENSEMBLE])
         .assign(
             width=["-" if pd.isna(width) else int(width) for width in table["width"]],
-            flops_per_draw=table["flops_per_draw"].map("{:.3g}".format),
-            core_seconds=table["core_seconds"].map("{:.3g}".format),
+            flops_per_draw=table["flops_per_draw"].map(format_flops),
+            core_seconds=table["core_seconds"].map(format_seconds),
             memory=table["memory"].map(format_bytes),
         )
         .rename(columns={"memory": "memory_per_worker"})
@@ -114,11 +114,12 @@ def _status_line(row: dict[str, Any]) -> str:
     if row["rse"] is None:
         return f"{size}: {row['state']}, {counted(row['draws'], 'draw')}: run again to go on"
     if row["rse"] <= row["target_rse"]:
-        return f"{size}: {row['state']}, {row['draws']} of {row['needs_draws']} draws: run again to go on"
+        there = f"{format_count(row['draws'])} of {counted(row['needs_draws'], 'draw')}"
+        return f"{size}: {row['state']}, {there}: run again to go on"
     reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else "run again to go on"
     return (
-        f"{size}: {row['state']}, rse {row['rse']:.2%} > {row['target_rse']:.2%} ({row['worst']}); "
-        f"needs about {format_count(row['needs_draws'])} draws, has {format_count(row['draws'])}, "
+        f"{size}: {row['state']}, rse {format_share(row['rse'])} > {row['target_rse']:.2%} ({row['worst']}); "
+        f"needs about {counted(row['needs_draws'], 'draw')}, has {format_count(row['draws'])}, "
         f"max {format_count(row['max_draws'])}: {reach}"
     )
 
