@@ -11,6 +11,7 @@ Normals are made in float64 and rounded to the dtype asked for, so both dtypes s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 
 from rmtsim.arrays.backend import Array, Module, is_cupy, native_gpu
 from rmtsim.arrays.threads import ALONE, Team
+from rmtsim.kernels.scaling import Scaling
 from rmtsim.point import Point
 
 #: Changes whenever the same key starts to give other numbers; kept in the store's metadata. By kind of backend.
@@ -26,6 +28,8 @@ STREAMS = {"numpy": "sfc64-2", "cupy": "philox4x32-1"}
 
 #: A block of rows has about this many numbers and at most so many rows, a power of two: chunks are whole blocks.
 _BLOCK_NUMBERS, _BLOCK_ROWS = 2**16, 2**9
+
+_UNSCALED = Scaling()
 
 
 class NormalRows:
@@ -39,6 +43,8 @@ class NormalRows:
         Numbers of the draws, for a leading axis over them; or one number, for no such axis.
     size, variance
         Shape and law of one matrix.
+    power
+        The numbers are multiplied by this power of two.
     dtype, xp, team
         Of the arrays; the threads that make them.
     """
@@ -50,11 +56,13 @@ class NormalRows:
         size: tuple[int, int],
         variance: float,
         *,
+        power: int = 0,
         dtype: str,
         xp: Module,
         team: Team = ALONE,
     ) -> None:
-        self._key, self._size, self._variance = key, size, variance
+        self._key, self._size, self._variance, self._power = key, size, variance, power
+        self._scale = math.ldexp(variance**0.5, power)
         self._options: dict[str, Any] = {"dtype": dtype, "xp": xp, "team": team}
         self._draws = [draws] if isinstance(draws, int) else list(draws)
         self.shape: tuple[int, ...] = size if isinstance(draws, int) else (len(self._draws), *size)
@@ -71,10 +79,11 @@ class NormalRows:
 
     def draw(self, index: tuple[int, ...]) -> NormalRows:
         """Return the matrix of one draw, by its place in the leading axis."""
-        return NormalRows(self._key, self._draws[index[0]], self._size, self._variance, **self._options)
+        number, power = self._draws[index[0]], self._power
+        return NormalRows(self._key, number, self._size, self._variance, power=power, **self._options)
 
     def _on_host(self, start: int, stop: int) -> Array:
-        columns, scale = self._size[1], self._variance**0.5
+        columns, scale = self._size[1], self._scale
         out = np.empty((len(self._draws), stop - start, columns), dtype=self._options["dtype"])
         per_block = min(_BLOCK_ROWS, 1 << max(0, (_BLOCK_NUMBERS // columns).bit_length() - 1))
 
@@ -90,7 +99,7 @@ class NormalRows:
         return self._options["xp"].asarray(out)
 
     def _on_gpu(self, start: int, stop: int) -> Array:
-        rows, columns, scale = range(start, stop), self._size[1], self._variance**0.5
+        rows, columns, scale = range(start, stop), self._size[1], self._scale
         dtype, xp = self._options["dtype"], self._options["xp"]
         made = [native_gpu().normals(self._identity(draw), rows, columns, scale, dtype) for draw in self._draws]
         return xp.stack(made) if len(made) > 1 else made[0]
@@ -117,17 +126,19 @@ def sample(
     xp: Module,
     labels: bool = False,
     team: Team = ALONE,
+    scaling: Scaling = _UNSCALED,
 ) -> Draws:
-    """Draw the arrays of ``draws`` of ``point``, in ``dtype``, as arrays of ``xp``."""
+    """Draw the arrays of ``draws`` of ``point``, in ``dtype``, as arrays of ``xp``, less what ``scaling`` takes out."""
     C, d, N, m, ensemble = point.n_classes, point.dim, point.n_samples, point.width, point.ensemble
     prefix = f"{STREAMS['cupy' if is_cupy(xp) else 'numpy']}/{seed}/{point.id}"
 
-    def normal(role: str, rows: int, columns: int, variance: float) -> NormalRows:
-        return NormalRows(f"{prefix}/{role}", draws, (rows, columns), variance, dtype=dtype, xp=xp, team=team)
+    def normal(role: str, rows: int, columns: int, variance: float, power: int) -> NormalRows:
+        key = f"{prefix}/{role}"
+        return NormalRows(key, draws, (rows, columns), variance, power=power, dtype=dtype, xp=xp, team=team)
 
-    X = normal("X", N, d, ensemble.data_variance).all()
-    V = normal("V", C, m or d, ensemble.last_variance(m or d, C))
-    W = None if m is None else normal("W", m, d, ensemble.hidden_variance(d, m)).all()
+    X = normal("X", N, d, ensemble.data_variance, -scaling.data).all()
+    V = normal("V", C, m or d, ensemble.last_variance(m or d, C), scaling.last)
+    W = None if m is None else normal("W", m, d, ensemble.hidden_variance(d, m), -sum(scaling.hidden)).all()
     y = None
     if labels:
         keys = (blake2b(f"{prefix}/y/{draw}".encode(), digest_size=16).digest() for draw in draws)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,11 @@ from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.draws import sample
 from rmtsim.errors import InputError
+from rmtsim.kernels.checks import Check
 from rmtsim.kernels.cost import DIAGONALS, diagonal_classes
 from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
+from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.kernels.workplace import workplace
 from rmtsim.point import Point, check_choice, check_layers, check_point, check_size
 from rmtsim.schema import Stretch, table_of
@@ -51,7 +54,8 @@ def simulate(
     backend
         ``"numpy"``, ``"cupy"`` or ``"auto"``.
     dtype
-        ``"float64"`` or ``"float32"``: the arithmetic's; both see the same draw.
+        ``"float64"`` or ``"float32"``: the arithmetic's; both see the same draw. Float32 is refused where an ensemble's
+        logits are too large for it.
     layers
         A selection of the point's layers; by default all.
     diagonal
@@ -76,7 +80,7 @@ def simulate(
     Raises
     ------
     InputError
-        If an argument is not valid.
+        If an argument is not valid, or the dtype cannot hold a draw's norms.
 
     Examples
     --------
@@ -137,18 +141,23 @@ def simulated(
     xp = array_module(backend)
     # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
     size = batch or (1 if backend == "cupy" else batch_size(point, layers, dtype, memory or usable_memory()))
-    classes = diagonal_classes(point, diagonal)
+    classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
     left = draws
     while left:
         try:
             with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=size) as (cut, team):
                 for part in _split(left, size):
-                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, team=team)
-                    norms = compute(X, V, W, y, point.loss, layers, xp, cut=cut, team=team, sampled_classes=classes)
+                    options: dict[str, Any] = {"team": team, "scaling": scaling}
+                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, **options)
+                    options |= {"cut": cut, "sampled_classes": classes, "check": Check(dtype, point.loss)}
+                    norms = compute(X, V, W, y, point.loss, layers, xp, **options)
                     for layer, values in norms.items():
                         parts[layer].append(tuple(to_numpy(value) for value in values))
                     left = range(part.stop, draws.stop)
+        except OutOfRange as error:
+            wanted = "; give dtype float64, or another ensemble" if dtype == "float32" else "; give another ensemble"
+            raise InputError(f"point: of draws at {point.sizes}, {str(error).partition(';')[0]}{wanted}") from None
         except Exception as error:
             if backend != "cupy" or not native_gpu().is_out_of_memory(error):
                 raise

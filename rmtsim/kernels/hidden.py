@@ -7,30 +7,60 @@ from functools import cached_property
 import numpy as np
 
 from rmtsim.arrays.backend import Array, Module
+from rmtsim.kernels.checks import Check
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
+from rmtsim.kernels.scaling import Scaling, exponent, restored, times_power
 from rmtsim.kernels.tiling import Tiling
 
+#: Covariances whose largest is within 2^±20 are left alone.
+_BAND = 20
 
-def hidden(samples: DataKernel, covariance: Array, active: Array, xp: Module) -> BlockNorms:
-    """Norms over the blocks (i, j) with weights λ_n = covariance_n,ij 1_{n,i} 1_{n,j}.
 
-    ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, and ``active`` (…, N, m).
+def hidden(
+    samples: DataKernel,
+    covariance: Array,
+    active: Array,
+    scaling: Scaling,
+    check: Check | None,
+    xp: Module,
+    soft: Softmax | None = None,
+) -> BlockNorms:
+    """Norms over the blocks (i, j) with weights λ_n = covariance_n,ij 1_{n,i} 1_{n,j}, at the network's own scale.
+
+    ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, in float64, and ``active`` (…, N, m). The weights'
+    fourth powers, as it were, leave the range of the dtype first, so they have a power of two of their own. ``soft`` is
+    given where probabilities enter.
     """
     n_samples, m = active.shape[-2:]
-    weights = xp.astype(covariance, active.dtype) * pair(active, xp)
+    size = exponent(covariance, xp, _BAND)
+    weights = xp.astype(times_power(covariance, -size, xp), active.dtype) * pair(active, xp)
 
     def columns(i: int, chunk: None, fresh: bool) -> tuple[Array, ...]:
         rows = weights[..., samples.tiles[i], :]
         return (rows[..., :m],) if m == 1 else (rows[..., :m], rows[..., m:])
 
+    def told(total: Array, pairs: slice, least: int) -> Array:
+        n_pairs = weights[..., pairs].shape[-1]
+        value = total / (n_samples**2 * n_pairs)
+
+        def positive() -> Array:
+            found = xp.any(weights[..., pairs] != 0, axis=(-2, -1))
+            if soft is None or soft.V.shape[-2] == 1:
+                return found
+            met = xp.sum(active, axis=-1, keepdims=True) >= least  # samples that some pair lets through
+            return found | xp.any(soft.vanished & met, axis=(-2, -1))
+
+        what = "the hidden layer's mean squared norm"
+        if check:
+            check.norm(value, float(n_samples) ** 2 * n_pairs, what, positive)
+        return restored(value, 2 * (scaling.entry(0, 0) + size), xp, what)
+
     same, *different = samples.quadratic_sums(columns, lambda: [None])
-    diag = same / (n_samples**2 * m)
-    if m == 1:
-        return BlockNorms(diag, diag * xp.nan)
-    return BlockNorms(diag, different[0] / (n_samples**2 * m * (m - 1) / 2))
+    diag = told(same, slice(0, m), 1)
+    return BlockNorms(diag, told(different[0], slice(m, None), 2) if m > 1 else diag * xp.nan)
 
 
 def gram_of_neurons(V: Rows, cut: Tiling, xp: Module) -> Array:

@@ -20,14 +20,17 @@ from typing import Any
 from rmtsim.arguments import as_network, as_one_layer, check_labelled
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import Team
+from rmtsim.errors import InputError
+from rmtsim.kernels.checks import Check
 from rmtsim.kernels.classes import GivenRows, Rows
 from rmtsim.kernels.cross import cross_ce, cross_mse
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.hidden import Moments, gram_of_neurons, hidden
 from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
-from rmtsim.kernels.network import forward
+from rmtsim.kernels.network import Forward, forward
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
+from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.kernels.workplace import workplace
 from rmtsim.point import LAYERS, LOSSES, Point, check_layers, check_size
@@ -72,12 +75,14 @@ def block_norms(
     dict
         Layer to `BlockNorms`. Blocks are those of Section 4 of the paper, (3), (5), (8), (9), (11), (14),
         (15), (18); in the cross layer all m·C blocks count as off-diagonal. Its ``dtype`` tells what was computed in:
-        NumPy's promotion of all dtypes given, where half precision counts as float32 and whole numbers as float64.
+        NumPy's promotion of all dtypes given, where half precision counts as float32 and whole numbers as float64; or
+        float64 where float32 would lose digits, as with large logits.
 
     Raises
     ------
     InputError
-        If shapes, dtypes, labels or layers do not fit together, or something is no array of finite real numbers.
+        If shapes, dtypes, labels or layers do not fit together, something is no array of finite real numbers, or
+        float64 cannot hold a norm. A value is 0 only where all the blocks are.
 
     Examples
     --------
@@ -101,10 +106,36 @@ def block_norms(
     point = Point(model, loss, V.shape[-2], X.shape[-1], X.shape[-2], width)
     threads = None if threads is None else check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
-    batch = math.prod(X.shape[:-2])
+    for kind in dict.fromkeys((dtype, "float64")):
+        try:
+            found = _in_dtype(X, V, W, y, point, layers, kind, xp, threads=threads, memory=memory)
+            return {layer: norms.in_dtype(kind) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
+        except OutOfRange as error:
+            reason = str(error)
+    raise InputError(f"X, V: {reason}")
+
+
+def _in_dtype(
+    X: Array,
+    V: Array,
+    W: Array | None,
+    y: Array | None,
+    point: Point,
+    layers: tuple[str, ...],
+    dtype: str,
+    xp: Module,
+    *,
+    threads: int | None,
+    memory: float | None,
+) -> dict[str, BlockNorms | SampledNorms]:
+    """Compute in one dtype; raises OutOfRange where it does not do."""
+    kind, batch = getattr(xp, dtype), math.prod(X.shape[:-2])
+    X, V, W = (A if A is None or A.dtype == kind else xp.astype(A, kind) for A in (X, V, W))
     with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=batch) as (cut, team):
-        found = compute(X, GivenRows(V), W, y, loss, layers, xp, cut=cut, team=team)
-    return {layer: norms.in_dtype(dtype) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
+        X, (*hidden_layers, V), scaling = scaled_network(X, [V] if W is None else [W, V], point.loss, dtype, xp)
+        W = hidden_layers[0] if hidden_layers else None
+        check = Check(dtype, point.loss, careful=True)
+        return compute(X, GivenRows(V), W, y, point.loss, layers, xp, cut=cut, team=team, scaling=scaling, check=check)
 
 
 def compute(
@@ -119,13 +150,22 @@ def compute(
     cut: Tiling,
     team: Team,
     sampled_classes: int | None = None,
+    scaling: Scaling | None = None,
+    check: Check | None = None,
 ) -> dict[str, BlockNorms | SampledNorms]:
     """Do the work of `block_norms` for arguments that are known to be good.
 
     Values do not depend on what of ``cut`` is held at once, nor on ``team``. With ``sampled_classes``, terms of single
-    classes of the last layer are estimated from so many of them.
+    classes of the last layer are estimated from so many of them. The arrays are those of a network that ``scaling`` was
+    taken out of; the norms are those of the network itself. They are looked at by ``check``, if it is given.
+
+    Raises
+    ------
+    OutOfRange
+        If the dtype cannot hold a norm, or what it is a sum of.
     """
     C, pass_ = V.shape[-2], forward(X, W, xp)
+    scaling = scaling or Scaling(hidden=() if W is None else (0,))
     if cut.one_chunk(C):
         V = GivenRows(V.rows(slice(0, C)))  # one chunk is all of V: not to be made again for every pass
     samples = DataKernel(X, cut, team, xp)
@@ -134,12 +174,13 @@ def compute(
     if loss == "mse":
         for layer in layers:
             if layer == "hidden":
-                norms[layer] = hidden(samples, 2 * gram_of_neurons(V, cut, xp), pass_.active, xp)
+                covariance = 2 * gram_of_neurons(V, cut, xp)
+                norms[layer] = hidden(samples, covariance, pass_.active, scaling, check, xp)
             elif layer == "cross":
                 norms[layer] = cross_mse(X, V, pass_, y, cut, team, xp)
             else:
                 norms[layer] = last_layer_mse(pass_.features, C, xp)
-        return norms
+        return {layer: _told(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
     soft = Softmax(pass_.features, V, cut, team, xp)
     with_pairs = C > 1 and not {"linear", "output"}.isdisjoint(layers)
     moments = None if {"hidden", "cross"}.isdisjoint(layers) else Moments(soft)
@@ -148,13 +189,47 @@ def compute(
     all_pairs = first_pass(
         soft, inputs if with_pairs else None, [sums for sums in (moments, powers) if sums], (2, 1) if powers else (2,)
     )
+    if check:
+        check.logits(soft.largest_logit)
     for layer in layers:
         if layer == "hidden" and moments:
-            norms[layer] = hidden(samples, moments.covariance(), pass_.active, xp)
+            norms[layer] = hidden(samples, moments.covariance(), pass_.active, scaling, check, xp, soft)
         elif layer == "cross" and moments:
             norms[layer] = cross_ce(X, pass_, y, soft, moments)
         elif powers:
             norms[layer] = last_layer_sampled(soft, inputs, all_pairs, powers, sampled)
         else:
             norms[layer] = last_layer_ce(soft, inputs, all_pairs)
-    return norms
+    return {layer: _told(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
+
+
+def _told(
+    layer: str,
+    norms: BlockNorms | SampledNorms,
+    loss: str,
+    C: int,
+    pass_: Forward,
+    scaling: Scaling,
+    check: Check | None,
+    xp: Module,
+) -> BlockNorms | SampledNorms:
+    """Return the norms of a layer at the network's own scale, after a look at them; `hidden` does that by itself."""
+    if layer == "hidden":
+        return norms
+    N, inputs = pass_.features.shape[-2:]
+    what = f"the {layer} layer's mean squared norm"
+    if layer == "cross":
+        exponent = 2 * scaling.entry(0, 1)
+        seen = pass_.active
+        pairs = [(norms.offdiag_sqfro, inputs * C)]
+    else:
+        last = len(scaling.hidden)
+        exponent = 2 * scaling.entry(last, last)
+        seen = pass_.features
+        pairs = [(norms.diag_sqfro, C), (norms.offdiag_sqfro, C * (C - 1))]
+    if loss == "mse":  # without the blocks that are zero; those between the layers may be so in a perfect fit
+        pairs = [] if layer == "cross" else pairs[:1]
+    if check and (loss == "mse" or C > 1):
+        for value, blocks in pairs:
+            check.norm(value, float(N) ** 2 * blocks, what, lambda: xp.any(seen != 0, axis=(-2, -1)))
+    return type(norms)(*(restored(value, exponent, xp, what) for value in norms))

@@ -7,6 +7,7 @@ logit of the first chunk, or the largest of all where that is so much larger tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -181,6 +182,15 @@ class Softmax:
     def is_saturated(self) -> bool:
         """Whether some sample has nearly all its probability in one class."""
         return bool(self.xp.any(self.saturated))
+
+    @property
+    def vanished(self) -> Array:
+        """Which samples have, beside the most probable class, no probability left that the dtype holds, (…, N, 1)."""
+        return self.rest == 0 if self.is_saturated else self.saturated
+
+    def largest_logit(self) -> float:
+        """Return the largest |logit| among those of the most probable classes."""
+        return float(self.xp.max(self.xp.abs(self._highest))) if math.prod(self._highest.shape) else 0.0
 
     @cached_property
     def leading(self) -> Leading:

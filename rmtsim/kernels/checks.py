@@ -1,0 +1,58 @@
+"""Whether the dtype could hold what a draw's norms are sums of: zero only where it is so by law, finite all else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from rmtsim.arrays.backend import Array, to_numpy
+from rmtsim.kernels.scaling import OutOfRange
+
+#: Sums below this, of arrays of order one, may have lost terms below the dtype's range.
+_LOST = {"float32": 2.0**-80, "float64": 2.0**-900}
+
+#: Logits above this err by more than 1e-5 in float32.
+_LARGE_LOGIT = 512.0
+
+
+class Check(NamedTuple):
+    """How closely norms are looked at.
+
+    ``careful`` finds what has lost digits, where the caller can compute again in float64; else only what has lost all
+    of them is found.
+    """
+
+    dtype: str
+    loss: str
+    careful: bool = False
+
+    def logits(self, highest: Callable[[], float]) -> None:
+        """Raise OutOfRange if float32 is too coarse for logits as large as the ``highest``."""
+        if self.dtype == "float32" and (found := highest()) > _LARGE_LOGIT:
+            raise OutOfRange(f"logits reach {found:.3g}, too much for float32")
+
+    def norm(self, value: Array, terms: float, what: str, positive: Callable[[], Array]) -> None:
+        """Raise OutOfRange unless the mean squared norms, one for each draw, are finite and as good as they look.
+
+        Parameters
+        ----------
+        value, terms
+            Means, and the number of terms of the sums behind them.
+        what
+            Words for messages.
+        positive
+            Gives for each draw whether its norm is above zero by law; asked only where one looks too small.
+        """
+        found = to_numpy(value)
+        if not np.all(np.isfinite(found)):
+            raise OutOfRange(f"{what} is above what {self.dtype} holds; give X or the weights in other units")
+        least = _LOST[self.dtype] if self.careful else 0.0
+        small = np.abs(found) * terms <= least
+        if np.any(small) and np.any(small & to_numpy(positive())):
+            why = (
+                "all probability is in one class" if self.loss == "ce" else "the sizes of entries differ beyond measure"
+            )
+            wanted = "smaller logits: X or V" if self.loss == "ce" else "X or the weights"
+            raise OutOfRange(f"{what} is below what {self.dtype} holds, for {why}; give {wanted} in other units")

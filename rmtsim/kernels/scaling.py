@@ -1,0 +1,181 @@
+"""Powers of two that take a network's arrays to order one, and its Hessian back to scale.
+
+Norms go with fourth powers of the arrays, so arrays that are small or large in their dtype leave its range long before
+the norms leave that of float64. But the loss does not change if X is divided by 2^x and each hidden layer W_k by
+2^{c_k} while the last layer V is multiplied by 2^{x + Σ c_k}, for ReLU is positively homogeneous; and a power of two
+changes no digit. With c_L = −(x + Σ c_k) for V, a part of the Hessian is then that of the scaled network times
+2^{−(c_a + c_b)}.
+
+Where logits are so small that they change no digit of a probability, or (for MSE) so large that no digit of the labels
+shows in the residual, V is moved further, by 2^δ, to where its squares can be held: curvature and residual stay as they
+are, and only the powers of V in a part count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rmtsim.arrays.backend import Array, Module, to_numpy
+from rmtsim.point import Point
+
+Exponents = npt.NDArray[np.int64]
+
+#: Arrays whose largest entry is within 2^±4 are left alone.
+_BAND = 4
+#: Logits below 2^−60 change no digit in float64, and above 2^60 hide the labels' ones; in float32 2^∓30.
+_FAR = {"float32": 30, "float64": 60}
+#: Logits above this cannot be subtracted from one another in the dtype without overflow.
+_HIGHEST = {"float32": 100, "float64": 960}
+
+
+class OutOfRange(Exception):  # noqa: N818  # told to the user as an InputError, or computed again in float64
+    """A result that the dtype cannot hold, or that has lost its digits on the way: which, and why."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Binary exponents that were taken out of a network, each a number or one for each draw.
+
+    Parameters
+    ----------
+    data
+        x: X is 2^x times the X that is computed with.
+    hidden
+        c_k of each hidden layer.
+    extra
+        δ: V that is computed with is V · 2^{x + Σ c_k + δ}.
+    """
+
+    data: Any = 0
+    hidden: Sequence[Any] = field(default=())
+    extra: Any = 0
+
+    @property
+    def last(self) -> Any:
+        """What V is multiplied by: x + Σ c_k + δ."""
+        return self.data + sum(self.hidden) + self.extra
+
+    def entry(self, a: int, b: int) -> Any:
+        """Return e for the part of layers a ≤ b, counted from 0: H_ab is 2^e times that of the scaled network."""
+        last = len(self.hidden)
+        last_exponent = -(self.data + sum(self.hidden))
+        c = [*self.hidden, last_exponent]
+        if b == last:
+            powers_raised, powers_lowered = 0, int(a < last)
+        else:
+            powers_raised, powers_lowered = 1 + int(a == b), 2
+        raised, lowered = np.maximum(self.extra, 0), np.minimum(self.extra, 0)
+        return -(c[a] + c[b]) - powers_raised * raised - powers_lowered * lowered
+
+
+def scaled_network(
+    X: Array, weights: Sequence[Array], loss: str, dtype: str, xp: Module
+) -> tuple[Array, list[Array], Scaling]:
+    """Return X and all layers with entries and features of order one, and what was taken out, for each draw.
+
+    Raises
+    ------
+    OutOfRange
+        If logits would overflow.
+    """
+    x = exponent(X, xp)
+    X = times_power(X, -x, xp)
+    h, hidden, taken = X, [], []
+    for W in weights[:-1]:
+        c = exponent(W, xp)
+        W = times_power(W, -c, xp)
+        pre = h @ W.mT
+        of_features = exponent(pre * xp.astype(pre > 0, pre.dtype), xp)
+        W = times_power(W, -of_features, xp)
+        h = times_power(xp.maximum(pre, xp.zeros_like(pre)), -of_features, xp)
+        hidden.append(W)
+        taken.append(c + of_features)
+    V, total = weights[-1], x + sum(taken)
+    seen = xp.max(xp.abs(h), axis=-2)  # of each input of the last layer
+    reach = to_numpy(xp.max(xp.abs(V), axis=-2)).astype(np.float64) * to_numpy(seen)
+    largest = np.max(reach, axis=-1)
+    logits = np.where(largest == 0, 0, np.frexp(largest)[1] + total)
+    extra = extra_exponent(logits, loss, dtype)
+    if bool(xp.any(idle := (seen == 0)[..., None, :])):
+        V = xp.where(idle, xp.zeros_like(V), V)  # weights that nothing passes are in no block, whatever their size
+    return X, [*hidden, times_power(V, total + extra, xp)], Scaling(x, taken, extra)
+
+
+def ensemble_scaling(point: Point, dtype: str) -> Scaling:
+    """Return what to take out of a point's draws: nothing, unless its ensemble's variances are far from LeCun's."""
+    scales = point.ensemble.scales(point.n_classes, point.width, point.dim)
+    x, c = (k if abs(k := round(math.log2(variance) / 2)) > _BAND else 0 for variance in (scales.data, scales.hidden))
+    extra = int(extra_exponent(round(math.log2(scales.gain) / 2), point.loss, dtype))
+    return Scaling(x, () if point.width is None else (c,), extra)
+
+
+def extra_exponent(logits: Any, loss: str, dtype: str) -> Any:
+    """Return δ for logits of about 2^logits.
+
+    Raises
+    ------
+    OutOfRange
+        If they would overflow, for CE.
+    """
+    far = _FAR[dtype]
+    if loss.endswith("mse"):
+        return np.clip(logits, -far, far) - logits
+    if np.any(logits > _HIGHEST[dtype]):
+        size = decimal(1.0, np.max(logits))
+        raise OutOfRange(f"logits reach about {size}, which {dtype} cannot subtract; give X or V in other units")
+    return np.maximum(logits, -far) - logits
+
+
+def exponent(A: Array, xp: Module, band: int = _BAND) -> Exponents:
+    """Return e of each draw with max |A| in [2^{e−1}, 2^e); 0 within the band, and where all is zero."""
+    axes = (-2, -1)
+    largest = to_numpy(xp.maximum(xp.max(A, axis=axes), -xp.min(A, axis=axes)))
+    found = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
+    return np.where(np.abs(found) <= band, 0, found)
+
+
+def times_power(A: Array, e: Any, xp: Module) -> Array:
+    """Return 2^e A, (…, rows, columns) with an exponent for each draw; A itself where all are 0."""
+    if not np.any(e):
+        return A
+    e = np.asarray(e)
+    for k in range(4):  # no factor leaves the dtype's range, and all work in one direction
+        factor = np.ldexp(1.0, (e + k) // 4)
+        A = A * xp.asarray(factor.astype(str(A.dtype).rpartition(".")[2]))[..., None, None]
+    return A
+
+
+def restored(values: Array, e: Any, xp: Module, what: str) -> Array:
+    """Return 2^e times values in float64, one for each draw.
+
+    Raises
+    ------
+    OutOfRange
+        If one overflows, or falls below the normal numbers.
+    """
+    if not np.any(e):
+        return values
+    host = to_numpy(values)
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.ldexp(host, e)
+    low = (np.abs(found) < np.finfo(np.float64).tiny) & (host != 0)
+    if np.any(bad := np.isfinite(host) & (np.isinf(found) | low)):
+        place = tuple(np.argwhere(bad)[0])
+        size = decimal(float(host[place]), np.broadcast_to(e, host.shape)[place])
+        raise OutOfRange(
+            f"{what} is about {size}, and float64 goes from 2.2e-308 to 1.8e+308; give X or the weights in other units"
+        )
+    return xp.asarray(found)
+
+
+def decimal(value: float, e: Any) -> str:
+    """Return 2^e times value in decimal notation, however large or small."""
+    power = np.log10(abs(value)) + float(e) * np.log10(2.0)
+    whole = int(np.floor(power))
+    return f"{10 ** (power - whole):.1f}e{whole:+03d}"
