@@ -16,6 +16,7 @@ from rmtsim.arrays.backend import resolve
 from rmtsim.arrays.pool import PATIENCE
 from rmtsim.schema import Stretch, table_of
 from rmtsim.store import Store
+from rmtsim.store.compact import MANY, compact_with
 from rmtsim.store.writer import Writer
 from rmtsim.words import counted
 from sweeps.addresses import HERE, OWN_RAY, open_executor
@@ -181,7 +182,7 @@ def run(
 
 
 class Committer:
-    """Gathers results, and commits them about once a second as one shard.
+    """Gathers results, and commits them about once a second as one shard; many small shards become a large one.
 
     Attributes
     ----------
@@ -195,6 +196,7 @@ class Committer:
         self._stretches: list[Stretch] = []
         self._stored: list[dict[int, set[str]]] = []
         self._last = -math.inf
+        self._compact_at = MANY
 
     def add(self, stretch: Stretch, stored: dict[int, set[str]]) -> None:
         """Take in draws, but for layers in ``stored``, which the store has; they are done only when committed."""
@@ -216,6 +218,9 @@ class Committer:
                 rows = rows.filter(np.concatenate([_fresh(*pair) for pair in zip(stretches, stored, strict=True)]))
             self._writer.append(rows, self._document)
             self.draws += sum(len(stretch.draws) for stretch in stretches)
+            if self._writer.loose >= self._compact_at:
+                compact_with(self._writer)
+                self._compact_at = self._writer.loose + MANY
         self._last = time.monotonic()
 
 

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 import rmtsim
 from rmtsim.schema import KEY
 from rmtsim.store import Store
 from rmtsim.store.compact import compact
+from rmtsim.store.files import WRITING
 from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
@@ -25,15 +27,21 @@ NURSERY = """
 import os, pathlib, signal, sys
 import rmtsim
 from rmtsim.store.compact import compact
+from rmtsim.store.files import LocalFiles
 from rmtsim.store.merge import merge
-from rmtsim.store import Store
+from rmtsim.store import Store, exchange
 folder, what, *sources = sys.argv[1:]
 point = rmtsim.Point("linear", "ce", 5, 12, 30)
 parts = [rmtsim.simulate(point, range(k, k + 2), seed=7) for k in (4, 6)]
 unlink, replace, fsync, opened = os.unlink, os.replace, os.fsync, pathlib.Path.open
+link, exchanged, rmdir = os.link, exchange._exchange, os.rmdir
 
 def act(place, report):
     if what == "compact":
+        compact(Store(place))
+        return
+    if what == "compact without exchange":
+        LocalFiles.replace = lambda *_: False
         compact(Store(place))
         return
     if what == "merge":
@@ -68,7 +76,8 @@ def armed(step):
                 self.file.flush()
                 die()
             return self.file.write(data)
-    os.unlink, os.replace, os.fsync = map(wrap, (unlink, replace, fsync))
+    os.unlink, os.replace, os.fsync, os.link, os.rmdir = map(wrap, (unlink, replace, fsync, link, rmdir))
+    exchange._exchange = wrap(exchanged)
     def half(path, mode="r", *rest):
         file = opened(path, mode, *rest)
         return Half(file) if mode == "xb" else file
@@ -122,14 +131,19 @@ def test_killed_at_each_step_of_a_commit(tmp_path: Path) -> None:
     assert leftovers > 0
 
 
-def test_killed_at_each_step_of_a_compaction(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exchange", [True, False])
+def test_killed_at_each_step_of_a_compaction(tmp_path: Path, exchange: bool) -> None:
+    """Where the file system can exchange folders, other readers see every row once at every step, too."""
     before = fill(tmp_path / "before", range(2), range(2, 4), range(4, 7))
-    places = killed(tmp_path, "compact", before, steps=12)
-    assert len(places) > 6  # write, sync, rename, sync, and the three that go
+    what = "compact" if exchange else "compact without exchange"
+    places = killed(tmp_path, what, before, steps=20)
+    assert len(places) > (9 if exchange else 6)  # write, sync, rename, sync, and the three that go
     leftovers = 0
     for place in places:
         store = Store(place)
         pd.testing.assert_frame_equal(store.read(), rows_of(range(7)), check_exact=True)  # whatever happened
+        if exchange:
+            assert len(pd.read_parquet(store.draws)) == 7
         findings = verify(store).findings
         assert {finding.kind for finding in findings} <= {"leftover"}
         leftovers += sum(finding.what.endswith("its compaction killed") for finding in findings)
@@ -137,9 +151,10 @@ def test_killed_at_each_step_of_a_compaction(tmp_path: Path) -> None:
             writer.append(rows_of(range(7, 8)), SPEC)
         holds(store, 8)
         assert len(pd.read_parquet(store.draws)) == 8  # and for readers who know nothing of what replaces what
+        assert not list((place / WRITING).iterdir())
         compact(store)
         holds(store, 8)
-    assert leftovers >= 3
+    assert leftovers >= (0 if exchange else 3)
     shard = [shard for shard in store.shards() if shard.compacted]
     assert len(shard) == 1
     assert store.read(KEY).duplicated().sum() == 0

@@ -13,11 +13,16 @@ import numpy as np
 import pyarrow as pa
 
 from rmtsim.schema import KEY, SCHEMA
+from rmtsim.store.ahead import open_ahead
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
+from rmtsim.store.writer import Writer
+
+#: So many small shards are made few in the midst of a sweep.
+MANY = 512
 
 #: Rows of a large shard, at most; one with half as many counts as large already.
 ROWS = 1 << 20
@@ -52,63 +57,79 @@ def compact(store: Store) -> Compaction:
     plan, leftovers = _plan(store), len(store.listed()) - len(store.shards())
     if not plan.groups and not leftovers:
         return Compaction(len(plan.shards), len(plan.shards), 0)
-    before, dropped = len(store.listed()), 0
+    before = len(store.listed())
     with store.writer() as writer:
         plan = plan if store.shards() == plan.shards else _plan(store)  # another writer may have been before us
-        moving = {shard for group in plan.groups for shard in group}
-        seen = Coverage()
-        for shard in plan.shards:
-            if plan.repeated and shard not in moving:
-                with shard.open() as opened:
-                    for keys in opened.pieces(KEY):
-                        seen.add(keys)
-        for group in plan.groups:
-            tables = []
-            for shard in group:
-                with shard.open() as opened:
-                    table = _encoded(opened.read())
-                if plan.repeated:
-                    copy = seen.add(table)
-                    dropped += int(np.count_nonzero(copy))
-                    table = table.filter(pa.array(~copy))
-                tables.append(table)
-            together = sort(pa.concat_tables(tables).unify_dictionaries())
-            names = [shard.name for shard in group]
-            if together.num_rows:
-                writer.commit(together.replace_schema_metadata(plan.origins[group[0]]), names)
-            else:
-                writer.remove(names)
+        dropped = _carry_out(plan, writer)
     return Compaction(before, len(store.shards()), dropped)
 
 
+def compact_with(writer: Writer) -> None:
+    """Compact a store in the midst of writing it; see `compact`."""
+    _carry_out(_plan(writer.store), writer)
+
+
+def _carry_out(plan: _Plan, writer: Writer) -> int:
+    """Make the large shards; return how many rows stood twice."""
+    dropped = 0
+    moving = {shard for group in plan.groups for shard in group}
+    seen = Coverage()
+    for _, opened in open_ahead([shard for shard in plan.shards if plan.repeated and shard not in moving]):
+        for keys in opened.pieces(KEY):
+            seen.add(keys)
+    for group in plan.groups:
+        tables = []
+        for _, opened in open_ahead(group):
+            table = _encoded(opened.read())
+            if plan.repeated:
+                copy = seen.add(table)
+                dropped += int(np.count_nonzero(copy))
+                table = table.filter(pa.array(~copy))
+            tables.append(table)
+        together = sort(pa.concat_tables(tables).unify_dictionaries())
+        names = [shard.name for shard in group]
+        if together.num_rows:
+            writer.commit(together.replace_schema_metadata(plan.origins[group[0]]), names)
+        else:
+            writer.remove(names)
+    return dropped
+
+
 def _plan(store: Store) -> _Plan:
-    """Group small shards, and those with rows that others hold too."""
+    """Group small shards, those with rows that others hold too, and those without a digest of their bytes."""
     shards = store.shards()
     origins: dict[Shard, dict[str, str]] = {}
     rows: dict[Shard, int] = {}
     seen, repeated, with_copies = Coverage(), Coverage(), set()
-    for shard in shards:
-        with shard.open() as opened:
-            origins[shard] = opened.origin
-            rows[shard] = opened.num_rows
-            for keys in opened.pieces(KEY):
-                copy = seen.add(keys)
-                if copy.any():
-                    with_copies.add(shard)
-                    repeated.add(keys.filter(pa.array(copy)))
+    for shard, opened in open_ahead(shards):
+        origins[shard] = opened.origin
+        rows[shard] = opened.num_rows
+        for keys in opened.pieces(KEY):
+            copy = seen.add(keys)
+            if copy.any():
+                with_copies.add(shard)
+                repeated.add(keys.filter(pa.array(copy)))
     for found in copies(shards, repeated):
         if not found["equal"].all():
             row = found.loc[~found["equal"], KEY].iloc[0].to_dict()
             raise store.twice(row, equal=False)
-    open_groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
+    groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
+    size: dict[tuple[tuple[str, str], ...], int] = defaultdict(int)  # rows of the last group
     for shard in shards:
-        if rows[shard] < ROWS // 2 or shard in with_copies:
-            groups = open_groups[tuple(sorted(origins[shard].items()))]
-            if groups[-1] and sum(rows[other] for other in groups[-1]) + rows[shard] > ROWS:
-                groups.append([])
-            groups[-1].append(shard)
-    groups = [group for some in open_groups.values() for group in some if len(group) > 1 or with_copies & set(group)]
-    return _Plan(shards, groups, origins, repeated)
+        if rows[shard] < ROWS // 2 or shard in with_copies or not shard.digest:
+            origin = tuple(sorted(origins[shard].items()))
+            if groups[origin][-1] and size[origin] + rows[shard] > ROWS:
+                groups[origin].append([])
+                size[origin] = 0
+            groups[origin][-1].append(shard)
+            size[origin] += rows[shard]
+    worth = [
+        group
+        for some in groups.values()
+        for group in some
+        if len(group) > 1 or with_copies & set(group) or not all(shard.digest for shard in group)
+    ]
+    return _Plan(shards, worth, origins, repeated)
 
 
 def _encoded(table: pa.Table) -> pa.Table:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
 
 from rmtsim.addresses import Address
+from rmtsim.arrays.pool import Pool
 from rmtsim.store.failures import FAILURES, StoreError, reason
 
 #: Folders of a store; whatever has one of them is one.
 FOLDERS = ("draws", "sweeps", "experiments")
+
+#: Files that a server is asked to delete at a time.
+_AT_A_TIME = 16
 
 
 class Files(ABC):
@@ -65,8 +69,30 @@ class Files(ABC):
         """
 
     @abstractmethod
+    def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
+        """Write a file in the place of others of its folder, in one step; return False, and do nothing, if it cannot.
+
+        Parameters
+        ----------
+        path, data
+            The file.
+        gone
+            Names of the others.
+        """
+
+    @abstractmethod
+    def settle(self, folder: str, gone: Callable[[], Collection[str]]) -> None:
+        """Finish what a killed `replace` has left of a folder; ``gone`` is called, if need be, for what was to go."""
+
+    @abstractmethod
     def delete(self, path: str) -> None:
         """Delete a file; nothing happens where there is none."""
+
+    def delete_all(self, paths: Collection[str]) -> None:
+        """Delete files, several at a time."""
+        with Pool(min(_AT_A_TIME, len(paths))) as pool:
+            for done in [pool.submit(self.delete, path) for path in paths]:
+                done.result()
 
     @abstractmethod
     def where(self, path: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from rmtsim.addresses import Address
 from rmtsim.errors import InputError
 from rmtsim.regular_files import open_regular
 from rmtsim.store.durable import sync_folder, write_durably
+from rmtsim.store.exchange import BEGINS, dissolve, replace_files
 from rmtsim.store.failures import FAILURES, StoreError, discreet, reason
 from rmtsim.store.file_access import FOLDERS, Files
 from rmtsim.store.locations import parse
@@ -102,6 +103,18 @@ class LocalFiles(Files):
         """Write a file, whole or not at all."""
         with self._refusal(path, "written"):
             write_durably(self.root / path, data, self.root / WRITING)
+
+    def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
+        """Write a file in the place of others, in one step where the file system can do that."""
+        target = self.root / path
+        return replace_files(target.parent, target.name, data, gone, self.root / WRITING)
+
+    def settle(self, folder: str, gone: Callable[[], Collection[str]]) -> None:
+        """Finish what a killed `replace` has left of a folder."""
+        for name in self.folders(WRITING):
+            if name.startswith(BEGINS):
+                with self._refusal(f"{WRITING}/{name}", "removed", "nothing is lost"):
+                    dissolve(self.root / WRITING / name, self.root / folder, gone())
 
     def delete(self, path: str) -> None:
         """Delete a file."""
@@ -209,6 +222,13 @@ class RemoteFiles(Files):
     def _put(self, path: str, data: bytes | pa.Buffer) -> None:
         with self.system.open_output_stream(path) as stream:
             stream.write(data)
+
+    def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
+        """Return False: a server takes one file at a time."""
+        return False
+
+    def settle(self, folder: str, gone: Callable[[], Collection[str]]) -> None:
+        """Nothing to do, as `replace` does nothing."""
 
     def delete(self, path: str) -> None:
         """Delete a file."""

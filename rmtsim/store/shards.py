@@ -21,7 +21,7 @@ from rmtsim.json_text import parse_json
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
-from rmtsim.store.names import ShardName, commit_number, parse
+from rmtsim.store.names import commit_number, is_compacted, parse
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
 
 #: Columns that a format lacks, with the value that all its rows have.
@@ -63,16 +63,13 @@ class Shard:
     @property
     def compacted(self) -> bool:
         """Whether compaction made it."""
-        return bool(self._parts and self._parts.compacted)
+        return is_compacted(self.name)
 
     @property
     def digest(self) -> str:
         """Digest of its bytes, as its name tells it; "" for shards of earlier formats, which have none."""
-        return self._parts.digest if self._parts else ""
-
-    @property
-    def _parts(self) -> ShardName | None:
-        return parse(self.name)
+        parts = parse(self.name)
+        return parts.digest if parts else ""
 
     def open(self) -> OpenShard:
         """Open it for reading, as a context manager; raises StoreError if it is not readable here."""

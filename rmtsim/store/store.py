@@ -11,10 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,19 +20,16 @@ import pandas as pd
 import pyarrow as pa
 
 from rmtsim.addresses import Address
-from rmtsim.arrays.pool import Pool
 from rmtsim.schema import KEY, SCHEMA
+from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import LocalFiles, open_files
-from rmtsim.store.shards import OpenShard, Shard, VanishedError, replaced_by
+from rmtsim.store.shards import Shard, VanishedError, replaced_by
 from rmtsim.store.writer import Writer
 from rmtsim.words import described
 
 __all__ = ["Store", "StoreError", "Writer"]
-
-#: Shards that are fetched at a time, ahead of the one in use.
-_AHEAD = 4
 
 
 class Store:
@@ -173,25 +168,13 @@ class Store:
             raise error
 
     def _pieces(
-        self, fields: set[str], points: set[str] | None, shards: Iterable[Shard]
+        self, fields: set[str], points: set[str] | None, shards: Collection[Shard]
     ) -> Iterator[tuple[Shard, pa.Table]]:
-        """Pieces of shards, the next few shards being opened meanwhile."""
-        with Pool(_AHEAD) as pool:
-            opening: deque[tuple[Shard, Future[OpenShard]]] = deque()
-            left = iter(shards)
-            try:
-                opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, _AHEAD))
-                while opening:
-                    opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, 1))
-                    shard, future = opening.popleft()
-                    with future.result() as opened:
-                        for table in opened.pieces(fields, points):
-                            yield shard, table
-            finally:
-                for _, future in opening:
-                    future.cancel()
-                    if not future.cancelled() and future.exception() is None:
-                        future.result().__exit__()
+        """Pieces of shards, in their order."""
+        with closing(open_ahead(shards)) as ahead:
+            for shard, opened in ahead:
+                for table in opened.pieces(fields, points):
+                    yield shard, table
 
     def _refuse_copies(self, row: Mapping[Any, Any]) -> NoReturn:
         point = self._all(set(SCHEMA.names), {row["point_id"]})

@@ -150,17 +150,23 @@ def _strays(store: Store) -> Iterator[Finding]:
     for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json"), (WRITING, ".tmp")):
         for name in store.files.folders(folder):
             where = store.files.where(f"{folder}/{name}")
-            if not is_stray(name):
+            if folder == WRITING:
+                yield _begun(where)
+            elif not is_stray(name):
                 yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")
         for name in store.files.names(folder):
             if is_stray(name):
                 continue
             where = store.files.where(f"{folder}/{name}")
             if name.startswith(".") and name.endswith(".tmp"):
-                advice = "if none writes now, nothing is lost, and the next writer removes it"
-                yield Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
+                yield _begun(where)
             elif name.startswith(".") or not name.endswith(suffix):
                 yield Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
+
+
+def _begun(where: str) -> Finding:
+    advice = "if none writes now, nothing is lost, and the next writer removes it"
+    return Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
 
 
 def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from rmtsim.store.commits import PATH, Commits, read_commits
 from rmtsim.store.failures import StoreError, TornError, transient
 from rmtsim.store.files import WRITING, LocalFiles
 from rmtsim.store.lock import lock_of
-from rmtsim.store.names import commit_number
+from rmtsim.store.names import commit_number, is_compacted
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.strays import is_stray
 from rmtsim.store.tables import as_parquet, as_shard, as_table
@@ -74,6 +74,7 @@ class Writer:
             for name in self._files.names(folder.rstrip("/")):
                 if name.startswith(begins) and name.endswith(".tmp"):
                     self._files.delete(f"{folder}{name}")
+        self._files.settle("draws", lambda: replaced_by(self.store.listed()))
         listed = self.store.listed()
         self._names = {shard.name for shard in listed}
         replaced = replaced_by(listed)
@@ -125,10 +126,15 @@ class Writer:
         """Commit a sorted table with its metadata, in the place of other shards; see `append`."""
         name, data = as_shard(table, self._number + 1, replaces)
         shard = Shard(self._files, name)
-        self.put(shard.path, data)
+        at_once = bool(replaces) and self._files.replace(shard.path, data, replaces)
+        if not at_once:
+            self.put(shard.path, data)
         self._number += 1
         self._names.add(shard.name)
-        self.remove(replaces)
+        if at_once:
+            self._forget(replaces)
+        else:
+            self.remove(replaces)
         return shard
 
     def put(self, path: str, data: bytes | pa.Buffer) -> None:
@@ -155,13 +161,21 @@ class Writer:
                     told = True
                 time.sleep(pause)
 
+    @property
+    def loose(self) -> int:
+        """Number of shards that no compaction has made."""
+        return sum(not is_compacted(name) for name in self._names)
+
     def remove(self, names: Collection[str]) -> None:
         """Remove shards whose rows others hold."""
+        self._forget(names)
+        self._files.delete_all([f"draws/{name}" for name in sorted(names)])
+
+    def _forget(self, names: Collection[str]) -> None:
+        """Take note that shards need not be there any more."""
         if names:
             self._names -= set(names)
             self._note()
-        for name in sorted(names):
-            self._files.delete(f"draws/{name}")
 
     def _note(self) -> None:
         """Keep which commits there are; those whose shards are not there by now need not be."""

@@ -1,0 +1,33 @@
+"""Shards opened one after the other, the next few being fetched meanwhile."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Generator
+from concurrent.futures import Future
+from itertools import islice
+
+from rmtsim.arrays.pool import Pool
+from rmtsim.store.shards import OpenShard, Shard
+
+#: Shards that are fetched at a time, ahead of the one in use.
+AHEAD = 8
+
+
+def open_ahead(shards: Collection[Shard]) -> Generator[tuple[Shard, OpenShard], None, None]:
+    """Open shards in their order, each until the next is asked for; errors are those of `Shard.open`."""
+    with Pool(min(AHEAD, len(shards))) as pool:
+        opening: deque[tuple[Shard, Future[OpenShard]]] = deque()
+        left = iter(shards)
+        try:
+            opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, AHEAD))
+            while opening:
+                opening.extend((shard, pool.submit(shard.open)) for shard in islice(left, 1))
+                shard, future = opening.popleft()
+                with future.result() as opened:
+                    yield shard, opened
+        finally:
+            for _, future in opening:
+                future.cancel()
+                if not future.cancelled() and future.exception() is None:
+                    future.result().__exit__()

@@ -1,0 +1,99 @@
+"""Files of a folder replaced by one, in one step: whoever lists the folder sees them all, or the new one.
+
+A folder of hard links to what stays, with the new file beside them, changes places with the old folder. Linux can do
+that on most local file systems (``renameat2``); elsewhere the caller has to write the one and then delete the others.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+
+from rmtsim.store.durable import sync_folder, write_durably
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+
+#: How the names of such folders begin until they have changed places.
+BEGINS = ".folder."
+
+
+def replace_files(folder: Path, name: str, data: bytes | pa.Buffer, gone: Collection[str], temporaries: Path) -> bool:
+    """Put a file in the place of others in the same folder.
+
+    Parameters
+    ----------
+    folder
+        The folder, which has no folders in it.
+    name, data
+        The new file.
+    gone
+        Names of the files that it replaces.
+    temporaries
+        A folder on the same file system for what is not finished.
+
+    Returns
+    -------
+    bool
+        Whether it was done. If not, as where the file system cannot do it, nothing has changed.
+    """
+    fresh = temporaries / f"{BEGINS}{uuid.uuid4().hex[:12]}.tmp"
+    try:
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or _has_rules(folder):  # a link to a folder elsewhere, or more than a mode
+            return False
+        fresh.mkdir(parents=True)
+        with suppress(PermissionError):  # a group's folder stays the group's
+            os.chown(fresh, -1, status.st_gid)
+        fresh.chmod(stat.S_IMODE(status.st_mode))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name not in gone:
+                    os.link(entry.path, fresh / entry.name, follow_symlinks=False)
+        write_durably(fresh / name, data, fresh)
+        _exchange(fresh, folder)
+    except (OSError, AttributeError):  # no such call, or no hard links
+        shutil.rmtree(fresh, ignore_errors=True)
+        return False
+    sync_folder(folder.parent)
+    dissolve(fresh, folder, gone)
+    return True
+
+
+def dissolve(old: Path, folder: Path, gone: Collection[str]) -> None:
+    """Remove a folder that has changed places, or was to; files that someone put there meanwhile go to the other."""
+    for path in old.iterdir():
+        if path.name.endswith(".tmp") or path.name in gone or _same(path, folder / path.name):
+            path.unlink()
+        else:
+            os.replace(path, folder / path.name)
+    old.rmdir()
+
+
+def _has_rules(folder: Path) -> bool:
+    """Whether a folder has an access control list, which a new one would lack."""
+    try:
+        return any("acl" in name for name in os.listxattr(folder))
+    except OSError:  # a file system without such
+        return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samestat(one.lstat(), other.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _exchange(one: Path, other: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), os.fspath(one), None, os.fspath(other))
