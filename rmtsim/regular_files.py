@@ -36,6 +36,19 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     return open(regular_descriptor(path, os.O_RDONLY), "rb")
 
 
+def regular_status(path: str | os.PathLike[str]) -> os.stat_result:
+    """Return what ``os.stat`` tells of a regular file, or of a link to one.
+
+    Raises
+    ------
+    NotRegularError, OSError
+        As `open_regular`.
+    """
+    status = os.stat(path)
+    _check(status, path)
+    return status
+
+
 def regular_descriptor(path: str | os.PathLike[str], flags: int) -> int:
     """Open a regular file with flags of ``os.open``; a new file gets the permissions that the umask leaves.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 import socket
 import stat
@@ -17,6 +18,8 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
+from rmtsim.data.cifar import Cifar100
+from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
 from rmtsim.regular_files import NotRegularError, open_regular
 from rmtsim.store import Store, StoreError
@@ -79,6 +82,16 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, make: Callab
     (tmp_path / "link").symlink_to(tmp_path / "y")
     with open_regular(tmp_path / "link") as file:  # what is read may be linked
         assert file.read() == b"bytes"
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_in_the_place_of_a_data_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    for path in (tmp_path / "x.npz", tmp_path / "train"):
+        make(path)
+    said = f"cannot be read (it is {KINDS[make]}, not a regular file)"
+    for data in (OwnData(str(tmp_path / "x.npz")), Cifar100(str(tmp_path))):
+        with pytest.raises(InputError, match=re.escape(said)):
+            data.parameters()
 
 
 @pytest.mark.parametrize("make", KINDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import blake2b, sha256
 from typing import Any, TypeAlias
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from rmtsim.errors import InputError
 from rmtsim.point import check_size
+from rmtsim.regular_files import regular_status
 
 #: X (N, d) and y (N,).
 Samples: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
@@ -34,10 +34,10 @@ def stamp(path: str, wanted: str) -> tuple[int, int]:
     Raises
     ------
     InputError
-        If there is no such file; ``wanted`` says what to give.
+        If there is no such file, or it is a pipe, a device or a folder; ``wanted`` says what to give.
     """
     try:
-        about = os.stat(path)
+        about = regular_status(path)
     except (OSError, ValueError) as error:
         raise unreadable(path, getattr(error, "strerror", None) or str(error), wanted) from error
     return about.st_size, about.st_mtime_ns
