@@ -8,8 +8,8 @@ import re
 import secrets
 import signal
 import socket
-import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
@@ -17,6 +17,7 @@ from typing import Any
 
 from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
+from sweeps.ray_settings import absolute_paths, elsewhere, environment, no_stderr, private_folder, raylet, silent
 
 #: The address that means a Ray of our own, on this machine, for as long as the run takes.
 OWN_RAY = "ray"
@@ -26,6 +27,9 @@ _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 #: Long enough for a network, short for a person who mistyped an address.
 _TIMEOUT = 5.0
+
+#: Seconds for each of the tries to reach a head that was there before.
+_PATIENCE = (2.0, 4.0, 4.0)
 
 #: What HTTP/2, and so gRPC, opens with: its preface and an empty SETTINGS frame. The answer is a SETTINGS frame.
 _HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -52,11 +56,34 @@ def connected(address: str, workers: int | None = None) -> Iterator[ModuleType]:
     """
     before = signal.getsignal(signal.SIGTERM)  # Ray puts its own handler in its place
     try:
-        with _environment({}), _own(workers or cores()) if address == OWN_RAY else _foreign(address) as ray:
-            yield ray
+        with _own(workers or cores()) if address == OWN_RAY else _foreign(address) as ray:
+            try:
+                yield ray
+            except (ConnectionError, ray.exceptions.RayError) as error:
+                raise _broken(address, _line(error)) from error
     finally:
         if signal.getsignal(signal.SIGTERM) is not before:
             signal.signal(signal.SIGTERM, before)
+
+
+def check_head() -> None:
+    """Raise RunError if the head of the cluster does not take connections: Ray itself would end us after a minute."""
+    node = import_module("ray._private.worker")._global_node
+    if node is None:  # a client, whose calls fail with the server
+        return
+    host, _, port = node.gcs_address.rpartition(":")
+    for patience in _PATIENCE:
+        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=patience):
+            return
+        time.sleep(patience / 4)
+    raise _broken(node.gcs_address, "the head of the cluster does not answer")
+
+
+def _broken(address: str, why: str) -> RunError:
+    return RunError(
+        f"ray: the connection to {address} broke ({why}); what was committed is safe, the same command goes on where a "
+        "cluster answers"
+    )
 
 
 @contextmanager
@@ -66,25 +93,28 @@ def _own(cpus: int) -> Iterator[ModuleType]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # would pack up the folder of who says `uv run`
         "AUTOSCALER_METRIC_PORT": "-1",  # asks for no token and has no switch: a port that cannot be had
         "DASHBOARD_METRIC_PORT": "-1",
         **_LOOPBACK,
     }
+    # Ray opens its own folder to all users of the machine, sockets included: it stands in one that is ours alone.
     with (
-        tempfile.TemporaryDirectory(prefix="ray", dir=_short_directory(), ignore_cleanup_errors=True) as folder,
-        _environment(closed) as ray,
-        _silent(),
+        private_folder() as folder,
+        environment(closed | absolute_paths(), closed=True) as ray,
+        silent(str(folder / "driver.err")),
     ):
         try:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=folder,
-                _system_config={"enable_metrics_collection": False},  # nor does its port ask
-            )
+            with elsewhere(folder):
+                ray.init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    _temp_dir=str(folder / "r"),
+                    _system_config={"enable_metrics_collection": False},  # nor does its port ask
+                )
         except (RuntimeError, OSError, ValueError) as error:
             ray.shutdown()
             raise RunError(f"ray: it does not start on this machine ({_line(error)})") from None
@@ -97,13 +127,20 @@ def _own(cpus: int) -> Iterator[ModuleType]:
 @contextmanager
 def _foreign(address: str) -> Iterator[ModuleType]:
     """Join a running cluster."""
-    found = _found(address)
+    with environment({}):
+        found = _found(address)
     _check_listens(address, found)
     # Without the switch, Ray would take the address of another interface in the place of 127.0.0.1.
     switch = _LOOPBACK if re.match(r"(localhost|127\.0\.0\.1|\[::1\]):", found) else {}
-    with _environment({"RAY_AUTH_MODE": _auth_mode(address, found), **switch}) as ray, _silent():
+    with (
+        environment({}),
+        private_folder() as folder,
+        environment({"RAY_AUTH_MODE": _auth_mode(address, found), **switch}) as ray,
+        silent(),
+    ):
         try:
-            _join(ray, found)
+            with elsewhere(folder):
+                _join(ray, found)
         except (ConnectionError, ValueError, RuntimeError, OSError, ImportError) as error:
             ray.shutdown()
             raise _no_ray(address, _line(error)) from None
@@ -114,7 +151,7 @@ def _foreign(address: str) -> Iterator[ModuleType]:
 
 
 def _join(ray: ModuleType, found: str) -> None:
-    options = {"log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(found, **options)
     except ConnectionError as error:
@@ -129,6 +166,7 @@ def _found(address: str) -> str:
     """Return the address of the cluster that ``auto`` means: RAY_ADDRESS, or what runs on this machine."""
     if address != "auto":
         return address
+
     from ray._private.services import get_ray_address_from_environment
 
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -166,11 +204,11 @@ def _auth_mode(address: str, found: str) -> str:
     """
     from ray.exceptions import AuthenticationError
 
-    token = _raylet().AuthenticationTokenLoader.instance()
+    token = raylet().AuthenticationTokenLoader.instance()
     ask = _ask_client_server if found.startswith("ray://") else _ask_head
     given = os.environ.get("RAY_AUTH_MODE")
     for mode in [given] if given else ["disabled", "token"]:
-        with _environment({"RAY_AUTH_MODE": mode}), suppress(AuthenticationError):
+        with environment({"RAY_AUTH_MODE": mode}), suppress(AuthenticationError):
             if mode != "token" or token.has_token(ignore_auth_mode=True):
                 ask(address, found)
                 return mode
@@ -186,8 +224,8 @@ def _ask_head(address: str, found: str) -> None:
     from ray.exceptions import AuthenticationError, RayError
 
     try:
-        with _no_stderr():
-            head = _raylet().GcsClient(address=found)
+        with no_stderr():
+            head = raylet().GcsClient(address=found)
     except AuthenticationError:
         raise
     except RayError as error:
@@ -231,64 +269,3 @@ def _no_ray(address: str, reason: str) -> InputError:
 def _line(error: BaseException) -> str:
     """Return what Ray says in several lines as one."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _short_directory() -> str | None:
-    """Return where Ray's sockets go: their paths may have 107 bytes, and Ray's own names take 80 of them."""
-    return None if len(os.fsencode(tempfile.gettempdir())) < 25 else "/tmp"
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[ModuleType]:
-    """Set environment variables for Ray, and put all back as they were; yield the module ``ray``."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        import ray  # takes a second, and is only needed here
-
-        _reread_environment()
-        yield ray
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
-        _reread_environment()
-
-
-def _reread_environment() -> None:
-    """Have Ray read again what it reads when it is imported, or when it first connects."""
-    from ray._private import ray_constants
-
-    switch = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    ray_constants.ENABLE_RAY_CLUSTER = ray_constants.env_bool(switch, not ray_constants.IS_WINDOWS_OR_OSX)
-    _raylet().Config.initialize("")
-    _raylet().AuthenticationTokenLoader.instance().reset_cache()
-
-
-def _raylet() -> ModuleType:
-    """Return Ray's C++ part, whose type stubs leave out what we need of it."""
-    return import_module("ray._raylet")
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Have Ray not print of workers and nodes that die: that goes to stdout, whatever ``log_to_driver`` says."""
-    worker: Any = import_module("ray._private.worker")
-    before, worker._worker_logs_enabled = worker._worker_logs_enabled, False
-    try:
-        yield
-    finally:
-        worker._worker_logs_enabled = before
-
-
-@contextmanager
-def _no_stderr() -> Iterator[None]:
-    """Send what Ray's C++ code prints nowhere, for the milliseconds of a call."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from rmtsim.addresses import Address
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import StoppedError
 from rmtsim.experiment import Experiment, Saved, Task
+from rmtsim.output import say
 from rmtsim.store import Store, Writer
 from rmtsim.store.files import RemoteFiles, open_files
 from rmtsim.training.trajectory import Forgetful
 from sweeps.addresses import LOCAL, OWN_RAY
-from sweeps.connection import connected
+from sweeps.connection import check_head, connected
 from sweeps.executor import reason
 
 #: Times that Ray tries a task whose worker died.
@@ -25,6 +27,9 @@ _RETRIES = 10
 
 #: Seconds between looks whether to stop.
 _LOOK_EVERY = 0.5
+
+#: Seconds between looks whether the head of the cluster is there.
+_HEAD_EVERY = 5.0
 
 
 @dataclass
@@ -113,7 +118,18 @@ def _on_ray(
     address = writer.store.files.address
     places = [(address, experiment.folder_of(task)) if reachable else None for task in tasks]
     pending = {compute.remote(task, place): task for task, place in zip(tasks, places, strict=True)}
+    resource = "GPU" if gpu else "CPU"
+    if ray.available_resources().get(resource, 0) < 1:  # before one of ours can have begun
+        there = ray.cluster_resources().get(resource, 0)
+        say(
+            f"{experiment.name}: waits for workers: "
+            + (f"all {there:.0f} {resource}s of the cluster are in use" if there else f"the cluster has no {resource}")
+        )
+    looked = time.monotonic()
     while pending:
+        if time.monotonic() - looked > _HEAD_EVERY:
+            check_head()
+            looked = time.monotonic()
         if stopping():
             raise StoppedError(f"{experiment.name}: stopped with {len(pending)} tables to make; the same call goes on")
         for ready in ray.wait(list(pending), num_returns=1, timeout=_LOOK_EVERY)[0]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from rmtsim.arrays.backend import native_gpu
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
@@ -17,18 +17,23 @@ from rmtsim.point import Point
 from rmtsim.simulation import simulated
 from rmtsim.version import __version__
 from sweeps.batches import Batch, Result
+from sweeps.connection import check_head
 from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
+from sweeps.last_words import last_words
 
-#: Seconds between looks for nodes that have joined.
+#: Seconds between looks for nodes that have joined, and whether the head is there.
 _LOOK_EVERY = 5.0
+
+#: Starts of a worker that may end in its death, one after the other.
+_STARTS = 5
 
 
 @dataclass(eq=False)
 class _Worker:
-    """An actor as the driver sees it. ``life`` counts its starts: what belongs to an earlier one is void."""
+    """An actor as the driver sees it, after ``deaths`` others in its place that died while they started."""
 
     actor: Any
-    life: int = 0
+    deaths: int = 0
     ready: bool = False
 
 
@@ -36,16 +41,15 @@ class _Call(NamedTuple):
     """A call of an actor: of a batch, or (None) to say that it has started."""
 
     worker: _Worker
-    life: int
     batch: Batch | None
 
 
 class RayWorkers:
     """The executor on Ray.
 
-    An actor that dies is started again by Ray, wherever there is room for it; the batches it had go to others at once,
-    since that may take long. So is one on which a batch raised an error. Actors that wait for room make a cluster with
-    an autoscaler grow.
+    For an actor that dies another is started, wherever there is room for it; the batches it had go to others at once,
+    since that may take long. So is one for an actor on which a batch raised an error. Actors that wait for room make a
+    cluster with an autoscaler grow.
 
     Parameters
     ----------
@@ -60,12 +64,14 @@ class RayWorkers:
     ------
     InputError
         If the cluster has no room for a single one and none was asked for.
+    RunError
+        Then and later, if no worker can start, or the head of the cluster is gone.
     """
 
     def __init__(self, ray: Any, workers: int | None, backend: str) -> None:
         self._ray = ray
         resources = ray.cluster_resources()
-        self.backend = backend if backend != "auto" else "cupy" if resources.get("GPU") else "numpy"
+        self.backend = backend if backend != "auto" else _found_backend(ray, resources.get("GPU", 0))
         self._asked = workers
         self._resource = "GPU" if self.backend == "cupy" else "CPU"
         if not workers and resources.get(self._resource, 0) < 1:
@@ -76,13 +82,13 @@ class RayWorkers:
         self._actor = ray.remote(
             num_cpus=0 if self.backend == "cupy" else 1,
             num_gpus=1 if self.backend == "cupy" else 0,
-            max_restarts=-1,
+            max_restarts=0,  # Ray would start for ever, without a word, one that dies whenever it starts
             max_task_retries=0,  # a batch goes to another worker rather than wait for this one
             runtime_env={"env_vars": _blas_settings()},
         )(_RemoteWorker)
         self._workers: list[_Worker] = []
         self._running: dict[Any, _Call] = {}
-        self._places: deque[tuple[_Worker, int]] = deque()  # where a batch can go, with the life that it belongs to
+        self._places: deque[_Worker] = deque()  # where a batch can go
         self._looked = -_LOOK_EVERY
         self._unfit = 0  # workers that could not start; another in their place could not either
         self._kernels: list[str] = []  # of BLAS
@@ -97,7 +103,7 @@ class RayWorkers:
     @property
     def free(self) -> int:
         """How many more batches to submit now."""
-        while self._places and not _alive(*self._places[0]):
+        while self._places and not self._places[0].ready:
             self._places.popleft()
         return len(self._places)
 
@@ -105,8 +111,8 @@ class RayWorkers:
         """Give a batch to the worker that has waited longest."""
         if not self.free:
             raise RuntimeError("no worker has a place free")
-        worker, life = self._places.popleft()
-        self._running[worker.actor.compute.remote(batch)] = _Call(worker, life, batch)
+        worker = self._places.popleft()
+        self._running[worker.actor.compute.remote(batch)] = _Call(worker, batch)
 
     def next_done(self, timeout: float) -> list[Finished]:
         """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
@@ -141,33 +147,45 @@ class RayWorkers:
 
     def _over(self, call: _Call, value: Any) -> Finished | None:
         """Take note of a call that is over; return the batch if it was of one."""
-        worker, life, batch = call
+        worker, batch = call
         raised = isinstance(value, self._ray.exceptions.RayTaskError)  # by the code on the worker, which is well
         lost = isinstance(value, self._ray.exceptions.RayError) and not raised
         if batch is None:
-            if raised or lost:
-                self._failed_start(worker, _last_line(value) if lost else reason(value.cause or value))
+            if raised:
+                self._failed_start(worker, reason(value.cause or value))
+            elif lost:
+                self._died(worker, value)
             else:
                 self._started(worker, value)
             return None
         if lost or raised:
-            if _alive(worker, life):
-                if raised:  # an error of a GPU may stay with its process, and would eat up batch after batch
-                    self._ray.kill(worker.actor, no_restart=False)
-                self._start(worker)
+            if worker.ready:
+                worker.ready = False
+                self._workers.remove(worker)
+                self._ray.kill(worker.actor)  # an error of a GPU may stay with its process, and eat up batches
+                self._start()
             if lost:
                 return Finished(batch, None, f"its worker is gone ({reason(value)})", lost=True)
             return Finished(batch, None, reason(value.cause or value))
-        if _alive(worker, life):
-            self._places.append((worker, life))
+        if worker.ready:
+            self._places.append(worker)
         return Finished(batch, value)
 
-    def _start(self, worker: _Worker) -> None:
-        """Wait for a worker's (next) life: until then it gets no batches."""
-        worker.life += 1
-        worker.ready = False
-        reference = worker.actor.hello.options(max_task_retries=-1).remote(self.backend)
-        self._running[reference] = _Call(worker, worker.life, None)
+    def _start(self, deaths: int = 0) -> None:
+        """Start a worker; it gets no batches until it answers."""
+        worker = _Worker(self._actor.remote(), deaths)
+        self._workers.append(worker)
+        self._running[worker.actor.hello.remote(self.backend)] = _Call(worker, None)
+
+    def _died(self, worker: _Worker, error: BaseException) -> None:
+        """Start another for one that died while it started, unless too many have in its place, or its code is wrong."""
+        deaths, why = worker.deaths + 1, last_words(error)
+        if "creation task" in str(error) or deaths >= _STARTS:
+            again = "" if deaths == 1 else f"{deaths} died one after the other while they started, "
+            self._failed_start(worker, again + why)
+            return
+        self._workers.remove(worker)
+        self._start(deaths)
 
     def _started(self, worker: _Worker, about: dict[str, str]) -> None:
         if about["version"] != __version__:
@@ -179,7 +197,8 @@ class RayWorkers:
             if len(self._kernels) > 1:
                 say(f"run: workers have BLAS kernels {' and '.join(self._kernels)}, whose last digits differ")
         worker.ready = True
-        self._places.extend([(worker, worker.life)] * IN_FLIGHT_PER_WORKER)
+        worker.deaths = 0
+        self._places.extend([worker] * IN_FLIGHT_PER_WORKER)
 
     def _failed_start(self, worker: _Worker, why: str) -> None:
         """Do without a worker that cannot start; raise RunError if no other is left that may."""
@@ -198,15 +217,31 @@ class RayWorkers:
         if now - self._looked < _LOOK_EVERY:
             return
         self._looked = now
+        check_head()
         room = self._asked or int(self._ray.cluster_resources().get(self._resource, 0))
         for _ in range(room - len(self._workers) - self._unfit):
-            worker = _Worker(self._actor.remote())
-            self._workers.append(worker)
-            self._start(worker)
+            self._start()
 
 
-def _alive(worker: _Worker, life: int) -> bool:
-    return worker.ready and worker.life == life
+def _found_backend(ray: Any, gpus: float) -> str:
+    """Return CuPy if the cluster has GPUs and one of their nodes has it, else NumPy, and say why that is taken."""
+    if gpus < 1:
+        return "numpy"
+    reference = ray.remote(num_cpus=0, num_gpus=1, max_retries=_STARTS)(_cupy_problem).remote()
+    while not ray.wait([reference], timeout=_LOOK_EVERY)[0]:
+        check_head()
+        say("run: waits for a GPU of the cluster, to see whether its node has CuPy; --backend numpy does without")
+    try:
+        problem = str(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        problem = last_words(error)
+    if problem:
+        say(f"run: the cluster has GPUs, but {problem} there; takes NumPy, on its CPUs")
+    return "numpy" if problem else "cupy"
+
+
+def _cupy_problem() -> str:
+    return str(native_gpu().problem() or "")
 
 
 def _blas_settings() -> dict[str, str]:
@@ -214,15 +249,6 @@ def _blas_settings() -> dict[str, str]:
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     kernel = os.environ.get("OPENBLAS_CORETYPE")
     return threads | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
-
-
-def _last_line(error: BaseException) -> str:
-    """Return what an actor died of, which Ray tells last."""
-    lines = [reason(RuntimeError(line)) for line in str(error).splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
-    why = (errors or lines or [type(error).__name__])[-1]
-    advice = "; install rmtsim on all nodes, or submit the checkout with --working-dir"
-    return why + (advice if "No module named" in why else "")
 
 
 class _RemoteWorker:

@@ -3,7 +3,8 @@
 Keys: ``folder``, where ``journal`` gets a JSON line for each thing that happens; ``nap``, seconds that a batch takes
 longer, so that kills find work in flight, until ``folder/hurry`` is there; ``draws``, how many a batch has at most;
 ``die``, a step of a commit at which the driver kills itself with SIGKILL, once ``folder/armed`` is there; ``old``,
-whether workers claim to be of an older version; ``sick``, a device on which all batches fail at once; ``losses``, how
+whether workers claim to be of an older version; ``stillborn``, whether they die while they start; ``bare``, whether
+there is no CuPy beside the GPUs; ``sick``, a device on which all batches fail at once; ``losses``, how
 often a batch may lose its worker; ``patience``, for how many seconds a driver that is to stop waits for its threads.
 Batches fail with an error that are of 2 classes and ``raises`` samples, and by the death of their worker those of 30
 classes and ``kills`` samples.
@@ -43,6 +44,8 @@ order: dict[str, Any] = {
     "draws": 4,
     "die": "",
     "old": False,
+    "stillborn": False,
+    "bare": False,
     "sick": "",
     "raises": 0,
     "kills": 0,
@@ -68,6 +71,10 @@ class Worker(ray_workers._RemoteWorker):
     """Computes with NumPy even where it holds a GPU, which is none; naps, raises or dies as told."""
 
     def hello(self, backend: str) -> dict[str, str]:
+        if order["stillborn"]:
+            note("stillborn")
+            print("no room in here", file=sys.stderr, flush=True)
+            os._exit(5)
         about = super().hello("numpy")
         import ray
 
@@ -152,7 +159,7 @@ def watch() -> None:
         return f"{batch.point.id} {batch.draws.start} {batch.draws.stop}"
 
     def submitting(workers: Any, batch: Batch) -> None:
-        actor = workers._places[0][0].actor._actor_id.hex() if workers.free else ""
+        actor = workers._places[0].actor._actor_id.hex() if workers.free else ""
         note("out", batch=named(batch), actor=actor)
         submit(workers, batch)
 
@@ -180,6 +187,8 @@ def watch() -> None:
 if __name__ == "__main__":
     order.update(json.loads(sys.argv[1]))
     ray_workers._RemoteWorker, Batch.compute = Worker, napping(Batch.compute)
+    if not order["bare"]:
+        ray_workers._cupy_problem = lambda: ""
     sizes = random.Random(0)
     Pace.batch_draws = lambda *_: sizes.randint(1, order["draws"])
     runner.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0

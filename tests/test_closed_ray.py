@@ -141,7 +141,8 @@ def holding(kind: str, home: Path, reports: HTTPServer, **more: str) -> Iterator
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory, reports: HTTPServer) -> Iterator[Held]:
-    with holding("closed", tmp_path_factory.mktemp("home"), reports) as held:
+    hooks = {"RAY_RUNTIME_ENV_HOOK": "no_such_module.hook", "RAY_JOB_CONFIG_JSON_ENV_VAR": "no JSON"}
+    with holding("closed", tmp_path_factory.mktemp("home"), reports, **hooks) as held:
         yield held
         members = family(held.pid)
     assert not held.folder.exists()
@@ -251,6 +252,13 @@ def calls(host: str, port: int, token: str | None) -> dict[str, bool]:
 def test_it_listens_on_the_loopback_interface_only(closed: Held, opened: Held) -> None:
     assert all(ip_address(host).is_loopback for host, _ in sockets(closed.pid)[0])
     assert any(ip_address(host).is_unspecified for host, _ in sockets(opened.pid)[0])
+
+
+def test_no_other_user_gets_at_its_files(closed: Held, opened: Held) -> None:
+    """Ray lets all users into its own folder, sockets and logs; nobody but us gets as far as that."""
+    assert closed.folder.parent.stat().st_mode & 0o777 == 0o700
+    assert (closed.session / "sockets").stat().st_mode & 0o002  # negative control: without the folder above it
+    assert opened.session.stat().st_mode & 0o002
 
 
 def test_no_port_answers_without_the_token(closed: Held, opened: Held) -> None:

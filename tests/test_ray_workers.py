@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 import tomllib
@@ -137,6 +138,27 @@ def test_another_version_on_a_worker_is_refused(tmp_path: Path, cluster: RayClus
     assert "install the same on all nodes" in err
     assert "Traceback" not in err
     assert Store(tmp_path / "s").read().empty
+
+
+def test_workers_that_die_while_they_start_are_not_started_for_ever(tmp_path: Path, cluster: RayCluster) -> None:
+    sweep(tmp_path, 0.3)
+    with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, stillborn=True) as driver:
+        code, _ = driver.end()
+        err, events = driver.err(), driver.events()
+    assert code == 1
+    assert "no worker can start: 5 died one after the other while they started, the last one with the words: no" in err
+    assert "Traceback" not in err
+    assert sum(event["event"] == "stillborn" for event in events) == 5
+
+
+def test_gpus_without_cupy_are_left_for_numpy(tmp_path: Path, cluster: RayCluster) -> None:
+    whole = sweep(tmp_path, 0.3)
+    with cluster.node(cpus=1, gpus=1), Driver(tmp_path, "--backend", "auto", cluster=cluster, bare=True) as driver:
+        found = ended(driver, tmp_path)
+    assert found.code == 0
+    assert re.search(r"the cluster has GPUs, but CuPy is not installed .* there; takes NumPy, on its CPUs", found.err)
+    pd.testing.assert_frame_equal(found.rows, whole, check_exact=True)
+    assert set(Store(tmp_path / "s").read()["backend"]) == {"numpy"}
 
 
 class Story(NamedTuple):

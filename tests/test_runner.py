@@ -75,12 +75,19 @@ def test_batch_size_changes_nothing(tmp_path: Path, undisturbed: pd.DataFrame, m
 
 
 def test_ray_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
-    """In a process of its own: Ray changes the environment and leaves threads behind."""
+    """In a process of its own: Ray changes the environment and leaves threads behind.
+
+    Neither it nor its workers run what stands in the folder where the command is typed.
+    """
     (tmp_path / "spec.toml").write_text(SPEC)
+    for name in ("sweeps", "numpy", "ray", "pandas"):
+        text = f"open({str(tmp_path / 'ran')!r}, 'a').write('{name} ')\nraise SystemExit(9)\n"
+        (tmp_path / f"{name}.py").write_text(text)
     line = ["run", "spec.toml", "--store", "s", "--address", "ray", "--workers", "2", "--backend", "numpy"]
     done = subprocess.run(
         [sys.executable, "-m", "rmtsim", *line], cwd=tmp_path, capture_output=True, text=True, check=False
     )
+    assert not (tmp_path / "ran").exists()
     assert done.returncode in (0, 4), done.stderr
     assert done.stdout == ""
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)

@@ -56,7 +56,7 @@ class Cifar100:
     normalisation: str = "half"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", os.fspath(self.folder))
+        object.__setattr__(self, "folder", os.path.abspath(self.folder))  # the same in every working directory
         check_choice("normalisation", self.normalisation, NORMALISATIONS)
 
     @property

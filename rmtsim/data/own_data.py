@@ -45,7 +45,7 @@ class OwnData:
     path: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", os.fspath(self.path))
+        object.__setattr__(self, "path", os.path.abspath(self.path))  # the same in every working directory
 
     @property
     def text(self) -> str:

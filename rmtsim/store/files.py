@@ -52,7 +52,8 @@ class LocalFiles(Files):
     """A local directory: hidden temporary name, fsync, rename, fsync of the directory."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.location, self.address = root, str(root), Address(str(root))
+        self.root, self.location = root, str(root)
+        self.address = Address(os.path.abspath(root))  # the same in the working directory of a worker
         existing = next((path for path in (root, *root.parents) if path.exists()), root)
         if existing.exists() and not existing.is_dir():
             raise InputError(f"store: {existing} is a file; give a directory")
