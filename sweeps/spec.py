@@ -38,8 +38,8 @@ class Sampling:
 
     seed: int = 0
     min_draws: int = 16
-    max_draws: int = 1000
-    target_rse: float = 0.01
+    max_draws: int = 10_000
+    target_rse: float = 0.02
     dtype: str = "float64"
     diagonal: str = "exact"
 

@@ -26,6 +26,14 @@ def next_checkpoint(count: int, sampling: Sampling) -> int:
     return min(sampling.max_draws, math.ceil(_GROWTH * count))
 
 
+def checkpoint_from(draws: float, sampling: Sampling) -> int:
+    """Return the first checkpoint at which there are so many draws, or the last of all."""
+    count = sampling.min_draws
+    while count < draws and count < sampling.max_draws:
+        count = next_checkpoint(count, sampling)
+    return count
+
+
 class Tally:
     """Running sums over the draws of a point: all that the decision needs, in memory that does not grow.
 

@@ -194,7 +194,7 @@ def test_status_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "spec.toml").write_text(SPEC.replace("max_draws = 60", "max_draws = 12"))
     spec, store = str(tmp_path / "spec.toml"), str(tmp_path / "s")
     assert main(["plan", spec, "--store", store]) == 0
-    assert "6 points: 0 done, 0 partial, 6 new, 0 limited; 48 draws to make" in capsys.readouterr().out
+    assert "6 points: 0 done, 0 partial, 6 new, 0 limited; 72 draws to make" in capsys.readouterr().out
     assert not (tmp_path / "s").exists()
     assert main(["run", spec, "--store", store, "--backend", "numpy"]) == 4
     before = snapshot(tmp_path / "s")

@@ -12,6 +12,7 @@ from typing import Any
 from rmtsim.cli.exit_codes import exit_code
 from rmtsim.cli.sources import Runs
 from rmtsim.errors import InputError
+from rmtsim.experiment import Experiment
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.store import Store
@@ -24,7 +25,7 @@ def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> 
     _check_memory(runs, arguments.memory)
     experiment = runs.experiment()
     missing = {task.file for task in experiment.missing(store)}
-    table, summary = runs.plan(experiment, missing)
+    table, summary, _ = runs.plan(experiment, missing, arguments.workers)
     _say_if_replaced(runs, store)
     if arguments.json:
         tell_json({"summary": summary, "runs": records(table)})
@@ -42,6 +43,7 @@ def _seconds(value: float) -> str:
 def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
     """Compute what is missing; return the exit code for how it ended."""
     from sweeps import experiment_runner
+    from sweeps.addresses import HERE
     from sweeps.interrupts import interrupts
 
     _check_memory(runs, arguments.memory)
@@ -50,6 +52,8 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
     missing, done, made = experiment.missing(store), count(1), experiment_runner.Made()
     document = {"spec": runs.document, "tables": experiment.paths()}
     _say_if_replaced(runs, store)
+    if missing and arguments.address in HERE:
+        _say_if_long(runs, experiment, {task.file for task in missing}, arguments.workers)
     if missing or document != spec_of(store, runs.name):
         start = time.monotonic()
         limit = math.inf if arguments.time_limit is None else arguments.time_limit
@@ -68,6 +72,15 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
     code = exit_code(failed=made.failures, unfinished=made.tables < made.missing)
     _tell(runs.name, made, code, as_json=arguments.json)
     return code
+
+
+def _say_if_long(runs: Runs, experiment: Experiment, missing: set[str], workers: int | None) -> None:
+    """Say how long the tables will take, where that is hours or days."""
+    from sweeps.plan import LONG_SECONDS
+
+    _, summary, seconds = runs.plan(experiment, missing, workers)
+    if LONG_SECONDS <= seconds < math.inf:
+        say(summary)
 
 
 def _tell(name: str, made: Any, code: int, as_json: bool) -> None:

@@ -142,7 +142,9 @@ class _Reproduction:
         full, data, memory = self.arguments.full, self.arguments.data, self.arguments.memory
         try:
             specs = [load(spec) for spec in entry.sweeps(full)]
-            summaries = [plans.summary(spec, plans.plan(spec, self.store, memory)) for spec in specs]
+            summaries = [
+                plans.summary(spec, plans.plan(spec, self.store, memory, self.arguments.workers)) for spec in specs
+            ]
             return _Work(entry, specs, summaries, entry.experiment(full, data))
         except InputError as error:
             if not self.everything:

@@ -94,8 +94,14 @@ def parser() -> argparse.ArgumentParser:
     _add_workers(p)
     _add_memory(p)
 
-    p = verb("plan", "what a run would do; changes nothing", "Work is counted in flops; times are for this machine.")
+    p = verb(
+        "plan",
+        "what a run would do; changes nothing",
+        "How many draws the target takes is told as a range, from the precision of the draws that the store has, or "
+        "from a few draws that are made for it and not kept. Work is counted in flops; times are for this machine.",
+    )
     _add_spec(p)
+    _add_workers(p)
     _add_memory(p)
     _add_json(p)
 
@@ -105,7 +111,8 @@ def parser() -> argparse.ArgumentParser:
         "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
         "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
         "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [ensemble] init, data_variance, hidden_gain, "
-        "last_gain; [sampling] seed, min_draws, max_draws, target_rse, dtype, diagonal. With a table [training] it "
+        "last_gain; [sampling] seed, min_draws (default: 16), max_draws (10000), target_rse (0.02, of the relative "
+        "standard errors of all norms and their ratio), dtype, diagonal. With a table [training] it "
         "is one of training runs. The README has both. With the name of a figure it computes the tables that the "
         "figure shows; `rmtsim reproduce FIGURE --out OUT` then draws them from OUT/store.",
     )

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rmtsim.arrays.backend import resolve
 from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
 from rmtsim.experiment import Experiment, Task
 from rmtsim.output import say
@@ -47,8 +48,13 @@ class Runs(Protocol):
         """Return the experiment."""
         ...
 
-    def plan(self, experiment: Experiment, missing: set[str]) -> tuple[pd.DataFrame, str]:
-        """Return a row for each table, with its cost, and a sentence on all; ``missing`` has files."""
+    def plan(
+        self, experiment: Experiment, missing: set[str], workers: int | None = None
+    ) -> tuple[pd.DataFrame, str, float]:
+        """Return a row for each table, with its cost, a sentence on all, and the seconds to go, infinite if unknown.
+
+        ``missing`` has files; ``workers`` is how many tables are made at a time, by default one for each core.
+        """
         ...
 
 
@@ -153,8 +159,10 @@ class TrainingRuns:
                 )
         return self.spec.experiment(backend)
 
-    def plan(self, experiment: Experiment, missing: set[str]) -> tuple[pd.DataFrame, str]:
-        """Return a row for each run; times are for one core of this machine."""
+    def plan(
+        self, experiment: Experiment, missing: set[str], workers: int | None = None
+    ) -> tuple[pd.DataFrame, str, float]:
+        """Return a row for each run; times are for this machine."""
         from rmtsim.arrays.machine import flops_per_second
         from rmtsim.training.trajectory import core_seconds
 
@@ -175,10 +183,11 @@ class TrainingRuns:
             for problem, task in self.spec.runs()
         )
         left = table[table["state"] == "new"]
-        return table, (
-            f"{self.name}: {counted(len(table), 'run')}: {len(table) - len(left)} done, {len(left)} new; "
-            f"{format_flops(left['flops'].sum())}, about {format_seconds(left['core_seconds'].sum())} on one core"
-        )
+        at_once = workers or cores()
+        seconds = float(left["core_seconds"].sum()) / min(at_once, cores(), max(1, len(left)))
+        time = f"{format_flops(left['flops'].sum())}, about {format_seconds(seconds)} with {counted(at_once, 'worker')}"
+        summary = f"{self.name}: {counted(len(table), 'run')}: {len(table) - len(left)} done, {len(left)} new; "
+        return table, summary + (time if len(left) else "nothing to do"), seconds
 
 
 @dataclass(frozen=True)
@@ -210,7 +219,9 @@ class FigureRuns:
         assert experiment is not None
         return experiment
 
-    def plan(self, experiment: Experiment, missing: set[str]) -> tuple[pd.DataFrame, str]:
+    def plan(
+        self, experiment: Experiment, missing: set[str], workers: int | None = None
+    ) -> tuple[pd.DataFrame, str, float]:
         """Return a row for each table; times are shares of what the whole took on a machine with 2 cores."""
         from analysis.catalogue import duration
 
@@ -224,9 +235,12 @@ class FigureRuns:
             for task in experiment.tasks
         )
         new = table["state"] == "new"
-        left = float(table["core_seconds"][new].sum()) / 2
-        time = "its time was never measured" if math.isinf(left) else f"about {duration(left)} on 2 cores"
-        return (
-            table,
-            f"{self.name}: {counted(len(table), 'table')}: {len(table) - new.sum()} done, {new.sum()} new; {time}",
-        )
+        at_once = min(workers or 2, max(1, int(new.sum())))
+        left = float(table["core_seconds"][new].sum()) / at_once
+        time = f"about {duration(left)} on {counted(at_once, 'core')}"
+        if not new.any():
+            time = "nothing to do"
+        elif math.isinf(left):
+            time = "its time was never measured"
+        summary = f"{self.name}: {counted(len(table), 'table')}: {len(table) - new.sum()} done, {new.sum()} new; {time}"
+        return table, summary, left

@@ -29,6 +29,7 @@ from rmtsim.words import counted
 
 if TYPE_CHECKING:
     from sweeps.runner import Outcome
+    from sweeps.spec import Spec
 
 __all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "say_theory", "status", "stored_draws", "theory"]
 
@@ -41,20 +42,22 @@ def plan(arguments: argparse.Namespace) -> int:
     spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
     if not isinstance(spec, Spec):
         return plan_experiment(spec, store, arguments)
-    table = plans.plan(spec, store, arguments.memory)
+    table = plans.plan(spec, store, arguments.memory, arguments.workers)
     _say_if_changed(spec, store)
     if arguments.json:
-        tell_json({"summary": plans.summary(spec, table), "points": records(table)})
+        document = {"summary": plans.summary(spec, table), **plans.total(table).document(), "points": records(table)}
+        tell_json(document)
         return 0
-    shown = (
-        table.drop(columns=["point_id", "model", "loss", "flops", *ENSEMBLE])
-        .assign(
-            width=["-" if pd.isna(width) else int(width) for width in table["width"]],
-            flops_per_draw=table["flops_per_draw"].map(format_flops),
-            core_seconds=table["core_seconds"].map(format_seconds),
-            memory=table["memory"].map(format_bytes),
-        )
-        .rename(columns={"memory": "memory_per_worker"})
+    ends = {
+        name: zip(table[f"{name}_low"], table[f"{name}_high"], strict=True) for name in ("more_draws", "core_seconds")
+    }
+    shown = table[["n_classes", "dim", "n_samples", "width", "state", "why", "draws"]].assign(
+        width=["-" if pd.isna(width) else int(width) for width in table["width"]],
+        more_draws=[plans.span(*pair, format_count) for pair in ends["more_draws"]],
+        max_draws=table["max_draws"].map(format_count),
+        per_draw=table["flops_per_draw"].map(format_flops),
+        core_time=[plans.span(*pair, format_seconds) if pair[1] else "-" for pair in ends["core_seconds"]],
+        memory_per_worker=table["memory"].map(format_bytes),
     )
     tell(shown.to_string(index=False, na_rep="-"), lines=True)
     tell(f"\n{plans.summary(spec, table)}", lines=True)
@@ -68,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
     if not isinstance(spec, Spec):
         return run_experiment(spec, store, arguments)
+    _say_if_long(spec, store, arguments)
     outcome = run_sweep(
         spec,
         store,
@@ -152,6 +156,17 @@ def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any)
     else:
         say(f"{spec.name}: {outcome}")
     return outcome
+
+
+def _say_if_long(spec: Spec, store: Store, arguments: argparse.Namespace) -> None:
+    """Say how long a sweep will take, where that is hours or days."""
+    from sweeps.addresses import HERE
+    from sweeps.plan import long_run
+
+    here = arguments.address in HERE
+    found = long_run(spec, store, arguments.memory if here else None, arguments.workers if here else None)
+    if found is not None:
+        say(f"{spec.name}: {found if here else found.core_time}; `rmtsim plan` tells it point by point")
 
 
 def _say_if_changed(spec: Any, store: Store) -> None:
