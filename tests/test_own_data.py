@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
+from rmtsim.data.cifar import Cifar100
 from rmtsim.data.labelled import content_hash
 from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
+from rmtsim.store import Store
 from tests.test_datasets import deviations
 
 
@@ -153,3 +155,18 @@ class Touch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, (f"touch {self.path}",)
+
+
+def test_files_are_found_from_another_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by workers on Ray, which have one of their own."""
+    (tmp_path / "typed").mkdir()
+    monkeypatch.chdir(tmp_path / "typed")
+    np.savez("mine.npz", X=np.eye(4), y=[0, 1, 2, 1])
+    travelling = [pickle.dumps(data) for data in (OwnData("mine.npz"), Cifar100("pictures", "none"))]
+    store = Store("results")
+    monkeypatch.chdir(tmp_path)
+    own, pictures = map(pickle.loads, travelling)
+    assert own.check(3, 4, 2) is None
+    assert pictures == Cifar100(str(tmp_path / "typed" / "pictures"), "none")
+    assert store.files.address.reveal() == str(tmp_path / "typed" / "results")
+    assert store.location == "results"

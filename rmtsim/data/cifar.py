@@ -56,8 +56,12 @@ class Cifar100:
     normalisation: str = "half"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", os.path.abspath(self.folder))  # the same in every working directory
+        object.__setattr__(self, "folder", os.fspath(self.folder))
         check_choice("normalisation", self.normalisation, NORMALISATIONS)
+
+    def __reduce__(self) -> tuple[type[Cifar100], tuple[str, str]]:
+        """Travel to other processes, whose working directory may be another, with the whole path."""
+        return Cifar100, (os.path.abspath(self.folder), self.normalisation)
 
     @property
     def text(self) -> str:

@@ -45,7 +45,11 @@ class OwnData:
     path: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", os.path.abspath(self.path))  # the same in every working directory
+        object.__setattr__(self, "path", os.fspath(self.path))
+
+    def __reduce__(self) -> tuple[type[OwnData], tuple[str]]:
+        """Travel to other processes, whose working directory may be another, with the whole path."""
+        return OwnData, (os.path.abspath(self.path),)
 
     @property
     def text(self) -> str:
