@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from rmtsim.errors import InputError
+from rmtsim.words import shown
 
 INITS = ("lecun", "he", "xavier")
 
@@ -30,8 +31,8 @@ class Scales(NamedTuple):
 
 def _checked(name: str, value: Any) -> float:
     number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not LEAST <= value <= MOST:
-        raise InputError(f"{name}: {value!r} is not valid; give a positive number from {LEAST:g} to {MOST:g}")
+    if not number or not LEAST <= value <= MOST:
+        raise InputError(f"{name}: {shown(value)} is not valid; give a positive number from {LEAST:g} to {MOST:g}")
     return float(value)
 
 
@@ -74,7 +75,7 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if self.init not in INITS:
-            raise InputError(f"init: {self.init!r} is not known; choose one of {', '.join(INITS)}")
+            raise InputError(f"init: {shown(self.init)} is not known; choose one of {', '.join(INITS)}")
         for name in ("data_variance", "hidden_gain", "last_gain"):
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
 

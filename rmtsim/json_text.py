@@ -65,11 +65,18 @@ def parse_json(text: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
     return value
 
 
-def check_plain(value: Any) -> None:
+def check_plain(value: Any, *, any_number: bool = False) -> None:
     """Check that a value is plain data: what JSON and TOML have in common, within limits.
 
     Plain data are tables with text as keys, lists, text, finite numbers, truth values and None. Lists and tables lie
     at most 32 deep inside one another, whole numbers have at most 64 bits, and text can be written as UTF-8.
+
+    Parameters
+    ----------
+    value
+        The value.
+    any_number
+        Whether all numbers are let through, for a caller that holds each against what it may be.
 
     Raises
     ------
@@ -79,6 +86,8 @@ def check_plain(value: Any) -> None:
     left: list[tuple[Any, tuple[str, ...]]] = [(value, ())]  # no recursion: the depth is what is in doubt
     while left:
         found, keys = left.pop()
+        if isinstance(found, int | float) and any_number:
+            continue
         if reason := _reason(found, len(keys)):
             named = ".".join(key for key in keys if key)
             raise PlainDataError(f"{named[:100]}: {reason}" if named else reason)

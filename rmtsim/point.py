@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
+from rmtsim.words import shown
 
 MODELS = ("linear", "one_hidden")
 LOSSES = ("ce", "mse")
@@ -123,7 +124,7 @@ def check_point(point: Any) -> None:
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise InputError unless ``value`` is one of ``choices``."""
     if value not in choices:
-        raise InputError(f"{name}: {value!r} is not known; choose one of {', '.join(choices)}")
+        raise InputError(f"{name}: {shown(value)} is not known; choose one of {', '.join(choices)}")
 
 
 def check_layers(layers: Any, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> i
     except TypeError:
         size = least - 1
     if isinstance(value, bool) or not least <= size <= most:
-        raise InputError(f"{name}: {value!r} is not valid; give a whole number from {least} to {most}")
+        raise InputError(f"{name}: {shown(value)} is not valid; give a whole number from {least} to {most}")
     return size
 
 

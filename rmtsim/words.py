@@ -10,6 +10,18 @@ from rmtsim.sizes import format_count
 #: Stretches that are told one by one.
 _SHOWN = 5
 
+#: Characters of a value that are told.
+_LONGEST = 200
+
+
+def shown(value: Any) -> str:
+    """Return a value as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
 
 def counted(count: int, noun: str) -> str:
     """Say how many: 1 shard, 2 shards."""

@@ -10,6 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rmtsim.errors import InputError
+from rmtsim.json_text import PlainDataError, check_plain
+from rmtsim.regular_files import open_regular
+from rmtsim.words import shown
+
+#: Bytes of a spec, at most.
+_MOST_BYTES = 1 << 20
+
+#: A key of so many parts as no spec has, on which Python's reader of TOML would spend hours.
+_LONG_KEY = re.compile(r"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 
 
 def builtin(folder: str) -> list[str]:
@@ -34,30 +43,50 @@ def read_document(source: str, folders: Sequence[str], others: Sequence[str] = (
     InputError
         If there is none, or it is not TOML.
     """
-    path = Path(source)
     names = {name: folder for folder in folders for name in builtin(folder)}
     if source in names:
         text = (resources.files("sweeps") / names[source] / f"{source}.toml").read_text("utf-8")
-    elif not is_path(source) and not path.exists():
+    elif not is_path(source) and not Path(source).exists():
         known = ", ".join([*names, *others])
         raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {known}")
     else:
-        try:
-            text = path.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise InputError(f"spec: {source} cannot be read ({reason}); give a TOML file") from None
+        text = _text_of(source)
+    if _LONG_KEY.search(text):
+        raise InputError(f"{source}: it has a key of more than 32 parts; see the README's example")
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        document = tomllib.loads(text)
+        check_plain(document, any_number=True)  # each is checked where it is used, with what would be valid
+    except RecursionError:
+        raise InputError(
+            f"{source}: not valid TOML (its values lie too deep inside one another); see the README's example"
+        ) from None
+    except PlainDataError as error:
+        raise InputError(f"{source}: {error}; see the README's example") from None
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{source}: not valid TOML ({error}); see the README's example") from None
+    except ValueError:  # Python makes no whole number of more than some thousand digits
+        raise InputError(f"{source}: it has a number of thousands of digits; see the README's example") from None
+    return document
+
+
+def _text_of(source: str) -> str:
+    try:
+        with open_regular(source) as file:
+            content = file.read(_MOST_BYTES + 1)
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"spec: {source} cannot be read ({reason}); give a TOML file") from None
+    if len(content) > _MOST_BYTES:
+        raise InputError(f"spec: {source} is larger than {_MOST_BYTES >> 20} MiB; give a TOML file of a sweep")
+    return text
 
 
 def check_name(document: Mapping[str, Any]) -> str:
     """Return the document's name; raise InputError unless it can be the name of a file."""
     name = document.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise InputError(f"name: {name!r} is not valid; give up to 64 letters, digits, '_', '.', '-'")
+        raise InputError(f"name: {shown(name)} is not valid; give up to 64 letters, digits, '_', '.', '-'")
     return name
 
 
@@ -65,8 +94,8 @@ def check_keys(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> N
     """Raise InputError at the first key that is none of ``keys``; ``where`` stands before its name."""
     for key in table:
         if key not in keys:
-            shown = key if key.isidentifier() else repr(key)
-            raise InputError(f"{where}{shown}: there is no such key; the keys are {', '.join(keys)}")
+            named = key if key.isidentifier() and len(key) < 100 else shown(key)
+            raise InputError(f"{where}{named}: there is no such key; the keys are {', '.join(keys)}")
 
 
 def table_of(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -89,9 +118,9 @@ def list_of(
         raise InputError(f"{where}{key}: the key is missing; give a list with at least one value")
     values = table.get(key, default)
     if not isinstance(values, list) or not values:
-        raise InputError(f"{where}{key}: {values!r} is not valid; give a list with at least one value")
+        raise InputError(f"{where}{key}: {shown(values)} is not valid; give a list with at least one value")
     for value in values:
         check(f"{where}{key}", value)
     if len({tuple(value) if isinstance(value, list) else value for value in values}) < len(values):
-        raise InputError(f"{where}{key}: {values!r} names a value twice; name each once")
+        raise InputError(f"{where}{key}: {shown(values)} names a value twice; name each once")
     return tuple(values)

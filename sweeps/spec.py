@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -15,6 +16,7 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS
 from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
 from rmtsim.simulation import MAX_SEED
+from rmtsim.words import shown
 from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of
 
 #: Folder of the specs that come with rmtsim.
@@ -150,7 +152,7 @@ def _sampling(table: Mapping[str, Any]) -> Sampling:
         )
     rse = sampling.target_rse
     if isinstance(rse, bool) or not isinstance(rse, int | float) or not 0 < rse < 1:
-        raise InputError(f"[sampling] target_rse: {rse!r} is not valid; give a number between 0 and 1, say 0.01")
+        raise InputError(f"[sampling] target_rse: {shown(rse)} is not valid; give a number between 0 and 1, say 0.01")
     check_choice("[sampling] dtype", sampling.dtype, DTYPES)
     check_choice("[sampling] diagonal", sampling.diagonal, DIAGONALS)
     return sampling
@@ -201,5 +203,5 @@ def _exact(gamma: float) -> Fraction:
 
 
 def _check_aspect_ratio(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise InputError(f"{name}: {value!r} is not valid; give a positive number d/N, say 0.5")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
+        raise InputError(f"{name}: {shown(value)} is not valid; give a positive number d/N, say 0.5")

@@ -69,3 +69,13 @@ def test_size_has_a_limit() -> None:
 def test_other_types_are_no_plain_data(value: Any) -> None:
     with pytest.raises(PlainDataError):
         check_plain(value)
+
+
+def test_a_caller_may_check_numbers_itself() -> None:
+    value = {"a": [10**5000, float("nan"), -float("inf")]}
+    check_plain(value, any_number=True)
+    for found in value["a"]:
+        with pytest.raises(PlainDataError):
+            check_plain([found])
+    with pytest.raises(PlainDataError):
+        check_plain({"a": "\ud800"}, any_number=True)

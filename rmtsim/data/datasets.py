@@ -115,7 +115,7 @@ def parse_data(text: str) -> Data:
     kind, _, value = text.partition(":")
     if text == "gaussian":
         return Gaussian()
-    if kind == "clusters" and (found := re.fullmatch(r"(\d+)(?::(\w+):([\d.e+-]+))?", value, re.ASCII)):
+    if kind == "clusters" and (found := re.fullmatch(r"(\d{1,10})(?::(\w+):([\d.e+-]+))?", value, re.ASCII)):
         n_clusters, scale, noise = found.groups()
         return Clusters(int(n_clusters)) if scale is None else Clusters(int(n_clusters), _number(noise), scale)
     if kind == "cifar100" and value:

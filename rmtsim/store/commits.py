@@ -7,14 +7,15 @@ behind the shards, and never leads.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.store.coverage import Runs
 from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
-from rmtsim.store.names import commit_number
+from rmtsim.store.names import MOST_COMMITS, commit_number
 
 PATH = "commits.json"
 
@@ -55,14 +56,28 @@ def read_commits(files: Files) -> Commits:
         If it is there, and cannot be read.
     """
     try:
-        document = json.loads(files.read(PATH))
-        gone = [range(int(first), int(last) + 1) for first, last in document["gone"]]
-        return Commits(int(document["last"]), tuple(gone))
+        text = files.read(PATH)
     except FileNotFoundError:
         return Commits()
     except FAILURES as error:
         raise UnreadableError(
             f"store: {files.where(PATH)} cannot be read ({reason(error)}); {advice(error)}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise TornError(f"store: {files.where(PATH)} is torn; remove it, and the next writer makes it anew") from error
+    try:
+        document = parse_json(text)
+    except PlainDataError:
+        document = None
+    match document:
+        case {"last": last, "gone": list(gone)} if _is_number(last) and all(map(_is_stretch, gone)):
+            return Commits(last, tuple(range(first, end + 1) for first, end in gone))
+    raise TornError(f"store: {files.where(PATH)} is torn; remove it, and the next writer makes it anew")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is the number of a commit, or 0."""
+    return type(value) is int and 0 <= value <= MOST_COMMITS
+
+
+def _is_stretch(value: Any) -> bool:
+    """Whether a value is the first and the last number of a stretch of commits."""
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]

@@ -7,10 +7,10 @@ that it makes, so that nothing else is needed to tell which are there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmtsim.arrays.pool import Pool
 from rmtsim.errors import InputError
 from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
@@ -99,11 +99,15 @@ def write_spec(writer: Writer, name: str, document: Mapping[str, Any]) -> None:
     writer.put(f"{FOLDER}/{name}/{SPEC}", json.dumps(document, indent=1).encode())
 
 
-def check_tables(files: Files, paths: Iterable[str]) -> None:
+def check_tables(files: Files, paths: Sequence[str]) -> None:
     """Raise StoreError if a table is damaged, or not the one that its path says; a few are read at a time."""
-    with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="rmtsim-read") as pool:
-        for _ in pool.map(lambda path: TableFile(files, path).metadata, paths):
-            pass
+
+    def check(path: str) -> None:
+        TableFile(files, path)
+
+    with Pool(min(_AT_A_TIME, len(paths))) as pool:
+        for checked in [pool.submit(check, path) for path in paths]:
+            checked.result()
 
 
 def lacking_tables(sources: Sequence[Store], into: Store) -> dict[str, Store]:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import Any
 
 from rmtsim.errors import InputError
+from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.output import say
 from rmtsim.regular_files import NotRegularError, regular_descriptor
 from rmtsim.store.files import FAILURES, Files, LocalFiles, StoreError, reason
@@ -252,8 +253,8 @@ class ClaimLock(Lock):
 
 
 def _told(content: str) -> dict[str, Any]:
-    try:
-        claim = json.loads(content)
-        return {"owner": str(claim["owner"]), "buried": list(claim["buried"])}
-    except (ValueError, KeyError, TypeError):
-        return {"owner": "another process", "buried": []}
+    with suppress(PlainDataError):
+        match parse_json(content):
+            case {"owner": str(owner), "buried": list(buried)}:
+                return {"owner": owner, "buried": buried}
+    return {"owner": "another process", "buried": []}

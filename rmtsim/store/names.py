@@ -14,8 +14,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+#: Numbers of commits have at most 17 digits, so that how many there are in a stretch can be counted.
+MOST_COMMITS = 10**17 - 1
+
 #: Names since format 4, which had no digest of the bytes; compacted shards, which may replace others, say so.
-_PATTERN = re.compile(r"(\d{8,}-[0-9a-f]{16})(?:-([0-9a-f]{16}))?(-compacted)?\.parquet")
+_PATTERN = re.compile(r"(\d{8,17}-[0-9a-f]{16})(?:-([0-9a-f]{16}))?(-compacted)?\.parquet")
 
 #: Bytes of a file that are held at a time.
 _BLOCK = 1 << 20

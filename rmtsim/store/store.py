@@ -8,7 +8,6 @@ specs that were run, one JSON document each. DIR is a local directory or an addr
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -20,12 +19,14 @@ import pandas as pd
 import pyarrow as pa
 
 from rmtsim.addresses import Address
+from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import LocalFiles, open_files
 from rmtsim.store.shards import Shard, VanishedError, replaced_by
+from rmtsim.store.strays import is_stray
 from rmtsim.store.writer import Writer
 from rmtsim.words import described
 
@@ -195,15 +196,17 @@ class Store:
         """Return the specs that were run into this store, sorted by name."""
         documents = []
         for name in self.files.names("sweeps"):
-            if name[0] == "." or not name.endswith(".json"):
+            if name[0] == "." or not name.endswith(".json") or is_stray(name):
                 continue
             where = self.files.where(f"sweeps/{name}")
             try:
-                document = json.loads(self.files.read(f"sweeps/{name}"))
-            except ValueError as error:
-                raise TornError(f"store: {where} is not JSON ({error}); remove it and run its spec again") from error
+                text = self.files.read(f"sweeps/{name}")
             except FAILURES as error:
                 raise UnreadableError(f"store: {where} cannot be read ({reason(error)}); {advice(error)}") from error
+            try:
+                document = parse_json(text)
+            except PlainDataError as error:
+                raise TornError(f"store: {where} is torn ({error}); remove it and run its spec again") from error
             if not isinstance(document, dict) or document.get("name") != name.removesuffix(".json"):
                 raise StoreError(f"store: {where} is no spec of rmtsim; remove it and run its spec again")
             documents.append(document)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rmtsim.errors import InputError
 from rmtsim.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.copies import copies
@@ -19,7 +20,7 @@ from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
-from rmtsim.store.wanted import wanted
+from rmtsim.store.wanted import stored_layers, wanted
 from rmtsim.words import counted, numbered
 
 _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
@@ -131,7 +132,7 @@ def _verify(store: Store, draws: int, makers: Makers) -> Report:
     report.shards = len(counting)
     report.findings += _duplicated(store, counting, repeated)
     report.findings += _unfinished(there, models, specs)
-    report.findings += _below_least(report, there, specs)
+    report.findings += _below_least(report, store, there, specs)
     if draws and there:  # of those that stand twice, if any: which is right?
         _recompute(report, counting, repeated or there, draws)
     _recompute_tables(report, store, makers, draws)
@@ -218,11 +219,19 @@ def _missing(absent: Sequence[range]) -> Iterator[Finding]:
         yield Finding("missing", what, "bring them back from a copy, or run the specs again, which makes their draws")
 
 
-def _below_least(report: Report, there: Coverage, specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+def _below_least(
+    report: Report, store: Store, there: Coverage, specs: Sequence[Mapping[str, Any]]
+) -> Iterator[Finding]:
     """Say for each spec how many of its points have fewer than min_draws draws, and count points."""
     satisfied: dict[tuple[str, int], bool] = {}
     for spec in specs:
-        points = wanted(spec)
+        try:
+            points = wanted(spec)
+        except InputError as error:
+            where = store.files.where(f"sweeps/{spec['name']}.json")
+            what = f"{where} is no spec ({error})"
+            yield Finding("torn", what, "remove it and run its spec again")
+            continue
         lacking = 0
         for point in points:
             enough = point.there(there)
@@ -250,7 +259,7 @@ def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapp
         if gaps := draws.gaps(range(end)):
             what = f"{where}: {numbered('draw', gaps)} of 0 to {end - 1} not there yet"
             yield Finding("unfinished", what, AGAIN)
-        asked = [set(spec.get("layers", ())) for spec in specs if spec.get("model") == models[point]]
+        asked = [stored_layers(spec) for spec in specs if spec.get("model") == models[point]]
         everywhere = set.intersection(*asked) if asked else set()  # a sweep may watch fewer layers than another
         for layer in sorted(layers[point, seed] | everywhere):
             has = there.get(Series(point, seed, layer), Runs())

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from rmtsim.ensemble import Ensemble
-from rmtsim.point import Point
+from rmtsim.errors import InputError
+from rmtsim.point import LAYERS, Point, check_layers, check_size
+from rmtsim.simulation import MAX_SEED
 from rmtsim.store.coverage import Coverage, Runs, Series
+
+#: Points of a sweep, at most.
+_MOST_POINTS = 100_000
 
 
 class Wanted(NamedTuple):
@@ -28,16 +34,40 @@ class Wanted(NamedTuple):
 
 
 def wanted(spec: Mapping[str, Any]) -> list[Wanted]:
-    """Return what the document of a spec wants at least; of one that is no sweep, nothing."""
+    """Return what the document of a spec wants at least; of one without a grid or without sampling, nothing.
+
+    Raises
+    ------
+    InputError
+        If it has both, and they are not those of a sweep.
+    """
+    if not {"grid", "sampling"} <= spec.keys():
+        return []
     try:
         grid, sampling = spec["grid"], spec["sampling"]
         ensemble = Ensemble(**spec.get("ensemble", {}))
-        sizes = itertools.product(grid["dim"], grid["aspect_ratio"], grid.get("width", [None]), grid["n_classes"])
+        lists = [grid["dim"], grid["aspect_ratio"], grid.get("width", [None]), grid["n_classes"]]
+        if not all(isinstance(values, list) for values in lists) or not 0 < math.prod(map(len, lists)) <= _MOST_POINTS:
+            raise InputError(f"grid: it is not lists of values that make 1 to {_MOST_POINTS} points")
         points = [
             Point(spec["model"], spec["loss"], classes, dim, int(dim / Fraction(repr(ratio))), width, ensemble)
-            for dim, ratio, width, classes in sizes
+            for dim, ratio, width, classes in itertools.product(*lists)
         ]
-        layers, seed, least = tuple(spec["layers"]), int(sampling["seed"]), int(sampling["min_draws"])
-    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
-        return []
+        layers = check_layers(spec["layers"], LAYERS[spec["model"]])
+        seed, least = (
+            check_size("seed", sampling["seed"], least=0, most=MAX_SEED),
+            check_size("min_draws", sampling["min_draws"]),
+        )
+    except KeyError as error:
+        raise InputError(f"{error.args[0]}: the key is missing") from error
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise InputError("a value has the wrong type") from error
+    except ValueError as error:
+        raise InputError(str(error).partition("; ")[0]) from error
     return [Wanted(point.id, seed, layers, least) for point in points]
+
+
+def stored_layers(spec: Mapping[str, Any]) -> set[str]:
+    """Return the layers that the document of a spec names; of one that names none, nothing."""
+    layers = spec.get("layers")
+    return {layer for layer in layers if isinstance(layer, str)} if isinstance(layers, list) else set()
