@@ -81,6 +81,17 @@ def test_a_source_that_is_named_twice_counts_once(location: str, tmp_path: Path)
             merge([tmp_path / "into", name], one)
 
 
+def test_commits_that_a_source_lacks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = store_of(tmp_path / "one", *(rows_of(range(k, k + 2)) for k in range(0, 8, 2)))
+    merge([one.root], Store(tmp_path / "whole"))
+    assert "lacks" not in capsys.readouterr().err
+    path = Path(one.shards()[1])
+    path.rename(path.with_suffix(".bak"))
+    assert merge([one.root], Store(tmp_path / "into")).rows == 24
+    said = f"SOURCE: {one.root} lacks commit 2, whose shards someone removed; their rows are not merged\n"
+    assert said in capsys.readouterr().err
+
+
 def test_a_repeat_touches_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, into = store_of(tmp_path / "one", rows_of(range(4))), Store(tmp_path / "into")
     argv = ["merge", str(one.root), "--store", str(into.root)]

@@ -17,10 +17,15 @@ import pytest
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
+from rmtsim.store.compact import compact
+from rmtsim.store.merge import merge
 from rmtsim.store.names import parse
 from rmtsim.store.verify import verify
 from sweeps.spec import from_document
+from tests.s3 import location, s3, s3_server
 from tests.shards import flipped, rewrite
+
+__all__ = ["location", "s3", "s3_server"]  # fixtures
 
 POINTS = [rmtsim.Point("linear", "ce", n_classes, 8, 16) for n_classes in (2, 5, 10)]
 TINY = """
@@ -44,7 +49,7 @@ def rows_of(draws: range) -> pd.DataFrame:
     return pd.concat([rmtsim.simulate(point, draws, seed=3) for point in POINTS])
 
 
-def filled(root: Path, *parts: range) -> Store:
+def filled(root: Path | str, *parts: range) -> Store:
     store = Store(root)
     with store.writer() as writer:
         writer.save_spec("tiny", SPEC)
@@ -238,6 +243,28 @@ def test_damage_is_not_carried_on(
             assert len(told.splitlines()) == 1
         assert contents(tmp_path) == before
     assert not (tmp_path / "new").exists()
+
+
+def test_damage_is_found_wherever_the_store_is(location: str, tmp_path: Path) -> None:
+    store = filled(location, range(2), range(2, 4))
+    path = store.shards()[0].path
+    right = store.read()
+    whole = store.files.read(path)
+    for place in (2, len(whole) // 2, len(whole) - 6):
+        store.files.write(path, flipped(whole, place))
+        for use in (
+            store.read,
+            Store(location).read,
+            lambda: list(store.tables(["draw"])),
+            lambda: compact(store),
+            lambda: merge([location], Store(tmp_path / "into")),
+        ):
+            with pytest.raises(StoreError, match="does not hold the bytes that were written under its name"):
+                use()
+        assert [finding.kind for finding in verify(store).damage] == ["torn"]
+    assert not (tmp_path / "into").exists()
+    store.files.write(path, whole)
+    pd.testing.assert_frame_equal(store.read(), right, check_exact=True)
 
 
 def test_the_advice_for_a_renamed_shard_helps(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ __all__ = ["compact", "existing", "export", "merge", "verify"]
 _ID = "p-"
 
 #: Rows of draws that are summarised at a time.
-_ROWS = 1_000_000
+_ROWS = 250_000
 
 
 def verify(arguments: argparse.Namespace) -> int:

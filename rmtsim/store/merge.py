@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,16 +14,19 @@ import pyarrow as pa
 from rmtsim.errors import InputError
 from rmtsim.output import say
 from rmtsim.schema import KEY
+from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.experiment_tables import FOLDER, copy_tables, lacking_tables, specs, tables, write_spec
+from rmtsim.store.failures import TornError
 from rmtsim.store.files import LocalFiles
+from rmtsim.store.names import commit_number
 from rmtsim.store.recompute import agreement
-from rmtsim.store.shards import Shard
+from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
 from rmtsim.store.writer import Writer
-from rmtsim.words import described
+from rmtsim.words import described, numbered
 
 #: Characters of a spec's name, at most.
 _NAME = 64
@@ -56,6 +60,8 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
             raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
     held, known = into.shards(), tables(into)
     found = _check(stores, into, held)
+    for store in stores:
+        _say_what_is_absent(store)
     lacking, experiments = lacking_tables(stores, into), _new_specs(stores, into, _experiments)
     found = found._replace(tables=len(lacking))
     if not (found.rows or found.specs or lacking or experiments):
@@ -92,6 +98,18 @@ def _add_draws(stores: Sequence[Store], into: Store, writer: Writer) -> None:
                     fresh = piece.filter(pa.array(~seen.add(piece)))
                     if fresh.num_rows:
                         writer.commit(sort(fresh).replace_schema_metadata(opened.origin))
+
+
+def _say_what_is_absent(store: Store) -> None:
+    """Say which commits of a source are not there any more, so that nobody takes the union for whole."""
+    listed = store.listed()
+    with suppress(TornError):  # of a store that cannot tell, verify says so
+        commits = read_commits(store.files)
+        last = max([commits.last, *(commit_number(shard.name) for shard in listed)])
+        absent = Commits(last, commits.gone).absent([*replaced_by(listed), *(shard.name for shard in listed)])
+        if absent:
+            lacking = f"{store.location} lacks {numbered('commit', absent)}, whose shards someone removed"
+            say(f"SOURCE: {lacking}; their rows are not merged")
 
 
 def _say_if_renamed(document: dict[str, Any], name: str, origin: Store, into: Store) -> None:
