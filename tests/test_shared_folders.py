@@ -148,6 +148,18 @@ def test_a_link_in_the_place_of_a_written_file_is_not_followed(tmp_path: Path) -
     assert not (tmp_path / "s" / "commits.json").is_symlink()
 
 
+def test_a_link_in_the_place_of_the_folder_of_unfinished_files_is_not_followed(tmp_path: Path) -> None:
+    fill(tmp_path / "s")
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / ".mine.tmp").write_text("mine")
+    (tmp_path / "s" / WRITING).rmdir()
+    (tmp_path / "s" / WRITING).symlink_to(victim)
+    with pytest.raises(InputError, match=f"{WRITING} is a link, not a folder; remove it"):
+        fill(tmp_path / "s", range(4, 6))
+    assert [path.name for path in victim.iterdir()] == [".mine.tmp"]
+
+
 @pytest.mark.parametrize("umask", [0o002, 0o077, 0o022])
 def test_every_file_and_folder_has_the_permissions_that_the_umask_leaves(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)

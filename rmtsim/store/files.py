@@ -65,6 +65,8 @@ class LocalFiles(Files):
 
     def prepare(self, folders: tuple[str, ...]) -> None:
         """Make the root and folders in it."""
+        if (self.root / WRITING).is_symlink():  # what is unfinished there is deleted
+            raise InputError(f"store: {self.root / WRITING} is a link, not a folder; remove it")
         try:
             for folder in folders:
                 if not (path := self.root / folder).is_dir():
