@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 #: The rooms of the engine: which of the others each may import. The command line may import anything.
 ROOMS: dict[str, set[str]] = {
     "arrays": set(),
-    "data": set(),
+    "data": {"arrays"},
     "theory": {"arrays"},
     "kernels": {"arrays"},
     "store": {"arrays"},

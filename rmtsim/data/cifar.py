@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
@@ -12,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
+from rmtsim.data.pickle_reader import Recorded, RefusedError, read_pickle
 from rmtsim.errors import InputError
 from rmtsim.point import check_choice
+from rmtsim.regular_files import open_regular
 
 #: Normalisation → mean and standard deviation; None: those of the file.
 _CONSTANTS = {"half": (0.5, 0.5), "channel": None, "none": (0.0, 1.0)}
@@ -39,7 +40,7 @@ class Cifar100:
     ----------
     folder
         The unpacked ``cifar-100-python``; its file ``train`` is read, when it is first needed. The file is a pickle,
-        which could run any code: it is read by an unpickler that looks up no name, so that it cannot.
+        which could run any code: it is read by a reader of our own, which looks up no name, so that it cannot.
     normalisation
         ``"half"``: mean and std ½ in each channel, so x lies in [−1, 1], as in the code that the paper's authors
         published; ``"channel"``: mean and std of the channel over the file; ``"none"``.
@@ -120,48 +121,27 @@ class _Images(NamedTuple):
     coarse_labels: npt.NDArray[np.int64]  #: (n,), 0 to 19
 
 
-class _Recorded:
-    """What a pickle makes of an array or a dtype: nothing but the arguments and the state that it gives."""
+#: What NumPy has called the parts of a pickled array.
+_NAMES = frozenset(
+    {"numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.ndarray", "numpy.dtype"}
+)
 
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments, self.state = arguments, ()
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class _RefusedError(pickle.UnpicklingError):
-    """A pickle asks for a name that it has no need of."""
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads dict, list, tuple, bytes, str and numbers, and records arrays; it looks up no name, so it runs no code."""
-
-    _KNOWN: ClassVar[set[str]] = {
-        "numpy.core.multiarray._reconstruct",
-        "numpy._core.multiarray._reconstruct",
-        "numpy.ndarray",
-        "numpy.dtype",
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what records; refuse all else."""
-        if f"{module}.{name}" not in self._KNOWN:
-            raise _RefusedError(f"it asks to run {module}.{name}, which no published file does and which was not run")
-        return self._record
-
-    def _record(self, *arguments: Any) -> _Recorded:
-        return _Recorded(*arguments)
+#: Bytes of a file, at most; the published one has 155 million.
+_MOST_BYTES = 1 << 30
 
 
 @lru_cache(maxsize=1)
 def _load(path: str, stamp: tuple[int, int]) -> _Images:
     try:
-        with open(path, "rb") as file:
-            content = _Unpickler(file, encoding="bytes").load()
-    except (OSError, _RefusedError) as error:
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                raise unreadable(path, f"it has more than {_MOST_BYTES >> 20} MiB", _WANTED)
+            content = read_pickle(file.read(_MOST_BYTES), _NAMES)
+    except (OSError, RefusedError) as error:
         raise unreadable(path, getattr(error, "strerror", None) or str(error), _WANTED) from error
-    except Exception as error:  # a file that is no pickle can raise anything
+    except InputError:
+        raise
+    except (ValueError, LookupError) as error:
         raise unreadable(path, "it is damaged, or no pickle", _WANTED) from error
     needed = (b"data", *(name.encode() for name in _LABELS.values()))
     absent = [repr(key) for key in needed if not isinstance(content, dict) or key not in content]
@@ -182,7 +162,7 @@ def _hash(path: str, stamp: tuple[int, int]) -> str:
 def _as_array(recorded: Any) -> npt.NDArray[np.uint8] | None:
     """Return the array (n, 3072) that a recorded state (version, shape, dtype, whether in Fortran order, bytes) is."""
     match recorded:
-        case _Recorded(state=(int(), (int(n), int(d)), _Recorded(arguments=(b"u1" | "u1", *_)), fortran, bytes(raw))):
+        case Recorded(state=(int(), (int(n), int(d)), Recorded(arguments=(b"u1" | "u1", *_)), fortran, bytes(raw))):
             if n > 0 and d == DIM and len(raw) == n * DIM:
                 return np.frombuffer(raw, np.uint8).reshape((n, DIM), order="F" if fortran else "C")
     return None

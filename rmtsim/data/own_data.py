@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar, cast
 from zipfile import ZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from rmtsim.arrays.machine import usable_memory
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.errors import InputError
 from rmtsim.point import MAX_SIZE
+from rmtsim.regular_files import open_regular
+from rmtsim.sizes import format_bytes
 from rmtsim.user_arrays import plain
+
+#: Readers of an array's header, by the version of its format; version 3 is for names of fields only.
+_HEADERS: dict[tuple[int, int], Callable[[Any], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+#: Bytes of float64 that an array may always take; what takes more may take so many times its bytes in the file.
+_ALWAYS, _MOST_TIMES = 256 << 20, 100
+
+#: Names of arrays that are told.
+_SHOWN = 5
 
 _WANTED = "give a file that numpy.savez(FILE, X=X, y=y) wrote, X of shape (n, d) and y of shape (n,)"
 
@@ -69,6 +86,17 @@ class OwnData:
             )
         check_count(len(X), n_samples, self.path)
 
+    def sizes(self) -> tuple[int, int, int]:
+        """Return C, d and N of all samples; C is the largest label and one.
+
+        Raises
+        ------
+        InputError
+            If there is no such file, or it holds something else.
+        """
+        X, y = self._samples()
+        return int(y.max()) + 1, X.shape[1], len(X)
+
     def parameters(self) -> dict[str, Any]:
         """Return kind and hash of the arrays, wherever the file is.
 
@@ -99,20 +127,44 @@ class OwnData:
 @lru_cache(maxsize=2)
 def _load(path: str, stamp: tuple[int, int]) -> Samples:
     try:
-        with ZipFile(path) as archive:
+        with open_regular(path) as file, ZipFile(file) as archive:
             there = [name.removesuffix(".npy") for name in archive.namelist()]
-            X, y = (_array(archive, name) if name in there else None for name in ("X", "y"))
+            X, y = (_array(archive, name, path) if name in there else None for name in ("X", "y"))
     except OSError as error:
         raise unreadable(path, error.strerror or str(error), _WANTED) from error
+    except (InputError, MemoryError):
+        raise
     except Exception as error:  # a file that is no archive can raise anything
         raise unreadable(path, "it is damaged, or no .npz file of numbers", _WANTED) from error
     if X is None or y is None:
-        raise InputError(f"data: {path} holds {', '.join(there) or 'nothing'}, not X and y; {_WANTED}")
+        more = ", and others" if len(there) > _SHOWN else ""
+        raise InputError(f"data: {path} holds {', '.join(there[:_SHOWN]) or 'nothing'}{more}, not X and y; {_WANTED}")
     return _checked_samples(X, path), _checked_labels(y, len(X), path)
 
 
-def _array(archive: ZipFile, name: str) -> npt.NDArray[Any]:
-    with archive.open(f"{name}.npy") as file:
+def _array(archive: ZipFile, name: str, path: str) -> npt.NDArray[Any]:
+    """Read an array, once what the file claims of it was held against how large the file is."""
+    info = archive.getinfo(f"{name}.npy")
+    file_size = os.fstat(cast(BinaryIO, archive.fp).fileno()).st_size
+    with archive.open(info) as file:
+        read_header = _HEADERS[np.lib.format.read_magic(file)]
+        shape, _, dtype = read_header(file)
+        claimed = file.tell() + math.prod(shape) * dtype.itemsize
+    if info.compress_size > file_size or (claimed != info.file_size and not dtype.hasobject):
+        raise ValueError("the sizes that it claims contradict each other")
+    bytes_as_float64 = 8 * math.prod(shape)
+    held = math.prod(shape) * (dtype.itemsize + 2 * 8)  # as it is, as float64, and what checks them
+    if bytes_as_float64 > max(_ALWAYS, _MOST_TIMES * info.compress_size):
+        raise InputError(
+            f"{name}: {dtype} of shape {shape} in {path} takes {format_bytes(bytes_as_float64)} as float64, more than "
+            f"{_MOST_TIMES} times what the file has of it; if it is meant, write it without compression, by numpy.savez"
+        )
+    if held > usable_memory():
+        raise InputError(
+            f"{name}: {dtype} of shape {shape} in {path} would hold {format_bytes(held)}, and this machine has "
+            f"{format_bytes(usable_memory())}; give fewer samples"
+        )
+    with archive.open(info) as file:
         array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
 

@@ -182,7 +182,7 @@ def _real(text: str) -> tuple[str, Problem]:
         return "CIFAR-100", Problem("ce", FINE_CLASSES, 3 * 32 * 32, IMAGES, (WIDTH,), data=data)
     if not isinstance(data, OwnData):
         return text, Problem("ce", FINE_CLASSES, DIM, IMAGES, (WIDTH,), data=data)
-    n_classes, dim, n_samples = _sizes(data)
+    n_classes, dim, n_samples = data.sizes()
     order = WIDTH * (n_classes + dim)
     if n_classes < 2 or order > _LARGEST:
         raise InputError(
@@ -196,11 +196,3 @@ def _real(text: str) -> tuple[str, Problem]:
             f"entries of at most {_HUGE:g} and not all below {1 / _HUGE:g}, say of mean 0 and variance 1"
         )
     return "own data", Problem("ce", n_classes, dim, min(n_samples, IMAGES), (WIDTH,), data=data)
-
-
-def _sizes(data: OwnData) -> tuple[int, int, int]:
-    """Return C, d and N of a user's file."""
-    data.parameters()  # checks what is in it
-    with np.load(data.path, allow_pickle=False) as arrays:
-        n_samples, dim = arrays["X"].shape
-        return int(arrays["y"].max()) + 1, dim, n_samples
