@@ -25,6 +25,7 @@ from rmtsim.point import format_sizes
 from rmtsim.schema import ENSEMBLE
 from rmtsim.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.store import Store
+from rmtsim.store.presence import who_writes
 from rmtsim.words import counted
 
 if TYPE_CHECKING:
@@ -94,33 +95,36 @@ def status(arguments: argparse.Namespace) -> int:
     table, experiments = plans.status(store), experiment_status(store)
     if table.empty and not experiments:
         raise InputError(f"--store: no sweep was run into {store.location}; run one, or name another directory")
+    writer = None if set(table.get("state", ())) <= {"done"} and not experiments else who_writes(store.files)
     found = set(table.get("state", ()))
     lacking = any(row["tables"] is None or row["done"] < row["tables"] for row in experiments)
     code = exit_code(unfinished=lacking or found & {"new", "partial"}, limited="limited" in found)
     if arguments.json:
-        document = {"complete": code == DONE, "exit_code": code, "points": records(table), "experiments": experiments}
-        tell_json(document)
+        document = {"complete": code == DONE, "exit_code": code, "writer": writer and writer._asdict()}
+        tell_json({**document, "points": records(table), "experiments": experiments})
         return code
+    if writer:
+        tell(f"{store.location} is being written by {writer}; it goes on by itself")
     for row in experiments:
         tell(status_line(row, store))
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         tell(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
         for row in records(part[part["state"] != "done"]):
-            tell(f"  {_status_line(row)}")
+            tell(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
     return code
 
 
-def _status_line(row: dict[str, Any]) -> str:
+def _status_line(row: dict[str, Any], goes_on: str) -> str:
     size = format_sizes(row["n_classes"], row["dim"], row["n_samples"], row["width"])
     if row["state"] == "limited" and row["doubt"]:
         return f"{size}: limited, {row['doubt']}: raise max_draws"
     if row["rse"] is None:
-        return f"{size}: {row['state']}, {counted(row['draws'], 'draw')}: run again to go on"
+        return f"{size}: {row['state']}, {counted(row['draws'], 'draw')}: {goes_on}"
     if row["rse"] <= row["target_rse"]:
         there = f"{format_count(row['draws'])} of {counted(row['needs_draws'], 'draw')}"
-        return f"{size}: {row['state']}, {there}: run again to go on"
-    reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else "run again to go on"
+        return f"{size}: {row['state']}, {there}: {goes_on}"
+    reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else goes_on
     return (
         f"{size}: {row['state']}, rse {format_share(row['rse'])} > {row['target_rse']:.2%} ({row['worst']}); "
         f"needs about {counted(row['needs_draws'], 'draw')}, has {format_count(row['draws'])}, "

@@ -88,7 +88,7 @@ class FlockLock(Lock):
                 f"store: {self._files.root} cannot be written ({error.strerror}); give another directory"
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(descriptor)
         except BlockingIOError:
             owner = _read_name(descriptor)
             os.close(descriptor)
@@ -113,6 +113,14 @@ class FlockLock(Lock):
                 raise
             # Earlier versions made a file that colleagues may only read. It locks as well, without the owner's name.
             return regular_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW)
+
+    def _lock(self, descriptor: int) -> None:
+        """Lock the file; once more after a moment, as one who asks whether a writer is there has it for that long."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def check(self) -> None:
         """Nothing to do: the system takes the lock from no process that lives."""
@@ -181,11 +189,11 @@ class ClaimLock(Lock):
                 if name not in watched:
                     watched[name] = content, time.monotonic()
                     say(
-                        f"store: {self._files.where()} was claimed by {_told(content)['owner']}; "
+                        f"store: {self._files.where()} was claimed by {told(content)['owner']}; "
                         f"looking for {PATIENCE:.0f} s whether it lives"
                     )
                 elif content != watched[name][0]:
-                    raise _refused(self._files, _told(content)["owner"])
+                    raise _refused(self._files, told(content)["owner"])
             now = time.monotonic()
             if all(now - watched[name][1] >= PATIENCE for name in others):
                 return list(others)
@@ -194,25 +202,14 @@ class ClaimLock(Lock):
 
     def _others(self) -> dict[str, str]:
         """Content of the other claims."""
-        claims = {}
-        for name in self._files.names("locks"):
-            if name != self._name and name.endswith(".json"):
-                try:
-                    claims[name] = self._files.read(f"locks/{name}").decode(errors="replace")
-                except FileNotFoundError:
-                    continue  # its owner has just ended
-                except FAILURES as error:
-                    raise StoreError(
-                        f"store: {self._files.where(f'locks/{name}')} cannot be read ({reason(error)}); try again"
-                    ) from error
-        return claims
+        return {name: content for name, content in claims(self._files).items() if name != self._name}
 
     def check(self) -> None:
         """Raise StoreError if the lock was taken over."""
         with self._guard:
             if not self._lost:
                 others = self._others()
-                heirs = [claim for claim in map(_told, others.values()) if self._name in claim["buried"]]
+                heirs = [claim for claim in map(told, others.values()) if self._name in claim["buried"]]
                 if heirs or self._name not in self._files.names("locks"):
                     self._lost = heirs[0]["owner"] if heirs else "another process"
             if self._lost:
@@ -252,9 +249,26 @@ class ClaimLock(Lock):
             self._files.delete(f"locks/{self._name}")
 
 
-def _told(content: str) -> dict[str, Any]:
+def claims(files: Files) -> dict[str, str]:
+    """Return the content of all claims to a store, by name."""
+    found = {}
+    for name in files.names("locks"):
+        if name.endswith(".json"):
+            try:
+                found[name] = files.read(f"locks/{name}").decode(errors="replace")
+            except FileNotFoundError:
+                continue  # its owner has just ended
+            except FAILURES as error:
+                raise StoreError(
+                    f"store: {files.where(f'locks/{name}')} cannot be read ({reason(error)}); try again"
+                ) from error
+    return found
+
+
+def told(content: str) -> dict[str, Any]:
+    """Return what a claim tells: its ``owner``, how often it was renewed (``counter``), and whom it has ``buried``."""
     with suppress(PlainDataError):
         match parse_json(content):
-            case {"owner": str(owner), "buried": list(buried)}:
-                return {"owner": owner, "buried": buried}
-    return {"owner": "another process", "buried": []}
+            case {"owner": str(owner), "counter": int(counter), "buried": list(buried)}:
+                return {"owner": owner, "counter": counter, "buried": buried}
+    return {"owner": "another process", "counter": 0, "buried": []}

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -145,21 +146,22 @@ class Writer:
         StoreError
             If the disk refuses, or the lock was taken over. What was there is as it was.
         """
-        pauses = iter(() if isinstance(self._files, LocalFiles) else PAUSES)
-        told = False
-        while True:
+        pauses = () if isinstance(self._files, LocalFiles) else PAUSES
+        for attempt in count(1):
             try:
                 self._lock.check()
                 self._files.write(path, data)
-                return
             except StoreError as error:
-                pause = next(pauses, None)
-                if pause is None or not transient(error):
+                if attempt > len(pauses) or not transient(error):
                     raise
-                if not told:
-                    say(f"{str(error).partition('; ')[0]}; trying again for {sum(PAUSES):.0f} s")
-                    told = True
+                pause = pauses[attempt - 1]
+                again = f"trying again in {pause:.0f} s, attempt {attempt + 1} of {len(pauses) + 1}"
+                say(f"{str(error).partition('; ')[0]}; {again}")
                 time.sleep(pause)
+            else:
+                if attempt > 1:
+                    say(f"store: {self._files.where(path)} is written, at attempt {attempt}")
+                return
 
     @property
     def loose(self) -> int:
