@@ -9,7 +9,6 @@ from typing import Any
 from rmtsim.errors import InputError
 from rmtsim.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
-from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.files import WRITING
@@ -19,15 +18,12 @@ from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
+from rmtsim.store.verify_copies import duplicated
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
 from rmtsim.store.wanted import stored_layers, wanted
 from rmtsim.words import counted, numbered
 
 _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
-
-
-#: Columns that tell in which way the values of a row were made.
-_WAYS = ["backend", "dtype", "classes"]
 
 
 @dataclass
@@ -134,7 +130,7 @@ def _verify(store: Store, draws: int, makers: Makers) -> Report:
                 pairs = keys.group_by(["point_id", "model"]).aggregate([]).to_pylist()
                 models |= {row["point_id"]: row["model"] for row in pairs}
     report.shards = len(counting)
-    report.findings += _duplicated(store, counting, repeated, draws)
+    report.findings += duplicated(store, counting, repeated, draws)
     report.findings += _unfinished(there, models, specs)
     report.findings += _below_least(report, store, there, specs)
     if draws and there:  # of those that stand twice, if any: which is right?
@@ -194,33 +190,6 @@ def _point_is(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
     if not right:
         advice = "remove it and run its spec again"
         yield Finding("foreign", f"{shard} holds a point {row['point_id']} that its sizes do not make", advice)
-
-
-def _duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage, made_again: int) -> Iterator[Finding]:
-    """Say for each set of shards how many rows they share; ``made_again``: draws of these that are made again."""
-    found: dict[tuple[tuple[int, ...], bool, tuple[str, ...]], int] = {}
-    for rows in copies(shards, repeated):
-        for _, same in rows.groupby(KEY):
-            made = dict(zip(same["shard"].tolist(), same[_WAYS].astype(str).agg(" ".join, axis=1), strict=True))
-            which = (tuple(sorted(made)), bool(same["equal"].all()), tuple(made[place] for place in sorted(made)))
-            found[which] = found.get(which, 0) + 1
-    for (places, equal, ways), count in sorted(found.items()):
-        names = " and ".join(shards[place].name for place in places)
-        stand = "stands" if count == 1 else "stand"
-        where = f"{counted(count, 'row')} {stand} twice, in {names} of {store.files.where('draws')}"
-        if equal:
-            yield Finding("duplicated", f"{where}, with equal values", f"`rmtsim compact --store {store.quoted}`")
-            continue
-        if len(set(ways)) > 1:
-            each = " and ".join(f"{shards[place].name} by {way}" for place, way in zip(places, ways, strict=True))
-            advice = "each may be right in its own way: keep one of them, and move the others to a store of their own"
-            yield Finding("duplicated", f"{where}, made in different ways, {each} (backend, dtype, classes)", advice)
-            continue
-        again = f"`rmtsim verify --store {store.quoted} --recompute {max(100, 2 * made_again)}`"
-        advice = f"{again} tells which is wrong: remove that shard, and run its spec again"
-        if made_again:
-            advice = f"remove a shard that is called wrong, and run its spec again; if none is, {again} looks at more"
-        yield Finding("duplicated", f"{where}, with different values", advice)
 
 
 def _missing(absent: Sequence[range]) -> Iterator[Finding]:
