@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rmtsim.addresses import shown
 from rmtsim.errors import InputError
+from rmtsim.path_names import check_path
 from rmtsim.store.durable import write_durably
 
 __all__ = ["check_output", "write_output"]
@@ -27,6 +28,7 @@ def check_output(path: str | os.PathLike[str], option: str = "--out") -> None:
     given = os.fspath(path)
     if "://" in given or shown(given) != given:
         raise InputError(f"{option}: '{shown(given)}' is an address; give a file on this machine")
+    check_path(given, option, "give another FILE")
     path = Path(path)
     try:
         if not path.parent.is_dir():

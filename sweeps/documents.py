@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtsim.errors import InputError
 from rmtsim.json_text import PlainDataError, check_plain
+from rmtsim.path_names import check_path
 from rmtsim.regular_files import open_regular
 from rmtsim.words import shown
 
@@ -70,6 +71,7 @@ def read_document(source: str, folders: Sequence[str], others: Sequence[str] = (
 
 
 def _text_of(source: str) -> str:
+    check_path(source, "spec", "give a TOML file under another name")
     try:
         with open_regular(source) as file:
             content = file.read(_MOST_BYTES + 1)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.errors import InputError
+from rmtsim.path_names import check_path
 from rmtsim.point import check_size
 from rmtsim.regular_files import regular_status
 
@@ -36,6 +37,7 @@ def stamp(path: str, wanted: str) -> tuple[int, int]:
     InputError
         If there is no such file, or it is a pipe, a device or a folder; ``wanted`` says what to give.
     """
+    check_path(path, "data", wanted)
     try:
         about = regular_status(path)
     except (OSError, ValueError) as error:

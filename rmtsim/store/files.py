@@ -14,6 +14,7 @@ import pyarrow.fs as pafs
 
 from rmtsim.addresses import Address
 from rmtsim.errors import InputError
+from rmtsim.path_names import check_path
 from rmtsim.regular_files import open_regular
 from rmtsim.store.durable import sync_folder, write_durably
 from rmtsim.store.exchange import BEGINS, dissolve, replace_files
@@ -263,10 +264,13 @@ def open_files(location: str | os.PathLike[str] | Address) -> Files:
         right = Address(location.replace(":/", "://", 1))
         raise InputError(f"store: '{address}' is no address; give {right}, with two slashes")
     if "://" in location:
+        if re.search("[\ud800-\udfff]", location):
+            raise InputError(f"store: '{address}' is not valid UTF-8; give another address")
         place = parse(address)
         if place.connect is not None:
             return RemoteFiles(address, place.connect)
-        return LocalFiles(Path(place.path))
+        location = place.path
+    check_path(location, "store", "give another directory")
     return LocalFiles(Path(location))
 
 

@@ -208,6 +208,9 @@ class OpenShard:
                 raise UnreadableError(
                     f"store: {self._shard} cannot be read ({reason(error)}); {advice(error)}"
                 ) from error
+            if self._shard.digest and isinstance(error, NotImplementedError):  # its bytes were found right
+                what = f"{self._shard} is sound, and cannot be read ({reason(error)})"
+                raise UnreadableError(f"store: {what}; use another version of pyarrow") from error
             raise TornError(
                 f"store: {self._shard} cannot be read ({reason(error)}); remove it and run its spec again"
             ) from error

@@ -28,6 +28,7 @@ FORMAT = "1"
 
 _SEAL, _PATH = "digest", "table"
 _AGAIN = "remove it and run its experiment again"
+_UPDATE = "use another version of pyarrow"
 
 
 def table_name(label: str, parameters: Mapping[str, Any], version: str = FORMAT, stream: str = STREAMS["numpy"]) -> str:
@@ -97,6 +98,7 @@ class TableFile:
         held = seal_holds(self.data)
         if held is False:
             raise TornError(f"{self._where} is torn (its digest is another); {_AGAIN}")
+        self._sealed = held is not None
         self.metadata = self._about()
         if held is None:  # it stems from an earlier version: its pages have checksums, its footer has none
             if _SEAL in self.metadata:
@@ -111,6 +113,10 @@ class TableFile:
         except MemoryError as error:
             raise UnreadableError(f"{self._where} cannot be read (not enough memory); try again") from error
         except Exception as error:  # a damaged footer can make pyarrow raise anything
+            if self._sealed:
+                raise UnreadableError(
+                    f"{self._where} is sound, and cannot be read ({reason(error)}); {_UPDATE}"
+                ) from error
             raise TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}") from error
 
     def frame(self) -> pd.DataFrame:
@@ -121,6 +127,10 @@ class TableFile:
         try:
             found = pq.read_metadata(pa.BufferReader(self.data)).metadata or {}
         except Exception as error:
+            if self._sealed:
+                raise UnreadableError(
+                    f"{self._where} is sound, and cannot be read ({reason(error)}); {_UPDATE}"
+                ) from error
             raise TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}") from error
         return {
             key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
