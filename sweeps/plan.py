@@ -155,13 +155,6 @@ class Total:
         """Time with these workers, as far as there are cores for them."""
         return Range(*(value / min(self.workers, cores()) for value in self.core_seconds))
 
-    @property
-    def core_time(self) -> str:
-        """Say the time of one core, for where it is not known how many there will be."""
-        return (
-            f"{span(self.core_seconds.low, self.core_seconds.high, format_seconds)} of a core like one of this machine"
-        )
-
     def document(self) -> dict[str, Any]:
         """Return it as plain data."""
         draws = Range(*map(round, self.draws))

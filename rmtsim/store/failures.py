@@ -31,6 +31,25 @@ _TRANSIENT = re.compile(
 )
 
 
+#: What libraries say of servers, and what it means; the first that fits.
+_IN_WORDS = [
+    (re.compile(pattern, re.IGNORECASE), words)
+    for pattern, words in (
+        (r"libjvm|libhdfs|JAVA_HOME|HADOOP", "it takes Java and the Hadoop client, which are not installed here"),
+        (r"Name or service not known|resolution|resolve|getaddrinfo|nodename", "there is no such host"),
+        (r"timed? ?out|DEADLINE", "no answer in time"),
+        (r"credential|OAuth|authenti|authori[sz]|forbidden|permission|denied|\b40[13]\b", "permission denied"),
+        (r"refused|NewConnection|Max retries|UNAVAILABLE|unreachable|connect|curlCode", "no server answers"),
+        (r"\b404\b|not ?found|does not exist|no such", "there is no such place"),
+        (r"^(Type|Value|Attribute|Index|Key)Error", "it is no address of a place that a store can be in"),
+    )
+]
+
+
+class ServerError(OSError):
+    """A server, or the library that speaks with it, refused; its words are for us, and not to be shown."""
+
+
 class StoreError(RunError):
     """The store cannot be read or written, told in one sentence that names the file."""
 
@@ -81,8 +100,17 @@ def _discreet(error: Exception, address: Address) -> OSError:
         kind: type[OSError] = next(kinds)
         if error.errno is not None and error.strerror:
             return kind(error.errno, address.discreet(error.strerror))
-        return kind(text)
-    return OSError(text if isinstance(error, FAILURES) else f"{type(error).__name__}: {text}")
+        return ServerError(text) if kind is OSError else kind(text)
+    return ServerError(text if isinstance(error, FAILURES) else f"{type(error).__name__}: {text}")
+
+
+#: What errors of the system mean that come without its words.
+_OF_KIND: dict[type[OSError], str] = {
+    ConnectionError: "no server answers",
+    TimeoutError: "no answer in time",
+    PermissionError: "permission denied",
+    FileNotFoundError: "there is no such place",
+}
 
 
 def reason(error: BaseException) -> str:
@@ -94,4 +122,9 @@ def reason(error: BaseException) -> str:
         code = re.search(r"HTTP status (\d+)", text)
         name = "ACCESS_DENIED" if code and code[1] in ("401", "403") else found[1]
         return _MEANING.get(name, text.partition("operation")[2].lstrip(": ").partition(" (Request")[0] or name)
+    for kind, words in _OF_KIND.items():
+        if isinstance(error, kind):
+            return words
+    if isinstance(error, ServerError):
+        return next((words for pattern, words in _IN_WORDS if pattern.search(text)), "its server or library refused")
     return text.splitlines()[0].partition(". ")[0][:200] if text else type(error).__name__

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.request import getproxies
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -22,6 +24,16 @@ Connect = Callable[[], tuple[Any, str]]
 _SWITCHES = ("allow_bucket_creation", "anonymous", "force_virtual_addressing")
 _SECONDS = ("connect_timeout", "request_timeout")
 _OPTIONS = ("endpoint_override", "scheme", "region", "access_key", "secret_key", "session_token", *_SECONDS, *_SWITCHES)
+
+#: Addresses of the kinds that pyarrow knows.
+_EXAMPLES = {
+    **dict.fromkeys(("gs", "gcs"), "gs://bucket/prefix"),
+    **dict.fromkeys(("abfs", "abfss"), "abfs://ACCOUNT.dfs.core.windows.net/CONTAINER/prefix"),
+    **dict.fromkeys(("hdfs", "viewfs"), "hdfs://HOST:PORT/prefix"),
+}
+
+#: Python packages whose modules have another name.
+_PACKAGES = {"smbclient": "smbprotocol", "git": "pygit2"}
 
 #: A server that does not answer is given up after about this many seconds.
 _PATIENCE = 5
@@ -117,6 +129,13 @@ def _option(key: str, value: str) -> Any:
     return value
 
 
+def _check_answers(location: str, scheme: str) -> None:
+    """Raise OSError unless something listens there: fsspec takes a server that does not answer for an empty one."""
+    parts = urlsplit(location)
+    port = parts.port or {"http": 80, "https": 443}[scheme]
+    socket.create_connection((parts.hostname or "", port), _PATIENCE).close()
+
+
 def _region_is_set() -> bool:
     return any(os.environ.get(name) for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"))
 
@@ -126,9 +145,10 @@ def _arrow(location: str, scheme: str) -> tuple[Any, str]:
         location += f"{'&' if '?' in location else '?'}retry_limit_seconds={_ATTEMPTS * _PATIENCE}"
     try:
         system, path = pafs.FileSystem.from_uri(location)
-    except pa.ArrowInvalid as error:
-        why = Address(location).discreet(str(error).splitlines()[0])
-        raise InputError(f"store: {why}; give an address such as s3://bucket/prefix") from None
+    except pa.ArrowInvalid:
+        raise InputError(
+            f"store: '{Address(location)}' is no address of its kind; give one such as {_EXAMPLES[scheme]}"
+        ) from None
     return system, path.rstrip("/")
 
 
@@ -143,9 +163,16 @@ def _fsspec(location: str, scheme: str, address: Address) -> Connect:
     except ValueError:
         raise InputError(f"store: {scheme}:// is not known; {wanted}") from None
     except ImportError as error:
-        raise InputError(f"store: '{address}' cannot be reached ({error}); install that") from None
+        module = getattr(error.__cause__, "name", None) or f"that fsspec takes for {scheme}://"
+        package = _PACKAGES.get(module, module.replace("_", "-"))
+        raise InputError(
+            f"store: '{address}' cannot be reached: the Python package {package} is not installed; install it, or give "
+            "another --store"
+        ) from None
 
     def connect() -> tuple[Any, str]:
+        if scheme in ("http", "https") and not getproxies():
+            _check_answers(location, scheme)
         system, path = url_to_fs(location)
         return pafs.PyFileSystem(pafs.FSSpecHandler(system)), path.rstrip("/")
 
