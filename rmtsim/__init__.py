@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rmtsim.ensemble import Ensemble
     from rmtsim.errors import InputError
     from rmtsim.full_hessian.assembled import hessian
+    from rmtsim.full_hessian.layer_norms import LayerNorms, layer_norms
     from rmtsim.kernels.norms import block_norms
     from rmtsim.kernels.results import BlockNorms
     from rmtsim.point import Point
@@ -23,11 +24,13 @@ __all__ = [
     "BlockNorms",
     "Ensemble",
     "InputError",
+    "LayerNorms",
     "Point",
     "Prediction",
     "__version__",
     "block_norms",
     "hessian",
+    "layer_norms",
     "predict",
     "simulate",
 ]
@@ -37,10 +40,12 @@ _HOMES = {
     "BlockNorms": "kernels.results",
     "Ensemble": "ensemble",
     "InputError": "errors",
+    "LayerNorms": "full_hessian.layer_norms",
     "Point": "point",
     "Prediction": "theory",
     "block_norms": "kernels.norms",
     "hessian": "full_hessian.assembled",
+    "layer_norms": "full_hessian.layer_norms",
     "predict": "theory",
     "simulate": "simulation",
 }

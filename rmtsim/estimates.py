@@ -41,9 +41,10 @@ def known_error(value: float, std_error: float, n: int, *, fixed: bool = False) 
 def mean_estimate(x: Values, *, fixed: bool = False) -> Estimate:
     """Mean of draws x (n,); its standard error needs n ≥ 2 that are not all equal, unless the quantity is fixed."""
     n = len(x)
+    x, power = _of_order_one(x)
     value = float(np.mean(x)) if n else math.nan
     std_error = float(np.std(x, ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return Estimate(value, known_error(value, std_error, n, fixed=fixed))
+    return Estimate(_times_power(value, power), _times_power(known_error(value, std_error, n, fixed=fixed), power))
 
 
 def effective_draws(x: Values, std_errors: Values) -> float:
@@ -51,6 +52,8 @@ def effective_draws(x: Values, std_errors: Values) -> float:
 
     With ``std_errors`` σ_k of the single values, n (1 − mean σ²/var x): the share of the variance that is the draws'.
     """
+    x, power = _of_order_one(x)
+    std_errors = np.ldexp(std_errors, -power)
     spread = float(np.var(x, ddof=1)) if len(x) > 1 else 0.0
     own = float(np.mean(std_errors**2)) if len(x) else 0.0
     return len(x) * max(0.0, 1 - own / spread) if own and spread else float(len(x))
@@ -60,15 +63,38 @@ def ratio_estimate(numerator: Values, denominator: Values, *, fixed: bool = Fals
     """Ratio of the means of paired draws, with the delete-one jackknife's bias correction and standard error.
 
     The jackknife's replicates have a closed form, r_k = (Σa − a_k)/(Σb − b_k): O(n), nothing is resampled. The standard
-    error is NaN where all of them are equal, unless the ratio is fixed.
+    error is NaN where all of them are equal, unless the ratio is fixed; and where one draw has all of the denominator,
+    for without it there is no ratio, which is then Σa/Σb. With one draw, or no denominator at all, both are NaN, and so
+    is what float64 cannot hold.
     """
     n = len(numerator)
     if n < 2:
         return Estimate(math.nan, math.nan)
+    (numerator, above), (denominator, below) = _of_order_one(numerator), _of_order_one(denominator)
     a, b = float(np.sum(numerator)), float(np.sum(denominator))
     if b == 0:
         return Estimate(math.nan, math.nan)
-    replicates = (a - numerator) / (b - denominator)
+    others = b - denominator
+    if np.any(np.abs(others) <= _ROUNDING * abs(b)):
+        return Estimate(_times_power(a / b, above - below), math.nan)
+    replicates = (a - numerator) / others
     value = n * a / b - (n - 1) * float(np.mean(replicates))
     std_error = math.sqrt((n - 1) / n * float(np.sum((replicates - np.mean(replicates)) ** 2)))
-    return Estimate(value, known_error(value, std_error, n, fixed=fixed))
+    found = value, known_error(value, std_error, n, fixed=fixed)
+    return Estimate(*(_times_power(x, above - below) for x in found))
+
+
+def _of_order_one(x: Values) -> tuple[Values, int]:
+    """Return x over a power of two, and its exponent: squares then keep to the range of float64, and no digit changes.
+
+    NaN in x is kept.
+    """
+    power = int(np.frexp(np.max(np.abs(x)))[1]) if len(x) else 0
+    return np.asarray(np.ldexp(x, -power)), power
+
+
+def _times_power(value: float, power: int) -> float:
+    """Return 2^power times value; NaN where float64 cannot hold it."""
+    with np.errstate(over="ignore", under="ignore"):
+        found = float(np.ldexp(value, power))
+    return found if math.isfinite(found) and (found or not value) else math.nan

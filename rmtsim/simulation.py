@@ -22,9 +22,12 @@ from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.kernels.workplace import workplace
 from rmtsim.point import Point, check_choice, check_layers, check_point, check_size
 from rmtsim.schema import Stretch, table_of
-from rmtsim.sizes import as_bytes
+from rmtsim.sizes import as_bytes, format_bytes, format_count
 
 MAX_SEED = 2**63 - 1
+
+#: About what a row takes while it is laid out as a table.
+_ROW_BYTES = 500
 
 
 def simulate(
@@ -137,6 +140,7 @@ def simulated(
     if threads is not None:
         check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
+    _check_rows(draws, layers, usable_memory())
     backend = resolve(backend)
     xp = array_module(backend)
     # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
@@ -169,6 +173,17 @@ def simulated(
             measured[:, k, kind] = np.concatenate(column)
     blas = "cuBLAS" if backend == "cupy" else blas_kernel()
     return Stretch(point, draws, layers, seed, backend, dtype, classes, blas, measured)
+
+
+def _check_rows(draws: range, layers: tuple[str, ...], memory: float) -> None:
+    """Raise InputError if the rows do not fit in memory."""
+    count = draws.stop - draws.start
+    need = float(count) * len(layers) * _ROW_BYTES
+    if need > memory:
+        raise InputError(
+            f"draws: the rows of {format_count(count)} draws take {format_bytes(need)}, and there are "
+            f"{format_bytes(memory)}; give fewer, or run a sweep, which keeps its rows in a store"
+        )
 
 
 def _as_range(draws: int | range) -> range:

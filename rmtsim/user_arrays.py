@@ -7,14 +7,17 @@ CuPy stay where they are. What hides or lacks values, or holds no real numbers, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.arrays.backend import Array, Module, namespace, native_module
+from rmtsim.arrays.backend import Array, Module, is_cupy, namespace, native_module
+from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError
+from rmtsim.sizes import format_bytes
 
 #: Devices of DLPack whose memory the CPU reads: that of the CPU itself, and page-locked memory of CUDA and ROCm.
 _HOST_DEVICES = (1, 3, 11)
@@ -45,7 +48,7 @@ def as_floats(given: Mapping[str, Any]) -> tuple[list[Array], str]:
     Raises
     ------
     InputError
-        If something is no array of real numbers, or arrays lie in different memories.
+        If something is no array of real numbers, arrays lie in different memories, or one is larger than that.
     """
     arrays = {name: plain(value, name) for name, value in given.items()}
     first, *others = arrays
@@ -55,6 +58,8 @@ def as_floats(given: Mapping[str, Any]) -> tuple[list[Array], str]:
             raise InputError(f"{name}: it belongs to another array module than {first}; give all from one")
     name = _common_dtype(arrays)
     dtype = getattr(xp, name)
+    for argument, array in arrays.items():
+        _check_memory(array, name, argument)
     return [array if array.dtype == dtype else xp.astype(array, dtype) for array in arrays.values()], name
 
 
@@ -262,6 +267,16 @@ def _exchanged(value: Any, name: str) -> npt.NDArray[Any]:
         if wider is not value and getattr(wider, "dtype", None) != getattr(value, "dtype", None):
             return _exchanged(wider, name)
     raise InputError(f"{name}: {type(value).__name__} cannot be read ({reason}); give numpy.asarray({name})")
+
+
+def _check_memory(array: Array, dtype: str, name: str) -> None:
+    """Raise InputError if the numbers cannot be in memory: an array may repeat one number over any shape."""
+    need = math.prod(array.shape) * np.dtype(dtype).itemsize
+    if need > usable_memory() and not is_cupy(namespace(array)):
+        raise InputError(
+            f"{name}: shape {tuple(array.shape)} takes {format_bytes(need)} in {dtype}, more than the "
+            f"{format_bytes(usable_memory())} that may be used; give a smaller array"
+        )
 
 
 def _common_dtype(arrays: Mapping[str, Array]) -> str:

@@ -149,18 +149,20 @@ def test_public_surface() -> None:
         "BlockNorms",
         "Ensemble",
         "InputError",
+        "LayerNorms",
         "Point",
         "Prediction",
         "__version__",
         "block_norms",
         "hessian",
+        "layer_norms",
         "predict",
         "simulate",
     ]
     for name in rmtsim.__all__:
         if name != "__version__":
             assert inspect.getdoc(getattr(rmtsim, name)), name
-    for name in ("Ensemble", "Point", "simulate", "predict", "block_norms", "hessian"):
+    for name in ("Ensemble", "Point", "simulate", "predict", "block_norms", "hessian", "layer_norms"):
         assert ">>>" in inspect.getdoc(getattr(rmtsim, name)), name
 
 

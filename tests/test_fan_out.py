@@ -16,7 +16,7 @@ from analysis.quoted import quoted
 from rmtsim.errors import InputError
 from rmtsim.experiments.fan_out import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
 from rmtsim.full_hessian import layer_norms as norms_module
-from rmtsim.full_hessian.layer_norms import layer_norms
+from rmtsim.full_hessian.layer_norms import own_norms
 from rmtsim.full_hessian.structure import Structure, off_diagonal
 from rmtsim.theory import finite
 from rmtsim.theory.deep import deep_layers
@@ -34,7 +34,7 @@ def test_layer_norms_are_those_of_the_full_hessian(
     X, weights, y = Problem(loss, 2 if loss.startswith("binary") else 6, 5, 24, hidden).draw()
     weights = [2 * W for W in weights]
     found = Structure(X, weights, y, loss, cells=0)
-    for a, norms in enumerate(layer_norms(X, weights, loss)):
+    for a, norms in enumerate(own_norms(X, weights, loss)):
         blocks = found.part(a, a)
         assert norms.diag == pytest.approx(np.diagonal(blocks).mean(), rel=1e-10)
         if len(blocks) > 1:
@@ -46,7 +46,7 @@ def test_layer_norms_are_those_of_the_full_hessian(
 
 def test_squared_loss_has_no_off_diagonal_in_the_last_layer() -> None:
     X, weights, _ = Problem("mse", 6, 5, 24, (4, 3)).draw()
-    assert layer_norms(X, weights, "mse")[-1].offdiag == 0
+    assert own_norms(X, weights, "mse")[-1].offdiag == 0
 
 
 def test_theory_of_one_hidden_layer_is_the_exact_one() -> None:
@@ -230,7 +230,7 @@ def test_draws_are_the_problems(small: pd.DataFrame) -> None:
     problem = Problem("ce", 12, 12, 16, (12, 6))
     rows = small.query("loss == 'ce' and hidden == '12-6' and steps == 0 and draw == 3 and design == 'one'")
     X, weights, _ = problem.draw(3)
-    np.testing.assert_array_equal(rows[["diag_sqfro", "offdiag_sqfro"]], layer_norms(X, weights, "ce"))
+    np.testing.assert_array_equal(rows[["diag_sqfro", "offdiag_sqfro"]], own_norms(X, weights, "ce"))
     ran = small[small["steps"] > 0]
     before, after = ran[ran["progress"] == 0], ran[ran["progress"] == 1]
     assert after["mean_loss"].notna().all()

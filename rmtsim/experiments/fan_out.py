@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.experiment import Experiment, Task
-from rmtsim.full_hessian.layer_norms import layer_norms
+from rmtsim.full_hessian.layer_norms import own_norms
 from rmtsim.point import LOSSES
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
@@ -93,7 +93,7 @@ def _of_draw(problem: Problem, schedule: Schedule, draw: int, seed: int) -> Iter
             pass
         here = {"draw": draw, "step": until, "progress": until / max(schedule.steps, 1)}
         here["mean_loss"] = run.losses[max(run.losses)] if run.losses else np.nan
-        for layer, norms in enumerate(layer_norms(X, run.weights, problem.loss), 1):
+        for layer, norms in enumerate(own_norms(X, run.weights, problem.loss), 1):
             yield {**here, "layer": layer, "diag_sqfro": norms.diag, "offdiag_sqfro": norms.offdiag}
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rmtsim.arguments import as_network, check_labelled
-from rmtsim.arrays.backend import Array
-from rmtsim.full_hessian.panels import offsets, panels
+from rmtsim.arrays.backend import Array, Module, is_cupy, native_gpu
+from rmtsim.arrays.machine import usable_memory
+from rmtsim.errors import InputError
+from rmtsim.full_hessian.panels import offsets
+from rmtsim.full_hessian.scaled import check_certainty, restored_panels
+from rmtsim.kernels.scaling import OutOfRange, scaled_network
+from rmtsim.sizes import format_bytes
 
 
-def hessian(
-    X: Array, V: Array, *, W: Array | Sequence[Array] | None = None, y: Array | None = None, loss: str = "ce"
-) -> Array:
-    """Assemble the full Hessian, symmetric: its order is C·d (linear), m·d + C·m (one hidden layer), or all weights.
+def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -> Array:
+    """Assemble the full Hessian of a linear model, or of a network with ReLU after each hidden layer and no biases.
+
+    Weights of another network, such as one with GELU or with biases, would be taken for those of a ReLU network. The
+    Hessian is symmetric: its order is C·d (linear), m·d + C·m (one hidden layer), or the number of all weights.
 
     Parameters
     ----------
     X
-        Data, (N, d).
+        Data, (N, d). Like V, W and y, any plain array of real numbers, as for `rmtsim.block_norms`.
     V
         Last layer, (C, d) for the linear model, (C, m) with a hidden layer of m neurons before it.
     W
@@ -32,12 +39,19 @@ def hessian(
     Returns
     -------
     array
-        Parameters are ordered W row by row, then V row by row; same backend and dtype as X.
+        Parameters are ordered W row by row, then V row by row. Its dtype is what was computed in: NumPy's promotion of
+        all dtypes given, or float64 where float32 does not hold the entries.
 
     Raises
     ------
     InputError
-        If shapes, dtypes or labels do not fit together.
+        If shapes, dtypes or labels do not fit together, the Hessian does not fit in memory, or float64 does not hold
+        its entries.
+
+    See Also
+    --------
+    rmtsim.layer_norms : Norms and shares of each layer's blocks, of networks of any depth, without the Hessian.
+    rmtsim.block_norms : The same and those between the layers, with at most one hidden layer.
 
     Examples
     --------
@@ -51,16 +65,51 @@ def hessian(
     >>> bool(np.allclose(H.reshape(4, 3, 4, 3).sum(axis=2), 0))
     True
     """
-    X, hidden, V, y, _, xp = as_network(X, V, W=W, y=y, loss=loss)
+    X, hidden, V, y, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
     if hidden:
         check_labelled(y, len(hidden))
-    weights = [*hidden, V]
-    if y is None:  # without a hidden layer the labels do not enter
+    elif y is None:  # then the labels do not enter
         y = xp.zeros(X.shape[0], dtype=xp.int64)
+    weights = [*hidden, V]
+    for kind in dict.fromkeys((dtype, "float64")):
+        _check_memory(weights, kind, xp)
+        try:
+            return _assembled(X, weights, y, loss, kind, xp)
+        except OutOfRange as error:
+            reason = str(error)
+        except MemoryError:
+            raise _too_large(weights, kind, "the memory that is free") from None
+    raise InputError(f"X, V: {reason}")
+
+
+def _assembled(X: Array, weights: Sequence[Array], y: Array, loss: str, dtype: str, xp: Module) -> Array:
+    kind = getattr(xp, dtype)
+    X, *weights = (A if A.dtype == kind else xp.astype(A, kind) for A in (X, *weights))
+    X, weights, scaling = scaled_network(X, weights, loss, dtype, xp)
+    check_certainty(X, weights, loss, dtype, xp)
     order = offsets(weights)[-1]
-    H = xp.empty((order, order), dtype=X.dtype)
-    for panel in panels(X, weights, y, loss):
+    H = xp.empty((order, order), dtype=kind)
+    for panel in restored_panels(X, weights, y, loss, scaling):
         rows = slice(panel.start, panel.start + panel.values.shape[0])
         H[rows, panel.start :] = panel.values
         H[panel.start :, rows] = panel.values.mT
     return H
+
+
+def _check_memory(weights: Sequence[Array], dtype: str, xp: Module) -> None:
+    """Raise InputError unless the Hessian, with its largest panel beside it, fits in memory."""
+    there = native_gpu().free_memory() if is_cupy(xp) else usable_memory()
+    if _bytes(weights, dtype) > there:
+        raise _too_large(weights, dtype, f"the {format_bytes(there)} that may be used")
+
+
+def _bytes(weights: Sequence[Array], dtype: str) -> float:
+    return float(offsets(weights)[-1]) ** 2 * (4 if dtype == "float32" else 8)
+
+
+def _too_large(weights: Sequence[Array], dtype: str, there: str) -> InputError:
+    size = f"the Hessian of {offsets(weights)[-1]:,} weights takes {format_bytes(_bytes(weights, dtype))}"
+    return InputError(
+        f"W, V: {size}, more than {there}; rmtsim.layer_norms gives the norms and shares of each layer without it, and "
+        "rmtsim.block_norms, with at most one hidden layer, those between the layers too"
+    )

@@ -22,6 +22,7 @@ pairs of layers, counted from 1 (``layer``, ``other``); 0, 0 is the whole. Quant
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.arrays.backend import Array, Module
+from rmtsim.errors import InputError
 from rmtsim.full_hessian.layers import propagate
 from rmtsim.full_hessian.losses import loss_and_residuals
 from rmtsim.full_hessian.structure import Structure, off_diagonal
@@ -90,9 +92,18 @@ class StripLook(Look):
 
 
 def describe(X: Array, weights: list[Array], y: Array, loss: str, look: Look, xp: Module) -> pd.DataFrame:
-    """Return the rows of one Hessian, which is computed in float64."""
+    """Return the rows of one Hessian, which is computed in float64.
+
+    Raises
+    ------
+    InputError
+        If float64 does not hold the loss, the entries and their squares.
+    """
     X, weights = xp.astype(X, xp.float64), [xp.astype(W, xp.float64) for W in weights]
-    value, r = loss_and_residuals(propagate(X, weights, xp).logits, y, loss, xp)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, r = loss_and_residuals(propagate(X, weights, xp).logits, y, loss, xp)
+    if not math.isfinite(value):
+        raise InputError("X, W: the loss is above what float64 holds; give X or the weights in other units")
     rows = [_row(0, 0, "loss", value), _row(0, 0, "residual_sqnorm", xp.mean(xp.sum(r**2, axis=-1)))]
     strip = look.strip if isinstance(look, StripLook) else 0
     found = Structure(X, weights, y, loss, cells=look.cells, strip=strip, eigenvalues=look.eigenvalues)

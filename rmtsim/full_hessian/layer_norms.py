@@ -7,25 +7,96 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rmtsim.arrays.backend import Array, Module, namespace
+import numpy as np
+
+from rmtsim.arguments import as_network
+from rmtsim.arrays.backend import Array, Module, is_cupy, namespace, native_gpu
+from rmtsim.arrays.machine import usable_memory
+from rmtsim.errors import InputError
 from rmtsim.full_hessian.layers import propagate
 from rmtsim.full_hessian.losses import Curvature, curvature
+from rmtsim.full_hessian.scaled import check_certainty
+from rmtsim.kernels.scaling import OutOfRange, restored, scaled_network
+from rmtsim.sizes import format_bytes
 
 #: Weights λ held at once.
 _HELD = 2**22
 
 
 class LayerNorms(NamedTuple):
+    """Norms of the blocks of a layer's own Hessian, those that belong to pairs of its neurons."""
+
+    diag_sqfro: float  #: mean of ‖H_{w_i w_i}‖²_F over all neurons
+    offdiag_sqfro: float  #: mean of ‖H_{w_i w_j}‖²_F over all i ≠ j; NaN for a layer of one neuron
+    ratio: float  #: offdiag_sqfro over diag_sqfro; NaN where that is 0
+    outside: float  #: share of the layer's squared norm outside its diagonal blocks; NaN where all of it is 0
+
+
+class Means(NamedTuple):
     """Mean squared Frobenius norms of the blocks of a layer with itself."""
 
     diag: float  #: H_{w_i w_i}
     offdiag: float  #: H_{w_i w_j}, i ≠ j; NaN for a layer of one neuron
 
 
-def layer_norms(X: Array, weights: Sequence[Array], loss: str) -> list[LayerNorms]:
-    """Return the block norms of every layer's own Hessian, without labels, which do not enter.
+def layer_norms(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -> list[LayerNorms]:
+    """Norms and shares of every layer's own blocks, for networks with ReLU after each hidden layer and no biases.
+
+    Weights of another network, such as one with GELU or with biases, would be taken for those of a ReLU network. The
+    Hessian is never formed, and all is computed in float64. What lies between two layers is not told; with at most one
+    hidden layer `rmtsim.block_norms` does.
+
+    Parameters
+    ----------
+    X, V, W, loss
+        As for `rmtsim.hessian`: data (N, d), last layer, hidden layers from the input on, and the loss.
+    y
+        Labels, which do not enter; they are checked if they are given.
+
+    Returns
+    -------
+    list of LayerNorms
+        One for each layer, from the input on, in N² n² flops for a layer of n neurons.
+
+    Raises
+    ------
+    InputError
+        If shapes, dtypes or labels do not fit together, memory does not do, or float64 does not hold a norm.
+
+    Examples
+    --------
+    Squared loss couples no two outputs, so nothing of the last layer lies outside its diagonal blocks:
+
+    >>> import numpy as np, rmtsim
+    >>> rng = np.random.default_rng(0)
+    >>> W1, W2, V = (rng.normal(size=size) for size in ((6, 5), (4, 6), (3, 4)))
+    >>> norms = rmtsim.layer_norms(rng.normal(size=(20, 5)), V, W=[W1, W2], loss="mse")
+    >>> [round(float(layer.outside), 3) for layer in norms]
+    [0.357, 0.12, 0.0]
+    """
+    X, hidden, V, _, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
+    _check_memory(X, [*hidden, V], xp)
+    X, *weights = (xp.astype(A, xp.float64) if dtype == "float32" else A for A in (X, *hidden, V))
+    try:
+        X, weights, scaling = scaled_network(X, weights, loss, "float64", xp)
+        check_certainty(X, weights, loss, "float64", xp)
+        found = []
+        for a, (means, layer) in enumerate(zip(own_norms(X, weights, loss), weights, strict=True)):
+            power, what = 2 * int(scaling.entry(a, a)), f"the mean squared norm of layer {a + 1}"
+            diag, offdiag = (_told(value, power, what) for value in means)
+            others = (layer.shape[0] - 1) * means.offdiag if layer.shape[0] > 1 else 0.0
+            total = means.diag + others
+            ratio = means.offdiag / means.diag if means.diag else math.nan
+            found.append(LayerNorms(diag, offdiag, ratio, others / total if total else math.nan))
+    except OutOfRange as error:
+        raise InputError(f"X, V: {error}") from None
+    return found
+
+
+def own_norms(X: Array, weights: Sequence[Array], loss: str) -> list[Means]:
+    """Do the work of `layer_norms` for arrays that are known to be good, of order one.
 
     Parameters
     ----------
@@ -33,19 +104,6 @@ def layer_norms(X: Array, weights: Sequence[Array], loss: str) -> list[LayerNorm
         Samples (N, d) and layers W_1 … W_L, each (outputs, inputs).
     loss
         One of ``rmtsim.full_hessian.losses.NETWORK_LOSSES``.
-
-    Returns
-    -------
-    list of LayerNorms
-        One for each layer, in N² n² flops for a layer of n neurons.
-
-    Examples
-    --------
-    >>> from rmtsim.full_hessian.layer_norms import layer_norms
-    >>> from rmtsim.training.problem import Problem
-    >>> X, weights, _ = Problem("mse", n_classes=5, dim=6, n_samples=20, hidden=(4, 3)).draw()
-    >>> [round(norms.offdiag / norms.diag, 3) for norms in layer_norms(X, weights, "mse")]
-    [0.24, 0.266, 0.0]
     """
     xp = namespace(X)
     seen = propagate(X, weights, xp)
@@ -59,7 +117,26 @@ def layer_norms(X: Array, weights: Sequence[Array], loss: str) -> list[LayerNorm
     return found[::-1]
 
 
-def _norms(B: Array | None, S: Curvature, K: Array, xp: Module) -> LayerNorms:
+def _told(value: float, power: int, what: str) -> float:
+    if math.isinf(value):
+        raise OutOfRange(f"{what} is above what float64 holds; give X or the weights in other units")
+    return float(restored(np.float64(value), np.int64(power), np, what))
+
+
+def _check_memory(X: Array, weights: Sequence[Array], xp: Module) -> None:
+    """Raise InputError unless the samples' Gram matrix and the derivatives of the logits fit in memory."""
+    N, C = X.shape[0], weights[-1].shape[0]
+    derivatives = 3 * N * C * max((W.shape[0] for W in weights[:-1]), default=0)
+    need = 8.0 * (3 * float(N) ** 2 + derivatives + 3 * max(_HELD, N * max(W.shape[0] for W in weights)))
+    there = native_gpu().free_memory() if is_cupy(xp) else usable_memory()
+    if need > there:
+        raise InputError(
+            f"X, W: {N:,} samples through layers of {', '.join(f'{W.shape[0]:,}' for W in weights)} neurons need "
+            f"{format_bytes(need)}, more than the {format_bytes(there)} that may be used; give fewer samples"
+        )
+
+
+def _norms(B: Array | None, S: Curvature, K: Array, xp: Module) -> Means:
     N, n = S.diagonal.shape[0], (S.diagonal if B is None else B).shape[-1]
     SB = None if B is None else _apply(S, B)
     step, diag, offdiag = max(1, _HELD // (N * n)), 0.0, 0.0
@@ -74,7 +151,7 @@ def _norms(B: Array | None, S: Curvature, K: Array, xp: Module) -> LayerNorms:
         weights = xp.reshape(weights, (N, -1))
         diag += float(xp.sum(own * (K @ own)))
         offdiag += float(xp.sum(weights * (K @ weights)))
-    return LayerNorms(diag / n, offdiag / (n * (n - 1)) if n > 1 else math.nan)
+    return Means(diag / n, offdiag / (n * (n - 1)) if n > 1 else math.nan)
 
 
 def _apply(S: Curvature, B: Array) -> Array:

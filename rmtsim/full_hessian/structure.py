@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.backend import Array, namespace, to_numpy
+from rmtsim.errors import InputError
 from rmtsim.full_hessian.entry_map import CellMap, EntryMap, cell_edges
 from rmtsim.full_hessian.layers import propagate, pull_back
 from rmtsim.full_hessian.losses import loss_and_residuals
-from rmtsim.full_hessian.panels import Panel, offsets, panels
+from rmtsim.full_hessian.panels import Panel, offsets
+from rmtsim.full_hessian.scaled import restored_panels
+from rmtsim.kernels.scaling import OutOfRange, scaled_network
 
 Values = npt.NDArray[np.float64]
 
@@ -53,6 +56,11 @@ class Structure:
         For each such pair: the squared norm of the term of the cross layer that holds the residual, in (11) and (18).
     eigenvalues
         Eigenvalues of the diagonal blocks of each layer, (blocks, rows), if they were asked for.
+
+    Raises
+    ------
+    InputError
+        If the dtype does not hold the entries and their squares.
     """
 
     def __init__(
@@ -79,11 +87,24 @@ class Structure:
         n_blocks = len(self._block_starts)
         self.block_sqfro: Values = np.zeros((n_blocks, n_blocks))
         self.column_sqfro = np.zeros(len(weights) - 1)
-        self.stripe_sqfro = stripe_norms(X, weights, y, loss)
+        try:
+            self._look(X, weights, y, loss, cells=cells, strip=strip, eigenvalues=eigenvalues)
+        except OutOfRange as error:
+            raise InputError(f"X, W: {error}") from None
+
+    def _look(
+        self, X: Array, weights: Sequence[Array], y: Array, loss: str, *, cells: int, strip: int, eigenvalues: bool
+    ) -> None:
+        xp = namespace(X)
+        dtype = "float32" if X.dtype == xp.float32 else "float64"
+        X, weights, scaling = scaled_network(X, weights, loss, dtype, xp)
+        squares = stripe_norms(X, weights, y, loss)
+        powers = [2 * int(scaling.entry(a, a + 1)) for a in range(len(squares))]
+        self.stripe_sqfro = np.ldexp(squares, np.array(powers, dtype=np.int64))
         self.eigenvalues: list[list[Values]] = [[] for _ in weights]
         self.maps: dict[int, EntryMap] = self._maps(cells) if cells else {}
         self.strips: dict[int, CellMap] = self._strips(strip) if cells and strip else {}
-        for panel in panels(X, weights, y, loss):
+        for panel in restored_panels(X, weights, y, loss, scaling, squares=True):
             values = to_numpy(panel.values).astype(np.float64, copy=False)
             self._add_blocks(panel, values)
             self._add_columns(panel, values)

@@ -7,7 +7,7 @@ from rmtsim.kernels.cost import diagonal_classes, point_tiling
 from rmtsim.kernels.grams import few_features, kept_features
 from rmtsim.kernels.tiling import Tiling, with_span
 from rmtsim.point import Point
-from rmtsim.sizes import format_bytes
+from rmtsim.sizes import format_bytes, format_count
 
 #: Python with NumPy, SciPy and pandas (measured: 190 MiB), and what BLAS and the C library keep (20).
 BASE = 220 * 2**20
@@ -88,8 +88,9 @@ def fitting_tiling(
         if cut == least:
             break
         cut = with_span(cut, max(1, cut.span // 2))
+    what = "a draw" if batch == 1 else f"a batch of {format_count(batch)} draws"
     raise InputError(
-        f"memory: a draw at {point.sizes} needs {format_bytes(need)}, Python included, and there are "
+        f"memory: {what} at {point.sizes} needs {format_bytes(need)}, Python included, and there are "
         f"{format_bytes(budget)}; "
         "give smaller sizes, or more memory"
     )

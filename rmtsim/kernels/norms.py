@@ -48,7 +48,11 @@ def block_norms(
     threads: int | None = None,
     memory: float | str | None = None,
 ) -> dict[str, BlockNorms]:
-    """Mean squared Frobenius norm over all diagonal and all off-diagonal Hessian blocks of each layer.
+    """Mean squared norms of the Hessian blocks of a linear model, or of one hidden layer W with ReLU and no biases.
+
+    They are means of ‖block‖²_F over all diagonal, and over all off-diagonal, blocks of each layer. Weights of another
+    network, such as one with GELU or with biases, would be taken for those of a ReLU network. Deeper networks have
+    `rmtsim.layer_norms` and `rmtsim.hessian`.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ def block_norms(
     V
         Last layer: (…, C, d) for the linear model, (…, C, m) with a hidden layer.
     W
-        Hidden layer, (…, m, d); None for the linear model.
+        Hidden layer, (…, m, d), with ReLU after it; None for the linear model.
     y
         Labels, (…, N), whole numbers from 0 to C − 1 of any dtype. Only the cross layer needs them.
     loss
