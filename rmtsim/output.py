@@ -9,12 +9,13 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rmtsim.addresses import discreet
+from rmtsim.errors import RunError
 from rmtsim.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["in_place", "presentable", "records", "say", "tell", "tell_json"]
+__all__ = ["in_place", "presentable", "records", "say", "stdout_refused", "tell", "tell_json"]
 
 _WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
 
@@ -39,9 +40,18 @@ def tell_json(document: Any, *, indent: int | None = 1, file: TextIO | None = No
     _write(json.dumps(_discreet(document), indent=indent).replace("\x7f", r"\u007f"), file or sys.stdout)
 
 
+def stdout_refused(error: OSError) -> str:
+    """Say that data cannot be written where they are to go."""
+    return f"stdout cannot be written ({error.strerror or error}); send it elsewhere"
+
+
 def _write(text: str, stream: TextIO) -> None:
     try:
         print(f"{text}\n", file=stream, flush=True, end="")  # one write: threads tell of tables, too
+    except OSError as error:
+        if stream is not sys.stdout or isinstance(error, BrokenPipeError):  # as by `head`, which has seen enough
+            raise
+        raise RunError(stdout_refused(error)) from error
     except RuntimeError:  # a signal's handler speaks in the midst of another message
         os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 

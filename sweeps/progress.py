@@ -15,7 +15,7 @@ from rich.text import Text
 from rmtsim.output import in_place, presentable, say, tell_json
 from rmtsim.sizes import format_count, format_share
 from sweeps.scheduler import Failure
-from sweeps.snapshot import Snapshot, Watch
+from sweeps.snapshot import Snapshot, Watch, telling
 from sweeps.state import PointState
 
 _PLAIN_EVERY = 5.0
@@ -23,7 +23,7 @@ _PLAIN_EVERY = 5.0
 #: Batches that failed of which the reason is told; there may be thousands.
 _FAILURES = 10
 
-#: Open points that the live table shows, those with most work left.
+#: Open points that the live table shows.
 _ROWS = 8
 
 
@@ -63,7 +63,7 @@ class ProgressDisplay:
         self._shown = now
         snapshot = self._watch.snapshot(draws, workers, len(failures), now)
         if self._live:
-            self._live.update(_table(snapshot), refresh=True)
+            self._live.update(_table(snapshot, max(1, min(_ROWS, self._console.height - 5))), refresh=True)
         elif self._as_json:
             tell_json(snapshot.document(), indent=None, file=sys.stderr)
         else:
@@ -86,18 +86,22 @@ class ProgressDisplay:
         self._told = len(failures)
 
 
-def _table(snapshot: Snapshot) -> Group:
+def _table(snapshot: Snapshot, rows: int) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("most work left", no_wrap=True)
+    table.add_column("at work (›), and farthest", no_wrap=True)
     for name in ("rse", "target", "draws"):
         table.add_column(name, justify="right", no_wrap=True)
-    for point in snapshot.open[:_ROWS]:
+    shown = telling(snapshot.open, rows)
+    for point in shown:
         rse = format_share(point.rse) if math.isfinite(point.rse) else "-"
         table.add_row(
-            Text(presentable(point.sizes)),
+            Text(presentable(f"{'›' if point.at_work else ' '} {point.sizes}")),
             rse,
             f"{point.target_rse:.2%}",
             f"{format_count(point.draws)} of about {format_count(point.expected_draws)}",
         )
-    summary = Text(presentable(snapshot))
-    return Group(summary, table) if snapshot.open else Group(summary)
+    parts: list[Text | Table] = [Text(presentable(snapshot)), *([table] if shown else [])]
+    if more := len(snapshot.open) - len(shown):
+        new = sum(not point.draws for point in snapshot.open) - sum(not point.draws for point in shown)
+        parts.append(Text(f"… and {more} more, {new} of them without draws"))
+    return Group(*parts)

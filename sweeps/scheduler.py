@@ -77,8 +77,7 @@ class Scheduler:
     def next(self, places: int) -> Batch | None:
         """Return the next batch to compute, given how many ``places`` for batches there are; None where none waits."""
         if self._again:
-            self.in_flight += 1
-            return self._again.popleft()
+            return self._given_out(self._again.popleft())
         if not self._waiting:
             return None
         minus_cost, k, _, draws = heappop(self._waiting)
@@ -88,19 +87,29 @@ class Scheduler:
         if cut < draws.stop:
             heappush(self._waiting, (minus_cost, k, cut, range(cut, draws.stop)))
         self._work_left += minus_cost * (cut - draws.start)
-        self.in_flight += 1
         sampling = self._spec.sampling
-        return Batch(
-            point,
-            range(draws.start, cut),
-            self._spec.layers,
-            sampling.seed,
-            self._backend,
-            sampling.dtype,
-            sampling.diagonal,
-            self._share.threads,
-            self._share.memory,
+        return self._given_out(
+            Batch(
+                point,
+                range(draws.start, cut),
+                self._spec.layers,
+                sampling.seed,
+                self._backend,
+                sampling.dtype,
+                sampling.diagonal,
+                self._share.threads,
+                self._share.memory,
+            )
         )
+
+    def _given_out(self, batch: Batch) -> Batch:
+        self.in_flight += 1
+        self.states[self._index[batch.point]].at_work += 1
+        return batch
+
+    def _came_back(self, batch: Batch) -> None:
+        self.in_flight -= 1
+        self.states[self._index[batch.point]].at_work -= 1
 
     def seconds(self, batch: Batch) -> float | None:
         """Return the time that a batch takes, as far as others tell; None before the first has come back."""
@@ -110,7 +119,7 @@ class Scheduler:
 
     def done(self, batch: Batch, result: Result) -> None:
         """Count the draws of a batch; at a checkpoint, see whether its point wants more."""
-        self.in_flight -= 1
+        self._came_back(batch)
         self._forget(batch)
         k = self._index[batch.point]
         state = self.states[k]
@@ -123,7 +132,7 @@ class Scheduler:
 
     def failed(self, batch: Batch, reason: str, *, lost: bool) -> Failure | None:
         """Give a batch out again, or give it up and say so; ``lost`` if its worker is gone."""
-        self.in_flight -= 1
+        self._came_back(batch)
         self._tries[batch, lost] += 1
         tries = self._tries[batch, lost]
         if tries < (LOSSES if lost else ATTEMPTS):

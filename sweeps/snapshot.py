@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,12 @@ class OpenPoint:
     rse: float
     target_rse: float
     worst: str
+    at_work: bool
+
+    @property
+    def distance(self) -> float:
+        """How many times the precision is worse than the target; infinite where there is none yet."""
+        return self.rse / self.target_rse
 
     def __str__(self) -> str:
         """Say how far the point is."""
@@ -85,6 +92,17 @@ class Snapshot:
         return {**named, "open": points}
 
 
+def telling(points: Sequence[OpenPoint], count: int) -> list[OpenPoint]:
+    """Choose the points that tell most of a run: half of them at work, the others the farthest from their target."""
+    at_work = [point for point in points if point.at_work][: -(-count // 2)]
+    measured = sorted(
+        (point for point in points if point not in at_work and math.isfinite(point.distance)),
+        key=lambda point: -point.distance,
+    )
+    rest = [point for point in points if point not in at_work and not math.isfinite(point.distance)]
+    return [*at_work, *measured, *rest][:count]
+
+
 class Watch:
     """Takes snapshots of the states of a run that starts now.
 
@@ -139,4 +157,7 @@ class Watch:
 
 def _open_point(state: PointState) -> OpenPoint:
     rse, worst = state.precision
-    return OpenPoint(state.point.sizes, state.prefix, state.expected_draws, rse, state.sampling.target_rse, worst)
+    target = state.sampling.target_rse
+    return OpenPoint(
+        state.point.sizes, state.prefix, state.expected_draws, rse, target, worst, at_work=state.at_work > 0
+    )

@@ -41,11 +41,13 @@ class PointState:
         Draws that the point needs, as far as those without a gap can tell: the next checkpoint, or the last.
     finished
         Whether no more draws are wanted: target reached, or max_draws used up. Draws from ``wanted`` on do not count.
+    at_work
+        Batches of it that were given out and did not come back.
     """
 
     def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
         self.point, self.layers, self.sampling = point, layers, sampling
-        self.wanted, self.finished = sampling.min_draws, False
+        self.wanted, self.finished, self.at_work = sampling.min_draws, False, 0
         self._tally = Tally(layers, {layer: fixed_values(point.loss, layer, point.n_classes) for layer in layers})
         self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
         self._values: dict[int, Values] = {}  # start → their values

@@ -18,7 +18,7 @@ from rmtsim.cli.libraries import prepare_libraries
 from rmtsim.cli.parser import parser
 from rmtsim.cli.streams import finish_stdout, prepare_streams
 from rmtsim.errors import InputError, RunError, StoppedError
-from rmtsim.output import say
+from rmtsim.output import say, stdout_refused
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,21 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit:  # after --help, or on a command line that is none
         finish_stdout()
         raise
-    if _stdout_refused():
-        code = code or FAILED
+    error = finish_stdout()
+    if error is not None and not isinstance(error, BrokenPipeError) and code == DONE:  # else it was told
+        say(f"rmtsim: {stdout_refused(error)}")
+        code = FAILED
     if argv is None and threads_at_work():  # a draw, which may take minutes, would hold up the end
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def _stdout_refused() -> bool:
-    """Whether what stdout holds cannot be written; say so. A reader who has seen enough, as `head`, is no such case."""
-    error = finish_stdout()
-    if error is None or isinstance(error, BrokenPipeError):
-        return False
-    say(f"rmtsim: stdout cannot be written ({error.strerror}); send it elsewhere")
-    return True
 
 
 def _call(arguments: argparse.Namespace, as_process: bool) -> int:
@@ -70,8 +63,7 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
         return BAD_INPUT
     except OSError as error:
         if error.filename is None:
-            if not _stdout_refused():
-                say(f"{who} the system does not read or write what it should ({error.strerror or error}); try again")
+            say(f"{who} the system does not read or write what it should ({error.strerror or error}); try again")
             return FAILED
         say(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
         return BAD_INPUT

@@ -1,0 +1,103 @@
+"""Progress in a terminal: what the live table shows of many points, and where there is none to be written over."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rmtsim.store import Store
+from sweeps.progress import _table
+from sweeps.snapshot import OpenPoint, Snapshot, telling
+from tests.sweeping import SPEC
+
+
+def point(number: int, *, rse: float = float("inf"), draws: int = 0, at_work: bool = False) -> OpenPoint:
+    return OpenPoint(f"C = {number}", draws, 100, rse, 0.01, "diag", at_work)
+
+
+MANY = [point(0, rse=0.02, draws=16, at_work=True), point(1, rse=0.03, draws=16, at_work=True)]
+MANY += [point(number, rse=0.05 + number / 1000, draws=16) for number in range(2, 10)]
+MANY += [point(number) for number in range(10, 96)]
+
+
+def test_the_points_that_tell_most() -> None:
+    """Those at work, then the farthest from their target, and only then those that have not begun."""
+    assert [one.sizes for one in telling(MANY, 8)] == [f"C = {number}" for number in (0, 1, 9, 8, 7, 6, 5, 4)]
+    busy = [point(number, at_work=True) for number in range(50)] + [point(99, rse=0.5, draws=16)]
+    assert [one.sizes for one in telling(busy, 8)][:5] == ["C = 0", "C = 1", "C = 2", "C = 3", "C = 99"]
+    assert telling([], 8) == []
+    assert len(telling(MANY[:3], 8)) == 3
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_live_table_says_how_many_it_leaves_out(width: int) -> None:
+    console = Console(width=width, force_terminal=False)
+    snapshot = Snapshot("many", 60.0, 3600.0, 96, 0, 160, 2.5, 2, 0, MANY)
+    with console.capture() as capture:
+        console.print(_table(snapshot, 8))
+    lines = capture.get().splitlines()
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= width
+    assert re.match(r"› C = 0 +2\.00% +1\.00% +16 of about 100$", lines[-9].rstrip())
+    assert lines[-1] == "… and 88 more, 86 of them without draws"
+
+
+NOTEBOOK = {"JPY_PARENT_PID": "1"}
+KERNEL = {"PAGER": "cat", "GIT_PAGER": "cat", "CLICOLOR": "1", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "live"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "xterm-color", **NOTEBOOK}, False),
+        ({"TERM": "xterm-color", **KERNEL}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": ""}, False),
+    ],
+    ids=["terminal", "notebook", "other kernel", "dumb", "unset"],
+)
+def test_a_notebook_gets_plain_lines(tmp_path: Path, settings: dict[str, str], live: bool) -> None:
+    """Its `!command` has a terminal of its own, whose every frame would be stored."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    ours, theirs = pty.openpty()
+    known = {*KERNEL, *NOTEBOOK, "TERM", "COLAB_RELEASE_TAG"}
+    environment = {name: value for name, value in os.environ.items() if name not in known} | settings
+    line = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--backend", "numpy"]
+    with subprocess.Popen(line, cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                said += os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+    os.close(ours)
+    assert process.returncode in (0, 4)
+    assert (b"\x1b" in said) is live
+    assert b"points done" in said
+
+
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+def test_a_full_disk_under_a_stream(tmp_path: Path, stream: str) -> None:
+    """Messages go nowhere, and the run goes on; data that cannot be written are an error, told once."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    with open("/dev/full", "w") as full:
+        run = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--backend", "numpy"]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: full}
+        done = subprocess.run([*run, "--json"], cwd=tmp_path, text=True, check=False, **streams)  # type: ignore[call-overload]
+    if stream == "stderr":
+        assert done.returncode in (0, 4)
+        assert '"complete"' in done.stdout
+    else:
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].endswith("(No space left on device); send it elsewhere")
+        assert "Traceback" not in done.stderr
+    assert len(Store(tmp_path / "s").read())
