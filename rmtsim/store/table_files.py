@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.draws import STREAMS
 from rmtsim.json_text import PlainDataError, parse_json
-from rmtsim.store.failures import FAILURES, ForeignError, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import FAILURES, ForeignError, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
 from rmtsim.store.seal import BLANK, seal, seal_holds
 from rmtsim.version import __version__
@@ -28,7 +28,6 @@ FORMAT = "1"
 
 _SEAL, _PATH = "digest", "table"
 _AGAIN = "remove it and run its experiment again"
-_UPDATE = "use another version of pyarrow"
 
 
 def table_name(label: str, parameters: Mapping[str, Any], version: str = FORMAT, stream: str = STREAMS["numpy"]) -> str:
@@ -103,35 +102,31 @@ class TableFile:
         if held is None:  # it stems from an earlier version: its pages have checksums, its footer has none
             if _SEAL in self.metadata:
                 raise TornError(f"{self._where} is torn (its digest is damaged); {_AGAIN}")
-            self.table()
+            self.frame()
         self._check_path(path)
 
-    def table(self) -> pa.Table:
-        """Return the table; the checksums of its pages are looked at."""
+    def frame(self) -> pd.DataFrame:
+        """Return the table as pandas has it, its width a whole number or missing; pages have checksums, too."""
         try:
-            return pq.read_table(pa.BufferReader(self.data), page_checksum_verification=True)
+            return _frame(pq.read_table(pa.BufferReader(self.data), page_checksum_verification=True))
         except MemoryError as error:
             raise UnreadableError(f"{self._where} cannot be read (not enough memory); try again") from error
         except Exception as error:  # a damaged footer can make pyarrow raise anything
-            if self._sealed:
-                raise UnreadableError(
-                    f"{self._where} is sound, and cannot be read ({reason(error)}); {_UPDATE}"
-                ) from error
-            raise TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}") from error
+            raise self._undecodable(error) from error
 
-    def frame(self) -> pd.DataFrame:
-        """Return the table as pandas has it, its width a whole number or missing."""
-        return _frame(self.table())
+    def _undecodable(self, error: Exception) -> StoreError:
+        """Return the error that says that pyarrow does not take the file."""
+        if self._sealed:
+            return UnreadableError(
+                f"{self._where} is sound, and cannot be read ({reason(error)}); use another version of pyarrow"
+            )
+        return TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}")
 
     def _about(self) -> dict[str, str]:
         try:
             found = pq.read_metadata(pa.BufferReader(self.data)).metadata or {}
         except Exception as error:
-            if self._sealed:
-                raise UnreadableError(
-                    f"{self._where} is sound, and cannot be read ({reason(error)}); {_UPDATE}"
-                ) from error
-            raise TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}") from error
+            raise self._undecodable(error) from error
         return {
             key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
             for key, value in found.items()

@@ -66,7 +66,7 @@ def _files(store: Store, experiment: str, there: list[str]) -> Iterator[Finding]
         where = store.files.where(path)
         try:
             if is_table(name):
-                TableFile(store.files, path).table()
+                TableFile(store.files, path).frame()
             elif name.startswith("_") and name != SPEC:
                 read_saved(store.files, path)
                 if f"{name.rpartition('.')[0]}." in prefixes:
