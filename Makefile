@@ -31,10 +31,11 @@ $(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
 	$(PIP) install --no-deps --require-hashes -r requirements-test.lock
 	@touch $@
 
-# Renews both lock files; uv resolves for every platform and Python at once.
+# Renews the lock files; uv resolves for every platform and Python at once.
 LOCK := uv pip compile pyproject.toml --group lock --universal --python-version 3.11 --generate-hashes \
         --only-binary :all: --no-annotate --upgrade --quiet \
         --custom-compile-command "make lock"
 lock:
 	$(LOCK) --output-file requirements.lock
 	$(LOCK) --extra test --constraint requirements.lock --output-file requirements-test.lock
+	$(LOCK) --extra cluster --extra cuda12 --constraint requirements.lock --output-file requirements-cluster.lock

@@ -179,7 +179,7 @@ def test_linters(command: list[str]) -> None:
 
 
 def test_lock_files_hold_hashes_and_no_address() -> None:
-    for name in ("requirements.lock", "requirements-test.lock"):
+    for name in ("requirements.lock", "requirements-test.lock", "requirements-cluster.lock"):
         lines = (ROOT / name).read_text().splitlines()
         pins = [line for line in lines if "==" in line and not line.startswith("#")]
         assert len(pins) > 20

@@ -93,11 +93,30 @@ def test_it_installs_this_project_and_keeps_the_head_on_demand() -> None:
     assert "InstanceMarketOptions" not in types["head"]["node_config"]
     assert types["gpu"]["node_config"]["InstanceMarketOptions"]["MarketType"] == "spot"
     assert types["head"]["resources"] == {"CPU": 0}
-    commands = " ".join(AWS["setup_commands"])
-    assert "--require-hashes -r /home/ray/rmtsim/requirements.lock" in commands
-    assert '--editable "/home/ray/rmtsim[cluster,cuda12]"' in commands
+    check_installs([shlex.split(command) for command in AWS["setup_commands"]], "/home/ray/rmtsim")
     assert AWS["file_mounts"]["/home/ray/rmtsim"] == "."
     assert f"rayproject/ray:{ray_version()}-py311" in AWS["docker"]["image"]
+
+
+def check_installs(commands: list[list[str]], folder: str) -> None:
+    """What is downloaded has a hash; then this project is installed, which downloads nothing."""
+    locked, own = commands
+    assert locked[:2] == own[:2] == ["pip", "install"]
+    assert "--require-hashes" in locked
+    assert locked[-2:] == ["-r", f"{folder}/requirements-cluster.lock"]
+    assert {"--no-deps", "--no-build-isolation"} < {*own}
+    assert own[-2:] == ["--editable", folder]
+
+
+def test_nothing_is_installed_without_a_hash() -> None:
+    """In the image of the job, either; and the lock has what the extras ask for."""
+    text = (ROOT / "rayjob.yaml").read_text()
+    image = text.partition("RUN ")[2].partition("END")[0].replace("#", "").replace("\\", "")
+    check_installs([shlex.split(command) for command in image.split("&&")], "rmtsim")
+    there = {
+        line.split("==")[0] for line in (ROOT / "requirements-cluster.lock").read_text().splitlines() if "==" in line
+    }
+    assert {"cupy-cuda12x", "nvidia-cublas-cu12", "grpcio", "aiohttp", "ray", "hatchling", "pyarrow"} <= there
 
 
 def test_every_node_wants_the_token_and_reports_to_no_one() -> None:
