@@ -21,6 +21,7 @@ from rmtsim.kernels.norms import compute
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.kernels.workplace import workplace
 from rmtsim.point import Point, check_choice, check_layers, check_point, check_size
+from rmtsim.progress import Progress
 from rmtsim.schema import Stretch, table_of
 from rmtsim.sizes import as_bytes, format_bytes, format_count
 
@@ -42,6 +43,7 @@ def simulate(
     batch: int | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
+    progress: bool | None = None,
 ) -> pd.DataFrame:
     """Simulate draws of a point: mean squared block norms of every layer, one row per draw and layer.
 
@@ -73,6 +75,8 @@ def simulate(
         What may be used, the 220 MiB of Python included: bytes, or a size such as ``"1.5GiB"``; by default nearly all
         that the machine, or the GPU, has. A draw that needs more than this is cut into blocks that come one after the
         other. Values do not depend on batch, threads or memory.
+    progress
+        Whether to show on stderr how far a call is that takes over a few seconds; by default in a terminal or notebook.
 
     Returns
     -------
@@ -109,6 +113,7 @@ def simulate(
         batch=batch,
         threads=threads,
         memory=memory,
+        progress=progress,
     )
     rows: pd.DataFrame = table_of([found]).to_pandas()
     rows.attrs["blas"] = found.blas
@@ -127,6 +132,7 @@ def simulated(
     batch: int | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
+    progress: bool | None = False,
 ) -> Stretch:
     """Do what `simulate` does, and return arrays."""
     check_point(point)
@@ -147,10 +153,11 @@ def simulated(
     size = batch or (1 if backend == "cupy" else batch_size(point, layers, dtype, memory or usable_memory()))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
-    left = draws
+    left, shown = draws, Progress("simulate", len(draws), "draws", show=progress)
+    place: dict[str, Any] = {"threads": threads, "batch": size, "tick": shown.tick}
     while left:
         try:
-            with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=size) as (cut, team):
+            with shown, workplace(point, layers, dtype, xp, memory=memory, **place) as (cut, team):
                 for part in _split(left, size):
                     options: dict[str, Any] = {"team": team, "scaling": scaling}
                     X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, **options)
@@ -159,6 +166,7 @@ def simulated(
                     for layer, values in norms.items():
                         parts[layer].append(tuple(to_numpy(value) for value in values))
                     left = range(part.stop, draws.stop)
+                    shown.advance(len(draws) - len(left))
         except OutOfRange as error:
             wanted = "; give dtype float64, or another ensemble" if dtype == "float32" else "; give another ensemble"
             raise InputError(f"point: of draws at {point.sizes}, {str(error).partition(';')[0]}{wanted}") from None

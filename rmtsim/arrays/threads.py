@@ -78,15 +78,17 @@ class Team:
     """Threads that share the pieces of one draw, the caller's among them; a context manager.
 
     NumPy and BLAS let go of the interpreter lock, so plain threads compute at the same time. Every piece is computed
-    by one thread in one way, so results do not depend on their number.
+    by one thread in one way, so results do not depend on their number. ``tick``, if given, is called now and then.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, tick: Callable[[], None] | None = None) -> None:
+        self.threads, self._tick = threads, tick
         self._helpers = Pool(threads - 1) if threads > 1 else None
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Apply ``function`` to every item and return the results in order; if one fails, all have ended before."""
+        if self._tick is not None:
+            self._tick()
         items = list(items)
         if self._helpers is None or not self._helpers.threads or len(items) < 2:
             return list(map(function, items))

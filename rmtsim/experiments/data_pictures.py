@@ -142,7 +142,7 @@ def data_norms_task(label: str, problems: Mapping[str, Problem], draws: range) -
 
 def _norms(problem: Problem, draw: int) -> Iterator[dict[str, Any]]:
     X, (W, V), y = problem.draw(draw)
-    for layer, norms in block_norms(X, V, W=W, y=y, loss=problem.loss, threads=1).items():
+    for layer, norms in block_norms(X, V, W=W, y=y, loss=problem.loss, threads=1, progress=False).items():
         values = {"diag_sqfro": norms.diag_sqfro, "offdiag_sqfro": norms.offdiag_sqfro}
         for quantity, value in values.items():
             if value is not None:

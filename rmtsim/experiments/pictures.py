@@ -54,7 +54,7 @@ def simulated_norms_task(case: str, problem: Problem, draws: int = _DRAWS) -> Ta
     assert point is not None
 
     def compute() -> pd.DataFrame:
-        rows = simulate(point, range(1, draws))
+        rows = simulate(point, range(1, draws), progress=False)
         place = rows["layer"].map(PARTS)
         long = rows.assign(layer=place.str[0], other=place.str[1]).melt(
             id_vars=["layer", "other", "draw", "seed"],

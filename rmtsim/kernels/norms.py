@@ -15,6 +15,7 @@ are cut into tiles, so memory does not grow with C. Arrays may have leading axes
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from rmtsim.arguments import as_network, as_one_layer, check_labelled
@@ -34,6 +35,7 @@ from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.kernels.workplace import workplace
 from rmtsim.point import LAYERS, LOSSES, Point, check_layers, check_size
+from rmtsim.progress import Progress
 from rmtsim.sizes import as_bytes
 
 
@@ -47,6 +49,7 @@ def block_norms(
     layers: tuple[str, ...] | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
+    progress: bool | None = None,
 ) -> dict[str, BlockNorms]:
     """Mean squared norms of the Hessian blocks of a linear model, or of one hidden layer W with ReLU and no biases.
 
@@ -73,6 +76,8 @@ def block_norms(
         allow: the cross layer only where labels are given.
     threads, memory
         As in `rmtsim.simulate`; values do not depend on them.
+    progress
+        Whether to show on stderr how far a call is that takes over a few seconds; by default in a terminal or notebook.
 
     Returns
     -------
@@ -112,7 +117,8 @@ def block_norms(
     memory = None if memory is None else as_bytes(memory)
     for kind in dict.fromkeys((dtype, "float64")):
         try:
-            found = _in_dtype(X, V, W, y, point, layers, kind, xp, threads=threads, memory=memory)
+            with Progress("block_norms", len(layers), "layers", show=progress) as shown:
+                found = _in_dtype(X, V, W, y, point, layers, kind, xp, threads=threads, memory=memory, shown=shown)
             return {layer: norms.in_dtype(kind) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
         except OutOfRange as error:
             reason = str(error)
@@ -131,15 +137,18 @@ def _in_dtype(
     *,
     threads: int | None,
     memory: float | None,
+    shown: Progress,
 ) -> dict[str, BlockNorms | SampledNorms]:
     """Compute in one dtype; raises OutOfRange where it does not do."""
     kind, batch = getattr(xp, dtype), math.prod(X.shape[:-2])
     X, V, W = (A if A is None or A.dtype == kind else xp.astype(A, kind) for A in (X, V, W))
-    with workplace(point, layers, dtype, xp, threads=threads, memory=memory, batch=batch) as (cut, team):
+    place: dict[str, Any] = {"threads": threads, "memory": memory, "batch": batch, "tick": shown.tick}
+    with workplace(point, layers, dtype, xp, **place) as (cut, team):
         X, (*hidden_layers, V), scaling = scaled_network(X, [V] if W is None else [W, V], point.loss, dtype, xp)
         W = hidden_layers[0] if hidden_layers else None
-        check = Check(dtype, point.loss, careful=True)
-        return compute(X, GivenRows(V), W, y, point.loss, layers, xp, cut=cut, team=team, scaling=scaling, check=check)
+        options: dict[str, Any] = {"cut": cut, "team": team, "done": shown.advance}
+        options |= {"scaling": scaling, "check": Check(dtype, point.loss, careful=True)}
+        return compute(X, GivenRows(V), W, y, point.loss, layers, xp, **options)
 
 
 def compute(
@@ -156,12 +165,14 @@ def compute(
     sampled_classes: int | None = None,
     scaling: Scaling | None = None,
     check: Check | None = None,
+    done: Callable[[int], None] = lambda _: None,
 ) -> dict[str, BlockNorms | SampledNorms]:
     """Do the work of `block_norms` for arguments that are known to be good.
 
     Values do not depend on what of ``cut`` is held at once, nor on ``team``. With ``sampled_classes``, terms of single
     classes of the last layer are estimated from so many of them. The arrays are those of a network that ``scaling`` was
-    taken out of; the norms are those of the network itself. They are looked at by ``check``, if it is given.
+    taken out of; the norms are those of the network itself. They are looked at by ``check``, if it is
+    given. ``done`` is called with the number of layers done.
 
     Raises
     ------
@@ -176,7 +187,8 @@ def compute(
     inputs = samples if W is None else DataKernel(pass_.features, cut, team, xp)
     norms: dict[str, BlockNorms | SampledNorms] = {}
     if loss == "mse":
-        for layer in layers:
+        for count, layer in enumerate(layers):
+            done(count)
             if layer == "hidden":
                 covariance = 2 * gram_of_neurons(V, cut, xp)
                 norms[layer] = hidden(samples, covariance, pass_.active, scaling, check, xp)
@@ -195,7 +207,8 @@ def compute(
     )
     if check:
         check.logits(soft.largest_logit)
-    for layer in layers:
+    for count, layer in enumerate(layers):
+        done(count)
         if layer == "hidden" and moments:
             norms[layer] = hidden(samples, moments.covariance(), pass_.active, scaling, check, xp, soft)
         elif layer == "cross" and moments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from rmtsim.arrays.backend import Module, is_cupy, native_gpu
@@ -27,6 +27,7 @@ def workplace(
     threads: int | None = None,
     memory: float | None = None,
     batch: int = 1,
+    tick: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Tiling, Team]]:
     """Give a draw's tiling and its team of threads; BLAS has one thread inside, so results agree to the bit.
 
@@ -40,6 +41,8 @@ def workplace(
         Bytes that may be used; by default what the machine, or the GPU, can spare.
     batch
         Draws at once.
+    tick
+        Called now and then while the team works.
 
     Raises
     ------
@@ -53,5 +56,9 @@ def workplace(
     threads = (threads or cores()) if large else 1
     cut = fitting_tiling(point, layers, dtype, memory, threads=threads, batch=batch, gpu=gpu)
     keep_freed_memory()
-    with single_threaded_blas(), Team(threads) as team, native_gpu().memory_limit(memory) if gpu else nullcontext():
+    with (
+        single_threaded_blas(),
+        Team(threads, tick) as team,
+        native_gpu().memory_limit(memory) if gpu else nullcontext(),
+    ):
         yield cut, team

@@ -106,6 +106,7 @@ def _compare(stored: pd.DataFrame, blas: str) -> str:
         dtype=of["dtype"],
         layers=tuple(stored["layer"]),
         diagonal="auto" if sampled else "exact",
+        progress=False,
     )
     now = made.set_index("layer").loc[stored["layer"]].reset_index()[SCHEMA.names]
     equal, near = agreement(stored, now)
