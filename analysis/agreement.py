@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from scipy import stats
 
+from analysis.drawing import paper_style
 from analysis.points import points
 from analysis.render import to_records
 
@@ -73,7 +73,7 @@ def plot_agreement(draws: pd.DataFrame) -> Figure:
     lines = compared(draws)
     cases = [case for case in _CASES if (_case(lines) == _CASES[case]).any()]
     colors = dict(zip(cases, sns.color_palette("colorblind", len(cases)), strict=True))
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(7, 5), layout="constrained")
         ax = figure.subplots()
         order = lines["z"].rank(method="first")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from analysis.binary import WORDS, initial_ratio, initial_ratios, mean_shares, outside_shares
+from analysis.drawing import settings
 from analysis.hessian_figure import STYLE, colour_bar, draw_map
 from analysis.training import scheduled
 from analysis.training_figure import over_progress
@@ -38,7 +38,7 @@ def plot_binary(table: pd.DataFrame) -> Figure:
     shares = outside_shares(table)
     means, one = mean_shares(shares), table[table["purpose"] == "training"].iloc[0]
     cases = list(dict.fromkeys(means["case"]))
-    with mpl.rc_context(STYLE):
+    with settings(STYLE):
         figure = Figure(figsize=(14.5, 8.2), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1])[:, 0]
         for part, case in zip(upper.subfigures(1, _MAPPED), cases[:_MAPPED], strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -13,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from analysis.clusters import cluster_ratios
+from analysis.drawing import settings
 from analysis.hessian_figure import STYLE, draw_pictures
 
 _VIEWS = ("whole", "hidden", "output")
@@ -43,7 +43,7 @@ def plot_clusters(table: pd.DataFrame) -> Figure:
     """
     mapped = table[table["quantity"] == "mean"]["case"].unique()
     one = table.iloc[0]
-    with mpl.rc_context(STYLE):
+    with settings(STYLE):
         figure = Figure(figsize=(0.5 + 2.1 * len(mapped), 0.6 + 2.2 * len(_VIEWS) + 3.6), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.2 * len(_VIEWS), 3.6])[:, 0]
         draw_pictures(upper, table[table["case"].isin(mapped)], _VIEWS)

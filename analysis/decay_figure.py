@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from analysis.decays import DecayFigure
+from analysis.drawing import paper_style
 from analysis.figure_data import FigureData
-from analysis.summary import QUANTITIES
 from rmtsim.ensemble import LECUN
-
-
-@dataclass(frozen=True)
-class DecayFigure:
-    """What a figure over C shows: one row of panels per layer."""
-
-    model: str
-    loss: str
-    layers: tuple[str, ...]
-    title: str
-    quantities: tuple[str, ...] = QUANTITIES
-    landmarks: Mapping[int, str] = field(default_factory=dict)  # numbers of classes with a name
-
-
-DECAY_FIGURES = {
-    "fig8": DecayFigure("linear", "ce", ("linear",), "Linear model, cross-entropy"),
-    "fig9": DecayFigure("one_hidden", "ce", ("hidden", "output"), "One hidden layer, cross-entropy"),
-    "fig8_mse": DecayFigure("linear", "mse", ("linear",), "Linear model, squared loss"),
-    "vocabulary": DecayFigure(
-        "linear",
-        "ce",
-        ("linear",),
-        "Linear model, cross-entropy, at vocabulary sizes",
-        ("ratio",),
-        {32_000: "Llama 2", 50_257: "GPT-2", 128_256: "Llama 3", 256_000: "Gemma"},
-    ),
-    "fig9_mse": DecayFigure("one_hidden", "mse", ("hidden", "output"), "One hidden layer, squared loss"),
-}
 
 #: Names of a diagonal and an off-diagonal block, and what their norms are divided by.
 _BLOCKS = {
@@ -65,7 +36,7 @@ _DODGE = 1.07
 def plot_decay(data: FigureData, spec: DecayFigure) -> Figure:
     """Lay out the panels: per layer and quantity the values, and below them what they deviate from the theory."""
     styles = _styles(data.points)
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         width = 10 if len(spec.quantities) > 1 else 7
         figure = Figure(figsize=(width, 3.9 * len(spec.layers) + 0.6), layout="constrained")
         panels = figure.subfigures(len(spec.layers), 1, squeeze=False)[:, 0]

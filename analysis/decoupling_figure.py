@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from analysis.decoupling import BOUND, COUPLING, RATE, fit_decoupling, name_of, summarize_decoupling
+from analysis.drawing import paper_style
 
 #: The place z, in units of the scale, that is shown; the table has the others.
 _PLACE = (1.0, 1.0)
@@ -30,7 +30,7 @@ def plot_decoupling(draws: pd.DataFrame) -> Figure:
     summary = summary[(summary["z_real"] == _PLACE[0]) & (summary["z_imag"] == _PLACE[1])]
     fits = fit_decoupling(summary)
     colors = sns.color_palette("colorblind", len(fits))
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(10, 6.6), layout="constrained")
         left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.1, 1])[0]
         upper, lower = left.subplots(2, 1, sharex=True, height_ratios=[3, 1.2])

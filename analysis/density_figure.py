@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from analysis.drawing import paper_style
 
 Values = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ _LOG_RANGE = 30
 def plot_densities(curves: Sequence[Curve], model: str, loss: str) -> Figure:
     """Draw one panel per kind of block, with a curve for each law; those of the same C share a colour."""
     blocks = list(dict.fromkeys(case["block"] for case, *_ in curves))
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(1 + 4.5 * len(blocks), 4), layout="constrained")
         for block, ax in zip(blocks, figure.subplots(1, len(blocks), squeeze=False)[0], strict=True):
             _plot(ax, [curve for curve in curves if curve[0]["block"] == block])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
+from analysis.drawing import paper_style
 from analysis.fan_out import at_start, exponents, measured, series, size_names, trained
 
 _LOSSES = {"mse": "squared loss", "ce": "cross-entropy"}
@@ -35,7 +35,7 @@ def plot_fan_out(table: pd.DataFrame) -> Figure:
     depth = int(rows["depth"].max())
     deepest = rows[(rows["depth"] == depth) & (rows["steps"] == 0)]
     colors = sns.color_palette("colorblind", depth + 1)
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(3.1 * depth, 9), layout="constrained")
         axes = figure.subplots(3, depth, squeeze=False)
         for loss, line in zip(_LOSSES, axes, strict=False):

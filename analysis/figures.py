@@ -4,44 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from analysis.agreement import plot_agreement, report_agreement
 from analysis.binary import headline_binary, report_binary
-from analysis.binary_figure import plot_binary
-from analysis.cluster_figure import plot_clusters
 from analysis.clusters import headline_clusters, report_clusters
-from analysis.data_figure import headline_data, plot_data
-from analysis.decay_figure import DECAY_FIGURES, DecayFigure, plot_decay
+from analysis.decays import DECAY_FIGURES, DecayFigure
 from analysis.decoupling import report_decoupling
-from analysis.decoupling_figure import plot_decoupling
+from analysis.drawing import FORMATS, encoded, later
 from analysis.dynamic_force import headline_dynamic_force, report_dynamic_force
-from analysis.fan_out_figure import plot_fan_out
 from analysis.fan_out_report import headline_fan_out, report_fan_out
 from analysis.figure_data import figure_data
-from analysis.finite_size_figure import plot_finite_size, sizes_of
-from analysis.headlines import agreement_headline, claims_headline, points_headline
-from analysis.hessian_figure import plot_pictures
-from analysis.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
 from analysis.picture_report import headline_pictures, report_pictures
 from analysis.points import points
 from analysis.regimes import regimes_of, report_regimes
-from analysis.regimes_figure import plot_regimes
-from analysis.regimes_headline import headline_regimes
 from analysis.render import render
-from analysis.simo_figure import plot_simo, report_simo
-from analysis.spectrum_figure import plot_spectrum, render_spectrum
-from analysis.training_figure import plot_dynamic_force
 from analysis.training_rates import headline_rates, report_rates
-from analysis.training_rates_figure import plot_rates
 from analysis.training_spectra import headline_spectra, report_spectra
-from analysis.training_spectra_figure import plot_spectra
-from analysis.wishart_figure import plot_wishart, report_wishart
 from rmtsim.errors import InputError
 from rmtsim.experiment import Experiment
 from rmtsim.experiments import pictures
@@ -54,6 +35,9 @@ from rmtsim.experiments.simo import simo
 from rmtsim.experiments.training_experiments import dynamic_force, fig13, training_rates, training_spectra
 from rmtsim.experiments.wishart import wishart
 from rmtsim.output_files import check_output, write_output
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class NamedFigure(NamedTuple):
@@ -94,7 +78,8 @@ def _of_layers(name: str, spec: DecayFigure, draws: pd.DataFrame) -> pd.DataFram
 
 
 def _plot_decay(spec: DecayFigure, rows: pd.DataFrame) -> Figure:
-    return plot_decay(figure_data(rows), spec)
+    figure: Figure = later("decay_figure.plot_decay")(figure_data(rows), spec)
+    return figure
 
 
 def _all(rows: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +87,7 @@ def _all(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _points(rows: pd.DataFrame) -> str:
-    return render(points(sizes_of(rows)))
+    return render(points(later("finite_size_figure.sizes_of")(rows)))
 
 
 def _at_one_size(experiment: Callable[[], Experiment]) -> Callable[..., Experiment]:
@@ -123,37 +108,76 @@ _PICTURES = {
 }
 
 _SWEPT = {
-    name: NamedFigure(partial(_of_layers, name, spec), partial(_plot_decay, spec), headline=claims_headline)
+    name: NamedFigure(
+        partial(_of_layers, name, spec), partial(_plot_decay, spec), headline=later("headlines.claims_headline")
+    )
     for name, spec in DECAY_FIGURES.items()
 }
 
 _PICTURED = {
-    name: NamedFigure(_all, partial(plot_pictures, title=title), experiment, report_pictures, headline_pictures)
+    name: NamedFigure(
+        _all,
+        partial(later("hessian_figure.plot_pictures"), title=title),
+        experiment,
+        report_pictures,
+        headline_pictures,
+    )
     for name, (title, experiment) in _PICTURES.items()
 }
 
 FIGURES = {
     **_SWEPT,
     **_PICTURED,
-    "fig1": NamedFigure(_all, plot_data, fig1, report_pictures, headline_data),
-    "fig10": NamedFigure(_all, plot_binary, fig10, report_binary, headline_binary),
-    "fig11": NamedFigure(_all, plot_clusters, fig11, report_clusters, headline_clusters),
-    "fig12": NamedFigure(_all, plot_clusters, fig12, report_clusters, headline_clusters),
-    "fig13": NamedFigure(_all, plot_loss_curves, fig13, report_loss_curves, headline_loss_curves),
-    "dynamic_force": NamedFigure(_all, plot_dynamic_force, dynamic_force, report_dynamic_force, headline_dynamic_force),
-    "training_rates": NamedFigure(_all, plot_rates, training_rates, report_rates, headline_rates),
-    "training_spectra": NamedFigure(_all, plot_spectra, training_spectra, report_spectra, headline_spectra),
-    "simo": NamedFigure(_all, plot_simo, simo, report_simo),
-    "wishart": NamedFigure(_all, plot_wishart, wishart, report_wishart),
-    "regimes": NamedFigure(regimes_of, plot_regimes, report=report_regimes, headline=headline_regimes),
-    "finite_size": NamedFigure(sizes_of, plot_finite_size, report=_points, headline=points_headline),
-    "agreement": NamedFigure(_all, plot_agreement, report=report_agreement, headline=agreement_headline),
-    "spectrum": NamedFigure(_all, plot_spectrum, _at_one_size(spectrum), render_spectrum),
-    "fan_out": NamedFigure(_all, plot_fan_out, fan_out, report_fan_out, headline_fan_out),
-    "decoupling": NamedFigure(_all, plot_decoupling, _at_one_size(decoupling), report_decoupling),
+    "fig1": NamedFigure(
+        _all, later("data_figure.plot_data"), fig1, report_pictures, later("data_figure.headline_data")
+    ),
+    "fig10": NamedFigure(_all, later("binary_figure.plot_binary"), fig10, report_binary, headline_binary),
+    "fig11": NamedFigure(_all, later("cluster_figure.plot_clusters"), fig11, report_clusters, headline_clusters),
+    "fig12": NamedFigure(_all, later("cluster_figure.plot_clusters"), fig12, report_clusters, headline_clusters),
+    "fig13": NamedFigure(
+        _all,
+        later("loss_curves.plot_loss_curves"),
+        fig13,
+        later("loss_curves.report_loss_curves"),
+        later("loss_curves.headline_loss_curves"),
+    ),
+    "dynamic_force": NamedFigure(
+        _all, later("training_figure.plot_dynamic_force"), dynamic_force, report_dynamic_force, headline_dynamic_force
+    ),
+    "training_rates": NamedFigure(
+        _all, later("training_rates_figure.plot_rates"), training_rates, report_rates, headline_rates
+    ),
+    "training_spectra": NamedFigure(
+        _all, later("training_spectra_figure.plot_spectra"), training_spectra, report_spectra, headline_spectra
+    ),
+    "simo": NamedFigure(_all, later("simo_figure.plot_simo"), simo, later("simo_figure.report_simo")),
+    "wishart": NamedFigure(_all, later("wishart_figure.plot_wishart"), wishart, later("wishart_figure.report_wishart")),
+    "regimes": NamedFigure(
+        regimes_of,
+        later("regimes_figure.plot_regimes"),
+        report=report_regimes,
+        headline=later("regimes_headline.headline_regimes"),
+    ),
+    "finite_size": NamedFigure(
+        later("finite_size_figure.sizes_of"),
+        later("finite_size_figure.plot_finite_size"),
+        report=_points,
+        headline=later("headlines.points_headline"),
+    ),
+    "agreement": NamedFigure(
+        _all,
+        later("agreement.plot_agreement"),
+        report=later("agreement.report_agreement"),
+        headline=later("headlines.agreement_headline"),
+    ),
+    "spectrum": NamedFigure(
+        _all, later("spectrum_figure.plot_spectrum"), _at_one_size(spectrum), later("spectrum_figure.render_spectrum")
+    ),
+    "fan_out": NamedFigure(_all, later("fan_out_figure.plot_fan_out"), fan_out, report_fan_out, headline_fan_out),
+    "decoupling": NamedFigure(
+        _all, later("decoupling_figure.plot_decoupling"), _at_one_size(decoupling), report_decoupling
+    ),
 }
-
-SUFFIXES = (".png", ".pdf")
 
 
 def check(name: str, path: str | Path) -> None:
@@ -165,8 +189,8 @@ def check(name: str, path: str | Path) -> None:
 def check_path(path: str | Path) -> None:
     """Raise InputError unless ``path`` is a file that ``save`` can write."""
     suffix = Path(path).suffix
-    if suffix not in SUFFIXES:
-        raise InputError(f"--out: {str(path)!r} has the suffix {suffix!r}; give one of {', '.join(SUFFIXES)}")
+    if suffix not in FORMATS:
+        raise InputError(f"--out: {str(path)!r} has the suffix {suffix!r}; give one of {', '.join(FORMATS)}")
     check_output(path)
 
 
@@ -202,7 +226,4 @@ def save(figure: Figure, path: str | Path) -> None:
         If the suffix is another, or the directory does not exist.
     """
     check_path(path)
-    suffix, drawn = Path(path).suffix, BytesIO()
-    names = {".png": ["Software"], ".pdf": ["Creator", "Producer", "CreationDate"]}[suffix]
-    figure.savefig(drawn, dpi=200, format=suffix[1:], metadata=dict.fromkeys(names))
-    write_output(path, drawn.getvalue())
+    write_output(path, encoded(figure, Path(path).suffix))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.drawing import paper_style
 from analysis.points import points
 from analysis.predictions import percent, plain, predict_layer, value
 from analysis.summary import QUANTITIES
@@ -93,7 +93,7 @@ def plot_finite_size(draws: pd.DataFrame) -> Figure:
     names = measured.sort_values(["n_classes", "aspect_ratio"])["series"].unique()
     colors = sns.color_palette("colorblind", len(names))
     looks = {name: (colors[k], _MARKERS[k % len(_MARKERS)]) for k, name in enumerate(names)}
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(10, 2.7 * len(layers) + 1.2), layout="constrained")
         axes = figure.subplots(len(layers), len(_COLUMNS), sharex=True, squeeze=False)
         for layer, row in zip(layers, axes, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -13,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 
+from analysis.drawing import settings
 from analysis.picture_report import percent, trained
 from analysis.shares import PICTURE, layer_names, named, neurons_of, shares
 
@@ -58,7 +58,7 @@ def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None
     views = views or default_views(pictures)
     n_pictures = len(pictures[PICTURE].drop_duplicates())
     size = (2.3 * n_pictures, 2.45 * len(views)) if n_pictures > 1 else (3.5 * len(views), 2.9)
-    with mpl.rc_context(STYLE):
+    with settings(STYLE):
         figure = Figure(figsize=(0.5 + size[0], 0.7 + size[1]), layout="constrained")
         draw_pictures(figure, table, views)
         said = [title, _sizes(table), *trained(table), _WORDS + _ON_STRIPES * ("strip" in views)]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.drawing import paper_style
 from analysis.dynamic_force import loss_floor
 from analysis.quoted import quoted
 from analysis.training import scheduled
@@ -48,7 +48,7 @@ def plot_loss_curves(table: pd.DataFrame) -> Figure:
     """Draw a panel for each loss: a line per draw, the loss of a constant answer, and what MSE cannot fall below."""
     rows = losses(table)
     kinds = [loss for loss in LOSSES if (rows["loss"] == loss).any()]
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(1 + 4.2 * len(kinds), 3.6), layout="constrained")
         for loss, ax in zip(kinds, figure.subplots(1, len(kinds), squeeze=False)[0], strict=True):
             _plot(ax, rows[rows["loss"] == loss])

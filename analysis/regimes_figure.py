@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -15,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.claims import GROUP
+from analysis.drawing import paper_style
 from analysis.regimes import FAR, extended, last_power, regimes_of
 
 #: Color behind the C that have no draws.
@@ -66,7 +66,7 @@ def plot_regimes(draws: pd.DataFrame) -> Figure:
     panels = [panel for panel in _PANELS if panel.of(table).any()]
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(3.6 * columns + 0.4, 3.4 * rows + 0.9), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, ax in zip(panels, axes, strict=False):

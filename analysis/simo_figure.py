@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -15,6 +14,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from analysis.drawing import paper_style
 from rmtsim.experiments.simo import EXAMPLES, TIES
 
 _TIE_COLORS = {"path": "#f0e442", "output": "#dcdcdc", "none": "#ffffff"}
@@ -131,7 +131,7 @@ def report_simo(entries: pd.DataFrame) -> str:
 
 def plot_simo(entries: pd.DataFrame) -> Figure:
     """Draw the figure from the table of ``rmtsim.experiments.simo``."""
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(11, 7.4), layout="constrained")
         axes = figure.subplots(2, 4, width_ratios=[1.3, 1.3, 1.3, 1])
         shown = entries[entries["example"].isin(list(EXAMPLES))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.drawing import paper_style
 from analysis.predictions import plain
 from rmtsim.theory.spectra import Spectrum, block_spectrum
 
@@ -104,7 +104,7 @@ def plot_spectrum(eigenvalues: pd.DataFrame) -> Figure:
     classes = sorted(eigenvalues["n_classes"].unique().tolist())
     colors = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
     largest = eigenvalues[eigenvalues["dim"] == eigenvalues["dim"].max()]
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(10, 4.3), layout="constrained")
         *densities, right = figure.subplots(1, 3, width_ratios=[1.2, 1.2, 1.1])
         for block, ax in zip(_SCALE, densities, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.drawing import paper_style
 from analysis.near import NEAR
 from analysis.training import GAUSSIAN, checkpoints, outside_at_start, over_draws, scheduled, settings
 from rmtsim.experiments.pictures import PROGRESS
@@ -39,7 +39,7 @@ def plot_dynamic_force(table: pd.DataFrame) -> Figure:
     """
     runs = checkpoints(table)
     losses = list(dict.fromkeys(runs["loss"]))
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(12.5, 1.2 + 2.9 * len(losses)), layout="constrained")
         for loss, axes in zip(losses, figure.subplots(len(losses), 4, squeeze=False), strict=True):
             of_loss = runs[runs["loss"] == loss]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from analysis.drawing import paper_style
 from analysis.training import scheduled
 from analysis.training_figure import LOSSES, over_progress
 from analysis.training_rates import MIN_CLASSES, THEOREM, exponents, ratios, theory
@@ -33,7 +33,7 @@ def plot_rates(table: pd.DataFrame) -> Figure:
     found = ratios(table)
     fits = exponents(found)
     rules = list(dict.fromkeys(found["rule"]))
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(10.5, 2.2 + 2.6 * (1 + len(rules))), layout="constrained")
         axes = figure.subplots(1 + len(rules), len(_CASES), squeeze=False)
         for k, (loss, layer) in enumerate(_CASES):

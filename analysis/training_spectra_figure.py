@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.block_spectra import Case, cases, laws_of, output_mse_eigenvalues
+from analysis.drawing import paper_style
 from analysis.training_figure import LOSSES, over_progress
 from analysis.training_spectra import spectra_summary
 
@@ -56,7 +56,7 @@ def plot_spectra(table: pd.DataFrame) -> Figure:
     """
     found, means = list(cases(table)), spectra_summary(table)
     rows = -(-len(found) // _COLUMNS)
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(11, 1.4 + 5.9 * rows), layout="constrained")
         panels = len(_PANELS)
         axes = figure.subplots(panels * rows, _COLUMNS, squeeze=False, height_ratios=_PANELS * rows)

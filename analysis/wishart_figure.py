@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -13,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.drawing import paper_style
 from analysis.predictions import plain
 from rmtsim.experiments.wishart import DIM, SAMPLES, WEIGHTS
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
@@ -154,7 +154,7 @@ def plot_wishart(eigenvalues: pd.DataFrame) -> Figure:
     shown = eigenvalues[(eigenvalues["dim"] == DIM) & (eigenvalues["n_samples"] == SAMPLES)]
     distances = wishart_distances(eigenvalues)
     colors = dict(zip(WEIGHTS, sns.color_palette("colorblind", len(WEIGHTS)), strict=True))
-    with mpl.rc_context(sns.axes_style("ticks") | sns.plotting_context("paper")):
+    with paper_style():
         figure = Figure(figsize=(10, 5.8), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.15, 1])[:, 0]
         for weights, ax in zip(WEIGHTS, upper.subplots(1, 3), strict=True):

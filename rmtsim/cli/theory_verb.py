@@ -122,10 +122,12 @@ def _spectrum(arguments: argparse.Namespace) -> None:
         figures.check_path(arguments.out)
     densities = list(_densities(arguments))
     if arguments.out is not None:
-        from analysis.density_figure import plot_densities
+        from analysis.drawing import later
 
         curves = [(density.case, density.spectrum.atom, *density.grid(_DRAWN)) for density in densities]
-        figures.save(plot_densities(curves, arguments.model, arguments.loss), Path(arguments.out))
+        figures.save(
+            later("density_figure.plot_densities")(curves, arguments.model, arguments.loss), Path(arguments.out)
+        )
         say(f"{arguments.out}: drawn")
     elif arguments.json:
         for_json = []
