@@ -24,13 +24,16 @@ _BLOCKS = {
 }
 _TITLES = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks", "ratio": "off-diagonal / diagonal"}
 _MARKERS = "osD^vPX*"
-_LEAST_MARKER, _MARKER_STEP = 3.5, 2.0  # points
+_LEAST_MARKER, _MARKER_STEP, _LARGEST_MARKER = 3.5, 2.0, 9.5  # points
 
 #: Values that vary less than by this factor (constants in C) are drawn on a linear axis.
 _LOG_RANGE = 3
 
 #: Neighbouring series stand this factor apart in C in the lower panels, so that error bars do not hide each other.
 _DODGE = 1.07
+
+#: The first and the last of many stand at most this factor apart.
+_WIDEST = 1.5
 
 
 def plot_decay(data: FigureData, spec: DecayFigure) -> Figure:
@@ -100,12 +103,13 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
 def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None:
     """Measured over theory at finite d and N, less 1; bars: both standard errors. Dotted: the limit over the same."""
     ax.axhline(0, color="0.6", linewidth=0.8)
+    dodge = min(_DODGE, _WIDEST ** (1 / max(1, len(styles) - 1)))
     for place, style in enumerate(styles):
         shown = style.of(points, *style.keys)
         shown = shown[(shown["finite"] > 0) & shown["measured"].notna()]
         by = shown["finite"] / 100
         spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5 / by
-        C = shown["n_classes"] * _DODGE ** (place - (len(styles) - 1) / 2)
+        C = shown["n_classes"] * dodge ** (place - (len(styles) - 1) / 2)
         ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
         ax.errorbar(C, (shown["measured"] - shown["finite"]) / by, spread, capsize=2, **style.marks)
     if not (points["finite"] > 0).any():
@@ -150,10 +154,11 @@ def _styles(points: pd.DataFrame) -> list[Style]:
     varying = [key for key in keys if key == "aspect_ratio" or points[key].nunique() > 1]
     styles = []
     series = points[list(keys)].drop_duplicates().sort_values(list(keys))
+    step = min(_MARKER_STEP, (_LARGEST_MARKER - _LEAST_MARKER) / max(1, len(series) - 1))
     for place, (_, row) in enumerate(series.iterrows()):
         label = ", ".join(f"${symbols[key]} = {row[key]:g}$" if key in symbols else row[key] for key in varying)
         marker = _MARKERS[place % len(_MARKERS)]
-        size = _LEAST_MARKER + _MARKER_STEP * (len(series) - 1 - place)
+        size = _LEAST_MARKER + step * (len(series) - 1 - place)
         styles.append(Style(keys, tuple(row[list(keys)]), palette[row["aspect_ratio"]], marker, size, label))
     return styles
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from analysis.summary import QUANTITIES
 
+#: Series, each a sweep over C with all else fixed, that can be told apart in a figure.
+MOST_SERIES = 12
+
 
 @dataclass(frozen=True)
 class DecayFigure:

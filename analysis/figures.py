@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.binary import headline_binary, report_binary
 from analysis.clusters import headline_clusters, report_clusters
-from analysis.decays import DECAY_FIGURES, DecayFigure
+from analysis.decays import DECAY_FIGURES, MOST_SERIES, DecayFigure
 from analysis.decoupling import report_decoupling
 from analysis.drawing import FORMATS, encoded, later
 from analysis.dynamic_force import headline_dynamic_force, report_dynamic_force
@@ -35,6 +35,7 @@ from rmtsim.experiments.simo import simo
 from rmtsim.experiments.training_experiments import dynamic_force, fig13, training_rates, training_spectra
 from rmtsim.experiments.wishart import wishart
 from rmtsim.output_files import check_output, write_output
+from rmtsim.schema import ENSEMBLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,6 +66,10 @@ class NamedFigure(NamedTuple):
     headline: Callable[[pd.DataFrame], str] | None = None
 
 
+#: What tells a series over C, beside the ensemble.
+_SERIES = ("width", "aspect_ratio", "dim")
+
+
 def _of_layers(name: str, spec: DecayFigure, draws: pd.DataFrame) -> pd.DataFrame:
     """Rows of a figure's model, loss and layers."""
     rows = draws[(draws["model"] == spec.model) & (draws["loss"] == spec.loss) & draws["layer"].isin(spec.layers)]
@@ -74,6 +79,14 @@ def _of_layers(name: str, spec: DecayFigure, draws: pd.DataFrame) -> pd.DataFram
                 f"figure {name}: the draws hold no rows of {spec.model} {spec.loss}, layer {layer}; run such a sweep "
                 "into this store first"
             )
+    series = rows[[*_SERIES, *ENSEMBLE]].drop_duplicates()
+    if len(series) > MOST_SERIES:
+        varying = ", ".join(str(name) for name in series if series[name].nunique(dropna=False) > 1)
+        raise InputError(
+            f"figure {name}: the draws hold {len(series)} series over C, of different {varying}, and {MOST_SERIES} can "
+            "be told apart; take some with --sweep NAME, or with --where, such as --where 'dim == "
+            f"{series['dim'].max()}'"
+        )
     return rows
 
 

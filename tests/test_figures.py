@@ -175,7 +175,7 @@ def test_bad_requests_are_refused(draws: pd.DataFrame, tmp_path: Path) -> None:
     figure = draw("fig8_mse", draws)
     with pytest.raises(InputError, match=r"suffix '.jpg'; give one of .png, .pdf"):
         save(figure, tmp_path / "x.jpg")
-    with pytest.raises(InputError, match="no directory"):
+    with pytest.raises(InputError, match="no folder"):
         save(figure, tmp_path / "none" / "x.png")
     assert not list(tmp_path.iterdir())
     for name in FIGURES:

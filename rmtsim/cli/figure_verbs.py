@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rmtsim.cli.exit_codes import FAILED, joint_exit_code
+from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
-from rmtsim.cli.sweep_verbs import outcome_code, run_sweep, say_theory, stored_draws
+from rmtsim.cli.sweep_verbs import outcome_code, run_sweep, say_theory
 from rmtsim.errors import InputError, RunError, StoppedError
 from rmtsim.experiment import Experiment, Task
 from rmtsim.output import records, say, tell, tell_json
@@ -45,11 +46,14 @@ def figure(arguments: argparse.Namespace) -> int:
     figures.check(arguments.name, arguments.out)
     [entry] = [entry for entry in catalogue.entries() if entry.name == arguments.name]
     _check_data(arguments.data, [entry])
-    experiment = entry.experiment(arguments.full, arguments.data)
+    selection, experiment = Selection.of(arguments), entry.experiment(arguments.full, arguments.data)
     if experiment is not None:
+        if selection.options:
+            given = ", ".join(selection.options)
+            raise InputError(f"{given}: {arguments.name} shows the tables of an experiment, all of them; leave it out")
         rows = experiment.read(existing(arguments.store))
     else:
-        rows = figures.select(arguments.name, stored_draws(arguments.store))
+        rows = figures.select(arguments.name, selection.read(existing(arguments.store)))
         say_theory(rows)
     figures.save(figures.draw(arguments.name, rows), arguments.out)
     say(f"{arguments.out}: drawn")

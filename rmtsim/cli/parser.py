@@ -8,7 +8,16 @@ from typing import Any, NoReturn
 
 from rmtsim.addresses import shown
 from rmtsim.arrays.backend import BACKENDS
-from rmtsim.cli.argument_types import directory, positive, seconds, seed, size_in_bytes, summary_file, whole
+from rmtsim.cli.argument_types import directory, positive, seconds, seed, summary_file, whole
+from rmtsim.cli.shared_arguments import (
+    add_full,
+    add_json,
+    add_memory,
+    add_selection,
+    add_spec,
+    add_store,
+    add_workers,
+)
 from rmtsim.ensemble import INITS
 from rmtsim.output import say
 from rmtsim.point import LOSSES, MODELS
@@ -89,10 +98,10 @@ def parser() -> argparse.ArgumentParser:
         help="names that `rmtsim figure --list` prints, or all; fig8 and fig9 (default: both) stand for their MSE "
         "cases, too",
     )
-    _add_full(p)
+    add_full(p)
     p.add_argument("--out", default="out", type=directory, metavar="DIR", help="where everything goes (default: out)")
-    _add_workers(p)
-    _add_memory(p)
+    add_workers(p)
+    add_memory(p)
 
     p = verb(
         "plan",
@@ -100,10 +109,10 @@ def parser() -> argparse.ArgumentParser:
         "How many draws the target takes is told as a range, from the precision of the draws that the store has, or "
         "from a few draws that are made for it and not kept. Work is counted in flops; times are for this machine.",
     )
-    _add_spec(p)
-    _add_workers(p)
-    _add_memory(p)
-    _add_json(p)
+    add_spec(p)
+    add_workers(p)
+    add_memory(p)
+    add_json(p)
 
     p = verb(
         "run",
@@ -116,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
         "is one of training runs. The README has both. With the name of a figure it computes the tables that the "
         "figure shows; `rmtsim reproduce FIGURE --out OUT` then draws them from OUT/store.",
     )
-    _add_spec(p)
+    add_spec(p)
     p.add_argument(
         "--address",
         default="local",
@@ -125,8 +134,8 @@ def parser() -> argparse.ArgumentParser:
         "or a running cluster: auto, HOST:6379, ray://HOST:10001",
     )
     p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
-    _add_workers(p)
-    _add_memory(p)
+    add_workers(p)
+    add_memory(p)
     p.add_argument("--fail-fast", action="store_true", help="stop at the first batch or table that fails for good")
     p.add_argument(
         "--time-limit",
@@ -134,11 +143,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="stop after this time, such as 90s, 30min or 2h; the same command goes on",
     )
-    _add_json(p)
+    add_json(p)
 
     p = verb("status", "points per state, precision reached, what limits the rest", "Reads the store only.")
-    _add_store(p)
-    _add_json(p)
+    add_store(p)
+    add_json(p)
 
     p = verb(
         "fit",
@@ -146,9 +155,10 @@ def parser() -> argparse.ArgumentParser:
         "Prints, for each claim of Theorems 1 and 2, exponent and constant with standard errors, chi2/dof and a "
         "verdict, and how the points agree with the theory at their own size.",
     )
-    _add_store(p)
+    add_store(p)
+    add_selection(p)
     p.add_argument("--points", action="store_true", help="print every point beside its theory, too")
-    _add_json(p)
+    add_json(p)
 
     p = verb(
         "figure",
@@ -157,11 +167,12 @@ def parser() -> argparse.ArgumentParser:
         "figure_verbs",
     )
     p.add_argument("name", nargs="?", metavar="NAME", help="a name that --list prints, such as fig8")
-    _add_store(p, required=False)
+    add_store(p, required=False)
     p.add_argument("--out", metavar="FILE", help="file to write: .png or .pdf")
-    _add_full(p)
+    add_selection(p)
+    add_full(p)
     p.add_argument("--list", action="store_true", help="print every figure with its source, cost and command instead")
-    _add_json(p)
+    add_json(p)
 
     _add_store_verbs(verb)
 
@@ -199,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seed", type=seed, help="with --spectrum and one hidden layer: of V, which is fixed (default: 0)")
     p.add_argument("--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, do not print")
-    _add_json(p)
+    add_json(p)
     return top
 
 
@@ -211,11 +222,11 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
         "twice, and for what a sweep has still to make. Changes nothing. Ends with 1 if anything is damaged, else 0.",
         "store_verbs",
     )
-    _add_store(p)
+    add_store(p)
     p.add_argument(
         "--recompute", default=0, type=whole, metavar="N", help="make N stored draws, and N tables, again, and compare"
     )
-    _add_json(p)
+    add_json(p)
 
     p = verb(
         "merge",
@@ -225,7 +236,7 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
         "store_verbs",
     )
     p.add_argument("sources", nargs="+", metavar="SOURCE", help="stores to add: directories or s3://bucket/prefix")
-    _add_store(p)
+    add_store(p)
 
     p = verb(
         "compact",
@@ -233,7 +244,7 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
         "Equal copies of rows are dropped. Kill it at any time: no row is lost, none stands twice.",
         "store_verbs",
     )
-    _add_store(p)
+    add_store(p)
 
     p = verb(
         "export",
@@ -241,54 +252,6 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
         "The suffix of FILE, .csv, .parquet or .json, chooses the format.",
         "store_verbs",
     )
-    _add_store(p)
+    add_store(p)
+    add_selection(p)
     p.add_argument("--out", required=True, type=summary_file, metavar="FILE", help="file to write")
-
-
-def _add_spec(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "spec",
-        metavar="SPEC",
-        help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
-        "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
-        "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
-        "agreement_xavier, regime_aspect, regime_samples, regime_dim, regime_dim_hidden, regime_width, "
-        "regime_width_mse; or of training runs: training; or the name of a figure of an experiment: fig2, fig3, fig4, "
-        "fig5, fig6, fig7, fig10, fig11, fig12, fig13, slides_classes, deep, dynamic_force, training_rates, "
-        "training_spectra, fan_out, simo, wishart, spectrum, decoupling",
-    )
-    _add_sizes(p)
-    _add_store(p)
-
-
-def _add_sizes(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--full", action="store_true", help="of figures: the paper's sizes, not those that 2 cores manage in minutes"
-    )
-
-
-def _add_full(p: argparse.ArgumentParser) -> None:
-    _add_sizes(p)
-    p.add_argument("--data", metavar="FOLDER", help="the unpacked CIFAR-100 in its Python format, for figure 1")
-
-
-def _add_store(p: argparse.ArgumentParser, required: bool = True) -> None:
-    p.add_argument("--store", required=required, metavar="DIR", help="the store: a directory, or s3://bucket/prefix")
-
-
-def _add_json(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--json", action="store_true", help="print one JSON document")
-
-
-def _add_workers(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--workers", type=whole, metavar="N", help="tasks at a time (default: one per core or GPU)")
-
-
-def _add_memory(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--memory",
-        type=size_in_bytes,
-        metavar="SIZE",
-        help="memory for all draws at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine tenths of "
-        "what the job may use); on a cluster or a GPU, for each worker; large draws are then made in pieces",
-    )

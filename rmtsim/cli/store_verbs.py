@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rmtsim.cli.selection import Selection
 from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.output_files import check_output, write_output
@@ -118,10 +119,12 @@ def export(arguments: argparse.Namespace) -> int:
 
     check_output(arguments.out)
     out = Path(arguments.out)
-    store = existing(arguments.store)
-    parts = [summarize(store.read(points=points)) for points in _batches(store)]
+    selection, store = Selection.of(arguments), existing(arguments.store)
+    of_sweep = selection.of_sweep(store)
+    read = (selection.rows(store.read(points=points), of_sweep) for points in _batches(store))
+    parts = [summarize(rows) for rows in read if len(rows)]
     if not parts:
-        raise InputError(f"--store: {store.location} holds no draws; run a sweep into it first")
+        raise selection.nothing(store)
     table = pd.concat(parts, ignore_index=True)
     write_output(out, _encoded(table, out.suffix))
     say(f"{out}: {counted(len(table), 'row')}")

@@ -17,6 +17,7 @@ from rmtsim.cli.experiment_verbs import (
     say_if_changed,
     status_line,
 )
+from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.theory_verb import theory
 from rmtsim.errors import InputError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sweeps.runner import Outcome
     from sweeps.spec import Spec
 
-__all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "say_theory", "status", "stored_draws", "theory"]
+__all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "say_theory", "status", "theory"]
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -136,7 +137,7 @@ def fit(arguments: argparse.Namespace) -> int:
     """Print the verdicts on a store's draws."""
     from analysis import verdicts
 
-    draws = stored_draws(arguments.store)
+    draws = Selection.of(arguments).read(existing(arguments.store))
     say_theory(draws)
     report = verdicts.report(draws)
     if arguments.json:
@@ -183,15 +184,6 @@ def _say_if_changed(spec: Any, store: Store) -> None:
 def outcome_code(outcome: Outcome) -> int:
     """Return the exit code for how a sweep ended."""
     return exit_code(failed=outcome.failures, unfinished=outcome.unfinished, limited=outcome.limited)
-
-
-def stored_draws(directory: str) -> pd.DataFrame:
-    """Read a store's draws; raise InputError if there are none."""
-    store = existing(directory)
-    draws = store.read()
-    if draws.empty:
-        raise InputError(f"--store: {store.location} holds no draws; run a sweep into it first")
-    return draws
 
 
 def say_theory(draws: pd.DataFrame) -> None:

@@ -1,0 +1,242 @@
+"""Which draws `fit`, `figure` and `export` take: by an expression on their columns, a sweep's name, a seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import rmtsim
+from analysis.decay_figure import _styles, plot_decay
+from analysis.decays import DECAY_FIGURES, MOST_SERIES
+from analysis.figure_data import figure_data
+from rmtsim.cli.main import main
+from rmtsim.cli.selection import Condition, holding
+from rmtsim.store import Store
+
+ROW = {
+    "model": "one_hidden",
+    "loss": "ce",
+    "layer": "hidden",
+    "n_classes": 10,
+    "dim": 500,
+    "n_samples": 1000,
+    "width": 8,
+    "aspect_ratio": 0.5,
+    "seed": 0,
+    "init": "lecun",
+    "data_variance": 1.0,
+    "hidden_gain": 1.0,
+    "last_gain": 1.0,
+    "point_id": "870474735649e332",
+}
+LINEAR = {**ROW, "model": "linear", "layer": "linear", "width": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dim == 500 and loss == 'ce'", (True, True)),
+        ("dim==500and(loss=='mse'or n_classes!=10)", (False, False)),
+        ("loss in ['ce', 'mse']", (True, True)),
+        ("n_classes not in (2, 5)", (True, True)),
+        ("n_classes in {10}", (True, True)),
+        ("2 <= n_classes < 10", (False, False)),
+        ("not layer == 'linear'", (True, False)),
+        ("width == 8", (True, False)),
+        ("width != 8", (False, False)),  # the linear model has none
+        ("not width == 8", (False, True)),
+        ("width > 0 or model == 'linear'", (True, True)),
+        ("aspect_ratio == .5", (True, True)),
+        ("aspect_ratio > -1e3", (True, True)),
+        ("n_samples > dim", (True, True)),
+        ("0.5 == aspect_ratio", (True, True)),
+        ("point_id == '870474735649e332'", (True, True)),
+        ("  seed == 0\n", (True, True)),
+        ("init >= 'he'", (True, True)),
+    ],
+)
+def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
+    assert (Condition(text).holds(ROW), Condition(text).holds(LINEAR)) == expected
+    table = pd.DataFrame([ROW, LINEAR, ROW]).astype({"width": "Int64"})
+    assert holding(Condition(text), table).tolist() == [*expected, expected[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is no expression"),
+        ("dim ==", "is no expression"),
+        ("dim = 500", "is no expression"),
+        ("dim == 500; loss", "is no expression"),
+        ("(" * 500 + "dim == 1" + ")" * 500, "is no expression"),
+        ("dim == 1 and " * 1000 + "dim == 1", "is no expression"),
+        ("dim == \0", "is no expression"),
+        ("dim", "is no comparison"),
+        ("True", "is no comparison"),
+        ("1", "is no comparison"),
+        ("dim + 1 == 2", "is neither a column nor a value"),
+        ("dim == 10**9**9", "is neither a column nor a value"),
+        ("dim == 1e999", "is neither a column nor a value"),
+        ("dim == 1j", "is neither a column nor a value"),
+        ("width == None", "is neither a column nor a value"),
+        ("loss == b'ce'", "is neither a column nor a value"),
+        ("loss == True", "is neither a column nor a value"),
+        ("loss == f'{dim}'", "is neither a column nor a value"),
+        ("size == 500", "is no column"),
+        ("dims == 500", "is no column"),
+        ("diag_sqfro > 1", "is no column"),
+        ("@dim == 500", "is no expression"),
+        ("`dim` == 500", "is no expression"),
+        ("__import__('os').system('touch x')", "is no comparison"),
+        ("dim.__class__ == 1", "is neither a column nor a value"),
+        ("dim == loss.upper()", "is neither a column nor a value"),
+        ("[x for x in [1]] == dim", "is neither a column nor a value"),
+        ("(lambda: 1)() == dim", "is neither a column nor a value"),
+        ("(dim := 500) == 500", "is neither a column nor a value"),
+        ("dim if dim else dim", "is no comparison"),
+        ("dim == '500'", "compares a number with text"),
+        ("loss == 1", "compares a number with text"),
+        ("dim in [500, 'a']", "compares a number with text"),
+        ("dim in loss", "is no list of values"),
+        ("'c' in loss", "is no list of values"),
+        ("dim in [[500]]", "is neither a column nor a value"),
+        ("dim is 500", "is no comparison of values"),
+        ("loss is not 'ce'", "is no comparison of values"),
+        ("dim == '\\d'", "compares a number with text"),
+    ],
+)
+def test_what_is_no_condition(text: str, why: str) -> None:
+    with pytest.raises(rmtsim.InputError) as refused:
+        Condition(text)
+    message = str(refused.value)
+    assert message.startswith("--where: ")
+    assert f"{why}; compare columns with values, as in" in message
+    assert "the columns are n_classes, dim, n_samples, width, aspect_ratio" in message
+    assert len(message) < 3000
+
+
+def spec(name: str, dims: list[int], seed: int) -> dict[str, object]:
+    return {
+        "name": name,
+        "model": "linear",
+        "loss": "mse",
+        "grid": {"n_classes": [2, 5, 10], "aspect_ratio": [0.5], "dim": dims},
+        "sampling": {"seed": seed, "min_draws": 4, "max_draws": 8, "target_rse": 0.9},
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two sweeps, and draws of one of their sizes with another seed."""
+    opened = Store(tmp_path / "store")
+    with opened.writer() as writer:
+        for name, dims, seed in (("small", [4], 0), ("large", [4, 8], 1)):
+            writer.save_spec(name, spec(name, dims, seed))
+            points = [rmtsim.Point("linear", "mse", C, dim, 2 * dim) for C in (2, 5, 10) for dim in dims]
+            writer.append(pd.concat([rmtsim.simulate(point, 4, seed=seed) for point in points]), {"name": name})
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "draws"),
+    [
+        ([], 6, {4, 8}),
+        (["--where", "dim == 4"], 3, {8}),
+        (["--sweep", "small"], 3, {4}),  # of its seed, too
+        (["--sweep", "large"], 6, {4}),
+        (["--seed", "0"], 3, {4}),
+        (["--sweep", "large", "--where", "n_classes in [2, 5] and dim == 8"], 2, {4}),
+    ],
+)
+def test_export_takes_what_is_meant(
+    store: Store, options: list[str], rows: int, draws: set[int], tmp_path: Path
+) -> None:
+    out = tmp_path / "t.parquet"
+    assert main(["export", "--store", store.location, "--out", str(out), *options]) == 0
+    table = pd.read_parquet(out)
+    assert len(table) == rows
+    assert set(table["draws"]) == draws
+
+
+def test_figures_and_fits_take_what_is_meant(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--store", store.location, "--points", "--where", "dim == 8"]) == 0
+    said = capsys.readouterr().out
+    assert "d = 8" in said
+    assert "d = 4" not in said
+    pictures = []
+    for k, options in enumerate(([], ["--sweep", "small"], ["--seed", "0"], ["--where", "dim == 4 and seed == 0"])):
+        out = tmp_path / f"{k}.png"
+        assert main(["figure", "fig8_mse", "--store", store.location, "--out", str(out), *options]) == 0
+        pictures.append(out.read_bytes())
+    assert pictures[0] != pictures[1]
+    assert pictures[1] == pictures[2] == pictures[3]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--where", "dim == 5"], "--where: no draws of S are meant; give others, or leave out --where"),
+        (["--seed", "7"], "--seed: no draws of S are meant"),
+        (["--sweep", "small", "--where", "dim == 8"], "--where and --sweep: no draws of S are meant"),
+        (["--sweep", "tiny"], "--sweep: S keeps no sweep 'tiny'; those that it keeps: large, small"),
+        (["--sweep", "figure8"], "--sweep: S keeps no sweep 'figure8'"),
+        (["--where", "size == 5"], "--where: 'size' is no column"),
+        (["--seed", "-1"], "give a whole number from 0"),
+    ],
+)
+def test_bad_selections(
+    store: Store, options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in (
+        ["fit"],
+        ["figure", "fig8_mse", "--out", f"{tmp_path}/f.png"],
+        ["export", "--out", f"{tmp_path}/t.csv"],
+    ):
+        try:
+            code = main([*verb, "--store", store.location, *options])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        assert code == 2
+        assert words.replace("S are", f"{store.location} are").replace("S keeps", f"{store.location} keeps") in said.err
+        assert said.err.count("\n") == 1
+        assert said.out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_tables_of_experiments_are_taken_whole(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["figure", "fig4", "--store", store.location, "--out", "f.png", "--seed", "0", "--where", "dim == 4"]
+    assert main(argv) == 2
+    assert "--where, --seed: fig4 shows the tables of an experiment" in capsys.readouterr().err
+
+
+def draws_of(series: int) -> pd.DataFrame:
+    points = [rmtsim.Point("linear", "mse", C, d, 2 * d) for C in (2, 10) for d in range(2, 2 + series)]
+    return pd.concat([rmtsim.simulate(point, 3) for point in points], ignore_index=True)
+
+
+@pytest.mark.parametrize("series", [1, 3, 9, MOST_SERIES])
+def test_many_series_stay_readable(series: int) -> None:
+    """No marker is larger than a tenth of its panel, and no two series look the same."""
+    data = figure_data(draws_of(series))
+    styles = _styles(data.points)
+    assert len(styles) == series
+    assert len({(style.color, style.marker, style.size) for style in styles}) == series
+    assert min(style.size for style in styles) >= 3
+    figure = plot_decay(data, DECAY_FIGURES["fig8_mse"])
+    figure.draw_without_rendering()
+    height = figure.axes[0].get_window_extent().height * 72 / figure.dpi  # in points, as markers are
+    assert max(style.size for style in styles) <= height / 10
+
+
+def test_too_many_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(tmp_path / "s").writer() as writer:
+        writer.append(draws_of(MOST_SERIES + 1), {"name": "test"})
+    argv = ["figure", "fig8_mse", "--store", f"{tmp_path}/s", "--out", f"{tmp_path}/f.png"]
+    assert main(argv) == 2
+    message = capsys.readouterr().err
+    assert f"the draws hold {MOST_SERIES + 1} series over C, of different dim, and {MOST_SERIES} can" in message
+    assert "such as --where 'dim == 14'" in message
+    assert main([*argv, "--where", "dim == 14"]) == 0
