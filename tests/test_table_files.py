@@ -17,6 +17,7 @@ from rmtsim.store import Store, StoreError
 from rmtsim.store.failures import TornError
 from rmtsim.store.files import open_files
 from rmtsim.store.seal import BLANK, seal, seal_holds
+from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
 from sweeps.training_spec import load_any
@@ -257,8 +258,23 @@ STRAYS = [
     "#fig8.json#",
     ".~lock.fig8.json#",
     ".fuse_hidden0000000100000001",
+    "Icon\r",
+    "~$fig8.json",
+    ".fig8.json.x7Dk2s",
+    ".__afs1A2B",
+    ".smbdeleteAAA001",
+    ".fig8.json.kate-swp",
 ]
-STRAY_FOLDERS = ["@eaDir", "lost+found", ".Trash-1000", ".snapshot", "$RECYCLE.BIN", "System Volume Information"]
+STRAY_FOLDERS = [
+    "@eaDir",
+    ".AppleDouble",
+    "@Recycle",
+    "lost+found",
+    ".Trash-1000",
+    ".snapshot",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+]
 
 
 def test_what_desktops_and_file_systems_leave_is_no_damage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,6 +306,24 @@ def test_what_desktops_and_file_systems_leave_is_no_damage(folder: Path, capsys:
     assert before.items() <= contents(folder).items()
     assert not [path for path in (folder / "other").rglob("*") if path.name in {*STRAYS, *STRAY_FOLDERS}]
     assert verify(Store(folder / "other")).tables == 8
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "00000001-0123456789abcdef-0123456789abcdef.parquet",
+        "ce-c02-d4-n12-3-gaussian-draw000-a92f9d37817f.parquet",
+        "_ce-c02-d4-n12-3-gaussian-draw000-a92f9d37817f.step20",
+        ".ce-c02.parquet.0123456789ab.tmp",
+        "_spec.json",
+        "commits.json",
+        "tiny.json",
+        ".lock",
+        ".writing",
+    ],
+)
+def test_what_rmtsim_writes_is_no_stray(name: str) -> None:
+    assert not is_stray(name)
 
 
 def test_other_files_beside_tables_are_foreign(folder: Path) -> None:

@@ -7,13 +7,25 @@ import re
 #: Names of files and folders, without regard to case.
 _NAMES = re.compile(
     r"""
-    \.ds_store | \._.* | \.apdisk | \.spotlight-v100 | \.fseventsd | \.temporaryitems | \.trashes  # macOS
-    | thumbs\.db(:encryptable)? | ehthumbs(_vista)?\.db | desktop\.ini | \$recycle\.bin | system\ volume\ information
-    | \.directory | \.trash-\d+ | \.hidden | \.goutputstream-.* | \.~lock\..*\#  # desktops of Linux
-    | \.nfs[0-9a-f]+ | \.fuse_hidden.* | \.smbdelete.* | \.snapshots? | \.panfs.* | lost\+found  # file systems
-    | @eadir | \#recycle | \#snapshot | .*@synoeastream | .*@synoresource  # network storage
-    | .*~ | \..*\.sw[a-z] | \#.*\# | \.\#.* | 4913 | \.ipynb_checkpoints  # editors
-    | \.gitignore | \.gitkeep | \.gitattributes | \.stfolder | \.dropbox.* | \.sync.*  # what copies folders about
+    # macOS
+    \.ds_store | \._.* | \.apple(double|db|desktop) | \.apdisk | \.spotlight-v100 | \.fseventsd | \.temporaryitems
+    | \.trashes | \.localized | \.volumeicon\.icns | icon\r | \.documentrevisions-v100 | \.com\.apple\..*
+    | network\ trash\ folder | temporary\ items
+    # Windows
+    | thumbs\.db(:.*)? | ehthumbs(_vista)?\.db | desktop\.ini | \$recycle\.bin | system\ volume\ information | ~\$.*
+    # desktops of Linux
+    | \.directory | \.trash(-\d+)? | \.hidden | \.thumbnails | \.goutputstream-.* | \.~lock\..*\#
+    # file systems
+    | \.nfs[0-9a-f]+ | \.__afs.* | \.fuse_hidden.* | \.smb.* | \.cifs.* | \.panfs.* | \.glusterfs | \.zfs
+    | [.~]snapshots? | lost\+found
+    # network storage
+    | @eadir | @tmp | @recycle | @recently-snapshot | @sharebin | \.@__.* | \#recycle | \#snapshot
+    | .*@syno(eastream|resource)
+    # editors
+    | .*~ | \..*\.sw[a-z] | \..*\.kate-swp | \#.*\# | \.\#.* | 4913 | .*___jb_(tmp|old)___ | \.ipynb_checkpoints
+    # what copies folders about
+    | \.git(ignore|keep|attributes) | \.st(folder|ignore|versions) | \.dropbox.* | \.sync.*
+    | \..*\.(parquet|json)\.[a-z0-9]{6}
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
