@@ -35,6 +35,9 @@ TRAININGS = "trainings"
 
 MAX_RUNS = 100_000
 
+#: Letters of the name of a table, at most: file systems take 255, and what is saved on the way has longer names.
+_LONGEST_NAME = 200
+
 
 @dataclass(frozen=True)
 class TrainingSpec:
@@ -64,6 +67,7 @@ class TrainingSpec:
                 task = trajectory_task(
                     label, problem, self.schedule, draw, seed=self.seed, look=self.look, backend=backend
                 )
+                _check_name(task.file)
                 runs[task.file] = (problem, task)  # one, where two names stand for the same data
         return list(runs.values())
 
@@ -175,6 +179,14 @@ def _check_data(where: str, text: Any) -> None:
         parse_data(text)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _check_name(file: str) -> None:
+    if len(file) > _LONGEST_NAME:
+        raise InputError(
+            f"[grid] hidden: the name of a table would have {len(file)} letters, as it tells all layers and the data, "
+            f"and files take {_LONGEST_NAME}; give fewer layers, or a data file of a shorter name"
+        )
 
 
 def _label(problem: Problem, draw: int) -> str:

@@ -187,3 +187,13 @@ def test_what_does_not_fit_is_refused(spec: str, tmp_path: Path, capsys: pytest.
         assert main([verb, spec, "--store", str(tmp_path / "store")]) == 2
         assert re.search(r"\[grid\]: .* would hold .* and this machine has .*; give smaller", capsys.readouterr().err)
     assert not (tmp_path / "store").exists()
+
+
+def test_a_table_whose_name_no_file_system_takes_is_refused(
+    spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(spec).write_text(Path(spec).read_text().replace("[3, 2]]", str([2] * 80) + "]"))
+    for verb in ("plan", "run"):
+        assert main([verb, spec, "--store", str(tmp_path / "store")]) == 2
+        assert "[grid] hidden: the name of a table would have" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
