@@ -75,6 +75,8 @@ def as_one_layer(W: Any, X: Any) -> Any:
     """Return W where it is one hidden layer, or one for each draw of X; raise InputError where it is several layers."""
     if not is_sequence_of_layers(W):
         return W
+    if not W:
+        return None
     if _axes(X) < 3:
         raise InputError(
             f"W: it is a sequence of {counted(len(W), 'layer')}, and block_norms takes one hidden layer (m, d); for "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -129,6 +130,8 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 def check_layers(layers: Any, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the selection in the order of ``known``; raise InputError unless it is one, and not empty."""
+    if not isinstance(layers, Iterable):
+        raise InputError(f"layers: {layers!r} is not valid; give a selection of {', '.join(known)}")
     chosen = (layers,) if isinstance(layers, str) else tuple(layers)
     for layer in chosen:
         check_choice("layers", layer, known)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.arrays.backend import Array, Module, is_cupy, namespace, native_module
+from rmtsim.arrays.backend import Array, Module, is_cupy, namespace, native_module, to_numpy
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError
 from rmtsim.sizes import format_bytes
@@ -93,7 +93,7 @@ def as_labels(y: Any, shape: tuple[int, ...], n_classes: int, xp: Module) -> Arr
             f"{n_classes} classes"
         )
     labels = own.astype(array, own.int64)
-    return labels if own is xp else xp.asarray(labels)
+    return labels if own is xp else xp.asarray(to_numpy(labels))
 
 
 def check_finite(array: Array, name: str) -> None:
@@ -261,7 +261,7 @@ def _exchanged(value: Any, name: str) -> npt.NDArray[Any]:
     except InputError:
         raise
     except Exception as error:  # whatever another library raises
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = str(error).partition("\n")[0] or type(error).__name__
     if callable(getattr(value, "float", None)):  # PyTorch's bfloat16
         wider = value.float()
         if wider is not value and getattr(wider, "dtype", None) != getattr(value, "dtype", None):

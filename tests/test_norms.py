@@ -133,6 +133,7 @@ GOOD = problem((3, 5, 4, 4), "ce")
         ({"y": GOOD.y + 0.5}, r"whole numbers"),
         ({"y": None, "layers": ("cross",)}, "needs labels"),
         ({"layers": ("linear",)}, "choose one of hidden, output, cross"),
+        ({"layers": 3}, "layers: 3 is not valid; give a selection of hidden, output, cross"),
     ],
 )
 def test_bad_arrays_get_one_sentence(change: dict, words: str) -> None:
@@ -140,6 +141,19 @@ def test_bad_arrays_get_one_sentence(change: dict, words: str) -> None:
     with pytest.raises(rmtsim.InputError, match=words) as caught:
         rmtsim.block_norms(arguments.pop("X"), arguments.pop("V"), **arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_no_hidden_layers_are_the_linear_model() -> None:
+    X, V = GOOD.X, GOOD.V.repeat(2, axis=1)[:, : GOOD.X.shape[1]]
+    expected = rmtsim.block_norms(X, V)
+    assert rmtsim.block_norms(X, V, W=[]) == expected
+    np.testing.assert_array_equal(rmtsim.hessian(X, V, W=()), rmtsim.hessian(X, V))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-30])
+def test_norms_without_axes_are_scalars(factor: float) -> None:
+    for norms in rmtsim.block_norms(factor * GOOD.X, GOOD.V, W=GOOD.W, y=GOOD.y).values():
+        assert all(type(value) is np.float64 for value in norms)
 
 
 def test_hessian_needs_labels_and_no_batch() -> None:

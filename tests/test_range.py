@@ -134,6 +134,16 @@ def test_samples_of_very_different_sizes() -> None:
     np.testing.assert_allclose(found, [(p * (1 - p)) ** 2 / 4] * 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_neurons_of_very_different_sizes(loss: str) -> None:
+    """Squares of one column of V overflow in float32, while the logits are moderate."""
+    p = problem((4, 6, 9, 3), loss)
+    sizes = np.array([1.0, 1e-25, 1.0])
+    given = {"X": p.X.astype("f4"), "W": (p.W * sizes[:, None]).astype("f4"), "V": (p.V / sizes).astype("f4"), "y": p.y}
+    check(given, loss, 1e-9)
+    assert rmtsim.block_norms(given["X"], given["V"], W=given["W"], loss=loss)["hidden"].dtype == "float64"
+
+
 def test_an_idle_neuron_does_not_set_the_scale() -> None:
     """A neuron that no sample passes may have any weights: they have no part in any block but its own zeros."""
     p = problem((4, 6, 9, 3), "mse")

@@ -297,6 +297,12 @@ def test_labels_that_are_none_are_refused(bad: Any, words: str) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_traced_array_of_jax_is_told() -> None:
+    with pytest.raises(rmtsim.InputError, match="X: DynamicJaxprTracer cannot be read") as caught:
+        jax.jit(lambda A: rmtsim.hessian(A, V))(X)
+    assert "\n" not in str(caught.value)
+
+
 def test_labels_count_even_where_no_layer_needs_them() -> None:
     with pytest.raises(rmtsim.InputError, match="outside 0 … 2"):
         rmtsim.hessian(X, V.repeat(2, axis=1)[:, :5], y=Y + 1)

@@ -18,6 +18,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from rmtsim.arguments import as_network, as_one_layer, check_labelled
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import Team
@@ -143,7 +145,8 @@ def _in_dtype(
     kind, batch = getattr(xp, dtype), math.prod(X.shape[:-2])
     X, V, W = (A if A is None or A.dtype == kind else xp.astype(A, kind) for A in (X, V, W))
     place: dict[str, Any] = {"threads": threads, "memory": memory, "batch": batch, "tick": shown.tick}
-    with workplace(point, layers, dtype, xp, **place) as (cut, team):
+    ignored = np.errstate(over="ignore", invalid="ignore")  # what comes of it is found by the check
+    with ignored, workplace(point, layers, dtype, xp, **place) as (cut, team):
         X, (*hidden_layers, V), scaling = scaled_network(X, [V] if W is None else [W, V], point.loss, dtype, xp)
         W = hidden_layers[0] if hidden_layers else None
         options: dict[str, Any] = {"cut": cut, "team": team, "done": shown.advance}

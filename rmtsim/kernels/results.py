@@ -29,8 +29,8 @@ class BlockNorms(_Means):
     dtype: str = "float64"
 
     def in_dtype(self, dtype: str) -> BlockNorms:
-        """Return the same values, told to be computed in ``dtype``."""
-        told = BlockNorms(*self)
+        """Return the same values, told to be computed in ``dtype``; NumPy's without axes as scalars."""
+        told = BlockNorms(*(value[()] for value in self))
         told.dtype = dtype
         return told
 

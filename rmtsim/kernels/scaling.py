@@ -91,14 +91,14 @@ def scaled_network(
         c = exponent(W, xp)
         W = times_power(W, -c, xp)
         pre = h @ W.mT
-        of_features = exponent(pre * xp.astype(pre > 0, pre.dtype), xp)
-        W = times_power(W, -of_features, xp)
-        h = times_power(xp.maximum(pre, xp.zeros_like(pre)), -of_features, xp)
-        hidden.append(W)
+        h = xp.maximum(pre, xp.zeros_like(pre))
+        of_features = exponent(h, xp)
+        h = times_power(h, -of_features, xp)
+        hidden.append(times_power(W, -of_features, xp))
         taken.append(c + of_features)
     V, total = weights[-1], x + sum(taken)
-    seen = xp.max(xp.abs(h), axis=-2)  # of each input of the last layer
-    reach = to_numpy(xp.max(xp.abs(V), axis=-2)).astype(np.float64) * to_numpy(seen)
+    seen = _largest(h, -2, xp)  # of each input of the last layer
+    reach = to_numpy(_largest(V, -2, xp)).astype(np.float64) * to_numpy(seen)
     largest = np.max(reach, axis=-1)
     logits = np.where(largest == 0, 0, np.frexp(largest)[1] + total)
     extra = extra_exponent(logits, loss, dtype)
@@ -134,10 +134,14 @@ def extra_exponent(logits: Any, loss: str, dtype: str) -> Any:
 
 def exponent(A: Array, xp: Module, band: int = _BAND) -> Exponents:
     """Return e of each draw with max |A| in [2^{e−1}, 2^e); 0 within the band, and where all is zero."""
-    axes = (-2, -1)
-    largest = to_numpy(xp.maximum(xp.max(A, axis=axes), -xp.min(A, axis=axes)))
+    largest = to_numpy(_largest(A, (-2, -1), xp))
     found = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
     return np.where(np.abs(found) <= band, 0, found)
+
+
+def _largest(A: Array, axis: int | tuple[int, ...], xp: Module) -> Array:
+    """Return max |A| over the axes, without an array of |A|."""
+    return xp.maximum(xp.max(A, axis=axis), -xp.min(A, axis=axis))
 
 
 def times_power(A: Array, e: Any, xp: Module) -> Array:
