@@ -14,3 +14,8 @@ class RunError(RuntimeError):
 
 class StoppedError(RunError):
     """A run was stopped before its end; what it had is kept. The command line ends with exit code 3."""
+
+
+def short_of_threads(error: BaseException) -> bool:
+    """Whether Python or Arrow was refused a thread, as by ``ulimit -u``: nothing is wrong with what was to be done."""
+    return any(words in str(error) for words in ("can't start new thread", "Failed to launch worker thread"))

@@ -24,7 +24,8 @@ def thread_workers(workers: int, backend: str) -> Iterator[ThreadWorkers]:
     """Open the executor, with one BLAS thread for each worker: a draw then has the same bits whoever computes it."""
     with single_threaded_blas(), Pool(workers) as pool:
         if pool.threads < workers:
-            say(f"run: the system gives {pool.threads} of {workers} threads (ulimit -u, or memory); goes on with these")
+            instead = "with these" if pool.threads else "in the main one"
+            say(f"run: the system gives {pool.threads} of {workers} threads (ulimit -u, or memory); goes on {instead}")
         yield ThreadWorkers(pool, backend)
 
 

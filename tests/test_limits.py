@@ -7,12 +7,18 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import rmtsim
 from rmtsim.arrays import limits, threads
 from rmtsim.arrays.pool import Pool
 from rmtsim.arrays.threads import Team
+from rmtsim.cli.main import main
+from rmtsim.store import Store
 
 GIB = 2**30
 
@@ -182,3 +188,34 @@ def test_a_thread_that_dies_in_its_first_steps(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("rmtsim.arrays.pool._BEGIN", 0.01)
     with Team(2) as team:
         assert team.map(abs, [-1, -2]) == [1, 2]
+
+
+def test_a_file_is_not_damaged_for_want_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Arrow reads with threads of its own; the advice must not be to remove what is sound."""
+    store = Store(tmp_path / "s")
+    with store.writer() as writer:
+        writer.append(rmtsim.simulate(rmtsim.Point("linear", "ce", 3, 4, 8), 2), {"name": "s"})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise pa.ArrowException("Unknown error: Failed to launch worker thread: Resource temporarily unavailable")
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", refuse)
+    assert main(["verify", "--store", str(tmp_path / "s")]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("unreadable: ")
+    assert "cannot be read (the system gives no more threads, ulimit -u); raise the limit" in out
+    assert "torn: " not in out
+    assert "remove it" not in out
+
+
+def test_a_verb_without_threads_ends_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rmtsim.cli.store_verbs.existing", lambda _: Thread().start())
+    monkeypatch.setattr(Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
+    assert main(["verify", "--store", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        "rmtsim verify: the system gives no more threads (ulimit -u, or memory); raise the limit\n"
+    )

@@ -17,7 +17,7 @@ from rmtsim.cli.exit_codes import BAD_INPUT, DONE, FAILED, UNFINISHED
 from rmtsim.cli.libraries import prepare_libraries
 from rmtsim.cli.parser import parser
 from rmtsim.cli.streams import finish_stdout, prepare_streams
-from rmtsim.errors import InputError, RunError, StoppedError
+from rmtsim.errors import InputError, RunError, StoppedError, short_of_threads
 from rmtsim.output import say, stdout_refused
 
 
@@ -75,6 +75,11 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
         return UNFINISHED
     except (RunError, MemoryError) as error:
         say(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
+        return FAILED
+    except Exception as error:
+        if not short_of_threads(error):
+            raise
+        say(f"{who} the system gives no more threads (ulimit -u, or memory); raise the limit")
         return FAILED
     except KeyboardInterrupt:
         goes_on = arguments.verb in ("run", "reproduce", "merge", "compact")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from rmtsim.addresses import Address
-from rmtsim.errors import InputError, RunError
+from rmtsim.errors import InputError, RunError, short_of_threads
 from rmtsim.regular_files import NotRegularError
 
 #: What file systems raise when they cannot do what they are asked to.
@@ -78,6 +78,8 @@ def advice(error: BaseException) -> str:
     """Say what to do about a file that cannot be read."""
     if isinstance(error, NotRegularError):
         return "move it elsewhere"
+    if short_of_threads(error):
+        return "raise the limit"
     denied = isinstance(error, PermissionError) or "permission denied" in reason(error)
     return "make it readable" if denied else "try again"
 
@@ -116,6 +118,8 @@ _OF_KIND: dict[type[OSError], str] = {
 def reason(error: BaseException) -> str:
     """Say in a few words why a file system refused."""
     text = str(error)
+    if short_of_threads(error):
+        return "the system gives no more threads, ulimit -u"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if found := re.search(r"AWS Error (\w+) during", text):

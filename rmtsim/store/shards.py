@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmtsim.ensemble import LECUN
+from rmtsim.errors import short_of_threads
 from rmtsim.json_text import parse_json
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
@@ -204,7 +205,8 @@ class OpenShard:
         except MemoryError as error:
             raise UnreadableError(f"store: {self._shard} cannot be read (not enough memory); try again") from error
         except (*FAILURES, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            if opening or (isinstance(error, OSError) and error.errno):  # the system's word, not that of its content
+            refused = isinstance(error, OSError) and error.errno
+            if opening or refused or short_of_threads(error):  # the system's word, not that of its content
                 raise UnreadableError(
                     f"store: {self._shard} cannot be read ({reason(error)}); {advice(error)}"
                 ) from error

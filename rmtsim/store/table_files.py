@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.draws import STREAMS
+from rmtsim.errors import short_of_threads
 from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.store.failures import FAILURES, ForeignError, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
@@ -116,6 +117,8 @@ class TableFile:
 
     def _undecodable(self, error: Exception) -> StoreError:
         """Return the error that says that pyarrow does not take the file."""
+        if short_of_threads(error):
+            return UnreadableError(f"{self._where} cannot be read ({reason(error)}); {advice(error)}")
         if self._sealed:
             return UnreadableError(
                 f"{self._where} is sound, and cannot be read ({reason(error)}); use another version of pyarrow"

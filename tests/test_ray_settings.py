@@ -1,0 +1,140 @@
+"""What Ray is told and what it is kept from, and what is said of a cluster that is full or gone; without a Ray."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import rmtsim
+from rmtsim.errors import RunError
+from rmtsim.experiment import Experiment, Task
+from rmtsim.store import Store
+from sweeps import connection
+from sweeps.experiment_runner import _on_ray
+from sweeps.last_words import last_words
+from sweeps.ray_settings import absolute_paths, environment, private_folder
+
+
+def test_paths_mean_the_same_in_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its working directory is another; and an empty entry, which means that, is left out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["lib", "", "/opt/own"]))
+    monkeypatch.setenv("RMTSIM_CACHE", "cache")
+    found = absolute_paths()
+    root = str(Path(rmtsim.__file__).parents[1])
+    assert found["PYTHONPATH"].split(os.pathsep)[:2] == [str(tmp_path / "lib"), "/opt/own"]
+    assert {*found["PYTHONPATH"].split(os.pathsep)[2:]} <= {root}
+    assert found["RMTSIM_CACHE"] == str(tmp_path / "cache")
+    monkeypatch.setenv("RMTSIM_CACHE", "")  # no cache: stays so
+    assert "RMTSIM_CACHE" not in absolute_paths()
+
+
+def test_a_closed_environment_has_no_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import ray_constants
+
+    for name in ("RAY_RUNTIME_ENV_HOOK", "RAY_ADDRESS", "RAY_num_workers_soft_limit"):
+        monkeypatch.setenv(name, "7")
+    before = dict(os.environ)
+    assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+    with environment({"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}, closed=True):
+        assert {name for name in os.environ if name.startswith("RAY_")} == {"RAY_ENABLE_UV_RUN_RUNTIME_ENV"}
+        assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+    assert dict(os.environ) == before
+    assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+
+
+def test_the_folder_is_ours_alone() -> None:
+    with private_folder() as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert len(os.fsencode(folder / "r")) + 80 <= 107  # paths of sockets
+    assert not folder.exists()
+
+
+def test_a_head_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray._private.worker as worker
+
+    monkeypatch.setattr(connection, "_PATIENCE", (0.5, 0.01))
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        monkeypatch.setattr(worker, "_global_node", SimpleNamespace(gcs_address=address))
+        connection.check_head()
+    with pytest.raises(RunError, match=rf"the connection to {address} broke \(the head .* does not answer\); what was"):
+        connection.check_head()
+    monkeypatch.setattr(worker, "_global_node", None)  # a client
+    connection.check_head()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("The actor died\nModuleNotFoundError: No module named 'rmtsim'", "'rmtsim'; install rmtsim on all nodes"),
+        ("The actor died\n\tpid: 1\nWorker exit detail: It was killed. By nobody. Common causes", "killed. By nobody"),
+        ("Only this", "Only this"),
+    ],
+)
+def test_what_a_worker_died_of(monkeypatch: pytest.MonkeyPatch, said: str, words: str) -> None:
+    assert words in last_words(RuntimeError(said))
+
+
+def test_what_a_worker_wrote_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray._private.worker as worker
+
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "worker-ab-01-77.err").write_text(":job_id:01\n:actor_name:A\nmine, run\n\n*** SIGSEGV\n")
+    monkeypatch.setattr(worker, "_global_node", SimpleNamespace(get_session_dir_path=lambda: str(tmp_path)))
+    assert last_words(RuntimeError("It died\n\tpid: 77\nso")) == "the last one with the words: mine, run"
+
+
+class FullRay:
+    """A cluster with no CPU free, which computes nevertheless."""
+
+    class exceptions:  # noqa: N801
+        RayError = OSError
+
+    def __init__(self, cpus: float, free: float) -> None:
+        self._cpus, self._free = cpus, free
+
+    def available_resources(self) -> dict[str, float]:
+        return {"CPU": self._free} if self._free else {}
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": self._cpus} if self._cpus else {}
+
+    def remote(self, **_: object) -> Any:
+        return lambda function: SimpleNamespace(remote=lambda *arguments: _Reference(function(*arguments)))
+
+    def wait(self, references: list[_Reference], **_: object) -> tuple[list[_Reference], list[_Reference]]:
+        return references[:1], references[1:]
+
+    def get(self, reference: _Reference) -> pd.DataFrame:
+        return reference.value
+
+
+class _Reference:
+    def __init__(self, value: pd.DataFrame) -> None:
+        self.value = value
+
+
+@pytest.mark.parametrize(
+    ("cpus", "free", "words"),
+    [
+        (4.0, 0.0, "full: waits for workers: all 4 CPUs of the cluster are in use\n"),
+        (0.0, 0.0, "full: waits for workers: the cluster has no CPU\n"),
+        (4.0, 2.0, ""),
+    ],
+)
+def test_experiments_say_that_they_wait(
+    tmp_path: Path, cpus: float, free: float, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = Experiment("full", [Task("one", {}, lambda: pd.DataFrame({"value": [1.0]}))])
+    done: list[Task] = []
+    with Store(tmp_path / "s").writer(experiment.folders) as writer:
+        _on_ray(FullRay(cpus, free), experiment, writer, False, False, done.append, bool, lambda *_: None)
+    assert capsys.readouterr().err == words
+    assert len(done) == 1
