@@ -199,7 +199,7 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path: Path) -> None:
         ({"checkpoints": None}, "checkpoints: None is not valid; give ascending numbers"),
         ({"steps": 10, "checkpoints": 0.5}, "checkpoints: 0.5 is not valid"),
         ({"steps": 10, "checkpoints": "01"}, "checkpoints: '01' is not valid"),
-        ({"steps": 10, "learning_rate": 10**400}, "learning_rate: 10+ is not valid"),
+        ({"steps": 10, "learning_rate": 10**400}, "learning_rate: 10+… is not valid"),
     ],
 )
 def test_bad_schedules(arguments: dict, sentence: str) -> None:
