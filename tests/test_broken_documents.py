@@ -126,12 +126,17 @@ def test_any_value_of_a_stored_sweep_may_be_any(
         {"sampling": {"seed": 0, "min_draws": -1}},
     ],
 )
-def test_a_stored_sweep_of_wrong_types_is_damage(change: dict[str, Any], store: Path) -> None:
+def test_a_stored_sweep_of_wrong_types_is_damage(
+    change: dict[str, Any], store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = store / "sweeps/tiny.json"
     path.write_text(json.dumps(sweep() | change))
     [finding] = verify(Store(store)).findings
     assert str(finding).startswith(f"torn: {path} is no spec (")
     assert str(finding).endswith("); remove it and run its spec again")
+    assert main(["merge", str(store), "--store", str(store.parent / "new")]) == 1
+    assert str(finding).removeprefix("torn") in capsys.readouterr().err.replace("store:", ":", 1)
+    assert not (store.parent / "new").exists()
 
 
 @pytest.mark.parametrize("bomb", BOMBS)

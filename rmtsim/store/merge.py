@@ -25,6 +25,7 @@ from rmtsim.store.recompute import agreement
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
+from rmtsim.store.wanted import wanted
 from rmtsim.store.writer import Writer
 from rmtsim.words import described, numbered
 
@@ -85,7 +86,7 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
 
 def _add_draws(stores: Sequence[Store], into: Store, writer: Writer) -> None:
     """Add the specs and rows of sweeps that a store lacks, the specs first, so that no rows lack theirs."""
-    for document, name, origin in _new_specs(stores, into, Store.specs):
+    for document, name, origin in _new_specs(stores, into, _sweeps):
         writer.save_spec(name, {**document, "name": name})
         _say_if_renamed(document, name, origin, into)
     seen = Coverage()
@@ -130,7 +131,7 @@ def _place(store: Store) -> object:
 
 def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:
     """Look at all rows and specs; raise InputError if any means something else."""
-    new_specs = len(_new_specs(stores, into, Store.specs))
+    new_specs = len(_new_specs(stores, into, _sweeps))
     shards = [(into, shard) for shard in held] + [(store, shard) for store in stores for shard in store.shards()]
     seen, repeated = Coverage(), Coverage()
     meanings: dict[tuple[Any, ...], tuple[str, str]] = {}
@@ -149,6 +150,18 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merge
     for rows in copies([shard for _, shard in shards], repeated):
         rounded += _check_values(rows[~rows["equal"]], [store for store, _ in shards], blas)
     return Merged(fresh, known, new_specs, rounded)
+
+
+def _sweeps(store: Store) -> list[dict[str, Any]]:
+    """Return the specs of a store; raise StoreError if one is none, which is not to be spread."""
+    documents = store.specs()
+    for document in documents:
+        try:
+            wanted(document)
+        except InputError as error:
+            where = store.files.where(f"sweeps/{document['name']}.json")
+            raise TornError(f"store: {where} is no spec ({error}); remove it and run its spec again") from error
+    return documents
 
 
 def _experiments(store: Store) -> list[dict[str, Any]]:
