@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from rmtsim.arrays.backend import Array, Module, namespace
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.losses import BINARY_LOSSES, NETWORK_LOSSES
+from rmtsim.plain_arrays import plain
 from rmtsim.point import check_choice
-from rmtsim.user_arrays import as_floats, as_labels, check_finite, plain
+from rmtsim.user_arrays import as_floats, as_labels, check_finite
 from rmtsim.words import counted
 
 

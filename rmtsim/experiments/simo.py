@@ -28,7 +28,7 @@ from rmtsim.errors import InputError
 from rmtsim.experiment import Experiment, Task
 from rmtsim.point import check_size
 from rmtsim.simulation import MAX_SEED
-from rmtsim.user_arrays import check_finite, plain
+from rmtsim.user_arrays import as_numbers, check_finite
 
 Values = npt.NDArray[np.float64]
 
@@ -185,7 +185,7 @@ class LinkedNetwork:
 
 
 def _numbers(name: str, values: Any) -> Values:
-    array: Values = plain(values, name).astype(np.float64)
+    array = as_numbers(values, name)
     check_finite(array, name)
     return array
 

@@ -15,6 +15,7 @@ from rmtsim.theory.spectra.discrete_law import DiscreteLaw
 from rmtsim.theory.spectra.free_poisson import along, bands, solve
 from rmtsim.theory.spectra.panels import Panels
 from rmtsim.theory.spectra.weight_laws import WeightLaw
+from rmtsim.user_arrays import as_numbers
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -196,10 +197,7 @@ class Spectrum:
 
 
 def _real(x: ArrayLike) -> Array:
-    try:
-        points = np.asarray(x, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError("x: it is not an array of real numbers; give real points") from None
+    points = as_numbers(x, "x")
     if np.isnan(points).any():
         raise InputError("x: it holds NaN; give real points")
     return points

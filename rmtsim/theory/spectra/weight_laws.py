@@ -17,6 +17,7 @@ from rmtsim.theory.spectra.analytic_law import AnalyticLaw, LogTable
 from rmtsim.theory.spectra.discrete_law import DiscreteLaw, merged
 from rmtsim.theory.spectra.smoothing import smoothed
 from rmtsim.theory.spectra.weight_density import log_excess, log_ratio
+from rmtsim.user_arrays import as_numbers, check_finite
 
 Array = NDArray[np.float64]
 WeightLaw: TypeAlias = AnalyticLaw | DiscreteLaw
@@ -27,13 +28,13 @@ _POINTS = 2**16
 _WORK = 6.6e7  # softmax probabilities allowed for one law: about 1 s
 _CHUNK = 2**20
 
+#: Between these the largest output weight lies: eighth powers, in the fourth moments, then stay in float64.
+_SIZES = (1e-35, 1e35)
+
 
 def discrete(values: ArrayLike, probabilities: ArrayLike) -> DiscreteLaw:
     """Any law with finitely many atoms, for (37): ``probabilities`` at ``values``, both (n,)."""
-    try:
-        x, p = np.asarray(values, dtype=float), np.asarray(probabilities, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError("values, probabilities: they are not arrays of numbers; give two of the same length") from None
+    x, p = as_numbers(values, "values"), as_numbers(probabilities, "probabilities")
     if x.ndim != 1 or x.shape != p.shape or len(x) == 0:
         raise InputError(
             f"values, probabilities: shapes {x.shape} and {p.shape} are not valid; give two of the same length (n,)"
@@ -144,14 +145,15 @@ def hidden_ce_offdiag(V: ArrayLike, i: int = 0, j: int = 1, gain: float = 1.0) -
 
 def check_output_weights(V: ArrayLike, neurons: Sequence[int]) -> Array:
     """V as a finite (C, m) array that has the ``neurons``."""
-    try:
-        array = np.asarray(V, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError("V: it is not an array of numbers; give the (C, m) output weights") from None
+    array = as_numbers(V, "V")
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(f"V: shape {array.shape} is not valid; give the (C, m) output weights")
-    if not np.isfinite(array).all():
-        raise InputError("V: it holds NaN or infinity; give finite numbers")
+    check_finite(array, "V")
+    top = float(np.max(np.abs(array)))
+    if top and not _SIZES[0] <= top <= _SIZES[1]:
+        raise InputError(
+            f"V: its entries go up to {top:.3g}, and moments of the law would leave float64; give them in other units"
+        )
     for neuron in neurons:
         if isinstance(neuron, bool) or not isinstance(neuron, Integral) or not 0 <= neuron < array.shape[1]:
             raise InputError(f"i, j: neuron {neuron!r} is not valid; give one from 0 to {array.shape[1] - 1}")
@@ -163,6 +165,8 @@ def _hidden_ce(V: ArrayLike, i: int, j: int, gain: float) -> WeightLaw:
     if not _number("gain", gain, "a positive number") or gain <= 0:
         raise InputError(f"gain: {gain!r} is not valid; give the variance of the hidden neurons' inputs, above 0")
     n_classes, width = V.shape
+    if width > qmc.Sobol.MAXDIM:
+        raise InputError(f"width: {width} is not valid for CE, whose law is sampled; give at most {qmc.Sobol.MAXDIM}")
     n_points = 2 ** max(8, min(int(math.log2(_POINTS)), int(math.log2(_WORK / n_classes))))
     uniform = qmc.Sobol(width, scramble=True, rng=np.random.default_rng(_SEED)).random(n_points)
     sigma = math.sqrt(gain) * ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
