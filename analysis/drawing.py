@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+
+from rmtsim.errors import RunError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,13 +72,32 @@ def encoded(figure: Figure, suffix: str) -> bytes:
     """Return a figure as a file of this suffix holds it: PNG (200 dots per inch) or PDF.
 
     Equal figures give equal bytes: no date is written, and no setting of the user's plays a part.
+
+    Raises
+    ------
+    RunError
+        If text that comes from a table is no formula where it should be one.
     """
     file = BytesIO()
-    with settings({}):
+    with settings({}), _formulas():
         figure.savefig(
             file, format=suffix[1:], dpi=200, backend=_BACKENDS[suffix], metadata=dict.fromkeys(FORMATS[suffix])
         )
     return file.getvalue()
+
+
+@contextmanager
+def _formulas() -> Iterator[None]:
+    """Have text with dollars that is no formula end in a sentence, and letters that no font has be drawn as boxes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            yield
+    except ValueError as error:
+        if not re.search(r"Parse\w*Exception", str(error)):
+            raise
+        text = next((line for line in str(error).splitlines() if line), "")
+        raise RunError(f"figure: the label {text!r} of its table is no formula; verify the store") from None
 
 
 @contextmanager

@@ -37,7 +37,10 @@ def tell(text: object, *, lines: bool = False) -> None:
 
 def tell_json(document: Any, *, indent: int | None = 1, file: TextIO | None = None) -> None:
     """Print a JSON document, on stdout by default, with escapes in place of all that is not plain ASCII."""
-    _write(json.dumps(_discreet(document), indent=indent).replace("\x7f", r"\u007f"), file or sys.stdout)
+    _write(
+        json.dumps(_presentable(document), indent=indent, allow_nan=False).replace("\x7f", r"\u007f"),
+        file or sys.stdout,
+    )
 
 
 def stdout_refused(error: OSError) -> str:
@@ -56,12 +59,15 @@ def _write(text: str, stream: TextIO) -> None:
         os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
 
-def _discreet(value: Any) -> Any:
+def _presentable(value: Any) -> Any:
+    """Return plain data as JSON may show it: without secrets of addresses, and with null for what is not finite."""
     if isinstance(value, str):
         return discreet(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {_discreet(key): _discreet(part) for key, part in value.items()}
-    return [_discreet(part) for part in value] if isinstance(value, list | tuple) else value
+        return {_presentable(key): _presentable(part) for key, part in value.items()}
+    return [_presentable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def in_place() -> bool:

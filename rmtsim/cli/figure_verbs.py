@@ -19,7 +19,7 @@ from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.sweep_verbs import outcome_code, run_sweep, say_theory
 from rmtsim.errors import InputError, RunError, StoppedError
 from rmtsim.experiment import Experiment, Task
-from rmtsim.output import records, say, tell, tell_json
+from rmtsim.output import presentable, records, say, tell, tell_json
 from rmtsim.output_files import write_output
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of, write_spec
@@ -104,13 +104,14 @@ def reproduce(arguments: argparse.Namespace) -> int:
     if reproduction.claimed:
         report = verdicts.report(reproduction.store.read(points=reproduction.claimed))
         write_output(out / "verdicts.json", json.dumps(report.document(), indent=1) + "\n")
-        write_output(out / "verdicts.txt", f"{report.text()}\n\n{verdicts.render(report.points)}\n")
+        text = f"{report.text()}\n\n{verdicts.render(report.points)}\n"
+        write_output(out / "verdicts.txt", presentable(text, lines=True))
         tell(report.text(), lines=True)
     if everything:
         order = {name: place for place, name in enumerate(catalogue.WORDS)}
         results.sort(key=lambda result: order[result.entry.name])
         out.mkdir(parents=True, exist_ok=True)
-        write_output(out / "gallery.md", gallery.gallery(results, arguments.full))
+        write_output(out / "gallery.md", presentable(gallery.gallery(results, arguments.full), lines=True))
         say(f"{out / 'gallery.md'}: written")
     return joint_exit_code(reproduction.codes)
 
@@ -186,7 +187,7 @@ class _Reproduction:
         seconds = perf_counter() - start
         say(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
         if text is not None:
-            write_output(self.out / f"{name}.txt", f"{text}\n")
+            write_output(self.out / f"{name}.txt", presentable(f"{text}\n", lines=True))
             tell(text, lines=True)
         return gallery.Result(work.entry, numbers, seconds, computed, full_numbers=self._at_full_size(work))
 

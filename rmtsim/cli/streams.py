@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
+from types import TracebackType
 from typing import Any
+
+from rmtsim.output import presentable
 
 
 def prepare_streams() -> None:
@@ -25,6 +29,13 @@ def prepare_streams() -> None:
         raw = io.BufferedWriter(_Unbreakable(os.dup(sys.stderr.fileno()), "w"))
         encoding = sys.stderr.encoding
         sys.stderr = io.TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=True)
+    sys.excepthook = _tell_error
+
+
+def _tell_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error of ours, as all that is printed: without secrets and control characters."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print(presentable(text.rstrip("\n"), lines=True), file=sys.stderr)
 
 
 def finish_stdout() -> OSError | None:
