@@ -303,6 +303,9 @@ def test_workers_get_the_whole_address(quoting: str, monkeypatch: pytest.MonkeyP
 
         exceptions = type("exceptions", (), {"RayError": RuntimeError})
 
+        def available_resources(self) -> dict[str, float]:
+            return {"CPU": 1.0}
+
         def remote(self, **_: Any) -> Any:
             return lambda compute: type("", (), {"remote": staticmethod(lambda *words: Call(compute, *words))})
 
