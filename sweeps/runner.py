@@ -196,7 +196,7 @@ class Committer:
         self._stretches: list[Stretch] = []
         self._stored: list[dict[int, set[str]]] = []
         self._last = -math.inf
-        self._compact_at = MANY
+        self._until_compaction = MANY - len(writer.loose())
 
     def add(self, stretch: Stretch, stored: dict[int, set[str]]) -> None:
         """Take in draws, but for layers in ``stored``, which the store has; they are done only when committed."""
@@ -218,9 +218,10 @@ class Committer:
                 rows = rows.filter(np.concatenate([_fresh(*pair) for pair in zip(stretches, stored, strict=True)]))
             self._writer.append(rows, self._document)
             self.draws += sum(len(stretch.draws) for stretch in stretches)
-            if self._writer.loose >= self._compact_at:
+            self._until_compaction -= 1
+            if self._until_compaction <= 0:
                 compact_with(self._writer)
-                self._compact_at = self._writer.loose + MANY
+                self._until_compaction = MANY
         self._last = time.monotonic()
 
 

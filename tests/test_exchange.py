@@ -143,7 +143,7 @@ def test_a_long_sweep_compacts_its_store(
     monkeypatch.setattr(rmtsim.store.Writer, "append", counting)
     run(spec_of(SWEEP, tmp_path), store, workers=1, backend="numpy")
     assert len(counts) > 10  # commits
-    assert max(counts) <= 5
+    assert max(counts) <= 4 + len(counts) // 4  # one of each four, and what is to become the next
     pd.testing.assert_frame_equal(store.read(), undisturbed, check_exact=True)
     assert len(pd.read_parquet(store.draws)) == len(undisturbed)
     assert verify(store).damage == []

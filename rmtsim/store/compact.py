@@ -54,19 +54,23 @@ def compact(store: Store) -> Compaction:
     StoreError
         If a shard cannot be read, rows of the same key differ, or another writer is there; nothing is lost.
     """
-    plan, leftovers = _plan(store), len(store.listed()) - len(store.shards())
+    plan, leftovers = _plan(store, store.shards()), len(store.listed()) - len(store.shards())
     if not plan.groups and not leftovers:
         return Compaction(len(plan.shards), len(plan.shards), 0)
     before = len(store.listed())
     with store.writer() as writer:
-        plan = plan if store.shards() == plan.shards else _plan(store)  # another writer may have been before us
+        shards = store.shards()
+        plan = plan if shards == plan.shards else _plan(store, shards)  # another writer may have been before us
         dropped = _carry_out(plan, writer)
     return Compaction(before, len(store.shards()), dropped)
 
 
 def compact_with(writer: Writer) -> None:
-    """Compact a store in the midst of writing it; see `compact`."""
-    _carry_out(_plan(writer.store), writer)
+    """Compact the shards of a store that no compaction has made, in the midst of writing it; see `compact`.
+
+    The others are not looked at, so that a long sweep does not read all that it has made again and again.
+    """
+    _carry_out(_plan(writer.store, writer.loose()), writer)
 
 
 def _carry_out(plan: _Plan, writer: Writer) -> int:
@@ -95,9 +99,8 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
     return dropped
 
 
-def _plan(store: Store) -> _Plan:
+def _plan(store: Store, shards: list[Shard]) -> _Plan:
     """Group small shards, those with rows that others hold too, and those without a digest of their bytes."""
-    shards = store.shards()
     origins: dict[Shard, dict[str, str]] = {}
     rows: dict[Shard, int] = {}
     seen, repeated, with_copies = Coverage(), Coverage(), set()

@@ -63,12 +63,6 @@ def commit_number(name: str) -> int:
     return parts.number if parts else 0
 
 
-def is_compacted(name: str) -> bool:
-    """Whether compaction made a shard, as its name tells."""
-    parts = parse(name)
-    return bool(parts and parts.compacted)
-
-
 def file_digest(file: pa.NativeFile) -> str:
     """Digest of all bytes of a file, which is at its start before and after."""
     digest = blake2b(digest_size=8)

@@ -22,7 +22,7 @@ from rmtsim.json_text import parse_json
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
-from rmtsim.store.names import commit_number, is_compacted, parse
+from rmtsim.store.names import commit_number, parse
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
 
 #: Columns that a format lacks, with the value that all its rows have.
@@ -64,7 +64,8 @@ class Shard:
     @property
     def compacted(self) -> bool:
         """Whether compaction made it."""
-        return is_compacted(self.name)
+        parts = parse(self.name)
+        return bool(parts and parts.compacted)
 
     @property
     def digest(self) -> str:

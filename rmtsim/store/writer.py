@@ -17,7 +17,7 @@ from rmtsim.store.commits import PATH, Commits, read_commits
 from rmtsim.store.failures import StoreError, TornError, transient
 from rmtsim.store.files import WRITING, LocalFiles
 from rmtsim.store.lock import lock_of
-from rmtsim.store.names import commit_number, is_compacted
+from rmtsim.store.names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.strays import is_stray
 from rmtsim.store.tables import as_parquet, as_shard, as_table
@@ -163,10 +163,9 @@ class Writer:
                     say(f"store: {self._files.where(path)} is written, at attempt {attempt}")
                 return
 
-    @property
-    def loose(self) -> int:
-        """Number of shards that no compaction has made."""
-        return sum(not is_compacted(name) for name in self._names)
+    def loose(self) -> list[Shard]:
+        """Shards that no compaction has made, in commit order."""
+        return [shard for shard in self.store.listed() if shard.name in self._names and not shard.compacted]
 
     def remove(self, names: Collection[str]) -> None:
         """Remove shards whose rows others hold."""
