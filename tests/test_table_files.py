@@ -169,6 +169,16 @@ def test_a_removed_table_is_missed_and_made_again(folder: Path, capsys: pytest.C
     assert not verify(Store(store)).findings
 
 
+def test_a_spec_in_the_folder_of_another_experiment_is_foreign(folder: Path) -> None:
+    spec, other = (folder / f"store/experiments/{name}/_spec.json" for name in ("train", "others"))
+    other.parent.mkdir()
+    shutil.copy(spec, other)
+    [finding] = verify(Store(folder / "store")).findings
+    assert str(finding) == f"foreign: {other} is the spec of train; move it back, and run the experiment again"
+    other.parent.rename(other.parent.with_name("train-2"))  # as a merge keeps another of the same name
+    assert not verify(Store(folder / "store")).findings
+
+
 def test_tables_without_a_seal_are_read_and_told_apart(tmp_path: Path) -> None:
     """As earlier versions wrote them: their pages have checksums, their names a hash of their parameters."""
     shutil.copytree(GOLDEN, tmp_path / "own")

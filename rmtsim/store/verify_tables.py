@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -88,7 +89,14 @@ def _spec(store: Store, name: str) -> Iterator[Finding]:
     except StoreError as error:
         yield told(error)
         return
-    wanted: list[str] = (document or {}).get("tables") or []
+    if document is None:
+        return
+    spec = document["spec"]
+    own = spec.get("name", spec.get("figure"))
+    if isinstance(own, str) and not _may_be_kept_under(own, name):
+        where = store.files.where(f"{FOLDER}/{name}/{SPEC}")
+        yield Finding("foreign", f"{where} is the spec of {own}", "move it back, and run the experiment again")
+    wanted: list[str] = document["tables"] or []
     folders = {path.rpartition("/")[0] for path in wanted}
     there = {f"{folder}/{file}" for folder in folders for file in store.files.names(folder)}
     if absent := [path for path in wanted if path not in there]:
@@ -96,6 +104,12 @@ def _spec(store: Store, name: str) -> Iterator[Finding]:
         are = "is" if len(absent) == 1 else "are"
         what = f"{len(absent)} of the {counted(len(wanted), 'table')} of {name} {are} not there: {which}"
         yield Finding("unfinished", what, AGAIN.replace("fills", "makes"))
+
+
+def _may_be_kept_under(name: str, folder: str) -> bool:
+    """Whether the spec of a name belongs in a folder: that of its name, or NAME-2 and so on after a merge."""
+    numbered = re.fullmatch(r"(.+)-\d+", folder)
+    return folder == name or (numbered is not None and name.startswith(numbered[1]))
 
 
 def recompute_tables(store: Store, makers: Makers, count: int) -> Iterator[tuple[str, str]]:
