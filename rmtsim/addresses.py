@@ -33,9 +33,12 @@ _HARMLESS = {
 #: Options that are known, and whose values are secret.
 _SECRET = ("access_key", "secret_key", "session_token")
 
-#: An address within a text: what stands in quotes, or else goes up to a space, less what ends a sentence.
+#: An address within a text: what stands in quotes, or else goes up to a space, less what ends a sentence. It begins
+#: with a whole word, so that a long word is looked at once.
+_WORD = r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+"
 _WITHIN = re.compile(
-    rf"""(?P<quote>['"`])(?P<quoted>{_SCHEME}:/.*?)(?P=quote)(?=[\s.,;:)\]}}]|$)|{_SCHEME}:/\S*[^\s.,;:)\]}}'"`]""",
+    rf"""(?P<quote>['"`])(?P<quoted>{_WORD}:/.{{1,4096}}?)(?P=quote)(?=[\s.,;:)\]}}]|$)"""
+    rf"""|{_WORD}:/\S*[^\s.,;:)\]}}'"`]""",
     re.DOTALL,
 )
 

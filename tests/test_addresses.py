@@ -121,6 +121,13 @@ def test_a_text_that_quotes_an_address(text: str) -> None:
         assert discreet(text.format(address)) == text.format(address)
 
 
+def test_long_texts_take_no_longer_than_they_are() -> None:
+    for text in ("a" * 1_000_000, "a1." * 300_000, "'a" * 100_000, "/a:b" * 100_000):
+        assert discreet(text) == text
+    assert SECRET not in discreet("a" * 100_000 + f"1s3://AK:{SECRET}@b")
+    assert SECRET not in discreet(f"--store=s3://AK:{SECRET}@b 1s3://AK:{SECRET}@b _s3://AK:{SECRET}@b")
+
+
 def test_a_text_that_quotes_parts_of_an_address() -> None:
     address = Address(f"s3://AKIAEX:a%2F{SECRET}%40@bucket/p?session_token={SECRET}tok%2B")
     for part in (f"a/{SECRET}@", f"a%2F{SECRET}%40", f"{SECRET}tok+", "AKIAEX", f"key a/{SECRET}@ is unknown"):
