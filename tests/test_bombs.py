@@ -120,17 +120,17 @@ PICKLES = {
     "a frame of billions": b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"N.",
     "a number of billions of digits": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1),
     "tuples of tuples as keys": b"\x80\x02}" + b")" + b"q\x00h\x00\x86" * 60 + b"Ns.",
-    "lists in lists": b"\x80\x02" + b"]" * 1_000_000 + b"a" * 999_999 + b".",
+    "lists in lists": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
     "tuples in tuples": b"\x80\x02)" + b"\x85" * 2_000_000 + b".",
     "calls in calls": b"\x80\x02" + b"cnumpy\ndtype\n" * 100_000 + b")R" + b"\x85R" * 99_999 + b".",
-    "marks": b"(" * 2_000_000,
+    "marks": b"(" * 200_000,
     "no stack": b"\x80\x020.",
     "a mark that is not there": b"\x80\x02t.",
     "below a mark": b"\x80\x02](a.",
     "a list of itself": b"\x80\x02]q\x00h\x00a.",
     "a line without an end": b"I" + b"9" * 2_000_000,
     "many digits": b"I" + b"9" * 5000 + b"\n.",
-    "nothing but steps": b"N0" * 3_000_000,
+    "nothing but steps": b"N0" * 300_000,
     "a state of a name": b"\x80\x02cnumpy\nndarray\n}b.",
     "a call of a list": b"\x80\x02])R.",
     "a call without a tuple": b"\x80\x02cnumpy\ndtype\n]R.",
@@ -139,7 +139,8 @@ PICKLES = {
 
 @pytest.mark.parametrize("name", PICKLES)
 def test_pickles_that_are_bombs_are_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickle_reader, "MOST_STEPS", 2_000_010)
+    if name == "nothing but steps":
+        monkeypatch.setattr(pickle_reader, "MOST_STEPS", 100_000)
     (tmp_path / "train").write_bytes(PICKLES[name])
     with pytest.raises(InputError, match=r"tar\.gz unpacks to"):
         Cifar100(str(tmp_path)).parameters()

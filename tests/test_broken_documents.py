@@ -29,8 +29,7 @@ from tests.test_table_files import TRAIN
 
 #: Values that hardly any field of a spec takes.
 VALUES: list[Any] = [
-    3, -1, 10**18, 0.5, 1e308, -1e-300, True, None, "", "x", [], {}, [[]], [{}], [None], ["x"], [3, "x"], [[3]],
-    [[[3]]], [10**18], [1e308], [True], {"x": 1}, [2, 2],
+    3, -1, 10**18, 0.5, 1e308, True, None, "x", [], {}, [[]], [{}], [None], ["x"], [[3]], [10**18], {"x": 1}, [2, 2],
 ]  # fmt: skip
 BOMBS = {
     "deep lists": "[" * 100_000 + "]" * 100_000,

@@ -100,7 +100,6 @@ FAILURES: list[Callable[[str], Exception]] = [
     lambda path: PermissionError(errno.EACCES, os.strerror(errno.EACCES), path),
     lambda path: OSError(errno.EIO, os.strerror(errno.EIO), path),
     lambda path: OSError(errno.ESTALE, os.strerror(errno.ESTALE), path),
-    lambda path: OSError(errno.EMFILE, os.strerror(errno.EMFILE), path),
     lambda path: pa.ArrowException("Failed to open"),
     lambda path: OSError("When reading information for key: AWS Error NETWORK_CONNECTION during HeadObject operation"),
 ]
@@ -170,11 +169,11 @@ def test_what_cannot_be_opened_or_read_is_not_to_be_deleted(
     for finding in verify(Store(store)).findings:
         assert finding.kind in ("unreadable", "unfinished", "missing"), finding
         assert "remove" not in str(finding)
-    for name in ("train", "tiny"):
-        assert main(["run", str(specs / f"{name}.toml"), "--store", str(store)]) in (0, 1)
-        said = capsys.readouterr().err
-        assert "remove it" not in said
-        assert "Traceback" not in said
+    name = "tiny" if folder in ("draws/", "sweeps/") else "train"
+    assert main(["run", str(specs / f"{name}.toml"), "--store", str(store)]) in (0, 1)
+    said = capsys.readouterr().err
+    assert "remove it" not in said
+    assert "Traceback" not in said
 
 
 @pytest.fixture(scope="module")
