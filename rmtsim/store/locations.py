@@ -6,6 +6,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -174,6 +175,15 @@ def _fsspec(location: str, scheme: str, address: Address) -> Connect:
         if scheme in ("http", "https") and not getproxies():
             _check_answers(location, scheme)
         system, path = url_to_fs(location)
-        return pafs.PyFileSystem(pafs.FSSpecHandler(system)), path.rstrip("/")
+        return pafs.PyFileSystem(_Listing(system)), path.rstrip("/")
 
     return connect
+
+
+class _Listing(pafs.FSSpecHandler):  # type: ignore[misc]
+    """Files of fsspec, whose walk takes a folder that cannot be listed for one that is empty."""
+
+    def get_file_info_selector(self, selector: pafs.FileSelector) -> Any:
+        with suppress(FileNotFoundError):
+            self.fs.ls(selector.base_dir)
+        return super().get_file_info_selector(selector)
