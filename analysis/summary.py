@@ -67,7 +67,7 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
         - ``diag``, ``offdiag``: the same over d for the layers with d × d blocks (linear, hidden), and as they are
           for output and cross: the scale of the theory's limits;
         - ``ratio``: offdiag/diag of the means, less its jackknife bias (null with one draw);
-        - ``rse_…``: standard error over value.
+        - ``rse_…``: standard error over value, null where the value is 0 and has one.
 
         Standard errors are null with one draw, and where all draws are equal, zeros above all: such draws do not tell
         how much they spread. They are 0 only for what the model makes the same in every draw (`rmtsim.fixed_values`),
@@ -100,7 +100,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
             summary[f"{prefix}{quantity}"] = summary[f"{prefix}{quantity}_sqfro"] / scale
     for quantity in QUANTITIES:
         value, std_error = summary[quantity], summary[f"std_error_{quantity}"]
-        summary[f"rse_{quantity}"] = (std_error / value.abs()).mask((value == 0) & (std_error == 0), 0.0)
+        relative = std_error / value.abs().mask(value == 0)
+        summary[f"rse_{quantity}"] = relative.mask((value == 0) & (std_error == 0), 0.0)
     order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
     return summary.sort_values(order, kind="stable", ignore_index=True)
 

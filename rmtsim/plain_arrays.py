@@ -180,7 +180,10 @@ def _exchanged(value: Any, name: str) -> npt.NDArray[Any]:
             except (BufferError, RuntimeError, TypeError, ValueError, AttributeError):
                 pass  # as with bfloat16, which NumPy's DLPack does not know
         if hasattr(value, "__array__"):
-            return np.asarray(np.asarray(value))
+            array = value.__array__()
+            if isinstance(array, np.ndarray):  # may be a masked one, which np.asarray would uncover
+                return _on_host(array, name, False)
+            reason = "its __array__ gives no array"
     except InputError:
         raise
     except Exception as error:  # whatever another library raises

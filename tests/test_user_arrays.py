@@ -248,6 +248,7 @@ TEXT = pd.DataFrame(X).astype({3: str})
         (np.where(X.max() == X, np.nan, X), r"it holds NaN at \[\d, \d\]; give finite numbers"),
         (np.where(X.max() == X, -np.inf, X).astype("f4"), r"it holds -inf at \[\d, \d\]"),
         (np.where(X.max() == X, np.nan, X).astype(ml_dtypes.bfloat16), "it holds NaN at"),
+        (Table(MASKED), r"masked array.*X\.filled"),
         (Table(np.asarray(["a"])), "dtype <U1 is not valid"),
         (Table(X.tolist()), r"Table cannot be read .*; give numpy\.asarray\(X\)"),  # type: ignore[arg-type]
     ],
