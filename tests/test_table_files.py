@@ -74,12 +74,23 @@ def flip_in_a_name(one: Path, _: Path) -> None:
     one.write_bytes(data)
 
 
+def edit(one: Path, _: Path) -> None:
+    """Change a value by a program that keeps the metadata, but for the digest."""
+    table = pq.read_table(one)
+    metadata = {**table.schema.metadata, **pq.read_metadata(one).metadata}
+    del metadata[b"rmtsim.digest"], metadata[b"ARROW:schema"]
+    values = table.column("value").to_numpy() + 1
+    table = table.set_column(table.column_names.index("value"), "value", [values])
+    pq.write_table(table.replace_schema_metadata(metadata), one)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "copied over another": (lambda one, other: one.write_bytes(other.read_bytes()), "foreign"),
     "swapped": (swap, "foreign"),
     "a bit of a column's name": (flip_in_a_name, "torn"),
     "cut": (lambda one, _: one.write_bytes(one.read_bytes()[:-9]), "torn"),
     "emptied": (lambda one, _: one.write_bytes(b""), "torn"),
+    "written anew with its metadata": (edit, "torn"),
     "another Parquet file": (lambda one, _: pd.DataFrame({"value": [1.0]}).to_parquet(one), "foreign"),
 }
 

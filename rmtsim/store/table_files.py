@@ -101,7 +101,7 @@ class TableFile:
         self._sealed = held is not None
         self.metadata = self._about()
         if held is None:  # it stems from an earlier version: its pages have checksums, its footer has none
-            if _SEAL in self.metadata:
+            if {_SEAL, _PATH} & self.metadata.keys():
                 raise TornError(f"{self._where} is torn (its digest is damaged); {_AGAIN}")
             self.frame()
         self._check_path(path)
