@@ -245,6 +245,20 @@ def test_damage_is_not_carried_on(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("damage", [cut, swap, another_s_content, another_digest_of_draws])
+def test_damage_to_shards_without_a_digest_is_not_carried_on(tmp_path: Path, damage: Callable[[Store], None]) -> None:
+    store = filled(tmp_path / "s", range(2), range(2, 4))
+    for place in range(2):
+        rewrite(path_of(store, place), pq.read_table(path_of(store, place)), "4")
+    assert not verify(store).findings
+    damage(store)
+    before = contents(tmp_path)
+    for use in (store.read, lambda: compact(store), lambda: merge([store.root], Store(tmp_path / "into"))):
+        with pytest.raises(StoreError, match=r"holds other draws than its name tells|cannot be read"):
+            use()
+        assert contents(tmp_path) == before
+
+
 def test_damage_is_found_wherever_the_store_is(location: str, tmp_path: Path) -> None:
     store = filled(location, range(2), range(2, 4))
     path = store.shards()[0].path
