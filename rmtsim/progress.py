@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from rmtsim.output import in_place, presentable
+from rmtsim.sizes import format_seconds
 
 #: Seconds before anything is shown, and between two looks, in place and as lines.
 _AFTER, _EVERY, _LINE_EVERY = 3.0, 0.5, 5.0
@@ -20,6 +21,8 @@ class Progress:
     ----------
     what, total, unit
         The call, of how many what; the rest is then told too.
+    after
+        Seconds before anything is shown.
     show
         True: always, as lines where there is no terminal; False: never; None: in a terminal or a notebook.
     clock, stream
@@ -33,6 +36,7 @@ class Progress:
         unit: str,
         *,
         show: bool | None = None,
+        after: float = _AFTER,
         clock: Callable[[], float] = time.monotonic,
         stream: TextIO | None = None,
     ) -> None:
@@ -41,7 +45,7 @@ class Progress:
         self._in_place = in_place() or in_notebook(self._stream)
         self._shown = show or (show is None and self._in_place)
         self._clock, self._start, self._done, self._width = clock, clock(), 0, 0
-        self._due = self._start + _AFTER
+        self._due = self._start + after
 
     def advance(self, done: int) -> None:
         """Take note of how many are done, and show it if that is due."""
@@ -57,9 +61,9 @@ class Progress:
 
     def text(self, seconds: float) -> str:
         """Say how far the call is after so many seconds."""
-        told = f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {seconds:.0f} s"
+        told = f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {format_seconds(seconds)}"
         if 0 < self._done < self._total:
-            told += f", about {seconds * (self._total - self._done) / self._done:.0f} s to go"
+            told += f", about {format_seconds(seconds * (self._total - self._done) / self._done)} to go"
         return told
 
     def __enter__(self) -> Progress:

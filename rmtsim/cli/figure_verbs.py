@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,8 @@ import pandas as pd
 from rmtsim.cli.exit_codes import FAILED, joint_exit_code
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
-from rmtsim.cli.sweep_verbs import outcome_code, run_sweep, say_theory
+from rmtsim.cli.sweep_verbs import outcome_code, run_sweep
+from rmtsim.cli.theory_progress import theory_of
 from rmtsim.errors import InputError, RunError, StoppedError
 from rmtsim.experiment import Experiment, Task
 from rmtsim.output import presentable, records, say, tell, tell_json
@@ -54,8 +56,9 @@ def figure(arguments: argparse.Namespace) -> int:
         rows = experiment.read(existing(arguments.store))
     else:
         rows = figures.select(arguments.name, selection.read(existing(arguments.store)))
-        say_theory(rows)
-    figures.save(figures.draw(arguments.name, rows), arguments.out)
+    with nullcontext() if experiment is not None else theory_of(rows):
+        drawn = figures.draw(arguments.name, rows)
+    figures.save(drawn, arguments.out)
     say(f"{arguments.out}: drawn")
     return 0
 
@@ -179,10 +182,11 @@ class _Reproduction:
         rows, computed = self._rows(work)
         if self.stopped:
             return gallery.Result(work.entry, problem="stopped")
-        drawn = how.plot(how.select(rows))
+        with nullcontext() if work.experiment is not None else theory_of(rows):
+            drawn = how.plot(how.select(rows))
+            text = None if how.report is None else how.report(rows)
         for suffix in ("png", "pdf"):
             figures.save(drawn, self.out / f"{name}.{suffix}")
-        text = None if how.report is None else how.report(rows)
         numbers = gallery.numbers(how, rows, text) if self.everything else ""
         seconds = perf_counter() - start
         say(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
@@ -221,9 +225,7 @@ class _Reproduction:
         ids = {point.id for spec in work.specs for point in spec.points()}
         if work.entry.figure.report is None:
             self.claimed |= ids
-        rows = self.store.read(points=ids)
-        say_theory(rows)
-        return rows, computed
+        return self.store.read(points=ids), computed
 
 
 def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[pd.DataFrame, bool]:

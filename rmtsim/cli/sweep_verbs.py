@@ -19,11 +19,11 @@ from rmtsim.cli.experiment_verbs import (
 )
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
+from rmtsim.cli.theory_progress import theory_of
 from rmtsim.cli.theory_verb import theory
 from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.point import format_sizes
-from rmtsim.schema import ENSEMBLE
 from rmtsim.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sweeps.runner import Outcome
     from sweeps.spec import Spec
 
-__all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "say_theory", "status", "theory"]
+__all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "status", "theory"]
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -138,8 +138,8 @@ def fit(arguments: argparse.Namespace) -> int:
     from analysis import verdicts
 
     draws = Selection.of(arguments).read(existing(arguments.store))
-    say_theory(draws)
-    report = verdicts.report(draws)
+    with theory_of(draws):
+        report = verdicts.report(draws)
     if arguments.json:
         tell_json(report.document())
     else:
@@ -184,12 +184,3 @@ def _say_if_changed(spec: Any, store: Store) -> None:
 def outcome_code(outcome: Outcome) -> int:
     """Return the exit code for how a sweep ended."""
     return exit_code(failed=outcome.failures, unfinished=outcome.unfinished, limited=outcome.limited)
-
-
-def say_theory(draws: pd.DataFrame) -> None:
-    """Say how long the theory beside these draws takes, where that is noticeable."""
-    layers = draws["layer"].isin(["hidden", "output"])
-    sampled = draws[(draws["model"] == "one_hidden") & (draws["loss"] == "ce") & layers]
-    if len(sampled):
-        count = len(sampled[["n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates())
-        say(f"theory: one hidden layer with cross-entropy takes a few seconds for each of {count} sizes, once")

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from rmtsim.cli.theory_progress import watched
 from rmtsim.ensemble import LECUN, Ensemble
 from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.schema import ENSEMBLE
 from rmtsim.theory import Prediction, finite, large_c, limit
-from rmtsim.theory.spectra import Spectrum, block_spectrum
+from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
 #: Points of a printed density, and of one in JSON or drawn.
 _PRINTED, _DRAWN = 25, 400
@@ -63,7 +64,12 @@ def _ensemble(arguments: argparse.Namespace) -> Ensemble:
 
 
 def _norms(arguments: argparse.Namespace) -> None:
-    predictions = _predictions(arguments)
+    sizes = len(arguments.width or [None]) * len(arguments.aspect_ratio or [None]) * len(arguments.classes)
+    predictions: list[Prediction] = []
+    with watched("rmtsim theory", sizes, "sizes") as progress:
+        for k, of_size in enumerate(_predictions(arguments)):
+            predictions += of_size
+            progress.advance(min(k + 1, sizes))
     for prediction in predictions:
         if prediction.note and prediction.layer != "cross":
             size = "" if prediction.width is None else f" at width {prediction.width}"
@@ -81,21 +87,20 @@ def _norms(arguments: argparse.Namespace) -> None:
     tell(table.to_string(index=False, float_format="{:.9g}".format, na_rep="-"), lines=True)
 
 
-def _predictions(arguments: argparse.Namespace) -> list[Prediction]:
+def _predictions(arguments: argparse.Namespace) -> Iterator[list[Prediction]]:
+    """Yield the predictions of each size, and after those of a width and an aspect ratio their form as C → ∞."""
     model, loss, widths, ensemble = arguments.model, arguments.loss, arguments.width or [None], _ensemble(arguments)
-    predictions = []
     if arguments.dim is not None:
         for m, C in itertools.product(widths, arguments.classes):
-            predictions += finite(model, loss, C, arguments.dim, arguments.samples, m, ensemble=ensemble)
-        return predictions
+            yield finite(model, loss, C, arguments.dim, arguments.samples, m, ensemble=ensemble)
+        return
     for m, gamma in itertools.product(widths, arguments.aspect_ratio):
         for C in arguments.classes:
-            predictions += limit(model, loss, C, gamma, m, ensemble=ensemble)
+            yield limit(model, loss, C, gamma, m, ensemble=ensemble)
         try:
-            predictions += large_c(model, loss, gamma, m, ensemble=ensemble)
+            yield large_c(model, loss, gamma, m, ensemble=ensemble)
         except InputError as error:  # the limits were fine: it is this regime that the ensemble does not have
             say(f"rmtsim theory: there is no large_c at width {m}: {error}")
-    return predictions
 
 
 class _Density(NamedTuple):
@@ -120,7 +125,14 @@ def _spectrum(arguments: argparse.Namespace) -> None:
         from analysis import figures
 
         figures.check_path(arguments.out)
-    densities = list(_densities(arguments))
+    blocks = len(arguments.width or [None]) * len(arguments.aspect_ratio) * len(arguments.classes)
+    blocks *= len(arguments.block or ("diag", "offdiag"))
+    densities = []
+    with watched("rmtsim theory", blocks, "spectra") as progress:
+        for k, density in enumerate(_densities(arguments)):
+            density.summary()  # finds the bands, which takes the time
+            densities.append(density)
+            progress.advance(k + 1)
     if arguments.out is not None:
         from analysis.drawing import later
 
@@ -149,6 +161,8 @@ def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
         if block == "offdiag" and arguments.block is None and (C if m is None else m) == 1:
             say(f"rmtsim theory: there are no off-diagonal blocks at {'C' if m is None else 'width'} = 1")
             continue
+        if m is not None:
+            weight_laws.check_work(C, m)
         scales, V = ensemble.scales(C, m, None), None
         gain = scales.gain if m is None else scales.data * scales.hidden
         if m is not None:

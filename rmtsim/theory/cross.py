@@ -56,6 +56,12 @@ def ce(n_classes: int, width: int, dim: int | None, gain: float = 1.0, target_rs
     return Terms(math.nan, same, math.nan, float(pair.mean[0]), var_offdiag=float(pair.covariance[0, 0]))
 
 
+def n_coordinates(width: int, dim: int | None) -> int:
+    """Coordinates of the unit cube that a pair takes: those of T, y and y' below."""
+    k = width if dim is None else min(dim, width)
+    return 2 * k + (0 if dim is None else width * k)
+
+
 @kept_on_disk(Expectations, {"mean": (1,), "covariance": (1, 1)})
 def _ce_pair(n_classes: int, width: int, dim: int | None, gain: float, target_rse: float) -> Expectations:
     """B, mean over all blocks.
@@ -65,12 +71,10 @@ def _ce_pair(n_classes: int, width: int, dim: int | None, gain: float, target_rs
     rows that span those of W and T the Bartlett factor of d W Wᵀ, so that W x = T y/√d with y ~ N(0, I_k),
     k = min(d, m), and E[x·x' | T, y, y'] = y·y'.
     """
-    k = width if dim is None else min(dim, width)
-    n_coordinates = 2 * k + (0 if dim is None else width * k)
     return integrate(
         lambda pilot: _Integrand(n_classes, width, dim, gain, pilot),
         1,
-        n_coordinates,
+        n_coordinates(width, dim),
         (n_classes, width, dim or 0, 1),
         target_rse,
     )

@@ -37,6 +37,9 @@ EDITION = 1
 #: Bytes of an entry, at most; they have a few hundred.
 _MOST_BYTES = 1 << 16
 
+#: What each of the functions keeps in memory.
+_KEPT: list[Mapping[str, Any]] = []
+
 #: Name of a field of the record → its shape.
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -54,6 +57,7 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         in_memory: dict[str, T] = {}
+        _KEPT.append(in_memory)
         signature = inspect.signature(function)
 
         @wraps(function)
@@ -74,6 +78,11 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
         return remembering
 
     return decorate
+
+
+def answered() -> int:
+    """Return how many questions were answered so far in this process, by all functions together."""
+    return sum(map(len, _KEPT))
 
 
 def directory() -> Path | None:

@@ -22,6 +22,7 @@ _SEED = 20250504  # fixed: the same question has the same answer
 _RANDOMISATIONS = 32
 _LEAST_POINTS, _MOST_POINTS = 2**10, 2**15  # of each randomisation
 _MOST_COORDINATES = 8192
+_MOST_NUMBERS = 2**23  # of a randomisation's points, and of the pilot set: 64 MiB, and minutes for all
 _MOST_PULL = 5.0  # standard errors of a control variate's mean
 
 
@@ -39,12 +40,13 @@ def integrate(
     """Integrate over the unit cube, doubling the points of each value until its relative error is ``target_rse``.
 
     Every randomisation (Owen's scrambling of Sobol' points) is an unbiased estimate of its own, so the standard error
-    is that of their mean. At most 2²⁰ points are used.
+    is that of their mean. At most 2²⁰ points are used, and fewer in cubes of more than 256 coordinates, where the
+    integrands of wide layers vary less.
 
     Parameters
     ----------
     make
-        Makes the integrand from a pilot set, the first points of all randomisations.
+        Makes the integrand from a pilot set, the first points of all randomisations, as far as they are not too many.
     n_values, n_coordinates, key
         Number of integrals, dimension of the cube; numbers that fix the randomisations.
 
@@ -53,16 +55,13 @@ def integrate(
     InputError
         If the cube has more than 8192 coordinates.
     """
-    if n_coordinates > _MOST_COORDINATES:
-        raise InputError(
-            f"width: a pair of samples has {n_coordinates} coordinates, more than the {_MOST_COORDINATES} that this "
-            "theory of cross-entropy at finite C can take; give a smaller width"
-        )
+    check_coordinates(n_coordinates)
     streams = np.random.SeedSequence([_SEED, *key]).spawn(_RANDOMISATIONS)
     cubes = [qmc.Sobol(n_coordinates, rng=np.random.default_rng(stream)) for stream in streams]
     pilot = [cube.random(_LEAST_POINTS) for cube in cubes]
-    integrand = make(np.concatenate(pilot))
+    integrand = make(np.concatenate([points[: _MOST_NUMBERS // n_coordinates // len(cubes)] for points in pilot]))
     unfinished = np.arange(n_values)
+    most_points = max(_LEAST_POINTS, min(_MOST_POINTS, _MOST_NUMBERS // n_coordinates))
     means = np.stack([integrand(points, unfinished) for points in pilot])
     n_points = _LEAST_POINTS
     while True:
@@ -70,12 +69,21 @@ def integrate(
         with np.errstate(invalid="ignore"):
             rse = np.sqrt(np.diag(found.covariance)) / np.abs(found.mean)
         unfinished = unfinished[rse[unfinished] > target_rse]
-        if n_points >= _MOST_POINTS or len(unfinished) == 0:
+        if n_points >= most_points or len(unfinished) == 0:
             return found
         # The values that are done keep the means over their first points: randomisations stay independent.
         more = np.stack([integrand(cube.random(n_points), unfinished) for cube in cubes])
         means[:, unfinished] = (means[:, unfinished] + more) / 2
         n_points *= 2
+
+
+def check_coordinates(n_coordinates: int) -> None:
+    """Raise InputError if a cube has too many coordinates."""
+    if n_coordinates > _MOST_COORDINATES:
+        raise InputError(
+            f"width: a pair of samples has {n_coordinates} coordinates, more than the {_MOST_COORDINATES} that this "
+            "theory of cross-entropy at finite C can take; give a smaller width"
+        )
 
 
 def _regress(means: Array) -> Expectations:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from rmtsim.ensemble import Scales
 from rmtsim.errors import InputError
 from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse
+from rmtsim.theory.neuron_pairs import n_coordinates
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same
 from rmtsim.theory.one_hidden_ce_pairs import pair_terms
 from rmtsim.theory.prediction import Case, Terms
+from rmtsim.theory.quasi_monte_carlo import check_coordinates
 
 #: Largest gain with cross-entropy, and in the linear model over d: the moments of a saturated softmax need fine grids.
 MOST_GAIN, MOST_GAIN_OVER_DIM = 64.0, 2.0
@@ -18,6 +20,10 @@ MOST_GAIN, MOST_GAIN_OVER_DIM = 64.0, 2.0
 def terms(case: Case, layers: tuple[str, ...], target_rse: float) -> Iterator[tuple[str, Terms]]:
     """Yield A and B of each of ``layers`` at finite C, in the limit where the case has no dim."""
     scales = ensemble_scales(case)
+    if case.loss == "ce" and case.width is not None and (case.n_classes or 0) > 1:
+        for layer in layers:  # all of them first: what is refused shall not be so after half a minute
+            of_pair = cross.n_coordinates if layer == "cross" else n_coordinates
+            check_coordinates(of_pair(case.width, case.dim))
     for layer in layers:
         yield layer, _of_layer(case, layer, scales.gain, target_rse).scaled(_prefactor(layer, scales))
 

@@ -21,6 +21,10 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
+#: Ratios d/N beyond which bands are so narrow, or so far from 0, that a float does not tell their ends apart.
+_LEAST_RATIO, _MOST_RATIO = 1e-9, 1e9
+
+
 class Spectrum:
     """The limiting law of the eigenvalues of (1/N) X Λ Xᵀ, X (d, N) standard normal, d/N → γ, N weights λ of law μ.
 
@@ -59,6 +63,11 @@ class Spectrum:
         number = isinstance(aspect_ratio, Real) and not isinstance(aspect_ratio, bool)
         if not number or not math.isfinite(aspect_ratio) or aspect_ratio <= 0:
             raise InputError(f"aspect_ratio: {aspect_ratio!r} is not valid; give a positive number, d / N")
+        if not _LEAST_RATIO <= aspect_ratio <= _MOST_RATIO:
+            raise InputError(
+                f"aspect_ratio: {aspect_ratio!r} is out of range for a spectrum; give a number from "
+                f"{_LEAST_RATIO:g} to {_MOST_RATIO:g}"
+            )
         self.law = law
         self.aspect_ratio = float(aspect_ratio)
 

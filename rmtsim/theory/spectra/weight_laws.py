@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from rmtsim.errors import InputError
+from rmtsim.sizes import format_count
 from rmtsim.theory.spectra.analytic_law import AnalyticLaw, LogTable
 from rmtsim.theory.spectra.discrete_law import DiscreteLaw, merged
 from rmtsim.theory.spectra.smoothing import smoothed
@@ -30,6 +31,9 @@ _CHUNK = 2**20
 
 #: Between these the largest output weight lies: eighth powers, in the fourth moments, then stay in float64.
 _SIZES = (1e-35, 1e35)
+
+#: Neurons up to which these, and not products with V, take the time; and the most of them, and entries of an array.
+_FEW_NEURONS, _MOST_NEURONS, _MOST_ENTRIES = 64, 4096, 10**8
 
 
 def discrete(values: ArrayLike, probabilities: ArrayLike) -> DiscreteLaw:
@@ -160,14 +164,24 @@ def check_output_weights(V: ArrayLike, neurons: Sequence[int]) -> Array:
     return array
 
 
+def check_work(n_classes: int, width: int) -> None:
+    """Raise InputError if weights of so many classes and neurons are too many for a law that depends on them."""
+    if width > _MOST_NEURONS or n_classes * width > _MOST_ENTRIES:
+        raise InputError(
+            f"n_classes, width: {format_count(n_classes)} classes and {format_count(width)} neurons are too many for a "
+            f"spectrum that depends on V; give at most {format_count(_MOST_NEURONS)} neurons, and "
+            f"{format_count(_MOST_ENTRIES)} entries of V in all"
+        )
+
+
 def _hidden_ce(V: ArrayLike, i: int, j: int, gain: float) -> WeightLaw:
     V = check_output_weights(V, (i, j))
     if not _number("gain", gain, "a positive number") or gain <= 0:
         raise InputError(f"gain: {gain!r} is not valid; give the variance of the hidden neurons' inputs, above 0")
     n_classes, width = V.shape
-    if width > qmc.Sobol.MAXDIM:
-        raise InputError(f"width: {width} is not valid for CE, whose law is sampled; give at most {qmc.Sobol.MAXDIM}")
-    n_points = 2 ** max(8, min(int(math.log2(_POINTS)), int(math.log2(_WORK / n_classes))))
+    check_work(n_classes, width)
+    work = min(_WORK / n_classes, _WORK * _FEW_NEURONS / (n_classes * width), _MOST_ENTRIES / width)
+    n_points = 2 ** max(8, min(int(math.log2(_POINTS)), int(math.log2(work))))
     uniform = qmc.Sobol(width, scramble=True, rng=np.random.default_rng(_SEED)).random(n_points)
     sigma = math.sqrt(gain) * ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
     on = sorted({i, j})

@@ -1,0 +1,72 @@
+"""How far the theory is: said on stderr once it has taken a while, also in the midst of a value that takes long."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rmtsim.output import say
+from rmtsim.progress import Progress
+from rmtsim.schema import ENSEMBLE
+from rmtsim.words import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Seconds before anything is said, and between two looks.
+_AFTER, _LOOK_EVERY = 10.0, 0.5
+
+
+@contextmanager
+def watched(
+    what: str, total: int, unit: str, done: Callable[[], int] | None = None, *, after: float = _AFTER
+) -> Iterator[Progress]:
+    """Have a thread say every few seconds how far the work inside is.
+
+    Parameters
+    ----------
+    what, total, unit
+        As for `Progress`.
+    done
+        Returns how many are done; by default the work calls ``advance``.
+    after
+        Seconds before anything is said.
+    """
+    with Progress(what, total, unit, show=True, after=after) as progress:
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(_LOOK_EVERY):
+                if done is None:
+                    progress.tick()
+                else:
+                    progress.advance(min(total, done()))
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield progress
+        finally:
+            ended.set()
+            thread.join()
+
+
+@contextmanager
+def theory_of(draws: pd.DataFrame) -> Iterator[None]:
+    """Say how long the theory beside these draws takes, where that is noticeable, and how far it is."""
+    from rmtsim.theory.disk_cache import answered
+
+    sampled = draws[
+        (draws["model"] == "one_hidden") & (draws["loss"] == "ce") & draws["layer"].isin(["hidden", "output"])
+    ]
+    sizes = len(sampled[["n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates())
+    if not sizes:
+        yield
+        return
+    limits = len(sampled[["n_classes", "width", *ENSEMBLE]].drop_duplicates())
+    say(f"theory: one hidden layer with cross-entropy takes a few seconds for each of {counted(sizes, 'size')}, once")
+    before = answered()
+    with watched("theory", sizes + limits, "values", lambda: answered() - before):
+        yield
