@@ -63,7 +63,7 @@ def test_a_ratio_beyond_float64_is_not_known() -> None:
 
 
 #: Rows of sweeps over C, whose norms are replaced.
-DRAWN = [rmtsim.simulate(rmtsim.Point("linear", "ce", C, 4, 8), 2) for C in (10, 40)]
+DRAWN = [rmtsim.simulate(rmtsim.Point("linear", "ce", C, 32, 64), 2) for C in (10, 40)]
 
 
 @pytest.mark.parametrize("offdiag", [[0.0, 0.0], [0.0, 1.0], [1.0, 2.0], [1.0, 1.0], [3.0]])
