@@ -161,7 +161,7 @@ def test_a_spectrum_is_quick():
         (lambda: hidden_ce_diag([["1", "2"]]), "V", "real numbers"),
         (lambda: hidden_ce_diag(np.full((3, 2), 1e-60)), "V", "in other units"),
         (lambda: hidden_ce_diag(np.full((3, 2), 1e60)), "V", "in other units"),
-        (lambda: hidden_ce_diag(np.ones((2, 30_000))), "width", "at most 21201"),
+        (lambda: hidden_ce_diag(np.ones((2, 30_000))), "n_classes, width", "at most 4096 neurons"),
         (lambda: hidden_ce_diag(np.ones((3, 2)), 2), "i, j", "0 to 1"),
         (lambda: hidden_ce_offdiag(np.ones((3, 2)), 1, 1), "i, j", "different"),
         (lambda: block_spectrum("linear", "ce", "output", "diag", 3, 0.5), "layer", "'linear' or 'hidden'"),
