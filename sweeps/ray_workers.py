@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -23,6 +24,9 @@ from sweeps.last_words import last_words
 
 #: Seconds between looks for nodes that have joined, and whether the head is there.
 _LOOK_EVERY = 5.0
+
+#: Seconds without any worker after which that is told.
+_SILENCE = 60.0
 
 #: Starts of a worker that may end in its death, one after the other.
 _STARTS = 5
@@ -90,6 +94,7 @@ class RayWorkers:
         self._running: dict[Any, _Call] = {}
         self._places: deque[_Worker] = deque()  # where a batch can go
         self._looked = -_LOOK_EVERY
+        self._begun = time.monotonic()
         self._unfit = 0  # workers that could not start; another in their place could not either
         self._kernels: list[str] = []  # of BLAS
         self._told: set[str] = set()
@@ -218,6 +223,12 @@ class RayWorkers:
             return
         self._looked = now
         check_head()
+        if not self._kernels and now - self._begun > _SILENCE and self._workers:
+            self._begun = math.inf
+            say(
+                f"run: no worker has answered for {_SILENCE:.0f} s; if the cluster has room for one, its processes end "
+                "before they get to rmtsim: see Ray's logs, and PYTHONPATH"
+            )
         room = self._asked or int(self._ray.cluster_resources().get(self._resource, 0))
         for _ in range(room - len(self._workers) - self._unfit):
             self._start()

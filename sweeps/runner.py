@@ -168,8 +168,9 @@ def run(
         def stop() -> str:
             if asked():
                 return "interrupted"
-            # Without the first draws, a limit below the time that they take would end nothing.
-            late = time.monotonic() >= end and committer.draws > 0
+            # Without the first draws, a limit below the time that they take would end nothing; but none may ever come.
+            over = time.monotonic() - end
+            late = over >= 0 and (committer.draws > 0 or (over >= PATIENCE and not scheduler.in_flight))
             why = "failure" if scheduler.failures and fail_fast else "time limit" if late else ""
             if why:
                 farewell(why)
