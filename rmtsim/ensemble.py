@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from rmtsim.errors import InputError
-from rmtsim.words import shown
+from rmtsim.words import abridged
 
 INITS = ("lecun", "he", "xavier")
 
@@ -32,7 +32,7 @@ class Scales(NamedTuple):
 def _checked(name: str, value: Any) -> float:
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not LEAST <= value <= MOST:
-        raise InputError(f"{name}: {shown(value)} is not valid; give a positive number from {LEAST:g} to {MOST:g}")
+        raise InputError(f"{name}: {abridged(value)} is not valid; give a positive number from {LEAST:g} to {MOST:g}")
     return float(value)
 
 
@@ -75,7 +75,7 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if self.init not in INITS:
-            raise InputError(f"init: {shown(self.init)} is not known; choose one of {', '.join(INITS)}")
+            raise InputError(f"init: {abridged(self.init)} is not known; choose one of {', '.join(INITS)}")
         for name in ("data_variance", "hidden_gain", "last_gain"):
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
-from rmtsim.words import shown
+from rmtsim.words import abridged
 
 MODELS = ("linear", "one_hidden")
 LOSSES = ("ce", "mse")
@@ -125,7 +125,7 @@ def check_point(point: Any) -> None:
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise InputError unless ``value`` is one of ``choices``."""
     if value not in choices:
-        raise InputError(f"{name}: {shown(value)} is not known; choose one of {', '.join(choices)}")
+        raise InputError(f"{name}: {abridged(value)} is not known; choose one of {', '.join(choices)}")
 
 
 def check_layers(layers: Any, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> i
     except TypeError:
         size = least - 1
     if isinstance(value, bool) or not least <= size <= most:
-        raise InputError(f"{name}: {shown(value)} is not valid; give a whole number from {least} to {most}")
+        raise InputError(f"{name}: {abridged(value)} is not valid; give a whole number from {least} to {most}")
     return size
 
 

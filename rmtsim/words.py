@@ -14,7 +14,7 @@ _SHOWN = 5
 _LONGEST = 200
 
 
-def shown(value: Any) -> str:
+def abridged(value: Any) -> str:
     """Return a value as Python writes it, cut where it is long."""
     try:
         text = repr(value)

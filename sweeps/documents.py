@@ -13,7 +13,7 @@ from rmtsim.errors import InputError
 from rmtsim.json_text import PlainDataError, check_plain
 from rmtsim.path_names import check_path
 from rmtsim.regular_files import open_regular
-from rmtsim.words import shown
+from rmtsim.words import abridged
 
 #: Bytes of a spec, at most.
 _MOST_BYTES = 1 << 20
@@ -88,7 +88,7 @@ def check_name(document: Mapping[str, Any]) -> str:
     """Return the document's name; raise InputError unless it can be the name of a file."""
     name = document.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise InputError(f"name: {shown(name)} is not valid; give up to 64 letters, digits, '_', '.', '-'")
+        raise InputError(f"name: {abridged(name)} is not valid; give up to 64 letters, digits, '_', '.', '-'")
     return name
 
 
@@ -96,7 +96,7 @@ def check_keys(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> N
     """Raise InputError at the first key that is none of ``keys``; ``where`` stands before its name."""
     for key in table:
         if key not in keys:
-            named = key if key.isidentifier() and len(key) < 100 else shown(key)
+            named = key if key.isidentifier() and len(key) < 100 else abridged(key)
             raise InputError(f"{where}{named}: there is no such key; the keys are {', '.join(keys)}")
 
 
@@ -120,9 +120,9 @@ def list_of(
         raise InputError(f"{where}{key}: the key is missing; give a list with at least one value")
     values = table.get(key, default)
     if not isinstance(values, list) or not values:
-        raise InputError(f"{where}{key}: {shown(values)} is not valid; give a list with at least one value")
+        raise InputError(f"{where}{key}: {abridged(values)} is not valid; give a list with at least one value")
     for value in values:
         check(f"{where}{key}", value)
     if len({tuple(value) if isinstance(value, list) else value for value in values}) < len(values):
-        raise InputError(f"{where}{key}: {shown(values)} names a value twice; name each once")
+        raise InputError(f"{where}{key}: {abridged(values)} names a value twice; name each once")
     return tuple(values)

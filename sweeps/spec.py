@@ -16,7 +16,7 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS
 from rmtsim.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
 from rmtsim.simulation import MAX_SEED
-from rmtsim.words import shown
+from rmtsim.words import abridged
 from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of
 
 #: Folder of the specs that come with rmtsim.
@@ -152,7 +152,9 @@ def _sampling(table: Mapping[str, Any]) -> Sampling:
         )
     rse = sampling.target_rse
     if isinstance(rse, bool) or not isinstance(rse, int | float) or not 0 < rse < 1:
-        raise InputError(f"[sampling] target_rse: {shown(rse)} is not valid; give a number between 0 and 1, say 0.01")
+        raise InputError(
+            f"[sampling] target_rse: {abridged(rse)} is not valid; give a number between 0 and 1, say 0.01"
+        )
     check_choice("[sampling] dtype", sampling.dtype, DTYPES)
     check_choice("[sampling] diagonal", sampling.diagonal, DIAGONALS)
     return sampling
@@ -204,4 +206,4 @@ def _exact(gamma: float) -> Fraction:
 
 def _check_aspect_ratio(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise InputError(f"{name}: {shown(value)} is not valid; give a positive number d/N, say 0.5")
+        raise InputError(f"{name}: {abridged(value)} is not valid; give a positive number d/N, say 0.5")

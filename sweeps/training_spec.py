@@ -20,7 +20,7 @@ from rmtsim.simulation import MAX_SEED
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
-from rmtsim.words import shown
+from rmtsim.words import abridged
 from sweeps import spec as sweep_spec
 from sweeps.documents import builtin, check_keys, check_name, list_of, read_document, table_of
 
@@ -160,21 +160,21 @@ def _schedule(training: Mapping[str, Any]) -> Schedule:
 def _look(table: Mapping[str, Any]) -> Look:
     for key in ("blocks", "eigenvalues"):
         if not isinstance(table.get(key, False), bool):
-            raise InputError(f"[look] {key}: {shown(table[key])} is not valid; give true or false")
+            raise InputError(f"[look] {key}: {abridged(table[key])} is not valid; give true or false")
     check_size("[look] cells", table.get("cells", 0), least=0, most=4096)
     return Look(**table)
 
 
 def _check_hidden(where: str, widths: Any) -> None:
     if not isinstance(widths, list):
-        raise InputError(f"{where}: {shown(widths)} is not valid; give lists of widths, such as [[8], [50, 50, 50]]")
+        raise InputError(f"{where}: {abridged(widths)} is not valid; give lists of widths, such as [[8], [50, 50, 50]]")
     for width in widths:
         check_size(where, width)
 
 
 def _check_data(where: str, text: Any) -> None:
     if not isinstance(text, str):
-        raise InputError(f"{where}: {shown(text)} is not valid; give texts, such as 'gaussian' or 'clusters:20'")
+        raise InputError(f"{where}: {abridged(text)} is not valid; give texts, such as 'gaussian' or 'clusters:20'")
     try:
         parse_data(text)
     except InputError as error:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rmtsim.store.names import ShardName, file_digest, parse
+from rmtsim.store.names import ShardName, file_digest, parse_name
 from rmtsim.store.tables import FORMAT, as_parquet
 
 
 def rewrite(path: Path, table: pa.Table, layout: str = FORMAT) -> Path:
     """Put a table in the place of a shard, under a name that fits its bytes; it is the caller's what they mean."""
-    parts = parse(path.name)
+    parts = parse_name(path.name)
     assert parts
     data = as_parquet(table, layout)
     digest = "" if layout == "4" else file_digest(pa.BufferReader(data))

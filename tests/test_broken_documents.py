@@ -20,7 +20,7 @@ from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
 from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.failures import TornError
-from rmtsim.store.lock import told
+from rmtsim.store.lock import parse_claim
 from rmtsim.store.verify import verify
 from sweeps import training_spec
 from sweeps.spec import from_document
@@ -207,9 +207,9 @@ def test_numbers_of_commits_stay_countable(store: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize("text", [*BOMBS.values(), '{"owner": 3, "buried": []}', '{"owner": "me", "buried": "x"}'])
 def test_claims_that_say_nothing_are_of_another_process(text: bytes | str) -> None:
     text = text.decode(errors="replace") if isinstance(text, bytes) else text
-    assert told(text) == {"owner": "another process", "counter": 0, "buried": []}
+    assert parse_claim(text) == {"owner": "another process", "counter": 0, "buried": []}
     claim = {"owner": "me", "buried": ["a"], "counter": 3}
-    assert told(json.dumps(claim)) == claim
+    assert parse_claim(json.dumps(claim)) == claim
 
 
 @pytest.mark.parametrize(

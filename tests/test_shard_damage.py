@@ -19,7 +19,7 @@ from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
 from rmtsim.store.compact import compact
 from rmtsim.store.merge import merge
-from rmtsim.store.names import parse
+from rmtsim.store.names import parse_name
 from rmtsim.store.verify import verify
 from sweeps.spec import from_document
 from tests.s3 import location, s3, s3_server
@@ -293,7 +293,7 @@ def test_the_advice_for_a_renamed_shard_helps(tmp_path: Path) -> None:
 
 def test_the_digest_is_one_that_anybody_can_make(tmp_path: Path) -> None:
     path = path_of(filled(tmp_path / "s", range(2)))
-    parts = parse(path.name)
+    parts = parse_name(path.name)
     assert parts
     assert parts.digest == blake2b(path.read_bytes(), digest_size=8).hexdigest()
     assert pq.read_metadata(path).metadata[b"rmtsim.commit"].decode() == parts.commit

@@ -9,7 +9,7 @@ import pytest
 from rmtsim.addresses import Address
 from rmtsim.cli.main import main
 from rmtsim.errors import RunError
-from rmtsim.store.failures import ServerError, StoreError, discreet, reason, transient
+from rmtsim.store.failures import ServerError, StoreError, hiding_secrets, reason, transient
 
 #: Words of libraries that no user asked for.
 _RAW = re.compile(
@@ -95,13 +95,13 @@ SAID = {
 @pytest.mark.parametrize("text", SAID)
 def test_words_of_libraries_are_put_into_ours(text: str) -> None:
     for kind in (OSError, RuntimeError, ArithmeticError):
-        with pytest.raises(ServerError) as raised, discreet(Address("gs://b/x")):
+        with pytest.raises(ServerError) as raised, hiding_secrets(Address("gs://b/x")):
             raise kind(text)
         assert reason(raised.value) == SAID[text]
 
 
 def test_whether_it_may_pass_is_still_told_by_the_librarys_words() -> None:
-    with pytest.raises(ServerError) as raised, discreet(Address("gs://b/x")):
+    with pytest.raises(ServerError) as raised, hiding_secrets(Address("gs://b/x")):
         raise OSError("google::cloud::Status(UNAVAILABLE: try again)")
     for cause, passes in ((raised.value, True), (ServerError("NOT_THERE"), False), (TimeoutError(), True)):
         failure = StoreError("store: gone")

@@ -13,7 +13,7 @@ from rmtsim.data.labelled import Samples, check_sizes, keyed
 from rmtsim.ensemble import MOST
 from rmtsim.errors import InputError
 from rmtsim.point import check_choice, check_size
-from rmtsim.words import shown
+from rmtsim.words import abridged
 
 SCALES = ("unit", "standard")
 
@@ -73,7 +73,7 @@ class Clusters:
         object.__setattr__(self, "n_clusters", check_size("n_clusters", self.n_clusters))
         number = isinstance(self.noise, Real) and not isinstance(self.noise, bool)
         if not number or not 0 <= self.noise <= MOST:
-            raise InputError(f"noise: {shown(self.noise)} is not valid; give a number from 0 to {MOST:g}")
+            raise InputError(f"noise: {abridged(self.noise)} is not valid; give a number from 0 to {MOST:g}")
         object.__setattr__(self, "noise", float(self.noise))
         check_choice("scale", self.scale, SCALES)
 

@@ -85,7 +85,7 @@ def layer_norms(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce
         found = []
         for a, (means, layer) in enumerate(zip(own_norms(X, weights, loss), weights, strict=True)):
             power, what = 2 * int(scaling.entry(a, a)), f"the mean squared norm of layer {a + 1}"
-            diag, offdiag = (_told(value, power, what) for value in means)
+            diag, offdiag = (_at_own_scale(value, power, what) for value in means)
             others = (layer.shape[0] - 1) * means.offdiag if layer.shape[0] > 1 else 0.0
             total = means.diag + others
             ratio = means.offdiag / means.diag if means.diag else math.nan
@@ -117,7 +117,7 @@ def own_norms(X: Array, weights: Sequence[Array], loss: str) -> list[Means]:
     return found[::-1]
 
 
-def _told(value: float, power: int, what: str) -> float:
+def _at_own_scale(value: float, power: int, what: str) -> float:
     if math.isinf(value):
         raise OutOfRange(f"{what} is above what float64 holds; give X or the weights in other units")
     return float(restored(np.float64(value), np.int64(power), np, what))

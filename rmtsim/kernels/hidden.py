@@ -42,7 +42,7 @@ def hidden(
         rows = weights[..., samples.tiles[i], :]
         return (rows[..., :m],) if m == 1 else (rows[..., :m], rows[..., m:])
 
-    def told(total: Array, pairs: slice, least: int) -> Array:
+    def at_own_scale(total: Array, pairs: slice, least: int) -> Array:
         n_pairs = weights[..., pairs].shape[-1]
         value = total / (n_samples**2 * n_pairs)
 
@@ -59,8 +59,8 @@ def hidden(
         return restored(value, 2 * (scaling.entry(0, 0) + size), xp, what)
 
     same, *different = samples.quadratic_sums(columns, lambda: [None])
-    diag = told(same, slice(0, m), 1)
-    return BlockNorms(diag, told(different[0], slice(m, None), 2) if m > 1 else diag * xp.nan)
+    diag = at_own_scale(same, slice(0, m), 1)
+    return BlockNorms(diag, at_own_scale(different[0], slice(m, None), 2) if m > 1 else diag * xp.nan)
 
 
 def gram_of_neurons(V: Rows, cut: Tiling, xp: Module) -> Array:

@@ -199,7 +199,7 @@ def compute(
                 norms[layer] = cross_mse(X, V, pass_, y, cut, team, xp)
             else:
                 norms[layer] = last_layer_mse(pass_.features, C, xp)
-        return {layer: _told(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
+        return {layer: _at_own_scale(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
     soft = Softmax(pass_.features, V, cut, team, xp)
     with_pairs = C > 1 and not {"linear", "output"}.isdisjoint(layers)
     moments = None if {"hidden", "cross"}.isdisjoint(layers) else Moments(soft)
@@ -220,10 +220,10 @@ def compute(
             norms[layer] = last_layer_sampled(soft, inputs, all_pairs, powers, sampled)
         else:
             norms[layer] = last_layer_ce(soft, inputs, all_pairs)
-    return {layer: _told(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
+    return {layer: _at_own_scale(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
 
 
-def _told(
+def _at_own_scale(
     layer: str,
     norms: BlockNorms | SampledNorms,
     loss: str,

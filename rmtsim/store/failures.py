@@ -85,17 +85,17 @@ def advice(error: BaseException) -> str:
 
 
 @contextmanager
-def discreet(address: Address) -> Iterator[None]:
+def hiding_secrets(address: Address) -> Iterator[None]:
     """Have errors of libraries, which may quote an address, leave as errors of the system without its secrets."""
     try:
         yield
     except (InputError, RunError, MemoryError):
         raise
     except Exception as error:
-        raise _discreet(error, address) from None
+        raise _without_secrets(error, address) from None
 
 
-def _discreet(error: Exception, address: Address) -> OSError:
+def _without_secrets(error: Exception, address: Address) -> OSError:
     text = address.discreet(str(error))
     if isinstance(error, OSError):
         kinds = (kind for kind in type(error).__mro__ if kind.__module__ == "builtins")

@@ -18,9 +18,9 @@ from rmtsim.path_names import check_path
 from rmtsim.regular_files import open_regular
 from rmtsim.store.durable import sync_folder, write_durably
 from rmtsim.store.exchange import BEGINS, dissolve, replace_files
-from rmtsim.store.failures import FAILURES, StoreError, discreet, reason
+from rmtsim.store.failures import FAILURES, StoreError, hiding_secrets, reason
 from rmtsim.store.file_access import FOLDERS, Files
-from rmtsim.store.locations import parse
+from rmtsim.store.locations import parse_address
 from rmtsim.store.nesting import Listing, check_apart
 
 __all__ = [
@@ -142,18 +142,18 @@ class RemoteFiles(Files):
     def system(self) -> Any:
         """The file system, connected to at its first use."""
         if self._system is None:
-            with self._refusal("", "reached", "give another --store"), discreet(self.address):
+            with self._refusal("", "reached", "give another --store"), hiding_secrets(self.address):
                 self._system, self._root = self._connect()
         return self._system
 
     def exists(self, folder: str = "") -> bool:
         """Whether the root is there, or a folder in it."""
-        with self._refusal("", "reached", "give another --store"), discreet(self.address):
+        with self._refusal("", "reached", "give another --store"), hiding_secrets(self.address):
             return self._is_folder(self._path(folder))
 
     def prepare(self, folders: tuple[str, ...]) -> None:
         """Make the root and folders in it."""
-        with self._refusal("", "written", "give another --store"), discreet(self.address):
+        with self._refusal("", "written", "give another --store"), hiding_secrets(self.address):
             check_apart(self._path(""), Listing(self._listed, self._read), self.where())
             if self.system.type_name == "s3":  # which has no folders, and makes the bucket where the address says so
                 self.system.create_dir(self._root.partition("/")[0])
@@ -170,7 +170,7 @@ class RemoteFiles(Files):
         return self._names(folder, pafs.FileType.Directory)
 
     def _names(self, folder: str, kind: pafs.FileType) -> list[str]:
-        with self._refusal(folder, "read", "give another --store"), discreet(self.address):
+        with self._refusal(folder, "read", "give another --store"), hiding_secrets(self.address):
             return sorted(info.base_name for info in self._infos(self._path(folder)) if info.type == kind)
 
     def _infos(self, path: str) -> list[pafs.FileInfo]:
@@ -185,7 +185,7 @@ class RemoteFiles(Files):
 
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for reading; up to 64 MiB, more than any shard of rmtsim's, are fetched in one request."""
-        with discreet(self.address):
+        with hiding_secrets(self.address):
             file = self.system.open_input_file(self._path(path))
             if file.size() > _WHOLE:
                 return file
@@ -198,7 +198,7 @@ class RemoteFiles(Files):
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
-        with discreet(self.address):
+        with hiding_secrets(self.address):
             return self._read(self._path(path))
 
     def _read(self, path: str) -> bytes:
@@ -207,7 +207,7 @@ class RemoteFiles(Files):
 
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         """Write a file, whole or not at all."""
-        with self._refusal(path, "written"), discreet(self.address):
+        with self._refusal(path, "written"), hiding_secrets(self.address):
             if self.system.type_name in _OBJECT_STORES:
                 self._put(self._path(path), data)
             else:
@@ -236,7 +236,11 @@ class RemoteFiles(Files):
 
     def delete(self, path: str) -> None:
         """Delete a file."""
-        with self._refusal(path, "removed", "nothing is lost"), suppress(FileNotFoundError), discreet(self.address):
+        with (
+            self._refusal(path, "removed", "nothing is lost"),
+            suppress(FileNotFoundError),
+            hiding_secrets(self.address),
+        ):
             self.system.delete_file(self._path(path))
 
     def where(self, path: str = "") -> str:
@@ -266,7 +270,7 @@ def open_files(location: str | os.PathLike[str] | Address) -> Files:
     if "://" in location:
         if re.search("[\ud800-\udfff]", location):
             raise InputError(f"store: '{address}' is not valid UTF-8; give another address")
-        place = parse(address)
+        place = parse_address(address)
         if place.connect is not None:
             return RemoteFiles(address, place.connect)
         location = place.path

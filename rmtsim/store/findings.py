@@ -33,7 +33,7 @@ class Finding:
         return f"{self.kind}: {self.what}; {self.advice}"
 
 
-def told(error: StoreError) -> Finding:
+def finding_of(error: StoreError) -> Finding:
     """Return the finding that an error of a store tells of."""
     kinds: dict[type[StoreError], str] = {
         TornError: "torn",

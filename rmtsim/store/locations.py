@@ -48,7 +48,7 @@ class Place(NamedTuple):
     connect: Connect | None  #: elsewhere
 
 
-def parse(address: Address) -> Place:
+def parse_address(address: Address) -> Place:
     """Take an address apart; raise InputError if it is not valid."""
     scheme, separator, rest = address.reveal().partition("://")
     scheme = scheme.lower()

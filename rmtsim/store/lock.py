@@ -189,11 +189,11 @@ class ClaimLock(Lock):
                 if name not in watched:
                     watched[name] = content, time.monotonic()
                     say(
-                        f"store: {self._files.where()} was claimed by {told(content)['owner']}; "
+                        f"store: {self._files.where()} was claimed by {parse_claim(content)['owner']}; "
                         f"looking for {PATIENCE:.0f} s whether it lives"
                     )
                 elif content != watched[name][0]:
-                    raise _refused(self._files, told(content)["owner"])
+                    raise _refused(self._files, parse_claim(content)["owner"])
             now = time.monotonic()
             if all(now - watched[name][1] >= PATIENCE for name in others):
                 return list(others)
@@ -209,7 +209,7 @@ class ClaimLock(Lock):
         with self._guard:
             if not self._lost:
                 others = self._others()
-                heirs = [claim for claim in map(told, others.values()) if self._name in claim["buried"]]
+                heirs = [claim for claim in map(parse_claim, others.values()) if self._name in claim["buried"]]
                 if heirs or self._name not in self._files.names("locks"):
                     self._lost = heirs[0]["owner"] if heirs else "another process"
             if self._lost:
@@ -265,7 +265,7 @@ def claims(files: Files) -> dict[str, str]:
     return found
 
 
-def told(content: str) -> dict[str, Any]:
+def parse_claim(content: str) -> dict[str, Any]:
     """Return what a claim tells: its ``owner``, how often it was renewed (``counter``), and whom it has ``buried``."""
     with suppress(PlainDataError):
         match parse_json(content):

@@ -51,7 +51,7 @@ class ShardName(NamedTuple):
         return int(self.commit.partition("-")[0])
 
 
-def parse(name: str) -> ShardName | None:
+def parse_name(name: str) -> ShardName | None:
     """Take a name apart; names of formats 2 and 3, which have no number, are None."""
     found = _PATTERN.fullmatch(name)
     return ShardName(found[1], found[2] or "", bool(found[3])) if found else None
@@ -59,7 +59,7 @@ def parse(name: str) -> ShardName | None:
 
 def commit_number(name: str) -> int:
     """Return the number of the commit that a shard's name tells; 0 for names of formats 2 and 3, which have none."""
-    parts = parse(name)
+    parts = parse_name(name)
     return parts.number if parts else 0
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rmtsim.regular_files import regular_descriptor
 from rmtsim.store.files import Files, LocalFiles
-from rmtsim.store.lock import RENEWAL, claims, told
+from rmtsim.store.lock import RENEWAL, claims, parse_claim
 
 
 class Presence(NamedTuple):
@@ -60,7 +60,7 @@ def _by_claim(files: Files) -> Presence | None:
         now = claims(files)
         for name, content in now.items():
             if content != first.get(name, content):
-                claim = told(content)
+                claim = parse_claim(content)
                 return Presence(claim["owner"], f"for about {claim['counter'] * RENEWAL:.0f} s")
         first = {name: first.get(name, content) for name, content in now.items()}
     return None

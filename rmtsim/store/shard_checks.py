@@ -10,7 +10,7 @@ import pyarrow as pa
 from rmtsim.draws import STREAMS
 from rmtsim.schema import VALUES
 from rmtsim.store.failures import ForeignError, TornError
-from rmtsim.store.names import ShardName, file_digest, parse
+from rmtsim.store.names import ShardName, file_digest, parse_name
 from rmtsim.store.tables import FORMAT, commit_name
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_draws(shard: Shard, keys: Callable[[], pa.Table]) -> None:
     ForeignError
         If it holds other draws.
     """
-    parts = parse(shard.name)
+    parts = parse_name(shard.name)
     if parts and not parts.digest and commit_name(parts.number, keys()) != parts.commit:
         raise ForeignError(f"store: {shard} holds other draws than its name tells; {_AGAIN}")
 

@@ -22,7 +22,7 @@ from rmtsim.json_text import parse_json
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
-from rmtsim.store.names import commit_number, parse
+from rmtsim.store.names import commit_number, parse_name
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
 
 #: Columns that a format lacks, with the value that all its rows have.
@@ -64,13 +64,13 @@ class Shard:
     @property
     def compacted(self) -> bool:
         """Whether compaction made it."""
-        parts = parse(self.name)
+        parts = parse_name(self.name)
         return bool(parts and parts.compacted)
 
     @property
     def digest(self) -> str:
         """Digest of its bytes, as its name tells it; "" for shards of earlier formats, which have none."""
-        parts = parse(self.name)
+        parts = parse_name(self.name)
         return parts.digest if parts else ""
 
     def open(self) -> OpenShard:

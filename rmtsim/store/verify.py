@@ -12,7 +12,7 @@ from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.files import WRITING
-from rmtsim.store.findings import AGAIN, Finding, told
+from rmtsim.store.findings import AGAIN, Finding, finding_of
 from rmtsim.store.names import commit_number
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
@@ -84,7 +84,7 @@ def _verify(store: Store, draws: int, makers: Makers) -> Report:
         specs = store.specs()  # after the shards: a spec is written before its rows
         names = {str(spec["name"]) for spec in specs}
     except StoreError as error:
-        report.findings.append(told(error))
+        report.findings.append(finding_of(error))
     report.findings += _strays(store)
     report.tables, found_in_tables = verify_tables(store)
     report.findings += found_in_tables
@@ -99,7 +99,7 @@ def _verify(store: Store, draws: int, makers: Makers) -> Report:
         except StoreError as error:
             if isinstance(error, VanishedError) and shard.name not in store.files.names("draws"):
                 raise
-            report.findings.append(told(error))
+            report.findings.append(finding_of(error))
             if isinstance(error, ForeignError):
                 foreign.add(shard.name)
         else:
@@ -114,7 +114,7 @@ def _verify(store: Store, draws: int, makers: Makers) -> Report:
     try:
         gone = read_commits(store.files).gone  # last, as compaction may go on
     except StoreError as error:
-        report.findings.append(told(error))
+        report.findings.append(finding_of(error))
     else:
         own = [commit_number(shard.name) for shard in listed if shard.name not in foreign]
         there_or_replaced = {*replaced, *(shard.name for shard in listed)}

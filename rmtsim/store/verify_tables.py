@@ -13,7 +13,7 @@ from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import InputError
 from rmtsim.store.experiment_tables import FOLDER, SPEC, experiment_names, is_table, spec_of, tables
 from rmtsim.store.failures import StoreError
-from rmtsim.store.findings import AGAIN, Finding, told
+from rmtsim.store.findings import AGAIN, Finding, finding_of
 from rmtsim.store.saved_files import read_saved, saved_prefix
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
@@ -79,7 +79,7 @@ def _files(store: Store, experiment: str, there: list[str]) -> Iterator[Finding]
             elif name != SPEC and not is_stray(name):
                 yield Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
         except StoreError as error:
-            yield told(error)
+            yield finding_of(error)
 
 
 def _spec(store: Store, name: str) -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def _spec(store: Store, name: str) -> Iterator[Finding]:
     try:
         document = spec_of(store, name)
     except StoreError as error:
-        yield told(error)
+        yield finding_of(error)
         return
     if document is None:
         return
