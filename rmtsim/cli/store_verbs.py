@@ -17,7 +17,7 @@ from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.output_files import check_output, write_output
 from rmtsim.store import Store
-from rmtsim.store.files import FOLDERS
+from rmtsim.store.file_access import FOLDERS
 from rmtsim.words import counted
 
 if TYPE_CHECKING:

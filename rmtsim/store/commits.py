@@ -13,7 +13,7 @@ from typing import Any
 
 from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.store.coverage import Runs
-from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import AbsentError, TornError
 from rmtsim.store.files import Files
 from rmtsim.store.names import MOST_COMMITS, commit_number
 
@@ -57,12 +57,8 @@ def read_commits(files: Files) -> Commits:
     """
     try:
         text = files.read(PATH)
-    except FileNotFoundError:
+    except AbsentError:
         return Commits()
-    except FAILURES as error:
-        raise UnreadableError(
-            f"store: {files.where(PATH)} cannot be read ({reason(error)}); {advice(error)}"
-        ) from error
     try:
         document = parse_json(text)
     except PlainDataError:

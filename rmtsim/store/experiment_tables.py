@@ -13,7 +13,7 @@ from typing import Any
 from rmtsim.arrays.pool import Pool
 from rmtsim.errors import InputError
 from rmtsim.json_text import PlainDataError, parse_json
-from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import TornError
 from rmtsim.store.files import Files
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
@@ -68,13 +68,9 @@ def specs(store: Store) -> dict[str, Document]:
 def spec_of(store: Store, name: str) -> Document | None:
     """Return what was run under a name, None where nothing was; raises as ``specs`` does."""
     path = f"{FOLDER}/{name}/{SPEC}"
-    where = f"store: {store.files.where(path)}"
     if SPEC not in store.files.names(f"{FOLDER}/{name}"):
         return None
-    try:
-        text = store.files.read(path)
-    except FAILURES as error:
-        raise UnreadableError(f"{where} cannot be read ({reason(error)}); {advice(error)}") from error
+    text = store.files.read(path)
     try:
         document = parse_json(text)
     except PlainDataError:
@@ -85,7 +81,7 @@ def spec_of(store: Store, name: str) -> Document | None:
         case {"spec": dict(), "tables": None | list()} if all(map(_is_path, document["tables"] or ())):
             found: Document = document
             return found
-    raise TornError(f"{where} is torn; remove it and run its experiment again")
+    raise TornError(f"store: {store.files.where(path)} is torn; remove it and run its experiment again")
 
 
 def _is_path(path: Any) -> bool:

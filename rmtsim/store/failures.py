@@ -62,6 +62,10 @@ class UnreadableError(StoreError):
     """A file that the system or a server does not hand out: nothing is known of what is in it."""
 
 
+class AbsentError(UnreadableError):
+    """A file that is not there."""
+
+
 class ForeignError(StoreError):
     """A file that is no shard, or none that this version reads, or not under the name that it was written with."""
 

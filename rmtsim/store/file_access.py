@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from rmtsim.addresses import Address
 from rmtsim.arrays.pool import Pool
-from rmtsim.store.failures import FAILURES, StoreError, reason
+from rmtsim.store.failures import FAILURES, AbsentError, StoreError, UnreadableError, advice, reason
 
 #: Folders of a store; whatever has one of them is one.
 FOLDERS = ("draws", "sweeps", "experiments")
@@ -99,7 +99,22 @@ class Files(ABC):
         """Name a path in messages."""
 
     def read(self, path: str) -> bytes:
-        """Return the content of a file."""
+        """Return the content of a file.
+
+        Raises
+        ------
+        AbsentError
+            If it is not there.
+        UnreadableError
+            If the system or the server does not hand it out.
+        """
+        try:
+            return self._content(path)
+        except FAILURES as error:
+            kind = AbsentError if isinstance(error, FileNotFoundError) else UnreadableError
+            raise kind(f"store: {self.where(path)} cannot be read ({reason(error)}); {advice(error)}") from error
+
+    def _content(self, path: str) -> bytes:
         with self.open(path) as file:
             return bytes(file.read())
 

@@ -18,22 +18,12 @@ from rmtsim.path_names import check_path
 from rmtsim.regular_files import open_regular
 from rmtsim.store.durable import sync_folder, write_durably
 from rmtsim.store.exchange import BEGINS, dissolve, replace_files
-from rmtsim.store.failures import FAILURES, StoreError, hiding_secrets, reason
-from rmtsim.store.file_access import FOLDERS, Files
+from rmtsim.store.failures import hiding_secrets
+from rmtsim.store.file_access import Files
 from rmtsim.store.locations import parse_address
 from rmtsim.store.nesting import Listing, check_apart
 
-__all__ = [
-    "FAILURES",
-    "FOLDERS",
-    "WRITING",
-    "Files",
-    "LocalFiles",
-    "RemoteFiles",
-    "StoreError",
-    "open_files",
-    "reason",
-]
+__all__ = ["WRITING", "Files", "LocalFiles", "RemoteFiles", "open_files"]
 
 #: Names that fsspec has for object stores and what is like them.
 _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
@@ -196,8 +186,7 @@ class RemoteFiles(Files):
         """Return None: a server would have to be asked, and whoever asks reads the file next."""
         return None
 
-    def read(self, path: str) -> bytes:
-        """Return the content of a file."""
+    def _content(self, path: str) -> bytes:
         with hiding_secrets(self.address):
             return self._read(self._path(path))
 

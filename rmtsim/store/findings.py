@@ -35,11 +35,7 @@ class Finding:
 
 def finding_of(error: StoreError) -> Finding:
     """Return the finding that an error of a store tells of."""
-    kinds: dict[type[StoreError], str] = {
-        TornError: "torn",
-        UnreadableError: "unreadable",
-        VanishedError: "unreadable",
-    }
-    kind = kinds.get(type(error), "foreign")
+    unreadable = isinstance(error, UnreadableError | VanishedError)
+    kind = "torn" if isinstance(error, TornError) else "unreadable" if unreadable else "foreign"
     what, _, advice = str(error).removeprefix("store: ").rpartition("; ")
     return Finding(kind, what, advice)

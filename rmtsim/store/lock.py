@@ -23,7 +23,8 @@ from rmtsim.errors import InputError
 from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.output import say
 from rmtsim.regular_files import NotRegularError, regular_descriptor
-from rmtsim.store.files import FAILURES, Files, LocalFiles, StoreError, reason
+from rmtsim.store.failures import AbsentError, StoreError
+from rmtsim.store.files import Files, LocalFiles
 
 #: Seconds for which a claim must stand still before its owner counts as dead, and between two renewals.
 PATIENCE, RENEWAL = 30.0, 5.0
@@ -254,14 +255,8 @@ def claims(files: Files) -> dict[str, str]:
     found = {}
     for name in files.names("locks"):
         if name.endswith(".json"):
-            try:
+            with suppress(AbsentError):  # its owner has just ended
                 found[name] = files.read(f"locks/{name}").decode(errors="replace")
-            except FileNotFoundError:
-                continue  # its owner has just ended
-            except FAILURES as error:
-                raise StoreError(
-                    f"store: {files.where(f'locks/{name}')} cannot be read ({reason(error)}); try again"
-                ) from error
     return found
 
 

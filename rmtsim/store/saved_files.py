@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from rmtsim.store.failures import FAILURES, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import TornError
 from rmtsim.store.files import Files
 
 #: Bytes of the digest.
@@ -35,14 +35,10 @@ def read_saved(files: Files, path: str) -> bytes:
     UnreadableError
         If the file is not handed out.
     """
-    where = f"store: {files.where(path)}"
-    try:
-        content = files.read(path)
-    except FAILURES as error:
-        raise UnreadableError(f"{where} cannot be read ({reason(error)}); {advice(error)}") from error
+    content = files.read(path)
     digest, data = content[:_SIZE], content[_SIZE:]
     if digest not in (_digest(path.rpartition("/")[2], data), blake2b(data, digest_size=_SIZE).digest()):
-        raise TornError(f"{where} is torn; remove it, and the same call goes on without it")
+        raise TornError(f"store: {files.where(path)} is torn; remove it, and the same call goes on without it")
     return data
 
 

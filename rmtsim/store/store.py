@@ -23,7 +23,7 @@ from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
-from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import StoreError, TornError
 from rmtsim.store.files import LocalFiles, open_files
 from rmtsim.store.shards import Shard, VanishedError, replaced_by
 from rmtsim.store.strays import is_stray
@@ -198,11 +198,7 @@ class Store:
         for name in self.files.names("sweeps"):
             if name[0] == "." or not name.endswith(".json") or is_stray(name):
                 continue
-            where = self.files.where(f"sweeps/{name}")
-            try:
-                text = self.files.read(f"sweeps/{name}")
-            except FAILURES as error:
-                raise UnreadableError(f"store: {where} cannot be read ({reason(error)}); {advice(error)}") from error
+            where, text = self.files.where(f"sweeps/{name}"), self.files.read(f"sweeps/{name}")
             try:
                 document = parse_json(text)
             except PlainDataError as error:

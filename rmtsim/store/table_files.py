@@ -19,7 +19,7 @@ from rmtsim.arrays.threads import blas_kernel
 from rmtsim.draws import STREAMS
 from rmtsim.errors import short_of_threads
 from rmtsim.json_text import PlainDataError, parse_json
-from rmtsim.store.failures import FAILURES, ForeignError, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import ForeignError, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.files import Files
 from rmtsim.store.seal import BLANK, seal, seal_holds
 from rmtsim.version import __version__
@@ -91,10 +91,7 @@ class TableFile:
 
     def __init__(self, files: Files, path: str) -> None:
         self._where = f"store: {files.where(path)}"
-        try:
-            self.data = files.read(path)
-        except FAILURES as error:
-            raise UnreadableError(f"{self._where} cannot be read ({reason(error)}); {advice(error)}") from error
+        self.data = files.read(path)
         held = seal_holds(self.data)
         if held is False:
             raise TornError(f"{self._where} is torn (its digest is another); {_AGAIN}")
