@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from rmtsim.store.failures import StoreError, TornError, UnreadableError
 from rmtsim.store.shards import VanishedError
 
-#: What to do about draws and tables that are still to be made.
-AGAIN = "the same `rmtsim run` fills them"
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -31,6 +28,17 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.what}; {self.advice}"
+
+
+def unfinished_file(where: str) -> Finding:
+    """Return the finding that a temporary file was left by a writer."""
+    advice = "if none writes now, nothing is lost, and the next writer removes it"
+    return Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
+
+
+def foreign_file(where: str) -> Finding:
+    """Return the finding that a file is none that a store has."""
+    return Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
 
 
 def finding_of(error: StoreError) -> Finding:

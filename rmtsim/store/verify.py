@@ -12,7 +12,7 @@ from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.files import WRITING
-from rmtsim.store.findings import AGAIN, Finding, finding_of
+from rmtsim.store.findings import Finding, finding_of, foreign_file, unfinished_file
 from rmtsim.store.names import commit_number
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
@@ -22,6 +22,9 @@ from rmtsim.store.verify_copies import duplicated
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
 from rmtsim.store.wanted import stored_layers, wanted
 from rmtsim.words import counted, numbered
+
+#: What to do about draws that are still to be made.
+_AGAIN = "the same `rmtsim run` fills them"
 
 _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
 
@@ -152,7 +155,7 @@ def _strays(store: Store) -> Iterator[Finding]:
         for name in store.files.folders(folder):
             where = store.files.where(f"{folder}/{name}")
             if folder == WRITING:
-                yield _begun(where)
+                yield unfinished_file(where)
             elif not is_stray(name):
                 yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")
         for name in store.files.names(folder):
@@ -160,14 +163,9 @@ def _strays(store: Store) -> Iterator[Finding]:
                 continue
             where = store.files.where(f"{folder}/{name}")
             if name.startswith(".") and name.endswith(".tmp"):
-                yield _begun(where)
+                yield unfinished_file(where)
             elif name.startswith(".") or not name.endswith(suffix):
-                yield Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
-
-
-def _begun(where: str) -> Finding:
-    advice = "if none writes now, nothing is lost, and the next writer removes it"
-    return Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
+                yield foreign_file(where)
 
 
 def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator[Finding]:
@@ -223,7 +221,7 @@ def _below_least(
             has = "has" if lacking == 1 else "have"
             what = f"{lacking} of the {counted(len(points), 'point')} of {spec['name']} {has} fewer than "
             what += counted(points[0].min_draws, "draw")
-            yield Finding("unfinished", what, AGAIN)
+            yield Finding("unfinished", what, _AGAIN)
     report.points, report.satisfied = len(satisfied), sum(satisfied.values())
 
 
@@ -239,7 +237,7 @@ def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapp
         where, end = f"point {point}, seed {seed}", max(run.stop for run in draws)
         if gaps := draws.gaps(range(end)):
             what = f"{where}: {numbered('draw', gaps)} of 0 to {end - 1} not there yet"
-            yield Finding("unfinished", what, AGAIN)
+            yield Finding("unfinished", what, _AGAIN)
         asked = [stored_layers(spec) for spec in specs if spec.get("model") == models[point]]
         everywhere = set.intersection(*asked) if asked else set()  # a sweep may watch fewer layers than another
         for layer in sorted(layers[point, seed] | everywhere):
@@ -248,7 +246,7 @@ def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapp
             lacking = [gap for run in draws.within(range(last)) for gap in has.gaps(run)]
             if lacking:
                 what = f"{where}: layer {layer} in {numbered('draw', lacking)} not there yet"
-                yield Finding("unfinished", what, AGAIN)
+                yield Finding("unfinished", what, _AGAIN)
 
 
 def _recompute(report: Report, shards: Sequence[Shard], there: Coverage, draws: int) -> None:

@@ -13,7 +13,7 @@ from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import InputError
 from rmtsim.store.experiment_tables import FOLDER, SPEC, experiment_names, is_table, spec_of, tables
 from rmtsim.store.failures import StoreError
-from rmtsim.store.findings import AGAIN, Finding, finding_of
+from rmtsim.store.findings import Finding, finding_of, foreign_file, unfinished_file
 from rmtsim.store.saved_files import read_saved, saved_prefix
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
@@ -52,8 +52,7 @@ def verify_tables(store: Store) -> tuple[int, list[Finding]]:
                 )
     for name in store.files.names(FOLDER):
         if not is_stray(name):
-            where = store.files.where(f"{FOLDER}/{name}")
-            findings.append(Finding("foreign", f"{where} is no file of a store", "move it elsewhere"))
+            findings.append(foreign_file(store.files.where(f"{FOLDER}/{name}")))
     for name in experiment_names(store):
         findings += _spec(store, name)
     return count, findings
@@ -74,10 +73,9 @@ def _files(store: Store, experiment: str, there: list[str]) -> Iterator[Finding]
                     what = f"{where} was saved on the way to a table that is there"
                     yield Finding("leftover", what, "it does not count, and may be removed")
             elif name.startswith(".") and name.endswith(".tmp"):
-                advice = "if none writes now, nothing is lost, and the next writer removes it"
-                yield Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
+                yield unfinished_file(where)
             elif name != SPEC and not is_stray(name):
-                yield Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
+                yield foreign_file(where)
         except StoreError as error:
             yield finding_of(error)
 
@@ -103,7 +101,7 @@ def _spec(store: Store, name: str) -> Iterator[Finding]:
         which = f"{store.files.where(absent[0])}{' and others' if len(absent) > 1 else ''}"
         are = "is" if len(absent) == 1 else "are"
         what = f"{len(absent)} of the {counted(len(wanted), 'table')} of {name} {are} not there: {which}"
-        yield Finding("unfinished", what, AGAIN.replace("fills", "makes"))
+        yield Finding("unfinished", what, "the same `rmtsim run` makes them")
 
 
 def _may_be_kept_under(name: str, folder: str) -> bool:
