@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from rmtsim.addresses import shown
+from rmtsim.durable_files import write_durably
 from rmtsim.errors import InputError
 from rmtsim.path_names import check_path
-from rmtsim.store.durable import write_durably
 
 __all__ = ["check_output", "write_output"]
 

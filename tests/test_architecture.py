@@ -68,7 +68,7 @@ def test_rooms_import_one_way() -> None:
 
 def test_theory_and_simulation_do_not_know_each_other() -> None:
     sizes_and_words = {"theory", "arrays", "errors", "point", "ensemble", "sizes", "words", "version", "user_arrays"}
-    sizes_and_words |= {"json_text", "regular_files"}
+    sizes_and_words |= {"durable_files", "json_text", "regular_files"}
     for path in modules("rmtsim/theory"):
         used = {name for name in imports(path) if name.startswith("rmtsim.")}
         assert {name.split(".")[1] for name in used} <= sizes_and_words, path.name

@@ -247,10 +247,10 @@ def test_a_directory_that_nobody_may_write_is_no_trouble(folder: Path, monkeypat
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patched:
-        patched.setattr(disk_cache.tempfile, "mkstemp", refused)
+        patched.setattr(Path, "open", refused)
         assert counted()[0](3.0).number == 9
     with monkeypatch.context() as patched:
-        patched.setattr(disk_cache.os, "replace", refused)
+        patched.setattr(os, "replace", refused)
         assert counted()[0](3.0).number == 9
     assert list(folder.iterdir()) == []
     counted()[0](3.0)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
-import rmtsim.store.durable
+import rmtsim.durable_files
 from rmtsim.cli.main import main
 from rmtsim.output_files import check_output, write_output
 from rmtsim.store import Store
@@ -52,7 +52,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rmtsim.store.durable.os, "replace", full)
+    monkeypatch.setattr(rmtsim.durable_files.os, "replace", full)
     with pytest.raises(rmtsim.InputError, match=r"--out: .*f.txt cannot be written \(No space left on device\)"):
         write_output(path, "after\n")
     assert path.read_text() == "before\n"

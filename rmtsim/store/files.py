@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from rmtsim.addresses import Address
+from rmtsim.durable_files import sync_folder, write_durably
 from rmtsim.errors import InputError
 from rmtsim.path_names import check_path
 from rmtsim.regular_files import open_regular
-from rmtsim.store.durable import sync_folder, write_durably
 from rmtsim.store.exchange import BEGINS, dissolve, replace_files
 from rmtsim.store.failures import hiding_secrets
 from rmtsim.store.file_access import Files

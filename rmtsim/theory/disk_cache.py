@@ -12,7 +12,6 @@ import inspect
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,6 +24,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from rmtsim.durable_files import write_durably
 from rmtsim.json_text import parse_json
 from rmtsim.regular_files import open_regular
 
@@ -136,14 +136,7 @@ def _write(path: Path | None, question: str, value: Any) -> None:
     if path is None or any(number is not None and math.isinf(number) for v in fields.values() for number in v):
         return
     with suppress(OSError):  # a full or foreign disk: the value is right all the same
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(".tmp", ".", path.parent)
-        try:
-            with open(handle, "w", encoding="utf-8") as file:
-                json.dump(_entry(question, fields), file)
-            os.replace(temporary, path)
-        except OSError:
-            os.unlink(temporary)
+        write_durably(path, json.dumps(_entry(question, fields)).encode(), path.parent)
 
 
 def _entry(question: str, fields: Any) -> dict[str, Any]:

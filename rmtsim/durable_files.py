@@ -6,8 +6,10 @@ import errno
 import os
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: What file systems say that cannot bring a folder or file to disk on demand, as CIFS and FUSE: the rename has worked.
 _NO_SYNC = {
