@@ -10,14 +10,14 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
-from sweeps.ray_settings import absolute_paths, elsewhere, environment, no_stderr, private_folder, raylet, silent
+from sweeps.ray_settings import absolute_paths, environment, no_stderr, private_folder, raylet, silent
 
 #: The address that means a Ray of our own, on this machine, for as long as the run takes.
 OWN_RAY = "ray"
@@ -105,7 +105,7 @@ def _own(cpus: int) -> Iterator[ModuleType]:
         silent(str(folder / "driver.err")),
     ):
         try:
-            with elsewhere(folder):
+            with chdir(folder):  # Ray tells workers to import from the folder that it is started in
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -139,7 +139,7 @@ def _foreign(address: str) -> Iterator[ModuleType]:
         silent(),
     ):
         try:
-            with elsewhere(folder):
+            with chdir(folder):
                 _join(ray, found)
         except (ConnectionError, ValueError, RuntimeError, OSError, ImportError) as error:
             ray.shutdown()

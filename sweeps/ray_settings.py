@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -86,13 +86,6 @@ def private_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def elsewhere(folder: Path) -> Iterator[None]:
-    """Go to another folder for a while: Ray tells workers to import from the one that it is started in."""
-    with chdir(folder):
-        yield
-
-
-@contextmanager
 def silent(log: str = os.devnull) -> Iterator[None]:
     """Send what Ray prints of workers and nodes that die, and what its C++ code writes to descriptor 2, to a file.
 
@@ -102,7 +95,7 @@ def silent(log: str = os.devnull) -> Iterator[None]:
     worker: Any = import_module("ray._private.worker")
     before, worker._worker_logs_enabled = worker._worker_logs_enabled, False
     try:
-        with _descriptor_2(log) if _stderr_is_elsewhere() else _nothing():
+        with _descriptor_2(log) if _stderr_is_elsewhere() else nullcontext():
             yield
     finally:
         worker._worker_logs_enabled = before
@@ -120,11 +113,6 @@ def _stderr_is_elsewhere() -> bool:
         return sys.stderr.fileno() != 2
     except (OSError, ValueError, AttributeError):  # as in a notebook
         return False
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager
