@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rmtsim.addresses import shown
 from rmtsim.durable_files import write_durably
 from rmtsim.errors import InputError
 from rmtsim.path_names import check_path
+from rmtsim.regular_files import regular_status
 
 __all__ = ["check_output", "write_output"]
 
@@ -36,11 +36,7 @@ def check_output(path: str | os.PathLike[str], option: str = "--out") -> None:
                 f"{option}: there is no folder {path.parent} for {path.name}; make it, or give another FILE"
             )
         with suppress(FileNotFoundError):
-            kind = path.stat().st_mode
-            if stat.S_ISDIR(kind):
-                raise InputError(f"{option}: {path} is a folder; give another FILE")
-            if not stat.S_ISREG(kind):
-                raise InputError(f"{option}: {path} is no regular file; give another FILE")
+            regular_status(path)
     except OSError as error:
         raise _refused(path, option, error) from error
     except ValueError as error:  # a name with a NUL

@@ -95,11 +95,12 @@ def test_only_regular_files_are_written(
     (tmp_path / f"folder{ending}").mkdir()
     (tmp_path / f"null{ending}").symlink_to(os.devnull)
     before = sorted(os.listdir(tmp_path))
-    for out, words in (("pipe", "is no regular file"), ("folder", "is a folder"), ("null", "is no regular file")):
+    for out, kind in (("pipe", "a named pipe"), ("folder", "a folder"), ("null", "a device")):
         argv = [verb, *name, "--store", store.location, "--out", str(tmp_path / f"{out}{ending}")]
         assert main(argv) == 2
         message = capsys.readouterr().err
-        assert f"--out: {tmp_path / out}{ending} {words}; give another FILE" in message
+        why = f"it is {kind}, not a regular file"
+        assert f"--out: {tmp_path / out}{ending} cannot be written ({why}); give another FILE" in message
         assert message.count("\n") == 1
     assert main([verb, *name, "--store", store.location, "--out", str(tmp_path / f"no/t{ending}")]) == 2
     assert f"there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
