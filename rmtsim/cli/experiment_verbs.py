@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from rmtsim.cli.exit_codes import exit_code
+from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.sources import Runs
 from rmtsim.errors import InputError
 from rmtsim.experiment import Experiment
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.store import Store
-from rmtsim.store.experiment_tables import SPEC, check_tables, spec_of, specs, write_spec
+from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, spec_of, specs, write_spec
+from rmtsim.store.saved_files import saved_prefix
 from rmtsim.words import counted
 
 
@@ -29,11 +30,11 @@ def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> 
     _say_if_replaced(runs, store)
     if arguments.json:
         tell_json({"summary": summary, "runs": records(table)})
-        return 0
+        return DONE
     shown = {"flops": format_flops, "core_seconds": _seconds, "memory": format_bytes}
     text = table.assign(**{column: table[column].map(form) for column, form in shown.items() if column in table})
     tell(f"{text.to_string(index=False)}\n\n{summary}", lines=True)
-    return 0
+    return DONE
 
 
 def _seconds(value: float) -> str:
@@ -117,21 +118,20 @@ def experiment_status(store: Store) -> list[dict[str, Any]]:
         paths: list[str] | None = document["tables"]
         counts: dict[str, int | None] = dict.fromkeys(("tables", "done", "begun"))
         if paths is not None:
-            folders = {path.rpartition("/")[0] for path in paths}
-            there = {f"{folder}/{file}" for folder in folders for file in store.files.names(folder)}
+            there = files_beside(store, paths)
             check_tables(store.files, [path for path in paths if path in there])
-            saved = {path.rpartition(".")[0] for path in there}
+            prefixes = {f"{path.rpartition('.')[0]}." for path in there}
             missing = [path for path in paths if path not in there]
-            begun = sum(_saved(path) in saved for path in missing)
+            begun = sum(_saved(path) in prefixes for path in missing)
             counts = {"tables": len(paths), "done": len(paths) - len(missing), "begun": begun}
         found.append({"experiment": name, **counts})
     return found
 
 
 def _saved(path: str) -> str:
-    """Where a task saves what it has before its table is there, without the suffix."""
-    folder, _, file = path.removesuffix(".parquet").rpartition("/")
-    return f"{folder}/_{file}"
+    """Return how the paths begin of what a task saves before its table is there."""
+    folder, _, file = path.rpartition("/")
+    return f"{folder}/{saved_prefix(file)}"
 
 
 def status_line(row: Mapping[str, Any], store: Store) -> str:

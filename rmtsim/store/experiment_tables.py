@@ -7,7 +7,7 @@ that it makes, so that nothing else is needed to tell which are there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rmtsim.arrays.pool import Pool
@@ -88,6 +88,12 @@ def _is_path(path: Any) -> bool:
     """Whether it is the path of a table, such as ``experiments/NAME/FILE.parquet``."""
     parts = path.split("/") if isinstance(path, str) else ()
     return len(parts) == 3 and parts[0] == FOLDER and parts[1] not in ("", ".", "..") and is_table(parts[2])
+
+
+def files_beside(store: Store, paths: Collection[str]) -> set[str]:
+    """Return the paths of all files in the folders of these paths: those of tables that are there, and others."""
+    folders = {path.rpartition("/")[0] for path in paths}
+    return {f"{folder}/{name}" for folder in folders for name in store.files.names(folder)}
 
 
 def write_spec(writer: Writer, name: str, document: Mapping[str, Any]) -> None:

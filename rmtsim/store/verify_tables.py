@@ -11,7 +11,7 @@ import pandas as pd
 
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import InputError
-from rmtsim.store.experiment_tables import FOLDER, SPEC, experiment_names, is_table, spec_of, tables
+from rmtsim.store.experiment_tables import FOLDER, SPEC, experiment_names, files_beside, is_table, spec_of, tables
 from rmtsim.store.failures import StoreError
 from rmtsim.store.findings import Finding, finding_of, foreign_file, unfinished_file
 from rmtsim.store.saved_files import read_saved, saved_prefix
@@ -95,8 +95,7 @@ def _spec(store: Store, name: str) -> Iterator[Finding]:
         where = store.files.where(f"{FOLDER}/{name}/{SPEC}")
         yield Finding("foreign", f"{where} is the spec of {own}", "move it back, and run the experiment again")
     wanted: list[str] = document["tables"] or []
-    folders = {path.rpartition("/")[0] for path in wanted}
-    there = {f"{folder}/{file}" for folder in folders for file in store.files.names(folder)}
+    there = files_beside(store, wanted)
     if absent := [path for path in wanted if path not in there]:
         which = f"{store.files.where(absent[0])}{' and others' if len(absent) > 1 else ''}"
         are = "is" if len(absent) == 1 else "are"
