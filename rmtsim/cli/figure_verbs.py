@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rmtsim.cli.exit_codes import FAILED, joint_exit_code
+from rmtsim.cli.exit_codes import DONE, FAILED, joint_exit_code
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.sweep_verbs import outcome_code, run_sweep
@@ -60,7 +60,7 @@ def figure(arguments: argparse.Namespace) -> int:
         drawn = figures.draw(arguments.name, rows)
     figures.save(drawn, arguments.out)
     say(f"{arguments.out}: drawn")
-    return 0
+    return DONE
 
 
 def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
@@ -72,13 +72,13 @@ def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     table = catalogue.listing()
     if arguments.json:
         tell_json(records(table))
-        return 0
+        return DONE
     columns = {"name": "figure", "source": "source", "cost": "2 cores", "full_cost": "--full", "command": "command"}
     grid = [list(columns.values()), *table[list(columns)].to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     for row in grid:
         tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
+    return DONE
 
 
 def _check_data(data: str | None, entries: Sequence[Entry]) -> None:

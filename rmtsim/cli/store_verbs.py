@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.selection import Selection
 from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
@@ -40,7 +41,7 @@ def verify(arguments: argparse.Namespace) -> int:
     report = verified(store, arguments.recompute, _makers(store) if arguments.recompute else None)
     if arguments.json:
         tell_json(report.document())
-        return 1 if report.damage else 0
+        return exit_code(failed=report.damage)
     for finding in report.findings:
         tell(finding)
     made = f"; {counted(report.recomputed, 'draw')} made again"
@@ -65,7 +66,7 @@ def verify(arguments: argparse.Namespace) -> int:
         )
     else:
         tell(f"{size}: {'sound' if report.findings else 'all is well'}")
-    return 1 if report.damage else 0
+    return exit_code(failed=report.damage)
 
 
 def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
@@ -96,7 +97,7 @@ def merge(arguments: argparse.Namespace) -> int:
         say(f"{into.location}: {added}; {counted(found.known, 'row')} there before")
     if found.rounded:
         say(f"{into.location}: {counted(found.rounded, 'row')} there differ by rounding, made by another BLAS")
-    return 0
+    return DONE
 
 
 def compact(arguments: argparse.Namespace) -> int:
@@ -110,7 +111,7 @@ def compact(arguments: argparse.Namespace) -> int:
     else:
         copies = f", {counted(done.dropped, 'repeated row')} dropped" if done.dropped else ""
         say(f"{store.location}: {counted(done.before, 'shard')} into {done.after}{copies}")
-    return 0
+    return DONE
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -128,7 +129,7 @@ def export(arguments: argparse.Namespace) -> int:
     table = pd.concat(parts, ignore_index=True)
     write_output(out, _encoded(table, out.suffix))
     say(f"{out}: {counted(len(table), 'row')}")
-    return 0
+    return DONE
 
 
 def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:

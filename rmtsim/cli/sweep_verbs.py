@@ -49,7 +49,7 @@ def plan(arguments: argparse.Namespace) -> int:
     if arguments.json:
         document = {"summary": plans.summary(spec, table), **plans.total(table).document(), "points": records(table)}
         tell_json(document)
-        return 0
+        return DONE
     ends = {
         name: zip(table[f"{name}_low"], table[f"{name}_high"], strict=True) for name in ("more_draws", "core_seconds")
     }
@@ -63,7 +63,7 @@ def plan(arguments: argparse.Namespace) -> int:
     )
     tell(shown.to_string(index=False, na_rep="-"), lines=True)
     tell(f"\n{plans.summary(spec, table)}", lines=True)
-    return 0
+    return DONE
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -145,7 +145,7 @@ def fit(arguments: argparse.Namespace) -> int:
     else:
         text = f"{verdicts.render(report.points)}\n\n{report.text()}" if arguments.points else report.text()
         tell(text, lines=True)
-    return 0
+    return DONE
 
 
 def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.theory_progress import watched
 from rmtsim.ensemble import LECUN, Ensemble
 from rmtsim.errors import InputError
@@ -31,7 +32,7 @@ def theory(arguments: argparse.Namespace) -> int:
         _spectrum(arguments)
     else:
         _norms(arguments)
-    return 0
+    return DONE
 
 
 def _check(arguments: argparse.Namespace) -> None:
