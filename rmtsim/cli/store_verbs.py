@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -18,6 +19,7 @@ from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.output_files import check_output, write_output
 from rmtsim.store import Store
+from rmtsim.store.coverage import point_batches
 from rmtsim.store.file_access import FOLDERS
 from rmtsim.words import counted
 
@@ -122,7 +124,8 @@ def export(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     selection, store = Selection.of(arguments), existing(arguments.store)
     of_sweep = selection.of_sweep(store)
-    read = (selection.rows(store.read(points=points), of_sweep) for points in _batches(store))
+    batches = point_batches(_rows_of_points(store), _ROWS)
+    read = (selection.rows(store.read(points=points), of_sweep) for points in batches)
     parts = [summarize(rows) for rows in read if len(rows)]
     if not parts:
         raise selection.nothing(store)
@@ -142,21 +145,13 @@ def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:
     return table.to_csv(index=False) if suffix == ".csv" else json.dumps(records(table), indent=1) + "\n"
 
 
-def _batches(store: Store) -> list[list[str]]:
-    """Points of a store, in groups of a million rows or so."""
-    counts: dict[str, int] = {}
+def _rows_of_points(store: Store) -> Counter[str]:
+    """Count the rows of each point of a store."""
+    counts: Counter[str] = Counter()
     for table in store.tables(["point_id"]):
         for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
-            counts[row["point_id"]] = counts.get(row["point_id"], 0) + row["count_all"]
-    batches: list[list[str]] = []
-    held = _ROWS
-    for point, count in counts.items():
-        if held + count > _ROWS:
-            batches.append([])
-            held = 0
-        batches[-1].append(point)
-        held += count
-    return batches
+            counts[row["point_id"]] += row["count_all"]
+    return counts
 
 
 def existing(location: str) -> Store:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from rmtsim.schema import KEY, VALUES
-from rmtsim.store.coverage import Coverage
+from rmtsim.store.coverage import Coverage, point_batches
 from rmtsim.store.shards import Shard
 
 #: Rows that are compared at a time.
@@ -26,7 +26,10 @@ def copies(shards: Sequence[Shard], repeated: Coverage) -> Iterator[pd.DataFrame
     The columns are ``COMPARED``, ``shard`` (its place in ``shards``) and ``equal``: whether all rows of this key agree
     in them.
     """
-    for points in _batches(repeated):
+    counts: Counter[str] = Counter()
+    for series, runs in repeated.items():
+        counts[series.point_id] += len(runs)
+    for points in point_batches(counts, _ROWS):
         found = []
         for place, shard in enumerate(shards):
             with shard.open() as opened:
@@ -37,19 +40,3 @@ def copies(shards: Sequence[Shard], repeated: Coverage) -> Iterator[pd.DataFrame
         distinct = ~rows.duplicated(COMPARED)
         rows["equal"] = distinct.groupby((~rows.duplicated(KEY)).cumsum()).transform("sum") == 1
         yield rows
-
-
-def _batches(repeated: Coverage) -> Iterator[set[str]]:
-    counts: Counter[str] = Counter()
-    for series, runs in repeated.items():
-        counts[series.point_id] += len(runs)
-    batch: set[str] = set()
-    held = 0
-    for point, count in counts.items():
-        if batch and held + count > _ROWS:
-            yield batch
-            batch, held = set(), 0
-        batch.add(point)
-        held += count
-    if batch:
-        yield batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -102,3 +102,20 @@ def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
     encoded = column.combine_chunks()
     encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+
+def point_batches(rows: Mapping[str, int], most: int) -> Iterator[list[str]]:
+    """Divide points, given with the number of rows of each, into batches of at most so many rows.
+
+    The order stays, and a point with more rows has a batch of its own.
+    """
+    batch: list[str] = []
+    held = 0
+    for point, count in rows.items():
+        if batch and held + count > most:
+            yield batch
+            batch, held = [], 0
+        batch.append(point)
+        held += count
+    if batch:
+        yield batch
