@@ -98,7 +98,8 @@ def test_any_value_of_a_stored_sweep_may_be_any(
         except InputError:
             assert main(["status", "--store", str(store)]) == 1, value
             assert f"{path} is no spec" in capsys.readouterr().err
-            assert code == (1 if str(path) in told or "of the sweep" in told else 0), value
+            assert code == 1, value
+            assert f"torn: {path} is no spec" in told
         else:
             assert main(["status", "--store", str(store)]) in (0, 3, 4), value
             assert code in (0, 1), value
@@ -134,7 +135,7 @@ def test_a_stored_sweep_of_wrong_types_is_damage(
     assert str(finding).startswith(f"torn: {path} is no spec (")
     assert str(finding).endswith("); remove it and run its spec again")
     assert main(["merge", str(store), "--store", str(store.parent / "new")]) == 1
-    assert str(finding).removeprefix("torn") in capsys.readouterr().err.replace("store:", ":", 1)
+    assert f"store: {path} is no spec (" in capsys.readouterr().err
     assert not (store.parent / "new").exists()
 
 

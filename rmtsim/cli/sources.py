@@ -87,6 +87,17 @@ def load(source: str, full: bool = False) -> Spec | Runs:
     return spec if isinstance(spec, Sweep) else TrainingRuns(spec)
 
 
+def check_stored_sweep(document: Mapping[str, Any]) -> None:
+    """Raise InputError if the document of a spec that a store keeps is not one of a sweep.
+
+    A document without sampling was not written by a sweep, and may say anything.
+    """
+    from sweeps.spec import from_document
+
+    if "sampling" in document:
+        from_document(document)
+
+
 def stored_tasks(store: Store) -> dict[str, Task]:
     """Return the tasks of what was run into a store beside sweeps, by the paths of their tables.
 

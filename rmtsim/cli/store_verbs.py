@@ -37,10 +37,12 @@ _ROWS = 250_000
 
 def verify(arguments: argparse.Namespace) -> int:
     """Print what is wrong with a store; 1 if anything is damaged."""
+    from rmtsim.cli.sources import check_stored_sweep
     from rmtsim.store.verify import verify as verified
 
     store = existing(arguments.store)
-    report = verified(store, arguments.recompute, _makers(store) if arguments.recompute else None)
+    makers = _makers(store) if arguments.recompute else None
+    report = verified(store, arguments.recompute, makers, check_stored_sweep)
     if arguments.json:
         tell_json(report.document())
         return exit_code(failed=report.damage)
@@ -87,10 +89,11 @@ def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
 
 def merge(arguments: argparse.Namespace) -> int:
     """Add the draws of other stores."""
+    from rmtsim.cli.sources import check_stored_sweep
     from rmtsim.store.merge import merge as merged
 
     into = Store(arguments.store)
-    found = merged(arguments.sources, into)
+    found = merged(arguments.sources, into, check_stored_sweep)
     if not found.rows and not found.specs and not found.tables:
         say(f"{into.location}: nothing to do, all {counted(found.known, 'row')} there")
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,12 +26,15 @@ from rmtsim.store.recompute import agreement
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
-from rmtsim.store.wanted import wanted
+from rmtsim.store.wanted import SpecCheck, wanted
 from rmtsim.store.writer import Writer
 from rmtsim.words import described, numbered
 
 #: Characters of a spec's name, at most.
 _NAME = 64
+
+#: What returns the specs of a store.
+_SpecsOf: TypeAlias = Callable[[Store], list[dict[str, Any]]]
 
 
 class Merged(NamedTuple):
@@ -43,8 +47,10 @@ class Merged(NamedTuple):
     tables: int = 0  #: tables of experiments that it lacked
 
 
-def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
+def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: SpecCheck = wanted) -> Merged:
     """Add to a store what it lacks of others, which stay as they are. A repeat adds nothing and touches no file.
+
+    ``check_spec`` looks at each spec of a sweep; by default only at what says which draws there should be.
 
     Raises
     ------
@@ -59,8 +65,9 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
             raise InputError(f"SOURCE: {store.location} is the store itself; give other stores")
         if not store.exists() or not (store.shards() or store.specs() or tables(store)):
             raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
+    sweeps_of = partial(_sweeps, check_spec=check_spec)
     held, known = into.shards(), tables(into)
-    found = _check(stores, into, held)
+    found = _check(stores, into, held, sweeps_of)
     for store in stores:
         _say_what_is_absent(store)
     lacking, experiments = lacking_tables(stores, into), _new_specs(stores, into, _experiments)
@@ -73,20 +80,20 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store) -> Merged:
     with into.writer(tuple(sorted(folders))) as writer:
         if into.shards() != held or tables(into) != known:  # another writer was before us
             lacking = lacking_tables(stores, into)
-            found = _check(stores, into, into.shards())._replace(tables=len(lacking))
+            found = _check(stores, into, into.shards(), sweeps_of)._replace(tables=len(lacking))
         experiments = _new_specs(stores, into, _experiments)
         for document, name, origin in experiments:
             write_spec(writer, name, {key: value for key, value in document.items() if key != "name"})
             _say_if_renamed(document, name, origin, into)
         copy_tables(lacking, writer)
         if found.rows or found.specs:
-            _add_draws(stores, into, writer)
+            _add_draws(stores, into, writer, sweeps_of)
     return found._replace(specs=found.specs + len(experiments))
 
 
-def _add_draws(stores: Sequence[Store], into: Store, writer: Writer) -> None:
+def _add_draws(stores: Sequence[Store], into: Store, writer: Writer, sweeps_of: _SpecsOf) -> None:
     """Add the specs and rows of sweeps that a store lacks, the specs first, so that no rows lack theirs."""
-    for document, name, origin in _new_specs(stores, into, _sweeps):
+    for document, name, origin in _new_specs(stores, into, sweeps_of):
         writer.save_spec(name, {**document, "name": name})
         _say_if_renamed(document, name, origin, into)
     seen = Coverage()
@@ -129,9 +136,9 @@ def _place(store: Store) -> object:
     return base.rstrip("/"), frozenset(options.split("&"))
 
 
-def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merged:
+def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard], sweeps_of: _SpecsOf) -> Merged:
     """Look at all rows and specs; raise InputError if any means something else."""
-    new_specs = len(_new_specs(stores, into, _sweeps))
+    new_specs = len(_new_specs(stores, into, sweeps_of))
     shards = [(into, shard) for shard in held] + [(store, shard) for store in stores for shard in store.shards()]
     seen, repeated = Coverage(), Coverage()
     meanings: dict[tuple[Any, ...], tuple[str, str]] = {}
@@ -152,12 +159,12 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard]) -> Merge
     return Merged(fresh, known, new_specs, rounded)
 
 
-def _sweeps(store: Store) -> list[dict[str, Any]]:
+def _sweeps(store: Store, check_spec: SpecCheck) -> list[dict[str, Any]]:
     """Return the specs of a store; raise StoreError if one is none, which is not to be spread."""
     documents = store.specs()
     for document in documents:
         try:
-            wanted(document)
+            check_spec(document)
         except InputError as error:
             where = store.files.where(f"sweeps/{document['name']}.json")
             raise TornError(f"store: {where} is no spec ({error}); remove it and run its spec again") from error
@@ -169,9 +176,7 @@ def _experiments(store: Store) -> list[dict[str, Any]]:
     return [{"name": name, **document} for name, document in specs(store).items()]
 
 
-def _new_specs(
-    stores: Sequence[Store], into: Store, specs_of: Callable[[Store], list[dict[str, Any]]]
-) -> list[tuple[dict[str, Any], str, Store]]:
+def _new_specs(stores: Sequence[Store], into: Store, specs_of: _SpecsOf) -> list[tuple[dict[str, Any], str, Store]]:
     """Specs that a store lacks, each with the name to keep it under and the store that it is from.
 
     A name that the store has for another spec gets the first free number: NAME-2, NAME-3, and so on.

@@ -20,7 +20,7 @@ from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
 from rmtsim.store.verify_copies import duplicated
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
-from rmtsim.store.wanted import stored_layers, wanted
+from rmtsim.store.wanted import SpecCheck, stored_layers, wanted
 from rmtsim.words import counted, numbered
 
 #: What to do about draws that are still to be made.
@@ -56,7 +56,7 @@ class Report:
         return {"sound": not self.damage, **asdict(self)}
 
 
-def verify(store: Store, draws: int = 0, makers: Makers | None = None) -> Report:
+def verify(store: Store, draws: int = 0, makers: Makers | None = None, check_spec: SpecCheck = wanted) -> Report:
     """Read every byte of a store, and look for rows that are torn, foreign, duplicated or missing.
 
     Shards that someone removed are missed by their commit's number (`rmtsim.store.commits`), until the next writer
@@ -71,15 +71,17 @@ def verify(store: Store, draws: int = 0, makers: Makers | None = None) -> Report
         So many stored draws, chosen at random, are made again and compared; if any stand twice, of those.
     makers
         What makes tables of experiments, by their paths. So many of them as ``draws`` says are made again, too.
+    check_spec
+        What looks at each stored spec of a sweep; by default only at what says which draws there should be.
     """
     while True:
         try:
-            return _verify(store, draws, makers or {})
+            return _verify(store, draws, makers or {}, check_spec)
         except VanishedError:  # compaction has put others in its place meanwhile
             continue
 
 
-def _verify(store: Store, draws: int, makers: Makers) -> Report:
+def _verify(store: Store, draws: int, makers: Makers, check_spec: SpecCheck) -> Report:
     report, specs, names = Report(), [], None
     last = _commits(store).last  # first, as a writer may go on
     listed = [Shard(store.files, shard.name) for shard in store.listed()]  # whatever was looked at before
@@ -135,7 +137,7 @@ def _verify(store: Store, draws: int, makers: Makers) -> Report:
     report.shards = len(counting)
     report.findings += duplicated(store, counting, repeated, draws)
     report.findings += _unfinished(there, models, specs)
-    report.findings += _below_least(report, store, there, specs)
+    report.findings += _below_least(report, store, there, specs, check_spec)
     if draws and there:  # of those that stand twice, if any: which is right?
         _recompute(report, counting, repeated or there, draws)
     _recompute_tables(report, store, makers, draws)
@@ -199,12 +201,13 @@ def _missing(absent: Sequence[range]) -> Iterator[Finding]:
 
 
 def _below_least(
-    report: Report, store: Store, there: Coverage, specs: Sequence[Mapping[str, Any]]
+    report: Report, store: Store, there: Coverage, specs: Sequence[Mapping[str, Any]], check_spec: SpecCheck
 ) -> Iterator[Finding]:
     """Say for each spec how many of its points have fewer than min_draws draws, and count points."""
     satisfied: dict[tuple[str, int], bool] = {}
     for spec in specs:
         try:
+            check_spec(spec)
             points = wanted(spec)
         except InputError as error:
             where = store.files.where(f"sweeps/{spec['name']}.json")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
 from rmtsim.point import LAYERS, Point, check_layers, check_size
 from rmtsim.simulation import MAX_SEED
 from rmtsim.store.coverage import Coverage, Runs, Series
+
+#: What raises InputError at the document of a spec that is not one of a sweep.
+SpecCheck: TypeAlias = Callable[[Mapping[str, Any]], object]
 
 #: Points of a sweep, at most.
 _MOST_POINTS = 100_000
@@ -34,14 +37,14 @@ class Wanted(NamedTuple):
 
 
 def wanted(spec: Mapping[str, Any]) -> list[Wanted]:
-    """Return what the document of a spec wants at least; of one without a grid or without sampling, nothing.
+    """Return what the document of a spec wants at least; of one without sampling, nothing.
 
     Raises
     ------
     InputError
-        If it has both, and they are not those of a sweep.
+        If it has sampling, and is not one of a sweep.
     """
-    if not {"grid", "sampling"} <= spec.keys():
+    if "sampling" not in spec:
         return []
     try:
         grid, sampling = spec["grid"], spec["sampling"]
