@@ -42,6 +42,8 @@ LINEAR = {**ROW, "model": "linear", "layer": "linear", "width": None}
         ("loss in ['ce', 'mse']", (True, True)),
         ("n_classes not in (2, 5)", (True, True)),
         ("n_classes in {10}", (True, True)),
+        ("10 in [dim, n_classes]", (True, True)),
+        ("dim not in [500, n_samples]", (False, False)),
         ("2 <= n_classes < 10", (False, False)),
         ("not layer == 'linear'", (True, False)),
         ("width == 8", (True, False)),

@@ -142,7 +142,7 @@ def _value(node: ast.expr, row: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Name):
         return row[node.id]
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
-        return [_constant(part) for part in node.elts]
+        return [_value(part, row) for part in node.elts]
     return _constant(node)
 
 
