@@ -13,7 +13,7 @@ from analysis.quoted import quoted
 from analysis.render import WIDTH
 from analysis.text_table import text_table
 from analysis.training import over_draws, scheduled
-from rmtsim.estimates import ratio_estimate
+from rmtsim.estimates import mean_estimate, ratio_estimate
 from rmtsim.theory import finite
 from rmtsim.words import counted
 
@@ -149,7 +149,7 @@ def _on_loss(loss: str, means: pd.DataFrame, width: int) -> str:
         f"{WORDS[loss]}, share of the hidden layer's squared norm outside its diagonal blocks from initialisation to "
         f"the end: {', '.join(ends)}; least {quoted(least['own'], least['std_error_own'])}; equal blocks "
         f"{1 - 1 / width:.3f}. Near-block-diagonal (under {NEAR:g}): "
-        f"{'no verdict from one draw' if lower.isna().any() else never}."
+        f"{'no verdict without a standard error' if lower.isna().any() else never}."
     )
 
 
@@ -164,7 +164,7 @@ def _on_factor(shares: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
             f"{quoted(last['factor'], last['std_error_factor'])}; squared norms go to "
             f"{quoted(last['diag'], last['std_error_diag'])} (diagonal blocks) and "
             f"{quoted(last['offdiag'], last['std_error_offdiag'])} (off-diagonal) of their start. At the end the "
-            f"factor changes the share outside by {quoted(float(change.mean()), float(change.sem()))}, to "
+            f"factor changes the share outside by {quoted(*mean_estimate(change.to_numpy()))}, to "
             f"{quoted(last['own'], last['std_error_own'])}: it {_distinguishes(last)}."
         )
 
@@ -172,7 +172,7 @@ def _on_factor(shares: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
 def _distinguishes(last: pd.Series) -> str:
     """Say whether the factor makes the layer near-block-diagonal where it was not."""
     if np.isnan(last["std_error_own"]):
-        return "has no verdict from one draw"
+        return "has no verdict without a standard error"
     without = last["other"] - _ROOM * last["std_error_other"] > NEAR
     makes = without and last["own"] + _ROOM * last["std_error_own"] < NEAR
     return "makes the block-diagonal structure" if makes else "does not make a block-diagonal structure"

@@ -26,7 +26,7 @@ _IN_WORDS = {
     "weakened": f"Weakened (above {NEAR:g}, under {LOST:g})",
     "lost": f"Lost (above {LOST:g})",
     "unresolved": "Not resolved: the errors are too large",
-    "no verdict from one draw": "No verdict from one draw",
+    "no verdict without a standard error": "No verdict without a standard error",
 }
 
 #: Random labellings that the floor of the loss is a mean over.
@@ -102,8 +102,10 @@ def _verdicts(runs: pd.DataFrame) -> list[str]:
     """Sentences on Finding 1, and on Finding 2 (CE) or on the cross layer (MSE), for one setting."""
     columns = ["value", *_SHARES, "column_share", *_RELATIVE]
     of_cross = {f"cross_over_{layer}": runs["cross"] / runs[layer] for layer in ("hidden", "output")}
-    means = over_draws(runs.assign(**of_cross), ["progress"], [*columns, *of_cross])
-    rest = _findings_on_stripes if runs["loss"].iloc[0] == "ce" else _finding_on_the_cross_layer
+    one = runs.iloc[0]
+    fixed = ["output_outside"] if "ratio" in fixed_values(one["loss"], "output", one["n_classes"]) else []
+    means = over_draws(runs.assign(**of_cross), ["progress"], [*columns, *of_cross], fixed=fixed)
+    rest = _findings_on_stripes if one["loss"] == "ce" else _finding_on_the_cross_layer
     return [*_finding_one(runs, means), *rest(runs, means)]
 
 
@@ -214,5 +216,5 @@ def _range(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
 
 def _verdict(yes: bool, no: bool, upper: pd.Series) -> str:
     if upper.isna().any():
-        return "No verdict from one draw"
+        return "No verdict without a standard error"
     return "Holds" if yes else "Does not hold" if no else "Not resolved"

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from analysis.straight_lines import slopes
-from rmtsim.estimates import ratio_estimate
+from rmtsim.estimates import mean_estimate, ratio_estimate
 from rmtsim.theory.deep import deep_layers
 
 Values = npt.NDArray[np.float64]
@@ -94,12 +93,14 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
                 wide = at.pivot_table(values="ratio", index="draw", columns="size")
                 x = np.log(wide.columns.to_numpy(float))
                 found = slopes(x, np.log(wide.to_numpy()))
+                first = start is None
                 start = found if start is None else start
+                change = mean_estimate(found - start, fixed=first)  # at the first checkpoint none, by definition
                 theory = np.log([_theory(row) for row in at.drop_duplicates("size").to_dict("records")])
                 lines.append(
                     {**case, "progress": progress, "varied": varied, "role": role(case["layer"], varied)}
-                    | {"draws": len(found), "exponent": found.mean(), "std_error": stats.sem(found)}
-                    | {"change": (found - start).mean(), "std_error_change": stats.sem(found - start)}
+                    | {"draws": len(found), "exponent": found.mean(), "std_error": mean_estimate(found).std_error}
+                    | {"change": change.value, "std_error_change": change.std_error}
                     | {"theory": slopes(x, theory[None])[0]}
                 )
     return pd.DataFrame(lines)

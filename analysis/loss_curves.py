@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from analysis.drawing import paper_style
 from analysis.dynamic_force import loss_floor
 from analysis.quoted import quoted
-from analysis.training import scheduled
+from analysis.training import scheduled, standard_errors
 from analysis.training_figure import LOSSES
 from rmtsim.experiments.pictures import PROGRESS
 from rmtsim.words import counted
@@ -98,7 +98,7 @@ def _lines(rows: pd.DataFrame) -> list[str]:
         name = f"{one.loss.upper()}, C = {one.n_classes}, d = {one.dim}, N = {one.n_samples}, m = {one.hidden}"
         lines.append(f"{name}: {scheduled(one)}, {counted(len(draws), 'draw')}")
         told = of_setting[of_setting["progress"].isin(PROGRESS)].groupby("progress")["value"]
-        means, errors = told.mean(), told.sem()
+        means, errors = told.mean(), standard_errors(told)
         lines.append("  " + ", ".join(f"{at:.0%}: {quoted(means[at], errors[at])}" for at in means.index))
         last = draws["value"].last()
         before = of_setting[of_setting["progress"] <= 1 - _END].groupby("draw")["value"].last()

@@ -29,10 +29,10 @@ def structure(outside: pd.Series, std_errors: pd.Series) -> str:
     str
         ``"holds"``: all are under ``NEAR``; ``"weakened"``: all are under ``LOST``, but one is above ``NEAR``;
         ``"lost"``: one is above ``LOST``; each by ``ROOM`` standard errors. ``"unresolved"``: none of these; ``"no
-        verdict from one draw"``: there are no standard errors.
+        verdict without a standard error"``: one is not known.
     """
     if std_errors.map(math.isnan).any():
-        return "no verdict from one draw"
+        return "no verdict without a standard error"
     lower, upper = outside - ROOM * std_errors, outside + ROOM * std_errors
     if (upper < NEAR).all():
         return "holds"

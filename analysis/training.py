@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from scipy import stats
 
 from analysis.predictions import plain
 from rmtsim.errors import InputError
+from rmtsim.estimates import mean_estimate
 from rmtsim.theory import finite
 from rmtsim.words import counted
 
@@ -112,19 +114,38 @@ def _check(rows: pd.DataFrame) -> None:
 
 
 def over_draws(
-    rows: pd.DataFrame, by: Sequence[str], columns: Sequence[str], logarithmic: Sequence[str] = _LOGARITHMIC
+    rows: pd.DataFrame,
+    by: Sequence[str],
+    columns: Sequence[str],
+    logarithmic: Sequence[str] = _LOGARITHMIC,
+    fixed: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return means over draws, with ``std_error_…`` of each and the number of ``draws``.
 
     Geometric means of the ``logarithmic`` columns, by default the loss, the residual and the ``relative_…`` ones, which
-    span decades; else arithmetic ones.
+    span decades; else arithmetic ones. The ``fixed`` columns are those whose value the model makes the same in every
+    draw.
     """
     logs = [name for name in columns if name in logarithmic]
     groups = rows.assign(**{name: np.log(rows[name]) for name in logs}).groupby(list(by), sort=False)[list(columns)]
-    means, errors = groups.mean(), groups.sem()
+    means, errors = groups.mean(), standard_errors(groups, fixed)
     means[logs] = np.exp(means[logs])
     errors[logs] *= means[logs]
     return means.join(errors.add_prefix("std_error_")).assign(draws=groups.size()).reset_index()
+
+
+def standard_errors(groups: Any, fixed: Collection[str] = ()) -> Any:
+    """Return the standard errors of means over the draws of each group, as ``groups.sem()`` would.
+
+    But NaN where the draws are all equal, which do not tell how much they spread, see `rmtsim.estimates.known_error`;
+    0 in the ``fixed`` columns, whose value the model makes the same in every draw.
+
+    Parameters
+    ----------
+    groups
+        Columns of a table, or one, grouped by pandas. Missing values are left out.
+    """
+    return groups.agg(lambda x: mean_estimate(x.dropna().to_numpy(float), fixed=x.name in fixed).std_error)
 
 
 def stripe_slopes(runs: pd.DataFrame) -> pd.DataFrame:

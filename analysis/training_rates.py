@@ -113,8 +113,8 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
             It differs, and is negative by so much.
         lost
             It is not.
-        no verdict from one draw
-            One draw has no standard error.
+        no verdict without a standard error
+            One draw has none, nor have draws that are all equal.
     """
     found = found[found["n_classes"] >= MIN_CLASSES]
     lines = []
@@ -281,8 +281,8 @@ def _misfit(n_classes: Values, logs: Values) -> dict[str, float | bool]:
 
 
 def _verdict(line: dict[str, Any], start: float) -> str:
-    if line["draws"] < 2:
-        return "no verdict from one draw"
+    if np.isnan(line["std_error_change"]):
+        return "no verdict without a standard error"
     tolerance = student(line["draws"], _TOLERANCE)
     room = tolerance * line["std_error_change"]
     if abs(line["change"]) <= room:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.drawing import paper_style
-from analysis.training import scheduled
+from analysis.training import scheduled, standard_errors
 from analysis.training_figure import LOSSES, over_progress
 from analysis.training_rates import MIN_CLASSES, THEOREM, exponents, ratios, theory
 
@@ -60,7 +60,7 @@ def _only(rows: pd.DataFrame, loss: str, layer: str, rule: str) -> pd.DataFrame:
 
 def _plot_ratios(ax: Axes, rows: pd.DataFrame) -> None:
     logs = rows.assign(log=np.log(rows["ratio"])).groupby(["progress", "n_classes"])["log"]
-    means, errors = np.exp(logs.mean()), logs.sem()
+    means, errors = np.exp(logs.mean()), standard_errors(logs)
     for k, progress in enumerate(_SHOWN):
         if progress in means.index:
             y = means[progress]

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.block_spectra import EDGE, Case, cases, law, output_mse_eigenvalues, spectra_numbers
 from analysis.quoted import quoted
 from analysis.render import WIDTH
-from analysis.training import student
+from analysis.training import standard_errors, student
 from rmtsim.words import counted
 
 #: Numbers of a layer's blocks and their columns in the report, in two tables; ``spectra_summary`` has their means.
@@ -42,7 +42,8 @@ def spectra_summary(table: pd.DataFrame) -> list[tuple[Case, pd.DataFrame]]:
         for name in ("shape", "excess", "edge", "outlier"):
             numbers[f"change_{name}"] = numbers[name] - of_draw[name].transform("first")
         groups = numbers.drop(columns="draw").groupby("progress")
-        means = groups.mean().join(groups.sem().add_prefix("std_error_")).assign(draws=groups.size()).reset_index()
+        errors = standard_errors(groups).add_prefix("std_error_")
+        means = groups.mean().join(errors).assign(draws=groups.size()).reset_index()
         found.append((case, means))
     return found
 
@@ -110,15 +111,15 @@ def _verdict(case: Case, means: pd.DataFrame) -> str:
 
 
 def _shape(last: pd.Series) -> str:
-    if last["draws"] < 2:
-        return "has no verdict from one draw"
+    if np.isnan(last["std_error_change_shape"]):
+        return "has no verdict without a standard error"
     return "changes" if _sign(last, "change_shape") > 0 else "stays"
 
 
 def _decoupling(last: pd.Series) -> str:
     """Judge the distance over its floor, and the edges, at the end and against initialisation."""
-    if last["draws"] < 2:
-        return "has no verdict from one draw"
+    if last[["std_error_excess", "std_error_edge", "std_error_outlier"]].isna().any():
+        return "has no verdict without a standard error"
     if _left(last, "excess") > 0:
         return "is lost"
     edges = [words for name, words in (("edge", "lower"), ("outlier", "upper")) if _left(last, name)]

@@ -116,7 +116,7 @@ def test_verdicts_follow_the_numbers(table: pd.DataFrame) -> None:
 
 def test_one_draw_gives_no_verdict(table: pd.DataFrame) -> None:
     _, *by_loss, start = headline_binary(table[(table["draw"] == 0) | (table["purpose"] == "start")]).splitlines()
-    assert all(line.endswith("no verdict from one draw.") for line in by_loss)
+    assert all(line.endswith("no verdict without a standard error.") for line in by_loss)
     assert len(by_loss) == 2 + len(DATA)
     assert "closed form" in start
 

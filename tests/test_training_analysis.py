@@ -99,6 +99,14 @@ def test_means_over_draws_are_geometric_where_decades_are_spanned(both: pd.DataF
     assert last["draws"] == 3
 
 
+def test_equal_draws_do_not_tell_how_much_they_spread(both: pd.DataFrame) -> None:
+    runs = checkpoints(both).query("loss == 'ce'").assign(hidden_outside=0.0, output_outside=0.5)
+    means = over_draws(runs, ["progress"], ["hidden_outside", "output_outside", "value"], fixed=["output_outside"])
+    assert means["std_error_hidden_outside"].isna().all()
+    assert (means["std_error_output_outside"] == 0).all()
+    assert (means["std_error_value"] > 0).all()
+
+
 def test_the_power_of_the_residual_is_found(both: pd.DataFrame) -> None:
     runs = checkpoints(both)
     rng = np.random.default_rng(0)
@@ -154,6 +162,7 @@ PLANTED = {
     "Lost (above 0.5)": (0.51, 0.52, 0.53),
     "Not resolved": (0.087, 0.094, 0.101),
     "Not resolved: the errors": (0.3, 0.5, 0.7),
+    "No verdict without a standard error": (0.0, 0.0, 0.0),
 }
 
 
@@ -163,7 +172,7 @@ PLANTED = {
 def test_the_verdict_on_the_block_structure(both: pd.DataFrame, verdict: str, layer: int, name: str) -> None:
     chosen = (both["quantity"] == "outside") & (both["layer"] == layer) & (both["other"] == layer)
     late = chosen & (both["progress"] == 0.1)
-    low = both["value"].where(~chosen, 0.01)  # at one checkpoint alone it is more
+    low = both["value"].where(~chosen, 0.01 + 1e-4 * both["draw"])  # at one checkpoint alone it is more
     table = both.assign(value=low.where(~late, both["draw"].map(dict(enumerate(PLANTED[verdict])))))
     lines = headline_dynamic_force(table[table["loss"] == "ce"]).splitlines()
     [said] = [line for line in lines if f"Finding 1, {name} layer" in line]
@@ -175,11 +184,11 @@ def test_one_draw_gives_no_verdicts(both: pd.DataFrame) -> None:
     one = both[both["draw"] == 0]
     headline = headline_dynamic_force(one)
     assert "; 60 steps of Adam from 0.05, 1 draw:" in headline
-    assert headline.count("No verdict from one draw") == 7  # MSE's output layer alone has one
+    assert headline.count("No verdict without a standard error") == 7  # MSE's output layer alone has one
     sizes = [trajectory_task("x", Problem("ce", c, D, N, (M,)), SCHEDULE).compute(None) for c in (8, 16, 32)]
     rates = pd.concat(sizes)
-    assert report_rates(rates).count("no verdict from one draw") == 6
-    assert "no verdict from one draw" in headline_rates(rates)
+    assert report_rates(rates).count("no verdict without a standard error") == 6
+    assert "no verdict without a standard error" in headline_rates(rates)
     assert "Finding 2, they vanish" in headline
 
 

@@ -123,9 +123,11 @@ def test_the_verdict_needs_the_distance_and_the_edges(change: tuple[float, ...],
     assert f"the decoupling {verdict}" in headline_spectra(planted(*change))
 
 
-def test_one_draw_has_no_verdict(eigenvalues: pd.DataFrame) -> None:
-    report = report_spectra(eigenvalues[eigenvalues["draw"] == 0]).replace("\n  ", " ")
-    assert report.count("the decoupling has no verdict from one draw") == 2
+@pytest.mark.parametrize("draws", [1, 2])
+def test_one_draw_has_no_verdict_nor_have_equal_ones(eigenvalues: pd.DataFrame, draws: int) -> None:
+    one = eigenvalues[eigenvalues["draw"] == 0]
+    report = report_spectra(pd.concat([one.assign(draw=draw) for draw in range(draws)])).replace("\n  ", " ")
+    assert report.count("the decoupling has no verdict without a standard error") == 2
     assert "is lost" not in report.partition("Of all diagonal blocks")[0]
     assert "survives" not in report
 
