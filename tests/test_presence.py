@@ -114,6 +114,18 @@ def test_a_claim_that_is_renewed(claimed: Store, monkeypatch: pytest.MonkeyPatch
     assert who_writes(claimed.files) is None
 
 
+def test_verify_of_a_live_run(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--store", store.location]) == 0
+    said = capsys.readouterr()
+    assert "1 of the 2 points of begun has fewer than 8 draws; the same `rmtsim run` fills them\n" in said.out
+    assert not said.err
+    with store.writer():
+        assert main(["verify", "--store", store.location]) == 0
+    said = capsys.readouterr()
+    assert "1 of the 2 points of begun has fewer than 8 draws; a writer is at work\n" in said.out
+    assert re.match(rf"{store.location} is being written by {MINE}, since .*; it goes on by itself\n", said.err)
+
+
 @pytest.mark.parametrize("given", [0, 100])
 def test_copies_made_in_another_way(tmp_path: Path, given: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A float32 store copied over one in float64: both are right, and the advice is not the command just given."""

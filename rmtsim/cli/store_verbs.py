@@ -48,6 +48,8 @@ def verify(arguments: argparse.Namespace) -> int:
         return exit_code(failed=report.damage)
     for finding in report.findings:
         tell(finding)
+    for note in report.notes:
+        say(note)
     made = f"; {counted(report.recomputed, 'draw')} made again"
     made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rmtsim.errors import InputError
@@ -11,14 +11,14 @@ from rmtsim.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.failures import ForeignError, StoreError
-from rmtsim.store.files import WRITING
-from rmtsim.store.findings import Finding, finding_of, foreign_file, unfinished_file
+from rmtsim.store.findings import Finding, finding_of
 from rmtsim.store.names import commit_number
+from rmtsim.store.presence import who_writes
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.store.store import Store
-from rmtsim.store.strays import is_stray
 from rmtsim.store.verify_copies import duplicated
+from rmtsim.store.verify_strays import notes_on_strays, strange_files
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
 from rmtsim.store.wanted import SpecCheck, stored_layers, wanted
 from rmtsim.words import counted, numbered
@@ -45,6 +45,7 @@ class Report:
     tables_rounded: int = 0  #: of those recomputed: equal to rounding only, as another BLAS made them
     tables_skipped: int = 0  #: that cannot be compared here
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  #: what is no fault of the store, and disturbs other readers
 
     @property
     def damage(self) -> list[Finding]:
@@ -76,9 +77,11 @@ def verify(store: Store, draws: int = 0, makers: Makers | None = None, check_spe
     """
     while True:
         try:
-            return _verify(store, draws, makers or {}, check_spec)
+            report = _verify(store, draws, makers or {}, check_spec)
         except VanishedError:  # compaction has put others in its place meanwhile
             continue
+        _say_who_writes(report, store)
+        return report
 
 
 def _verify(store: Store, draws: int, makers: Makers, check_spec: SpecCheck) -> Report:
@@ -90,7 +93,8 @@ def _verify(store: Store, draws: int, makers: Makers, check_spec: SpecCheck) -> 
         names = {str(spec["name"]) for spec in specs}
     except StoreError as error:
         report.findings.append(finding_of(error))
-    report.findings += _strays(store)
+    report.findings += strange_files(store)
+    report.notes += notes_on_strays(store)
     report.tables, found_in_tables = verify_tables(store)
     report.findings += found_in_tables
     sound: list[Shard] = []
@@ -144,30 +148,20 @@ def _verify(store: Store, draws: int, makers: Makers, check_spec: SpecCheck) -> 
     return report
 
 
+def _say_who_writes(report: Report, store: Store) -> None:
+    """Where something is unfinished and a writer is at work, there is nothing to do about it."""
+    unfinished = [finding for finding in report.findings if finding.kind == "unfinished"]
+    if unfinished and (writer := who_writes(store.files)):
+        report.notes.append(f"{store.location} is being written by {writer}; it goes on by itself")
+        for finding in unfinished:
+            report.findings[report.findings.index(finding)] = replace(finding, advice="a writer is at work")
+
+
 def _commits(store: Store) -> Commits:
     try:
         return read_commits(store.files)
     except StoreError:  # which is told of later
         return Commits()
-
-
-def _strays(store: Store) -> Iterator[Finding]:
-    """Files that are no shards and no specs."""
-    for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json"), (WRITING, ".tmp")):
-        for name in store.files.folders(folder):
-            where = store.files.where(f"{folder}/{name}")
-            if folder == WRITING:
-                yield unfinished_file(where)
-            elif not is_stray(name):
-                yield Finding("foreign", f"{where} is a folder, whose files other readers see", "move it elsewhere")
-        for name in store.files.names(folder):
-            if is_stray(name):
-                continue
-            where = store.files.where(f"{folder}/{name}")
-            if name.startswith(".") and name.endswith(".tmp"):
-                yield unfinished_file(where)
-            elif name.startswith(".") or not name.endswith(suffix):
-                yield foreign_file(where)
 
 
 def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator[Finding]:
@@ -222,7 +216,8 @@ def _below_least(
             satisfied[key] = satisfied.get(key, True) and enough
         if lacking:
             has = "has" if lacking == 1 else "have"
-            what = f"{lacking} of the {counted(len(points), 'point')} of {spec['name']} {has} fewer than "
+            which = counted(lacking, "point") if len(points) == 1 else f"{lacking} of the {len(points)} points"
+            what = f"{which} of {spec['name']} {has} fewer than "
             what += counted(points[0].min_draws, "draw")
             yield Finding("unfinished", what, _AGAIN)
     report.points, report.satisfied = len(satisfied), sum(satisfied.values())
