@@ -33,6 +33,11 @@ _HARMLESS = {
 #: Options that are known, and whose values are secret.
 _SECRET = ("access_key", "secret_key", "session_token")
 
+#: Options in a path, where a question mark was forgotten, escaped or mistaken.
+_MEANT_AS_OPTIONS = re.compile(
+    rf"([;&]|%3f|%3b|%26|%23)[^/]*?(=|%3d).*|(?<![^/])({'|'.join(_SECRET)})(=|%3d).*", re.IGNORECASE | re.DOTALL
+)
+
 #: An address within a text: what stands in quotes, or else goes up to a space, less what ends a sentence. It begins
 #: with a whole word, so that a long word is looked at once.
 _WORD = r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+"
@@ -132,7 +137,7 @@ def _shown_place(scheme: str, place: str) -> str:
         return _HIDDEN
     if not server and ":" in path and scheme.lower() != "file":
         return _HIDDEN
-    return f"{_HIDDEN if at else ''}{at}{server}{slash}{path}"
+    return f"{_HIDDEN if at else ''}{at}{server}{slash}{_MEANT_AS_OPTIONS.sub(_HIDDEN, path)}"
 
 
 def _is_harmless(option: str) -> bool:

@@ -68,6 +68,11 @@ ADDRESSES = {
     f"s3://bucket/p?endpoint_override=http%3A%2F%2Fu%3A{SECRET}%40h": "s3://bucket/p?***",
     f"s3://bucket/p?endpoint_override=h/{SECRET}": "s3://bucket/p?***",
     f"s3://bucket/p#{SECRET}": "s3://***",
+    f"s3://bucket/p;session_token={SECRET}": "s3://bucket/p***",
+    f"s3://bucket/p&secret_key={SECRET}&x": "s3://bucket/p***",
+    f"s3://bucket/p%3Ftoken={SECRET}": "s3://bucket/p***",
+    f"s3://bucket/p%3fsecret_key%3d{SECRET}": "s3://bucket/p***",
+    f"s3://bucket/secret_key={SECRET}/p": "s3://bucket/***",
     f"memory://x?token={SECRET}": "memory://x?***",
     f"memory://x?token=a@{SECRET}": "memory://***",
     f"gs://bucket/p?token={SECRET}&retry_limit_seconds=1": "gs://bucket/p?retry_limit_seconds=1&***",
@@ -83,6 +88,7 @@ ADDRESSES = {
 #: Nothing is hidden here.
 OPEN = [
     "s3://bucket/prefix/deeper",
+    "s3://bucket/model=linear/a&b;c/my_secret_key=x",
     "s3://bucket/p?region=eu-west-1&allow_bucket_creation=true&connect_timeout=2.5",
     "s3://bucket/p?endpoint_override=127.0.0.1:9000&scheme=http",
     "s3://bucket/p?endpoint_override=http://[::1]:9000",
