@@ -93,7 +93,7 @@ def test_cupy_is_imported_in_one_file() -> None:
             "cupy ray matplotlib seaborn rich jax",
         ),
         (
-            "import rmtsim.cli.main; rmtsim.cli.main.parser()",
+            "import rmtsim.cli.command; rmtsim.cli.command.parser()",
             "cupy ray matplotlib seaborn rich pandas pyarrow scipy analysis sweeps",
         ),
         (

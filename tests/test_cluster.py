@@ -218,7 +218,7 @@ def test_kuberays_schema(spoil: Callable[[dict[str, Any]], None]) -> None:
 
 def test_the_job_runs_a_sweep_with_the_locked_ray() -> None:
     """Its entrypoint is a command line of ours, and workers ask for the GPUs that it needs."""
-    from rmtsim.cli.main import parser
+    from rmtsim.cli.parser import parser
 
     words = shlex.split(JOB["spec"]["entrypoint"])
     assert words[0] == "rmtsim"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rmtsim.cli.main import main, parser
+from rmtsim.cli.main import main
+from rmtsim.cli.parser import parser
 from rmtsim.schema import SCHEMA
 from rmtsim.version import __version__
 from sweeps.spec import builtin_specs, from_document

@@ -28,16 +28,17 @@ def test_which_kernel_is_asked_for(flags: set[str], libraries: str, kernel: str 
 
 
 def test_the_process_is_replaced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple] = []
+    calls: list[object] = []
     monkeypatch.setattr(relaunch, "_processor_flags", lambda: AVX512)
     monkeypatch.setattr(relaunch, "blas_kernel", lambda: "openblas 0.3.30 Haswell")
     monkeypatch.setattr(os, "execv", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(relaunch, "hold_signals", lambda: calls.append("held"))
     monkeypatch.setattr(sys, "orig_argv", ["python", "/venv/bin/rmtsim", "run", "figure8"])
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     relaunch.relaunch_with_faster_kernel()
-    assert calls == [(sys.executable, [sys.executable, "/venv/bin/rmtsim", "run", "figure8"])]
+    assert calls == ["held", (sys.executable, [sys.executable, "/venv/bin/rmtsim", "run", "figure8"])]
     assert os.environ["OPENBLAS_CORETYPE"] == "SkylakeX"
     relaunch.relaunch_with_faster_kernel()
-    assert len(calls) == 1
+    assert len(calls) == 2
     monkeypatch.undo()
     os.environ.pop("OPENBLAS_CORETYPE", None)

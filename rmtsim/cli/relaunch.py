@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from rmtsim.arrays.threads import blas_kernel
+from rmtsim.cli.signals import hold_signals
 
 _VARIABLE, _AVX512_KERNEL = "OPENBLAS_CORETYPE", "SkylakeX"
 _AVX512_FLAGS = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}
@@ -23,6 +24,7 @@ def relaunch_with_faster_kernel() -> None:
     kernel = faster_kernel(_processor_flags(), blas_kernel())
     if kernel and _VARIABLE not in os.environ:
         os.environ[_VARIABLE] = kernel
+        hold_signals()  # one that comes just now is for the new process
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

@@ -1,0 +1,90 @@
+"""The command line: words to calls. What a verb does is in `rmtsim.cli.sweep_verbs`, loaded when it is needed.
+
+Data goes to stdout, progress and messages to stderr. The exit codes are those of `rmtsim.cli.exit_codes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from rmtsim.arrays.pool import threads_at_work
+from rmtsim.cli.exit_codes import BAD_INPUT, DONE, FAILED, UNFINISHED
+from rmtsim.cli.libraries import prepare_libraries
+from rmtsim.cli.parser import parser
+from rmtsim.cli.signals import release_signals
+from rmtsim.cli.streams import finish_stdout, prepare_streams
+from rmtsim.errors import InputError, RunError, StoppedError, short_of_threads
+from rmtsim.output import say, stdout_refused
+
+
+def command(argv: Sequence[str] | None) -> int:
+    """Run a command line, or with None that of this process; return the exit code."""
+    if argv is None:
+        prepare_streams()
+    try:
+        code = _call(parser().parse_args(argv), as_process=argv is None)
+    except SystemExit:  # after --help, or on a command line that is none
+        finish_stdout()
+        raise
+    error = finish_stdout()
+    if error is not None and not isinstance(error, BrokenPipeError) and code == DONE:  # else it was told
+        say(f"rmtsim: {stdout_refused(error)}")
+        code = FAILED
+    if argv is None and threads_at_work():  # a draw, which may take minutes, would hold up the end
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _call(arguments: argparse.Namespace, as_process: bool) -> int:
+    """Do what a command line says; return the exit code. As a process of its own, heed all signals that ask to end."""
+    who = f"rmtsim {arguments.verb}:"
+    try:
+        if as_process:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+                    signal.signal(number, signal.default_int_handler)
+            release_signals()
+            prepare_libraries()
+        if as_process and arguments.verb in ("run", "reproduce"):
+            from rmtsim.cli.relaunch import relaunch_with_faster_kernel
+
+            relaunch_with_faster_kernel()
+        # Loaded here, so that --help answers at once.
+        verb: Callable[[argparse.Namespace], int] = getattr(import_module(arguments.module), arguments.verb)
+        return verb(arguments)
+    except BrokenPipeError:  # the reader of our stdout left
+        return DONE
+    except InputError as error:
+        say(f"{who} {error}")
+        return BAD_INPUT
+    except OSError as error:
+        if error.filename is None:
+            say(f"{who} the system does not read or write what it should ({error.strerror or error}); try again")
+            return FAILED
+        say(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
+        return BAD_INPUT
+    except ModuleNotFoundError as error:
+        say(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
+        return FAILED
+    except StoppedError as error:
+        say(f"{who} {error}")
+        return UNFINISHED
+    except (RunError, MemoryError) as error:
+        say(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
+        return FAILED
+    except Exception as error:
+        if not short_of_threads(error):
+            raise
+        say(f"{who} the system gives no more threads (ulimit -u, or memory); raise the limit")
+        return FAILED
+    except KeyboardInterrupt:
+        goes_on = arguments.verb in ("run", "reproduce", "merge", "compact")
+        kept = "what was committed is safe, the same command goes on"
+        say(f"{who} stopped; {kept if goes_on else 'nothing is left half-done, the same command begins again'}")
+        return UNFINISHED
