@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import secrets
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -17,7 +16,17 @@ from typing import Any
 
 from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
-from sweeps.ray_settings import absolute_paths, environment, no_stderr, private_folder, raylet, silent
+from sweeps.first_worker import check_worker
+from sweeps.ray_settings import (
+    absolute_paths,
+    environment,
+    malformed_settings,
+    no_stderr,
+    own_signals,
+    private_folder,
+    raylet,
+    silent,
+)
 
 #: The address that means a Ray of our own, on this machine, for as long as the run takes.
 OWN_RAY = "ray"
@@ -54,16 +63,11 @@ def connected(address: str, workers: int | None = None) -> Iterator[ModuleType]:
     InputError
         If no Ray answers there, or one of another version, or one that wants another token.
     """
-    before = signal.getsignal(signal.SIGTERM)  # Ray puts its own handler in its place
-    try:
-        with _own(workers or cores()) if address == OWN_RAY else _foreign(address) as ray:
-            try:
-                yield ray
-            except (ConnectionError, ray.exceptions.RayError) as error:
-                raise _broken(address, _line(error)) from error
-    finally:
-        if signal.getsignal(signal.SIGTERM) is not before:
-            signal.signal(signal.SIGTERM, before)
+    with _own(workers or cores()) if address == OWN_RAY else _foreign(address) as ray:
+        try:
+            yield ray
+        except (ConnectionError, ray.exceptions.RayError) as error:
+            raise _broken(address, _line(error)) from error
 
 
 def check_head() -> None:
@@ -105,7 +109,7 @@ def _own(cpus: int) -> Iterator[ModuleType]:
         silent(str(folder / "driver.err")),
     ):
         try:
-            with chdir(folder):  # Ray tells workers to import from the folder that it is started in
+            with chdir(folder), own_signals():  # Ray tells workers to import from the folder that it is started in
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -113,12 +117,16 @@ def _own(cpus: int) -> Iterator[ModuleType]:
                     log_to_driver=False,
                     logging_level="ERROR",
                     _temp_dir=str(folder / "r"),
-                    _system_config={"enable_metrics_collection": False},  # nor does its port ask
+                    _system_config={
+                        "enable_metrics_collection": False,  # nor does its port ask
+                        "prestart_worker_first_driver": False,  # else it waits, deaf to signals, for workers to start
+                    },
                 )
         except (RuntimeError, OSError, ValueError) as error:
             ray.shutdown()
             raise RunError(f"ray: it does not start on this machine ({_line(error)})") from None
         try:
+            check_worker(ray)
             yield ray
         finally:
             ray.shutdown(wait_for_processes=True)
@@ -127,6 +135,8 @@ def _own(cpus: int) -> Iterator[ModuleType]:
 @contextmanager
 def _foreign(address: str) -> Iterator[ModuleType]:
     """Join a running cluster."""
+    if wrong := malformed_settings():
+        raise InputError(f"environment: Ray cannot read the value of {', '.join(wrong)}; correct it, or unset it")
     with environment({}):
         found = _found(address)
     _check_listens(address, found)
@@ -139,7 +149,7 @@ def _foreign(address: str) -> Iterator[ModuleType]:
         silent(),
     ):
         try:
-            with chdir(folder):
+            with chdir(folder), own_signals():
                 _join(ray, found)
         except (ConnectionError, ValueError, RuntimeError, OSError, ImportError) as error:
             ray.shutdown()

@@ -21,6 +21,7 @@ from rmtsim.training.trajectory import Forgetful
 from sweeps.addresses import LOCAL, OWN_RAY
 from sweeps.connection import check_head, connected
 from sweeps.executor import reason
+from sweeps.interrupts import interrupts
 
 #: Times that Ray tries a task whose worker died.
 _RETRIES = 10
@@ -67,9 +68,9 @@ def run_experiment(
     """Compute what an experiment lacks as the store's one writer, at an address as of ``sweeps.addresses``.
 
     ``prepare`` is called once the store can be written to, before anything is computed. A task that raises an error is
-    reported at the end, and the others go on; with ``fail_fast`` they stop, as once ``stopping`` says so. On Ray each
-    task has a CPU, or with ``gpu`` a GPU, and is tried again elsewhere if its worker dies. A task goes on from its
-    saved state wherever that can be read: on this machine, and with a store that all nodes reach.
+    reported at the end, and the others go on; with ``fail_fast`` they stop, as at a signal or once ``stopping`` says
+    so. On Ray each task has a CPU, or with ``gpu`` a GPU, and is tried again elsewhere if its worker dies. A task goes
+    on from its saved state wherever that can be read: on this machine, and with a store that all nodes reach.
     """
     made = Made()
 
@@ -80,14 +81,16 @@ def run_experiment(
     def failed(task: Task, error: BaseException) -> None:
         made.failures.append((task.label, reason(error)))
 
-    def ended() -> bool:
-        return stopping() or (fail_fast and bool(made.failures))
-
     with ExitStack() as open_now:
         # The cluster comes first: where none answers, no store is left behind.
         here = address == LOCAL or not experiment.missing(store)
         ray = None if here else open_now.enter_context(connected(address, workers))
         writer = open_now.enter_context(store.writer(experiment.folders))
+        asked = open_now.enter_context(interrupts())  # until here, a signal ends it at once
+
+        def ended() -> bool:
+            return asked() or stopping() or (fail_fast and bool(made.failures))
+
         made.missing = len(experiment.missing(store))
         prepare(writer)
         try:

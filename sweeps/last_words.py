@@ -26,12 +26,21 @@ def last_words(error: BaseException) -> str:
     return " ".join((detail[1] if detail else (lines or [type(error).__name__])[-1]).split()).rstrip(".")
 
 
+def raylet_words() -> str:
+    """Return the last line that workers of this machine wrote to stderr before they had logs of their own."""
+    return _last_line("raylet.err")
+
+
 def _written(pid: str) -> str:
     """Return the last line that a process of this machine wrote to stderr."""
+    return _last_line(f"worker-*-{pid}.err")
+
+
+def _last_line(logs: str) -> str:
     node = import_module("ray._private.worker")._global_node
     if node is None:
         return ""
-    for path in Path(node.get_session_dir_path(), "logs").glob(f"worker-*-{pid}.err"):
+    for path in Path(node.get_session_dir_path(), "logs").glob(logs):
         lines = path.read_text("utf-8", "replace").splitlines()
         said = [line.strip() for line in lines if not _RAYS_OWN.match(line)]
         if said:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,7 +26,8 @@ def environment(variables: Mapping[str, str], *, closed: bool = False) -> Iterat
     """Set environment variables for Ray, and put all back as they were; yield the module ``ray``.
 
     With ``closed``, Ray sees no other variables of its own than these: a user's may name hooks that pack up a folder
-    or run code, or other ports, files and limits.
+    or run code, or other ports, files and limits. Ray's C++ part then does not read again at the end what would end
+    this process.
     """
     before = dict(os.environ)
     if closed:
@@ -39,11 +43,26 @@ def environment(variables: Mapping[str, str], *, closed: bool = False) -> Iterat
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ.update(before)
-        _reread()
+        _reread(config=not (closed and malformed_settings()))
 
 
-def _reread() -> None:
-    """Have Ray read again what it reads when it is imported, or when it first connects."""
+def malformed_settings() -> list[str]:
+    """Return the variables with whose values Ray's C++ part ends the process that reads them, with no error to catch.
+
+    Those of that part have names in lower case. Each is tried in a process of its own, if all together end one.
+    """
+    suspects = {name for name in os.environ if re.match("RAY_[a-z]", name)}
+
+    def end(names: set[str]) -> bool:
+        variables = {name: value for name, value in os.environ.items() if name not in suspects - names}
+        line = [sys.executable, "-P", "-c", "import ray; ray._raylet.Config.initialize('')"]
+        return subprocess.run(line, env=variables, capture_output=True, check=False).returncode != 0
+
+    return sorted(name for name in suspects if end({name})) if suspects and end(suspects) else []
+
+
+def _reread(*, config: bool = True) -> None:
+    """Have Ray read again what it reads when it is imported, or when it first connects; ``config``: in C++, too."""
     from ray._private import ray_constants
 
     switch = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
@@ -51,7 +70,8 @@ def _reread() -> None:
     uv = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
     if hasattr(ray_constants, uv):
         setattr(ray_constants, uv, ray_constants.env_bool(uv, True))
-    raylet().Config.initialize("")
+    if config:
+        raylet().Config.initialize("")
     raylet().AuthenticationTokenLoader.instance().reset_cache()
 
 
@@ -83,6 +103,17 @@ def private_folder() -> Iterator[Path]:
     base = None if len(os.fsencode(tempfile.gettempdir())) < 23 else "/tmp"
     with tempfile.TemporaryDirectory(prefix="ray", dir=base, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Put back the handler of SIGTERM, which Ray replaces when it connects by one that ends the process."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is not before:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

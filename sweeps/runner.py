@@ -150,7 +150,7 @@ def run(
         expected = [(since, scheduler.seconds(batch) if scheduler else None) for batch, since in awaited.items()]
         say(f"{why}: {waits([None if total is None else total - since for since, total in expected])}")
 
-    # The executor comes first: where no cluster answers, no store is left behind; and Ray takes SIGTERM to itself.
+    # The executor comes first: where no cluster answers, no store is left behind.
     with (
         open_executor(address, share.workers, backend) as executor,
         interrupts(partial(farewell, "interrupted")) as asked,

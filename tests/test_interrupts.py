@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +193,43 @@ def test_tables_that_do_not_end_are_left(tmp_path: Path, monkeypatch: pytest.Mon
     while threads_at_work():
         time.sleep(0.01)
     assert len(experiment.missing(Store(tmp_path / "s"))) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_command_is_loaded(tmp_path: Path, number: int) -> None:
+    """It waits until there are words for it."""
+    script = f"""
+import signal, sys
+class Moment:
+    def find_spec(self, name, *_):
+        if name == "rmtsim.cli.parser":
+            signal.raise_signal({int(number)})
+sys.meta_path.insert(0, Moment())
+from rmtsim.cli.main import main
+sys.argv = ["rmtsim", "figure", "--list"]
+raise SystemExit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    words = "rmtsim figure: stopped; nothing is left half-done, the same command begins again\n"
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", words)
+
+
+def test_a_signal_while_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Training runs end at once, as sweeps do: there is nothing yet to wait for."""
+    from rmtsim.cli.main import main
+    from sweeps import experiment_runner
+
+    @contextmanager
+    def starting(*_: object) -> Iterator[None]:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("it went on")
+        yield
+
+    monkeypatch.setattr(experiment_runner, "connected", starting)
+    (tmp_path / "t.toml").write_text(
+        'name = "t"\nloss = ["ce"]\n[grid]\nn_classes = [2]\ndim = [4]\nn_samples = [12]\nhidden = [[]]\n'
+        "[training]\nsteps = 2\ncheckpoints = [0, 1]\n"
+    )
+    assert main(["run", str(tmp_path / "t.toml"), "--store", str(tmp_path / "s"), "--address", "ray"]) == 3
+    assert capsys.readouterr().err == "rmtsim run: stopped; what was committed is safe, the same command goes on\n"
+    assert not (tmp_path / "s").exists()

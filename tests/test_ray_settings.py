@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +20,9 @@ from rmtsim.experiment import Experiment, Task
 from rmtsim.store import Store
 from sweeps import connection
 from sweeps.experiment_runner import _on_ray
+from sweeps.first_worker import check_worker
 from sweeps.last_words import last_words
-from sweeps.ray_settings import absolute_paths, environment, private_folder
+from sweeps.ray_settings import absolute_paths, environment, own_signals, private_folder
 
 
 def test_paths_mean_the_same_in_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +51,69 @@ def test_a_closed_environment_has_no_hooks(monkeypatch: pytest.MonkeyPatch) -> N
         assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
     assert dict(os.environ) == before
     assert ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+
+
+def test_settings_that_ray_cannot_read() -> None:
+    """Ray's C++ part would end the process that imports it. A Ray of our own does not look at them."""
+    script = """
+from rmtsim.errors import InputError
+from sweeps.connection import connected
+from sweeps.ray_settings import environment
+with environment({}, closed=True):
+    print("inside")
+print("outside")
+try:
+    with connected("127.0.0.1:1"):
+        pass
+except InputError as error:
+    print(error)
+"""
+    variables = {"RAY_health_check_period_ms": "abc", "RAY_enable_worker_prestart": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+    said = "environment: Ray cannot read the value of RAY_health_check_period_ms; correct it, or unset it"
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["inside", "outside", said]), done.stderr
+
+
+def test_ray_leaves_the_handler_of_sigterm() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with own_signals():
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+class DeafRay:
+    """A Ray of which no worker answers before the given wait."""
+
+    def __init__(self, answers_at: int) -> None:
+        self.waits, self._answers_at = 0, answers_at
+
+    def remote(self, **_: object) -> Any:
+        return lambda function: SimpleNamespace(remote=lambda: function)
+
+    def wait(self, references: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
+        self.waits += 1
+        return (references, []) if self.waits >= self._answers_at else ([], references)
+
+
+def test_workers_that_never_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a ``sitecustomize.py`` ends them: Ray would start them again for ever."""
+    import ray._private.worker as worker
+
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "raylet.err").write_text("not today\n[2026-01-01 10:00:00,1 E 1 1] (raylet) of Ray\n")
+    monkeypatch.setattr(worker, "_global_node", SimpleNamespace(get_session_dir_path=lambda: str(tmp_path)))
+    words = r"in 120 s no worker process of it got as far as rmtsim \(the last one with the words: not today\); see"
+    with pytest.raises(RunError, match=words):
+        check_worker(DeafRay(3))
+    assert capsys.readouterr().err == "ray: waits for its first worker process, for 100 s at most\n"
+    check_worker(DeafRay(2))
+    capsys.readouterr()
+    check_worker(DeafRay(1))
+    assert capsys.readouterr().err == ""
 
 
 def test_the_folder_is_ours_alone() -> None:

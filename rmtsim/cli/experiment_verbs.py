@@ -45,7 +45,6 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
     """Compute what is missing; return the exit code for how it ended."""
     from sweeps import experiment_runner
     from sweeps.addresses import HERE
-    from sweeps.interrupts import interrupts
 
     _check_memory(runs, arguments.memory)
     backend = runs.backend(arguments.backend, arguments.address)
@@ -58,18 +57,17 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
     if missing or document != spec_of(store, runs.name):
         start = time.monotonic()
         limit = math.inf if arguments.time_limit is None else arguments.time_limit
-        with interrupts() as asked:
-            made = experiment_runner.run_experiment(
-                experiment,
-                store,
-                prepare=lambda writer: write_spec(writer, runs.name, document),
-                address=arguments.address,
-                workers=arguments.workers,
-                gpu=backend == "cupy",
-                done=lambda task: say(f"{runs.name}: {task.label} done, {next(done)} of {len(missing)}"),
-                stopping=lambda: asked() or time.monotonic() - start > limit,
-                fail_fast=arguments.fail_fast,
-            )
+        made = experiment_runner.run_experiment(
+            experiment,
+            store,
+            prepare=lambda writer: write_spec(writer, runs.name, document),
+            address=arguments.address,
+            workers=arguments.workers,
+            gpu=backend == "cupy",
+            done=lambda task: say(f"{runs.name}: {task.label} done, {next(done)} of {len(missing)}"),
+            stopping=lambda: time.monotonic() - start > limit,
+            fail_fast=arguments.fail_fast,
+        )
     code = exit_code(failed=made.failures, unfinished=made.tables < made.missing)
     _tell(runs.name, made, code, as_json=arguments.json)
     return code

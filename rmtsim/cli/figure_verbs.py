@@ -243,7 +243,7 @@ def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[p
         say(f"{name}: {task.label} done, {next(done)} of {missing}")
 
     if missing or document != spec_of(store, experiment.name):
-        with interrupts() as asked, store.writer(experiment.folders) as writer:
+        with store.writer(experiment.folders) as writer, interrupts() as asked:
             write_spec(writer, experiment.name, document)
             experiment.make(writer, arguments.workers, tell, asked)
     return experiment.read(store), missing > 0
