@@ -75,7 +75,7 @@ class RayWorkers:
     def __init__(self, ray: Any, workers: int | None, backend: str) -> None:
         self._ray = ray
         resources = ray.cluster_resources()
-        self.backend = backend if backend != "auto" else _found_backend(ray, resources.get("GPU", 0))
+        self.backend = backend if backend != "auto" else _found_backend(ray)
         self._asked = workers
         self._resource = "GPU" if self.backend == "cupy" else "CPU"
         if not workers and resources.get(self._resource, 0) < 1:
@@ -234,14 +234,19 @@ class RayWorkers:
             self._start()
 
 
-def _found_backend(ray: Any, gpus: float) -> str:
+def _found_backend(ray: Any) -> str:
     """Return CuPy if the cluster has GPUs and one of their nodes has it, else NumPy, and say why that is taken."""
-    if gpus < 1:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+    # A node is asked, not a GPU of it: all may be in use, for as long as another sweep takes.
+    node = next((node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1), "")
+    if not node:
         return "numpy"
-    reference = ray.remote(num_cpus=0, num_gpus=1, max_retries=_STARTS)(_cupy_problem).remote()
+    ask = ray.remote(num_cpus=0, max_retries=_STARTS, scheduling_strategy=On(node, soft=False))(_cupy_problem)
+    reference = ask.remote()
     while not ray.wait([reference], timeout=_LOOK_EVERY)[0]:
         check_head()
-        say("run: waits for a GPU of the cluster, to see whether its node has CuPy; --backend numpy does without")
+        say("run: waits for a node with GPUs to tell whether it has CuPy; --backend numpy does without")
     try:
         problem = str(ray.get(reference))
     except ray.exceptions.RayError as error:
