@@ -66,7 +66,10 @@ def _on_host(value: Any, name: str, labels: bool) -> npt.NDArray[Any]:
             )
         return np.asarray(value)
     if isinstance(value, list | tuple):
-        return _stacked(value, name, labels)
+        try:
+            return _stacked(value, name, labels)
+        except RecursionError:  # a list that holds itself, or thousands of lists in each other
+            raise InputError(f"{name}: lists are nested without end; give lists of numbers of one depth") from None
     if hasattr(value, "isna") and hasattr(value, "to_numpy"):
         return _from_pandas(value, name)
     for method in ("toarray", "todense"):

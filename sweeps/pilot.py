@@ -29,6 +29,10 @@ _WORK = 1e10
 _LEAST, _MOST = 16, 64
 _POINTS = 24
 
+#: Draws of all points together that few points may take more than ``_MOST`` for. With these a mean variance is known
+#: better, but the range stays that of ``_MOST`` normal draws, for these here have heavy tails.
+_TOGETHER = 768
+
 #: Classes beyond which the spread hardly depends on them.
 _MANY_CLASSES = 128
 
@@ -75,7 +79,9 @@ class Pilot:
     def needs(self, point: Point, target_rse: float) -> Range:
         """Return the draws that ``point`` takes to reach a relative standard error."""
         shrunk = math.sqrt(self.point.dim * self.point.n_samples / (point.dim * point.n_samples))
-        found = needed(self.draws, self.rse * shrunk ** (_FALL[point.model] / 2), target_rse)
+        rse = self.rse * shrunk ** (_FALL[point.model] / 2)
+        normal = min(self.draws, _MOST)
+        found = needed(normal, rse * math.sqrt(self.draws / normal), target_rse)
         if self.point == point:
             return found
         return Range(found.low / _STAND_IN, found.expected, found.high * _STAND_IN)
@@ -104,14 +110,15 @@ def pilots(spec: Spec, points: Sequence[Point]) -> dict[Point, Pilot]:
     if not points:
         return {}
     chosen = list(points[:: math.ceil(len(points) / _POINTS)])
+    most = max(_MOST, _TOGETHER // len(chosen))
     with single_threaded_blas():
-        tried = {point: _pilot(spec, point, _WORK / len(chosen)) for point in chosen}
+        tried = {point: _pilot(spec, point, _WORK / len(chosen), most) for point in chosen}
     made = {point: pilot for point, pilot in tried.items() if pilot is not None}
     return {point: made[min(made, key=lambda other: _distance(point, other))] for point in points} if made else {}
 
 
-def _pilot(spec: Spec, point: Point, work: float) -> Pilot | None:
-    """Make draws of about so much work."""
+def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
+    """Make draws of about so much work, and at most so many."""
     sampling = spec.sampling
     for small in _smaller(point):
         price = cost(small, spec.layers, sampling.diagonal)
@@ -119,7 +126,7 @@ def _pilot(spec: Spec, point: Point, work: float) -> Pilot | None:
             break
     if _LEAST * price > _WORK:
         return None
-    draws = max(_LEAST, min(_MOST, int(work / price)))
+    draws = max(_LEAST, min(most, int(work / price)))
     start = time.perf_counter()
     made = simulated(
         small,

@@ -80,6 +80,9 @@ def read_only(A: np.ndarray) -> np.ndarray:
     return A
 
 
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+
 WELCOME: dict[str, tuple[Callable[[np.ndarray], Any], str]] = {
     "lists": (lambda A: A.tolist(), "float64"),
     "lists of whole numbers": (lambda A: A.astype(int).tolist(), "float64"),
@@ -237,6 +240,7 @@ TEXT = pd.DataFrame(X).astype({3: str})
         (X.astype(np.longdouble), r"give at most float64, as X\.astype\('float64'\)"),
         (np.zeros((8, 5), "V4"), "raw bytes"),
         ([[1.0] * 5] * 7 + [[1.0]], "no array of one shape; give lists of equal length"),
+        (ENDLESS, "lists are nested without end"),
         ([X[0], X[1, :2]], "no array of one shape"),
         (3.0, r"shape \(\) is not valid; give matrices"),
         (np.float64(3), r"shape \(\) is not valid"),
