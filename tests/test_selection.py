@@ -179,9 +179,9 @@ def test_figures_and_fits_take_what_is_meant(store: Store, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--where", "dim == 5"], "--where: no draws of S are meant; give others, or leave out --where"),
-        (["--seed", "7"], "--seed: no draws of S are meant"),
-        (["--sweep", "small", "--where", "dim == 8"], "--where and --sweep: no draws of S are meant"),
+        (["--where", "dim == 5"], "--where: S has no such draws; give other values, or leave out --where"),
+        (["--seed", "7"], "--seed: S has no such draws"),
+        (["--sweep", "small", "--where", "dim == 8"], "--where and --sweep: S has no such draws"),
         (["--sweep", "tiny"], "--sweep: S keeps no sweep 'tiny'; those that it keeps: large, small"),
         (["--sweep", "figure8"], "--sweep: S keeps no sweep 'figure8'"),
         (["--where", "size == 5"], "--where: 'size' is no column"),

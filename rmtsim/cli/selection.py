@@ -209,8 +209,8 @@ class Selection:
             return InputError(f"--store: {store.location} holds no draws; run a sweep into it first")
         given = " and ".join(self.options)
         return InputError(
-            f"{given}: no draws of {store.location} are meant; give others, or leave out {given}; what there is, "
-            f"`rmtsim status --store {store.quoted}` tells"
+            f"{given}: {store.location} has no such draws; give other values, or leave out {given}; "
+            f"`rmtsim status --store {store.quoted}` shows what it has"
         )
 
 

@@ -26,7 +26,7 @@ DIM = CHANNELS * PIXELS
 #: C → the labels that have so many classes.
 _LABELS = {100: "fine_labels", 20: "coarse_labels"}
 
-_WANTED = "give cifar100:FOLDER with the folder cifar-100-python that the published cifar-100-python.tar.gz unpacks to"
+_WANTED = "give as FOLDER the folder cifar-100-python that the published cifar-100-python.tar.gz unpacks to"
 
 
 @dataclass(frozen=True)
