@@ -111,9 +111,13 @@ def test_cores_are_within_the_quota(monkeypatch: pytest.MonkeyPatch, quota: int 
     assert threads.cores.__wrapped__() == expected
 
 
-def limited(*limit: tuple[int, int]) -> None:
-    for kind, value in limit:
-        resource.setrlimit(kind, (value, value))
+#: Becomes another program with a limit; a fork that sets one itself is not safe where this process has threads.
+LIMITED = """
+import os, resource, sys
+kind, value, *line = sys.argv[1:]
+resource.setrlimit(int(kind), (int(value), int(value)))
+os.execv(line[0], line)
+"""
 
 
 def command(folder: Path, limit: tuple[int, int], sizes: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -121,10 +125,9 @@ def command(folder: Path, limit: tuple[int, int], sizes: str, *options: str) -> 
     (folder / "s.toml").write_text(f"{spec}max_draws = 2\ntarget_rse = 0.9\n")
     line = [sys.executable, "-m", "rmtsim", "run", "s.toml", "--store", "s", "--backend", "numpy", *options]
     return subprocess.run(
-        line,
+        [sys.executable, "-c", LIMITED, *map(str, limit), *line],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
-        preexec_fn=lambda: limited(limit),
         capture_output=True,
         text=True,
         check=False,
