@@ -1,7 +1,8 @@
 """The command rmtsim with faults, run as a script: first a JSON object that says which, then rmtsim's own arguments.
 
 Keys: ``folder``, where ``journal`` gets a JSON line for each thing that happens; ``nap``, seconds that a batch takes
-longer, so that kills find work in flight, until ``folder/hurry`` is there; ``draws``, how many a batch has at most;
+longer, so that kills find work in flight, until ``folder/hurry`` is there; ``hold``, how many batches come back before
+all others wait for ``folder/go``, so that the sweep cannot end before that; ``draws``, how many a batch has at most;
 ``die``, a step of a commit at which the driver kills itself with SIGKILL, once ``folder/armed`` is there; ``old``,
 whether workers claim to be of an older version; ``stillborn``, whether they die while they start; ``bare``, whether
 there is no CuPy beside the GPUs; ``sick``, a device on which all batches fail at once; ``losses``, how
@@ -41,6 +42,7 @@ STEPS = ("before", "middle", "written", "synced", "renamed", "after")
 order: dict[str, Any] = {
     "folder": ".",
     "nap": 0.0,
+    "hold": 0,
     "draws": 4,
     "die": "",
     "old": False,
@@ -61,6 +63,15 @@ def note(event: str, **more: object) -> None:
 
 def told(name: str) -> bool:
     return os.path.exists(f"{order['folder']}/{name}")
+
+
+def wait_for_go() -> None:
+    """Wait, where enough batches have come back, until told to go on."""
+    while order["hold"] and not told("go"):
+        with open(f"{order['folder']}/journal", encoding="utf-8") as file:
+            if file.read().count('"event": "back"') < order["hold"]:
+                return
+        time.sleep(0.05)
 
 
 def kill_myself() -> None:
@@ -90,6 +101,7 @@ class Worker(ray_workers._RemoteWorker):
         if point == (30, order["kills"]):  # which come first, since they cost most
             kill_myself()
         time.sleep(0 if told("hurry") else order["nap"])
+        wait_for_go()
         result = super().compute(replace(batch, backend="numpy"))
         return replace(result, stretch=replace(result.stretch, backend=batch.backend))
 
@@ -99,6 +111,7 @@ def napping(compute: Callable[[Batch], Result]) -> Callable[[Batch], Result]:
 
     def nap_and_compute(batch: Batch) -> Result:
         time.sleep(order["nap"])
+        wait_for_go()
         return compute(batch)
 
     return nap_and_compute

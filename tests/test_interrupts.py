@@ -33,9 +33,9 @@ def some_came_back(events: list[dict[str, Any]]) -> bool:
 def test_a_second_driver_is_refused_and_sigterm_flushes(tmp_path: Path, cluster: RayCluster) -> None:
     """SIGTERM is what `ray job stop` and batch systems send; Ray's own handler would end the driver at once."""
     whole = sweep(tmp_path, 0.1, 2000)
-    with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, as_json=False, nap=0.2) as driver:
+    with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, as_json=False, hold=6) as driver:
         driver.wait(some_came_back, "results")
-        with Driver(tmp_path, cluster=cluster, nap=0.2) as second:
+        with Driver(tmp_path, cluster=cluster) as second:
             code, said = second.end()
             refusal = second.err()
         assert driver.process.poll() is None
@@ -61,9 +61,10 @@ def test_a_second_driver_is_refused_and_sigterm_flushes(tmp_path: Path, cluster:
 def test_ctrl_c_flushes(tmp_path: Path, address: str) -> None:
     """A terminal sends it to all processes of the group: those of a Ray of our own must not die of it."""
     whole = sweep(tmp_path, 0.1, 2000)
-    with Driver(tmp_path, "--address", address, "--workers", "1", nap=0.1) as driver:
+    with Driver(tmp_path, "--address", address, "--workers", "1", nap=0.1, hold=6) as driver:
         driver.wait(some_came_back, "results")
         os.killpg(driver.process.pid, signal.SIGINT)
+        (tmp_path / "go").touch()
         code, said = driver.end()
         backs = [event["batch"].split() for event in driver.events() if event["event"] == "back"]
         err, reported = driver.err(), driver.reported()
@@ -111,9 +112,10 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
 def test_the_wait_for_threads_has_an_end(tmp_path: Path, number: signal.Signals) -> None:
     """One signal is enough, even where a thread would never come back; what was committed before stays."""
     whole = sweep(tmp_path, 0.1, 2000)
-    with Driver(tmp_path, "--workers", "1", nap=0.1) as driver:
+    with Driver(tmp_path, "--workers", "1", nap=0.1, hold=6) as driver:
         driver.wait(some_came_back, "results")
         driver.process.send_signal(number)
+        (tmp_path / "go").touch()
         driver.end()
     stored = rows_in(tmp_path)
     with Driver(tmp_path, as_json=False, nap=600, patience=0.5) as driver:
