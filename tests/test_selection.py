@@ -202,7 +202,7 @@ def test_bad_selections(
             code = int(end.code or 0)
         said = capsys.readouterr()
         assert code == 2
-        assert words.replace("S are", f"{store.location} are").replace("S keeps", f"{store.location} keeps") in said.err
+        assert words.replace("S has", f"{store.location} has").replace("S keeps", f"{store.location} keeps") in said.err
         assert said.err.count("\n") == 1
         assert said.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
