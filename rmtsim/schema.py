@@ -48,6 +48,9 @@ SCHEMA = pa.schema(
 #: What tells an ensemble.
 ENSEMBLE = [field.name for field in fields(Ensemble)]
 
+#: Stands before a point's identity in exported text: readers take 870474735649e332 for a number, quoted or not.
+EXPORTED_ID = "p-"
+
 #: What makes a row one of a kind: no two rows of a store share it.
 KEY = ["point_id", "seed", "draw", "layer"]
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rmtsim.theory import disk_cache
+from rmtsim.theory import disk_cache, two_point
 from rmtsim.theory.cross import _ce_pair
 from rmtsim.theory.disk_cache import EDITION, directory, kept_on_disk
 from rmtsim.theory.one_hidden_ce_pairs import pair_terms
 from rmtsim.theory.quasi_monte_carlo import Expectations
+from rmtsim.theory.two_point import weighted_pair_moments
 
 ROOT = Path(__file__).parents[1]
 
@@ -333,6 +335,26 @@ PINNED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("arguments", "values"),
+    [
+        ((7, 60), (0.6703493847300015, 0.018881474664052857)),
+        ((10, 12, 2.0), (0.06150866163181707, 0.0009274364022328985)),
+    ],
+)
+def test_linear_values_of_this_edition_are_what_they_were(
+    folder: Path, arguments: tuple[Any, ...], values: tuple[float, float]
+) -> None:
+    computed = weighted_pair_moments.__wrapped__(*arguments)  # type: ignore[attr-defined]
+    assert (computed.diag, computed.offdiag) == pytest.approx(values, rel=1e-10), "a kept value changed: raise EDITION"
+    record, shapes = two_point._moments, {"diag": (), "offdiag": ()}
+    kept_on_disk(record, shapes)(weighted_pair_moments.__wrapped__)(*arguments)  # type: ignore[attr-defined]
+    unused = wraps(weighted_pair_moments)(lambda *_: pytest.fail("it stands on disk"))
+    served = kept_on_disk(record, shapes)(unused)(*arguments)
+    assert served == computed
+    assert type(served.diag) is float
+
+
 @pytest.mark.parametrize("case", range(4))
 def test_values_of_this_edition_are_what_they_were(case: int) -> None:
     assert list(PINNED) == [EDITION], "the edition was raised: note the values of the new one"
@@ -347,4 +369,4 @@ def test_the_kept_functions_are_those_that_are_pinned() -> None:
     kept = {
         path.name for path in (ROOT / "rmtsim" / "theory").rglob("*.py") if "@kept_on_disk(" in path.read_text("utf-8")
     }
-    assert kept == {"cross.py", "one_hidden_ce_pairs.py"}
+    assert kept == {"cross.py", "one_hidden_ce_pairs.py", "two_point.py"}

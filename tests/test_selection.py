@@ -55,6 +55,7 @@ LINEAR = {**ROW, "model": "linear", "layer": "linear", "width": None}
         ("n_samples > dim", (True, True)),
         ("0.5 == aspect_ratio", (True, True)),
         ("point_id == '870474735649e332'", (True, True)),
+        ("point_id in ['p-870474735649e332']", (True, True)),  # as exports write it
         ("  seed == 0\n", (True, True)),
         ("init >= 'he'", (True, True)),
     ],

@@ -124,13 +124,19 @@ def test_the_theory_of_draws_counts_what_it_answers(
         return whole(what, total, unit, done, after=1e9)
 
     monkeypatch.setattr(theory_progress, "watched", spying)
-    linear = simulate(Point("linear", "ce", 3, 4, 5), 2)
-    with theory_of(linear):
+    with (
+        theory_of(simulate(Point("linear", "ce", 3, 40, 5), 2)),
+        theory_of(simulate(Point("linear", "mse", 3, 4, 5), 2)),
+    ):
         pass
     assert made == []
+    with theory_of(simulate(Point("linear", "ce", 3, 15, 5), 2)):
+        finite("linear", "ce", 3, 15, 5)
+        assert spying.done() == 1
+    assert made == [(1, 0)]
     hidden = pd.concat([simulate(Point("one_hidden", "ce", C, 300, 20, 8), 2) for C in (3, 4)])
     with theory_of(hidden):
         finite("one_hidden", "ce", 3, 300, 20, 8, layers=("output",), target_rse=0.4)
         assert spying.done() == 1
-    assert made == [(4, 0)]  # both sizes, and their limits
+    assert made[1:] == [(4, 0)]  # both sizes, and their limits
     assert "a few seconds for each of 2 sizes" in capsys.readouterr().err

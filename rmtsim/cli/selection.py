@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.schema import ENSEMBLE
+from rmtsim.schema import ENSEMBLE, EXPORTED_ID
 from rmtsim.store import Store
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _kind(node: ast.expr) -> type:
 
 
 def _constant(node: ast.expr) -> float | str | None:
-    """Return a finite number or a text; None for all else."""
+    """Return a finite number or a text, a point's identity without what exports put before it; None for all else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _constant(node.operand)
         return -value if isinstance(value, int | float) else None
@@ -125,7 +125,9 @@ def _constant(node: ast.expr) -> float | str | None:
         or not isinstance(node.value, int | float | str)
     ):
         return None
-    return node.value if isinstance(node.value, int | str) or math.isfinite(node.value) else None
+    if isinstance(node.value, str):
+        return node.value.removeprefix(EXPORTED_ID)
+    return node.value if math.isfinite(node.value) else None
 
 
 def _value(node: ast.expr, row: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from rmtsim.cli.selection import Selection
 from rmtsim.errors import InputError
 from rmtsim.output import records, say, tell, tell_json
 from rmtsim.output_files import check_output, write_output
+from rmtsim.schema import EXPORTED_ID
 from rmtsim.store import Store
 from rmtsim.store.coverage import point_batches
 from rmtsim.store.file_access import FOLDERS
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from rmtsim.experiment import Task
 
 __all__ = ["compact", "existing", "export", "merge", "verify"]
-
-#: Stands before an identity in text: readers take 870474735649e332 for a number, quoted or not.
-_ID = "p-"
 
 #: Rows of draws that are summarised at a time.
 _ROWS = 250_000
@@ -146,7 +144,7 @@ def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:
         buffer = BytesIO()
         table.to_parquet(buffer, index=False)
         return buffer.getvalue()
-    table = table.assign(point_id=_ID + table["point_id"])
+    table = table.assign(point_id=EXPORTED_ID + table["point_id"])
     return table.to_csv(index=False) if suffix == ".csv" else json.dumps(records(table), indent=1) + "\n"
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Seconds before anything is said, and between two looks.
 _AFTER, _LOOK_EVERY = 10.0, 0.5
 
+#: Below so many dimensions a value of the linear model with cross-entropy takes a second or more.
+_FEW_DIMENSIONS = 20
+
 
 @contextmanager
 def watched(
@@ -58,15 +61,14 @@ def theory_of(draws: pd.DataFrame) -> Iterator[None]:
     """Say how long the theory beside these draws takes, where that is noticeable, and how far it is."""
     from rmtsim.theory.disk_cache import answered
 
-    sampled = draws[
-        (draws["model"] == "one_hidden") & (draws["loss"] == "ce") & draws["layer"].isin(["hidden", "output"])
-    ]
-    sizes = len(sampled[["n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates())
-    if not sizes:
+    kept = draws[(draws["loss"] == "ce") & draws["layer"].isin(["linear", "hidden", "output"])]
+    sizes = kept[["model", "n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates()
+    hidden = sizes[sizes["model"] == "one_hidden"]
+    if hidden.empty and not (sizes["dim"] < _FEW_DIMENSIONS).any():
         yield
         return
-    limits = len(sampled[["n_classes", "width", *ENSEMBLE]].drop_duplicates())
-    say(f"theory: one hidden layer with cross-entropy takes a few seconds for each of {counted(sizes, 'size')}, once")
+    limits = len(hidden.drop(columns="dim").drop_duplicates())
+    say(f"theory: cross-entropy takes up to a few seconds for each of {counted(len(sizes), 'size')}, once")
     before = answered()
-    with watched("theory", sizes + limits, "values", lambda: answered() - before):
+    with watched("theory", len(sizes) + limits, "values", lambda: answered() - before):
         yield

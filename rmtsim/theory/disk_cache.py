@@ -50,7 +50,7 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
     Parameters
     ----------
     record
-        The dataclass that the function returns; its fields are arrays of float64.
+        Makes the dataclass that the function returns from its fields, which are arrays of float64.
     shapes
         Their shapes.
     """
@@ -143,9 +143,9 @@ def _entry(question: str, fields: Any) -> dict[str, Any]:
     return {"question": question, "fields": fields, "checksum": _digest(json.dumps([question, fields]))}
 
 
-def _numbers(array: NDArray[np.float64]) -> list[float | None]:
+def _numbers(array: NDArray[np.float64] | float) -> list[float | None]:
     """Return the numbers of an array in order, None for NaN, which JSON does not have."""
-    return [None if math.isnan(number) else float(number) for number in array.ravel()]
+    return [None if math.isnan(number) else float(number) for number in np.ravel(array)]
 
 
 def _array(numbers: list[float | None], shape: tuple[int, ...]) -> NDArray[np.float64]:

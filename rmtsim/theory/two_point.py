@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
 from rmtsim.arrays.threads import single_threaded_blas
+from rmtsim.theory.disk_cache import kept_on_disk
 from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
 from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over
 
@@ -52,7 +52,11 @@ def pair_moments(first: HermiteTable, second: HermiteTable, rho: float) -> PairM
     return PairMoments(diag, float((one**2 * np.exp((C - 2) * log_of_psi)).sum()) * _STEP**2)
 
 
-@lru_cache(maxsize=4096)
+def _moments(diag: Array, offdiag: Array) -> PairMoments:
+    return PairMoments(float(diag), float(offdiag))
+
+
+@kept_on_disk(_moments, {"diag": (), "offdiag": ()})
 def weighted_pair_moments(
     n_classes: int, dim: int, gain: float = 1.0, rule: tuple[int, int] | None = None
 ) -> PairMoments:
