@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from types import ModuleType
@@ -21,6 +22,10 @@ os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")  # for th
 
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
+
+# Whatever is started in the background, or by nohup, ignores these signals, and so does all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

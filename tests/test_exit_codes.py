@@ -98,7 +98,11 @@ def test_the_loop_goes_on_after_3_alone_and_hands_the_last_code_on(code: int, tm
 
 def test_ctrl_c_ends_the_loop(tmp_path: Path) -> None:
     """A run that is interrupted ends with 3, as it should; the shell must not begin the next."""
-    (tmp_path / "rmtsim").write_text("#!/bin/sh\ntrap 'exit 3' INT\necho >> runs\nkill -INT $PPID $$\nexit 3\n")
+    (tmp_path / "rmtsim").write_text(
+        "#!/bin/sh\ntrap 'exit 3' INT\necho >> runs\n"
+        "[ $(wc -l < runs) = 1 ] || exit 9  # a second run: the loop went on\n"
+        "kill -INT $PPID $$\nexit 3\n"
+    )
     (tmp_path / "rmtsim").chmod(0o755)
     path = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", loop()], cwd=tmp_path, env=path, check=False)
