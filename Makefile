@@ -6,14 +6,20 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: reproduce test bench lock
+.PHONY: reproduce test lint bench lock
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(VENV)/.installed
 	$(VENV)/bin/rmtsim reproduce --out $(OUT)
 
-test: $(VENV)/.installed-test
+test: lint
 	$(PY) -m pytest --numprocesses auto --dist loadfile  # modules share clusters and servers
+
+lint: $(VENV)/.installed-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-logo
 
 bench: $(VENV)/.installed-test
 	$(PY) -m benchmarks

@@ -7,9 +7,9 @@ import numpy as np
 from rmtsim.arrays.blas import add_product
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.grams import few_features
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
-#: Normals are made in float64, in blocks of about this many numbers, as in ``rmtsim.draws``.
+#: Normals are made in float64, in blocks of about this many numbers, as in ``rmtsim.sampling.draws``.
 _BLOCK = 2**16
 
 

@@ -13,14 +13,14 @@ from benchmarks.report import Part, Row, Table, Target
 from benchmarks.simulated_workers import SECONDS_PER_DRAW, SimulatedWorkers, on_the_clock
 from rmtsim.store import Store
 from rmtsim.store.writer import Writer
-from sweeps.connection import connected
-from sweeps.executor import Executor
-from sweeps.ray_workers import RayWorkers
-from sweeps.runner import Committer, drive
-from sweeps.scheduler import Scheduler
-from sweeps.shares import Share
-from sweeps.spec import Spec, from_document
-from sweeps.state import PointState, read_states
+from rmtsim.sweeps.connection import connected
+from rmtsim.sweeps.executor import Executor
+from rmtsim.sweeps.ray_workers import RayWorkers
+from rmtsim.sweeps.runner import Committer, drive
+from rmtsim.sweeps.scheduler import Scheduler
+from rmtsim.sweeps.shares import Share
+from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.state import PointState, read_states
 
 _WORKERS = 1000
 _LOSS = 1e-4
@@ -37,11 +37,12 @@ def run(quick: bool) -> Part:
         Target("memory of the driver at the end over that at a tenth", simulated["memory_growth"], 1.1),
     ]
     about = (
-        f"Simulated: sweeps.runner.drive, scheduler, stopping rule and a store on disk, against {_WORKERS} workers "
-        f"that compute nothing, batches of about a second ({SECONDS_PER_DRAW} s a draw), one in {1 / _LOSS:.0f} lost "
-        "with its worker and done again. The clock counts the driver's own time, and skips its waiting. Ray: the same "
-        "driver with actors on this machine and batches of one draw that takes them a millisecond; CPU time of the "
-        "driver's process, all its threads included. A driver feeds batch seconds / driver seconds workers."
+        f"Simulated: rmtsim.sweeps.runner.drive, scheduler, stopping rule and a store on disk, against {_WORKERS} "
+        f"workers that compute nothing, batches of about a second ({SECONDS_PER_DRAW} s a draw), one in "
+        f"{1 / _LOSS:.0f} lost with its worker and done again. The clock counts the driver's own time, and skips its "
+        "waiting. Ray: the same driver with actors on this machine and batches of one draw that takes them a "
+        "millisecond; CPU time of the driver's process, all its threads included. A driver feeds batch seconds / "
+        "driver seconds workers."
     )
     return Part(about, [Table("Simulated workers", [simulated]), Table("Ray", [with_ray])], [] if quick else targets)
 
@@ -94,7 +95,7 @@ def _with_ray(batches: int, actors: int) -> Row:
     with (
         tempfile.TemporaryDirectory() as folder,
         connected("ray", actors) as ray,
-        patch("sweeps.pace.Pace.batch_draws", lambda *_: 1),
+        patch("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1),
     ):
         workers = RayWorkers(ray, actors, "numpy")
         while workers.workers < actors:

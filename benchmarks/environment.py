@@ -9,7 +9,7 @@ from typing import Any
 
 from rmtsim.arrays.machine import total_memory
 from rmtsim.arrays.threads import cores
-from rmtsim.sizes import format_bytes
+from rmtsim.text.sizes import format_bytes
 
 _PACKAGES = ("rmtsim", "numpy", "scipy", "pandas", "pyarrow", "jax", "torch")
 

@@ -9,7 +9,7 @@ from benchmarks.bare import BareDraw
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing, elapsed
 from rmtsim.kernels.cost import flops
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 #: (C, d, N) → repeats.
 _SIZES = {(1000, 1000, 1000): 11, (100_000, 512, 1024): 3}

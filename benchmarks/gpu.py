@@ -10,9 +10,9 @@ import rmtsim
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing, elapsed
 from rmtsim.arrays.backend import array_module, native_gpu, to_numpy
-from rmtsim.draws import sample
 from rmtsim.kernels.cost import flops, normals
-from rmtsim.point import Point
+from rmtsim.model.point import Point
+from rmtsim.sampling.draws import sample
 
 #: Points of the comparison with NumPy, with more than a chunk of classes and more than a tile of samples among them.
 _AGREE = [

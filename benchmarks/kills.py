@@ -18,10 +18,10 @@ import pandas as pd
 
 from benchmarks import leaving
 from benchmarks.report import Part, Row, Table, Target
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store
-from sweeps.runner import run as run_sweep
-from sweeps.spec import load
+from rmtsim.sweeps.runner import run as run_sweep
+from rmtsim.sweeps.spec import load
 from tests.chaos import QUICK_HEALTH_CHECKS, Driver, RayCluster, is_part, rows_in
 from tests.chaos_driver import STEPS
 from tests.sweeping import SMALL

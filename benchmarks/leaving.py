@@ -10,8 +10,8 @@ from typing import Any
 
 from benchmarks.report import Row
 from rmtsim.store import Store
-from sweeps.runner import run as run_sweep
-from sweeps.spec import load
+from rmtsim.sweeps.runner import run as run_sweep
+from rmtsim.sweeps.spec import load
 from tests.chaos import Driver, RayCluster, rows_in
 
 _Events = list[dict[str, Any]]

@@ -11,7 +11,7 @@ from benchmarks import fresh
 from benchmarks.report import Part, Row, Table, Target
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 _GIB = 2**30
 _THREADS = 2

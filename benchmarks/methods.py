@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rmtsim.blocks import linear_blocks
+from rmtsim.kernels.explicit_blocks import linear_blocks
 
 HAS_TORCH = find_spec("torch") is not None
 

@@ -12,9 +12,9 @@ from benchmarks import fresh, methods
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, interleaved, timed
 from rmtsim.arrays.machine import total_memory
-from rmtsim.draws import sample
-from rmtsim.point import Point
-from rmtsim.sizes import format_bytes
+from rmtsim.model.point import Point
+from rmtsim.sampling.draws import sample
+from rmtsim.text.sizes import format_bytes
 
 _DRAWS = 256  # of a call of simulate, which computes them in batches that fit in a core's cache
 _CALLS = 50  # of block_norms in a repeat

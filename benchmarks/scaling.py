@@ -10,7 +10,7 @@ import numpy as np
 import rmtsim
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, timed
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 _OUTPUT = ("hidden", "output")
 

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.kernels.cost import diagonal_classes
-from rmtsim.schema import Stretch
-from sweeps.batches import Batch, Result
-from sweeps.executor import IN_FLIGHT_PER_WORKER, Finished
+from rmtsim.sampling.schema import Stretch
+from rmtsim.sweeps.batches import Batch, Result
+from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished
 
 #: Seconds that the fake kernel takes for a draw, up to a lognormal factor for each batch: about what d = 1024 takes.
 SECONDS_PER_DRAW = 0.1
@@ -99,8 +99,8 @@ class SimulatedWorkers:
 def on_the_clock(workers: SimulatedWorkers) -> Iterator[None]:
     """Have the runner read the clock of the workers, and make batches of a second."""
     with (
-        patch("sweeps.runner.time", SimpleNamespace(monotonic=workers.clock)),
-        patch("sweeps.pace.TARGET_SECONDS", 1.0),
+        patch("rmtsim.sweeps.runner.time", SimpleNamespace(monotonic=workers.clock)),
+        patch("rmtsim.sweeps.pace.TARGET_SECONDS", 1.0),
     ):
         yield
 

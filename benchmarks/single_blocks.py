@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmtsim.kernels.network import forward, softmax
+from rmtsim.model.network import forward, softmax
 
 
 def single_blocks(X: np.ndarray, V: np.ndarray, W: np.ndarray | None) -> dict[str, tuple[float, float]]:

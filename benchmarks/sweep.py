@@ -14,11 +14,11 @@ from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.store import Store
-from sweeps import runner
-from sweeps.batches import Batch, Result, cost
-from sweeps.pace import TARGET_SECONDS, Pace
-from sweeps.shares import Share
-from sweeps.spec import Spec, from_document
+from rmtsim.sweeps import runner
+from rmtsim.sweeps.batches import Batch, Result, cost
+from rmtsim.sweeps.pace import TARGET_SECONDS, Pace
+from rmtsim.sweeps.shares import Share
+from rmtsim.sweeps.spec import Spec, from_document
 
 #: (C, d, N) of small draws, which are computed in batches, and of large ones.
 _SIZES = ((100, 64, 128), (1000, 500, 1000))
@@ -44,9 +44,9 @@ def run(quick: bool) -> Part:
             Target(f"two workers over one {where}", workers["speedup"], 1.7, at_most=False),
         ]
     about = (
-        "Sweeps of linear CE in float64 through sweeps.runner.run on a new store, BLAS with one thread. Share in "
-        "batches is the time inside Batch.compute, summed over the workers, over workers × wall time; the rest is the "
-        f"store, the stopping rule and waiting. {SPREAD} The three ways take turns."
+        "Sweeps of linear CE in float64 through rmtsim.sweeps.runner.run on a new store, BLAS with one thread. Share "
+        "in batches is the time inside Batch.compute, summed over the workers, over workers × wall time; the rest is "
+        f"the store, the stopping rule and waiting. {SPREAD} The three ways take turns."
     )
     return Part(about, [Table("Workers and threads", rows)], [] if quick else targets)
 

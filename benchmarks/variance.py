@@ -11,9 +11,9 @@ import rmtsim
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.single_blocks import single_blocks
 from benchmarks.timing import SPREAD, Timing, elapsed
-from rmtsim.blocks import hidden_blocks, linear_blocks, output_blocks
-from rmtsim.draws import sample
-from rmtsim.point import Point
+from rmtsim.kernels.explicit_blocks import hidden_blocks, linear_blocks, output_blocks
+from rmtsim.model.point import Point
+from rmtsim.sampling.draws import sample
 
 _KINDS = ("diag", "offdiag")
 _BATCH = 16  # draws whose V is held at once

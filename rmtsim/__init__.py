@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from rmtsim.version import __version__
 
 if TYPE_CHECKING:
-    from rmtsim.ensemble import Ensemble
     from rmtsim.errors import InputError
     from rmtsim.full_hessian.assembled import hessian
     from rmtsim.full_hessian.layer_norms import LayerNorms, layer_norms
     from rmtsim.kernels.norms import block_norms
     from rmtsim.kernels.results import BlockNorms
-    from rmtsim.point import Point
-    from rmtsim.simulation import simulate
+    from rmtsim.model.ensemble import Ensemble
+    from rmtsim.model.point import Point
+    from rmtsim.sampling.simulation import simulate
     from rmtsim.theory import Prediction, predict
 
 __all__ = [
@@ -38,16 +38,16 @@ __all__ = [
 #: Loaded when they are asked for: the command line starts without pandas and SciPy, which take a second.
 _HOMES = {
     "BlockNorms": "kernels.results",
-    "Ensemble": "ensemble",
+    "Ensemble": "model.ensemble",
     "InputError": "errors",
     "LayerNorms": "full_hessian.layer_norms",
-    "Point": "point",
+    "Point": "model.point",
     "Prediction": "theory",
     "block_norms": "kernels.norms",
     "hessian": "full_hessian.assembled",
     "layer_norms": "full_hessian.layer_norms",
     "predict": "theory",
-    "simulate": "simulation",
+    "simulate": "sampling.simulation",
 }
 
 

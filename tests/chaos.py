@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store
 
 HERE = Path(__file__).parent

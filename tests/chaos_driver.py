@@ -29,12 +29,12 @@ from typing import Any
 from unittest.mock import patch
 
 from rmtsim.cli.main import main
-from rmtsim.store.files import LocalFiles
-from sweeps import ray_workers, runner, scheduler, thread_workers
-from sweeps.batches import Batch, Result
-from sweeps.pace import Pace
-from sweeps.progress import ProgressDisplay
-from sweeps.scheduler import Scheduler
+from rmtsim.store.storage import LocalFiles
+from rmtsim.sweeps import ray_workers, runner, scheduler, thread_workers
+from rmtsim.sweeps.batches import Batch, Result
+from rmtsim.sweeps.pace import Pace
+from rmtsim.sweeps.progress import ProgressDisplay
+from rmtsim.sweeps.scheduler import Scheduler
 
 #: Where a commit can be cut short.
 STEPS = ("before", "middle", "written", "synced", "renamed", "after")

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from rmtsim.store import Store
-from sweeps.runner import run
-from sweeps.spec import Spec, load
+from rmtsim.sweeps.runner import run
+from rmtsim.sweeps.spec import Spec, load
 
 #: A small sweep of six points, to be filled in with max_draws and target_rse.
 SMALL = """

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 Means = Mapping[str, tuple[float | None, float | None]]
 

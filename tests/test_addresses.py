@@ -19,12 +19,12 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 import rmtsim
-from rmtsim.addresses import Address, discreet, shown
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment, Task
 from rmtsim.store import Store, StoreError
-from rmtsim.store.files import open_files
-from sweeps import experiment_runner
+from rmtsim.store.storage import open_files
+from rmtsim.sweeps import experiment_runner
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.addresses import Address, discreet, shown
 from tests.s3 import s3, s3_server
 
 __all__ = ["s3", "s3_server"]  # fixtures

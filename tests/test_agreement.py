@@ -7,10 +7,10 @@ import re
 import pandas as pd
 import pytest
 
-from analysis.agreement import compared, plot_agreement, report_agreement, spread
 from rmtsim import Point, simulate
+from rmtsim.paper.agreement import compared, plot_agreement, report_agreement, spread
+from rmtsim.sweeps.spec import builtin_specs, load
 from rmtsim.theory import finite
-from sweeps.spec import builtin_specs, load
 
 
 @pytest.fixture(scope="module")

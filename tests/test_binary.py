@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.binary import headline_binary, initial_ratio, initial_ratios, mean_shares, outside_shares, report_binary
-from analysis.binary_figure import plot_binary
-from rmtsim.experiments.binary_pictures import DATA, binary, fig10
+from rmtsim.paper.binary import (
+    headline_binary,
+    initial_ratio,
+    initial_ratios,
+    mean_shares,
+    outside_shares,
+    report_binary,
+)
+from rmtsim.paper.binary_figure import plot_binary
+from rmtsim.paper.experiments.binary_pictures import DATA, binary, fig10
 from rmtsim.theory import finite
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem

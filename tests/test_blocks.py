@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rmtsim
-from rmtsim import blocks
 from rmtsim.arrays.backend import to_numpy
+from rmtsim.kernels import explicit_blocks as blocks
 from tests import autodiff
 from tests.cases import CASES, IDS, Problem, problem
 

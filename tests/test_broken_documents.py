@@ -22,8 +22,8 @@ from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.failures import TornError
 from rmtsim.store.lock import parse_claim
 from rmtsim.store.verify import verify
-from sweeps import training_spec
-from sweeps.spec import from_document
+from rmtsim.sweeps import training_spec
+from rmtsim.sweeps.spec import from_document
 from tests.test_one_writer import TINY
 from tests.test_table_files import TRAIN
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim import progress
-from rmtsim.progress import Progress
+from rmtsim.text import progress
+from rmtsim.text.progress import Progress
 
 POINT = rmtsim.Point("one_hidden", "ce", 4, 5, 6, 3)
 

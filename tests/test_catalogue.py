@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.catalogue import DEFAULT, WORDS, Entry, chosen, duration, entries
-from analysis.figures import FIGURES, NamedFigure
-from analysis.headlines import claims_headline
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError, RunError
-from rmtsim.experiment import Experiment, Task
-from rmtsim.point import Point
+from rmtsim.figures.catalogue import DEFAULT, WORDS, Entry, chosen, duration, entries
+from rmtsim.figures.headlines import claims_headline
+from rmtsim.figures.registry import FIGURES, NamedFigure
+from rmtsim.model.point import Point
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.spec import load
 from rmtsim.theory import finite
-from sweeps.spec import load
 from tests.synthetic import sweep_of
 
 
@@ -123,9 +123,9 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     words["broken"] |= {"seconds": 2, "full_seconds": 4000, "full_memory": "9 GiB"}
     words["toy"] |= {"seconds": 1, "full_seconds": 1}
     words["own"] |= {"seconds": 4, "data": "eggs"}
-    monkeypatch.setattr("analysis.figures.FIGURES", figures)
-    monkeypatch.setattr("analysis.catalogue.FIGURES", figures)
-    monkeypatch.setattr("analysis.catalogue.WORDS", words)
+    monkeypatch.setattr("rmtsim.figures.registry.FIGURES", figures)
+    monkeypatch.setattr("rmtsim.figures.catalogue.FIGURES", figures)
+    monkeypatch.setattr("rmtsim.figures.catalogue.WORDS", words)
     return tmp_path / "out"
 
 

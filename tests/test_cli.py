@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from analysis.catalogue import WORDS
 from rmtsim.cli.main import main
+from rmtsim.figures.catalogue import WORDS
 from rmtsim.store import Store
-from sweeps.spec import builtin_specs
+from rmtsim.sweeps.spec import builtin_specs
 
 SPEC = """
 name = "{name}"

@@ -39,7 +39,7 @@ HEALTH = "/api/local_raylet_healthz"
 HOLD = """
 import json, os, sys
 if sys.argv[1] == "closed":
-    from sweeps.connection import connected
+    from rmtsim.sweeps.connection import connected
     context = connected("ray", 1)
 else:
     from contextlib import nullcontext
@@ -66,7 +66,7 @@ assert dict(os.environ) == before, dict(os.environ).items() ^ before.items()
 JOIN = """
 import sys
 from rmtsim.errors import InputError
-from sweeps.connection import connected
+from rmtsim.sweeps.connection import connected
 try:
     with connected(sys.argv[1]) as ray:
         print(ray.cluster_resources()["CPU"])

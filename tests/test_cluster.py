@@ -21,7 +21,7 @@ AWS = yaml.safe_load(TEXT)
 OWN_HOSTS = {
     key: value for key, value in AWS.items() if key not in ("available_node_types", "head_node_type", "max_workers")
 } | yaml.safe_load("\n".join(line[3:] for line in TEXT.splitlines() if line.startswith("#|")))
-JOB = yaml.safe_load((ROOT / "rayjob.yaml").read_text())
+JOB = yaml.safe_load((ROOT / "sweeps" / "rayjob.yaml").read_text())
 
 VALIDATE = """
 import sys, yaml
@@ -110,7 +110,7 @@ def check_installs(commands: list[list[str]], folder: str) -> None:
 
 def test_nothing_is_installed_without_a_hash() -> None:
     """In the image of the job, either; and the lock has what the extras ask for."""
-    text = (ROOT / "rayjob.yaml").read_text()
+    text = (ROOT / "sweeps" / "rayjob.yaml").read_text()
     image = text.partition("RUN ")[2].partition("END")[0].replace("#", "").replace("\\", "")
     check_installs([shlex.split(command) for command in image.split("&&")], "rmtsim")
     there = {
@@ -227,7 +227,7 @@ def test_the_job_runs_a_sweep_with_the_locked_ray() -> None:
     assert arguments.store.startswith("s3://")
     cluster = cluster_of(JOB)
     assert cluster["rayVersion"] == ray_version()
-    assert f"FROM rayproject/ray:{ray_version()}-py311" in (ROOT / "rayjob.yaml").read_text()
+    assert f"FROM rayproject/ray:{ray_version()}-py311" in (ROOT / "sweeps" / "rayjob.yaml").read_text()
     (worker,) = cluster["workerGroupSpecs"][0]["template"]["spec"]["containers"]
     (head,) = cluster["headGroupSpec"]["template"]["spec"]["containers"]
     assert worker["resources"]["limits"]["nvidia.com/gpu"] == "1"

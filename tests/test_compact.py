@@ -16,10 +16,10 @@ import rmtsim.store.compact
 import rmtsim.store.copies
 import rmtsim.store.shards
 from rmtsim.cli.main import main
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
 from rmtsim.store.compact import compact
-from rmtsim.store.files import LocalFiles
+from rmtsim.store.storage import LocalFiles
 from rmtsim.store.tables import as_parquet
 from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server

@@ -54,7 +54,7 @@ cluster.shutdown()
 #: Connects to one address after the other; prints what came of each, and the seconds.
 CONNECT = """
 import json, os, signal, sys, time
-import sweeps.connection as connection
+import rmtsim.sweeps.connection as connection
 from rmtsim.errors import InputError
 if sys.argv[1] == "other version":
     import ray
@@ -225,8 +225,7 @@ def test_the_same_rows(tmp_path: Path, cluster: Cluster, expected: pd.DataFrame,
 def test_a_submitted_job(tmp_path: Path, cluster: Cluster, expected: pd.DataFrame) -> None:
     """With the code that is submitted, not with what is installed there."""
     job, store = tmp_path / "job", tmp_path / "store"
-    for package in ("rmtsim", "sweeps"):
-        shutil.copytree(ROOT / package, job / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "rmtsim", job / "rmtsim", ignore=shutil.ignore_patterns("__pycache__"))
     version = job / "rmtsim" / "version.py"
     version.write_text(version.read_text().replace('"0.', '"9.'))
     (job / "spec.toml").write_text(SPEC)

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.cluster_figure import plot_clusters
-from analysis.clusters import cluster_ratios, headline_clusters, report_clusters, verdicts
-from analysis.data_figure import headline_data, plot_data
-from analysis.picture_report import report_pictures
-from analysis.shares import shares
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
-from rmtsim.experiments.data_pictures import clustered, data_norms_task, fig1, fig11, fig12
-from rmtsim.experiments.pictures import picture_task, simulated_norms_task
+from rmtsim.paper.cluster_figure import plot_clusters
+from rmtsim.paper.clusters import cluster_ratios, headline_clusters, report_clusters, verdicts
+from rmtsim.paper.data_figure import headline_data, plot_data
+from rmtsim.paper.experiments.data_pictures import clustered, data_norms_task, fig1, fig11, fig12
+from rmtsim.paper.experiments.pictures import picture_task, simulated_norms_task
+from rmtsim.paper.picture_report import report_pictures
+from rmtsim.paper.shares import shares
 from rmtsim.training.problem import Problem
 from tests.test_cifar import published, write
 from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
@@ -25,7 +25,7 @@ from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_o
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.clusters.finite", quick_theory)
+    monkeypatch.setattr("rmtsim.paper.clusters.finite", quick_theory)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:

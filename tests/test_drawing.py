@@ -17,12 +17,12 @@ import pytest
 import seaborn as sns
 
 import rmtsim
-from analysis import figures
-from analysis.drawing import encoded, later, paper_style
 from rmtsim.cli.main import main
+from rmtsim.figures import registry as figures
+from rmtsim.figures.drawing import encoded, later, paper_style
 from rmtsim.store import Store
 
-ANALYSIS = Path(__file__).parents[1] / "analysis"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_settings_of_the_same_process_play_no_part(store: str, suffix: str, tmp_
 def run(folder: Path, store: str, variables: dict[str, str]) -> bytes:
     out = folder / "f.png"
     command = [sys.executable, "-m", "rmtsim", "figure", "fig8_mse", "--store", store, "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(ANALYSIS.parent), **variables}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"{out}: drawn\n"
@@ -104,7 +104,7 @@ def test_what_matplotlib_would_stumble_over(store: str, expected: bytes, tmp_pat
 
 AFTERWARDS = """
 import sys
-from analysis import figures
+from rmtsim.figures import registry as figures
 from rmtsim.store import Store
 figures.save(figures.draw("fig8_mse", Store(sys.argv[1]).read()), "f.png")
 import matplotlib
@@ -114,7 +114,7 @@ print(matplotlib.rcParams["lines.linewidth"], matplotlib.rcParams["backend"])
 
 def test_a_users_settings_hold_for_the_user(store: str, expected: bytes, tmp_path: Path) -> None:
     (tmp_path / "rc").write_text("lines.linewidth: 9\nfont.family: serif\n")
-    environment = {**os.environ, "PYTHONPATH": str(ANALYSIS.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment |= {"MATPLOTLIBRC": str(tmp_path / "rc"), "MPLBACKEND": "svg"}
     command = [sys.executable, "-c", AFTERWARDS, store]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
@@ -151,7 +151,7 @@ for line in (
 
 
 def test_only_what_draws_loads_matplotlib(store: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ANALYSIS.parent), "MPLBACKEND": "nonsense"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "nonsense"}
     command = [sys.executable, "-c", WITHOUT, store]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -164,15 +164,15 @@ def test_what_is_imported_later_is_there() -> None:
     for figure in figures.FIGURES.values():
         for part in figure:
             if isinstance(part, partial) and part.func is later("a.b").func:  # type: ignore[attr-defined]
-                module, _, name = part.args[0].partition(".")
-                assert callable(getattr(import_module(f"analysis.{module}"), name))
+                module, _, name = part.args[0].rpartition(".")
+                assert callable(getattr(import_module(f"rmtsim.{module}"), name))
                 found += 1
     assert found > 20
 
 
 def test_every_figure_is_drawn_with_settings_of_our_own() -> None:
     """Figures are made inside one of the two styles, and saved in one place."""
-    for path in ANALYSIS.glob("*.py"):
+    for path in [*(ROOT / "rmtsim" / "figures").glob("*.py"), *(ROOT / "rmtsim" / "paper").rglob("*.py")]:
         text = path.read_text("utf-8")
         if path.name != "drawing.py":
             assert "rc_context" not in text, path.name

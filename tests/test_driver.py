@@ -14,14 +14,14 @@ import pytest
 
 from benchmarks.simulated_workers import SimulatedWorkers, on_the_clock
 from rmtsim.store import Store
-from sweeps import runner
-from sweeps.batches import Batch
-from sweeps.pace import Pace
-from sweeps.runner import Committer, drive
-from sweeps.scheduler import ATTEMPTS, LOSSES, Scheduler
-from sweeps.shares import Share
-from sweeps.spec import Spec, from_document
-from sweeps.state import PointState
+from rmtsim.sweeps import runner
+from rmtsim.sweeps.batches import Batch
+from rmtsim.sweeps.pace import Pace
+from rmtsim.sweeps.runner import Committer, drive
+from rmtsim.sweeps.scheduler import ATTEMPTS, LOSSES, Scheduler
+from rmtsim.sweeps.shares import Share
+from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.state import PointState
 
 
 def spec_of(points: int, draws: int, **sampling: object) -> Spec:

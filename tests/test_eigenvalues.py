@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from analysis.spectrum_figure import kolmogorov_smirnov, limiting_spectrum, slopes
 from rmtsim.arrays.backend import array_module
-from rmtsim.draws import sample
 from rmtsim.errors import InputError
-from rmtsim.experiments.eigenvalues import block_eigenvalues, spectrum
-from rmtsim.point import Point
+from rmtsim.model.point import Point
+from rmtsim.paper.experiments.eigenvalues import block_eigenvalues, spectrum
+from rmtsim.paper.spectrum_figure import kolmogorov_smirnov, limiting_spectrum, slopes
+from rmtsim.sampling.draws import sample
 from rmtsim.theory.spectra import block_spectrum
 
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.claims import claims
-from analysis.figure_data import figure_data
-from analysis.points import points
-from analysis.render import render
 from rmtsim import Ensemble, InputError, Point, predict, simulate
-from rmtsim.draws import sample
+from rmtsim.figures.figure_data import figure_data
+from rmtsim.sampling.draws import sample
+from rmtsim.stats.claims import claims
+from rmtsim.stats.points import points
+from rmtsim.stats.render import render
 from rmtsim.theory import finite, large_c, limit
 from tests.synthetic import sweep_of
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from analysis.fits import fit_decay
-from analysis.points import points
-from analysis.summary import summarize
-from rmtsim.estimates import effective_draws, mean_estimate, ratio_estimate
+from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
+from rmtsim.stats.fits import fit_decay
+from rmtsim.stats.points import points
+from rmtsim.stats.summary import summarize
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 import rmtsim
-import sweeps.runner
+import rmtsim.sweeps.runner
 from rmtsim.store import Store, StoreError, exchange
 from rmtsim.store.compact import compact
-from rmtsim.store.files import WRITING, LocalFiles
+from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.verify import verify
-from sweeps.runner import run
+from rmtsim.sweeps.runner import run
 from tests.sweeping import SPEC as SWEEP
 from tests.sweeping import spec_of, undisturbed
 from tests.test_merge import expected, rows_of, store_of
@@ -132,8 +132,8 @@ def test_a_long_sweep_compacts_its_store(
     tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small shards without end would take every reader minutes."""
-    monkeypatch.setattr(sweeps.runner, "COMMIT_EVERY", 0.0)
-    monkeypatch.setattr(sweeps.runner, "MANY", 4)
+    monkeypatch.setattr(rmtsim.sweeps.runner, "COMMIT_EVERY", 0.0)
+    monkeypatch.setattr(rmtsim.sweeps.runner, "MANY", 4)
     store, counts, append = Store(tmp_path / "s"), [], rmtsim.store.Writer.append
 
     def counting(*arguments: object) -> object:

@@ -17,7 +17,7 @@ from rmtsim.cli import exit_codes
 from rmtsim.cli.exit_codes import DONE, FAILED, LIMITED, UNFINISHED, exit_code, joint_exit_code
 from rmtsim.cli.main import main
 from rmtsim.cli.parser import parser
-from sweeps import runner
+from rmtsim.sweeps import runner
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +42,7 @@ LATE = """
 from itertools import count
 from types import SimpleNamespace
 from rmtsim.cli.main import main
-from sweeps import runner
+from rmtsim.sweeps import runner
 hours = count()
 runner.time = SimpleNamespace(monotonic=lambda: 3600.0 * next(hours))
 raise SystemExit(main())

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures
-from analysis.decoupling import fit_decoupling, summarize_decoupling
-from analysis.figures import FIGURES, draw
-from analysis.spectrum_figure import kolmogorov_smirnov, limiting_spectrum
 from rmtsim.cli.main import main
-from rmtsim.experiments.decoupling import decoupling
-from rmtsim.experiments.eigenvalues import spectrum
+from rmtsim.figures import registry as figures
+from rmtsim.figures.registry import FIGURES, draw
+from rmtsim.paper.decoupling import fit_decoupling, summarize_decoupling
+from rmtsim.paper.experiments.decoupling import decoupling
+from rmtsim.paper.experiments.eigenvalues import spectrum
+from rmtsim.paper.spectrum_figure import kolmogorov_smirnov, limiting_spectrum
 from tests.test_figures import curves
 
 SMALL = {32: 40, 64: 40, 128: 20}

@@ -13,7 +13,6 @@ import pytest
 from rmtsim.cli.experiment_verbs import experiment_status
 from rmtsim.cli.main import main
 from rmtsim.errors import StoppedError
-from rmtsim.experiment import Experiment, Joined, Saved, Task
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import specs, write_spec
 from rmtsim.store.failures import TornError
@@ -21,7 +20,8 @@ from rmtsim.store.merge import merge
 from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
 from rmtsim.store.verify_tables import recompute_tables
-from sweeps.experiment_runner import run_experiment
+from rmtsim.sweeps.experiment import Experiment, Joined, Saved, Task
+from rmtsim.sweeps.experiment_runner import run_experiment
 from tests.test_training_spec import SMALL
 
 

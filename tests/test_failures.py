@@ -16,11 +16,11 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.schema import Stretch
+from rmtsim.sampling.schema import Stretch
 from rmtsim.store import Store
-from sweeps import batches
-from sweeps.batches import Batch, Result
-from sweeps.runner import run
+from rmtsim.sweeps import batches
+from rmtsim.sweeps.batches import Batch, Result
+from rmtsim.sweeps.runner import run
 from tests.sweeping import SPEC, spec_of, undisturbed
 
 __all__ = ["undisturbed"]  # a fixture
@@ -73,7 +73,7 @@ def test_fail_fast_stops_at_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: pd.DataFrame
 ) -> None:
     failing(monkeypatch, 100)
-    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
+    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1)
     outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", fail_fast=True)
     assert outcome.stopped == "failure"
     assert len(outcome.failures) == 1
@@ -99,9 +99,9 @@ def test_a_draw_longer_than_the_time_limit_is_not_thrown_away(tmp_path: Path, mo
         return wait(*arguments)
 
     monkeypatch.setattr(Batch, "compute", slowly)
-    monkeypatch.setattr("sweeps.thread_workers.wait", waiting)
-    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
-    monkeypatch.setattr("sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(begun))))
+    monkeypatch.setattr("rmtsim.sweeps.thread_workers.wait", waiting)
+    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1)
+    monkeypatch.setattr("rmtsim.sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(begun))))
     outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy", time_limit=2)
     assert outcome.stopped == "time limit"
     assert outcome.unfinished
@@ -141,8 +141,8 @@ def test_a_time_limit_stops_and_the_same_command_goes_on(
     spec, store = spec_of(SPEC, tmp_path), Store(tmp_path / "s")
     with monkeypatch.context() as patch:
         tries = failing(patch, 0)
-        patch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 1)
-        patch.setattr("sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(tries))))  # a batch, a second
+        patch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1)
+        patch.setattr("rmtsim.sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(tries))))  # one a second
         outcome = run(spec, store, workers=1, backend="numpy", time_limit=3)
     assert outcome.stopped == "time limit"
     assert "stopped (time limit)" in str(outcome)

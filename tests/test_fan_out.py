@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.fan_out import deviations, exponents, joint, later_sums, measured, predictors, role
-from analysis.fan_out_figure import plot_fan_out
-from analysis.fan_out_report import headline_fan_out, report_fan_out
-from analysis.quoted import quoted
 from rmtsim.errors import InputError
-from rmtsim.experiments.fan_out import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
 from rmtsim.full_hessian import layer_norms as norms_module
 from rmtsim.full_hessian.layer_norms import own_norms
 from rmtsim.full_hessian.structure import Structure, off_diagonal
+from rmtsim.paper.experiments.fan_out import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
+from rmtsim.paper.fan_out import deviations, exponents, joint, later_sums, measured, predictors, role
+from rmtsim.paper.fan_out_figure import plot_fan_out
+from rmtsim.paper.fan_out_report import headline_fan_out, report_fan_out
+from rmtsim.stats.quoted import quoted
 from rmtsim.theory import finite
 from rmtsim.theory.deep import deep_layers
 from rmtsim.training.adam import Schedule

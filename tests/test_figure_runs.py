@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.figures import FIGURES, NamedFigure
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment
-from rmtsim.experiments.simo import simo
+from rmtsim.figures.registry import FIGURES, NamedFigure
+from rmtsim.paper.experiments.simo import simo
+from rmtsim.sweeps.experiment import Experiment
 
 
 def few(full: bool = False) -> Experiment:

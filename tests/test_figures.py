@@ -10,12 +10,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figure_data import figure_data
-from analysis.figures import FIGURES, check, draw, save
-from analysis.summary import summarize
-from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
-from rmtsim.point import Point
+from rmtsim.figures.figure_data import figure_data
+from rmtsim.figures.registry import FIGURES, check, draw, save
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.point import Point
+from rmtsim.stats.summary import summarize
 from rmtsim.theory import finite, large_c, limit
 from tests.synthetic import sweep_of
 
@@ -226,7 +226,7 @@ def sizes() -> pd.DataFrame:
 def test_finite_size_shows_deviations_from_the_limit(
     sizes: pd.DataFrame, draws: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.finite_size_figure._CURVE_POINTS", 6)
+    monkeypatch.setattr("rmtsim.paper.finite_size_figure._CURVE_POINTS", 6)
     others = draws[draws["aspect_ratio"] == 1]  # of one d: no series
     figure = draw("finite_size", pd.concat([sizes, others], ignore_index=True))
     summary = summarize(sizes).query("n_classes == 100").sort_values("dim")

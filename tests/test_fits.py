@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from analysis.fits import CORRECTION_SCALE, MAX_CORRECTIONS, fit_decay
 from rmtsim.errors import InputError
+from rmtsim.stats.fits import CORRECTION_SCALE, MAX_CORRECTIONS, fit_decay
 from rmtsim.theory import large_c, limit
 
 CLASSES = np.array([10, 30, 100, 300, 1000, 3000])

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.points import points
-from analysis.summary import summarize
 from rmtsim import Point, simulate
 from rmtsim.cli.main import main
-from rmtsim.fixed_values import fixed_values
+from rmtsim.model.fixed_values import fixed_values
+from rmtsim.stats.points import points
+from rmtsim.stats.summary import summarize
 from rmtsim.theory import finite
 
 #: One hidden neuron, one sample, one dimension: half of all draws are zero, since their neuron is dead.

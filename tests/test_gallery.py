@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.catalogue import Entry
-from analysis.gallery import Result, gallery
+from rmtsim.figures.catalogue import Entry
+from rmtsim.figures.gallery import Result, gallery
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.schema import ENSEMBLE, KEY, SCHEMA
+from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.recompute import stored_point
 from rmtsim.store.tables import FORMAT

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from rmtsim import simulation
 from rmtsim.arrays import philox
 from rmtsim.arrays.backend import array_module, to_numpy
-from rmtsim.draws import NormalRows, sample
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.tiling import with_span
-from rmtsim.point import Point
+from rmtsim.model.point import Point
+from rmtsim.sampling import simulation
+from rmtsim.sampling.draws import NormalRows, sample
 from rmtsim.store import Store
-from sweeps.runner import run
-from sweeps.spec import from_document
+from rmtsim.sweeps.runner import run
+from rmtsim.sweeps.spec import from_document
 
 pytestmark = pytest.mark.gpu
 

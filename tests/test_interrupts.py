@@ -19,9 +19,9 @@ import pytest
 
 from rmtsim.arrays.pool import threads_at_work
 from rmtsim.errors import StoppedError
-from rmtsim.experiment import Experiment, Task
 from rmtsim.store import Store
-from sweeps.interrupts import interrupts, waits
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.interrupts import interrupts, waits
 from tests.chaos import Driver, RayCluster, is_part, rows_in
 from tests.test_ray_workers import sweep
 
@@ -219,7 +219,7 @@ raise SystemExit(main())
 def test_a_signal_while_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """Training runs end at once, as sweeps do: there is nothing yet to wait for."""
     from rmtsim.cli.main import main
-    from sweeps import experiment_runner
+    from rmtsim.sweeps import experiment_runner
 
     @contextmanager
     def starting(*_: object) -> Iterator[None]:

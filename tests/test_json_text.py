@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rmtsim.json_text import MOST_DEPTH, PlainDataError, check_plain, parse_json
+from rmtsim.text.json_text import MOST_DEPTH, PlainDataError, check_plain, parse_json
 
 
 @pytest.mark.parametrize(

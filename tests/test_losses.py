@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rmtsim.arrays.backend import to_numpy
-from rmtsim.full_hessian.losses import curvature, loss_and_residuals
+from rmtsim.model.losses import curvature, loss_and_residuals
 
 #: Logits up to where the tails are the smallest normal numbers, and those where a difference 1 − p would be 0.
 LOGITS = {

@@ -16,7 +16,7 @@ import rmtsim.store.copies
 import rmtsim.store.shards
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
 from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim import blocks
 from rmtsim.arrays.backend import to_numpy
+from rmtsim.kernels import explicit_blocks as blocks
 from rmtsim.kernels import grams, last_layer
 from tests.cases import CASES, IDS, Problem, problem
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.figures import FIGURES, NamedFigure
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment
-from rmtsim.experiments.simo import simo
+from rmtsim.figures.registry import FIGURES, NamedFigure
+from rmtsim.paper.experiments.simo import simo
 from rmtsim.store import Store, StoreError
 from rmtsim.store.verify import verify
+from rmtsim.sweeps.experiment import Experiment
 from tests.test_table_files import TRAIN, contents
 
 TINY = """
@@ -97,7 +97,7 @@ def test_what_a_killed_run_leaves_hinders_no_other(specs: Path) -> None:
     script = f"""
 import os
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment
+from rmtsim.sweeps.experiment import Experiment
 Experiment.keep = lambda *_: os._exit(9)
 main(["run", {str(specs / "train.toml")!r}, "--store", {str(specs / "store")!r}])
 """

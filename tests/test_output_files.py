@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 import rmtsim
-import rmtsim.durable_files
+import rmtsim.files.durable_files
 from rmtsim.cli.main import main
-from rmtsim.output_files import check_output, write_output
+from rmtsim.files.output_files import check_output, write_output
 from rmtsim.store import Store
 
 #: Points whose identities look like numbers: 870474735649e332 is larger than any float.
@@ -52,7 +52,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rmtsim.durable_files.os, "replace", full)
+    monkeypatch.setattr(rmtsim.files.durable_files.os, "replace", full)
     with pytest.raises(rmtsim.InputError, match=r"--out: .*f.txt cannot be written \(No space left on device\)"):
         write_output(path, "after\n")
     assert path.read_text() == "before\n"

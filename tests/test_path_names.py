@@ -15,12 +15,12 @@ import pytest
 from rmtsim.cli.main import main
 from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
-from rmtsim.experiment import Saved
-from rmtsim.path_names import check_path
+from rmtsim.files.path_names import check_path
 from rmtsim.store import Store, StoreError
-from rmtsim.store.files import LocalFiles, open_files
+from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.verify import verify
-from sweeps.training_spec import load_any
+from rmtsim.sweeps.experiment import Saved
+from rmtsim.sweeps.training_spec import load_any
 from tests.test_one_writer import TINY
 from tests.test_table_files import TRAIN
 

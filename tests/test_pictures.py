@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 
-from analysis.hessian_figure import plot_pictures
-from analysis.picture_report import headline_pictures, percent, report_pictures
-from analysis.quoted import quoted
-from analysis.shares import shares
 from rmtsim.data.clusters import Clusters
-from rmtsim.estimates import ratio_estimate
-from rmtsim.experiment import Experiment
-from rmtsim.experiments import pictures
-from rmtsim.experiments.pictures import picture_task, simulated_norms_task
 from rmtsim.full_hessian.description import Look, StripLook
+from rmtsim.paper.experiments import pictures
+from rmtsim.paper.experiments.pictures import picture_task, simulated_norms_task
+from rmtsim.paper.hessian_figure import plot_pictures
+from rmtsim.paper.picture_report import headline_pictures, percent, report_pictures
+from rmtsim.paper.shares import shares
+from rmtsim.stats.estimates import ratio_estimate
+from rmtsim.stats.quoted import quoted
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.theory import Prediction, finite
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
@@ -37,7 +37,7 @@ def quick_theory(model: str, *arguments: object, **options: object) -> list[Pred
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.shares.finite", quick_theory)
+    monkeypatch.setattr("rmtsim.paper.shares.finite", quick_theory)
 
 
 def table_of(folder: Path, *tasks: object) -> pd.DataFrame:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from rmtsim.cli.main import main
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 from rmtsim.store import Store
-from sweeps import pilot, plan
-from sweeps.batches import cost
-from sweeps.pilot import Pilot, needed, pilots
-from sweeps.spec import Sampling, builtin_specs, from_document, load
-from sweeps.stopping import checkpoint_from, next_checkpoint
+from rmtsim.sweeps import pilot, plan
+from rmtsim.sweeps.batches import cost
+from rmtsim.sweeps.pilot import Pilot, needed, pilots
+from rmtsim.sweeps.spec import Sampling, builtin_specs, from_document, load
+from rmtsim.sweeps.stopping import checkpoint_from, next_checkpoint
 
 #: One hidden layer of few neurons, whose draws spread much: the least number of draws says nothing of what it takes.
 HIDDEN = """

@@ -17,7 +17,7 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
-from sweeps.spec import from_document
+from rmtsim.sweeps.spec import from_document
 
 POINT = rmtsim.Point("linear", "ce", 5, 12, 24)
 SPEC = from_document(

@@ -16,13 +16,13 @@ import pytest
 from matplotlib.figure import Figure
 
 import rmtsim
-from analysis.drawing import encoded
 from rmtsim.cli.main import main
 from rmtsim.errors import RunError
-from rmtsim.output import say, tell, tell_json
-from rmtsim.printable import printable
+from rmtsim.figures.drawing import encoded
 from rmtsim.store import Store
-from sweeps.progress import ProgressDisplay
+from rmtsim.sweeps.progress import ProgressDisplay
+from rmtsim.text.output import say, tell, tell_json
+from rmtsim.text.printable import printable
 
 #: A colour, a bell, the window's title, C1's own escape, a change of direction, a lone surrogate, a line's end, DEL.
 EVIL = "\x1b[31mred\x07\x1b]0;mine\x9b2J\u202eabc\udc80\u2028\x7f\x00[red]"

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from rmtsim.store import Store
-from sweeps.progress import _table
-from sweeps.snapshot import OpenPoint, Snapshot, telling
+from rmtsim.sweeps.progress import _table
+from rmtsim.sweeps.snapshot import OpenPoint, Snapshot, telling
 from tests.sweeping import SPEC
 
 

@@ -16,13 +16,13 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import RunError
-from rmtsim.experiment import Experiment, Task
 from rmtsim.store import Store
-from sweeps import connection
-from sweeps.experiment_runner import _on_ray
-from sweeps.first_worker import check_worker
-from sweeps.last_words import last_words
-from sweeps.ray_settings import absolute_paths, environment, own_signals, private_folder
+from rmtsim.sweeps import connection
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.experiment_runner import _on_ray
+from rmtsim.sweeps.first_worker import check_worker
+from rmtsim.sweeps.last_words import last_words
+from rmtsim.sweeps.ray_settings import absolute_paths, environment, own_signals, private_folder
 
 
 def test_paths_mean_the_same_in_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +57,8 @@ def test_settings_that_ray_cannot_read() -> None:
     """Ray's C++ part would end the process that imports it. A Ray of our own does not look at them."""
     script = """
 from rmtsim.errors import InputError
-from sweeps.connection import connected
-from sweeps.ray_settings import environment
+from rmtsim.sweeps.connection import connected
+from rmtsim.sweeps.ray_settings import environment
 with environment({}, closed=True):
     print("inside")
 print("outside")

@@ -20,8 +20,8 @@ import pytest
 import rmtsim
 from benchmarks.leaving import given_again
 from rmtsim.store import Store
-from sweeps.runner import run
-from sweeps.spec import from_document
+from rmtsim.sweeps.runner import run
+from rmtsim.sweeps.spec import from_document
 from tests.chaos import Driver, RayCluster, is_part, rows_in
 from tests.sweeping import SMALL
 

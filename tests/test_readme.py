@@ -11,10 +11,10 @@ import pytest
 
 from rmtsim.cli.main import main
 from rmtsim.cli.parser import parser
-from rmtsim.schema import SCHEMA
+from rmtsim.sampling.schema import SCHEMA
+from rmtsim.sweeps.spec import builtin_specs, from_document
+from rmtsim.sweeps.training_spec import builtin_trainings, load_any
 from rmtsim.version import __version__
-from sweeps.spec import builtin_specs, from_document
-from sweeps.training_spec import builtin_trainings, load_any
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 from scipy import integrate, optimize
 
-from analysis.claims import GROUP
-from analysis.quoted import quoted
-from analysis.regimes import FAR, extended, last_power, regimes, regimes_from, regimes_of, report_regimes
-from analysis.regimes_figure import plot_regimes
-from analysis.regimes_headline import headline_regimes, told
 from rmtsim.errors import InputError
-from rmtsim.point import Point
+from rmtsim.model.point import Point
+from rmtsim.paper.regimes import FAR, extended, last_power, regimes, regimes_from, regimes_of, report_regimes
+from rmtsim.paper.regimes_figure import plot_regimes
+from rmtsim.paper.regimes_headline import headline_regimes, told
+from rmtsim.stats.claims import GROUP
+from rmtsim.stats.quoted import quoted
+from rmtsim.sweeps.spec import load
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.softmax_moments import weight_moments
-from sweeps.spec import load
 from tests.synthetic import sweep_of
 from tests.test_figures import curves
 

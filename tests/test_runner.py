@@ -18,10 +18,10 @@ import pytest
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.store import Store
-from sweeps import runner
-from sweeps.progress import ProgressDisplay
-from sweeps.runner import run
-from sweeps.spec import from_document
+from rmtsim.sweeps import runner
+from rmtsim.sweeps.progress import ProgressDisplay
+from rmtsim.sweeps.runner import run
+from rmtsim.sweeps.spec import from_document
 from tests.sweeping import SPEC, spec_of, undisturbed
 
 __all__ = ["undisturbed"]  # a fixture
@@ -67,8 +67,8 @@ def test_workers_change_nothing(workers: int, tmp_path: Path, undisturbed: pd.Da
 
 def test_batch_size_changes_nothing(tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = random.Random(0)
-    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: sizes.randint(1, 5))
-    monkeypatch.setattr("sweeps.runner.COMMIT_EVERY", 0.0)
+    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: sizes.randint(1, 5))
+    monkeypatch.setattr("rmtsim.sweeps.runner.COMMIT_EVERY", 0.0)
     run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy")
     assert len(Store(tmp_path / "s").shards()) > undisturbed["point_id"].nunique() * 3
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
@@ -170,9 +170,9 @@ def test_a_writer_that_was_before_us_is_seen(tmp_path: Path, monkeypatch: pytest
 def test_progress_says_points_speed_and_time_to_go(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.progress._PLAIN_EVERY", 0.0)
-    monkeypatch.setattr("sweeps.runner.COMMIT_EVERY", 0.0)
-    monkeypatch.setattr("sweeps.pace.Pace.batch_draws", lambda *_: 4)
+    monkeypatch.setattr("rmtsim.sweeps.progress._PLAIN_EVERY", 0.0)
+    monkeypatch.setattr("rmtsim.sweeps.runner.COMMIT_EVERY", 0.0)
+    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 4)
     with ProgressDisplay("small") as display:
         run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", observer=display)
     lines = capsys.readouterr().err.splitlines()

@@ -12,7 +12,7 @@ from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import diagonal_classes, flops, normals
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.tiling import Tiling
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 from tests.cases import problem
 
 CUT = Tiling(tile=7, largest=7, chunk=10, span=9, hold=False)

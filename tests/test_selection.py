@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from analysis.decay_figure import _styles, plot_decay
-from analysis.decays import DECAY_FIGURES, MOST_SERIES
-from analysis.figure_data import figure_data
 from rmtsim.cli.main import main
 from rmtsim.cli.selection import Condition, holding
+from rmtsim.figures.decay_figure import _styles, plot_decay
+from rmtsim.figures.decays import DECAY_FIGURES, MOST_SERIES
+from rmtsim.figures.figure_data import figure_data
 from rmtsim.store import Store
 
 ROW = {

@@ -21,7 +21,7 @@ from rmtsim.store.compact import compact
 from rmtsim.store.merge import merge
 from rmtsim.store.names import parse_name
 from rmtsim.store.verify import verify
-from sweeps.spec import from_document
+from rmtsim.sweeps.spec import from_document
 from tests.s3 import location, s3, s3_server
 from tests.shards import flipped, rewrite
 

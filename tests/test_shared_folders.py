@@ -21,9 +21,9 @@ from rmtsim.cli.main import main
 from rmtsim.data.cifar import Cifar100
 from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
-from rmtsim.regular_files import NotRegularError, open_regular
+from rmtsim.files.regular_files import NotRegularError, open_regular
 from rmtsim.store import Store, StoreError
-from rmtsim.store.files import WRITING
+from rmtsim.store.storage import WRITING
 from rmtsim.store.verify import verify
 
 POINT = rmtsim.Point("linear", "ce", 3, 4, 5)

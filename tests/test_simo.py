@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.simo_figure import by_tie, formula, hidden_ratios, plot_simo, report_simo
 from rmtsim.errors import InputError
-from rmtsim.experiments.simo import EXAMPLES, LinkedNetwork, full_links, simo, simo_entries
+from rmtsim.paper.experiments.simo import EXAMPLES, LinkedNetwork, full_links, simo, simo_entries
+from rmtsim.paper.simo_figure import by_tie, formula, hidden_ratios, plot_simo, report_simo
 from tests import autodiff
 
 assert autodiff.jax.config.jax_enable_x64

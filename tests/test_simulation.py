@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import rmtsim
 from rmtsim.arrays.threads import single_threaded_blas
-from rmtsim.draws import sample
-from rmtsim.point import Point
-from rmtsim.schema import SCHEMA
+from rmtsim.model.point import Point
+from rmtsim.sampling.draws import sample
+from rmtsim.sampling.schema import SCHEMA
 
 LINEAR = Point("linear", "ce", 5, 12, 30)
 HIDDEN = Point("one_hidden", "ce", 5, 12, 30, 3)

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from rmtsim.point import Point
-from rmtsim.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
-from rmtsim.words import counted
-from sweeps.spec import Sampling
-from sweeps.state import PointState
+from rmtsim.model.point import Point
+from rmtsim.sweeps.spec import Sampling
+from rmtsim.sweeps.state import PointState
+from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
+from rmtsim.text.words import counted
 from tests.test_stopping import pair
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
-from rmtsim.point import Point
-from sweeps.spec import builtin_specs, from_document, load
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.point import Point
+from rmtsim.sweeps.spec import builtin_specs, from_document, load
 
 
 def document(**grid: list) -> dict:

@@ -9,12 +9,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rmtsim.estimates import Estimate, mean_estimate, ratio_estimate
-from rmtsim.point import Point
+from rmtsim.model.point import Point
+from rmtsim.stats.estimates import Estimate, mean_estimate, ratio_estimate
 from rmtsim.store import StoreError
-from sweeps.spec import Sampling
-from sweeps.state import PointState
-from sweeps.stopping import Tally, next_checkpoint
+from rmtsim.sweeps.spec import Sampling
+from rmtsim.sweeps.state import PointState
+from rmtsim.sweeps.stopping import Tally, next_checkpoint
 
 SAMPLING = Sampling(min_draws=16, max_draws=400, target_rse=0.02)
 POINT = Point("linear", "ce", 10, 20, 40)

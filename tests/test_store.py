@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtsim
-from rmtsim.schema import ENSEMBLE, SCHEMA
+from rmtsim.sampling.schema import ENSEMBLE, SCHEMA
 from rmtsim.store import Store, StoreError
 from tests.shards import rewrite
 

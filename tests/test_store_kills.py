@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store
 from rmtsim.store.compact import compact
-from rmtsim.store.files import WRITING
 from rmtsim.store.merge import merge
+from rmtsim.store.storage import WRITING
 from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
 from tests.test_faults import POINT, SPEC, fill, holds, rows_of
@@ -27,7 +27,7 @@ NURSERY = """
 import os, pathlib, signal, sys
 import rmtsim
 from rmtsim.store.compact import compact
-from rmtsim.store.files import LocalFiles
+from rmtsim.store.storage import LocalFiles
 from rmtsim.store.merge import merge
 from rmtsim.store import Store, exchange
 folder, what, *sources = sys.argv[1:]

@@ -20,9 +20,9 @@ from rmtsim.errors import InputError
 from rmtsim.store import Store, StoreError
 from rmtsim.store.commits import read_commits
 from rmtsim.store.compact import compact
-from rmtsim.store.files import LocalFiles
+from rmtsim.store.storage import LocalFiles
 from rmtsim.store.verify import verify
-from sweeps.spec import from_document
+from rmtsim.sweeps.spec import from_document
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures

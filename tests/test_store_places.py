@@ -22,9 +22,9 @@ import rmtsim
 import rmtsim.store.lock
 import rmtsim.store.tables
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment, Task
-from rmtsim.schema import KEY, SCHEMA
+from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store import Store, StoreError
+from rmtsim.sweeps.experiment import Experiment, Task
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures

@@ -13,10 +13,10 @@ import rmtsim
 import rmtsim.store.lock
 import rmtsim.store.writer
 from rmtsim.cli.main import main
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
-from rmtsim.store.files import open_files
 from rmtsim.store.lock import ClaimLock
+from rmtsim.store.storage import open_files
 from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
 
 __all__ = ["flaky", "flaky_s3", "s3", "s3_server"]  # fixtures

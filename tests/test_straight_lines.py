@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.straight_lines import misfit, slopes
+from rmtsim.stats.straight_lines import misfit, slopes
 
 #: Standard deviations that differ from place to place, as those of ratios do.
 SPREAD = np.geomspace(0.05, 0.5, 6)

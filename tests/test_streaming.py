@@ -14,15 +14,15 @@ import pytest
 
 import rmtsim
 from rmtsim.arrays.threads import Team
-from rmtsim.draws import NormalRows
 from rmtsim.kernels import last_layer, probabilities
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.tiling import Tiling, tiling, with_span
-from rmtsim.point import LAYERS, Point
-from rmtsim.sizes import format_bytes, parse_bytes
+from rmtsim.model.point import LAYERS, Point
+from rmtsim.sampling.draws import NormalRows
+from rmtsim.text.sizes import format_bytes, parse_bytes
 from tests.cases import CASES, IDS, Problem, problem
 from tests.test_norms import explicit
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.summary import KEYS, summarize
 from rmtsim.errors import InputError
-from rmtsim.point import Point
+from rmtsim.model.point import Point
+from rmtsim.stats.summary import KEYS, summarize
 from tests.synthetic import draws_of, sweep_of
 
 LINEAR = Point(model="linear", loss="ce", n_classes=10, dim=20, n_samples=40)

@@ -13,15 +13,15 @@ import pytest
 from pyarrow.lib import ArrowInvalid
 
 from rmtsim.cli.main import main
-from rmtsim.experiment import Experiment, Saved, Task
 from rmtsim.store import Store, StoreError
 from rmtsim.store.failures import TornError
-from rmtsim.store.files import open_files
 from rmtsim.store.seal import BLANK, seal, seal_holds
+from rmtsim.store.storage import open_files
 from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
-from sweeps.training_spec import load_any
+from rmtsim.sweeps.experiment import Experiment, Saved, Task
+from rmtsim.sweeps.training_spec import load_any
 
 GOLDEN = Path(__file__).parent / "golden" / "unsealed_tables"
 TRAIN = """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rmtsim import theory
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 MODELS = [
     # model, loss, C, d, N, m, draws

@@ -16,7 +16,7 @@ from rmtsim.cli import theory_progress
 from rmtsim.cli.main import main
 from rmtsim.cli.theory_progress import theory_of, watched
 from rmtsim.errors import InputError
-from rmtsim.progress import Progress
+from rmtsim.text.progress import Progress
 from rmtsim.theory import finite, quasi_monte_carlo
 from rmtsim.theory.quasi_monte_carlo import integrate
 from rmtsim.theory.spectra import Spectrum, weight_laws

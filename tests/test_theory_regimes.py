@@ -8,7 +8,7 @@ import pytest
 
 from rmtsim import Ensemble, simulate, theory
 from rmtsim.errors import InputError
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 from rmtsim.theory.one_hidden_ce_pairs import pair_terms
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE
 

@@ -15,11 +15,11 @@ import pytest
 
 from rmtsim import InputError
 from rmtsim.errors import RunError
-from rmtsim.experiment import Experiment, Saved
 from rmtsim.full_hessian.description import Look
 from rmtsim.full_hessian.layers import loss_and_gradient
 from rmtsim.store.failures import TornError
-from rmtsim.store.files import open_files
+from rmtsim.store.storage import open_files
+from rmtsim.sweeps.experiment import Experiment, Saved
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import core_seconds, trajectory, trajectory_task
@@ -140,7 +140,7 @@ _KILLED = """
 import itertools, os, signal, sys
 from types import SimpleNamespace
 import rmtsim.training.trajectory
-from rmtsim.experiment import Experiment
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.adam import Run
 from tests.test_training import long_task
 advance, start = Run.advance, []

@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from analysis import dynamic_force as force
-from analysis import training_figure, training_rates, training_rates_figure
-from analysis.dynamic_force import headline_dynamic_force, loss_floor, report_dynamic_force
-from analysis.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
-from analysis.quoted import quoted
-from analysis.training import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
-from analysis.training_figure import plot_dynamic_force
-from analysis.training_rates import at_equal_loss, exponents, headline_rates, ratios, report_rates
-from analysis.training_rates_figure import plot_rates
 from rmtsim.errors import InputError
+from rmtsim.paper import dynamic_force as force
+from rmtsim.paper import training_figure, training_rates, training_rates_figure
+from rmtsim.paper.dynamic_force import headline_dynamic_force, loss_floor, report_dynamic_force
+from rmtsim.paper.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
+from rmtsim.paper.training import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
+from rmtsim.paper.training_figure import plot_dynamic_force
+from rmtsim.paper.training_rates import at_equal_loss, exponents, headline_rates, ratios, report_rates
+from rmtsim.paper.training_rates_figure import plot_rates
+from rmtsim.stats.quoted import quoted
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task

@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rmtsim.experiment import Experiment
-from rmtsim.experiments.training_experiments import (
+from rmtsim.paper.experiments.training_experiments import (
     Joined,
     dynamic_force,
     fig13,
@@ -17,6 +16,7 @@ from rmtsim.experiments.training_experiments import (
     training_spectra,
 )
 from rmtsim.store import Store
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task

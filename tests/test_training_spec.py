@@ -18,13 +18,13 @@ import pandas as pd
 import pytest
 
 from rmtsim import InputError
-from rmtsim.experiment import Experiment
-from rmtsim.experiments.fan_out import fan_out
+from rmtsim.paper.experiments.fan_out import fan_out
 from rmtsim.store import Store
+from rmtsim.sweeps.experiment import Experiment
+from rmtsim.sweeps.experiment_runner import run_experiment
+from rmtsim.sweeps.spec import Spec
+from rmtsim.sweeps.training_spec import TrainingSpec, builtin_trainings, from_document, load_any
 from rmtsim.training.adam import Run
-from sweeps.experiment_runner import run_experiment
-from sweeps.spec import Spec
-from sweeps.training_spec import TrainingSpec, builtin_trainings, from_document, load_any
 
 SMALL = """
 name = "small"
@@ -104,7 +104,7 @@ def test_bad_documents(path: str, value: object, sentence: str) -> None:
 
 
 def test_what_is_too_much_is_told_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.training_spec.Problem", lambda *arguments: pytest.fail("a problem was made"))
+    monkeypatch.setattr("rmtsim.sweeps.training_spec.Problem", lambda *arguments: pytest.fail("a problem was made"))
     grid = document()["grid"] | {"dim": list(range(1, 100_000)), "samples_per_class": list(range(1, 10_000))}
     with pytest.raises(InputError, match="11998680012 problems of 2 draws are too many"):
         from_document(document() | {"grid": grid})
@@ -201,9 +201,9 @@ def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monkey
 
 _ON_RAY = """
 import sys
-from rmtsim.experiment import Task
+from rmtsim.sweeps.experiment import Task
 from rmtsim.store import Store
-from sweeps.experiment_runner import run_experiment
+from rmtsim.sweeps.experiment_runner import run_experiment
 from tests.test_training_spec import mixed
 
 def fail():

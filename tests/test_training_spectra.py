@@ -8,12 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
-from analysis.block_spectra import Case, cases, output_mse_eigenvalues, spectra_numbers
-from analysis.training_spectra import headline_spectra, report_spectra
-from analysis.training_spectra_figure import plot_spectra
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
-from rmtsim.experiments.block_spectra import diagonal_weights, spectra, spectra_task
+from rmtsim.paper.block_spectra import Case, cases, output_mse_eigenvalues, spectra_numbers
+from rmtsim.paper.experiments.block_spectra import diagonal_weights, spectra, spectra_task
+from rmtsim.paper.training_spectra import headline_spectra, report_spectra
+from rmtsim.paper.training_spectra_figure import plot_spectra
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 

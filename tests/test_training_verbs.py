@@ -13,7 +13,7 @@ import pytest
 
 from rmtsim.cli.main import main
 from rmtsim.full_hessian.layers import loss_and_gradient
-from sweeps.experiment_runner import Made
+from rmtsim.sweeps.experiment_runner import Made
 from tests.test_training_spec import SMALL
 
 
@@ -97,7 +97,7 @@ def test_failures_are_told(
     assert said.err.count(f" failed: {reason}\n") == 6
     asked = []
     monkeypatch.setattr(
-        "sweeps.experiment_runner.run_experiment",
+        "rmtsim.sweeps.experiment_runner.run_experiment",
         lambda *_, fail_fast, **options: asked.append(fail_fast) or Made(missing=12),
     )
     assert main([*line, "--fail-fast"]) == main(line) == 3

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from rmtsim.addresses import Address
 from rmtsim.cli.main import main
 from rmtsim.errors import RunError
 from rmtsim.store.failures import ServerError, StoreError, hiding_secrets, reason, transient
+from rmtsim.text.addresses import Address
 
 #: Words of libraries that no user asked for.
 _RAW = re.compile(

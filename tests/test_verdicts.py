@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.verdicts import claims, points, render, report, to_records
-from rmtsim.point import Point
+from rmtsim.model.point import Point
+from rmtsim.stats.verdicts import claims, points, render, report, to_records
 from rmtsim.theory import finite
 from tests.synthetic import sweep_of
 

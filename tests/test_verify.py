@@ -12,7 +12,7 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.schema import SCHEMA
+from rmtsim.sampling.schema import SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.shards import Shard

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from analysis.wishart_figure import plot_wishart, report_wishart, wishart_distances, wishart_law
 from rmtsim.errors import InputError
-from rmtsim.experiments.wishart import WEIGHTS, wishart, wishart_eigenvalues
+from rmtsim.paper.experiments.wishart import WEIGHTS, wishart, wishart_eigenvalues
+from rmtsim.paper.wishart_figure import plot_wishart, report_wishart, wishart_distances, wishart_law
 
 
 def drawn(dim: int, n_samples: int, n_classes: int, draw: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

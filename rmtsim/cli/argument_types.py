@@ -6,8 +6,8 @@ import argparse
 import re
 
 from rmtsim.errors import InputError
-from rmtsim.point import MAX_SIZE
-from rmtsim.sizes import parse_bytes
+from rmtsim.model.point import MAX_SIZE
+from rmtsim.text.sizes import parse_bytes
 
 #: Units of a time, in seconds.
 _UNITS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}

@@ -19,7 +19,7 @@ from rmtsim.cli.parser import parser
 from rmtsim.cli.signals import release_signals
 from rmtsim.cli.streams import finish_stdout, prepare_streams
 from rmtsim.errors import InputError, RunError, StoppedError, short_of_threads
-from rmtsim.output import say, stdout_refused
+from rmtsim.text.output import say, stdout_refused
 
 
 def command(argv: Sequence[str] | None) -> int:

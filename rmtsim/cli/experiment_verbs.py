@@ -12,13 +12,13 @@ from typing import Any
 from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.sources import Runs
 from rmtsim.errors import InputError
-from rmtsim.experiment import Experiment
-from rmtsim.output import records, say, tell, tell_json
-from rmtsim.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, spec_of, specs, write_spec
 from rmtsim.store.saved_files import saved_prefix
-from rmtsim.words import counted
+from rmtsim.sweeps.experiment import Experiment
+from rmtsim.text.output import records, say, tell, tell_json
+from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
+from rmtsim.text.words import counted
 
 
 def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
@@ -43,8 +43,8 @@ def _seconds(value: float) -> str:
 
 def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
     """Compute what is missing; return the exit code for how it ended."""
-    from sweeps import experiment_runner
-    from sweeps.addresses import HERE
+    from rmtsim.sweeps import experiment_runner
+    from rmtsim.sweeps.addresses import HERE
 
     _check_memory(runs, arguments.memory)
     backend = runs.backend(arguments.backend, arguments.address)
@@ -75,7 +75,7 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
 
 def _say_if_long(runs: Runs, experiment: Experiment, missing: set[str], workers: int | None) -> None:
     """Say how long the tables will take, where that is hours or days."""
-    from sweeps.plan import LONG_SECONDS
+    from rmtsim.sweeps.plan import LONG_SECONDS
 
     _, summary, seconds = runs.plan(experiment, missing, workers)
     if LONG_SECONDS <= seconds < math.inf:

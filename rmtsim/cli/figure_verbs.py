@@ -20,23 +20,24 @@ from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.sweep_verbs import outcome_code, run_sweep
 from rmtsim.cli.theory_progress import theory_of
 from rmtsim.errors import InputError, RunError, StoppedError
-from rmtsim.experiment import Experiment, Task
-from rmtsim.output import presentable, records, say, tell, tell_json
-from rmtsim.output_files import write_output
+from rmtsim.files.output_files import write_output
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of, write_spec
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.output import presentable, records, say, tell, tell_json
 
 if TYPE_CHECKING:
-    from analysis.catalogue import Entry
-    from analysis.gallery import Result
-    from sweeps.spec import Spec
+    from rmtsim.figures.catalogue import Entry
+    from rmtsim.figures.gallery import Result
+    from rmtsim.sweeps.spec import Spec
 
 __all__ = ["figure", "reproduce"]
 
 
 def figure(arguments: argparse.Namespace) -> int:
     """Draw a figure from a store, or list all."""
-    from analysis import catalogue, figures
+    from rmtsim.figures import catalogue
+    from rmtsim.figures import registry as figures
 
     wanted = {"NAME": arguments.name, "--store": arguments.store, "--out": arguments.out}
     if arguments.list:
@@ -65,7 +66,7 @@ def figure(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     """Print the catalogue."""
-    from analysis import catalogue
+    from rmtsim.figures import catalogue
 
     if given:
         raise InputError(f"--list: names every figure; leave {', '.join(given)} out")
@@ -88,7 +89,8 @@ def _check_data(data: str | None, entries: Sequence[Entry]) -> None:
 
 def reproduce(arguments: argparse.Namespace) -> int:
     """Compute what the figures show, draw and tell them; return the exit code, 1 if a figure was left out."""
-    from analysis import catalogue, gallery, verdicts
+    from rmtsim.figures import catalogue, gallery
+    from rmtsim.stats import verdicts
 
     names = arguments.figures or catalogue.DEFAULT
     everything = catalogue.ALL in names
@@ -144,8 +146,8 @@ class _Reproduction:
 
     def work(self, entry: Entry) -> _Work:
         """Find what a figure needs before anything is computed, so that bad input is told first."""
-        from sweeps import plan as plans
-        from sweeps.spec import load
+        from rmtsim.sweeps import plan as plans
+        from rmtsim.sweeps.spec import load
 
         full, data, memory = self.arguments.full, self.arguments.data, self.arguments.memory
         try:
@@ -161,7 +163,7 @@ class _Reproduction:
 
     def make(self, work: _Work) -> Result:
         """Compute, draw and tell one figure; or say why it is left out."""
-        from analysis.gallery import Result
+        from rmtsim.figures.gallery import Result
 
         if not work.problem:
             try:
@@ -175,8 +177,9 @@ class _Reproduction:
         return Result(work.entry, problem=work.problem)
 
     def _make(self, work: _Work) -> Result:
-        from analysis import figures, gallery
-        from analysis.catalogue import duration
+        from rmtsim.figures import gallery
+        from rmtsim.figures import registry as figures
+        from rmtsim.figures.catalogue import duration
 
         start, name, how = perf_counter(), work.entry.name, work.entry.figure
         rows, computed = self._rows(work)
@@ -197,7 +200,8 @@ class _Reproduction:
 
     def _at_full_size(self, work: _Work) -> str:
         """Draw what the store has at the paper's size too, for the gallery; return its numbers."""
-        from analysis import figures, gallery
+        from rmtsim.figures import gallery
+        from rmtsim.figures import registry as figures
 
         entry, how = work.entry, work.entry.figure
         if not self.everything or self.arguments.full or entry.full_seconds is None or entry.data:
@@ -230,7 +234,7 @@ class _Reproduction:
 
 def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[pd.DataFrame, bool]:
     """Compute what an experiment lacks; return all its tables, and whether any was missing."""
-    from sweeps.interrupts import interrupts
+    from rmtsim.sweeps.interrupts import interrupts
 
     name, experiment, done = work.entry.name, work.experiment, count(1)
     assert experiment is not None

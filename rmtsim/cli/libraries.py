@@ -6,7 +6,7 @@ import os
 
 from rmtsim.arrays.limits import address_limit
 from rmtsim.errors import InputError
-from rmtsim.sizes import format_bytes
+from rmtsim.text.sizes import format_bytes
 
 #: Address space that Python takes with all that it loads, and with the smallest of draws (measured: 0.5 GiB).
 _LEAST = 2**29

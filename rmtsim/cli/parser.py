@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from rmtsim.addresses import shown
 from rmtsim.arrays.backend import BACKENDS
 from rmtsim.cli.argument_types import directory, positive, seconds, seed, summary_file, whole
 from rmtsim.cli.shared_arguments import (
@@ -18,9 +17,10 @@ from rmtsim.cli.shared_arguments import (
     add_store,
     add_workers,
 )
-from rmtsim.ensemble import INITS
-from rmtsim.output import say
-from rmtsim.point import LOSSES, MODELS
+from rmtsim.model.ensemble import INITS
+from rmtsim.model.point import LOSSES, MODELS
+from rmtsim.text.addresses import shown
+from rmtsim.text.output import say
 from rmtsim.version import __version__
 
 _EPILOG = """\

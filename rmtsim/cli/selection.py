@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.schema import ENSEMBLE, EXPORTED_ID
+from rmtsim.sampling.schema import ENSEMBLE, EXPORTED_ID
 from rmtsim.store import Store
 
 if TYPE_CHECKING:
-    from sweeps.spec import Spec
+    from rmtsim.sweeps.spec import Spec
 
 #: Columns of numbers and of text that an expression may name: what tells a row's point, its layer and its seed.
 _NUMBERS = ("n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "seed")
@@ -229,7 +229,7 @@ def holding(condition: Condition, table: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _stored_spec(store: Store, name: str) -> Spec:
-    from sweeps.spec import from_document
+    from rmtsim.sweeps.spec import from_document
 
     documents = {str(document["name"]): document for document in store.specs()}
     if name not in documents:

@@ -14,17 +14,17 @@ from rmtsim.arrays.backend import resolve
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
-from rmtsim.experiment import Experiment, Task
-from rmtsim.output import say
-from rmtsim.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import experiment_names, spec_of
-from rmtsim.words import counted
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.output import say
+from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
+from rmtsim.text.words import counted
 
 if TYPE_CHECKING:
-    from analysis.catalogue import Entry
-    from sweeps.spec import Spec
-    from sweeps.training_spec import TrainingSpec
+    from rmtsim.figures.catalogue import Entry
+    from rmtsim.sweeps.spec import Spec
+    from rmtsim.sweeps.training_spec import TrainingSpec
 
 
 class Runs(Protocol):
@@ -66,14 +66,14 @@ def load(source: str, full: bool = False) -> Spec | Runs:
     InputError
         If there is none, if it is not valid, or ``full`` is asked of what says its sizes itself.
     """
-    from sweeps.documents import builtin, is_path
-    from sweeps.spec import SPECS
-    from sweeps.spec import Spec as Sweep
-    from sweeps.training_spec import TRAININGS, load_any
+    from rmtsim.sweeps.documents import is_path
+    from rmtsim.sweeps.spec import Spec as Sweep
+    from rmtsim.sweeps.spec import builtin_specs
+    from rmtsim.sweeps.training_spec import builtin_trainings, load_any
 
-    specs, figures = [*builtin(SPECS), *builtin(TRAININGS)], dict[str, "Entry"]()
+    specs, figures = [*builtin_specs(), *builtin_trainings()], dict[str, "Entry"]()
     if not is_path(source) and source not in specs:
-        from analysis.catalogue import entries
+        from rmtsim.figures.catalogue import entries
 
         figures = {entry.name: entry for entry in entries()}
     if (source in specs or source in figures) and Path(source).is_file():
@@ -92,7 +92,7 @@ def check_stored_sweep(document: Mapping[str, Any]) -> None:
 
     A document without sampling was not written by a sweep, and may say anything.
     """
-    from sweeps.spec import from_document
+    from rmtsim.sweeps.spec import from_document
 
     if "sampling" in document:
         from_document(document)
@@ -116,8 +116,8 @@ def stored_tasks(store: Store) -> dict[str, Task]:
 
 
 def _stored_experiment(spec: Mapping[str, Any], backend: str) -> Experiment:
-    from analysis.catalogue import entries
-    from sweeps.training_spec import from_document
+    from rmtsim.figures.catalogue import entries
+    from rmtsim.sweeps.training_spec import from_document
 
     match spec:
         case {"figure": str(name), "full": bool(full), **rest}:
@@ -234,7 +234,7 @@ class FigureRuns:
         self, experiment: Experiment, missing: set[str], workers: int | None = None
     ) -> tuple[pd.DataFrame, str, float]:
         """Return a row for each table; times are shares of what the whole took on a machine with 2 cores."""
-        from analysis.catalogue import duration
+        from rmtsim.figures.catalogue import duration
 
         whole, seconds = sum(task.cost for task in experiment.tasks), self.entry.cost(self.full)
         table = pd.DataFrame(

@@ -16,16 +16,16 @@ import pandas as pd
 from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.selection import Selection
 from rmtsim.errors import InputError
-from rmtsim.output import records, say, tell, tell_json
-from rmtsim.output_files import check_output, write_output
-from rmtsim.schema import EXPORTED_ID
+from rmtsim.files.output_files import check_output, write_output
+from rmtsim.sampling.schema import EXPORTED_ID
 from rmtsim.store import Store
 from rmtsim.store.coverage import point_batches
 from rmtsim.store.file_access import FOLDERS
-from rmtsim.words import counted
+from rmtsim.text.output import records, say, tell, tell_json
+from rmtsim.text.words import counted
 
 if TYPE_CHECKING:
-    from rmtsim.experiment import Task
+    from rmtsim.sweeps.experiment import Task
 
 __all__ = ["compact", "existing", "export", "merge", "verify"]
 
@@ -121,7 +121,7 @@ def compact(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write a table of means and standard errors."""
-    from analysis.summary import summarize
+    from rmtsim.stats.summary import summarize
 
     check_output(arguments.out)
     out = Path(arguments.out)

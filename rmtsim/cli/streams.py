@@ -9,7 +9,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-from rmtsim.output import presentable
+from rmtsim.text.output import presentable
 
 
 def prepare_streams() -> None:

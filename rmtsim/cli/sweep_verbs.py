@@ -22,24 +22,24 @@ from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.theory_progress import theory_of
 from rmtsim.cli.theory_verb import theory
 from rmtsim.errors import InputError
-from rmtsim.output import records, say, tell, tell_json
-from rmtsim.point import format_sizes
-from rmtsim.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
+from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
-from rmtsim.words import counted
+from rmtsim.text.output import records, say, tell, tell_json
+from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
+from rmtsim.text.words import counted
 
 if TYPE_CHECKING:
-    from sweeps.runner import Outcome
-    from sweeps.spec import Spec
+    from rmtsim.sweeps.runner import Outcome
+    from rmtsim.sweeps.spec import Spec
 
 __all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "status", "theory"]
 
 
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a run would do."""
-    from sweeps import plan as plans
-    from sweeps.spec import Spec
+    from rmtsim.sweeps import plan as plans
+    from rmtsim.sweeps.spec import Spec
 
     spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
     if not isinstance(spec, Spec):
@@ -68,7 +68,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a sweep or an experiment; return the exit code for how it ended."""
-    from sweeps.spec import Spec
+    from rmtsim.sweeps.spec import Spec
 
     spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
     if not isinstance(spec, Spec):
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def status(arguments: argparse.Namespace) -> int:
     """Print the state of every point and experiment in a store; 3 if some want more, 4 if some used up max_draws."""
-    from sweeps import plan as plans
+    from rmtsim.sweeps import plan as plans
 
     store = existing(arguments.store)
     table, experiments = plans.status(store), experiment_status(store)
@@ -135,7 +135,7 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Print the verdicts on a store's draws."""
-    from analysis import verdicts
+    from rmtsim.stats import verdicts
 
     draws = Selection.of(arguments).read(existing(arguments.store))
     with theory_of(draws):
@@ -150,8 +150,8 @@ def fit(arguments: argparse.Namespace) -> int:
 
 def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:
     """Run a sweep with its progress on display; tell how it ended."""
-    from sweeps import runner
-    from sweeps.progress import ProgressDisplay
+    from rmtsim.sweeps import runner
+    from rmtsim.sweeps.progress import ProgressDisplay
 
     _say_if_changed(spec, store)
     with ProgressDisplay(spec.name, as_json=as_json) as display:
@@ -165,8 +165,8 @@ def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any)
 
 def _say_if_long(spec: Spec, store: Store, arguments: argparse.Namespace) -> None:
     """Say how long a sweep will take, where that is hours or days."""
-    from sweeps.addresses import HERE
-    from sweeps.plan import long_run
+    from rmtsim.sweeps.addresses import HERE
+    from rmtsim.sweeps.plan import long_run
 
     if arguments.address in HERE:  # how fast a cluster is, it does not tell
         found = long_run(spec, store, arguments.memory, arguments.workers)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rmtsim.output import say
-from rmtsim.progress import Progress
-from rmtsim.schema import ENSEMBLE
-from rmtsim.words import counted
+from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.text.output import say
+from rmtsim.text.progress import Progress
+from rmtsim.text.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,10 +14,10 @@ import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.theory_progress import watched
-from rmtsim.ensemble import LECUN, Ensemble
 from rmtsim.errors import InputError
-from rmtsim.output import records, say, tell, tell_json
-from rmtsim.schema import ENSEMBLE
+from rmtsim.model.ensemble import LECUN, Ensemble
+from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.text.output import records, say, tell, tell_json
 from rmtsim.theory import Prediction, finite, large_c, limit
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
@@ -123,7 +123,7 @@ class _Density(NamedTuple):
 
 def _spectrum(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
-        from analysis import figures
+        from rmtsim.figures import registry as figures
 
         figures.check_path(arguments.out)
     blocks = len(arguments.width or [None]) * len(arguments.aspect_ratio) * len(arguments.classes)
@@ -135,11 +135,11 @@ def _spectrum(arguments: argparse.Namespace) -> None:
             densities.append(density)
             progress.advance(k + 1)
     if arguments.out is not None:
-        from analysis.drawing import later
+        from rmtsim.figures.drawing import later
 
         curves = [(density.case, density.spectrum.atom, *density.grid(_DRAWN)) for density in densities]
         figures.save(
-            later("density_figure.plot_densities")(curves, arguments.model, arguments.loss), Path(arguments.out)
+            later("paper.density_figure.plot_densities")(curves, arguments.model, arguments.loss), Path(arguments.out)
         )
         say(f"{arguments.out}: drawn")
     elif arguments.json:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.data.pickle_reader import Recorded, RefusedError, read_pickle
 from rmtsim.errors import InputError
-from rmtsim.point import check_choice
-from rmtsim.regular_files import open_regular
+from rmtsim.files.regular_files import open_regular
+from rmtsim.model.point import check_choice
 
 #: Normalisation → mean and standard deviation; None: those of the file.
 _CONSTANTS = {"half": (0.5, 0.5), "channel": None, "none": (0.0, 1.0)}

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.data.labelled import Samples, check_sizes, keyed
-from rmtsim.ensemble import MOST
 from rmtsim.errors import InputError
-from rmtsim.point import check_choice, check_size
-from rmtsim.words import abridged
+from rmtsim.model.ensemble import MOST
+from rmtsim.model.point import check_choice, check_size
+from rmtsim.text.words import abridged
 
 SCALES = ("unit", "standard")
 

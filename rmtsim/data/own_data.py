@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.plain_arrays import plain
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.errors import InputError
-from rmtsim.plain_arrays import plain
-from rmtsim.point import MAX_SIZE
-from rmtsim.regular_files import open_regular
-from rmtsim.sizes import format_bytes
+from rmtsim.files.regular_files import open_regular
+from rmtsim.model.point import MAX_SIZE
+from rmtsim.text.sizes import format_bytes
 
 #: Readers of an array's header, by the version of its format; version 3 is for names of fields only.
 _HEADERS: dict[tuple[int, int], Callable[[Any], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {

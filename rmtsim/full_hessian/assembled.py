@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rmtsim.arguments import as_network, check_labelled
 from rmtsim.arrays.backend import Array, Module, is_cupy, native_gpu
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.panels import offsets
 from rmtsim.full_hessian.scaled import check_certainty, restored_panels
 from rmtsim.kernels.scaling import OutOfRange, scaled_network
-from rmtsim.sizes import format_bytes
+from rmtsim.model.arguments import as_network, check_labelled
+from rmtsim.text.sizes import format_bytes
 
 
 def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -> Array:

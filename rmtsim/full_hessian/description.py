@@ -34,9 +34,9 @@ import pandas as pd
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.layers import propagate
-from rmtsim.full_hessian.losses import loss_and_residuals
 from rmtsim.full_hessian.structure import Structure, off_diagonal
-from rmtsim.point import check_size
+from rmtsim.model.losses import loss_and_residuals
+from rmtsim.model.point import check_size
 
 #: Layers of linear models and of networks with one hidden layer, by name, as pairs of numbers.
 PARTS = {"linear": (1, 1), "hidden": (1, 1), "output": (2, 2), "cross": (1, 2)}

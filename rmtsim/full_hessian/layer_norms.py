@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmtsim.arguments import as_network
 from rmtsim.arrays.backend import Array, Module, is_cupy, namespace, native_gpu
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.layers import propagate
-from rmtsim.full_hessian.losses import Curvature, curvature
 from rmtsim.full_hessian.scaled import check_certainty
 from rmtsim.kernels.scaling import OutOfRange, restored, scaled_network
-from rmtsim.sizes import format_bytes
+from rmtsim.model.arguments import as_network
+from rmtsim.model.losses import Curvature, curvature
+from rmtsim.text.sizes import format_bytes
 
 #: Weights λ held at once.
 _HELD = 2**22
@@ -103,7 +103,7 @@ def own_norms(X: Array, weights: Sequence[Array], loss: str) -> list[Means]:
     X, weights
         Samples (N, d) and layers W_1 … W_L, each (outputs, inputs).
     loss
-        One of ``rmtsim.full_hessian.losses.NETWORK_LOSSES``.
+        One of ``rmtsim.model.losses.NETWORK_LOSSES``.
     """
     xp = namespace(X)
     seen = propagate(X, weights, xp)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rmtsim.arrays.backend import Array, Module, namespace
-from rmtsim.full_hessian.losses import loss_and_residuals
+from rmtsim.model.losses import loss_and_residuals
 
 
 class Activations(NamedTuple):

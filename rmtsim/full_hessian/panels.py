@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from rmtsim.arrays.backend import Array, Module, namespace
 from rmtsim.full_hessian.layers import Activations, propagate, pull_back
-from rmtsim.full_hessian.losses import Curvature, curvature, loss_and_residuals
+from rmtsim.model.losses import Curvature, curvature, loss_and_residuals
 
 #: Numbers of the right factor of a product held at once, and about how many rows of the last layer a panel has.
 _HELD, _LAST_ROWS = 2**24, 512
@@ -49,7 +49,7 @@ def panels(X: Array, weights: Sequence[Array], y: Array, loss: str) -> Iterator[
     X, weights, y
         Samples (N, d), layers W_1 … W_L, each (outputs, inputs), and labels (N,).
     loss
-        One of ``rmtsim.full_hessian.losses.NETWORK_LOSSES``.
+        One of ``rmtsim.model.losses.NETWORK_LOSSES``.
     """
     xp = namespace(X)
     seen = propagate(X, weights, xp)

@@ -9,9 +9,9 @@ import numpy as np
 
 from rmtsim.arrays.backend import Array, Module, namespace
 from rmtsim.full_hessian.layers import propagate
-from rmtsim.full_hessian.losses import curvature
 from rmtsim.full_hessian.panels import Panel, offsets, panels
 from rmtsim.kernels.scaling import OutOfRange, Scaling, decimal, times_power
+from rmtsim.model.losses import curvature
 
 #: Where no sample has more than this outside its most probable class, rounding takes the digits of the entries; above
 #: such logits, too.

@@ -14,10 +14,10 @@ from rmtsim.arrays.backend import Array, namespace, to_numpy
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.entry_map import CellMap, EntryMap, cell_edges
 from rmtsim.full_hessian.layers import propagate, pull_back
-from rmtsim.full_hessian.losses import loss_and_residuals
 from rmtsim.full_hessian.panels import Panel, offsets
 from rmtsim.full_hessian.scaled import restored_panels
 from rmtsim.kernels.scaling import OutOfRange, scaled_network
+from rmtsim.model.losses import loss_and_residuals
 
 Values = npt.NDArray[np.float64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rmtsim.kernels.grams import few_features
 from rmtsim.kernels.tiling import Tiling, tiling
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 #: Ways to take the terms of single classes: from all of them, or from some where that is more precise for its time.
 DIAGONALS = ("exact", "auto")

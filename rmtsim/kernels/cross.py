@@ -18,10 +18,10 @@ from rmtsim.arrays.threads import Team
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.grams import DataKernel, gram_sums
 from rmtsim.kernels.hidden import Moments
-from rmtsim.kernels.network import Forward, one_hot
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
 from rmtsim.kernels.tiling import Tiling, retiled
+from rmtsim.model.network import Forward, one_hot
 
 #: (draw, neuron, the samples that it lets through) → N² Σ_j ‖H_{w_i v_j}‖²
 _OfNeuron = Callable[[tuple[int, ...], int, Array], Array]

@@ -6,8 +6,8 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.cost import diagonal_classes, point_tiling
 from rmtsim.kernels.grams import few_features, kept_features
 from rmtsim.kernels.tiling import Tiling, with_span
-from rmtsim.point import Point
-from rmtsim.sizes import format_bytes, format_count
+from rmtsim.model.point import Point
+from rmtsim.text.sizes import format_bytes, format_count
 
 #: Python with NumPy, SciPy and pandas (measured: 190 MiB), and what BLAS and the C library keep (20).
 BASE = 220 * 2**20

@@ -8,8 +8,9 @@ probabilities P (N×C): with Q = P∘(1−P) and S = P∘P,
     Σ_{i≠j} ‖H_ij‖² = N⁻² ⟨K, (P Pᵀ)∘(P Pᵀ) − S Sᵀ⟩
 
 since Σ_{i≠j} p_{n,i} p_{k,i} p_{n,j} p_{k,j} = (p_n·p_k)² − Σ_i p_{n,i}² p_{k,i}². The cost is O(N²(d + C))
-against O(C² N d²) for explicit blocks, which ``rmtsim.blocks`` writes out. Classes stream past in chunks and samples
-are cut into tiles, so memory does not grow with C. Arrays may have leading axes, which run over draws.
+against O(C² N d²) for explicit blocks, which ``rmtsim.kernels.explicit_blocks`` writes out. Classes stream past in
+chunks and samples are cut into tiles, so memory does not grow with C. Arrays may have leading axes, which run over
+draws.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from rmtsim.arguments import as_network, as_one_layer, check_labelled
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import Team
 from rmtsim.errors import InputError
@@ -30,15 +30,16 @@ from rmtsim.kernels.cross import cross_ce, cross_mse
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.hidden import Moments, gram_of_neurons, hidden
 from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
-from rmtsim.kernels.network import Forward, forward
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.kernels.workplace import workplace
-from rmtsim.point import LAYERS, LOSSES, Point, check_layers, check_size
-from rmtsim.progress import Progress
-from rmtsim.sizes import as_bytes
+from rmtsim.model.arguments import as_network, as_one_layer, check_labelled
+from rmtsim.model.network import Forward, forward
+from rmtsim.model.point import LAYERS, LOSSES, Point, check_layers, check_size
+from rmtsim.text.progress import Progress
+from rmtsim.text.sizes import as_bytes
 
 
 def block_norms(

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.backend import Array, Module, to_numpy
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 Exponents = npt.NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from rmtsim.arrays.threads import Team, cores, single_threaded_blas
 from rmtsim.kernels.cost import flops
 from rmtsim.kernels.memory import fitting_tiling
 from rmtsim.kernels.tiling import Tiling
-from rmtsim.point import Point
+from rmtsim.model.point import Point
 
 #: Work of a draw, in flops, from which threads that share it gain more than they cost.
 _LARGE = 3e8

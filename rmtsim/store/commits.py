@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.store.coverage import Runs
 from rmtsim.store.failures import AbsentError, TornError
-from rmtsim.store.files import Files
 from rmtsim.store.names import MOST_COMMITS, commit_number
+from rmtsim.store.storage import Files
+from rmtsim.text.json_text import PlainDataError, parse_json
 
 PATH = "commits.json"
 

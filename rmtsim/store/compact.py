@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rmtsim.schema import KEY, SCHEMA
+from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage

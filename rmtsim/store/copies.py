@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from rmtsim.schema import KEY, VALUES
+from rmtsim.sampling.schema import KEY, VALUES
 from rmtsim.store.coverage import Coverage, point_batches
 from rmtsim.store.shards import Shard
 

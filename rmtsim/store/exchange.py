@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rmtsim.durable_files import sync_folder, write_durably
+from rmtsim.files.durable_files import sync_folder, write_durably
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 

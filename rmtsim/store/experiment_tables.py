@@ -12,13 +12,13 @@ from typing import Any
 
 from rmtsim.arrays.pool import Pool
 from rmtsim.errors import InputError
-from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.store.failures import TornError
-from rmtsim.store.files import Files
+from rmtsim.store.storage import Files
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile
 from rmtsim.store.writer import Writer
+from rmtsim.text.json_text import PlainDataError, parse_json
 
 #: Where the tables are in a store, in a folder for each experiment.
 FOLDER = "experiments"

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from rmtsim.addresses import Address
 from rmtsim.errors import InputError, RunError, short_of_threads
-from rmtsim.regular_files import NotRegularError
+from rmtsim.files.regular_files import NotRegularError
+from rmtsim.text.addresses import Address
 
 #: What file systems raise when they cannot do what they are asked to.
 FAILURES = (OSError, pa.ArrowException, NotImplementedError)

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from rmtsim.addresses import Address
 from rmtsim.arrays.pool import Pool
 from rmtsim.store.failures import FAILURES, AbsentError, StoreError, UnreadableError, advice, reason
+from rmtsim.text.addresses import Address
 
 #: Folders of a store; whatever has one of them is one.
 FOLDERS = ("draws", "sweeps", "experiments")

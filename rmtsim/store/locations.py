@@ -15,8 +15,8 @@ from urllib.request import getproxies
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from rmtsim.addresses import Address
 from rmtsim.errors import InputError
+from rmtsim.text.addresses import Address
 
 #: Reaches a file system: it, and the path of the store's root in it.
 Connect = Callable[[], tuple[Any, str]]

@@ -20,11 +20,11 @@ from contextlib import suppress
 from typing import Any
 
 from rmtsim.errors import InputError
-from rmtsim.json_text import PlainDataError, parse_json
-from rmtsim.output import say
-from rmtsim.regular_files import NotRegularError, regular_descriptor
+from rmtsim.files.regular_files import NotRegularError, regular_descriptor
 from rmtsim.store.failures import AbsentError, StoreError
-from rmtsim.store.files import Files, LocalFiles
+from rmtsim.store.storage import Files, LocalFiles
+from rmtsim.text.json_text import PlainDataError, parse_json
+from rmtsim.text.output import say
 
 #: Seconds for which a claim must stand still before its owner counts as dead, and between two renewals.
 PATIENCE, RENEWAL = 30.0, 5.0

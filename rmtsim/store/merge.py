@@ -13,22 +13,22 @@ import pandas as pd
 import pyarrow as pa
 
 from rmtsim.errors import InputError
-from rmtsim.output import say
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.experiment_tables import FOLDER, copy_tables, lacking_tables, specs, tables, write_spec
 from rmtsim.store.failures import TornError
-from rmtsim.store.files import LocalFiles
 from rmtsim.store.names import commit_number
 from rmtsim.store.recompute import agreement
 from rmtsim.store.shards import Shard, replaced_by
+from rmtsim.store.storage import LocalFiles
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
 from rmtsim.store.wanted import SpecCheck, wanted
 from rmtsim.store.writer import Writer
-from rmtsim.words import described, numbered
+from rmtsim.text.output import say
+from rmtsim.text.words import described, numbered
 
 #: Characters of a spec's name, at most.
 _NAME = 64

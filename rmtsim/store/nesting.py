@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rmtsim.errors import InputError
-from rmtsim.json_text import PlainDataError, parse_json
 from rmtsim.store.failures import FAILURES, StoreError
 from rmtsim.store.file_access import FOLDERS
 from rmtsim.store.names import commit_number
+from rmtsim.text.json_text import PlainDataError, parse_json
 
 
 class Listing(NamedTuple):

@@ -7,9 +7,9 @@ import os
 import time
 from typing import NamedTuple
 
-from rmtsim.regular_files import regular_descriptor
-from rmtsim.store.files import Files, LocalFiles
+from rmtsim.files.regular_files import regular_descriptor
 from rmtsim.store.lock import RENEWAL, claims, parse_claim
+from rmtsim.store.storage import Files, LocalFiles
 
 
 class Presence(NamedTuple):

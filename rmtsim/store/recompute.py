@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.arrays.backend import resolve
-from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
-from rmtsim.point import Point
-from rmtsim.schema import ENSEMBLE, KEY, SCHEMA, VALUES
-from rmtsim.simulation import simulate
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.point import Point
+from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA, VALUES
+from rmtsim.sampling.simulation import simulate
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.shards import Shard
-from rmtsim.words import described
+from rmtsim.text.words import described
 
 #: How far values of the same draw may be apart, relative to them, that two kernels of BLAS made.
 ROUNDING = {"float64": 1e-9, "float32": 1e-4}

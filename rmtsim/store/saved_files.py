@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from rmtsim.store.failures import TornError
-from rmtsim.store.files import Files
+from rmtsim.store.storage import Files
 
 #: Bytes of the digest.
 _SIZE = 16

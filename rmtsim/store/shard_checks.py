@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from rmtsim.draws import STREAMS
-from rmtsim.schema import VALUES
+from rmtsim.sampling.draws import STREAMS
+from rmtsim.sampling.schema import VALUES
 from rmtsim.store.failures import ForeignError, TornError
 from rmtsim.store.names import ShardName, file_digest, parse_name
 from rmtsim.store.tables import FORMAT, commit_name

@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rmtsim.ensemble import LECUN
 from rmtsim.errors import short_of_threads
-from rmtsim.json_text import parse_json
-from rmtsim.schema import KEY, SCHEMA
+from rmtsim.model.ensemble import LECUN
+from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
-from rmtsim.store.files import Files
 from rmtsim.store.names import commit_number, parse_name
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
+from rmtsim.store.storage import Files
+from rmtsim.text.json_text import parse_json
 
 #: Columns that a format lacks, with the value that all its rows have.
 _LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN)}

@@ -1,9 +1,10 @@
 """The Parquet store of draws: immutable shards, one writer, nothing half-written.
 
-``DIR/draws/`` is a plain Parquet dataset with the columns of ``rmtsim.schema``. A shard holds the rows of one commit,
-draws of one point or of several, and never changes, but that a writer gives shards of format 2 the columns they lack.
-It appears whole or not at all, so a kill at any moment loses nothing that was committed. ``DIR/sweeps/`` keeps the
-specs that were run, one JSON document each. DIR is a local directory or an address such as ``s3://bucket/prefix``.
+``DIR/draws/`` is a plain Parquet dataset with the columns of ``rmtsim.sampling.schema``. A shard holds the rows of one
+commit, draws of one point or of several, and never changes, but that a writer gives shards of format 2 the columns
+they lack. It appears whole or not at all, so a kill at any moment loses nothing that was committed. ``DIR/sweeps/``
+keeps the specs that were run, one JSON document each. DIR is a local directory or an address such as
+``s3://bucket/prefix``.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from typing import Any, NoReturn
 import pandas as pd
 import pyarrow as pa
 
-from rmtsim.addresses import Address
-from rmtsim.json_text import PlainDataError, parse_json
-from rmtsim.schema import KEY, SCHEMA
+from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.failures import StoreError, TornError
-from rmtsim.store.files import LocalFiles, open_files
 from rmtsim.store.shards import Shard, VanishedError, replaced_by
+from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.strays import is_stray
 from rmtsim.store.writer import Writer
-from rmtsim.words import described
+from rmtsim.text.addresses import Address
+from rmtsim.text.json_text import PlainDataError, parse_json
+from rmtsim.text.words import described
 
 __all__ = ["Store", "StoreError", "Writer"]
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtsim.arrays.threads import blas_kernel
-from rmtsim.draws import STREAMS
 from rmtsim.errors import short_of_threads
-from rmtsim.json_text import PlainDataError, parse_json
+from rmtsim.sampling.draws import STREAMS
 from rmtsim.store.failures import ForeignError, StoreError, TornError, UnreadableError, advice, reason
-from rmtsim.store.files import Files
 from rmtsim.store.seal import BLANK, seal, seal_holds
+from rmtsim.store.storage import Files
+from rmtsim.text.json_text import PlainDataError, parse_json
 from rmtsim.version import __version__
 
 #: Changes whenever the same parameters start to give other tables.

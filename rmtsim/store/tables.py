@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rmtsim.draws import STREAMS
-from rmtsim.schema import KEY, SCHEMA
+from rmtsim.sampling.draws import STREAMS
+from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.names import ShardName, file_digest
 from rmtsim.version import __version__
 

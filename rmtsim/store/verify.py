@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rmtsim.errors import InputError
-from rmtsim.schema import ENSEMBLE, KEY
+from rmtsim.sampling.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.failures import ForeignError, StoreError
@@ -21,7 +21,7 @@ from rmtsim.store.verify_copies import duplicated
 from rmtsim.store.verify_strays import notes_on_strays, strange_files
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
 from rmtsim.store.wanted import SpecCheck, stored_layers, wanted
-from rmtsim.words import counted, numbered
+from rmtsim.text.words import counted, numbered
 
 #: What to do about draws that are still to be made.
 _AGAIN = "the same `rmtsim run` fills them"

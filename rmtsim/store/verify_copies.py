@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rmtsim.schema import KEY
+from rmtsim.sampling.schema import KEY
 from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.findings import Finding
 from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
-from rmtsim.words import counted
+from rmtsim.text.words import counted
 
 #: Columns that tell in which way the values of a row were made.
 _WAYS = ["backend", "dtype", "classes"]

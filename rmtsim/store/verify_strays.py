@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rmtsim.store.experiment_tables import FOLDER, experiment_names
-from rmtsim.store.files import WRITING
 from rmtsim.store.findings import Finding, foreign_file, unfinished_file
+from rmtsim.store.storage import WRITING
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
-from rmtsim.words import counted
+from rmtsim.text.words import counted
 
 
 def strange_files(store: Store) -> Iterator[Finding]:

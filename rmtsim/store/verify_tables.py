@@ -18,7 +18,7 @@ from rmtsim.store.saved_files import read_saved, saved_prefix
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile, as_stored
-from rmtsim.words import counted
+from rmtsim.text.words import counted
 
 #: What makes a table, by the path at which a store keeps it.
 Makers: TypeAlias = Mapping[str, Callable[[], pd.DataFrame]]

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
-from rmtsim.ensemble import Ensemble
 from rmtsim.errors import InputError
-from rmtsim.point import LAYERS, Point, check_layers, check_size
-from rmtsim.simulation import MAX_SEED
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.point import LAYERS, Point, check_layers, check_size
+from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.store.coverage import Coverage, Runs, Series
 
 #: What raises InputError at the document of a spec that is not one of a sweep.

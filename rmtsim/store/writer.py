@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from rmtsim.output import say
 from rmtsim.store.commits import PATH, Commits, read_commits
 from rmtsim.store.failures import StoreError, TornError, transient
-from rmtsim.store.files import WRITING, LocalFiles
 from rmtsim.store.lock import lock_of
 from rmtsim.store.names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
+from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.strays import is_stray
 from rmtsim.store.tables import as_parquet, as_shard, as_table
-from rmtsim.words import numbered
+from rmtsim.text.output import say
+from rmtsim.text.words import numbered
 
 if TYPE_CHECKING:
     from rmtsim.store.store import Store

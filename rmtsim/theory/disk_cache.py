@@ -24,9 +24,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from rmtsim.durable_files import write_durably
-from rmtsim.json_text import parse_json
-from rmtsim.regular_files import open_regular
+from rmtsim.files.durable_files import write_durably
+from rmtsim.files.regular_files import open_regular
+from rmtsim.text.json_text import parse_json
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rmtsim.ensemble import Ensemble
+from rmtsim.model.ensemble import Ensemble
 
 
 @dataclass(frozen=True)

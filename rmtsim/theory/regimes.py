@@ -6,9 +6,9 @@ import math
 from dataclasses import asdict
 from numbers import Real
 
-from rmtsim.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.errors import InputError
-from rmtsim.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_layers, check_point, check_size
+from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
+from rmtsim.model.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_layers, check_point, check_size
 from rmtsim.theory.notes import note
 from rmtsim.theory.prediction import Case, Estimate, Prediction, combine
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE

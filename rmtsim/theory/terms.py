@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rmtsim.ensemble import Scales
 from rmtsim.errors import InputError
+from rmtsim.model.ensemble import Scales
 from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse
 from rmtsim.theory.neuron_pairs import n_coordinates
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same

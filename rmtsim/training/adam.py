@@ -17,8 +17,8 @@ import numpy as np
 from rmtsim.arrays.backend import Array, namespace, to_numpy
 from rmtsim.errors import InputError, RunError
 from rmtsim.full_hessian.layers import loss_and_gradient
-from rmtsim.point import check_size
-from rmtsim.words import abridged
+from rmtsim.model.point import check_size
+from rmtsim.text.words import abridged
 
 #: Adam's constants (Kingma & Ba 2014, as PyTorch has them).
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8

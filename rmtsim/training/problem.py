@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from rmtsim.arrays.backend import DTYPES, Array, Module, array_module
 from rmtsim.data.datasets import Data, Gaussian
-from rmtsim.draws import STREAMS, NormalRows, sample
 from rmtsim.errors import InputError
-from rmtsim.full_hessian.losses import BINARY_LOSSES, NETWORK_LOSSES
 from rmtsim.kernels.memory import BASE
-from rmtsim.point import Point, check_choice, check_size
-from rmtsim.simulation import MAX_SEED
+from rmtsim.model.losses import BINARY_LOSSES, NETWORK_LOSSES
+from rmtsim.model.point import Point, check_choice, check_size
+from rmtsim.sampling.draws import STREAMS, NormalRows, sample
+from rmtsim.sampling.simulation import MAX_SEED
 
 
 class Drawn(NamedTuple):
@@ -38,7 +38,7 @@ class Problem:
     Parameters
     ----------
     loss
-        One of ``rmtsim.full_hessian.losses.NETWORK_LOSSES``. The binary losses have one output, and two classes.
+        One of ``rmtsim.model.losses.NETWORK_LOSSES``. The binary losses have one output, and two classes.
     n_classes, dim, n_samples
         C, d and N.
     hidden

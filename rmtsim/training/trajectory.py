@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from rmtsim.arrays.backend import Array, array_module, resolve
 from rmtsim.arrays.machine import keep_freed_memory
 from rmtsim.errors import StoppedError
-from rmtsim.experiment import Task
 from rmtsim.full_hessian.description import Look, describe
+from rmtsim.sweeps.experiment import Task
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 

@@ -9,13 +9,13 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rmtsim.arrays.user_arrays import as_numbers
 from rmtsim.errors import InputError
 from rmtsim.theory.spectra.analytic_law import AnalyticLaw
 from rmtsim.theory.spectra.discrete_law import DiscreteLaw
 from rmtsim.theory.spectra.free_poisson import along, bands, solve
 from rmtsim.theory.spectra.panels import Panels
 from rmtsim.theory.spectra.weight_laws import WeightLaw
-from rmtsim.user_arrays import as_numbers
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]

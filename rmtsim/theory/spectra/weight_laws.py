@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
 
+from rmtsim.arrays.user_arrays import as_numbers, check_finite
 from rmtsim.errors import InputError
-from rmtsim.sizes import format_count
+from rmtsim.text.sizes import format_count
 from rmtsim.theory.spectra.analytic_law import AnalyticLaw, LogTable
 from rmtsim.theory.spectra.discrete_law import DiscreteLaw, merged
 from rmtsim.theory.spectra.smoothing import smoothed
 from rmtsim.theory.spectra.weight_density import log_excess, log_ratio
-from rmtsim.user_arrays import as_numbers, check_finite
 
 Array = NDArray[np.float64]
 WeightLaw: TypeAlias = AnalyticLaw | DiscreteLaw

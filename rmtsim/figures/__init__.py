@@ -1,0 +1,1 @@
+"""Figures: the registry, drawing, and the gallery."""

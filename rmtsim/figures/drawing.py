@@ -1,0 +1,139 @@
+"""matplotlib as the figures need it: with settings of our own, whatever the user has set, and loaded only to draw."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, nullcontext, suppress
+from functools import partial
+from importlib import import_module
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from rmtsim.errors import RunError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Formats of files, with the names of metadata that would differ from day to day or from version to version.
+FORMATS = {".png": ["Software"], ".pdf": ["Creator", "Producer", "CreationDate"]}
+
+#: What draws each format, without a window.
+_BACKENDS = {".png": "agg", ".pdf": "pdf"}
+
+#: seaborn would take Arial where the machine has it; this font comes with matplotlib.
+_FONT = {"font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans"]}
+
+#: What tells matplotlib of a user's settings when it is imported, beside a file here.
+_VARIABLES = ("MPLBACKEND", "MATPLOTLIBRC")
+
+
+def later(path: str) -> Callable[..., Any]:
+    """Return a function ``"room.module.function"`` of rmtsim, which is imported when it is called.
+
+    Those that draw import matplotlib, which takes a second and may stumble over the user's settings: what only lists
+    figures or refuses a name does without.
+    """
+    return partial(_call, path)
+
+
+def _call(path: str, *arguments: Any, **options: Any) -> Any:
+    module, _, name = path.rpartition(".")
+    with _undisturbed():
+        loaded = import_module(f"rmtsim.{module}")
+    return getattr(loaded, name)(*arguments, **options)
+
+
+@contextmanager
+def settings(style: dict[str, Any]) -> Iterator[None]:
+    """Have matplotlib's own defaults and a style for as long as something is drawn; then what was before."""
+    import matplotlib as mpl
+
+    ours: dict[Any, Any] = dict(mpl.rcParamsDefault)
+    ours = {name: value for name, value in ours.items() if not name.startswith("backend")}
+    with mpl.rc_context(ours | style):
+        yield
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Have the style of most figures, seaborn's for papers, for as long as something is drawn."""
+    import seaborn as sns
+
+    with settings(sns.axes_style("ticks") | sns.plotting_context("paper") | _FONT):
+        yield
+
+
+def encoded(figure: Figure, suffix: str) -> bytes:
+    """Return a figure as a file of this suffix holds it: PNG (200 dots per inch) or PDF.
+
+    Equal figures give equal bytes: no date is written, and no setting of the user's plays a part.
+
+    Raises
+    ------
+    RunError
+        If text that comes from a table is no formula where it should be one.
+    """
+    file = BytesIO()
+    with settings({}), _formulas():
+        figure.savefig(
+            file, format=suffix[1:], dpi=200, backend=_BACKENDS[suffix], metadata=dict.fromkeys(FORMATS[suffix])
+        )
+    return file.getvalue()
+
+
+@contextmanager
+def _formulas() -> Iterator[None]:
+    """Have text with dollars that is no formula end in a sentence, and letters that no font has be drawn as boxes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            yield
+    except ValueError as error:
+        if not re.search(r"Parse\w*Exception", str(error)):
+            raise
+        text = next((line for line in str(error).splitlines() if line), "")
+        raise RunError(f"figure: the label {text!r} of its table is no formula; verify the store") from None
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have matplotlib, where it is imported first now, read no settings of the user's, and say nothing of its folder.
+
+    A backend that is not there, or a file that it cannot read, would end the import. Afterwards the user's settings
+    hold again for the rest of the process, as far as they are valid.
+    """
+    if "matplotlib" in sys.modules:
+        yield
+        return
+    log, before = logging.getLogger("matplotlib"), {name: os.environ.get(name) for name in _VARIABLES}
+    level = log.level
+    log.setLevel(logging.ERROR)
+    os.environ.pop("MPLBACKEND", None)
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    try:
+        with chdir("/") if os.path.exists("matplotlibrc") else nullcontext():  # a file here comes before all others
+            import_module("matplotlib.pyplot")
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _restore()
+        log.setLevel(level)
+    yield
+
+
+def _restore() -> None:
+    """Give the rest of the process the user's settings, as matplotlib would have done, where they are valid."""
+    import matplotlib as mpl
+
+    with suppress(Exception):
+        mpl.rc_file(mpl.matplotlib_fname())
+    with suppress(Exception):
+        if backend := os.environ.get("MPLBACKEND"):
+            mpl.rcParams["backend"] = backend

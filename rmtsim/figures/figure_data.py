@@ -1,0 +1,64 @@
+"""The tables behind the figures: measured points, and theory as curves in C."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.stats.points import points
+from rmtsim.stats.predictions import plain, power, predict_layer, value
+from rmtsim.stats.summary import QUANTITIES
+from rmtsim.theory import finite, large_c
+
+#: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.
+_CURVE_POINTS = 40
+
+_SERIES = ["layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
+
+
+class FigureData(NamedTuple):
+    """What a figure shows.
+
+    points
+        The table of ``rmtsim.stats.points``: measured values beside the theory; and ``ensemble`` in words.
+    curves
+        One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``dim``, ``n_samples``, ``ensemble``, ``quantity``,
+        ``kind`` ("finite": at this C, d and N; "asymptote": d, N → ∞, then C → ∞), ``n_classes``, ``value`` (norms of
+        d × d blocks over d) and ``power``, the theorem's power of C.
+    """
+
+    points: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def figure_data(draws: pd.DataFrame) -> FigureData:
+    """Tables for a figure of one model and one loss, from draws with the store's columns."""
+    measured = points(draws)
+    ensembles = measured[ENSEMBLE].itertuples(index=False)
+    measured = measured.assign(ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles])
+    model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]
+    vertices: list[dict[str, Any]] = []
+    for key, group in measured.groupby(_SERIES, dropna=False, sort=False):
+        layer, width, gamma, dim, n_samples, *ensemble = plain(key)
+        series = dict(zip(_SERIES, key, strict=True)) | {"ensemble": str(Ensemble(*ensemble))}
+        sizes = sorted(set(group["n_classes"]))
+        theorem, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
+        for C in sizes if (model, loss) == ("one_hidden", "ce") else _between(sizes):
+            at_size, _ = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
+            for quantity in QUANTITIES:
+                line = series | {"quantity": quantity, "n_classes": C, "power": power(theorem, quantity)}
+                asymptote = value(theorem, quantity) * float(C) ** line["power"]
+                vertices.append(line | {"kind": "finite", "value": value(at_size, quantity)})
+                vertices.append(line | {"kind": "asymptote", "value": asymptote})
+    return FigureData(measured, pd.DataFrame(vertices).astype({"width": "Int64"}))
+
+
+def _between(sizes: Sequence[int]) -> list[int]:
+    """Whole numbers of classes, about evenly spaced in log C, the sweep's own among them."""
+    spaced = np.geomspace(sizes[0], sizes[-1], _CURVE_POINTS).round().astype(int).tolist()
+    return sorted({*spaced, *sizes})

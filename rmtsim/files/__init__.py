@@ -1,0 +1,1 @@
+"""Local files: regular ones only, written whole or not at all."""

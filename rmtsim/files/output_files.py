@@ -1,0 +1,78 @@
+"""Files that a verb writes beside the store, such as figures and tables: each is there whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from rmtsim.errors import InputError
+from rmtsim.files.durable_files import write_durably
+from rmtsim.files.path_names import check_path
+from rmtsim.files.regular_files import regular_status
+from rmtsim.text.addresses import shown
+
+__all__ = ["check_output", "write_output"]
+
+
+def check_output(path: str | os.PathLike[str], option: str = "--out") -> None:
+    """Raise InputError unless a file can be written there: a new one, or in place of a regular file or a link to one.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    option
+        What the user gave it with, for the message.
+    """
+    given = os.fspath(path)
+    if "://" in given or shown(given) != given:
+        raise InputError(f"{option}: '{shown(given)}' is an address; give a file on this machine")
+    check_path(given, option, "give another FILE")
+    path = Path(path)
+    try:
+        if not path.parent.is_dir():
+            raise InputError(
+                f"{option}: there is no folder {path.parent} for {path.name}; make it, or give another FILE"
+            )
+        with suppress(FileNotFoundError):
+            regular_status(path)
+    except OSError as error:
+        raise _refused(path, option, error) from error
+    except ValueError as error:  # a name with a NUL
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{option}: {str(path)!r} is not valid ({error}); give another FILE") from error
+
+
+def write_output(path: str | os.PathLike[str], content: bytes | str, option: str = "--out") -> None:
+    """Write a file, whole or not at all, in place of what was there; on return it is on disk.
+
+    What is written first is a new file beside it, under a name that cannot be guessed, so that nobody can lay a link
+    there. A link in the place of the file is replaced, not followed.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    content
+        Its content; text is written as UTF-8.
+    option
+        What the user gave it with, for the message.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written; what was there is as it was.
+    """
+    path = Path(path)
+    check_output(path, option)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        write_durably(path, data, path.parent)
+    except OSError as error:
+        raise _refused(path, option, error) from error
+
+
+def _refused(path: Path, option: str, error: OSError) -> InputError:
+    return InputError(f"{option}: {path} cannot be written ({error.strerror or error}); give another FILE")

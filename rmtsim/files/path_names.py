@@ -1,0 +1,44 @@
+"""Names of files and folders that everything here can open: Python, and what reads paths as UTF-8, as pyarrow does."""
+
+from __future__ import annotations
+
+import os
+
+from rmtsim.errors import InputError
+
+
+def check_path(path: str | os.PathLike[str], name: str, advice: str) -> None:
+    r"""Raise InputError if the whole path of a file or folder is not UTF-8 on the disk.
+
+    Parameters
+    ----------
+    path
+        The path; a relative one counts with the folder that it is relative to.
+    name, advice
+        What it is and what to do, for the message.
+
+    Examples
+    --------
+    >>> from rmtsim.files.path_names import check_path
+    >>> check_path("café", "store", "give another directory")
+    >>> check_path("caf\udce9", "store", "give another directory")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    rmtsim.errors.InputError: store: caf\xe9, in ..., is not valid UTF-8; give another directory
+    """
+    whole = os.path.abspath(os.fspath(path))
+    try:
+        valid = os.fsencode(whole) == whole.encode("utf-8")
+    except UnicodeEncodeError:
+        valid = False
+    if not valid:
+        given = os.fspath(path)
+        here = "" if os.path.isabs(given) else f", in {_escaped(os.getcwd())},"
+        raise InputError(f"{name}: {_escaped(given)}{here} is not valid UTF-8; {advice}")
+
+
+def _escaped(path: str) -> str:
+    """Return a path with escapes in the place of what is no UTF-8."""
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return path.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,1 @@
+"""What is simulated: points, ensembles, networks and losses."""

@@ -1,0 +1,123 @@
+"""The ensemble: the variances of data and weights that theory and simulation share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+from rmtsim.errors import InputError
+from rmtsim.text.words import abridged
+
+INITS = ("lecun", "he", "xavier")
+
+#: No variance or gain may lie outside: squared norms then stay inside float32, and typing errors outside.
+LEAST, MOST = 1e-6, 1e6
+
+
+class Scales(NamedTuple):
+    """Variances in units of the LeCun ensemble's, in which data have variance 1 and a weight 1/fan_in."""
+
+    data: float  #: s² = Var(X)
+    hidden: float  #: w = d Var(W); 1 for the linear model
+    last: float  #: ν = fan_in Var(V)
+
+    @property
+    def gain(self) -> float:
+        """The gain g = s² w ν: ReLU is positively homogeneous, so logits are √g times the LeCun ensemble's."""
+        return self.data * self.hidden * self.last
+
+
+def _checked(name: str, value: Any) -> float:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not LEAST <= value <= MOST:
+        raise InputError(f"{name}: {abridged(value)} is not valid; give a positive number from {LEAST:g} to {MOST:g}")
+    return float(value)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Variances of the data and of the weights, all i.i.d. centred normals.
+
+    Parameters
+    ----------
+    init
+        Variance of a weight: ``"lecun"``: 1/fan_in, the paper's Assumption 2; ``"he"``: 2/fan_in (He et al. 2015);
+        ``"xavier"``: 2/(fan_in + fan_out) (Glorot & Bengio 2010). Fan-in and fan-out are d and m for W, m and C for V
+        (d and C in the linear model).
+    data_variance
+        Variance of an entry of X; 1 is the paper's Assumption 1.
+    hidden_gain, last_gain
+        Factors of the variances of W and V, so that any variance can be had; the linear model has only V.
+
+    Raises
+    ------
+    InputError
+        If the init is not known, or a number is not one from 1e-6 to 1e6.
+
+    Examples
+    --------
+    >>> import rmtsim
+    >>> he = rmtsim.Ensemble(init="he", data_variance=0.25)
+    >>> he.hidden_variance(dim=100, width=8)
+    0.02
+    >>> point = rmtsim.Point("one_hidden", "mse", n_classes=10, dim=64, n_samples=128, width=8, ensemble=he)
+    >>> hidden, *_ = rmtsim.predict(point, "finite")
+    >>> round(hidden.diag, 9)  # (0.25 · 2)² times the LeCun ensemble's
+    60.703125
+    """
+
+    init: str = "lecun"
+    data_variance: float = 1.0
+    hidden_gain: float = 1.0
+    last_gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.init not in INITS:
+            raise InputError(f"init: {abridged(self.init)} is not known; choose one of {', '.join(INITS)}")
+        for name in ("data_variance", "hidden_gain", "last_gain"):
+            object.__setattr__(self, name, _checked(name, getattr(self, name)))
+
+    def hidden_variance(self, dim: int, width: int) -> float:
+        """Variance of an entry of W (m, d)."""
+        return self.hidden_gain * self._variance(dim, width)
+
+    def last_variance(self, fan_in: int, n_classes: int) -> float:
+        """Variance of an entry of V (C, fan_in); the fan-in is m, or d in the linear model."""
+        return self.last_gain * self._variance(fan_in, n_classes)
+
+    def scales(self, n_classes: int | None, width: int | None, dim: int | None) -> Scales:
+        """Return s², d Var(W) and fan_in Var(V); ``dim`` None is d → ∞, where Xavier's d Var tends to 2.
+
+        ``n_classes`` None stands for any: fan_in Var(V) is NaN where it depends on C.
+        """
+        hidden = 1.0 if width is None else self.hidden_gain * self._scale(dim, width)
+        return Scales(self.data_variance, hidden, self.last_gain * self._scale(width or dim, n_classes))
+
+    def __str__(self) -> str:
+        numbers = {"data variance": self.data_variance, "hidden gain": self.hidden_gain, "last gain": self.last_gain}
+        return ", ".join([self.init, *(f"{name} {value:g}" for name, value in numbers.items() if value != 1)])
+
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        return {"lecun": 1.0 / fan_in, "he": 2.0 / fan_in, "xavier": 2.0 / (fan_in + fan_out)}[self.init]
+
+    def _scale(self, fan_in: int | None, fan_out: int | None) -> float:
+        """fan_in times the variance, without a gain; None: infinitely many inputs, any number of outputs."""
+        if self.init == "xavier" and fan_in is not None:
+            return math.nan if fan_out is None else 2.0 * fan_in / (fan_in + fan_out)
+        return 1.0 if self.init == "lecun" else 2.0
+
+
+#: The paper's ensemble.
+LECUN = Ensemble()
+
+
+def check_ensemble(ensemble: Any, model: str) -> None:
+    """Raise InputError unless ``ensemble`` is one, and one that the model has."""
+    if not isinstance(ensemble, Ensemble):
+        raise InputError(f"ensemble: {ensemble!r} is not valid; give an rmtsim.Ensemble")
+    if model == "linear" and ensemble.hidden_gain != 1:
+        raise InputError(
+            f"hidden_gain: {ensemble.hidden_gain!r} was given, but the linear model has no hidden layer; leave it out"
+        )

@@ -1,0 +1,211 @@
+"""Figures 11 and 12 in numbers: block structure on clustered data, over clusters K and classes C."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import Any
+
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.full_hessian.description import PARTS
+from rmtsim.model.fixed_values import fixed_values
+from rmtsim.paper.shares import share_parts
+from rmtsim.stats.estimates import Estimate, ratio_estimate
+from rmtsim.stats.near import NEAR, ROOM
+from rmtsim.stats.quoted import quoted
+from rmtsim.stats.render import WIDTH
+from rmtsim.stats.text_table import text_table
+from rmtsim.theory import finite
+
+#: What is told: two layers, and the Hessian as a whole, which holds the cross layer too.
+LAYERS = ("hidden", "output")
+_TOLD = (*LAYERS, "whole")
+
+_SCALES = {"unit": "on the unit sphere", "standard": "at standard scale"}
+
+_SETTING = ["loss", "n_classes", "dim", "n_samples", "hidden", "n_clusters", "scale"]
+
+
+def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Ratio of mean squared norms of off-diagonal and diagonal blocks, and the share of the former, at initialisation.
+
+    Parameters
+    ----------
+    table
+        That of ``rmtsim.paper.experiments.data_pictures.fig11`` or ``fig12``.
+
+    Returns
+    -------
+    DataFrame
+        One row per ``layer``, or ``"whole"``, loss, C, K (``n_clusters``, 0 for Gaussian data) and ``scale``:
+        ``draws``; ``value`` and ``std_error`` of the ratio, NaN for the whole; ``outside`` and ``std_error_outside``,
+        what of the layer's squared norm lies outside its diagonal blocks; ``theory``, the ratio of expectations on
+        Gaussian data at this size, NaN where there is no theory, with ``std_error_theory``.
+    """
+    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"])]
+    lines = []
+    for key, group in norms.groupby(_SETTING, sort=False):
+        row: dict[str, Any] = dict(zip(_SETTING, key, strict=True))
+        wide = group.pivot_table(index="draw", columns=["layer", "other", "quantity"], values="value")
+        values: dict[Any, Any] = {column: wide[column].to_numpy(float) for column in wide.columns}
+        parts = share_parts(values, [int(row["hidden"]), int(row["n_classes"])])
+        for layer in _TOLD:
+            fixed = "ratio" in fixed_values(row["loss"], layer, int(row["n_classes"]))
+            outside, ratio = ratio_estimate(*parts[layer], fixed=fixed), Estimate(math.nan, math.nan)
+            if layer in LAYERS:
+                norms_of = (values[*PARTS[layer], name] for name in ("offdiag_sqfro", "diag_sqfro"))
+                ratio = ratio_estimate(*norms_of, fixed=fixed)
+            lines.append(row | {"layer": layer, "draws": len(wide), "value": ratio.value})
+            lines[-1] |= {"std_error": _known(ratio, fixed), "outside": outside.value}
+            lines[-1] |= {"std_error_outside": _known(outside, fixed)}
+    found = pd.DataFrame(lines).sort_values(["loss", "n_classes", "layer"], kind="stable", ignore_index=True)
+    settings = found[_SETTING[:5]].drop_duplicates().itertuples(index=False)
+    theory = pd.concat([_gaussian(*row) for row in settings])
+    return found.merge(theory, on=["loss", "n_classes", "layer"], how="left")
+
+
+def _known(found: Estimate, fixed: bool) -> float:
+    """Return the standard error, 0 where the model fixes the value: the draws then differ by rounding alone."""
+    return 0.0 if fixed else found.std_error
+
+
+def _gaussian(loss: str, n_classes: int, dim: int, n_samples: int, hidden: str) -> pd.DataFrame:
+    """Ratio of expected norms on Gaussian data at initialisation, by layer."""
+    lines: list[dict[str, Any]] = []
+    try:
+        for layer in finite("one_hidden", loss, n_classes, dim, n_samples, int(hidden), layers=LAYERS):
+            relative = math.hypot(layer.std_error_diag / layer.diag, layer.std_error_offdiag / (layer.offdiag or 1))
+            ratio = layer.offdiag / layer.diag
+            lines.append({"layer": layer.layer, "theory": ratio, "std_error_theory": ratio * relative})
+    except InputError:
+        lines = [{"layer": name, "theory": math.nan, "std_error_theory": math.nan} for name in LAYERS]
+    return pd.DataFrame(lines).assign(loss=loss, n_classes=n_classes)
+
+
+def report_clusters(table: pd.DataFrame) -> str:
+    """Tell the ratios and shares, a line per layer, loss, C and scale and a column per K, and the verdicts, as text."""
+    ratios = cluster_ratios(table)
+    parts = [_RATIO, *_grid(ratios[ratios["layer"] != "whole"], "value", "std_error", theory=True)]
+    parts += ["", _OUTSIDE, *_grid(ratios, "outside", "std_error_outside"), ""]
+    parts += [textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in verdicts(ratios)]
+    return "\n".join(parts)
+
+
+def _grid(ratios: pd.DataFrame, column: str, error: str, *, theory: bool = False) -> list[str]:
+    """Lay out a column of the ratios with its errors."""
+    clusters = sorted(K for K in ratios["n_clusters"].unique() if K)
+    ends = ["Gaussian", *(["theory"] if theory else [])]
+    grid = [["layer", "loss", "C", "scale", *(f"K = {K}" for K in clusters), *ends]]
+    for key, group in _shown(ratios).groupby(["layer", "loss", "n_classes", "scale"], sort=False):
+        layer, loss, C, scale = (str(part) for part in key)
+        by_k = group.set_index("n_clusters")
+        same = ratios[(ratios["layer"] == layer) & (ratios["loss"] == loss) & (ratios["n_classes"] == int(C))]
+        control = same[same["n_clusters"] == 0].iloc[0]
+        cells = [quoted(by_k.loc[K, column], by_k.loc[K, error]) for K in clusters]
+        cells += [quoted(control[column], control[error])]
+        cells += [quoted(control["theory"], control["std_error_theory"])] if theory else []
+        grid.append([layer, loss.upper(), C, scale, *cells])
+    return text_table(grid)
+
+
+_RATIO = (
+    "Off-diagonal over diagonal blocks, mean squared norms at initialisation. In brackets: standard errors over\n"
+    "draws, in units of the last digit; Gaussian, theory: Gaussian data of the same size, simulated and exact."
+)
+_OUTSIDE = "Share of the squared norm outside the diagonal blocks, of a layer's own Hessian or the whole"
+
+
+def headline_clusters(table: pd.DataFrame) -> str:
+    """Tell the verdicts in Markdown."""
+    return "\n".join(f"- {line}" for line in verdicts(cluster_ratios(table)))
+
+
+def verdicts(ratios: pd.DataFrame) -> list[str]:
+    """Sentences, per number of classes, on whether there is block-diagonal structure at any K; and on C against K."""
+    clustered = _shown(ratios[ratios["n_clusters"] > 0])
+    said = [_on_classes(int(str(C)), group) for C, group in clustered.groupby("n_classes")]
+    said += [_within(layer, clustered) for layer in LAYERS]
+    said.append(_of_the_whole(clustered))
+    control = ratios[(ratios["n_clusters"] == 0) & (ratios["std_error"] > 0)].dropna(subset="theory")
+    errors = (control["std_error"] ** 2 + control["std_error_theory"] ** 2) ** 0.5
+    z = (control["value"] - control["theory"]) / errors
+    if len(z):
+        said.append(f"Gaussian data beside them: against theory largest |z| {z.abs().max():.2f} of {len(z)}.")
+    return said
+
+
+def _shown(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Drop the rows without news: Gaussian data, and MSE's output layer, whose off-diagonal blocks are zero."""
+    return ratios[(ratios["n_clusters"] > 0) & ((ratios["loss"] == "ce") | (ratios["layer"] == "hidden"))]
+
+
+def _on_classes(C: int, ratios: pd.DataFrame) -> str:
+    """Say what lies outside the diagonal blocks at the ends of K, scale by scale, and whether it is little at all K."""
+    few, many = ratios["n_clusters"].min(), ratios["n_clusters"].max()
+    said = []
+    for scale, of_scale in ratios.groupby("scale", sort=False):
+        parts = []
+        for (layer, loss), group in of_scale.groupby(["layer", "loss"], sort=False):
+            ends = (group.set_index("n_clusters").loc[K] for K in (few, many))
+            values = " → ".join(quoted(row["outside"], row["std_error_outside"]) for row in ends)
+            parts.append(f"{layer} {str(loss).upper()} {values}")
+        said.append(f"{_SCALES[str(scale)]} {', '.join(parts)}")
+    within, whole = ratios[ratios["layer"] != "whole"], ratios[ratios["layer"] == "whole"]
+    return (
+        f"C = {C}, outside the diagonal blocks, K = {few} → {many}: {'; '.join(said)}. Near-block-diagonal (under "
+        f"{NEAR:g}): hidden and output layers {_whether(within)}; the whole with CE {_whether(whole)}."
+    )
+
+
+def _whether(rows: pd.DataFrame) -> str:
+    near = int((rows["outside"] + ROOM * rows["std_error_outside"] < NEAR).sum())
+    far = int((rows["outside"] - ROOM * rows["std_error_outside"] > NEAR).sum())
+    if len(rows) in (near, far):
+        return "at every K" if near else "at no K"
+    rest = len(rows) - near - far
+    return f"in {near} of {len(rows)} cases, not in {far}" + (f", {rest} unresolved" if rest else "")
+
+
+def _within(layer: str, ratios: pd.DataFrame) -> str:
+    """Say by what factors K and C change the ratio of blocks within a layer, ends against ends."""
+    rows = ratios[(ratios["layer"] == layer) & (ratios["loss"] == "ce")]
+    sizes, classes = sorted(rows["n_clusters"].unique()), sorted(rows["n_classes"].unique())
+    over_k, over_c = [], []
+    for scale, group in rows.groupby("scale", sort=False):
+        at = group.set_index(["n_clusters", "n_classes"])
+        factor, z = _mean_factor([(at.loc[sizes[0], C], at.loc[sizes[-1], C]) for C in classes])
+        over_k.append(f"{factor} {_SCALES[str(scale)]} (z {z:+.1f})")
+        over_c.append(_mean_factor([(at.loc[K, classes[0]], at.loc[K, classes[-1]]) for K in (sizes[0], sizes[-1])])[0])
+    return (
+        f"{layer.capitalize()} layer, CE, off-diagonal over diagonal: K = {sizes[0]} over K = {sizes[-1]} is "
+        f"{', '.join(over_k)}, geometric means over C; C = {classes[0]} over C = {classes[-1]} is {', '.join(over_c)}, "
+        "means over these K."
+    )
+
+
+def _mean_factor(pairs: list[tuple[pd.Series, pd.Series]]) -> tuple[str, float]:
+    """Return the geometric mean of ratios of independent values, with its error, and how far from 1 it is."""
+    logs = [math.log(a["value"] / b["value"]) for a, b in pairs]
+    squares = [(row["std_error"] / row["value"]) ** 2 for pair in pairs for row in pair]
+    mean, error = sum(logs) / len(pairs), math.sqrt(sum(squares)) / len(pairs)
+    factor = math.exp(mean)
+    return quoted(factor, factor * error), mean / error if error else math.nan
+
+
+def _of_the_whole(ratios: pd.DataFrame) -> str:
+    """Say how far K changes the share outside the whole's diagonal blocks, where it does so most."""
+    rows = ratios[(ratios["layer"] == "whole") & (ratios["loss"] == "ce")]
+    found = []
+    for (C, scale), group in rows.groupby(["n_classes", "scale"], sort=False):
+        low, high = group.sort_values("outside").iloc[[0, -1]].to_dict("records")
+        factor = high["outside"] / low["outside"]
+        error = factor * math.hypot(*(row["std_error_outside"] / row["outside"] for row in (low, high)))
+        ends = (f"{quoted(x['outside'], x['std_error_outside'])} at K = {x['n_clusters']}" for x in (low, high))
+        found.append((factor, f"from {' to '.join(ends)}, a factor of {quoted(factor, error)}", C, scale))
+    _, said, C, scale = max(found)
+    return (
+        f"Whole Hessian, CE, with what lies between layers: K changes the share outside the diagonal blocks {said}, at "
+        f"C = {C} {_SCALES[str(scale)]}, where it does so most."
+    )

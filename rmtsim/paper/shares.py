@@ -1,0 +1,159 @@
+"""Shares of a Hessian's squared norm: what lies outside its diagonal blocks, or in its cross layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.full_hessian.description import PARTS
+from rmtsim.model.fixed_values import fixed_values
+from rmtsim.model.point import LOSSES
+from rmtsim.stats.estimates import Estimate, ratio_estimate
+from rmtsim.theory import finite
+from rmtsim.theory.deep import deep_layers
+
+Values = npt.NDArray[np.float64]
+
+#: What tells pictures, and their places along training, from each other.
+PICTURE = ["case", "step", "progress"]
+
+_PROBLEM = ["loss", "n_classes", "dim", "n_samples", "hidden", "data"]
+
+
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Shares of the squared norm, over draws.
+
+    Parameters
+    ----------
+    table
+        The long table of ``rmtsim.paper.experiments.pictures``, of one or more draws.
+
+    Returns
+    -------
+    DataFrame
+        One row per case, step and ``share``: a layer's name, for what of that layer's own Hessian lies outside its
+        diagonal blocks; ``"whole"`` for what of the whole lies outside them; ``"cross"`` for what lies between layers;
+        ``"stripes"`` for what of the cross layer of one hidden layer is the term with the residual, (11) and (18) of
+        the paper, where all draws have it.
+        ``draws``, ``value``, the ratio of means over draws, with ``std_error``, NaN for one draw; ``theory`` with
+        ``std_error_theory``, the ratio of expected norms at this size, NaN where there is none; ``z``. With several
+        hidden layers the theory is that to leading order in 1/width, without an error, so there is no ``z``.
+    """
+    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro", "stripe_sqfro"])]
+    lines = []
+    for key, group in norms.groupby([*PICTURE, *_PROBLEM], sort=False):
+        row: dict[str, Any] = dict(zip([*PICTURE, *_PROBLEM], key, strict=True))
+        neurons = neurons_of(row)
+        wide = group.pivot_table(index="draw", columns=["layer", "other", "quantity"], values="value")
+        wide = wide.dropna(axis="columns")
+        parts = {column: wide[column].to_numpy(float) for column in wide.columns}
+        expected = _theory(row, neurons) if row["step"] == 0 else {}
+        for share, (part, whole) in share_parts(parts, neurons).items():
+            measured = _ratio(part, whole, fixed=share in fixed_shares(row["loss"], neurons))
+            theory = expected.get(share, Estimate(math.nan, math.nan))
+            error = math.hypot(measured.std_error, theory.std_error)
+            z = (measured.value - theory.value) / error if error else math.nan  # both exact: nothing to test
+            lines.append(
+                {name: row[name] for name in PICTURE}
+                | {"share": share, "draws": len(wide), **measured._asdict()}
+                | {"theory": theory.value, "std_error_theory": theory.std_error, "z": z}
+            )
+    return pd.DataFrame(lines)
+
+
+def named(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the problem of a table's first row."""
+    return {name: table[name].iloc[0] for name in _PROBLEM}
+
+
+def neurons_of(row: Mapping[str, Any]) -> list[int]:
+    """Neurons of each layer, from the columns of a table."""
+    hidden = [int(width) for width in row["hidden"].split("-") if width]
+    return [*hidden, int(row["n_classes"]) if row["loss"] in LOSSES else 1]
+
+
+def layer_names(neurons: Sequence[int]) -> list[str]:
+    """Return the names of the layers of a network."""
+    if len(neurons) <= 2:
+        return ["linear"] if len(neurons) == 1 else ["hidden", "output"]
+    return [f"layer {k}" for k in range(1, len(neurons) + 1)]
+
+
+def share_parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, tuple[Any, Any]]:
+    """Return squared norms of each share's part and of what it is a part of; values may be arrays over draws."""
+    inside, outside, names = 0.0, 0.0, layer_names(neurons)
+    found, cross = {}, 0.0
+    for a, n in enumerate(neurons, 1):
+        diagonal = n * parts[a, a, "diag_sqfro"]
+        others = n * (n - 1) * parts[a, a, "offdiag_sqfro"] if n > 1 else 0 * diagonal
+        found[names[a - 1]] = (others, diagonal + others)
+        inside, outside = inside + diagonal, outside + others
+        for b in range(a + 1, len(neurons) + 1):
+            cross = cross + 2 * n * neurons[b - 1] * parts[a, b, "offdiag_sqfro"]
+    if len(neurons) > 1:
+        whole = inside + outside + cross
+        found |= {"whole": (outside + cross, whole), "cross": (cross, whole)}
+    if len(neurons) == 2 and (1, 2, "stripe_sqfro") in parts:
+        found["stripes"] = (parts[1, 2, "stripe_sqfro"], cross / 2)  # of one of the two triangles
+    return found
+
+
+def fixed_shares(loss: str, neurons: Sequence[int]) -> set[str]:
+    """Return the shares that are the same in every draw, by the model: what is no estimate has no standard error."""
+    last = layer_names(neurons)[-1]
+    single = {name for name, n in zip(layer_names(neurons), neurons, strict=True) if n == 1}  # nothing lies outside
+    return single | ({last} if "ratio" in fixed_values(loss, "output", neurons[-1]) else set())
+
+
+def _ratio(part: Values, whole: Values, *, fixed: bool) -> Estimate:
+    """Ratio of means over draws, one that is fixed without error; NaN for 0 of 0."""
+    if not whole.any():  # a saturated softmax has no curvature
+        return Estimate(math.nan, math.nan)
+    if len(part) == 1:
+        return Estimate(float(part[0] / whole[0]), math.nan)
+    if fixed:  # draws differ by rounding alone
+        return Estimate(float(part.sum() / whole.sum()), 0.0)
+    return ratio_estimate(part, whole)
+
+
+def _theory(row: Mapping[str, Any], neurons: Sequence[int]) -> dict[str, Estimate]:
+    """Return the shares of expected norms at initialisation, where there is theory; NaN errors where not exact."""
+    if row["data"] != "gaussian" or row["loss"] not in LOSSES:
+        return {}
+    sizes = (int(row["n_classes"]), int(row["dim"]), int(row["n_samples"]))
+    try:
+        return _leading(row["loss"], *sizes, neurons) if len(neurons) > 2 else _finite(row["loss"], *sizes, neurons)
+    except InputError:
+        return {}
+
+
+def _leading(loss: str, n_classes: int, dim: int, n_samples: int, neurons: Sequence[int]) -> dict[str, Estimate]:
+    """Return those of each layer of a deep network, to leading order in 1/width."""
+    layers = deep_layers(loss, (dim, *neurons), n_samples)
+    others = [(n - 1) * layer.ratio for n, layer in zip(neurons, layers, strict=True)]
+    names = layer_names(neurons)
+    return {name: Estimate(other / (1 + other), math.nan) for name, other in zip(names, others, strict=True)}
+
+
+def _finite(loss: str, n_classes: int, dim: int, n_samples: int, neurons: Sequence[int]) -> dict[str, Estimate]:
+    """Return those of the linear model, or of one hidden layer."""
+    width = neurons[0] if len(neurons) > 1 else None
+    expected = {}
+    for layer in finite("one_hidden" if width else "linear", loss, n_classes, dim, n_samples, width):
+        expected[*PARTS[layer.layer], "diag_sqfro"] = Estimate(layer.diag, layer.std_error_diag)
+        expected[*PARTS[layer.layer], "offdiag_sqfro"] = Estimate(layer.offdiag, layer.std_error_offdiag)
+
+    def values(moved: Any = None) -> dict[str, float]:
+        norms = {key: one.value + (one.std_error if key == moved else 0.0) for key, one in expected.items()}
+        return {share: float(part / whole) for share, (part, whole) in share_parts(norms, neurons).items()}
+
+    centre, moved = values(), [values(key) for key in expected]  # each norm by its own error
+    return {
+        share: Estimate(at, math.sqrt(sum((each[share] - at) ** 2 for each in moved))) for share, at in centre.items()
+    }

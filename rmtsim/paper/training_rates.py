@@ -1,0 +1,294 @@
+"""Rates through training: the power of C that off-diagonal over diagonal follows at every checkpoint."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.model.fixed_values import fixed_values
+from rmtsim.paper.training import SETTING, checkpoints, scheduled, student
+from rmtsim.stats.estimates import mean_estimate
+from rmtsim.stats.predictions import plain
+from rmtsim.stats.quoted import quoted
+from rmtsim.stats.render import WIDTH
+from rmtsim.stats.straight_lines import misfit, slopes
+from rmtsim.text.words import counted
+from rmtsim.theory import finite
+
+Values = npt.NDArray[np.float64]
+
+#: The theorems' powers of C for the ratio.
+THEOREM = {"hidden": -1, "output": -2}
+
+#: Fits use these C and more: as the ratio is no pure power of C, the theory's own slope over them stands beside.
+MIN_CLASSES = 8
+
+#: Standard errors that a verdict leaves room for; with few draws what Student's t exceeds as rarely.
+_TOLERANCE = 3.0
+
+#: Probability below which a test says that a straight line does not fit.
+LEVEL = 0.001
+
+#: What runs must have in common for their rates to be told together.
+_COMMON = ["data", "dim", "width", "steps", "learning_rate"]
+
+_KEYS = ["loss", "layer", "rule"]
+
+
+def ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the ratio of mean squared norms, off-diagonal over diagonal, of every run, checkpoint and layer.
+
+    Parameters
+    ----------
+    table
+        That of ``rmtsim.paper.experiments.training_experiments.training_rates``.
+
+    Returns
+    -------
+    DataFrame
+        ``loss``, ``layer``, ``rule`` ("N = 640" or "N = 10 C", a run may belong to both), ``n_classes``, ``dim``,
+        ``n_samples``, ``width``, ``draw``, ``progress``, ``relative_loss``, that over its value at initialisation,
+        and ``ratio``.
+
+    Raises
+    ------
+    InputError
+        If runs differ in more than loss, C, N and draw.
+    """
+    runs = checkpoints(table)
+    for key in _COMMON:
+        if len(found := runs[key].unique()) > 1:
+            raise InputError(f"{key}: rates are told of runs of one, these have {', '.join(map(str, found))}; give one")
+    runs["relative_loss"] = runs["value"] / runs.groupby([*SETTING, "seed", "draw"])["value"].transform("first")
+    fixed = runs["n_samples"].mode().iloc[0]
+    per_class = (runs["n_samples"] / runs["n_classes"])[runs["n_samples"] != fixed]
+    rules = [(f"N = {fixed}", runs["n_samples"] == fixed)]
+    if len(per_class):
+        each = round(per_class.iloc[0])
+        rules.append((f"N = {each} C", runs["n_samples"] == each * runs["n_classes"]))
+    columns = ["loss", "layer", "rule", "n_classes", "dim", "n_samples", "width", "draw", "progress", "relative_loss"]
+    parts = [
+        runs[chosen].assign(layer=layer, rule=rule, ratio=runs[f"{layer}_offdiag"] / runs[f"{layer}_diag"])
+        for layer in THEOREM
+        for rule, chosen in rules
+    ]
+    whole: pd.DataFrame = pd.concat(parts, ignore_index=True)[[*columns, "ratio"]]
+    return whole
+
+
+def exponents(found: pd.DataFrame) -> pd.DataFrame:
+    """Fit the power of C at every checkpoint.
+
+    Parameters
+    ----------
+    found
+        That of ``ratios``.
+
+    Returns
+    -------
+    DataFrame
+        A row per loss, layer, rule and ``progress``: ``exponent``, the slope of log ratio against log C, C ≥
+        ``MIN_CLASSES``, with equal weights, for it shall mean the same at all checkpoints; ``upper``, that over the
+        upper quarter, C ≥ max C/4; ``change`` and ``change_upper``, these less those at initialisation, of the same
+        draws; standard errors from the spread over draws; ``f`` and ``probability`` of ``misfit``, and ``power``,
+        whether the line is straight at the level 0.001; ``theory``, the slope of the theory's own values at
+        initialisation; ``verdict``:
+
+        zero
+            There are no off-diagonal blocks, by the model.
+        kept
+            The exponent is that at initialisation within 3 standard errors (more where draws are few), and these are
+            under half of it; and so is ``upper``.
+        bent
+            The exponent is, but ``upper`` is not.
+        unresolved
+            Both are, but the errors are larger; or some ratios are zero in these draws.
+        steeper, flatter
+            It differs, and is negative by so much.
+        lost
+            It is not.
+        no verdict without a standard error
+            One draw has none, nor have draws that are all equal.
+    """
+    found = found[found["n_classes"] >= MIN_CLASSES]
+    lines = []
+    for key, of_case in found.groupby(_KEYS, sort=False):
+        start: dict[str, Values] | None = None
+        for progress, at in of_case.groupby("progress"):
+            line: dict[str, Any] = {
+                **dict(zip(_KEYS, key, strict=True)),
+                "progress": progress,
+                "draws": at["draw"].nunique(),
+            }
+            if fixed_values(line["loss"], line["layer"], int(at["n_classes"].min())).get("ratio") == 0:
+                lines.append({**line, "verdict": "zero"})
+                continue
+            if (at["ratio"] == 0).any():  # in these draws only: there is no logarithm, and no more is known
+                lines.append({**line, "verdict": "unresolved"})
+                continue
+            ratio = at.pivot_table(values="ratio", index="draw", columns="n_classes")
+            C, logs = ratio.columns.to_numpy(float), np.log(ratio.to_numpy())
+            most = C.max() / 4 <= C
+            powers = {"exponent": slopes(np.log(C), logs), "upper": slopes(np.log(C[most]), logs[:, most])}
+            start = powers if start is None else start
+            changes = {
+                "change": powers["exponent"] - start["exponent"],
+                "change_upper": powers["upper"] - start["upper"],
+            }
+            for name, values in (powers | changes).items():
+                fixed = name in changes and progress == 0  # from the start to the start
+                line[name], line[f"std_error_{name}"] = mean_estimate(values, fixed=fixed)
+            line |= _misfit(C, logs)
+            if progress == 0:
+                line["theory"] = slopes(np.log(C), np.log(theory(at))[None])[0]
+            lines.append({**line, "verdict": _verdict(line, float(np.mean(start["exponent"])))})
+    return pd.DataFrame(lines)
+
+
+def at_equal_loss(found: pd.DataFrame, targets: Sequence[float] | None = None) -> pd.DataFrame:
+    """Fit the power of C where every run has lost the same part of its initial loss, instead of as many steps.
+
+    With cross-entropy only: squared loss begins at about C/2 and ends near 1 whatever C is, so that one part of it
+    means another stage of training at every C. log ratio is interpolated in the loss, between checkpoints.
+
+    Returns
+    -------
+    DataFrame
+        A row per layer, rule and ``relative_loss``: ``exponent`` and ``std_error_exponent``. Without ``targets``,
+        those of 0.9, 0.8, … that all runs of a rule reach.
+    """
+    found = found[(found["n_classes"] >= MIN_CLASSES) & (found["loss"] == "ce")]
+    lines = []
+    for key, of_case in found.groupby(_KEYS, sort=False):
+        runs = dict(iter(of_case.groupby(["n_classes", "draw"])))
+        least = max(run["relative_loss"].min() for run in runs.values())
+        for target in targets or np.arange(0.9, least, -0.1):
+            at = {where: _interpolated(run, target) for where, run in runs.items()}
+            logs = pd.Series(at).unstack()  # classes × draws
+            powers = slopes(np.log(logs.index.to_numpy(float)), logs.to_numpy().T)
+            line = dict(zip(_KEYS, key, strict=True)) | {"relative_loss": round(float(target), 3)}
+            exponent, error = mean_estimate(powers)
+            lines.append(line | {"exponent": exponent, "std_error_exponent": error})
+    return pd.DataFrame(lines)
+
+
+def theory(at: pd.DataFrame) -> Values:
+    """Return the theory's ratio at initialisation for each C of rows of ``ratios`` of one loss, layer and rule."""
+    sizes = at.drop_duplicates("n_classes").sort_values("n_classes")
+    one = sizes.iloc[0]
+    return np.array(
+        [
+            finite(
+                "one_hidden", one["loss"], int(C), int(one["dim"]), int(N), int(one["width"]), layers=(one["layer"],)
+            )[0].ratio
+            for C, N in zip(sizes["n_classes"], sizes["n_samples"], strict=True)
+        ]
+    )
+
+
+def report_rates(table: pd.DataFrame) -> str:
+    """Tell the exponents at every checkpoint, with verdicts, and those at equal loss, as text."""
+    found = ratios(table)
+    fits = exponents(found)
+    lines = [_how(table), ""]
+    for key, of_case in fits.groupby(_KEYS, sort=False):
+        loss, layer, rule = plain(key)
+        first = of_case.iloc[0]
+        lines.append(f"{loss.upper()}, {layer} layer, {rule}: theorem {THEOREM[layer]}" + _start(first))
+        if first["verdict"] == "zero":
+            lines.append("")
+            continue
+        lines.append(f"  {'steps':>5} {'exponent':>12} {'upper':>12} {'change':>12} {'F':>7}  verdict")
+        for row in of_case.to_dict("records"):
+            values = [quoted(row[x], row[f"std_error_{x}"]).rjust(12) for x in ("exponent", "upper", "change")]
+            cells = [f"{row['progress']:.0%}".rjust(5), *values, f"{row['f']:.1f}".rjust(7)]
+            lines.append("  " + " ".join(cells) + f"  {_in_words(row['verdict'], row['power'])}")
+        lines.append("")
+    equal = at_equal_loss(found)
+    lines.append("CE, where the loss is a part of that at initialisation:")
+    for row in equal.to_dict("records"):
+        exponent = quoted(row["exponent"], row["std_error_exponent"])
+        lines.append(f"  {row['layer']} layer, {row['rule']}, loss × {row['relative_loss']:g}: {exponent}")
+    legend = (
+        "exponent: of C, in the ratio of mean squared norms, off-diagonal over diagonal: slope in log–log over C ≥ "
+        f"{MIN_CLASSES}, upper: over the upper factor 4; in brackets standard errors over draws. change: from "
+        "initialisation, same draws. F: of a straight line (Welch-James). kept: within 3 standard errors of "
+        "initialisation (Student's t); bent: that too, but not the upper one; unresolved: these exceed half of it; "
+        "steeper, flatter: not, but negative by as many; lost: not even that. no power law: so large an F has a "
+        f"probability under {LEVEL:g}. Squared loss has no equal stage at all C: it begins at about C/2, ends near 1."
+    )
+    return "\n".join([*lines, "", textwrap.fill(legend, WIDTH)])
+
+
+def headline_rates(table: pd.DataFrame) -> str:
+    """Tell the exponents at the start and the end in Markdown."""
+    return "\n".join(f"- {line}" for line in (f"{_how(table)}.", *_headlines(exponents(ratios(table)))))
+
+
+def _how(table: pd.DataFrame) -> str:
+    """Tell how the runs were made."""
+    one, draws = table.iloc[0], table[["seed", "draw"]].drop_duplicates()
+    return f"One hidden layer, m = {one['hidden']}, d = {one['dim']}; {scheduled(one)}, {counted(len(draws), 'draw')}"
+
+
+def _headlines(fits: pd.DataFrame) -> Iterator[str]:
+    for key, of_case in fits.groupby(_KEYS, sort=False):
+        loss, layer, rule = plain(key)
+        first, last = of_case.iloc[0], of_case.iloc[-1]
+        where = f"{loss.upper()}, {layer} layer, {rule}"
+        if first["verdict"] == "zero":
+            yield f"{where}: off-diagonal blocks are zero throughout"
+            continue
+        yield (
+            f"{where}: off-diagonal/diagonal follows C^p over C ≥ {MIN_CLASSES}, p = {_exponent(first)} at "
+            f"initialisation (theory {first['theory']:.3f}, theorem {THEOREM[layer]} as C → ∞), {_exponent(last)} at "
+            f"the end, {quoted(last['upper'], last['std_error_upper'])} over the upper factor 4: "
+            f"{_in_words(last['verdict'], last['power'])}"
+        )
+
+
+def _in_words(verdict: str, power: bool) -> str:
+    return verdict if power else f"{verdict}, no power law"
+
+
+def _exponent(row: pd.Series) -> str:
+    return quoted(row["exponent"], row["std_error_exponent"])
+
+
+def _start(first: pd.Series) -> str:
+    if first["verdict"] == "zero":
+        return "; off-diagonal blocks are zero in every run, at every checkpoint"
+    return f" as C → ∞, theory at these C {first['theory']:.3f} at initialisation"
+
+
+def _interpolated(run: pd.DataFrame, target: float) -> float:
+    """Return log ratio where the running minimum of the relative loss first is at the target."""
+    loss = np.minimum.accumulate(run["relative_loss"].to_numpy())
+    logs = np.log(run["ratio"].to_numpy())
+    return float(np.interp(-target, -loss, logs))
+
+
+def _misfit(n_classes: Values, logs: Values) -> dict[str, float | bool]:
+    """Return what ``misfit`` does, and whether the line is straight; it is through two points, or with one draw."""
+    f, probability = misfit(np.log(n_classes), logs) if len(n_classes) > 2 and len(logs) > 1 else (np.nan, np.nan)
+    return {"f": f, "probability": probability, "power": not probability < LEVEL}
+
+
+def _verdict(line: dict[str, Any], start: float) -> str:
+    if np.isnan(line["std_error_change"]):
+        return "no verdict without a standard error"
+    tolerance = student(line["draws"], _TOLERANCE)
+    room = tolerance * line["std_error_change"]
+    if abs(line["change"]) <= room:
+        if abs(line["change_upper"]) > tolerance * line["std_error_change_upper"]:
+            return "bent"
+        return "kept" if room <= abs(start) / 2 else "unresolved"
+    if line["exponent"] >= -tolerance * line["std_error_exponent"]:
+        return "lost"
+    return "steeper" if line["change"] < 0 else "flatter"

@@ -1,0 +1,1 @@
+"""Draws of a point, and their rows."""

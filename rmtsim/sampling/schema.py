@@ -1,0 +1,138 @@
+"""The columns of a draw: what `simulate` returns and what the store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.point import Point
+
+#: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
+#: one class or one neuron, `width` for the linear model. `classes` is how many classes the terms of single classes
+#: were summed over; where not all, the standard errors of estimating the rest follow. The last four are the ensemble.
+SCHEMA = pa.schema(
+    [
+        ("point_id", pa.string()),
+        ("model", pa.string()),
+        ("loss", pa.string()),
+        ("layer", pa.string()),
+        ("n_classes", pa.int64()),
+        ("dim", pa.int64()),
+        ("n_samples", pa.int64()),
+        ("width", pa.int64()),
+        ("aspect_ratio", pa.float64()),
+        ("seed", pa.int64()),
+        ("draw", pa.int64()),
+        ("block_rows", pa.int64()),
+        ("block_cols", pa.int64()),
+        ("diag_sqfro", pa.float64()),
+        ("offdiag_sqfro", pa.float64()),
+        ("backend", pa.string()),
+        ("dtype", pa.string()),
+        ("classes", pa.int64()),
+        ("std_error_diag", pa.float64()),
+        ("std_error_offdiag", pa.float64()),
+        ("init", pa.string()),
+        ("data_variance", pa.float64()),
+        ("hidden_gain", pa.float64()),
+        ("last_gain", pa.float64()),
+    ]
+)
+
+#: What tells an ensemble.
+ENSEMBLE = [field.name for field in fields(Ensemble)]
+
+#: Stands before a point's identity in exported text: readers take 870474735649e332 for a number, quoted or not.
+EXPORTED_ID = "p-"
+
+#: What makes a row one of a kind: no two rows of a store share it.
+KEY = ["point_id", "seed", "draw", "layer"]
+
+#: The columns whose values a draw is made for.
+VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive draws of one point, before they are laid out as rows.
+
+    Attributes
+    ----------
+    values
+        (draws, layers, 4) float64: diag, offdiag and the standard errors of estimating them. NaN marks what a layer
+        does not have.
+    classes
+        Number of classes of which the last layer's single terms were taken.
+    blas
+        The BLAS library and its kernel, which the last digits depend on.
+    """
+
+    point: Point
+    draws: range
+    layers: tuple[str, ...]
+    seed: int
+    backend: str
+    dtype: str
+    classes: int
+    blas: str
+    values: npt.NDArray[np.float64]
+
+
+def table_of(stretches: Sequence[Stretch]) -> pa.Table:
+    """Lay stretches out as rows, each by draw, then layer; the table's metadata name the BLAS kernels."""
+    constants: dict[tuple[object, ...], int] = {}  # what all rows of a layer share → where its row stands
+    parts: list[pa.Table] = []
+    index, draws, height = [], [], 0
+    for stretch in stretches:
+        key = (stretch.point, stretch.layers, stretch.seed, stretch.backend, stretch.dtype, stretch.classes)
+        width = len(stretch.layers)
+        if key not in constants:
+            constants[key] = height
+            parts.append(_constants(*key))
+            height += width
+        index.append(np.tile(np.arange(width) + constants[key], len(stretch.draws)))
+        draws.append(np.repeat(np.arange(stretch.draws.start, stretch.draws.stop), width))
+    shared = pa.concat_tables(parts).combine_chunks().take(np.concatenate(index))
+    measured = np.concatenate([stretch.values.reshape(-1, len(VALUES)) for stretch in stretches])
+    columns = {name: pa.array(measured[:, k], from_pandas=True) for k, name in enumerate(VALUES)}
+    columns["draw"] = pa.array(np.concatenate(draws), pa.int64())
+    blas = "; ".join(sorted({stretch.blas for stretch in stretches}))
+    return pa.Table.from_arrays(
+        [columns[name] if name in columns else shared[name] for name in SCHEMA.names],
+        schema=SCHEMA.with_metadata({"rmtsim.blas": blas}),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _constants(point: Point, layers: tuple[str, ...], seed: int, backend: str, dtype: str, classes: int) -> pa.Table:
+    """Return a row for each layer with what does not change from draw to draw."""
+    rows = []
+    for layer in layers:
+        block_rows, block_cols = point.block_shape(layer)
+        rows.append(
+            {
+                "point_id": point.id,
+                "model": point.model,
+                "loss": point.loss,
+                "layer": layer,
+                "n_classes": point.n_classes,
+                "dim": point.dim,
+                "n_samples": point.n_samples,
+                "width": point.width,
+                "aspect_ratio": point.aspect_ratio,
+                "seed": seed,
+                "block_rows": block_rows,
+                "block_cols": block_cols,
+                "backend": backend,
+                "dtype": dtype,
+                "classes": classes if layer in ("linear", "output") else point.n_classes,
+                **asdict(point.ensemble),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=pa.schema([SCHEMA.field(name) for name in rows[0]]))

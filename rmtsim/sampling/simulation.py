@@ -1,0 +1,213 @@
+"""Monte Carlo: from a point and a range of draws to rows of block norms."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.arrays.backend import DTYPES, array_module, native_gpu, resolve, to_numpy
+from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.threads import blas_kernel
+from rmtsim.errors import InputError
+from rmtsim.kernels.checks import Check
+from rmtsim.kernels.cost import DIAGONALS, diagonal_classes
+from rmtsim.kernels.memory import batch_size
+from rmtsim.kernels.norms import compute
+from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
+from rmtsim.kernels.workplace import workplace
+from rmtsim.model.point import Point, check_choice, check_layers, check_point, check_size
+from rmtsim.sampling.draws import sample
+from rmtsim.sampling.schema import Stretch, table_of
+from rmtsim.text.progress import Progress
+from rmtsim.text.sizes import as_bytes, format_bytes, format_count
+
+MAX_SEED = 2**63 - 1
+
+#: About what a row takes while it is laid out as a table.
+_ROW_BYTES = 500
+
+
+def simulate(
+    point: Point,
+    draws: int | range,
+    *,
+    seed: int = 0,
+    backend: str = "numpy",
+    dtype: str = "float64",
+    layers: tuple[str, ...] | None = None,
+    diagonal: str = "exact",
+    batch: int | None = None,
+    threads: int | None = None,
+    memory: float | str | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Simulate draws of a point: mean squared block norms of every layer, one row per draw and layer.
+
+    Parameters
+    ----------
+    point
+        Model, loss, sizes and ensemble.
+    draws
+        A count, meaning draws 0 … n − 1, or a range of draws.
+    seed
+        Seed of the stream. Rows are a pure function of (seed, point, draw, backend, dtype, diagonal) and equal those
+        of a sweep with the same seed.
+    backend
+        ``"numpy"``, ``"cupy"`` or ``"auto"``.
+    dtype
+        ``"float64"`` or ``"float32"``: the arithmetic's; both see the same draw. Float32 is refused where an ensemble's
+        logits are too large for it.
+    layers
+        A selection of the point's layers; by default all.
+    diagonal
+        ``"exact"``: the terms of single classes are summed over all classes. ``"auto"``: for CE with thousands of
+        classes, where the last layer's inputs are not few, they are estimated from some of them, without bias, with
+        the standard errors in ``std_error_diag`` and ``std_error_offdiag``; sums over pairs are always exact.
+    batch
+        Draws computed at once; by default as many as suit the cache.
+    threads
+        Threads that share a large draw, by default one for every core; small draws have one.
+    memory
+        What may be used, the 220 MiB of Python included: bytes, or a size such as ``"1.5GiB"``; by default nearly all
+        that the machine, or the GPU, has. A draw that needs more than this is cut into blocks that come one after the
+        other. Values do not depend on batch, threads or memory.
+    progress
+        Whether to show on stderr how far a call is that takes over a few seconds; by default in a terminal or notebook.
+
+    Returns
+    -------
+    DataFrame
+        The columns of the store (see the README), sorted by draw, then layer; ``attrs["blas"]`` names the BLAS library
+        and its kernel, which the last digits depend on.
+
+    Raises
+    ------
+    InputError
+        If an argument is not valid, or the dtype cannot hold a draw's norms.
+
+    Examples
+    --------
+    >>> import rmtsim
+    >>> point = rmtsim.Point(model="linear", loss="ce", n_classes=10, dim=50, n_samples=100)
+    >>> rows = rmtsim.simulate(point, draws=16, seed=0)
+    >>> len(rows)
+    16
+    >>> bool(rows.offdiag_sqfro.mean() < 0.05 * rows.diag_sqfro.mean())
+    True
+    >>> again = rmtsim.simulate(point, draws=range(15, 16), seed=0)
+    >>> bool(again.diag_sqfro.item() == rows.diag_sqfro.iloc[15])
+    True
+    """
+    found = simulated(
+        point,
+        draws,
+        seed=seed,
+        backend=backend,
+        dtype=dtype,
+        layers=layers,
+        diagonal=diagonal,
+        batch=batch,
+        threads=threads,
+        memory=memory,
+        progress=progress,
+    )
+    rows: pd.DataFrame = table_of([found]).to_pandas()
+    rows.attrs["blas"] = found.blas
+    return rows.astype({"width": "Int64"})
+
+
+def simulated(
+    point: Point,
+    draws: int | range,
+    *,
+    seed: int = 0,
+    backend: str = "numpy",
+    dtype: str = "float64",
+    layers: tuple[str, ...] | None = None,
+    diagonal: str = "exact",
+    batch: int | None = None,
+    threads: int | None = None,
+    memory: float | str | None = None,
+    progress: bool | None = False,
+) -> Stretch:
+    """Do what `simulate` does, and return arrays."""
+    check_point(point)
+    draws = _as_range(draws)
+    seed = check_size("seed", seed, least=0, most=MAX_SEED)
+    check_choice("dtype", dtype, DTYPES)
+    check_choice("diagonal", diagonal, DIAGONALS)
+    layers = point.layers if layers is None else check_layers(layers, point.layers)
+    if batch is not None:
+        check_size("batch", batch)
+    if threads is not None:
+        check_size("threads", threads)
+    memory = None if memory is None else as_bytes(memory)
+    _check_rows(draws, layers, usable_memory())
+    backend = resolve(backend)
+    xp = array_module(backend)
+    # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
+    size = batch or (1 if backend == "cupy" else batch_size(point, layers, dtype, memory or usable_memory()))
+    classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
+    parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
+    left, shown = draws, Progress("simulate", len(draws), "draws", show=progress)
+    place: dict[str, Any] = {"threads": threads, "batch": size, "tick": shown.tick}
+    while left:
+        try:
+            with shown, workplace(point, layers, dtype, xp, memory=memory, **place) as (cut, team):
+                for part in _split(left, size):
+                    options: dict[str, Any] = {"team": team, "scaling": scaling}
+                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, **options)
+                    options |= {"cut": cut, "sampled_classes": classes, "check": Check(dtype, point.loss)}
+                    norms = compute(X, V, W, y, point.loss, layers, xp, **options)
+                    for layer, values in norms.items():
+                        parts[layer].append(tuple(to_numpy(value) for value in values))
+                    left = range(part.stop, draws.stop)
+                    shown.advance(len(draws) - len(left))
+        except OutOfRange as error:
+            wanted = "; give dtype float64, or another ensemble" if dtype == "float32" else "; give another ensemble"
+            raise InputError(f"point: of draws at {point.sizes}, {str(error).partition(';')[0]}{wanted}") from None
+        except Exception as error:
+            if backend != "cupy" or not native_gpu().is_out_of_memory(error):
+                raise
+            native_gpu().release()
+            memory = (memory or native_gpu().free_memory()) / 2  # hold half as much at once, and go on
+    measured = np.zeros((len(draws), len(layers), 4))  # without standard errors of their own where none are given
+    for k, found in enumerate(parts.values()):
+        for kind, column in enumerate(zip(*found, strict=True)):
+            measured[:, k, kind] = np.concatenate(column)
+    blas = "cuBLAS" if backend == "cupy" else blas_kernel()
+    return Stretch(point, draws, layers, seed, backend, dtype, classes, blas, measured)
+
+
+def _check_rows(draws: range, layers: tuple[str, ...], memory: float) -> None:
+    """Raise InputError if the rows do not fit in memory."""
+    count = draws.stop - draws.start
+    need = float(count) * len(layers) * _ROW_BYTES
+    if need > memory:
+        raise InputError(
+            f"draws: the rows of {format_count(count)} draws take {format_bytes(need)}, and there are "
+            f"{format_bytes(memory)}; give fewer, or run a sweep, which keeps its rows in a store"
+        )
+
+
+def _as_range(draws: int | range) -> range:
+    if isinstance(draws, range):
+        if draws.step != 1 or not 0 <= draws.start < draws.stop <= MAX_SEED:
+            raise InputError(f"draws: {draws!r} is not valid; give a non-empty range of step 1 from 0 or later")
+        return draws
+    try:
+        count = operator.index(draws)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(draws, bool):
+        raise InputError(f"draws: {draws!r} is not valid; give a count of at least 1, or a range")
+    return range(count)
+
+
+def _split(draws: range, size: int) -> Iterator[range]:
+    for start in range(draws.start, draws.stop, size):
+        yield range(start, min(start + size, draws.stop))

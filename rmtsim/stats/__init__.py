@@ -1,0 +1,1 @@
+"""Statistics of draws: means, fits, and verdicts against the theory."""

@@ -1,0 +1,105 @@
+"""Every measured value beside the theory at its own C, d and N."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from rmtsim.stats.claims import GROUP, TOLERANCE
+from rmtsim.stats.predictions import percent, plain, predict_layer, value
+from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.theory import finite, limit
+from rmtsim.theory.prediction import Prediction
+
+#: Relative error granted to the arithmetic: float32 draws err by under 1e-5. It matters only where draws do not
+#: scatter at all, as the ratio at C = 2, which is 1.
+ROUNDING = 1e-5
+
+
+def points(draws: pd.DataFrame) -> pd.DataFrame:
+    """Every measured value beside its limit (d, N → ∞) and its expectation at finite size.
+
+    Parameters
+    ----------
+    draws
+        The store's columns, one row per (point, seed, draw, layer).
+
+    Returns
+    -------
+    DataFrame
+        One line per point, layer and quantity; norms of d × d blocks divided by d.
+
+        - ``measured`` and its ``std_error``;
+        - ``limit`` (d, N → ∞ at this C) and ``finite`` (this C, d, N), each with ``std_error_…``, and
+          ``size_deviation_percent`` = 100 (finite/limit − 1);
+        - ``z`` = (measured − finite)/(both standard errors in quadrature);
+        - ``within_limit``: |measured − limit| ≤ 3.5 standard errors + |finite − limit|;
+        - ``verdict``: *agrees* if |z| ≤ 3.5, else *differs*; or *not tested*, for the ``reason`` given. With few
+          draws, 3.5 stands for the quantile of Student's t that is exceeded as rarely.
+    """
+    return points_of(summarize(draws))
+
+
+def points_of(summary: pd.DataFrame) -> pd.DataFrame:
+    """``points`` from ``summarize(draws)``."""
+    keys = [*GROUP, "n_classes"]
+    lines = []
+    for row in summary.to_dict("records"):
+        model, loss, layer, width, gamma, dim, n_samples, *ensemble, C = plain(row[key] for key in keys)
+        at_limit, _ = predict_layer(layer, limit, ensemble, model, loss, C, gamma, width)
+        at_size, reason = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
+        for quantity in QUANTITIES if layer != "cross" else ("offdiag",):
+            line = {key: row[key] for key in (*keys, "draws", "effective_draws")} | {"quantity": quantity}
+            lines.append(line | _compare(quantity, row, at_limit, at_size, reason))
+    return pd.DataFrame(lines).astype({"width": "Int64", "within_limit": "boolean"})
+
+
+def _compare(
+    quantity: str, row: dict[Any, Any], at_limit: Prediction | None, at_size: Prediction | None, reason: str
+) -> dict[str, Any]:
+    """Measurement, theory and verdict of one quantity."""
+    measured, std_error = row[quantity], row[f"std_error_{quantity}"]
+    asymptote, expected = value(at_limit, quantity), value(at_size, quantity)
+    std_error_expected = value(at_size, f"std_error_{quantity}")
+    if expected == 0 and std_error_expected == 0:  # zero in every draw: any other value is infinitely far
+        z = math.inf if measured else 0.0
+    else:
+        z = (measured - expected) / math.hypot(std_error, std_error_expected, ROUNDING * expected)
+    tolerance = _tolerance(row["draws"])
+    std_errors = math.hypot(std_error, std_error_expected, value(at_limit, f"std_error_{quantity}"))
+    allowed = tolerance * std_errors + abs(expected - asymptote) + ROUNDING * abs(expected)
+    within: bool | None = bool(abs(measured - asymptote) <= allowed)
+    if math.isnan(z):
+        within, verdict = None, "not tested"
+        reason = reason or _missing(row["draws"], measured, std_error)
+    else:
+        verdict = "agrees" if abs(z) <= tolerance else "differs"
+    return {
+        "measured": measured,
+        "std_error": std_error,
+        "limit": asymptote,
+        "std_error_limit": value(at_limit, f"std_error_{quantity}"),
+        "finite": expected,
+        "std_error_finite": std_error_expected,
+        "size_deviation_percent": percent(expected, asymptote),
+        "z": z,
+        "within_limit": within,
+        "verdict": verdict,
+        "reason": reason,
+    }
+
+
+def _missing(draws: int, measured: float, std_error: float) -> str:
+    if draws == 1:
+        return "one draw has no standard error"
+    if not math.isnan(measured) and math.isnan(std_error):
+        return f"all {draws} draws are equal, which does not tell how much they spread"
+    return "there are no such blocks" if math.isnan(measured) else "the theory has no finite value"
+
+
+def _tolerance(draws: int) -> float:
+    """Quantile of Student's t with draws − 1 degrees of freedom that is exceeded as rarely as 3.5 by a normal."""
+    return float(stats.t.isf(stats.norm.sf(TOLERANCE), max(draws - 1, 1)))

@@ -1,0 +1,56 @@
+"""What the theory says about one layer, or the sentence why it says nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.stats.summary import D_BY_D_LAYERS
+from rmtsim.theory.prediction import Prediction
+
+
+def predict_layer(
+    layer: str, regime: Callable[..., list[Prediction]], ensemble: Sequence[Any], *arguments: Any
+) -> tuple[Prediction | None, str]:
+    """Call ``rmtsim.theory``'s ``regime`` and pick the layer; None and the reason where there is no theory.
+
+    ``ensemble``: the entries of the columns ``ENSEMBLE``.
+    """
+    try:
+        [found] = regime(*arguments, ensemble=Ensemble(*ensemble), layers=(layer,))
+    except InputError as error:
+        return None, str(error)
+    return found, ""
+
+
+def value(prediction: Prediction | None, field: str) -> float:
+    """Return a number of the prediction, on the scale of ``summary``: norms of d × d blocks over d; NaN if none."""
+    if prediction is None:
+        return math.nan
+    number = float(getattr(prediction, field))
+    if prediction.regime == "finite" and prediction.layer in D_BY_D_LAYERS and not field.endswith("ratio"):
+        number /= float(prediction.dim or math.nan)
+    return number
+
+
+def power(prediction: Prediction | None, quantity: str) -> float:
+    """Return the theorem's power of C for diag, offdiag or their ratio; NaN if there is none."""
+    if prediction is None:
+        return math.nan
+    powers = {"diag": prediction.diag_power, "offdiag": prediction.offdiag_power}
+    return float(powers.get(quantity, prediction.offdiag_power - prediction.diag_power))
+
+
+def percent(numerator: float, denominator: float) -> float:
+    """Return 100 (numerator/denominator − 1); NaN over zero."""
+    return 100 * (numerator / denominator - 1) if denominator else math.nan
+
+
+def plain(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Table entries as Python values, None for null."""
+    return tuple(None if pd.isna(value) else getattr(value, "item", lambda v=value: v)() for value in values)

@@ -1,0 +1,136 @@
+"""From rows of draws to one line per point and layer: means, ratio and their standard errors."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.model.ensemble import LECUN
+from rmtsim.model.fixed_values import fixed_values
+from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
+
+#: What identifies a line of a summary: the point, the layer, and what follows from the two.
+KEYS = [
+    "point_id",
+    "model",
+    "loss",
+    "layer",
+    "n_classes",
+    "dim",
+    "n_samples",
+    "width",
+    "aspect_ratio",
+    *ENSEMBLE,
+    "block_rows",
+    "block_cols",
+]
+
+#: The measured quantities; each has a ``std_error_`` and an ``rse_`` column.
+QUANTITIES = ("diag", "offdiag", "ratio")
+
+#: The layers with d × d blocks. Their squared norms grow like d, so it is (1/d)‖·‖² that has a limit.
+D_BY_D_LAYERS = ("linear", "hidden")
+
+_DRAW = ["point_id", "seed", "draw", "layer"]
+_VALUES = ["diag_sqfro", "offdiag_sqfro"]
+_ERRORS = ["std_error_diag", "std_error_offdiag"]
+_ESTIMATES = [
+    "draws",
+    "effective_draws",
+    *(f"{prefix}{name}" for name in (*_VALUES, "ratio") for prefix in ("", "std_error_")),
+]
+
+
+def summarize(draws: pd.DataFrame) -> pd.DataFrame:
+    """Means over draws and their standard errors, per point and layer.
+
+    Parameters
+    ----------
+    draws
+        The store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled. Rows without an
+        ensemble (of a store of format 2) have the paper's.
+
+    Returns
+    -------
+    DataFrame
+        ``KEYS``, ``draws`` (their number), ``effective_draws`` (as many exact ones would be as precise; fewer only
+        where terms of single classes were sampled), and
+
+        - ``diag_sqfro``, ``offdiag_sqfro``: means over draws of the mean squared Frobenius norm of a diagonal
+          (off-diagonal) block, as stored, with ``std_error_…``;
+        - ``diag``, ``offdiag``: the same over d for the layers with d × d blocks (linear, hidden), and as they are
+          for output and cross: the scale of the theory's limits;
+        - ``ratio``: offdiag/diag of the means, less its jackknife bias (null with one draw);
+        - ``rse_…``: standard error over value, null where the value is 0 and has one.
+
+        Standard errors are null with one draw, and where all draws are equal, zeros above all: such draws do not tell
+        how much they spread. They are 0 only for what the model makes the same in every draw
+        (`rmtsim.model.fixed_values`), and then ``rse_…`` is 0 too. What has no blocks is null: ``offdiag`` where there
+        is one class or one neuron, ``diag`` of the cross layer, and then the ratio.
+
+    Raises
+    ------
+    InputError
+        If columns are missing, there are no rows, a (point, seed, draw, layer) occurs twice, or some draws of a point
+        have values where others have nulls.
+    """
+    rows = _checked(draws)
+    lines = []
+    for key, group in rows.groupby(KEYS, dropna=False, sort=False):
+        row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+        fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
+        diag, offdiag, *errors = (group[column].to_numpy() for column in (*_VALUES, *_ERRORS))
+        effective = min(effective_draws(x, error) for x, error in zip((diag, offdiag), errors, strict=True))
+        estimates = (
+            mean_estimate(diag, fixed="diag" in fixed),
+            mean_estimate(offdiag, fixed="offdiag" in fixed),
+            ratio_estimate(offdiag, diag, fixed="ratio" in fixed),
+        )
+        lines.append((*key, len(group), effective, *itertools.chain(*estimates)))
+    summary = pd.DataFrame(lines, columns=[*KEYS, *_ESTIMATES]).astype({"width": "Int64"})
+    scale = np.where(summary["layer"].isin(D_BY_D_LAYERS), summary["block_rows"], 1).astype(float)
+    for quantity in ("diag", "offdiag"):
+        for prefix in ("", "std_error_"):
+            summary[f"{prefix}{quantity}"] = summary[f"{prefix}{quantity}_sqfro"] / scale
+    for quantity in QUANTITIES:
+        value, std_error = summary[quantity], summary[f"std_error_{quantity}"]
+        relative = std_error / value.abs().mask(value == 0)
+        summary[f"rse_{quantity}"] = relative.mask((value == 0) & (std_error == 0), 0.0)
+    order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
+    return summary.sort_values(order, kind="stable", ignore_index=True)
+
+
+def _checked(draws: pd.DataFrame) -> pd.DataFrame:
+    """Check the table; nulls of the values as NaN, widths as nullable integers."""
+    lecun = asdict(LECUN)
+    draws = draws.assign(**{name: draws.get(name, value) for name, value in lecun.items()}).fillna(lecun)
+    needed = [*KEYS, "seed", "draw", *_VALUES]
+    missing = [column for column in needed if column not in draws.columns]
+    if missing:
+        raise InputError(f"draws: no column {', '.join(missing)}; give a table with the store's columns")
+    if draws.empty:
+        raise InputError("draws: the table has no rows; run a sweep into this store first")
+    errors = {name: draws.get(name, 0.0) for name in _ERRORS}  # tables of exact draws may leave them out
+    rows = draws[needed].assign(**errors).astype(dict.fromkeys([*_VALUES, *_ERRORS], "float64") | {"width": "Int64"})
+    repeated = rows.duplicated(_DRAW)
+    if repeated.any():
+        first = rows.loc[repeated, _DRAW].iloc[0]
+        raise InputError(
+            f"draws: point {first.point_id}, seed {first.seed}, draw {first.draw}, layer {first.layer} occurs more "
+            "than once; keep one row per (point, seed, draw, layer)"
+        )
+    values = rows.groupby(KEYS, dropna=False)[_VALUES]
+    partly_null = (values.count().rsub(values.size(), axis=0) > 0) & (values.count() > 0)
+    if partly_null.to_numpy().any():
+        point, layer = partly_null.index[partly_null.any(axis=1)][0][0:4:3]
+        raise InputError(
+            f"draws: point {point}, layer {layer} has values in some draws and nulls in others; remove those draws and "
+            "run the sweep again"
+        )
+    return rows

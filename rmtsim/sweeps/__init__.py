@@ -1,0 +1,1 @@
+"""Sweeps: what is to run, and the loop that runs it on threads or with Ray."""

@@ -1,0 +1,299 @@
+"""Experiments beside the sweeps: tables in a store, each written once, whole, and never computed again.
+
+``DIR/experiments/NAME/`` holds one Parquet file for each task. Its name ends in a hash of the task's parameters, so a
+table is found again if, and only if, it is the one that would be computed. Whoever counts or reads a table first finds
+that it is whole and the one that its name says (`rmtsim.store.table_files`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from rmtsim.arrays.pool import Pool, end_calls
+from rmtsim.arrays.threads import cores, single_threaded_blas
+from rmtsim.errors import InputError, StoppedError
+from rmtsim.store import Store, Writer
+from rmtsim.store.experiment_tables import FOLDER, check_tables
+from rmtsim.store.saved_files import read_saved, saved_bytes, saved_prefix
+from rmtsim.store.storage import Files
+from rmtsim.store.table_files import TableFile, table_bytes, table_name
+from rmtsim.text.output import say
+from rmtsim.text.words import counted
+
+#: Seconds between looks whether to stop.
+_LOOK_EVERY = 0.2
+
+#: A store, or where it is.
+Location: TypeAlias = Store | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A table that an experiment consists of.
+
+    Parameters
+    ----------
+    label
+        What tells a reader of the directory which table it is; part of the file's name.
+    parameters
+        All that the table is a function of, as JSON takes it.
+    compute
+        Makes the table.
+    cost
+        Relative time; the costliest tasks start first.
+    resumable
+        Whether ``compute`` is given a `Saved`, where it keeps what a kill shall not cost.
+    """
+
+    label: str
+    parameters: Mapping[str, Any]
+    compute: Callable[..., pd.DataFrame]
+    cost: float = 1.0
+    resumable: bool = False
+
+    def table(self, saved: Any) -> pd.DataFrame:
+        """Compute the table; ``saved`` is where a resumable task keeps what it has."""
+        return self.compute(saved) if self.resumable else self.compute()
+
+    @property
+    def file(self) -> str:
+        """Name of the table's file."""
+        return table_name(self.label, self.parameters)
+
+
+class Saved:
+    """What a task keeps in the store until its table is there: a few files beside it.
+
+    ``stop`` is set when the task should save what it can, and end.
+    """
+
+    def __init__(self, files: Files, folder: str, file: str, stop: threading.Event | None = None) -> None:
+        self._files, self._folder, self._prefix = files, folder, saved_prefix(file)
+        self._stop = stop or threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the task should end."""
+        return self._stop.is_set()
+
+    def load(self, name: str) -> bytes | None:
+        """Return what was saved under a name, or None.
+
+        Raises
+        ------
+        StoreError
+            If it is not what was saved under this name, or cannot be read.
+        """
+        file = f"{self._prefix}{name}"
+        if file not in self._files.names(self._folder):
+            return None
+        return read_saved(self._files, f"{self._folder}/{file}")
+
+    def save(self, name: str, data: bytes) -> None:
+        """Save under a name, in place of what was there."""
+        file = f"{self._prefix}{name}"
+        self._files.write(f"{self._folder}/{file}", saved_bytes(file, data))
+
+    def clear(self) -> None:
+        """Remove all that was saved."""
+        for file in self._files.names(self._folder):
+            if file.startswith((self._prefix, f".{self._prefix}")):  # hidden: left by a kill in the midst of writing
+                self._files.delete(f"{self._folder}/{file}")
+
+
+class Experiment:
+    """A named set of tables in a store.
+
+    Parameters
+    ----------
+    name
+        Name of the experiment, and of the directory of its tables.
+    tasks
+        The tables it consists of; one that stands twice is made once.
+    """
+
+    def __init__(self, name: str, tasks: Sequence[Task]) -> None:
+        self.name, self.tasks = name, list({task.file: task for task in tasks}.values())
+        self._parts: list[Experiment] = [self]  # more where the tables of several are shown together
+
+    def missing(self, store: Location) -> list[Task]:
+        """Tasks whose tables are not there.
+
+        Raises
+        ------
+        StoreError
+            If a table is there that is damaged, or not the one that its name says.
+        """
+        files = _store(store).files
+        there = set(files.names(self.folder))
+        check_tables(files, [f"{self.folder}/{task.file}" for task in self.tasks if task.file in there])
+        return [task for task in self.tasks if task.file not in there]
+
+    def run(
+        self,
+        store: Location,
+        workers: int | None = None,
+        done: Callable[[Task], None] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        failed: Callable[[Task, Exception], None] | None = None,
+    ) -> int:
+        """Compute what is missing as the store's one writer, a task per core at a time; return how many were made.
+
+        A kill at any moment leaves whole tables only, and what tasks saved of theirs; the same call goes on. If a task
+        fails, on Ctrl-C, or once ``stopping`` says so, no other begins, and those at work have `PATIENCE` seconds to
+        end, or to save what they can. ``done`` is told of each new table. With ``failed`` a failure is told to it
+        instead, and the others go on.
+
+        Raises
+        ------
+        StoppedError
+            If a task was stopped.
+        StoreError
+            If another writer is at work, or a table is damaged.
+        """
+        store = _store(store)
+        if not self.missing(store):
+            return 0
+        with store.writer(self.folders) as writer:
+            return self.make(writer, workers, done, stopping, failed)
+
+    def make(
+        self,
+        writer: Writer,
+        workers: int | None = None,
+        done: Callable[[Task], None] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        failed: Callable[[Task, Exception], None] | None = None,
+    ) -> int:
+        """Do what `run` does, by a writer of the store."""
+        missing = self.missing(writer.store)
+        if not missing:
+            return 0
+        stop, given_up = threading.Event(), threading.Event()
+        causes: list[BaseException] = []
+
+        def work(task: Task) -> None:
+            if stop.is_set():
+                return
+            try:
+                table = task.table(Saved(writer.store.files, self.folder, task.file, stop))
+                if given_up.is_set():  # the caller has left, and another may write by now
+                    return
+                self.keep(writer, task, table)
+            except BaseException as error:
+                if failed is not None and isinstance(error, Exception) and not isinstance(error, StoppedError):
+                    failed(task, error)
+                    return
+                causes.append(error)  # before it makes others stop
+                stop.set()  # here, before this thread takes the next
+                raise
+            if done is not None:
+                done(task)
+
+        by_cost = sorted(missing, key=lambda task: -task.cost)
+        with single_threaded_blas(), Pool(min(workers or cores(), len(missing))) as pool:
+            left = {pool.submit(work, task) for task in by_cost}
+            try:
+                while left:
+                    if stopping():
+                        raise StoppedError(
+                            f"{self.name}: stopped with {len(left)} tables to make; the same call goes on"
+                        )
+                    ended, left = wait(left, _LOOK_EVERY, FIRST_COMPLETED)
+                    if any(future.exception() for future in ended):
+                        raise causes[0]
+            except BaseException:
+                stop.set()
+                try:
+                    end_calls(
+                        left, lambda count, text: say(f"{self.name}: waits for {counted(count, 'table')}, {text}")
+                    )
+                finally:
+                    given_up.set()
+                raise
+        return len(missing)
+
+    def folder_of(self, task: Task) -> str:
+        """Where the table of a task is in the store."""
+        return next(part.folder for part in self._parts if part is self or task in part.tasks)
+
+    def paths(self) -> list[str]:
+        """Where the tables are in the store, in the order of the tasks."""
+        return [f"{part.folder}/{task.file}" for part in self._parts for task in part.tasks]
+
+    def keep(self, writer: Writer, task: Task, table: pd.DataFrame) -> None:
+        """Write the table of a task, and remove what was saved on the way to it."""
+        path = f"{self.folder}/{task.file}"
+        writer.put(path, table_bytes(table, path, task.parameters))
+        Saved(writer.store.files, self.folder, task.file).clear()
+
+    def read(self, store: Location) -> pd.DataFrame:
+        """Return the tables, one below the other in the order of the tasks.
+
+        Raises
+        ------
+        InputError
+            If some are missing.
+        StoreError
+            If some are damaged, or not those that their names say.
+        """
+        files, missing = _store(store).files, self.missing(store)
+        if missing:
+            raise InputError(
+                f"{self.name}: {len(missing)} of its {len(self.tasks)} tables are not in {files.where(self.folder)}; "
+                f"run `rmtsim reproduce {self.name} --out DIR` first, and give DIR/store"
+            )
+        frames = [TableFile(files, f"{self.folder}/{task.file}").frame() for task in self.tasks]
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def folder(self) -> str:
+        """Where the tables are in the store."""
+        return f"{FOLDER}/{self.name}"
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All folders of tables, and that of its spec."""
+        return tuple(dict.fromkeys([self.folder, *(part.folder for part in self._parts)]))
+
+
+class Joined(Experiment):
+    """Experiments whose tables are shown together; each keeps its own, so none is computed twice."""
+
+    def __init__(self, name: str, parts: list[Experiment]) -> None:
+        super().__init__(name, [task for part in parts for task in part.tasks])
+        self._parts = parts
+
+    def missing(self, store: Location) -> list[Task]:
+        """Tasks whose tables are not there."""
+        return [task for part in self._parts for task in part.missing(store)]
+
+    def make(
+        self,
+        writer: Writer,
+        workers: int | None = None,
+        done: Callable[[Task], None] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        failed: Callable[[Task, Exception], None] | None = None,
+    ) -> int:
+        """Compute what is missing of each in turn; return the number of new tables."""
+        return sum(part.make(writer, workers, done, stopping, failed) for part in self._parts)
+
+    def keep(self, writer: Writer, task: Task, table: pd.DataFrame) -> None:
+        """Write the table of a task where its experiment keeps it."""
+        next(part for part in self._parts if task in part.tasks).keep(writer, task, table)
+
+    def read(self, store: Location) -> pd.DataFrame:
+        """Return the tables of all, one below the other."""
+        return pd.concat([part.read(store) for part in self._parts], ignore_index=True)
+
+
+def _store(location: Location) -> Store:
+    return location if isinstance(location, Store) else Store(location)

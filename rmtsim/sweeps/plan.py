@@ -1,0 +1,253 @@
+"""What a run would do, and what a store says of the sweeps in it: tables that change nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from rmtsim.arrays.machine import flops_per_second
+from rmtsim.arrays.threads import cores
+from rmtsim.errors import InputError
+from rmtsim.kernels.memory import BASE, batch_size, fitting_tiling
+from rmtsim.kernels.memory import memory as memory_held
+from rmtsim.store import Store, StoreError
+from rmtsim.sweeps.batches import cost
+from rmtsim.sweeps.pilot import Pilot, Range, needed, pilots
+from rmtsim.sweeps.shares import Share, share_out
+from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.state import PointState, read_states
+from rmtsim.sweeps.stopping import checkpoint_from
+from rmtsim.sweeps.thread_workers import default_workers
+from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
+from rmtsim.text.words import counted
+
+Values = npt.NDArray[np.float64]
+
+#: Share of a product's speed that whole draws reach, with their passes over memory (measured: 0.4 to 0.7).
+_EFFICIENCY = 0.55
+
+
+#: A run that takes so many seconds is told of before it begins.
+LONG_SECONDS = 1800.0
+
+#: Work a second that any machine does, small draws included.
+_LEAST_SPEED = 1e8
+
+
+def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | None = None) -> pd.DataFrame:
+    """One row per point: its state, draws stored and still to make, work, time and memory.
+
+    Parameters
+    ----------
+    spec, store
+        The sweep, and where its draws go; nothing there is changed.
+    memory, workers
+        As for `rmtsim.sweeps.runner.run` on this machine.
+
+    Returns
+    -------
+    DataFrame
+        ``why`` says why draws are to be made, or why not. ``more_draws_low``, ``more_draws`` and ``more_draws_high``
+        are how many: as expected and a range, from the precision of those stored, or where there is none from a few
+        draws that are not kept (see `rmtsim.sweeps.pilot`), and never beyond ``max_draws``; ``more_draws_least`` is up
+        to the next checkpoint. ``flops`` and ``core_seconds``, of one core of this machine, are for ``more_draws``; so
+        are those with ``_low`` and ``_high``. ``memory`` is the bytes that a worker holds at its peak.
+    """
+    share = share_out(spec, workers, default_workers("numpy"), memory)
+    states = read_states(spec, store)
+    unknown = [state.point for state in states if not (state.finished or math.isfinite(state.precision[0]))]
+    shown = pilots(spec, unknown)
+    speed = _EFFICIENCY * flops_per_second(spec.sampling.dtype)
+    rows = []
+    for state in states:
+        pilot = shown.get(state.point)
+        per_draw = cost(state.point, state.layers, spec.sampling.diagonal)
+        more = _more(state, pilot)
+        pace = min(speed, pilot.speed) if pilot else speed
+        rows.append(
+            {
+                **_sizes(state),
+                "state": state.state,
+                "why": _why(state),
+                "draws": state.prefix,
+                "more_draws_least": 0 if state.finished else sum(len(draws) for draws in state.missing()),
+                "more_draws_low": more.low,
+                "more_draws": more.expected,
+                "more_draws_high": more.high,
+                "max_draws": spec.sampling.max_draws,
+                "target_rse": spec.sampling.target_rse,
+                "flops_per_draw": per_draw,
+                "flops": per_draw * more.expected,
+                "core_seconds_low": per_draw * more.low / speed,
+                "core_seconds": per_draw * more.expected / pace,
+                "core_seconds_high": per_draw * more.high / pace,
+                "memory": _peak(state, spec, share),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table.attrs["workers"] = share.workers or 1
+    return table
+
+
+def long_run(spec: Spec, store: Store, memory: float | None = None, workers: int | None = None) -> Total | None:
+    """Return what a run on this machine takes, if that is long; None where it is not, which takes no time to say."""
+    points, sampling = spec.points(), spec.sampling
+    most = sum(cost(point, spec.layers, sampling.diagonal) for point in points) * sampling.max_draws
+    if most < LONG_SECONDS * _LEAST_SPEED:
+        return None
+    found = total(plan(spec, store, memory, workers))
+    return found if found.seconds.expected >= LONG_SECONDS else None
+
+
+def _more(state: PointState, pilot: Pilot | None) -> Range:
+    """Return how many more draws a point takes, up to the checkpoints where it may end."""
+    if state.finished:
+        return Range(0, 0, 0)
+    sampling, rse = state.sampling, state.precision[0]
+    if math.isfinite(rse):
+        wanted = needed(state.prefix, rse, sampling.target_rse)
+    else:
+        wanted = pilot.needs(state.point, sampling.target_rse) if pilot else Range(0, math.inf, math.inf)
+    ends = (max(state.wanted, checkpoint_from(draws, sampling)) for draws in wanted)
+    return Range(*(end - state.prefix for end in ends))
+
+
+def _why(state: PointState) -> str:
+    rse, quantity = state.precision
+    target = state.sampling.target_rse
+    sign = "≤" if rse <= target else ">"
+    reached = state.doubt or f"{quantity} rse {format_share(rse)} {sign} {target:.2%}"
+    return f"{reached}, max_draws used up" if state.state == "limited" else reached
+
+
+def _peak(state: PointState, spec: Spec, share: Share) -> int:
+    dtype, budget = spec.sampling.dtype, share.memory or math.inf
+    batch = batch_size(state.point, state.layers, dtype, budget)
+    cut = fitting_tiling(state.point, state.layers, dtype, budget, threads=share.threads, batch=batch)
+    return BASE + memory_held(state.point, state.layers, dtype, cut, batch=batch, threads=share.threads)
+
+
+@dataclass(frozen=True)
+class Total:
+    """What a sweep takes in all.
+
+    Attributes
+    ----------
+    draws, flops, core_seconds
+        From the lowest to the highest, with what is expected between them.
+    workers
+        How many work at a time.
+    """
+
+    draws: Range
+    flops: Range
+    core_seconds: Range
+    workers: int
+
+    @property
+    def seconds(self) -> Range:
+        """Time with these workers, as far as there are cores for them."""
+        return Range(*(value / min(self.workers, cores()) for value in self.core_seconds))
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        draws = Range(*map(round, self.draws))
+        ranges = {"draws": draws, "flops": self.flops, "core_seconds": self.core_seconds, "seconds": self.seconds}
+        return {"workers": self.workers, **{name: found._asdict() for name, found in ranges.items()}}
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        draws = span(self.draws.low, self.draws.high, format_count)
+        with_them = f"with {counted(self.workers, 'worker')}"
+        return (
+            f"{draws} {'draw' if draws == '1' else 'draws'} to make, "
+            f"{span(self.flops.low, self.flops.high, format_flops)}, "
+            f"{span(self.seconds.low, self.seconds.high, format_seconds)} {with_them}"
+        )
+
+
+def total(table: pd.DataFrame) -> Total:
+    """Add a plan up."""
+    draws, seconds = ([table[f"{name}{end}"].to_numpy(float) for end in ("_low", "", "_high")] for name in _RANGES)
+    flops = [table["flops_per_draw"].to_numpy(float) * end for end in draws]
+    return Total(_sum(*draws), _sum(*flops), _sum(*seconds), table.attrs["workers"])
+
+
+_RANGES = ("more_draws", "core_seconds")
+
+
+def _sum(low: Values, expected: Values, high: Values) -> Range:
+    """Add ranges up that miss the truth independently of each other."""
+    middle = float(expected.sum())
+    below, above = (float(np.sqrt(((expected - end) ** 2).sum())) for end in (low, high))
+    return Range(middle - below, middle, middle + above)
+
+
+def span(low: float, high: float, form: Callable[[float], str]) -> str:
+    """Say a range: 3 to 5, or 3 where both ends read alike."""
+    first, last = form(low), form(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def summary(spec: Spec, table: pd.DataFrame) -> str:
+    """Return a plan in a sentence."""
+    counts = table["state"].value_counts()
+    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("done", "partial", "new", "limited"))
+    sampling = spec.sampling
+    if not table["more_draws"].any():
+        return f"{spec.name}: {counted(len(table), 'point')}: {states}; 0 draws to make"
+    return (
+        f"{spec.name}: {counted(len(table), 'point')}: {states}; {total(table)}, until every relative "
+        f"standard error is at most target_rse = {100 * sampling.target_rse:.3g}%, or a point has max_draws = "
+        f"{format_count(sampling.max_draws)} draws"
+    )
+
+
+def status(store: Store) -> pd.DataFrame:
+    """One row per point of every sweep in the store: its state, precision and what limits it."""
+    rows = []
+    for document in store.specs():
+        try:
+            spec = from_document(document)
+        except InputError as error:
+            name = f"{document['name']}.json"
+            raise StoreError(
+                f"store: {store.files.where(f'sweeps/{name}')} is no spec ({error}); remove it and run its spec again"
+            ) from error
+        for state in read_states(spec, store):
+            rse, quantity = state.precision
+            rows.append(
+                {
+                    "sweep": spec.name,
+                    **_sizes(state),
+                    "state": state.state,
+                    "draws": state.prefix,
+                    "rse": rse if math.isfinite(rse) else None,
+                    "target_rse": spec.sampling.target_rse,
+                    "worst": quantity,
+                    "doubt": state.doubt,
+                    "needs_draws": state.needed_draws,
+                    "max_draws": spec.sampling.max_draws,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _sizes(state: PointState) -> dict[str, object]:
+    point = state.point
+    return {
+        "point_id": point.id,
+        "model": point.model,
+        "loss": point.loss,
+        "n_classes": point.n_classes,
+        "dim": point.dim,
+        "n_samples": point.n_samples,
+        "width": point.width,
+        **asdict(point.ensemble),
+    }

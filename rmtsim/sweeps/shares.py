@@ -1,0 +1,77 @@
+"""What every worker on this machine gets: threads, and memory for its draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmtsim.arrays.machine import total_memory, usable_memory
+from rmtsim.arrays.threads import cores
+from rmtsim.errors import InputError
+from rmtsim.kernels.memory import BASE, least_memory
+from rmtsim.sweeps.spec import Spec
+from rmtsim.text.sizes import format_bytes
+
+
+@dataclass(frozen=True)
+class Share:
+    """How a machine is shared out.
+
+    Attributes
+    ----------
+    workers
+        Draws at a time; None for as many as a cluster has room for.
+    threads
+        Threads that share a draw: more than one only where there are fewer workers than cores. Measured, a core does
+        more as a worker with draws of its own than as a second thread on another's draw.
+    memory
+        Bytes for each worker; None for what its own machine can spare.
+    """
+
+    workers: int | None
+    threads: int
+    memory: float | None
+
+
+def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None, *, processes: bool = False) -> Share:
+    """Share this machine out among ``workers``, or among ``wanted`` as far as memory allows.
+
+    Parameters
+    ----------
+    spec
+        The sweep, whose largest draw must fit.
+    workers, wanted
+        Workers that were asked for, or None; workers otherwise.
+    memory
+        Bytes for all of them; by default what the machine can spare.
+    processes
+        Whether workers are processes, each with a Python of its own, rather than threads.
+
+    Raises
+    ------
+    InputError
+        If a single draw, or one for each of ``workers``, does not fit.
+    """
+    budget = usable_memory() if memory is None else memory
+    layers, dtype = spec.layers, spec.sampling.dtype
+    if budget > total_memory():
+        raise InputError(
+            f"--memory: {format_bytes(budget)} is more than this machine has, or than limits leave to this job; give "
+            f"at most {format_bytes(total_memory())}"
+        )
+    needs = {point: least_memory(point, layers, dtype, cores()) for point in spec.points()}
+    largest, need = max(needs.items(), key=lambda item: item[1])
+    # Threads share one Python.
+    at_most = max(0, int(budget // (BASE + need) if processes else (budget - BASE) // need))
+    wants = format_bytes((workers or 1) * (BASE + need) if processes else BASE + (workers or 1) * need)
+    there = f"{wants}, Python included, and there are {format_bytes(budget)}"
+    if at_most == 0:
+        where = "[grid]" if memory is None else "--memory"
+        raise InputError(f"{where}: a draw at {largest.sizes} needs {there}; give more memory, or smaller sizes")
+    if workers and workers > at_most:
+        raise InputError(
+            f"--workers: {workers} draws at a time at {largest.sizes} need {there}; give at most {at_most} workers, "
+            "or more memory"
+        )
+    count = workers or min(wanted, at_most)
+    each = budget / count if processes else (budget - BASE) / count + BASE
+    return Share(count, 1 if processes else max(1, cores() // count), each)

@@ -1,0 +1,243 @@
+"""What a store holds of a spec's points, and what is still wanted."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right, insort
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmtsim.errors import InputError
+from rmtsim.kernels.cost import diagonal_classes
+from rmtsim.model.fixed_values import fixed_values
+from rmtsim.model.point import Point
+from rmtsim.store import Store, StoreError
+from rmtsim.sweeps.spec import Sampling, Spec
+from rmtsim.sweeps.stopping import Tally, next_checkpoint
+
+Values = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+_COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"]
+
+
+#: Draws that a target is said to take, at most: it is out of reach, and the number still fits into 64 bits.
+_MOST_NEEDED = 1e18
+
+
+class PointState:
+    """Draws of one point: a tally of those without a gap, those ahead of a gap, and the decision on them.
+
+    Memory does not grow with the draws, only with how many came ahead of their turn.
+
+    Attributes
+    ----------
+    wanted
+        Draws that the point needs, as far as those without a gap can tell: the next checkpoint, or the last.
+    finished
+        Whether no more draws are wanted: target reached, or max_draws used up. Draws from ``wanted`` on do not count.
+    at_work
+        Batches of it that were given out and did not come back.
+    """
+
+    def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
+        self.point, self.layers, self.sampling = point, layers, sampling
+        self.wanted, self.finished, self.at_work = sampling.min_draws, False, 0
+        self._tally = Tally(layers, {layer: fixed_values(point.loss, layer, point.n_classes) for layer in layers})
+        self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
+        self._values: dict[int, Values] = {}  # start → their values
+        self._partial: dict[int, dict[int, list[float]]] = {}  # draws of which some layers are stored
+
+    @property
+    def prefix(self) -> int:
+        """How many draws there are without a gap from draw 0, of those that count."""
+        return self._tally.count
+
+    def add(self, start: int, values: Values) -> None:
+        """Take in draws from ``start`` on: diag and offdiag of every layer, (draws, layers, 2).
+
+        Raises
+        ------
+        StoreError
+            If one of them is there already.
+        """
+        if self.finished and start >= self.wanted:
+            return
+        stop = start + len(values)
+        k = bisect_right(self._ahead, (start, stop))
+        before = self._ahead[k - 1][1] if k else self.prefix
+        after = self._ahead[k][0] if k < len(self._ahead) else stop
+        if start < before or stop > after:
+            raise _twice(self.point, start, stop - 1)
+        insort(self._ahead, (start, stop))
+        self._values[start] = values
+        self._advance()
+
+    def _advance(self) -> None:
+        """Count what has no gap before it, and decide wherever a checkpoint is reached."""
+        while self._ahead and self._ahead[0][0] == self.prefix and not self.finished:
+            start, stop = self._ahead.pop(0)
+            values = self._values.pop(start)
+            now, later = values[: self.wanted - start], values[self.wanted - start :]
+            self._tally.add(now)
+            if len(later):
+                self._ahead.insert(0, (self.wanted, stop))
+                self._values[self.wanted] = later
+            if self.prefix == self.wanted:
+                self.finished = self.precision[0] <= self.sampling.target_rse or self.wanted == self.sampling.max_draws
+                if self.finished:
+                    self._ahead.clear()
+                    self._values.clear()
+                else:
+                    self.wanted = next_checkpoint(self.wanted, self.sampling)
+
+    def add_rows(self, draws: Numbers, layers: Numbers, values: Values) -> None:
+        """Take in rows as the store has them, some draws perhaps without some of the layers.
+
+        Parameters
+        ----------
+        draws, layers
+            Of each row: its draw, and the place of its layer in the sweep's; rows come in the order of both.
+        values
+            (rows, 2): diag and offdiag.
+        """
+        size = len(self.layers)
+        _, first, counts = np.unique(draws, return_index=True, return_counts=True)
+        whole = np.repeat(counts == size, counts)
+        if whole.any():
+            starts = draws[first[counts == size]]
+            blocks = values[whole].reshape(-1, size, 2)
+            for start, stop in _runs(starts):
+                self.add(int(starts[start]), blocks[start:stop])
+        rows = (column[~whole].tolist() for column in (draws, layers, values))
+        for draw, layer, pair in zip(*rows, strict=True):
+            parts = self._partial.setdefault(draw, {})
+            if layer in parts:
+                raise _twice(self.point, draw, draw)
+            parts[layer] = pair
+            if len(parts) == size:
+                del self._partial[draw]
+                self.add(draw, np.array([[parts[k] for k in range(size)]], dtype=float))
+
+    def stored_layers(self, draws: range) -> dict[int, set[str]]:
+        """Return those of ``draws`` of which some layers, not all, are stored, with these layers."""
+        found = [draw for draw in draws if draw in self._partial] if self._partial else []
+        return {draw: {self.layers[k] for k in self._partial[draw]} for draw in found}
+
+    def forget_partial(self, draws: range) -> None:
+        """Take note that all layers of ``draws`` are there now."""
+        for draw in draws if self._partial else ():
+            self._partial.pop(draw, None)
+
+    @property
+    def precision(self) -> tuple[float, str]:
+        """Return the largest relative standard error on the draws that count, and of which quantity."""
+        return self._tally.worst()
+
+    @property
+    def doubt(self) -> str:
+        """Why the precision is not known, in words; empty where it is."""
+        rse, quantity = self.precision
+        if math.isfinite(rse):
+            return ""
+        if self.prefix < 2:
+            return quantity if self.prefix else "no draws"
+        return f"all {self.prefix} draws of {quantity} are equal, which does not tell how much they spread"
+
+    @property
+    def state(self) -> str:
+        """State in a word: new, partial, done, or limited (max_draws used up above the target)."""
+        if not self.finished:
+            return "partial" if self.prefix or self._ahead or self._partial else "new"
+        return "done" if self.precision[0] <= self.sampling.target_rse else "limited"
+
+    @property
+    def needed_draws(self) -> int:
+        """Draws that the target will take, extrapolated from the precision as rse ∝ 1/√draws."""
+        rse, _ = self.precision
+        if self.state == "done" or not math.isfinite(rse):
+            return self.wanted
+        excess = rse / self.sampling.target_rse
+        return max(math.ceil(min(self.prefix * excess * excess, _MOST_NEEDED)), self.wanted)
+
+    @property
+    def expected_draws(self) -> int:
+        """Draws that the point will get: those needed, but never past max_draws."""
+        return min(self.needed_draws, self.sampling.max_draws)
+
+    def missing(self) -> Iterator[range]:
+        """Stretches of draws that are wanted and not there."""
+        start = self.prefix
+        for first, last in [*self._ahead, (self.wanted, self.wanted)]:
+            if start < min(first, self.wanted):
+                yield range(start, min(first, self.wanted))
+            start = last
+
+
+def _twice(point: Point, first: int, last: int) -> StoreError:
+    return StoreError(f"store: draws {first} to {last} of {point} stand there twice; see what rmtsim verify says")
+
+
+def _runs(draws: Numbers) -> Iterator[tuple[int, int]]:
+    """Positions at which stretches without a gap begin and end in increasing numbers."""
+    cuts = np.flatnonzero(np.diff(draws) != 1) + 1
+    edges = [0, *cuts.tolist(), len(draws)]
+    yield from pairwise(edges)
+
+
+def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[PointState]:
+    """Hold the spec's points against the store, a shard at a time.
+
+    Raises
+    ------
+    InputError
+        If the store has draws of the spec's seed and points in another dtype, or on another backend than
+        ``backend``, or with another ``diagonal``: a draw is stored once.
+    StoreError
+        If the store cannot be read, or draws stand in it twice.
+    """
+    states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
+    for table in store.tables(_COLUMNS, states):
+        mine = pc.and_(
+            pc.equal(table["seed"], spec.sampling.seed), pc.is_in(table["layer"], pa.array(spec.layers, pa.string()))
+        )
+        _add_table(table.filter(mine), states, spec, store, backend)
+    return list(states.values())
+
+
+def _add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store: Store, backend: str | None) -> None:
+    """Give each point its rows of a piece of the store."""
+    for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
+        other = set(pc.unique(table[column]).to_pylist()) - {meant}
+        if meant and other:
+            raise InputError(
+                f"store: {store.location} holds draws of this sweep computed with {column} {other.pop()}, not {meant}; "
+                f"ask for that {column}, or give another --store"
+            )
+    last = table.filter(pc.is_in(table["layer"], pa.array(["linear", "output"])))
+    for row in last.group_by(["point_id", "classes"]).aggregate([]).to_pylist():
+        _check_classes(states[row["point_id"]].point, row["classes"], spec, store)
+    names = table["point_id"].combine_chunks().dictionary_encode()
+    points = names.indices.to_numpy()
+    layers = pc.index_in(table["layer"], pa.array(spec.layers, pa.string())).to_numpy()
+    draws = table["draw"].to_numpy()
+    values = np.stack([table[name].to_numpy() for name in ("diag_sqfro", "offdiag_sqfro")], axis=1)
+    order = np.lexsort((layers, draws, points))
+    edges = np.searchsorted(points[order], np.arange(len(names.dictionary) + 1))
+    for point_id, (start, stop) in zip(names.dictionary.to_pylist(), pairwise(edges), strict=True):
+        rows = order[start:stop]
+        states[point_id].add_rows(draws[rows], layers[rows], values[rows])
+
+
+def _check_classes(point: Point, classes: int, spec: Spec, store: Store) -> None:
+    wanted = diagonal_classes(point, spec.sampling.diagonal)
+    if classes != wanted:
+        raise InputError(
+            f"store: {store.location} holds draws of this sweep with terms of single classes from {classes} of "
+            f"{point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"
+        )

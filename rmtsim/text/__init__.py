@@ -1,0 +1,1 @@
+"""Words: what is printed, read and said, and what must not be."""

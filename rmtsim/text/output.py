@@ -1,0 +1,95 @@
+"""What verbs say and print: the one place where their words leave the program."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rmtsim.errors import RunError
+from rmtsim.text.addresses import discreet
+from rmtsim.text.printable import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["in_place", "presentable", "records", "say", "stdout_refused", "tell", "tell_json"]
+
+_WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
+
+
+def presentable(text: object, *, lines: bool = False) -> str:
+    """Return text as it may be shown: printable, and with addresses that show no secrets."""
+    return printable(discreet(str(text)), lines=lines)
+
+
+def say(message: object) -> None:
+    """Tell the user something on stderr, in one line."""
+    _write(presentable(message), sys.stderr)
+
+
+def tell(text: object, *, lines: bool = False) -> None:
+    """Print text on stdout: one line, or with ``lines`` several."""
+    _write(presentable(text, lines=lines), sys.stdout)
+
+
+def tell_json(document: Any, *, indent: int | None = 1, file: TextIO | None = None) -> None:
+    """Print a JSON document, on stdout by default, with escapes in place of all that is not plain ASCII."""
+    _write(
+        json.dumps(_presentable(document), indent=indent, allow_nan=False).replace("\x7f", r"\u007f"),
+        file or sys.stdout,
+    )
+
+
+def stdout_refused(error: OSError) -> str:
+    """Say that data cannot be written where they are to go."""
+    return f"stdout cannot be written ({error.strerror or error}); send it elsewhere"
+
+
+def _write(text: str, stream: TextIO) -> None:
+    try:
+        print(f"{text}\n", file=stream, flush=True, end="")  # one write: threads tell of tables, too
+    except OSError as error:
+        if stream is not sys.stdout or isinstance(error, BrokenPipeError):  # as by `head`, which has seen enough
+            raise
+        raise RunError(stdout_refused(error)) from error
+    except RuntimeError:  # a signal's handler speaks in the midst of another message
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def _presentable(value: Any) -> Any:
+    """Return plain data as JSON may show it: without secrets of addresses, and with null for what is not finite."""
+    if isinstance(value, str):
+        return discreet(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {_presentable(key): _presentable(part) for key, part in value.items()}
+    return [_presentable(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def in_place() -> bool:
+    """Whether stderr is a terminal where lines can be written over, and not a notebook, which keeps them all.
+
+    A notebook's ``!command`` has a terminal of its own, too; Jupyter and IPython's kernel leave their marks in the
+    environment. Settings such as FORCE_COLOR, which are about colours, do not count.
+    """
+    marks = os.environ
+    if marks.get("TERM", "dumb") in ("", "dumb", "unknown") or {"JPY_PARENT_PID", "COLAB_RELEASE_TAG"} & marks.keys():
+        return False
+    kernel = marks.get("PAGER") == marks.get("GIT_PAGER") == "cat" and "CLICOLOR" in marks
+    return not kernel and sys.stderr.isatty()
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain data, with whole numbers as such and null for what is missing or infinite: JSON has neither."""
+    import pandas as pd  # which takes half a second: the command line speaks without it
+
+    def plain(key: str, value: Any) -> Any:
+        if pd.isna(value) or value in (math.inf, -math.inf):
+            return None
+        return int(value) if key in _WHOLE else value
+
+    return [{str(key): plain(str(key), value) for key, value in row.items()} for row in table.to_dict("records")]

@@ -1,0 +1,89 @@
+"""How far a call is: told on stderr once it has taken seconds, in a terminal or a notebook, or where asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from rmtsim.text.output import in_place, presentable
+from rmtsim.text.sizes import format_seconds
+
+#: Seconds before anything is shown, and between two looks, in place and as lines.
+_AFTER, _EVERY, _LINE_EVERY = 3.0, 0.5, 5.0
+
+
+class Progress:
+    """Shows what part is done and how long the rest may take; a context manager.
+
+    Parameters
+    ----------
+    what, total, unit
+        The call, of how many what; the rest is then told too.
+    after
+        Seconds before anything is shown.
+    show
+        True: always, as lines where there is no terminal; False: never; None: in a terminal or a notebook.
+    clock, stream
+        The time in seconds, and where to show it; by default a clock that only goes forward, and stderr.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        unit: str,
+        *,
+        show: bool | None = None,
+        after: float = _AFTER,
+        clock: Callable[[], float] = time.monotonic,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._stream = sys.stderr if stream is None else stream
+        self._in_place = in_place() or in_notebook(self._stream)
+        self._shown = show or (show is None and self._in_place)
+        self._clock, self._start, self._done, self._width = clock, clock(), 0, 0
+        self._due = self._start + after
+
+    def advance(self, done: int) -> None:
+        """Take note of how many are done, and show it if that is due."""
+        self._done = done
+        self.tick()
+
+    def tick(self) -> None:
+        """Show how far the call is, if that is due; work calls this between its pieces."""
+        if not self._shown or (now := self._clock()) < self._due:
+            return
+        self._due = now + (_EVERY if self._in_place else _LINE_EVERY)
+        self._write(self.text(now - self._start))
+
+    def text(self, seconds: float) -> str:
+        """Say how far the call is after so many seconds."""
+        told = f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {format_seconds(seconds)}"
+        if 0 < self._done < self._total:
+            told += f", about {format_seconds(seconds * (self._total - self._done) / self._done)} to go"
+        return told
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:  # leaves no trace
+            self._stream.write(f"\r{' ' * self._width}\r")
+            self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        text = presentable(text)
+        if self._in_place:
+            self._stream.write(f"\r{text:<{self._width}}")
+            self._width = max(self._width, len(text))
+        else:
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+
+def in_notebook(stream: TextIO) -> bool:
+    """Whether the stream is that of a notebook's cell, which takes carriage returns as a terminal does."""
+    return type(stream).__module__.partition(".")[0] == "ipykernel"

@@ -1,1 +1,0 @@
-"""Sweep specs and the runner that takes them from one laptop to a Ray cluster."""
