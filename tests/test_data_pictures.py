@@ -14,10 +14,11 @@ from rmtsim.errors import InputError
 from rmtsim.paper.cluster_figure import plot_clusters
 from rmtsim.paper.clusters import cluster_ratios, headline_clusters, report_clusters, verdicts
 from rmtsim.paper.data_figure import headline_data, plot_data
-from rmtsim.paper.experiments.data_pictures import clustered, data_norms_task, fig1, fig11, fig12
-from rmtsim.paper.experiments.pictures import picture_task, simulated_norms_task
+from rmtsim.paper.experiments.clustered_data import clustered, fig11, fig12
+from rmtsim.paper.fig1 import fig1
+from rmtsim.paper.hessian_pictures import data_norms_task, picture_task, simulated_norms_task
+from rmtsim.paper.norm_shares import shares
 from rmtsim.paper.picture_report import report_pictures
-from rmtsim.paper.shares import shares
 from rmtsim.training.problem import Problem
 from tests.test_cifar import published, write
 from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of

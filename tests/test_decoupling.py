@@ -9,10 +9,16 @@ import pandas as pd
 import pytest
 
 from rmtsim.errors import InputError, RunError
+from rmtsim.paper.coupling import PLACES, TIMES, Coupling, border_traces, decoupling, decoupling_draws
 from rmtsim.paper.decoupling import fit_decoupling, fit_rate, render_decoupling, summarize_decoupling
-from rmtsim.paper.experiments.decoupling import PLACES, TIMES, Coupling, border_traces, decoupling, decoupling_draws
 from rmtsim.sweeps.experiment import Experiment, Task
-from rmtsim.theory.decoupling import _at, hidden_weights, limiting_difference, linear_ce_weights, stieltjes_of_sample
+from rmtsim.theory.decoupling_limit import (
+    _at,
+    hidden_weights,
+    limiting_difference,
+    linear_ce_weights,
+    stieltjes_of_sample,
+)
 from rmtsim.theory.spectra import block_spectrum
 
 LINEAR = Coupling("linear", "ce", "diag", 3)

@@ -12,7 +12,7 @@ import rmtsim
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
-from rmtsim.paper.experiments.eigenvalues import block_eigenvalues, spectrum
+from rmtsim.paper.block_eigenvalues import block_eigenvalues, spectrum
 from rmtsim.paper.spectrum_figure import kolmogorov_smirnov, limiting_spectrum, slopes
 from rmtsim.sampling.draws import sample
 from rmtsim.theory.spectra import block_spectrum

@@ -11,9 +11,9 @@ import pytest
 from rmtsim.cli.main import main
 from rmtsim.figures import registry as figures
 from rmtsim.figures.registry import FIGURES, draw
+from rmtsim.paper.block_eigenvalues import spectrum
+from rmtsim.paper.coupling import decoupling
 from rmtsim.paper.decoupling import fit_decoupling, summarize_decoupling
-from rmtsim.paper.experiments.decoupling import decoupling
-from rmtsim.paper.experiments.eigenvalues import spectrum
 from rmtsim.paper.spectrum_figure import kolmogorov_smirnov, limiting_spectrum
 from tests.test_figures import curves
 

@@ -13,11 +13,11 @@ from matplotlib.collections import LineCollection
 
 from rmtsim.data.clusters import Clusters
 from rmtsim.full_hessian.description import Look, StripLook
-from rmtsim.paper.experiments import pictures
-from rmtsim.paper.experiments.pictures import picture_task, simulated_norms_task
-from rmtsim.paper.hessian_figure import plot_pictures
+from rmtsim.paper import hessian_pictures as pictures
+from rmtsim.paper.hessian_maps import plot_pictures
+from rmtsim.paper.hessian_pictures import picture_task, simulated_norms_task
+from rmtsim.paper.norm_shares import shares
 from rmtsim.paper.picture_report import headline_pictures, percent, report_pictures
-from rmtsim.paper.shares import shares
 from rmtsim.stats.estimates import ratio_estimate
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.experiment import Experiment
@@ -37,7 +37,7 @@ def quick_theory(model: str, *arguments: object, **options: object) -> list[Pred
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmtsim.paper.shares.finite", quick_theory)
+    monkeypatch.setattr("rmtsim.paper.norm_shares.finite", quick_theory)
 
 
 def table_of(folder: Path, *tasks: object) -> pd.DataFrame:

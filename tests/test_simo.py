@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from rmtsim.errors import InputError
-from rmtsim.paper.experiments.simo import EXAMPLES, LinkedNetwork, full_links, simo, simo_entries
+from rmtsim.paper.linked_network import EXAMPLES, LinkedNetwork, full_links, simo, simo_entries
 from rmtsim.paper.simo_figure import by_tie, formula, hidden_ratios, plot_simo, report_simo
 from tests import autodiff
 

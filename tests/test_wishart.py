@@ -10,7 +10,7 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.paper.experiments.wishart import WEIGHTS, wishart, wishart_eigenvalues
+from rmtsim.paper.wishart import WEIGHTS, wishart, wishart_eigenvalues
 from rmtsim.paper.wishart_figure import plot_wishart, report_wishart, wishart_distances, wishart_law
 
 

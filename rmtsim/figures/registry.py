@@ -14,24 +14,25 @@ from rmtsim.figures.decays import DECAY_FIGURES, MOST_SERIES, DecayFigure
 from rmtsim.figures.drawing import FORMATS, encoded, later
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.files.output_files import check_output, write_output
+from rmtsim.paper import hessian_pictures as pictures
 from rmtsim.paper.binary import headline_binary, report_binary
+from rmtsim.paper.block_eigenvalues import spectrum
 from rmtsim.paper.clusters import headline_clusters, report_clusters
+from rmtsim.paper.coupling import decoupling
 from rmtsim.paper.decoupling import report_decoupling
 from rmtsim.paper.dynamic_force import headline_dynamic_force, report_dynamic_force
-from rmtsim.paper.experiments import pictures
 from rmtsim.paper.experiments.binary_pictures import fig10
-from rmtsim.paper.experiments.data_pictures import fig1, fig11, fig12
-from rmtsim.paper.experiments.decoupling import decoupling
-from rmtsim.paper.experiments.eigenvalues import spectrum
+from rmtsim.paper.experiments.clustered_data import fig11, fig12
 from rmtsim.paper.experiments.fan_out import fan_out
-from rmtsim.paper.experiments.simo import simo
 from rmtsim.paper.experiments.training_experiments import dynamic_force, fig13, training_rates, training_spectra
-from rmtsim.paper.experiments.wishart import wishart
 from rmtsim.paper.fan_out_report import headline_fan_out, report_fan_out
+from rmtsim.paper.fig1 import fig1
+from rmtsim.paper.linked_network import simo
 from rmtsim.paper.picture_report import headline_pictures, report_pictures
 from rmtsim.paper.regimes import regimes_of, report_regimes
 from rmtsim.paper.training_rates import headline_rates, report_rates
 from rmtsim.paper.training_spectra import headline_spectra, report_spectra
+from rmtsim.paper.wishart import wishart
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.points import points
 from rmtsim.stats.render import render
@@ -130,7 +131,7 @@ _SWEPT = {
 _PICTURED = {
     name: NamedFigure(
         _all,
-        partial(later("paper.hessian_figure.plot_pictures"), title=title),
+        partial(later("paper.hessian_maps.plot_pictures"), title=title),
         experiment,
         report_pictures,
         headline_pictures,

@@ -11,7 +11,7 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import PARTS
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.paper.shares import share_parts
+from rmtsim.paper.norm_shares import share_parts
 from rmtsim.stats.estimates import Estimate, ratio_estimate
 from rmtsim.stats.near import NEAR, ROOM
 from rmtsim.stats.quoted import quoted
@@ -34,7 +34,7 @@ def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of ``rmtsim.paper.experiments.data_pictures.fig11`` or ``fig12``.
+        That of ``rmtsim.paper.experiments.clustered_data.fig11`` or ``fig12``.
 
     Returns
     -------

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rmtsim.paper.hessian_figure import plot_pictures
+from rmtsim.paper.hessian_maps import plot_pictures
+from rmtsim.paper.norm_shares import shares
 from rmtsim.paper.picture_report import percent
-from rmtsim.paper.shares import shares
 
 _TITLES = {"cifar100": "{N} random images of CIFAR-100", "arrays": "{N} samples of the user's own data"}
 _SHARES = {"hidden": "of the hidden layer", "output": "of the output layer", "whole": "of all"}
@@ -19,7 +19,7 @@ def plot_data(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        That of ``rmtsim.paper.experiments.data_pictures.fig1``.
+        That of ``rmtsim.paper.fig1.fig1``.
     """
     one = table.iloc[0]
     kind = "arrays" if ".npz@" in one["data"] else one["data"].partition(":")[0]

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmtsim.paper.experiments.decoupling import Coupling
+from rmtsim.paper.coupling import Coupling
 from rmtsim.stats.predictions import plain
-from rmtsim.theory.decoupling import LimitingDifference, hidden_weights, limiting_difference, linear_ce_weights
+from rmtsim.theory.decoupling_limit import LimitingDifference, hidden_weights, limiting_difference, linear_ce_weights
 
 Values = npt.NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def summarize_decoupling(draws: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     draws
-        The table of ``rmtsim.paper.experiments.decoupling``, one row per draw, time and place.
+        The table of ``rmtsim.paper.coupling``, one row per draw, time and place.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def render_decoupling(fits: pd.DataFrame) -> str:
 
 
 def report_decoupling(draws: pd.DataFrame) -> str:
-    """Tell what ``fit_decoupling`` finds in the table of ``rmtsim.paper.experiments.decoupling``."""
+    """Tell what ``fit_decoupling`` finds in the table of ``rmtsim.paper.coupling``."""
     return render_decoupling(fit_decoupling(summarize_decoupling(draws)))
 
 

@@ -25,7 +25,7 @@ _MARKS: dict[str, Any] = {"linestyle": "", "markersize": 5, "markerfacecolor": "
 
 
 def plot_decoupling(draws: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.experiments.decoupling``."""
+    """Draw the figure from the table of ``rmtsim.paper.coupling``."""
     summary = summarize_decoupling(draws)
     summary = summary[(summary["z_real"] == _PLACE[0]) & (summary["z_imag"] == _PLACE[1])]
     fits = fit_decoupling(summary)

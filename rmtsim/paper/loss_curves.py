@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rmtsim.figures.drawing import paper_style
 from rmtsim.paper.dynamic_force import loss_floor
-from rmtsim.paper.experiments.pictures import PROGRESS
+from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.training import scheduled, standard_errors
 from rmtsim.paper.training_figure import LOSSES
 from rmtsim.stats.quoted import quoted

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from rmtsim.paper.experiments.pictures import PAPER
-from rmtsim.paper.shares import shares
+from rmtsim.paper.hessian_pictures import PAPER
+from rmtsim.paper.norm_shares import shares
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.quoted import quoted
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from rmtsim.figures.drawing import paper_style
-from rmtsim.paper.experiments.simo import EXAMPLES, TIES
+from rmtsim.paper.linked_network import EXAMPLES, TIES
 
 _TIE_COLORS = {"path": "#f0e442", "output": "#dcdcdc", "none": "#ffffff"}
 _TIE_NAMES = {
@@ -58,7 +58,7 @@ def by_tie(entries: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     entries
-        The table of ``rmtsim.paper.experiments.simo``.
+        The table of ``rmtsim.paper.linked_network``.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def report_simo(entries: pd.DataFrame) -> str:
 
 
 def plot_simo(entries: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.experiments.simo``."""
+    """Draw the figure from the table of ``rmtsim.paper.linked_network``."""
     with paper_style():
         figure = Figure(figsize=(11, 7.4), layout="constrained")
         axes = figure.subplots(2, 4, width_ratios=[1.3, 1.3, 1.3, 1])

@@ -46,7 +46,7 @@ def kolmogorov_smirnov(eigenvalues: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     eigenvalues
-        The table of ``rmtsim.paper.experiments.eigenvalues``: blocks of linear CE.
+        The table of ``rmtsim.paper.block_eigenvalues``: blocks of linear CE.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def render_spectrum(eigenvalues: pd.DataFrame) -> str:
 
 
 def plot_spectrum(eigenvalues: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.experiments.eigenvalues``."""
+    """Draw the figure from the table of ``rmtsim.paper.block_eigenvalues``."""
     classes = sorted(eigenvalues["n_classes"].unique().tolist())
     colors = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
     largest = eigenvalues[eigenvalues["dim"] == eigenvalues["dim"].max()]

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmtsim.figures.drawing import paper_style
-from rmtsim.paper.experiments.wishart import DIM, SAMPLES, WEIGHTS
+from rmtsim.paper.wishart import DIM, SAMPLES, WEIGHTS
 from rmtsim.stats.predictions import plain
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
@@ -53,7 +53,7 @@ def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     eigenvalues
-        The table of ``rmtsim.paper.experiments.wishart``.
+        The table of ``rmtsim.paper.wishart``.
 
     Returns
     -------

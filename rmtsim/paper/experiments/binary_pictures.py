@@ -19,7 +19,7 @@ from rmtsim.data.datasets import Data, Gaussian
 from rmtsim.full_hessian.description import Look, describe
 from rmtsim.full_hessian.layers import propagate
 from rmtsim.model.losses import BINARY_LOSSES, curvature
-from rmtsim.paper.experiments.pictures import PROGRESS
+from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem

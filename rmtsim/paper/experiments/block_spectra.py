@@ -13,7 +13,7 @@ from rmtsim.arrays.backend import Array, array_module
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import Look, describe
 from rmtsim.full_hessian.layers import propagate
-from rmtsim.paper.experiments.eigenvalues import block_weights
+from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.draws import STREAMS, NormalRows
 from rmtsim.sweeps.experiment import Task
 from rmtsim.training.adam import Run, Schedule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rmtsim.model.point import LOSSES
 from rmtsim.paper.experiments.block_spectra import spectra_task
-from rmtsim.paper.experiments.pictures import PAPER, PROGRESS, fig2, fig3
+from rmtsim.paper.hessian_pictures import PAPER, PROGRESS, fig2, fig3
 from rmtsim.sweeps.experiment import Experiment, Joined
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem

@@ -14,7 +14,7 @@ from rmtsim.errors import InputError
 from rmtsim.theory.spectra.analytic_law import AnalyticLaw
 from rmtsim.theory.spectra.discrete_law import DiscreteLaw
 from rmtsim.theory.spectra.free_poisson import along, bands, solve
-from rmtsim.theory.spectra.panels import Panels
+from rmtsim.theory.spectra.spectral_panels import Panels
 from rmtsim.theory.spectra.weight_laws import WeightLaw
 
 Array = NDArray[np.float64]

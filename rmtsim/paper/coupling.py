@@ -16,7 +16,7 @@ so d Δ_N is the mean difference of two r × r expressions: no traces cancel, an
 *The proof's rate.* Stein's lemma leaves of dE s/dt only terms t^−1/2 (1/dN) Σ_n ∂λ_n a·(H − z)⁻² x_n · O(1), with a
 row a of A. Hölder's inequality over their entries, ‖∂λ aᵀ‖_F ‖(H − z)⁻² Xᵀ‖_F = O(√N · √(dN)), bounds Δ_N by O(N^−1/2).
 That is not sharp: ∂λ aᵀ has rank one, so the operator norm does for the second factor, which gives O(N⁻¹); and this is
-the true rate, for d Δ_N has a limit that is not zero in general (`rmtsim.theory.decoupling`).
+the true rate, for d Δ_N has a limit that is not zero in general (`rmtsim.theory.decoupling_limit`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import pandas as pd
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point, check_choice
-from rmtsim.paper.experiments.eigenvalues import block_weights, check_block
+from rmtsim.paper.block_eigenvalues import block_weights, check_block
 from rmtsim.sampling.draws import STREAMS, NormalRows, sample
 from rmtsim.sweeps.experiment import Experiment, Task
 

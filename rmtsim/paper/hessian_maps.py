@@ -13,8 +13,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 
 from rmtsim.figures.drawing import settings
+from rmtsim.paper.norm_shares import PICTURE, layer_names, named, neurons_of, shares
 from rmtsim.paper.picture_report import percent, trained
-from rmtsim.paper.shares import PICTURE, layer_names, named, neurons_of, shares
 
 Values = npt.NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None
     Parameters
     ----------
     table
-        The long table of ``rmtsim.paper.experiments.pictures``.
+        The long table of ``rmtsim.paper.hessian_pictures``.
     title
         Above all.
     views

@@ -100,7 +100,7 @@ def block_eigenvalues(
     Examples
     --------
     >>> from rmtsim import Point
-    >>> from rmtsim.paper.experiments.eigenvalues import block_eigenvalues
+    >>> from rmtsim.paper.block_eigenvalues import block_eigenvalues
     >>> table = block_eigenvalues(Point("linear", "ce", 10, dim=50, n_samples=100), "offdiag", draws=2)
     >>> len(table), bool(table.eigenvalue.max() < 0)
     (100, True)

@@ -32,7 +32,7 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        The long table of ``rmtsim.paper.experiments.pictures``, of one or more draws.
+        The long table of ``rmtsim.paper.hessian_pictures``, of one or more draws.
 
     Returns
     -------

@@ -6,12 +6,14 @@ Each table is the long one of ``rmtsim.full_hessian.description`` with a column 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from rmtsim.data.clusters import Clusters
 from rmtsim.full_hessian.description import PARTS, Look, StripLook
+from rmtsim.kernels.norms import block_norms
 from rmtsim.sampling.simulation import simulate
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.training.adam import Schedule
@@ -67,6 +69,42 @@ def simulated_norms_task(case: str, problem: Problem, draws: int = _DRAWS) -> Ta
     parameters: dict[str, Any] = {**problem.parameters(), "case": case, "draws": draws}
     cost = float(draws * problem.n_samples**2 * (problem.n_classes + problem.dim))
     return Task(f"{problem.loss}-c{problem.n_classes:04d}-norms", parameters, compute, cost=cost)
+
+
+def data_norms_task(label: str, problems: Mapping[str, Problem], draws: range) -> Task:
+    """Return the task of the block norms of networks with one hidden layer at initialisation, on any data.
+
+    ``problems`` maps the names of pictures to theirs. The whole matrix is not formed.
+    """
+    cases = {case: problem.parameters() for case, problem in problems.items()}
+    settings = {"cases": cases, "draws": [draws.start, draws.stop]}
+
+    def compute() -> pd.DataFrame:
+        parts = []
+        for case, problem in problems.items():
+            rows = pd.DataFrame([row for draw in draws for row in _norms(problem, draw)])
+            parts.append(rows.assign(**described(problem, AT_START), case=case, **data_columns(problem)))
+        return pd.concat(parts, ignore_index=True)
+
+    cost = sum(len(draws) * p.n_samples**2 * (p.n_classes + p.dim) for p in problems.values())
+    return Task(f"{label}-norms".replace(" ", "-"), settings, compute, cost=float(cost))
+
+
+def _norms(problem: Problem, draw: int) -> Iterator[dict[str, Any]]:
+    X, (W, V), y = problem.draw(draw)
+    for layer, norms in block_norms(X, V, W=W, y=y, loss=problem.loss, threads=1, progress=False).items():
+        values = {"diag_sqfro": norms.diag_sqfro, "offdiag_sqfro": norms.offdiag_sqfro}
+        for quantity, value in values.items():
+            if value is not None:
+                row = (0, 0.0, *PARTS[layer], quantity, 0, 0, float(value))
+                yield dict(zip(COLUMNS, row, strict=True)) | {"draw": draw, "seed": 0}
+
+
+def data_columns(problem: Problem) -> dict[str, Any]:
+    """Columns that tell clustered data sets from each other."""
+    if not isinstance(problem.data, Clusters):
+        return {"n_clusters": 0, "scale": ""}
+    return {"n_clusters": problem.data.n_clusters, "scale": problem.data.scale}
 
 
 def at_initialisation(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.model.point import check_choice, check_size
-from rmtsim.paper.experiments.eigenvalues import block_weights
+from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps.experiment import Experiment, Task
 
@@ -56,7 +56,7 @@ def wishart_eigenvalues(
 
     Examples
     --------
-    >>> from rmtsim.paper.experiments.wishart import wishart_eigenvalues
+    >>> from rmtsim.paper.wishart import wishart_eigenvalues
     >>> table = wishart_eigenvalues("identity", dim=30, n_samples=5, draws=2)
     >>> len(table), table.zeros.unique().tolist()
     (10, [25])
