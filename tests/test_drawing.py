@@ -19,7 +19,8 @@ import seaborn as sns
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.figures import registry as figures
-from rmtsim.figures.drawing import encoded, later, paper_style
+from rmtsim.figures.drawing import encoded, later
+from rmtsim.figures.style import paper_style
 from rmtsim.store import Store
 
 ROOT = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.decays import DecayFigure
-from rmtsim.figures.drawing import paper_style
 from rmtsim.figures.figure_data import FigureData
+from rmtsim.figures.style import paper_style
 from rmtsim.model.ensemble import LECUN
 
 #: Names of a diagonal and an off-diagonal block, and what their norms are divided by.

@@ -25,10 +25,7 @@ FORMATS = {".png": ["Software"], ".pdf": ["Creator", "Producer", "CreationDate"]
 #: What draws each format, without a window.
 _BACKENDS = {".png": "agg", ".pdf": "pdf"}
 
-#: seaborn would take Arial where the machine has it; this font comes with matplotlib.
-_FONT = {"font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans"]}
-
-#: What tells matplotlib of a user's settings when it is imported, beside a file here.
+#: Variables by which matplotlib finds a user's settings when it is imported, beside a file in the current folder.
 _VARIABLES = ("MPLBACKEND", "MATPLOTLIBRC")
 
 
@@ -56,15 +53,6 @@ def settings(style: dict[str, Any]) -> Iterator[None]:
     ours: dict[Any, Any] = dict(mpl.rcParamsDefault)
     ours = {name: value for name, value in ours.items() if not name.startswith("backend")}
     with mpl.rc_context(ours | style):
-        yield
-
-
-@contextmanager
-def paper_style() -> Iterator[None]:
-    """Have the style of most figures, seaborn's for papers, for as long as something is drawn."""
-    import seaborn as sns
-
-    with settings(sns.axes_style("ticks") | sns.plotting_context("paper") | _FONT):
         yield
 
 

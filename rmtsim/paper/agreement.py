@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from scipy import stats
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.stats.points import points
 from rmtsim.stats.render import to_records
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.decoupling import BOUND, COUPLING, RATE, fit_decoupling, name_of, summarize_decoupling
 
 #: The place z, in units of the scale, that is shown; the table has the others.

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 
 Values = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.fan_out import at_start, exponents, measured, series, size_names, trained
 
 _LOSSES = {"mse": "squared loss", "ce": "cross-entropy"}

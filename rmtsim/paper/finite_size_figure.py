@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rmtsim.errors import InputError
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.points import points

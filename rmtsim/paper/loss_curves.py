@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.dynamic_force import loss_floor
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.training import scheduled, standard_errors

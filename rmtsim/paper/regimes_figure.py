@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.regimes import FAR, extended, last_power, regimes_of
 from rmtsim.stats.claims import GROUP
 

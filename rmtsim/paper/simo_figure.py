@@ -14,7 +14,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.linked_network import EXAMPLES, TIES
 
 _TIE_COLORS = {"path": "#f0e442", "output": "#dcdcdc", "none": "#ffffff"}

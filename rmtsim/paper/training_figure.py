@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.training import GAUSSIAN, checkpoints, outside_at_start, over_draws, scheduled, settings
 from rmtsim.stats.near import NEAR

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.training import scheduled, standard_errors
 from rmtsim.paper.training_figure import LOSSES, over_progress
 from rmtsim.paper.training_rates import MIN_CLASSES, THEOREM, exponents, ratios, theory

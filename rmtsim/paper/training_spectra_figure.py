@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.block_spectra import Case, cases, laws_of, output_mse_eigenvalues
 from rmtsim.paper.training_figure import LOSSES, over_progress
 from rmtsim.paper.training_spectra import spectra_summary

@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmtsim.figures.drawing import paper_style
+from rmtsim.figures.style import paper_style
 from rmtsim.paper.wishart import DIM, SAMPLES, WEIGHTS
 from rmtsim.stats.predictions import plain
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws

@@ -1,0 +1,71 @@
+"""The look that figures share: their style, colors, markers, error bars, legends and the names in their titles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+
+from rmtsim.figures.drawing import settings
+
+#: Markers of series, in the order in which they are taken.
+MARKERS = "osD^vPX*"
+
+#: Error bars with hollow marks and no line: arguments of `matplotlib.axes.Axes.errorbar`.
+MARKS: dict[str, Any] = {
+    "linestyle": "",
+    "markersize": 5,
+    "markerfacecolor": "none",
+    "elinewidth": 1,
+    "capsize": 2.5,
+}
+
+#: Names of the losses, layers and blocks in titles.
+LOSSES = {"ce": "cross-entropy", "mse": "squared loss"}
+LAYERS = {"linear": "linear model", "hidden": "hidden layer", "output": "output layer"}
+BLOCKS = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks", "ratio": "off-diagonal / diagonal"}
+
+#: seaborn would take Arial where the machine has it; this font comes with matplotlib.
+_FONT = {"font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans"]}
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Draw in the style of most figures, seaborn's for papers, whatever the user's settings are."""
+    with settings(sns.axes_style("ticks") | sns.plotting_context("paper") | _FONT):
+        yield
+
+
+def colors(count: int | None = None) -> list[Any]:
+    """Return so many colors that the color-blind can tell apart, ten by default; further ones repeat these."""
+    return list(sns.color_palette("colorblind", count))
+
+
+def marker(place: int) -> str:
+    """Return the marker of the series at this place."""
+    return MARKERS[place % len(MARKERS)]
+
+
+def mark(label: str, **look: Any) -> Line2D:
+    """Return the legend's entry of a series of marks, hollow unless ``markerfacecolor`` says otherwise."""
+    return Line2D([], [], label=label, **({"linestyle": "", "marker": "o", "markerfacecolor": "none"} | look))
+
+
+def line(label: str, linestyle: Any = "-", color: Any = "0.3", **look: Any) -> Line2D:
+    """Return the legend's entry of a line."""
+    return Line2D([], [], label=label, linestyle=linestyle, color=color, **look)
+
+
+def legend_below(figure: Figure | SubFigure, handles: Sequence[Artist], columns: int) -> None:
+    """Draw one legend for all panels, below them."""
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def title(figure: Figure, text: str) -> None:
+    """Write the title above all panels."""
+    figure.suptitle(text, fontsize="x-large")

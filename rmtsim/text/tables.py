@@ -1,0 +1,115 @@
+"""Tables as text, as Markdown, and as rows for JSON.
+
+Rich lays them out: it aligns by column, measures letters as a terminal shows them (χ², ±, names in any script) and
+writes Markdown from the same cells. It is imported where a table is printed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.box import Box
+    from rich.text import Text
+
+#: Most columns of a line of text.
+WIDTH = 110
+
+#: Columns that hold whole numbers, also where a table has them as floats because some are missing.
+_WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
+
+_JUSTIFY: dict[str, Literal["left", "right"]] = {"<": "left", ">": "right"}
+
+
+def text_table(rows: Iterable[Sequence[str] | str], align: str = "<", gap: int = 2, indent: int = 0) -> list[str]:
+    """Return the lines of a table, its columns as wide as the widest cell.
+
+    Parameters
+    ----------
+    rows
+        Cells, of which the first rows may be heads; or a string for a line across all columns.
+    align
+        ``"<"`` or ``">"`` for each column; the last holds for all further columns.
+    gap, indent
+        Spaces between columns, and before the first.
+
+    Examples
+    --------
+    >>> text_table([["C", "ratio"], "linear model", ["1000", "0.5"]], align="<>")
+    ['C     ratio', 'linear model', '1000    0.5']
+    """
+    grid = list(rows)
+    cells = [row for row in grid if not isinstance(row, str)]
+    lines = iter(_lines(cells, align, padding=(0, gap, 0, 0)) if cells else [])
+    return [row if isinstance(row, str) else (" " * indent + next(lines)).rstrip() for row in grid]
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "<") -> list[str]:
+    """Return the lines of a table in Markdown; ``align`` as in `text_table`.
+
+    Examples
+    --------
+    >>> markdown_table(["C", "ratio"], [["1000", "0.5"]], align=">")
+    ['|    C | ratio |', '|------|-------|', '| 1000 |   0.5 |']
+    """
+    from rich.box import MARKDOWN
+
+    grid = [[cell.replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    return [line for line in _lines(grid, align, padding=(0, 1), box=MARKDOWN) if line.strip()]
+
+
+def _cell(text: str) -> Text:
+    """Return text as a cell of one line, its brackets not read as marks."""
+    from rich.text import Text
+
+    return Text(" ".join(text.splitlines()))
+
+
+def _lines(
+    cells: Sequence[Sequence[str]],
+    align: str,
+    padding: tuple[int, int] | tuple[int, int, int, int],
+    box: Box | None = None,
+) -> list[str]:
+    """Lay out cells, of which the first row is the head where there is a box; one line a row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box, pad_edge=box is not None, padding=padding, show_header=box is not None, header_style="")
+    for k in range(len(cells[0])):
+        head = _cell(cells[0][k]) if box is not None else ""
+        table.add_column(head, justify=_JUSTIFY[align[min(k, len(align) - 1)]], no_wrap=True)
+    for row in cells[box is not None :]:
+        table.add_row(*map(_cell, row))
+    console = Console(
+        width=1 << 16,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+        legacy_windows=False,
+        safe_box=False,
+        _environ={},
+    )
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().split("\n")[:-1]
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as plain Python values, whole numbers as such, and None for null, NaN and infinities.
+
+    JSON has none of these three.
+    """
+    columns = [[_plain(str(name), value) for value in table[name].tolist()] for name in table.columns]
+    return [dict(zip(map(str, table.columns), values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain(column: str, value: Any) -> Any:
+    import pandas as pd  # which takes half a second: the command line speaks without it
+
+    if pd.isna(value) or value in (math.inf, -math.inf):
+        return None
+    return int(value) if column in _WHOLE else value

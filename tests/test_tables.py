@@ -1,0 +1,52 @@
+"""Tables: columns align as a terminal shows them, cells are taken literally, and rows become plain data."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rmtsim.text.tables import markdown_table, records, text_table
+
+
+def test_columns_align_and_lines_between_them_do_not_widen_them() -> None:
+    rows = [["C", "χ²/dof", "verdict"], "a heading wider than all of the columns together", ["10", "1.0", "agrees"]]
+    assert text_table(rows, align="<><") == ["C   χ²/dof  verdict", rows[1], "10     1.0  agrees"]
+    assert text_table(rows, align="<><", gap=1, indent=2) == ["  C  χ²/dof verdict", rows[1], "  10    1.0 agrees"]
+
+
+def test_cells_are_taken_literally() -> None:
+    grid = [["[bold]x[/bold]", ":smile:"], ["a\nb", "[1]"]]
+    assert text_table(grid) == ["[bold]x[/bold]  :smile:", "a b             [1]"]
+
+
+def test_settings_of_the_terminal_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["x" * 200, "1"], ["y", "22"]]
+    plain = text_table(rows, align="<>")
+    for name, value in {"COLUMNS": "20", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert text_table(rows, align="<>") == plain
+    assert [len(line) for line in plain] == [204, 204]
+
+
+def test_wide_letters_count_as_a_terminal_shows_them() -> None:
+    first, second = text_table([["数", "1"], ["ab", "2"]])
+    assert (first, second) == ("数  1", "ab  2")
+
+
+def test_markdown_escapes_what_would_end_a_cell() -> None:
+    lines = markdown_table(["|z|", "n"], [["1", "2"]])
+    assert lines[0] == r"| \|z\| | n |"
+    assert len(lines) == 3
+
+
+def test_rows_become_plain_data() -> None:
+    table = pd.DataFrame(
+        {"n_classes": [2.0, math.nan], "width": pd.array([None, 8], dtype="Int64"), "x": [math.inf, np.float64(1.5)]}
+    )
+    found = records(table)
+    assert found == [{"n_classes": 2, "width": None, "x": None}, {"n_classes": None, "width": 8, "x": 1.5}]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
