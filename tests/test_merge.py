@@ -81,15 +81,16 @@ def test_a_source_that_is_named_twice_counts_once(location: str, tmp_path: Path)
             merge([tmp_path / "into", name], one)
 
 
-def test_commits_that_a_source_lacks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commits_that_a_source_lacks_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = store_of(tmp_path / "one", *(rows_of(range(k, k + 2)) for k in range(0, 8, 2)))
     merge([one.root], Store(tmp_path / "whole"))
-    assert "lacks" not in capsys.readouterr().err
+    assert not caplog.messages
     path = Path(one.shards()[1])
     path.rename(path.with_suffix(".bak"))
     assert merge([one.root], Store(tmp_path / "into")).rows == 24
-    said = f"SOURCE: {one.root} lacks commit 2, whose shards someone removed; their rows are not merged\n"
-    assert said in capsys.readouterr().err
+    assert caplog.messages == [
+        f"SOURCE: {one.root} lacks commit 2, whose shards someone removed; their rows are not merged"
+    ]
 
 
 def test_a_repeat_touches_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,15 +164,15 @@ def test_rounding_of_another_blas_is_no_other_meaning(tmp_path: Path, capsys: py
         merge([store_of(tmp_path / "same", same_blas).root], one)
 
 
-def test_specs_that_share_a_name_are_both_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_specs_that_share_a_name_are_both_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     into = store_of(tmp_path / "into", rows_of(range(2)))
     other, third = ({**SPEC, "grid": {"dim": [12, size]}} for size in (13, 14))
     two = store_of(tmp_path / "two", rows_of(range(2, 4)), spec=other)
     three = store_of(tmp_path / "three", rows_of(range(3, 5)), spec=third)
     assert merge([two.root, three.root], into) == (12, 4, 2, 0, 0)
     assert into.specs() == [SPEC, {**other, "name": "test-2"}, {**third, "name": "test-3"}]
-    said = capsys.readouterr().err
-    assert f"the spec test of {two.root} is another than that of {into.root}, and is kept as test-2" in said
+    kept = f"SOURCE: the spec test of {two.root} is another than that of {into.root}, and is kept as test-2"
+    assert kept in caplog.messages
     before = snapshot(into)
     assert merge([three.root, two.root], into) == (0, 16, 0, 0, 0)  # a repeat
     assert snapshot(into) == before

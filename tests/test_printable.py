@@ -17,11 +17,11 @@ from matplotlib.figure import Figure
 
 import rmtsim
 from rmtsim.cli.main import main
+from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.errors import RunError
 from rmtsim.figures.drawing import encoded
 from rmtsim.store import Store
 from rmtsim.sweeps.progress import ProgressDisplay
-from rmtsim.text.output import say, tell, tell_json
 from rmtsim.text.printable import printable
 
 #: A colour, a bell, the window's title, C1's own escape, a change of direction, a lone surrogate, a line's end, DEL.
@@ -44,13 +44,13 @@ def test_what_is_escaped() -> None:
 
 
 def test_every_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"a\n{EVIL}")
-    tell(f"a\n{EVIL}")
+    print_message(f"a\n{EVIL}")
+    print_text(f"a\n{EVIL}")
     said = capsys.readouterr()
     assert said.out == said.err
     assert said.out.count("\n") == 1
     check_printed(said.out)
-    tell_json({EVIL: [EVIL, float("nan"), float("inf")]})
+    print_json({EVIL: [EVIL, float("nan"), float("inf")]})
     text = capsys.readouterr().out
     check_printed(text)
     assert json.loads(text) == {EVIL: [EVIL, None, None]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -98,7 +99,7 @@ class DeafRay:
 
 
 def test_workers_that_never_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As where a ``sitecustomize.py`` ends them: Ray would start them again for ever."""
     import ray._private.worker as worker
@@ -106,14 +107,15 @@ def test_workers_that_never_answer(
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "raylet.err").write_text("not today\n[2026-01-01 10:00:00,1 E 1 1] (raylet) of Ray\n")
     monkeypatch.setattr(worker, "_global_node", SimpleNamespace(get_session_dir_path=lambda: str(tmp_path)))
+    caplog.set_level(logging.INFO, "rmtsim")
     words = r"in 120 s no worker process of it got as far as rmtsim \(the last one with the words: not today\); see"
     with pytest.raises(RunError, match=words):
         check_worker(DeafRay(3))
-    assert capsys.readouterr().err == "ray: waits for its first worker process, for 100 s at most\n"
+    assert caplog.messages == ["ray: waits for its first worker process, for 100 s at most"]
     check_worker(DeafRay(2))
-    capsys.readouterr()
+    caplog.clear()
     check_worker(DeafRay(1))
-    assert capsys.readouterr().err == ""
+    assert not caplog.messages
 
 
 def test_the_folder_is_ours_alone() -> None:
@@ -191,17 +193,18 @@ class _Reference:
 @pytest.mark.parametrize(
     ("cpus", "free", "words"),
     [
-        (4.0, 0.0, "full: waits for workers: all 4 CPUs of the cluster are in use\n"),
-        (0.0, 0.0, "full: waits for workers: the cluster has no CPU\n"),
+        (4.0, 0.0, "full: waits for workers: all 4 CPUs of the cluster are in use"),
+        (0.0, 0.0, "full: waits for workers: the cluster has no CPU"),
         (4.0, 2.0, ""),
     ],
 )
 def test_experiments_say_that_they_wait(
-    tmp_path: Path, cpus: float, free: float, words: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, cpus: float, free: float, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "rmtsim")
     experiment = Experiment("full", [Task("one", {}, lambda: pd.DataFrame({"value": [1.0]}))])
     done: list[Task] = []
     with Store(tmp_path / "s").writer(experiment.folders) as writer:
         _on_ray(FullRay(cpus, free), experiment, writer, False, False, done.append, bool, lambda *_: None)
-    assert capsys.readouterr().err == words
+    assert "".join(caplog.messages) == words
     assert len(done) == 1

@@ -167,7 +167,7 @@ def test_two_processes_at_once(tmp_path: os.PathLike[str], s3: str) -> None:
         assert len(Store(place).read()) == 2 * len(winners)
 
 
-def test_a_dead_writers_claim_is_taken_over(s3: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_writers_claim_is_taken_over(s3: str, caplog: pytest.LogCaptureFixture) -> None:
     [process] = writer_processes(s3)
     tell(process)
     assert heard(process) == "writing"
@@ -176,7 +176,7 @@ def test_a_dead_writers_claim_is_taken_over(s3: str, capsys: pytest.CaptureFixtu
     start = time.monotonic()
     fill(Store(s3), range(2))
     assert time.monotonic() - start >= 2.5  # as long as it takes to see that nobody renews it
-    assert f"claimed by process {process.pid} of" in capsys.readouterr().err
+    assert f"claimed by process {process.pid} of" in caplog.text
     assert Store(s3).files.names("locks") == []
 
 

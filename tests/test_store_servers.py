@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -49,8 +50,9 @@ def failing(times: int, status: int, method: str, part: str) -> object:
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_commit_that_a_server_fails_once_is_tried_again(
-    flaky: FlakyServer, flaky_s3: str, status: int, capsys: pytest.CaptureFixture[str]
+    flaky: FlakyServer, flaky_s3: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "rmtsim")
     store = Store(flaky_s3)
     with store.writer() as writer:
         writer.save_spec("test", SPEC)
@@ -64,11 +66,11 @@ def test_a_commit_that_a_server_fails_once_is_tried_again(
     assert shard.order[0] == 2
     assert [one.order[0] for one in store.shards()] == [1, 2, 3]
     pd.testing.assert_frame_equal(store.read(), rows_of(range(6)).sort_values(KEY, ignore_index=True))
-    err = capsys.readouterr().err
-    said = [line for line in err.splitlines() if "trying again" in line]
-    assert f"{shard.name} is written, at attempt 3" in err
-    assert f"{shard.name} cannot be written (" in said[0]
-    attempts = [line[line.index("attempt") :] for line in said]
+    retries = [record for record in caplog.records if "trying again" in record.getMessage()]
+    assert {record.levelname for record in retries} == {"WARNING"}
+    assert f"{shard.name} is written, at attempt 3" in caplog.text
+    assert f"{shard.name} cannot be written (" in retries[0].getMessage()
+    attempts = [message[message.index("attempt") :] for message in (record.getMessage() for record in retries)]
     assert attempts == ["attempt 2 of 4", "attempt 3 of 4", "attempt 2 of 4"]
     assert main(["verify", "--store", flaky_s3]) == 0
 
@@ -90,13 +92,13 @@ def test_a_server_that_stays_away_ends_it(
 
 
 def test_what_does_not_pass_is_not_tried_again(
-    flaky: FlakyServer, flaky_s3: str, capsys: pytest.CaptureFixture[str]
+    flaky: FlakyServer, flaky_s3: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(StoreError, match="permission denied"), Store(flaky_s3).writer() as writer:  # noqa: PT012
         flaky.refuse = lambda method, path: 403 if method == "PUT" and ".parquet" in path else 0
         writer.append(rows_of(range(2)), SPEC)
     assert flaky.refused == 1
-    assert "trying again" not in capsys.readouterr().err
+    assert "trying again" not in caplog.text
 
 
 @pytest.mark.parametrize(("status", "advice"), [(503, "try again"), (403, "make it readable")])

@@ -16,10 +16,10 @@ from rmtsim.arrays.pool import threads_at_work
 from rmtsim.cli.exit_codes import BAD_INPUT, DONE, FAILED, UNFINISHED
 from rmtsim.cli.libraries import prepare_libraries
 from rmtsim.cli.parser import parser
+from rmtsim.cli.printing import print_message, printed_messages, stdout_refused
 from rmtsim.cli.signals import release_signals
 from rmtsim.cli.streams import finish_stdout, prepare_streams
 from rmtsim.errors import InputError, RunError, StoppedError, short_of_threads
-from rmtsim.text.output import say, stdout_refused
 
 
 def command(argv: Sequence[str] | None) -> int:
@@ -27,13 +27,14 @@ def command(argv: Sequence[str] | None) -> int:
     if argv is None:
         prepare_streams()
     try:
-        code = _call(parser().parse_args(argv), as_process=argv is None)
+        with printed_messages():
+            code = _call(parser().parse_args(argv), as_process=argv is None)
     except SystemExit:  # after --help, or on a command line that is none
         finish_stdout()
         raise
     error = finish_stdout()
     if error is not None and not isinstance(error, BrokenPipeError) and code == DONE:  # else it was told
-        say(f"rmtsim: {stdout_refused(error)}")
+        print_message(f"rmtsim: {stdout_refused(error)}")
         code = FAILED
     if argv is None and threads_at_work():  # a draw, which may take minutes, would hold up the end
         sys.stderr.flush()
@@ -61,30 +62,32 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
     except BrokenPipeError:  # the reader of our stdout left
         return DONE
     except InputError as error:
-        say(f"{who} {error}")
+        print_message(f"{who} {error}")
         return BAD_INPUT
     except OSError as error:
         if error.filename is None:
-            say(f"{who} the system does not read or write what it should ({error.strerror or error}); try again")
+            problem = error.strerror or error
+            print_message(f"{who} the system does not read or write what it should ({problem}); try again")
             return FAILED
-        say(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
+        print_message(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
         return BAD_INPUT
     except ModuleNotFoundError as error:
-        say(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
+        print_message(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
         return FAILED
     except StoppedError as error:
-        say(f"{who} {error}")
+        print_message(f"{who} {error}")
         return UNFINISHED
     except (RunError, MemoryError) as error:
-        say(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
+        print_message(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
         return FAILED
     except Exception as error:
         if not short_of_threads(error):
             raise
-        say(f"{who} the system gives no more threads (ulimit -u, or memory); raise the limit")
+        print_message(f"{who} the system gives no more threads (ulimit -u, or memory); raise the limit")
         return FAILED
     except KeyboardInterrupt:
-        goes_on = arguments.verb in ("run", "reproduce", "merge", "compact")
-        kept = "what was committed is safe, the same command goes on"
-        say(f"{who} stopped; {kept if goes_on else 'nothing is left half-done, the same command begins again'}")
+        if arguments.verb in ("run", "reproduce", "merge", "compact"):
+            print_message(f"{who} stopped; what was committed is safe, the same command goes on")
+        else:
+            print_message(f"{who} stopped; nothing is left half-done, the same command begins again")
         return UNFINISHED

@@ -10,13 +10,14 @@ from itertools import count
 from typing import Any
 
 from rmtsim.cli.exit_codes import DONE, exit_code
+from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.sources import Runs
 from rmtsim.errors import InputError
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, spec_of, specs, write_spec
 from rmtsim.store.saved_files import saved_prefix
 from rmtsim.sweeps.experiment import Experiment
-from rmtsim.text.output import records, say, tell, tell_json
+from rmtsim.text.output import records
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.text.words import counted
 
@@ -29,11 +30,11 @@ def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> 
     table, summary, _ = runs.plan(experiment, missing, arguments.workers)
     _say_if_replaced(runs, store)
     if arguments.json:
-        tell_json({"summary": summary, "runs": records(table)})
+        print_json({"summary": summary, "runs": records(table)})
         return DONE
     shown = {"flops": format_flops, "core_seconds": _seconds, "memory": format_bytes}
     text = table.assign(**{column: table[column].map(form) for column, form in shown.items() if column in table})
-    tell(f"{text.to_string(index=False)}\n\n{summary}", lines=True)
+    print_text(f"{text.to_string(index=False)}\n\n{summary}", lines=True)
     return DONE
 
 
@@ -64,7 +65,7 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
             address=arguments.address,
             workers=arguments.workers,
             gpu=backend == "cupy",
-            done=lambda task: say(f"{runs.name}: {task.label} done, {next(done)} of {len(missing)}"),
+            done=lambda task: print_message(f"{runs.name}: {task.label} done, {next(done)} of {len(missing)}"),
             stopping=lambda: time.monotonic() - start > limit,
             fail_fast=arguments.fail_fast,
         )
@@ -79,12 +80,12 @@ def _say_if_long(runs: Runs, experiment: Experiment, missing: set[str], workers:
 
     _, summary, seconds = runs.plan(experiment, missing, workers)
     if LONG_SECONDS <= seconds < math.inf:
-        say(summary)
+        print_message(summary)
 
 
 def _tell(name: str, made: Any, code: int, as_json: bool) -> None:
     for label, why in made.failures:
-        say(f"{name}: {label} failed: {why}")
+        print_message(f"{name}: {label} failed: {why}")
     outcome = {
         "name": name,
         "tables": made.tables,
@@ -94,9 +95,9 @@ def _tell(name: str, made: Any, code: int, as_json: bool) -> None:
         "exit_code": code,
     }
     if as_json:
-        tell_json(outcome)
+        print_json(outcome)
     else:
-        say(
+        print_message(
             made.stopped or f"{name}: {counted(made.tables, 'new table')}" if made.missing else f"{name}: nothing to do"
         )
 
@@ -155,4 +156,6 @@ def say_if_changed(name: str, stored: Mapping[str, Any], new: Mapping[str, Any])
     """Say that a spec takes the place of another: what was computed stays, but `status` follows the last one."""
     changed = sorted(key for key in {*stored, *new} if stored.get(key) != new.get(key))
     if changed:
-        say(f"{name}: the store has a spec of this name that differs in {', '.join(changed)}; this one replaces it")
+        print_message(
+            f"{name}: the store has a spec of this name that differs in {', '.join(changed)}; this one replaces it"
+        )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE, FAILED, joint_exit_code
+from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.sweep_verbs import outcome_code, run_sweep
@@ -24,7 +25,7 @@ from rmtsim.files.output_files import write_output
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of, write_spec
 from rmtsim.sweeps.experiment import Experiment, Task
-from rmtsim.text.output import presentable, records, say, tell, tell_json
+from rmtsim.text.output import presentable, records
 
 if TYPE_CHECKING:
     from rmtsim.figures.catalogue import Entry
@@ -60,7 +61,7 @@ def figure(arguments: argparse.Namespace) -> int:
     with nullcontext() if experiment is not None else theory_of(rows):
         drawn = figures.draw(arguments.name, rows)
     figures.save(drawn, arguments.out)
-    say(f"{arguments.out}: drawn")
+    print_message(f"{arguments.out}: drawn")
     return DONE
 
 
@@ -72,13 +73,13 @@ def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
         raise InputError(f"--list: names every figure; leave {', '.join(given)} out")
     table = catalogue.listing()
     if arguments.json:
-        tell_json(records(table))
+        print_json(records(table))
         return DONE
     columns = {"name": "figure", "source": "source", "cost": "2 cores", "full_cost": "--full", "command": "command"}
     grid = [list(columns.values()), *table[list(columns)].to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     for row in grid:
-        tell("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print_text("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return DONE
 
 
@@ -100,7 +101,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     reproduction = _Reproduction(out, Store(out / "store"), arguments, everything)
     works = [reproduction.work(entry) for entry in entries]
     for summary in (summary for work in works for summary in work.summaries):
-        say(summary)
+        print_message(summary)
     results = []
     for work in works:
         results.append(reproduction.make(work))
@@ -111,13 +112,13 @@ def reproduce(arguments: argparse.Namespace) -> int:
         write_output(out / "verdicts.json", json.dumps(report.document(), indent=1) + "\n")
         text = f"{report.text()}\n\n{verdicts.render(report.points)}\n"
         write_output(out / "verdicts.txt", presentable(text, lines=True))
-        tell(report.text(), lines=True)
+        print_text(report.text(), lines=True)
     if everything:
         order = {name: place for place, name in enumerate(catalogue.WORDS)}
         results.sort(key=lambda result: order[result.entry.name])
         out.mkdir(parents=True, exist_ok=True)
         write_output(out / "gallery.md", presentable(gallery.gallery(results, arguments.full), lines=True))
-        say(f"{out / 'gallery.md'}: written")
+        print_message(f"{out / 'gallery.md'}: written")
     return joint_exit_code(reproduction.codes)
 
 
@@ -172,7 +173,7 @@ class _Reproduction:
                 if not self.everything or isinstance(error, StoppedError):
                     raise
                 work = _Work(work.entry, problem=str(error) or "not enough memory")
-        say(f"{work.entry.name}: left out: {work.problem}")
+        print_message(f"{work.entry.name}: left out: {work.problem}")
         self.codes.append(FAILED)
         return Result(work.entry, problem=work.problem)
 
@@ -192,10 +193,10 @@ class _Reproduction:
             figures.save(drawn, self.out / f"{name}.{suffix}")
         numbers = gallery.numbers(how, rows, text) if self.everything else ""
         seconds = perf_counter() - start
-        say(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
+        print_message(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
         if text is not None:
             write_output(self.out / f"{name}.txt", presentable(f"{text}\n", lines=True))
-            tell(text, lines=True)
+            print_text(text, lines=True)
         return gallery.Result(work.entry, numbers, seconds, computed, full_numbers=self._at_full_size(work))
 
     def _at_full_size(self, work: _Work) -> str:
@@ -239,12 +240,13 @@ def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[p
     name, experiment, done = work.entry.name, work.experiment, count(1)
     assert experiment is not None
     missing = len(experiment.missing(store))
-    say(f"{name}: {missing} of {len(experiment.tasks)} tables to compute" if missing else f"{name}: nothing to do")
+    to_do = f"{missing} of {len(experiment.tasks)} tables to compute" if missing else "nothing to do"
+    print_message(f"{name}: {to_do}")
     data = {"data": arguments.data} if work.entry.data else {}
     document = {"spec": {"figure": name, "full": arguments.full, **data}, "tables": experiment.paths()}
 
     def tell(task: Task) -> None:
-        say(f"{name}: {task.label} done, {next(done)} of {missing}")
+        print_message(f"{name}: {task.label} done, {next(done)} of {missing}")
 
     if missing or document != spec_of(store, experiment.name):
         with store.writer(experiment.folders) as writer, interrupts() as asked:

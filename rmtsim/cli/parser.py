@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from rmtsim.arrays.backend import BACKENDS
 from rmtsim.cli.argument_types import directory, positive, seconds, seed, summary_file, whole
+from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
     add_full,
     add_json,
@@ -20,7 +21,6 @@ from rmtsim.cli.shared_arguments import (
 from rmtsim.model.ensemble import INITS
 from rmtsim.model.point import LOSSES, MODELS
 from rmtsim.text.addresses import shown
-from rmtsim.text.output import say
 from rmtsim.version import __version__
 
 _EPILOG = """\
@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
         return found
 
     def error(self, message: str) -> NoReturn:
-        say(f"{self.prog}: {message}; see {self.prog} --help")
+        print_message(f"{self.prog}: {message}; see {self.prog} --help")
         raise SystemExit(2)
 
 

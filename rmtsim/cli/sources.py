@@ -13,11 +13,11 @@ import pandas as pd
 from rmtsim.arrays.backend import resolve
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import cores
+from rmtsim.cli.printing import print_message
 from rmtsim.errors import InputError, RunError
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import experiment_names, spec_of
 from rmtsim.sweeps.experiment import Experiment, Task
-from rmtsim.text.output import say
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.text.words import counted
 
@@ -77,7 +77,9 @@ def load(source: str, full: bool = False) -> Spec | Runs:
 
         figures = {entry.name: entry for entry in entries()}
     if (source in specs or source in figures) and Path(source).is_file():
-        say(f"spec: {source} is the one that comes with rmtsim; for the file of that name here, give ./{source}")
+        print_message(
+            f"spec: {source} is the one that comes with rmtsim; for the file of that name here, give ./{source}"
+        )
     if source in figures:
         return FigureRuns(_with_experiment(figures[source], full), full)
     others = [name for name, entry in figures.items() if entry.figure.experiment and not entry.data]

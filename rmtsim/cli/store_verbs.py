@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE, exit_code
+from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.selection import Selection
 from rmtsim.errors import InputError
 from rmtsim.files.output_files import check_output, write_output
@@ -21,7 +22,7 @@ from rmtsim.sampling.schema import EXPORTED_ID
 from rmtsim.store import Store
 from rmtsim.store.coverage import point_batches
 from rmtsim.store.file_access import FOLDERS
-from rmtsim.text.output import records, say, tell, tell_json
+from rmtsim.text.output import records
 from rmtsim.text.words import counted
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def verify(arguments: argparse.Namespace) -> int:
     makers = _makers(store) if arguments.recompute else None
     report = verified(store, arguments.recompute, makers, check_stored_sweep)
     if arguments.json:
-        tell_json(report.document())
+        print_json(report.document())
         return exit_code(failed=report.damage)
     for finding in report.findings:
-        tell(finding)
+        print_text(finding)
     for note in report.notes:
-        say(note)
+        print_message(note)
     made = f"; {counted(report.recomputed, 'draw')} made again"
     made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
@@ -62,14 +63,14 @@ def verify(arguments: argparse.Namespace) -> int:
         f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{tables}{made if arguments.recompute else ''}"
     )
     if report.damage:
-        tell(f"{size}: {counted(len(report.damage), 'finding')}")
+        print_text(f"{size}: {counted(len(report.damage), 'finding')}")
     elif report.satisfied < report.points:
-        tell(
+        print_text(
             f"{size}: sound; {report.satisfied} of {counted(report.points, 'point')} hold what their sweep wants so "
             f"far, see `rmtsim status --store {store.quoted}`"
         )
     else:
-        tell(f"{size}: {'sound' if report.findings else 'all is well'}")
+        print_text(f"{size}: {'sound' if report.findings else 'all is well'}")
     return exit_code(failed=report.damage)
 
 
@@ -80,7 +81,7 @@ def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
     from rmtsim.training.trajectory import Forgetful
 
     def make(path: str, task: Task) -> pd.DataFrame:
-        say(f"{path}: made again")
+        print_message(f"{path}: made again")
         with single_threaded_blas():
             return task.table(Forgetful())
 
@@ -95,13 +96,14 @@ def merge(arguments: argparse.Namespace) -> int:
     into = Store(arguments.store)
     found = merged(arguments.sources, into, check_stored_sweep)
     if not found.rows and not found.specs and not found.tables:
-        say(f"{into.location}: nothing to do, all {counted(found.known, 'row')} there")
+        print_message(f"{into.location}: nothing to do, all {counted(found.known, 'row')} there")
     else:
         tables = f", {counted(found.tables, 'table')} of experiments" if found.tables else ""
         added = f"{counted(found.rows, 'row')} and {counted(found.specs, 'spec')} added{tables}"
-        say(f"{into.location}: {added}; {counted(found.known, 'row')} there before")
+        print_message(f"{into.location}: {added}; {counted(found.known, 'row')} there before")
     if found.rounded:
-        say(f"{into.location}: {counted(found.rounded, 'row')} there differ by rounding, made by another BLAS")
+        rounded = counted(found.rounded, "row")
+        print_message(f"{into.location}: {rounded} there differ by rounding, made by another BLAS")
     return DONE
 
 
@@ -112,10 +114,10 @@ def compact(arguments: argparse.Namespace) -> int:
     store = existing(arguments.store)
     done = compacted(store)
     if done.before == done.after and not done.dropped:
-        say(f"{store.location}: nothing to do")
+        print_message(f"{store.location}: nothing to do")
     else:
         copies = f", {counted(done.dropped, 'repeated row')} dropped" if done.dropped else ""
-        say(f"{store.location}: {counted(done.before, 'shard')} into {done.after}{copies}")
+        print_message(f"{store.location}: {counted(done.before, 'shard')} into {done.after}{copies}")
     return DONE
 
 
@@ -134,7 +136,7 @@ def export(arguments: argparse.Namespace) -> int:
         raise selection.nothing(store)
     table = pd.concat(parts, ignore_index=True)
     write_output(out, _encoded(table, out.suffix))
-    say(f"{out}: {counted(len(table), 'row')}")
+    print_message(f"{out}: {counted(len(table), 'row')}")
     return DONE
 
 

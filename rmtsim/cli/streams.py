@@ -9,7 +9,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-from rmtsim.text.output import presentable
+from rmtsim.text.output import presentable, write_line
 
 
 def prepare_streams() -> None:
@@ -35,7 +35,7 @@ def prepare_streams() -> None:
 def _tell_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback of an error of ours, as all that is printed: without secrets and control characters."""
     text = "".join(traceback.format_exception(kind, error, trace))
-    print(presentable(text.rstrip("\n"), lines=True), file=sys.stderr)
+    write_line(presentable(text.rstrip("\n"), lines=True), sys.stderr)
 
 
 def finish_stdout() -> OSError | None:

@@ -17,6 +17,7 @@ from rmtsim.cli.experiment_verbs import (
     say_if_changed,
     status_line,
 )
+from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.theory_progress import theory_of
@@ -25,7 +26,7 @@ from rmtsim.errors import InputError
 from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
-from rmtsim.text.output import records, say, tell, tell_json
+from rmtsim.text.output import records
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.text.words import counted
 
@@ -48,7 +49,7 @@ def plan(arguments: argparse.Namespace) -> int:
     _say_if_changed(spec, store)
     if arguments.json:
         document = {"summary": plans.summary(spec, table), **plans.total(table).document(), "points": records(table)}
-        tell_json(document)
+        print_json(document)
         return DONE
     ends = {
         name: zip(table[f"{name}_low"], table[f"{name}_high"], strict=True) for name in ("more_draws", "core_seconds")
@@ -61,8 +62,8 @@ def plan(arguments: argparse.Namespace) -> int:
         core_time=[plans.span(*pair, format_seconds) if pair[1] else "-" for pair in ends["core_seconds"]],
         memory_per_worker=table["memory"].map(format_bytes),
     )
-    tell(shown.to_string(index=False, na_rep="-"), lines=True)
-    tell(f"\n{plans.summary(spec, table)}", lines=True)
+    print_text(shown.to_string(index=False, na_rep="-"), lines=True)
+    print_text(f"\n{plans.summary(spec, table)}", lines=True)
     return DONE
 
 
@@ -102,17 +103,17 @@ def status(arguments: argparse.Namespace) -> int:
     code = exit_code(unfinished=lacking or found & {"new", "partial"}, limited="limited" in found)
     if arguments.json:
         document = {"complete": code == DONE, "exit_code": code, "writer": writer and writer._asdict()}
-        tell_json({**document, "points": records(table), "experiments": experiments})
+        print_json({**document, "points": records(table), "experiments": experiments})
         return code
     if writer:
-        tell(f"{store.location} is being written by {writer}; it goes on by itself")
+        print_text(f"{store.location} is being written by {writer}; it goes on by itself")
     for row in experiments:
-        tell(status_line(row, store))
+        print_text(status_line(row, store))
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
-        tell(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
+        print_text(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
         for row in records(part[part["state"] != "done"]):
-            tell(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
+            print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
     return code
 
 
@@ -141,10 +142,10 @@ def fit(arguments: argparse.Namespace) -> int:
     with theory_of(draws):
         report = verdicts.report(draws)
     if arguments.json:
-        tell_json(report.document())
+        print_json(report.document())
     else:
         text = f"{verdicts.render(report.points)}\n\n{report.text()}" if arguments.points else report.text()
-        tell(text, lines=True)
+        print_text(text, lines=True)
     return DONE
 
 
@@ -157,9 +158,9 @@ def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any)
     with ProgressDisplay(spec.name, as_json=as_json) as display:
         outcome = runner.run(spec, store, observer=display, **options)
     if as_json:
-        tell_json(outcome.document() | {"exit_code": outcome_code(outcome)})
+        print_json(outcome.document() | {"exit_code": outcome_code(outcome)})
     else:
-        say(f"{spec.name}: {outcome}")
+        print_message(f"{spec.name}: {outcome}")
     return outcome
 
 
@@ -171,7 +172,7 @@ def _say_if_long(spec: Spec, store: Store, arguments: argparse.Namespace) -> Non
     if arguments.address in HERE:  # how fast a cluster is, it does not tell
         found = long_run(spec, store, arguments.memory, arguments.workers)
         if found is not None:
-            say(f"{spec.name}: {found}; `rmtsim plan` tells it point by point")
+            print_message(f"{spec.name}: {found}; `rmtsim plan` tells it point by point")
 
 
 def _say_if_changed(spec: Any, store: Store) -> None:

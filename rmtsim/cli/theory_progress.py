@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rmtsim.cli.printing import print_message
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.text.output import say
 from rmtsim.text.progress import Progress
 from rmtsim.text.words import counted
 
@@ -68,7 +68,7 @@ def theory_of(draws: pd.DataFrame) -> Iterator[None]:
         yield
         return
     limits = len(hidden.drop(columns="dim").drop_duplicates())
-    say(f"theory: cross-entropy takes up to a few seconds for each of {counted(len(sizes), 'size')}, once")
+    print_message(f"theory: cross-entropy takes up to a few seconds for each of {counted(len(sizes), 'size')}, once")
     before = answered()
     with watched("theory", len(sizes) + limits, "values", lambda: answered() - before):
         yield

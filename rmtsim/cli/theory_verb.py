@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE
+from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.theory_progress import watched
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.text.output import records, say, tell, tell_json
+from rmtsim.text.output import records
 from rmtsim.theory import Prediction, finite, large_c, limit
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
@@ -74,10 +75,10 @@ def _norms(arguments: argparse.Namespace) -> None:
     for prediction in predictions:
         if prediction.note and prediction.layer != "cross":
             size = "" if prediction.width is None else f" at width {prediction.width}"
-            say(f"rmtsim theory: {prediction.regime}, {prediction.layer} layer{size}: {prediction.note}")
+            print_message(f"rmtsim theory: {prediction.regime}, {prediction.layer} layer{size}: {prediction.note}")
     found = records(pd.DataFrame([asdict(prediction) for prediction in predictions]))
     if arguments.json:
-        tell_json(found)
+        print_json(found)
         return
     table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # with infinities, which JSON has not
     table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio", "note"])
@@ -85,7 +86,7 @@ def _norms(arguments: argparse.Namespace) -> None:
         table = table.drop(columns=ENSEMBLE)
     for key in ("n_classes", "width"):
         table[key] = [record[key] or "-" for record in found]  # null is no number
-    tell(table.to_string(index=False, float_format="{:.9g}".format, na_rep="-"), lines=True)
+    print_text(table.to_string(index=False, float_format="{:.9g}".format, na_rep="-"), lines=True)
 
 
 def _predictions(arguments: argparse.Namespace) -> Iterator[list[Prediction]]:
@@ -101,7 +102,7 @@ def _predictions(arguments: argparse.Namespace) -> Iterator[list[Prediction]]:
         try:
             yield large_c(model, loss, gamma, m, ensemble=ensemble)
         except InputError as error:  # the limits were fine: it is this regime that the ensemble does not have
-            say(f"rmtsim theory: there is no large_c at width {m}: {error}")
+            print_message(f"rmtsim theory: there is no large_c at width {m}: {error}")
 
 
 class _Density(NamedTuple):
@@ -141,15 +142,15 @@ def _spectrum(arguments: argparse.Namespace) -> None:
         figures.save(
             later("paper.density_figure.plot_densities")(curves, arguments.model, arguments.loss), Path(arguments.out)
         )
-        say(f"{arguments.out}: drawn")
+        print_message(f"{arguments.out}: drawn")
     elif arguments.json:
         for_json = []
         for density in densities:
             x, values = density.grid(_DRAWN)
             for_json.append(density.summary() | {"x": x.tolist(), "density": values.tolist()})
-        tell_json(for_json)
+        print_json(for_json)
     else:
-        tell("\n\n".join(_text(density) for density in densities), lines=True)
+        print_text("\n\n".join(_text(density) for density in densities), lines=True)
 
 
 def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
@@ -160,7 +161,7 @@ def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
         arguments.width or [None], arguments.classes, arguments.aspect_ratio, arguments.block or ["diag", "offdiag"]
     ):
         if block == "offdiag" and arguments.block is None and (C if m is None else m) == 1:
-            say(f"rmtsim theory: there are no off-diagonal blocks at {'C' if m is None else 'width'} = 1")
+            print_message(f"rmtsim theory: there are no off-diagonal blocks at {'C' if m is None else 'width'} = 1")
             continue
         if m is not None:
             weight_laws.check_work(C, m)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import getpass
 import json
+import logging
 import os
 import platform
 import threading
@@ -24,7 +25,8 @@ from rmtsim.files.regular_files import NotRegularError, regular_descriptor
 from rmtsim.store.failures import AbsentError, StoreError
 from rmtsim.store.storage import Files, LocalFiles
 from rmtsim.text.json_text import PlainDataError, parse_json
-from rmtsim.text.output import say
+
+_log = logging.getLogger(__name__)
 
 #: Seconds for which a claim must stand still before its owner counts as dead, and between two renewals.
 PATIENCE, RENEWAL = 30.0, 5.0
@@ -189,9 +191,11 @@ class ClaimLock(Lock):
             for name, content in others.items():
                 if name not in watched:
                     watched[name] = content, time.monotonic()
-                    say(
-                        f"store: {self._files.where()} was claimed by {parse_claim(content)['owner']}; "
-                        f"looking for {PATIENCE:.0f} s whether it lives"
+                    _log.warning(
+                        "store: %s was claimed by %s; looking for %.0f s whether it lives",
+                        self._files.where(),
+                        parse_claim(content)["owner"],
+                        PATIENCE,
                     )
                 elif content != watched[name][0]:
                     raise _refused(self._files, parse_claim(content)["owner"])

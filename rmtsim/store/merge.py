@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,8 +28,9 @@ from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
 from rmtsim.store.wanted import SpecCheck, wanted
 from rmtsim.store.writer import Writer
-from rmtsim.text.output import say
 from rmtsim.text.words import described, numbered
+
+_log = logging.getLogger(__name__)
 
 #: Characters of a spec's name, at most.
 _NAME = 64
@@ -69,7 +71,7 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: Sp
     held, known = into.shards(), tables(into)
     found = _check(stores, into, held, sweeps_of)
     for store in stores:
-        _say_what_is_absent(store)
+        _warn_of_absent_commits(store)
     lacking, experiments = lacking_tables(stores, into), _new_specs(stores, into, _experiments)
     found = found._replace(tables=len(lacking))
     if not (found.rows or found.specs or lacking or experiments):
@@ -84,7 +86,7 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: Sp
         experiments = _new_specs(stores, into, _experiments)
         for document, name, origin in experiments:
             write_spec(writer, name, {key: value for key, value in document.items() if key != "name"})
-            _say_if_renamed(document, name, origin, into)
+            _warn_if_renamed(document, name, origin, into)
         copy_tables(lacking, writer)
         if found.rows or found.specs:
             _add_draws(stores, into, writer, sweeps_of)
@@ -95,7 +97,7 @@ def _add_draws(stores: Sequence[Store], into: Store, writer: Writer, sweeps_of: 
     """Add the specs and rows of sweeps that a store lacks, the specs first, so that no rows lack theirs."""
     for document, name, origin in _new_specs(stores, into, sweeps_of):
         writer.save_spec(name, {**document, "name": name})
-        _say_if_renamed(document, name, origin, into)
+        _warn_if_renamed(document, name, origin, into)
     seen = Coverage()
     for keys in into.tables(KEY):
         seen.add(keys)
@@ -108,23 +110,29 @@ def _add_draws(stores: Sequence[Store], into: Store, writer: Writer, sweeps_of: 
                         writer.commit(sort(fresh).replace_schema_metadata(opened.origin))
 
 
-def _say_what_is_absent(store: Store) -> None:
-    """Say which commits of a source are not there any more, so that nobody takes the union for whole."""
+def _warn_of_absent_commits(store: Store) -> None:
+    """Log which commits of a source are not there any more, so that nobody takes the union for whole."""
     listed = store.listed()
     with suppress(TornError):  # of a store that cannot tell, verify says so
         commits = read_commits(store.files)
         last = max([commits.last, *(commit_number(shard.name) for shard in listed)])
         absent = Commits(last, commits.gone).absent([*replaced_by(listed), *(shard.name for shard in listed)])
         if absent:
-            lacking = f"{store.location} lacks {numbered('commit', absent)}, whose shards someone removed"
-            say(f"SOURCE: {lacking}; their rows are not merged")
+            _log.warning(
+                "SOURCE: %s lacks %s, whose shards someone removed; their rows are not merged",
+                store.location,
+                numbered("commit", absent),
+            )
 
 
-def _say_if_renamed(document: dict[str, Any], name: str, origin: Store, into: Store) -> None:
+def _warn_if_renamed(document: dict[str, Any], name: str, origin: Store, into: Store) -> None:
     if name != document["name"]:
-        say(
-            f"SOURCE: the spec {document['name']} of {origin.location} is another than that of {into.location}, and is "
-            f"kept as {name}"
+        _log.warning(
+            "SOURCE: the spec %s of %s is another than that of %s, and is kept as %s",
+            document["name"],
+            origin.location,
+            into.location,
+            name,
         )
 
 

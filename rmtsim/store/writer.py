@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -20,11 +21,12 @@ from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.strays import is_stray
 from rmtsim.store.tables import as_parquet, as_shard, as_table
-from rmtsim.text.output import say
 from rmtsim.text.words import numbered
 
 if TYPE_CHECKING:
     from rmtsim.store.store import Store
+
+_log = logging.getLogger(__name__)
 
 #: Seconds to wait before a commit is tried again that a server did not take, for about a minute in all.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -83,9 +85,10 @@ class Writer:
             self._noted = read_commits(self._files)
         self._number = max([self._noted.last, *map(commit_number, self._names)])
         if absent := Commits(self._number, self._noted.gone).absent({*self._names, *replaced}):
-            say(
-                f"store: {numbered('commit', absent)} of {self._files.where()} are not there any more; a sweep that "
-                "wants draws of them makes them again"
+            _log.warning(
+                "store: %s of %s are not there any more; a sweep that wants draws of them makes them again",
+                numbered("commit", absent),
+                self._files.where(),
             )
         if stale := {*replaced} & self._names:
             self.remove(stale)
@@ -155,12 +158,17 @@ class Writer:
                 if attempt > len(pauses) or not transient(error):
                     raise
                 pause = pauses[attempt - 1]
-                again = f"trying again in {pause:.0f} s, attempt {attempt + 1} of {len(pauses) + 1}"
-                say(f"{str(error).partition('; ')[0]}; {again}")
+                _log.warning(
+                    "%s; trying again in %.0f s, attempt %d of %d",
+                    str(error).partition("; ")[0],
+                    pause,
+                    attempt + 1,
+                    len(pauses) + 1,
+                )
                 time.sleep(pause)
             else:
                 if attempt > 1:
-                    say(f"store: {self._files.where(path)} is written, at attempt {attempt}")
+                    _log.info("store: %s is written, at attempt %d", self._files.where(path), attempt)
                 return
 
     def loose(self) -> list[Shard]:

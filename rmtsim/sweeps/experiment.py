@@ -7,6 +7,7 @@ that it is whole and the one that its name says (`rmtsim.store.table_files`).
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,9 @@ from rmtsim.store.experiment_tables import FOLDER, check_tables
 from rmtsim.store.saved_files import read_saved, saved_bytes, saved_prefix
 from rmtsim.store.storage import Files
 from rmtsim.store.table_files import TableFile, table_bytes, table_name
-from rmtsim.text.output import say
 from rmtsim.text.words import counted
+
+_log = logging.getLogger(__name__)
 
 #: Seconds between looks whether to stop.
 _LOOK_EVERY = 0.2
@@ -212,9 +214,7 @@ class Experiment:
             except BaseException:
                 stop.set()
                 try:
-                    end_calls(
-                        left, lambda count, text: say(f"{self.name}: waits for {counted(count, 'table')}, {text}")
-                    )
+                    end_calls(left, lambda n, t: _log.info("%s: waits for %s, %s", self.name, counted(n, "table"), t))
                 finally:
                     given_up.set()
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,8 +21,9 @@ from rmtsim.sweeps.executor import reason
 from rmtsim.sweeps.experiment import Experiment, Saved, Task
 from rmtsim.sweeps.interrupts import interrupts
 from rmtsim.text.addresses import Address
-from rmtsim.text.output import say
 from rmtsim.training.trajectory import Forgetful
+
+_log = logging.getLogger(__name__)
 
 #: Times that Ray tries a task whose worker died.
 _RETRIES = 10
@@ -124,10 +126,8 @@ def _on_ray(
     resource = "GPU" if gpu else "CPU"
     if ray.available_resources().get(resource, 0) < 1:  # before one of ours can have begun
         there = ray.cluster_resources().get(resource, 0)
-        say(
-            f"{experiment.name}: waits for workers: "
-            + (f"all {there:.0f} {resource}s of the cluster are in use" if there else f"the cluster has no {resource}")
-        )
+        why = f"all {there:.0f} {resource}s of the cluster are in use" if there else f"the cluster has no {resource}"
+        _log.info("%s: waits for workers: %s", experiment.name, why)
     looked = time.monotonic()
     while pending:
         if time.monotonic() - looked > _HEAD_EVERY:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from rmtsim.errors import RunError
 from rmtsim.sweeps.last_words import raylet_words
-from rmtsim.text.output import say
+
+_log = logging.getLogger(__name__)
 
 #: Seconds for the first worker to answer before we say that we wait, and from then on. Ray gives one up after 60.
 _QUIET, _PATIENCE = 20.0, 100.0
@@ -23,7 +25,7 @@ def check_worker(ray: Any) -> None:
     call = ray.remote(num_cpus=0, max_retries=0)(_answer).remote()
     if ray.wait([call], timeout=_QUIET)[0]:
         return
-    say(f"ray: waits for its first worker process, for {_PATIENCE:.0f} s at most")
+    _log.info("ray: waits for its first worker process, for %.0f s at most", _PATIENCE)
     if ray.wait([call], timeout=_PATIENCE)[0]:
         return
     words = raylet_words()

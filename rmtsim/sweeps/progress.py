@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,7 +16,7 @@ from rich.text import Text
 from rmtsim.sweeps.scheduler import Failure
 from rmtsim.sweeps.snapshot import Snapshot, Watch, telling
 from rmtsim.sweeps.state import PointState
-from rmtsim.text.output import in_place, presentable, say, tell_json
+from rmtsim.text.output import in_place, presentable, presentable_json, write_line
 from rmtsim.text.sizes import format_count, format_share
 
 _PLAIN_EVERY = 5.0
@@ -65,25 +66,33 @@ class ProgressDisplay:
         if self._live:
             self._live.update(_table(snapshot, max(1, min(_ROWS, self._console.height - 5))), refresh=True)
         elif self._as_json:
-            tell_json(snapshot.document(), indent=None, file=sys.stderr)
+            _write_json(snapshot.document())
         else:
             hardest = f"; {snapshot.open[0]}" if snapshot.open else ""
-            say(f"{snapshot}{hardest}")
+            _write(f"{snapshot}{hardest}")
 
     def say(self, text: str) -> None:
         """Tell of something that is no progress."""
         if self._as_json:
-            tell_json({"message": text}, indent=None, file=sys.stderr)
+            _write_json({"message": text})
         else:
-            say(f"{self._sweep}: {text}")
+            _write(f"{self._sweep}: {text}")
 
     def _tell(self, failures: list[Failure]) -> None:
         for failure in failures[self._told : _FAILURES]:
             if self._as_json:
-                tell_json({"failure": failure.document()}, indent=None, file=sys.stderr)
+                _write_json({"failure": failure.document()})
             else:
-                say(f"{self._sweep}: {failure}")
+                _write(f"{self._sweep}: {failure}")
         self._told = len(failures)
+
+
+def _write(text: str) -> None:
+    write_line(presentable(text), sys.stderr)
+
+
+def _write_json(document: Any) -> None:
+    write_line(presentable_json(document, indent=None), sys.stderr)
 
 
 def _table(snapshot: Snapshot, rows: int) -> Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -19,8 +20,9 @@ from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.connection import check_head
 from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
 from rmtsim.sweeps.last_words import last_words
-from rmtsim.text.output import say
 from rmtsim.version import __version__
+
+_log = logging.getLogger(__name__)
 
 #: Seconds between looks for nodes that have joined, and whether the head is there.
 _LOOK_EVERY = 5.0
@@ -200,7 +202,8 @@ class RayWorkers:
         if about["kernel"] not in self._kernels:
             self._kernels.append(about["kernel"])
             if len(self._kernels) > 1:
-                say(f"run: workers have BLAS kernels {' and '.join(self._kernels)}, whose last digits differ")
+                kernels = " and ".join(self._kernels)
+                _log.warning("run: workers have BLAS kernels %s, whose last digits differ", kernels)
         worker.ready = True
         worker.deaths = 0
         self._places.extend([worker] * IN_FLIGHT_PER_WORKER)
@@ -214,7 +217,7 @@ class RayWorkers:
             raise RunError(f"no worker can start: {why}")
         if why not in self._told:
             self._told.add(why)
-            say(f"run: a worker cannot start and is left out: {why}")
+            _log.warning("run: a worker cannot start and is left out: %s", why)
 
     def _grow(self) -> None:
         """Now and then, see how many workers there is room for, and add those that are missing."""
@@ -225,9 +228,10 @@ class RayWorkers:
         check_head()
         if not self._kernels and now - self._begun > _SILENCE and self._workers:
             self._begun = math.inf
-            say(
-                f"run: no worker has answered for {_SILENCE:.0f} s; if the cluster has room for one, its processes end "
-                "before they get to rmtsim: see Ray's logs, and PYTHONPATH"
+            _log.warning(
+                "run: no worker has answered for %.0f s; if the cluster has room for one, its processes end "
+                "before they get to rmtsim: see Ray's logs, and PYTHONPATH",
+                _SILENCE,
             )
         room = self._asked or int(self._ray.cluster_resources().get(self._resource, 0))
         for _ in range(room - len(self._workers) - self._unfit):
@@ -246,13 +250,13 @@ def _found_backend(ray: Any) -> str:
     reference = ask.remote()
     while not ray.wait([reference], timeout=_LOOK_EVERY)[0]:
         check_head()
-        say("run: waits for a node with GPUs to tell whether it has CuPy; --backend numpy does without")
+        _log.info("run: waits for a node with GPUs to tell whether it has CuPy; --backend numpy does without")
     try:
         problem = str(ray.get(reference))
     except ray.exceptions.RayError as error:
         problem = last_words(error)
     if problem:
-        say(f"run: the cluster has GPUs, but {problem} there; takes NumPy, on its CPUs")
+        _log.warning("run: the cluster has GPUs, but %s there; takes NumPy, on its CPUs", problem)
     return "numpy" if problem else "cupy"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,8 @@ from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.words import counted
+
+_log = logging.getLogger(__name__)
 
 #: Seconds between commits: what workers send in that time becomes one shard, and is all that a kill of the driver can
 #: cost beside the batches in flight.
@@ -144,6 +147,8 @@ def run(
     def say(text: str) -> None:
         if observer:
             observer.say(text)
+        else:
+            _log.info("%s: %s", spec.name, text)
 
     def farewell(why: str) -> None:
         awaited = executor.awaited()

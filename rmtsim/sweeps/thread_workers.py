@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -11,7 +12,8 @@ from rmtsim.arrays.pool import Pool
 from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
-from rmtsim.text.output import say
+
+_log = logging.getLogger(__name__)
 
 
 def default_workers(backend: str) -> int:
@@ -24,8 +26,12 @@ def thread_workers(workers: int, backend: str) -> Iterator[ThreadWorkers]:
     """Open the executor, with one BLAS thread for each worker: a draw then has the same bits whoever computes it."""
     with single_threaded_blas(), Pool(workers) as pool:
         if pool.threads < workers:
-            instead = "with these" if pool.threads else "in the main one"
-            say(f"run: the system gives {pool.threads} of {workers} threads (ulimit -u, or memory); goes on {instead}")
+            _log.warning(
+                "run: the system gives %d of %d threads (ulimit -u, or memory); goes on %s",
+                pool.threads,
+                workers,
+                "with these" if pool.threads else "in the main one",
+            )
         yield ThreadWorkers(pool, backend)
 
 

@@ -1,4 +1,4 @@
-"""What verbs say and print: the one place where their words leave the program."""
+"""Text as it may leave the program: printable, without secrets, and written in one piece."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rmtsim.errors import RunError
 from rmtsim.text.addresses import discreet
 from rmtsim.text.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["in_place", "presentable", "records", "say", "stdout_refused", "tell", "tell_json"]
+__all__ = ["in_place", "presentable", "presentable_json", "records", "write_line"]
 
 _WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
 
@@ -25,37 +24,17 @@ def presentable(text: object, *, lines: bool = False) -> str:
     return printable(discreet(str(text)), lines=lines)
 
 
-def say(message: object) -> None:
-    """Tell the user something on stderr, in one line."""
-    _write(presentable(message), sys.stderr)
+def presentable_json(document: Any, *, indent: int | None = 1) -> str:
+    """Return a JSON document as it may be shown, with escapes in place of all that is not plain ASCII."""
+    return json.dumps(_presentable(document), indent=indent, allow_nan=False).replace("\x7f", r"\u007f")
 
 
-def tell(text: object, *, lines: bool = False) -> None:
-    """Print text on stdout: one line, or with ``lines`` several."""
-    _write(presentable(text, lines=lines), sys.stdout)
-
-
-def tell_json(document: Any, *, indent: int | None = 1, file: TextIO | None = None) -> None:
-    """Print a JSON document, on stdout by default, with escapes in place of all that is not plain ASCII."""
-    _write(
-        json.dumps(_presentable(document), indent=indent, allow_nan=False).replace("\x7f", r"\u007f"),
-        file or sys.stdout,
-    )
-
-
-def stdout_refused(error: OSError) -> str:
-    """Say that data cannot be written where they are to go."""
-    return f"stdout cannot be written ({error.strerror or error}); send it elsewhere"
-
-
-def _write(text: str, stream: TextIO) -> None:
+def write_line(text: str, stream: TextIO) -> None:
+    """Write text that is presentable, and the end of its line, in one piece: several threads may write."""
     try:
-        print(f"{text}\n", file=stream, flush=True, end="")  # one write: threads tell of tables, too
-    except OSError as error:
-        if stream is not sys.stdout or isinstance(error, BrokenPipeError):  # as by `head`, which has seen enough
-            raise
-        raise RunError(stdout_refused(error)) from error
-    except RuntimeError:  # a signal's handler speaks in the midst of another message
+        stream.write(f"{text}\n")
+        stream.flush()
+    except RuntimeError:  # the handler of a signal writes in the midst of another message
         os.write(2, f"{text}\n".encode(errors="backslashreplace"))
 
 

@@ -1,0 +1,66 @@
+"""What the command line prints: data on stdout, messages on stderr, the library's own messages among them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rmtsim.errors import RunError
+from rmtsim.text.output import presentable, presentable_json, write_line
+
+__all__ = ["print_json", "print_message", "print_text", "printed_messages", "stdout_refused"]
+
+
+def print_message(message: object) -> None:
+    """Print a message to the user on stderr, as one line."""
+    write_line(presentable(message), sys.stderr)
+
+
+def print_text(text: object, *, lines: bool = False) -> None:
+    """Print text on stdout: one line, or with ``lines`` several."""
+    _print_data(presentable(text, lines=lines))
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON document on stdout."""
+    _print_data(presentable_json(document))
+
+
+def stdout_refused(error: OSError) -> str:
+    """Return the sentence for a stdout that does not take the data."""
+    return f"stdout cannot be written ({error.strerror or error}); send it elsewhere"
+
+
+def _print_data(text: str) -> None:
+    try:
+        write_line(text, sys.stdout)
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        raise
+    except OSError as error:
+        raise RunError(stdout_refused(error)) from error
+
+
+class _Messages(logging.Handler):
+    """Prints each record's message as `print_message` does, without level or time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message; stderr is looked up each time, since a live display may stand in for it."""
+        print_message(record.getMessage())
+
+
+@contextmanager
+def printed_messages() -> Iterator[None]:
+    """Print what the library logs, from INFO upwards, while a command runs."""
+    logger, handler = logging.getLogger("rmtsim"), _Messages()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # handlers of other libraries, on the root logger, would print it again
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
