@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rmtsim.model.ensemble import Ensemble
     from rmtsim.model.point import Point
     from rmtsim.sampling.simulation import simulate
-    from rmtsim.theory import Prediction, predict
+    from rmtsim.stats.prediction_table import predict
+    from rmtsim.stats.summary import summarize
 
 __all__ = [
     "BlockNorms",
@@ -26,13 +27,13 @@ __all__ = [
     "InputError",
     "LayerNorms",
     "Point",
-    "Prediction",
     "__version__",
     "block_norms",
     "hessian",
     "layer_norms",
     "predict",
     "simulate",
+    "summarize",
 ]
 
 #: Loaded when they are asked for: the command line starts without pandas and SciPy, which take a second.
@@ -42,12 +43,12 @@ _HOMES = {
     "InputError": "errors",
     "LayerNorms": "full_hessian.layer_norms",
     "Point": "model.point",
-    "Prediction": "theory",
     "block_norms": "kernels.norms",
     "hessian": "full_hessian.assembled",
     "layer_norms": "full_hessian.layer_norms",
-    "predict": "theory",
+    "predict": "stats.prediction_table",
     "simulate": "sampling.simulation",
+    "summarize": "stats.summary",
 }
 
 

@@ -92,7 +92,7 @@ from rmtsim.store.verify import verify
 assert merge(["s"], Store("t")).rows == 9
 assert compact(Store("t")).after == 1
 assert not verify(Store("t"), 2).findings
-assert rmtsim.predict(rmtsim.Point("linear", "ce", 10, 6, 12))[0].diag > 0
+assert rmtsim.predict(rmtsim.Point("linear", "ce", 10, 6, 12)).diag_sqfro.item() > 0
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
@@ -104,18 +104,18 @@ def test_public_surface() -> None:
         "InputError",
         "LayerNorms",
         "Point",
-        "Prediction",
         "__version__",
         "block_norms",
         "hessian",
         "layer_norms",
         "predict",
         "simulate",
+        "summarize",
     ]
     for name in rmtsim.__all__:
         if name != "__version__":
             assert inspect.getdoc(getattr(rmtsim, name)), name
-    for name in ("Ensemble", "Point", "simulate", "predict", "block_norms", "hessian", "layer_norms"):
+    for name in ("Ensemble", "Point", "simulate", "predict", "block_norms", "hessian", "layer_norms", "summarize"):
         assert ">>>" in inspect.getdoc(getattr(rmtsim, name)), name
 
 

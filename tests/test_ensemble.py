@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from rmtsim import Ensemble, InputError, Point, predict, simulate
+from rmtsim import Ensemble, InputError, Point, simulate
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.sampling.draws import sample
 from rmtsim.stats.claims import claims
 from rmtsim.stats.points import points
 from rmtsim.stats.render import render
-from rmtsim.theory import finite, large_c, limit
+from rmtsim.theory import at_point, finite, large_c, limit
 from tests.synthetic import sweep_of
 
 WIDE = Ensemble("he", data_variance=0.3, hidden_gain=0.7, last_gain=2.5)
@@ -71,7 +71,7 @@ def test_simulation_agrees_with_theory(model: str, loss: str, width: int | None,
         (ensemble.init, ensemble.data_variance, ensemble.last_gain)
     }
     plain = finite(model, loss, 6, 24, 36, width)
-    for theory, lecun in zip(predict(point, "finite")[:2], plain[:2], strict=True):
+    for theory, lecun in zip(at_point(point, "finite")[:2], plain[:2], strict=True):
         drawn = rows[rows["layer"] == theory.layer]
         for quantity in ("diag", "offdiag"):
             values, expected = drawn[f"{quantity}_sqfro"], getattr(theory, quantity)
@@ -222,7 +222,7 @@ def test_different_ensembles_are_different_series() -> None:
         for ensemble in (Ensemble(), Ensemble("he", data_variance=0.7))
         for C in classes
     ]
-    means = [{p.layer: (p.diag, p.offdiag) for p in predict(point, "finite")} for point in sizes]
+    means = [{p.layer: (p.diag, p.offdiag) for p in at_point(point, "finite")} for point in sizes]
     draws = sweep_of(sizes, means, seed=3)
     table = claims(draws)
     assert table["init"].tolist() == ["he"] * 3 + ["lecun"] * 3
@@ -250,7 +250,7 @@ def test_claims_without_a_constant_say_why() -> None:
         (Ensemble("xavier"), "diag", "init: with 'xavier' the variance of V falls"),
     ):
         sizes = [Point("linear", "ce", C, 10, 20, ensemble=ensemble) for C in classes]
-        means = [{p.layer: (p.diag, p.offdiag) for p in predict(point, "finite")} for point in sizes]
+        means = [{p.layer: (p.diag, p.offdiag) for p in at_point(point, "finite")} for point in sizes]
         draws = sweep_of(sizes, means, seed=4)
         claim = claims(draws).set_index("quantity").loc[tested]
         assert claim["verdict"] == "not tested"

@@ -66,7 +66,7 @@ def test_zeros_by_chance_are_not_done(dead: Path, capsys: pytest.CaptureFixture[
     assert "all 3 draws of hidden diag are equal" in capsys.readouterr().out
     assert main(["export", "--store", "s", "--out", "t.csv"]) == 0
     [row] = pd.read_csv("t.csv").to_dict("records")
-    assert row["diag"] == 0
+    assert row["diag_sqfro"] == 0
     assert math.isnan(row["std_error_diag"])
     assert math.isnan(row["rse_diag"])
     assert main(["fit", "--store", "s", "--json"]) == 0
@@ -81,7 +81,7 @@ def test_more_draws_tell(dead: Path, capsys: pytest.CaptureFixture[str]) -> None
     [row] = pd.read_csv("t.csv").to_dict("records")
     [hidden] = finite("one_hidden", "mse", 2, 1, 1, 1, layers=("hidden",))
     assert hidden.diag == pytest.approx(48)
-    assert abs(row["diag"] - hidden.diag) < 5 * row["std_error_diag"]
+    assert abs(row["diag_sqfro"] - hidden.diag) < 5 * row["std_error_diag"]
     assert row["std_error_diag"] > 0
     capsys.readouterr()
 
@@ -118,7 +118,8 @@ def test_they_are_those_of_theory_and_of_draws(model: str, loss: str) -> None:
 def test_what_the_model_fixes_has_no_error() -> None:
     rows = simulate(Point("linear", "mse", 3, 4, 6), 4)
     [line] = summarize(rows).to_dict("records")
-    assert (line["offdiag"], line["std_error_offdiag"], line["rse_offdiag"], line["rse_ratio"]) == (0, 0, 0, 0)
+    names = ["offdiag_sqfro", "std_error_offdiag", "rse_offdiag", "rse_ratio"]
+    assert [line[name] for name in names] == [0, 0, 0, 0]
     assert line["std_error_diag"] > 0
     [pair] = summarize(simulate(Point("linear", "ce", 2, 4, 6), 4)).to_dict("records")
     assert pair["ratio"] == pytest.approx(1)

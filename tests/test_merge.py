@@ -245,6 +245,6 @@ def test_export(tmp_path: Path, suffix: str) -> None:
     of = rmtsim.simulate(LINEAR, 9, seed=7)
     line = table[table["layer"] == "linear"].iloc[0]
     assert line["diag_sqfro"] == pytest.approx(of["diag_sqfro"].mean(), rel=1e-12)
-    assert line["std_error_diag_sqfro"] == pytest.approx(of["diag_sqfro"].std(ddof=1) / 3, rel=1e-12)
+    assert line["std_error_diag"] == pytest.approx(of["diag_sqfro"].std(ddof=1) / 3, rel=1e-12)
     assert line["n_classes"] == 5
     assert np.isnan(float(table[table["layer"] == "cross"].iloc[0]["diag_sqfro"] or np.nan))

@@ -6,7 +6,7 @@ import pytest
 
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
-from rmtsim.stats.summary import KEYS, summarize
+from rmtsim.stats.summary import KEYS, on_limit_scale, summarize
 from tests.synthetic import draws_of, sweep_of
 
 LINEAR = Point(model="linear", loss="ce", n_classes=10, dim=20, n_samples=40)
@@ -35,7 +35,7 @@ def test_means_and_ratio_against_the_definition() -> None:
     assert line["draws"] == 9
     for name, x in (("diag", a), ("offdiag", b)):
         assert line[f"{name}_sqfro"] == pytest.approx(x.mean())
-        assert line[f"std_error_{name}_sqfro"] == pytest.approx(x.std(ddof=1) / 3)
+        assert line[f"std_error_{name}"] == pytest.approx(x.std(ddof=1) / 3)
     assert (line["ratio"], line["std_error_ratio"]) == pytest.approx(jackknife(a, b), rel=1e-12)
     assert line["rse_ratio"] == pytest.approx(line["std_error_ratio"] / line["ratio"])
     assert line["ratio"] != pytest.approx(b.mean() / a.mean(), rel=1e-6)  # the bias correction is there
@@ -57,27 +57,29 @@ def test_jackknife_removes_most_of_the_bias() -> None:
 def test_only_d_by_d_blocks_are_divided_by_d() -> None:
     means = {"hidden": (40.0, 20.0), "output": (7.0, 0.0), "cross": (None, 2.0)}
     summary = summarize(draws_of(HIDDEN, means, np.random.default_rng(3)))
+    scaled = on_limit_scale(summary)
     for layer, scale in (("hidden", 20), ("output", 1), ("cross", 1)):
-        line = the_line(summary, layer=layer)
-        assert line["offdiag"] == line["offdiag_sqfro"] / scale
-        assert line["std_error_offdiag"] == line["std_error_offdiag_sqfro"] / scale
-    assert the_line(summary, layer="hidden")["diag"] == pytest.approx(2.0, rel=0.05)
+        line, over_scale = the_line(summary, layer=layer), the_line(scaled, layer=layer)
+        assert over_scale["offdiag"] == line["offdiag_sqfro"] / scale
+        assert over_scale["std_error_offdiag"] == line["std_error_offdiag"] / scale
+    assert the_line(summary, layer="hidden")["diag_sqfro"] == pytest.approx(40.0, rel=0.05)
+    assert the_line(scaled, layer="hidden")["diag"] == pytest.approx(2.0, rel=0.05)
 
 
 def test_exact_zeros_have_no_error_and_missing_blocks_no_value() -> None:
     means = {"hidden": (40.0, None), "output": (7.0, 0.0), "cross": (None, 2.0)}
     summary = summarize(draws_of(HIDDEN, means, np.random.default_rng(4)))
     output = the_line(summary, layer="output")
-    names = ["offdiag", "std_error_offdiag", "rse_offdiag", "ratio", "std_error_ratio", "rse_ratio"]
+    names = ["offdiag_sqfro", "std_error_offdiag", "rse_offdiag", "ratio", "std_error_ratio", "rse_ratio"]
     assert (output[names] == 0).all()
     assert the_line(summary, layer="hidden")[names].isna().all()
-    assert the_line(summary, layer="cross")[["diag", "std_error_diag", "rse_diag", "ratio"]].isna().all()
+    assert the_line(summary, layer="cross")[["diag_sqfro", "std_error_diag", "rse_diag", "ratio"]].isna().all()
     assert the_line(summary, layer="cross")["rse_offdiag"] > 0
 
 
 def test_one_draw_has_a_mean_but_no_standard_error() -> None:
     line = summarize(draws_of(LINEAR, {"linear": (3.0, 0.5)}, np.random.default_rng(5), draws=1)).iloc[0]
-    assert line["diag"] > 0
+    assert line["diag_sqfro"] > 0
     assert line[["std_error_diag", "rse_diag", "std_error_ratio"]].isna().all()
 
 

@@ -103,7 +103,7 @@ def test_the_bare_limit_does_not_agree(case):
     model, loss, n_classes, dim, n_samples, width, _ = case
     norms = explicit_norms(*case)
     z = {}
-    for bare in theory.predict(Point(model, loss, n_classes, dim, n_samples, width), "limit"):
+    for bare in theory.at_point(Point(model, loss, n_classes, dim, n_samples, width), "limit"):
         scale = 1 if bare.layer in ("output", "cross") else dim
         for k, quantity in enumerate(("diag", "offdiag")):
             if getattr(bare, quantity) > 0:

@@ -165,7 +165,7 @@ def test_fields_are_those_of_the_contract():
 def test_layers_regimes_and_sizes():
     point = Point("one_hidden", "mse", 10, 64, 128, 8)
     for regime in theory.REGIMES:
-        predictions = theory.predict(point, regime)
+        predictions = theory.at_point(point, regime)
         assert [p.layer for p in predictions] == ["hidden", "output", "cross"]
         for p in predictions:
             assert (p.regime, p.aspect_ratio, p.width) == (regime, 0.5, 8)
@@ -219,7 +219,7 @@ def test_divergent_constants_are_infinite():
         lambda: theory.large_c("linear", "ce", 0.5, dim=2, n_samples=4),
         lambda: theory.finite("linear", "ce", 10, 5, 0),
         lambda: theory.finite("one_hidden", "ce", 10, 5, 9, 2, target_rse=0),
-        lambda: theory.predict(Point("linear", "ce", 2, 5, 5), "infinite"),
+        lambda: theory.at_point(Point("linear", "ce", 2, 5, 5), "infinite"),
     ],
 )
 def test_bad_input_is_told_in_one_sentence(call):

@@ -63,8 +63,8 @@ class Ensemble:
     >>> he.hidden_variance(dim=100, width=8)
     0.02
     >>> point = rmtsim.Point("one_hidden", "mse", n_classes=10, dim=64, n_samples=128, width=8, ensemble=he)
-    >>> hidden, *_ = rmtsim.predict(point, "finite")
-    >>> round(hidden.diag, 9)  # (0.25 · 2)² times the LeCun ensemble's
+    >>> hidden, *_ = rmtsim.predict(point).itertuples()
+    >>> round(hidden.diag_sqfro, 9)  # (0.25 · 2)² times the LeCun ensemble's
     60.703125
     """
 

@@ -12,7 +12,7 @@ from rmtsim.errors import InputError
 from rmtsim.stats.claims import GROUP, TOLERANCE
 from rmtsim.stats.fits import fit_decay
 from rmtsim.stats.predictions import plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
@@ -107,7 +107,7 @@ def extended(draws: pd.DataFrame) -> pd.DataFrame:
         is none), and ``constant``. Norms of d × d blocks are divided by d.
     """
     lines: list[dict[str, Any]] = []
-    for key, group in summarize(draws).groupby(GROUP, dropna=False, sort=False):
+    for key, group in on_limit_scale(summarize(draws)).groupby(GROUP, dropna=False, sort=False):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         theorem, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
         last, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width, dim, n_samples)

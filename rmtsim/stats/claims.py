@@ -13,7 +13,7 @@ from scipy import stats
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.fits import CORRECTION_SCALE, DecayFit, fit_decay
 from rmtsim.stats.predictions import percent, plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
@@ -74,7 +74,7 @@ def claims(draws: pd.DataFrame) -> pd.DataFrame:
 def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
     """``claims`` from ``summarize(draws)``."""
     lines = []
-    for key, group in summary.groupby(GROUP, dropna=False, sort=False):
+    for key, group in on_limit_scale(summary).groupby(GROUP, dropna=False, sort=False):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         theorem, reason = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
         sized, reason_at_size = predict_layer(layer, large_c, ensemble, model, loss, gamma, width, dim, n_samples)

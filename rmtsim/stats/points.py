@@ -10,7 +10,7 @@ from scipy import stats
 
 from rmtsim.stats.claims import GROUP, TOLERANCE
 from rmtsim.stats.predictions import percent, plain, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
 
@@ -47,7 +47,7 @@ def points_of(summary: pd.DataFrame) -> pd.DataFrame:
     """``points`` from ``summarize(draws)``."""
     keys = [*GROUP, "n_classes"]
     lines = []
-    for row in summary.to_dict("records"):
+    for row in on_limit_scale(summary).to_dict("records"):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble, C = plain(row[key] for key in keys)
         at_limit, _ = predict_layer(layer, limit, ensemble, model, loss, C, gamma, width)
         at_size, reason = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)

@@ -40,45 +40,55 @@ D_BY_D_LAYERS = ("linear", "hidden")
 _DRAW = ["point_id", "seed", "draw", "layer"]
 _VALUES = ["diag_sqfro", "offdiag_sqfro"]
 _ERRORS = ["std_error_diag", "std_error_offdiag"]
-_ESTIMATES = [
-    "draws",
-    "effective_draws",
-    *(f"{prefix}{name}" for name in (*_VALUES, "ratio") for prefix in ("", "std_error_")),
-]
+
+#: The columns of the values and of their standard errors, here and in the table of `rmtsim.predict`.
+ESTIMATES = ["diag_sqfro", "std_error_diag", "offdiag_sqfro", "std_error_offdiag", "ratio", "std_error_ratio"]
 
 
 def summarize(draws: pd.DataFrame) -> pd.DataFrame:
-    """Means over draws and their standard errors, per point and layer.
+    """Average draws: means and their standard errors, one row per point and layer.
 
     Parameters
     ----------
     draws
-        The store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled. Rows without an
-        ensemble (of a store of format 2) have the paper's.
+        A table with the store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled. Rows
+        without an ensemble (of a store of format 2) have the paper's.
 
     Returns
     -------
     DataFrame
-        ``KEYS``, ``draws`` (their number), ``effective_draws`` (as many exact ones would be as precise; fewer only
-        where terms of single classes were sampled), and
+        The columns of the point and layer (``point_id``, ``model``, ``loss``, ``layer``, ``n_classes``, ``dim``,
+        ``n_samples``, ``width``, ``aspect_ratio``, the ensemble, the shape of a block), then
 
+        - ``draws``: their number; ``effective_draws``: the number of exact draws that would be as precise, which is
+          smaller only where terms of single classes were sampled;
         - ``diag_sqfro``, ``offdiag_sqfro``: means over draws of the mean squared Frobenius norm of a diagonal
-          (off-diagonal) block, as stored, with ``std_error_…``;
-        - ``diag``, ``offdiag``: the same over d for the layers with d × d blocks (linear, hidden), and as they are
-          for output and cross: the scale of the theory's limits;
-        - ``ratio``: offdiag/diag of the means, less its jackknife bias (null with one draw);
-        - ``rse_…``: standard error over value, null where the value is 0 and has one.
+          (off-diagonal) block, not divided by d, with their standard errors ``std_error_diag``, ``std_error_offdiag``;
+        - ``ratio``: offdiag_sqfro/diag_sqfro of the means, less its jackknife bias (null with one draw), with
+          ``std_error_ratio``;
+        - ``rse_diag``, ``rse_offdiag``, ``rse_ratio``: standard error over value, null where the value is 0 and the
+          standard error is not.
+
+        `rmtsim.predict` returns the same columns, with the theory in place of draws.
 
         Standard errors are null with one draw, and where all draws are equal, zeros above all: such draws do not tell
-        how much they spread. They are 0 only for what the model makes the same in every draw
-        (`rmtsim.model.fixed_values`), and then ``rse_…`` is 0 too. What has no blocks is null: ``offdiag`` where there
-        is one class or one neuron, ``diag`` of the cross layer, and then the ratio.
+        how much they spread. They are 0 only for what the model makes the same in every draw, as the off-diagonal
+        blocks of the last layer with MSE, and then ``rse_…`` is 0 too. What has no blocks is null: ``offdiag_sqfro``
+        where there is one class or one neuron, ``diag_sqfro`` of the cross layer, and then the ratio.
 
     Raises
     ------
     InputError
         If columns are missing, there are no rows, a (point, seed, draw, layer) occurs twice, or some draws of a point
         have values where others have nulls.
+
+    Examples
+    --------
+    >>> import rmtsim
+    >>> point = rmtsim.Point("linear", "ce", n_classes=10, dim=50, n_samples=100)
+    >>> [mean] = rmtsim.summarize(rmtsim.simulate(point, draws=16)).itertuples()
+    >>> mean.draws, bool(0 < mean.std_error_diag < 0.1 * mean.diag_sqfro)
+    (16, True)
     """
     rows = _checked(draws)
     lines = []
@@ -93,17 +103,25 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
             ratio_estimate(offdiag, diag, fixed="ratio" in fixed),
         )
         lines.append((*key, len(group), effective, *itertools.chain(*estimates)))
-    summary = pd.DataFrame(lines, columns=[*KEYS, *_ESTIMATES]).astype({"width": "Int64"})
-    scale = np.where(summary["layer"].isin(D_BY_D_LAYERS), summary["block_rows"], 1).astype(float)
-    for quantity in ("diag", "offdiag"):
-        for prefix in ("", "std_error_"):
-            summary[f"{prefix}{quantity}"] = summary[f"{prefix}{quantity}_sqfro"] / scale
-    for quantity in QUANTITIES:
-        value, std_error = summary[quantity], summary[f"std_error_{quantity}"]
+    summary = pd.DataFrame(lines, columns=[*KEYS, "draws", "effective_draws", *ESTIMATES]).astype({"width": "Int64"})
+    for quantity, column in zip(QUANTITIES, (*_VALUES, "ratio"), strict=True):
+        value, std_error = summary[column], summary[f"std_error_{quantity}"]
         relative = std_error / value.abs().mask(value == 0)
         summary[f"rse_{quantity}"] = relative.mask((value == 0) & (std_error == 0), 0.0)
     order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
     return summary.sort_values(order, kind="stable", ignore_index=True)
+
+
+def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary with columns ``diag``, ``offdiag`` on the scale on which the theory has limits as d, N → ∞.
+
+    Squared norms of the d × d blocks (layers linear and hidden) and their standard errors are divided by d; those of
+    other blocks are as they were.
+    """
+    scale = np.where(summary["layer"].isin(D_BY_D_LAYERS), summary["block_rows"], 1).astype(float)
+    scaled = {name: summary[f"{name}_sqfro"] / scale for name in ("diag", "offdiag")}
+    errors = {name: summary[name] / scale for name in _ERRORS}
+    return summary.drop(columns=_VALUES).assign(**scaled, **errors)
 
 
 def _checked(draws: pd.DataFrame) -> pd.DataFrame:

@@ -147,7 +147,7 @@ def finite(
     return [_prediction(case, layer, combine(of_layer, *weights)) for layer, of_layer in found]
 
 
-def predict(point: Point, regime: str = "limit") -> list[Prediction]:
+def at_point(point: Point, regime: str) -> list[Prediction]:
     """Predict the norms at a point of a sweep, in one of the regimes; one prediction for each layer.
 
     ``large_c`` uses the point's aspect ratio only; call :func:`large_c` for the constants at its d and N.
@@ -155,7 +155,7 @@ def predict(point: Point, regime: str = "limit") -> list[Prediction]:
     Examples
     --------
     >>> point = Point(model="linear", loss="mse", n_classes=10, dim=500, n_samples=1000)
-    >>> [in_the_limit], [exact] = predict(point), predict(point, "finite")
+    >>> [in_the_limit], [exact] = at_point(point, "limit"), at_point(point, "finite")
     >>> in_the_limit.diag, exact.diag / 500
     (6.0, 6.004)
     """
