@@ -20,7 +20,8 @@ from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.tiling import Tiling, tiling, with_span
-from rmtsim.model.point import LAYERS, Point
+from rmtsim.model.models import model_with
+from rmtsim.model.point import Point
 from rmtsim.sampling.draws import NormalRows
 from rmtsim.text.sizes import format_bytes, parse_bytes
 from tests.cases import CASES, IDS, Problem, problem
@@ -32,7 +33,7 @@ ALONE = Team(1)
 def measured(p: Problem, xp: ModuleType, cut: Tiling, team: Team = ALONE, lead: bool = False) -> dict[str, tuple]:
     arrays = (None if a is None else xp.asarray(a[None] if lead else a) for a in (p.X, p.V, p.W, p.y))
     X, V, W, y = arrays
-    layers = LAYERS["linear" if W is None else "one_hidden"]
+    layers = model_with(None if W is None else 1).layer_names
     found = compute(X, GivenRows(V), W, y, p.loss, layers, xp, cut=cut, team=team)
     return {layer: tuple(float(value[0] if lead else value) for value in norms) for layer, norms in found.items()}
 

@@ -8,6 +8,7 @@ import pytest
 
 from rmtsim import Ensemble, simulate, theory
 from rmtsim.errors import InputError
+from rmtsim.model.choices import REGIMES
 from rmtsim.model.point import Point
 from rmtsim.theory.one_hidden_ce_pairs import pair_terms
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE
@@ -164,7 +165,7 @@ def test_fields_are_those_of_the_contract():
 
 def test_layers_regimes_and_sizes():
     point = Point("one_hidden", "mse", 10, 64, 128, 8)
-    for regime in theory.REGIMES:
+    for regime in REGIMES:
         predictions = theory.at_point(point, regime)
         assert [p.layer for p in predictions] == ["hidden", "output", "cross"]
         for p in predictions:

@@ -6,7 +6,7 @@ follows the array API standard (the tests run the kernels under ``array_api_stri
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from rmtsim.errors import InputError
 Array = Any  # an array of numpy, cupy or another array-API module
 Module = Any  # such a module
 
-BACKENDS = ("auto", "numpy", "cupy")
+#: The backends to choose from; ``"auto"`` stands for CuPy where it finds a GPU, and NumPy elsewhere.
+BackendName: TypeAlias = Literal["auto", "numpy", "cupy"]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 DTYPES = ("float32", "float64")
 
 

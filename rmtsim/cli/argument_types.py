@@ -6,7 +6,7 @@ import argparse
 import re
 
 from rmtsim.errors import InputError
-from rmtsim.model.point import MAX_SIZE
+from rmtsim.text.checks import MAX_SIZE
 from rmtsim.text.sizes import parse_bytes
 
 #: Units of a time, in seconds.

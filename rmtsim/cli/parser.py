@@ -18,8 +18,8 @@ from rmtsim.cli.shared_arguments import (
     add_store,
     add_workers,
 )
+from rmtsim.model.choices import LOSSES, MODELS
 from rmtsim.model.ensemble import INITS
-from rmtsim.model.point import LOSSES, MODELS
 from rmtsim.text.addresses import shown
 from rmtsim.version import __version__
 

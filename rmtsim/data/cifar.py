@@ -14,7 +14,7 @@ from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, cont
 from rmtsim.data.pickle_reader import Recorded, RefusedError, read_pickle
 from rmtsim.errors import InputError
 from rmtsim.files.regular_files import open_regular
-from rmtsim.model.point import check_choice
+from rmtsim.text.checks import check_choice
 
 #: Normalisation → mean and standard deviation; None: those of the file.
 _CONSTANTS = {"half": (0.5, 0.5), "channel": None, "none": (0.0, 1.0)}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rmtsim.data.labelled import Samples, check_sizes, keyed
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import MOST
-from rmtsim.model.point import check_choice, check_size
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.words import abridged
 
 SCALES = ("unit", "standard")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rmtsim.errors import InputError
 from rmtsim.files.path_names import check_path
 from rmtsim.files.regular_files import regular_status
-from rmtsim.model.point import check_size
+from rmtsim.text.checks import check_size
 
 #: X (N, d) and y (N,).
 Samples: TypeAlias = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]

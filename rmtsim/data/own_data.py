@@ -18,7 +18,7 @@ from rmtsim.arrays.plain_arrays import plain
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.errors import InputError
 from rmtsim.files.regular_files import open_regular
-from rmtsim.model.point import MAX_SIZE
+from rmtsim.text.checks import MAX_SIZE
 from rmtsim.text.sizes import format_bytes
 
 #: Readers of an array's header, by the version of its format; version 3 is for names of fields only.

@@ -36,7 +36,7 @@ from rmtsim.errors import InputError
 from rmtsim.full_hessian.layers import propagate
 from rmtsim.full_hessian.structure import Structure, off_diagonal
 from rmtsim.model.losses import loss_and_residuals
-from rmtsim.model.point import check_size
+from rmtsim.text.checks import check_size
 
 #: Layers of linear models and of networks with one hidden layer, by name, as pairs of numbers.
 PARTS = {"linear": (1, 1), "hidden": (1, 1), "output": (2, 2), "cross": (1, 2)}

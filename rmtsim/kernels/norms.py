@@ -36,8 +36,11 @@ from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.kernels.workplace import workplace
 from rmtsim.model.arguments import as_network, as_one_layer, check_labelled
+from rmtsim.model.choices import LOSSES
+from rmtsim.model.models import model_with
 from rmtsim.model.network import Forward, forward
-from rmtsim.model.point import LAYERS, LOSSES, Point, check_layers, check_size
+from rmtsim.model.point import Point, check_layers
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.progress import Progress
 from rmtsim.text.sizes import as_bytes
 
@@ -108,14 +111,15 @@ def block_norms(
     """
     X, hidden, V, y, dtype, xp = as_network(X, V, W=as_one_layer(W, X), y=y, loss=loss, losses=LOSSES, batched=True)
     W = hidden[0] if hidden else None
-    known = LAYERS["linear" if W is None else "one_hidden"]
+    width = None if W is None else W.shape[-2]
+    model = model_with(width)
+    known = model.layer_names
     if layers is None:
-        layers = known if y is not None or W is None else ("hidden", "output")
+        layers = known if y is not None else tuple(layer.name for layer in model.layers if layer.has_diagonal)
     layers = check_layers(layers, known)
     if "cross" in layers:
         check_labelled(y)
-    model, width = ("linear", None) if W is None else ("one_hidden", W.shape[-2])
-    point = Point(model, loss, V.shape[-2], X.shape[-1], X.shape[-2], width)
+    point = Point(model.name, check_choice("loss", loss, LOSSES), V.shape[-2], X.shape[-1], X.shape[-2], width)
     threads = None if threads is None else check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
     for kind in dict.fromkeys((dtype, "float64")):

@@ -9,7 +9,7 @@ from rmtsim.arrays.plain_arrays import plain
 from rmtsim.arrays.user_arrays import as_floats, as_labels, check_finite
 from rmtsim.errors import InputError
 from rmtsim.model.losses import BINARY_LOSSES, NETWORK_LOSSES
-from rmtsim.model.point import check_choice
+from rmtsim.text.checks import check_choice
 from rmtsim.text.words import counted
 
 

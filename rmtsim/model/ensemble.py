@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from rmtsim.errors import InputError
+from rmtsim.model.models import Model
 from rmtsim.text.words import abridged
 
 INITS = ("lecun", "he", "xavier")
@@ -113,11 +114,12 @@ class Ensemble:
 LECUN = Ensemble()
 
 
-def check_ensemble(ensemble: Any, model: str) -> None:
+def check_ensemble(ensemble: Any, model: Model) -> None:
     """Raise InputError unless ``ensemble`` is one, and one that the model has."""
     if not isinstance(ensemble, Ensemble):
         raise InputError(f"ensemble: {ensemble!r} is not valid; give an rmtsim.Ensemble")
-    if model == "linear" and ensemble.hidden_gain != 1:
+    if not model.has_width and ensemble.hidden_gain != 1:
         raise InputError(
-            f"hidden_gain: {ensemble.hidden_gain!r} was given, but the linear model has no hidden layer; leave it out"
+            f"hidden_gain: {ensemble.hidden_gain!r} was given, but the {model.name} model has no hidden layer; "
+            "leave it out"
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-#: The layers that the logits come out of.
-_LAST = ("linear", "output")
+from rmtsim.model.layers import LAST
 
 
 def fixed_values(loss: str, layer: str, n_classes: int) -> dict[str, float]:
@@ -17,7 +16,7 @@ def fixed_values(loss: str, layer: str, n_classes: int) -> dict[str, float]:
     loss
         ``"ce"`` or ``"mse"``.
     layer
-        A layer of `rmtsim.model.point.LAYERS`.
+        A layer of `rmtsim.model.choices.LAYERS`.
     n_classes
         C.
 
@@ -41,7 +40,7 @@ def fixed_values(loss: str, layer: str, n_classes: int) -> dict[str, float]:
     """
     if loss == "ce" and n_classes == 1:
         return {"diag": 0.0, "offdiag": 0.0}
-    if layer not in _LAST:
+    if layer not in LAST:
         return {}
     if loss == "mse":
         return {"offdiag": 0.0, "ratio": 0.0}

@@ -8,8 +8,8 @@ import numpy as np
 
 from rmtsim.arrays.backend import Array, Module, is_cupy, row_dots
 from rmtsim.arrays.primitives import exponentials
+from rmtsim.model.choices import LOSSES
 from rmtsim.model.network import one_hot, softmax
-from rmtsim.model.point import LOSSES
 
 #: Losses of one output f for two classes, y ∈ {0, 1}: log(1 + e^{−tf}) and (f − t)², with t = 2y − 1.
 BINARY_LOSSES = ("binary_ce", "binary_mse")

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from rmtsim.errors import InputError
+from rmtsim.model.choices import LOSSES, LayerName, LossName, ModelName
 from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
-from rmtsim.text.words import abridged
-
-MODELS = ("linear", "one_hidden")
-LOSSES = ("ce", "mse")
-
-#: The layers of the Hessian whose block norms a model has, in the order in which they are reported.
-LAYERS = {"linear": ("linear",), "one_hidden": ("hidden", "output", "cross")}
-
-#: No size may pass this: it keeps every element count inside an int64, and typing errors outside.
-MAX_SIZE = 10**9
+from rmtsim.model.layers import BY_NAME
+from rmtsim.model.models import get_model
+from rmtsim.text.checks import check_choice, check_size
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,8 @@ class Point:
     ('hidden', 'output', 'cross')
     """
 
-    model: str
-    loss: str
+    model: ModelName
+    loss: LossName
     n_classes: int
     dim: int
     n_samples: int
@@ -64,21 +57,12 @@ class Point:
     ensemble: Ensemble = LECUN
 
     def __post_init__(self) -> None:
-        check_choice("model", self.model, MODELS)
+        network = get_model(self.model)
         check_choice("loss", self.loss, LOSSES)
-        for name in ("n_classes", "dim", "n_samples"):
-            self._set_size(name)
-        if self.model == "linear" and self.width is not None:
-            raise InputError(f"width: {self.width!r} was given, but the linear model has none; leave it out")
-        if self.model == "one_hidden":
-            if self.width is None:
-                raise InputError("width: the one_hidden model needs it; give a whole number of at least 1")
-            self._set_size("width")
-        check_ensemble(self.ensemble, self.model)
-
-    def _set_size(self, name: str) -> None:
-        """Check a size and keep it as a plain int, whatever integer type it came as."""
-        object.__setattr__(self, name, check_size(name, getattr(self, name)))
+        for name in ("n_classes", "dim", "n_samples"):  # as plain ints, whatever integer type they came as
+            object.__setattr__(self, name, check_size(name, getattr(self, name)))
+        object.__setattr__(self, "width", network.check_width(self.width))
+        check_ensemble(self.ensemble, network)
 
     @property
     def sizes(self) -> str:
@@ -91,9 +75,9 @@ class Point:
         return self.dim / self.n_samples
 
     @property
-    def layers(self) -> tuple[str, ...]:
+    def layers(self) -> tuple[LayerName, ...]:
         """The layers of the Hessian whose block norms this model has."""
-        return LAYERS[self.model]
+        return get_model(self.model).layer_names
 
     @cached_property
     def id(self) -> str:
@@ -106,14 +90,7 @@ class Point:
 
     def block_shape(self, layer: str) -> tuple[int, int]:
         """Rows and columns of one block of ``layer``."""
-        m = self.width or 0
-        shapes = {
-            "linear": (self.dim, self.dim),
-            "hidden": (self.dim, self.dim),
-            "output": (m, m),
-            "cross": (self.dim, m),
-        }
-        return shapes[layer]
+        return BY_NAME[layer].block_shape(self.dim, self.width)
 
 
 def check_point(point: Any) -> None:
@@ -122,13 +99,7 @@ def check_point(point: Any) -> None:
         raise InputError(f"point: {point!r} is not valid; give an rmtsim.Point")
 
 
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raise InputError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise InputError(f"{name}: {abridged(value)} is not known; choose one of {', '.join(choices)}")
-
-
-def check_layers(layers: Any, known: tuple[str, ...]) -> tuple[str, ...]:
+def check_layers(layers: Any, known: tuple[LayerName, ...]) -> tuple[LayerName, ...]:
     """Return the selection in the order of ``known``; raise InputError unless it is one, and not empty."""
     if not isinstance(layers, Iterable):
         raise InputError(f"layers: {layers!r} is not valid; give a selection of {', '.join(known)}")
@@ -138,17 +109,6 @@ def check_layers(layers: Any, known: tuple[str, ...]) -> tuple[str, ...]:
     if not chosen:
         raise InputError(f"layers: the selection is empty; choose from {', '.join(known)}")
     return tuple(layer for layer in known if layer in chosen)
-
-
-def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> int:
-    """Return ``value`` as an int; raise InputError unless it is a whole number from ``least`` to ``most``."""
-    try:
-        size = operator.index(value)
-    except TypeError:
-        size = least - 1
-    if isinstance(value, bool) or not least <= size <= most:
-        raise InputError(f"{name}: {abridged(value)} is not valid; give a whole number from {least} to {most}")
-    return size
 
 
 def format_sizes(n_classes: int, dim: int, n_samples: int, width: int | None) -> str:

@@ -15,10 +15,11 @@ import pandas as pd
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
 from rmtsim.model.network import forward, softmax
-from rmtsim.model.point import Point, check_choice, check_size
+from rmtsim.model.point import Point
 from rmtsim.sampling.draws import sample
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.checks import check_choice, check_size
 
 Values = npt.NDArray[np.float64]
 

@@ -31,10 +31,13 @@ import pandas as pd
 
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
-from rmtsim.model.point import Point, check_choice
+from rmtsim.model.choices import LossName
+from rmtsim.model.models import get_model
+from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import block_weights, check_block
 from rmtsim.sampling.draws import STREAMS, NormalRows, sample
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.checks import check_choice
 
 Values = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
@@ -72,7 +75,7 @@ class Coupling:
     """
 
     model: str
-    loss: str = "ce"
+    loss: LossName = "ce"
     block: str = "diag"
     n_classes: int = 2
     width: int | None = None
@@ -88,7 +91,7 @@ class Coupling:
         """Point whose draws of X and A are used."""
         if self.model == "radial":
             return Point("linear", "ce", 1, dim, n_samples)
-        return Point(self.model, self.loss, self.n_classes, dim, n_samples, self.width)
+        return Point(get_model(self.model).name, self.loss, self.n_classes, dim, n_samples, self.width)
 
     def n_features(self, dim: int) -> int:
         """Return r, how many components of a sample the weights depend on."""

@@ -26,9 +26,9 @@ import pandas as pd
 
 from rmtsim.arrays.user_arrays import as_numbers, check_finite
 from rmtsim.errors import InputError
-from rmtsim.model.point import check_size
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.checks import check_size
 
 Values = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import PARTS
+from rmtsim.model.choices import LOSSES
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.model.point import LOSSES
 from rmtsim.stats.estimates import Estimate, ratio_estimate
 from rmtsim.theory import finite
 from rmtsim.theory.deep import deep_layers

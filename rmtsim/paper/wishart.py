@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmtsim.model.point import check_choice, check_size
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.checks import check_choice, check_size
 
 Values = npt.NDArray[np.float64]
 

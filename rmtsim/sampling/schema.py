@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
 
 #: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
@@ -131,7 +132,7 @@ def _constants(point: Point, layers: tuple[str, ...], seed: int, backend: str, d
                 "block_cols": block_cols,
                 "backend": backend,
                 "dtype": dtype,
-                "classes": classes if layer in ("linear", "output") else point.n_classes,
+                "classes": classes if layer in LAST else point.n_classes,
                 **asdict(point.ensemble),
             }
         )

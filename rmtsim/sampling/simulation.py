@@ -19,9 +19,10 @@ from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.kernels.workplace import workplace
-from rmtsim.model.point import Point, check_choice, check_layers, check_point, check_size
+from rmtsim.model.point import Point, check_layers, check_point
 from rmtsim.sampling.draws import sample
 from rmtsim.sampling.schema import Stretch, table_of
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.progress import Progress
 from rmtsim.text.sizes import as_bytes, format_bytes, format_count
 

@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.model.point import Point, check_choice, check_point
-from rmtsim.stats.summary import D_BY_D_LAYERS, ESTIMATES, KEYS
-from rmtsim.theory import REGIMES, Prediction, at_point
+from rmtsim.model.choices import REGIMES
+from rmtsim.model.layers import D_BY_D
+from rmtsim.model.point import Point, check_point
+from rmtsim.stats.summary import ESTIMATES, KEYS
+from rmtsim.text.checks import check_choice
+from rmtsim.theory import Prediction, at_point
 
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(["point_id", "model", "loss", "layer", "init", "regime", "note"], str),
@@ -99,7 +102,7 @@ def _predictions(point: Point, regime: str) -> list[Prediction]:
 def _row(point: Point, prediction: Prediction) -> dict[str, Any]:
     """Return a prediction in the units of draws: a limit times d for d × d blocks, at the point's own C."""
     block_rows, block_cols = point.block_shape(prediction.layer)
-    scale = float(point.dim) if prediction.layer in D_BY_D_LAYERS and prediction.regime != "finite" else 1.0
+    scale = float(point.dim) if prediction.layer in D_BY_D and prediction.regime != "finite" else 1.0
     of_diag, of_offdiag = (float(point.n_classes) ** p for p in (prediction.diag_power, prediction.offdiag_power))
     return {
         "point_id": point.id,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import Ensemble
-from rmtsim.stats.summary import D_BY_D_LAYERS
+from rmtsim.model.layers import D_BY_D
 from rmtsim.theory.prediction import Prediction
 
 
@@ -33,7 +33,7 @@ def value(prediction: Prediction | None, field: str) -> float:
     if prediction is None:
         return math.nan
     number = float(getattr(prediction, field))
-    if prediction.regime == "finite" and prediction.layer in D_BY_D_LAYERS and not field.endswith("ratio"):
+    if prediction.regime == "finite" and prediction.layer in D_BY_D and not field.endswith("ratio"):
         number /= float(prediction.dim or math.nan)
     return number
 

@@ -12,6 +12,7 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN
 from rmtsim.model.fixed_values import fixed_values
+from rmtsim.model.layers import D_BY_D
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
 
@@ -33,9 +34,6 @@ KEYS = [
 
 #: The measured quantities; each has a ``std_error_`` and an ``rse_`` column.
 QUANTITIES = ("diag", "offdiag", "ratio")
-
-#: The layers with d × d blocks. Their squared norms grow like d, so it is (1/d)‖·‖² that has a limit.
-D_BY_D_LAYERS = ("linear", "hidden")
 
 _DRAW = ["point_id", "seed", "draw", "layer"]
 _VALUES = ["diag_sqfro", "offdiag_sqfro"]
@@ -118,7 +116,7 @@ def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:
     Squared norms of the d × d blocks (layers linear and hidden) and their standard errors are divided by d; those of
     other blocks are as they were.
     """
-    scale = np.where(summary["layer"].isin(D_BY_D_LAYERS), summary["block_rows"], 1).astype(float)
+    scale = np.where(summary["layer"].isin(D_BY_D), summary["block_rows"], 1).astype(float)
     scaled = {name: summary[f"{name}_sqfro"] / scale for name in ("diag", "offdiag")}
     errors = {name: summary[name] / scale for name in _ERRORS}
     return summary.drop(columns=_VALUES).assign(**scaled, **errors)

@@ -11,12 +11,15 @@ import pandas as pd
 
 from rmtsim.arrays.backend import resolve
 from rmtsim.errors import InputError
+from rmtsim.model.choices import LOSSES
 from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA, VALUES
 from rmtsim.sampling.simulation import simulate
 from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.shards import Shard
+from rmtsim.text.checks import check_choice
 from rmtsim.text.words import described
 
 #: How far values of the same draw may be apart, relative to them, that two kernels of BLAS made.
@@ -51,8 +54,8 @@ def recompute(shards: Sequence[Shard], there: Coverage, count: int) -> Iterator[
 def stored_point(row: Mapping[Any, Any]) -> Point:
     """Return the point that a row's columns tell."""
     return Point(
-        model=str(row["model"]),
-        loss=str(row["loss"]),
+        model=get_model(row["model"]).name,
+        loss=check_choice("loss", row["loss"], LOSSES),
         n_classes=int(row["n_classes"]),
         dim=int(row["dim"]),
         n_samples=int(row["n_samples"]),

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import Ensemble
-from rmtsim.model.point import LAYERS, Point, check_layers, check_size
+from rmtsim.model.models import get_model
+from rmtsim.model.point import Point, check_layers
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.store.coverage import Coverage, Runs, Series
+from rmtsim.text.checks import check_size
 
 #: What raises InputError at the document of a spec that is not one of a sweep.
 SpecCheck: TypeAlias = Callable[[Mapping[str, Any]], object]
@@ -56,7 +58,7 @@ def wanted(spec: Mapping[str, Any]) -> list[Wanted]:
             Point(spec["model"], spec["loss"], classes, dim, int(dim / Fraction(repr(ratio))), width, ensemble)
             for dim, ratio, width, classes in itertools.product(*lists)
         ]
-        layers = check_layers(spec["layers"], LAYERS[spec["model"]])
+        layers = check_layers(spec["layers"], get_model(spec["model"]).layer_names)
         seed, least = (
             check_size("seed", sampling["seed"], least=0, most=MAX_SEED),
             check_size("min_draws", sampling["min_draws"]),

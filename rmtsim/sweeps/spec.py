@@ -13,8 +13,10 @@ from typing import Any
 from rmtsim.arrays.backend import DTYPES
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS
+from rmtsim.model.choices import LOSSES, LayerName, LossName, ModelName
 from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
-from rmtsim.model.point import LAYERS, LOSSES, MAX_SIZE, MODELS, Point, check_choice, check_size
+from rmtsim.model.models import Model, get_model
+from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps.documents import (
     builtin,
@@ -25,6 +27,7 @@ from rmtsim.sweeps.documents import (
     read_document,
     table_of,
 )
+from rmtsim.text.checks import MAX_SIZE, check_choice, check_size
 from rmtsim.text.words import abridged
 
 MAX_POINTS = 100_000
@@ -56,9 +59,9 @@ class Spec:
     """A sweep: points, the layers to watch at each, their ensemble, and the sampling."""
 
     name: str
-    model: str
-    loss: str
-    layers: tuple[str, ...]
+    model: ModelName
+    loss: LossName
+    layers: tuple[LayerName, ...]
     n_classes: tuple[int, ...]
     aspect_ratio: tuple[float, ...]
     dim: tuple[int, ...]
@@ -117,27 +120,24 @@ def from_document(document: Mapping[str, Any]) -> Spec:
     """
     check_keys(document, _TOP, "")
     name = check_name(document)
-    model, loss = document.get("model"), document.get("loss")
-    check_choice("model", model, MODELS)
-    check_choice("loss", loss, LOSSES)
-    assert isinstance(model, str)
-    assert isinstance(loss, str)  # both are known choices
-    known = LAYERS[model]
+    model = get_model(document.get("model"))
+    loss = check_choice("loss", document.get("loss"), LOSSES)
+    known = model.layer_names
     layers = list_of(document, "layers", lambda where, layer: check_choice(where, layer, known), default=list(known))
     grid = table_of(document, "grid")
     check_keys(grid, _GRID, "[grid] ")
-    if model == "linear" and "width" in grid:
-        raise InputError("[grid] width: the linear model has none; take the key out")
+    if not model.has_width and "width" in grid:
+        raise InputError(f"[grid] width: the {model.name} model has none; take the key out")
     sizes = {key: list_of(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
     spec = Spec(
         name=name,
-        model=model,
+        model=model.name,
         loss=loss,
         layers=tuple(layer for layer in known if layer in layers),
         n_classes=sizes["n_classes"],
         aspect_ratio=list_of(grid, "aspect_ratio", _check_aspect_ratio, "[grid] "),
         dim=sizes["dim"],
-        width=list_of(grid, "width", check_size, "[grid] ") if model == "one_hidden" else None,
+        width=list_of(grid, "width", check_size, "[grid] ") if model.has_width else None,
         sampling=_sampling(table_of(document, "sampling")),
         ensemble=_ensemble(table_of(document, "ensemble"), model),
     )
@@ -165,7 +165,7 @@ def _sampling(table: Mapping[str, Any]) -> Sampling:
     return sampling
 
 
-def _ensemble(table: Mapping[str, Any], model: str) -> Ensemble:
+def _ensemble(table: Mapping[str, Any], model: Model) -> Ensemble:
     check_keys(table, _ENSEMBLE, "[ensemble] ")
     try:
         ensemble = Ensemble(**table)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.model.fixed_values import fixed_values
+from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
 from rmtsim.store import Store, StoreError
 from rmtsim.sweeps.spec import Sampling, Spec
@@ -219,7 +220,7 @@ def _add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store
                 f"store: {store.location} holds draws of this sweep computed with {column} {other.pop()}, not {meant}; "
                 f"ask for that {column}, or give another --store"
             )
-    last = table.filter(pc.is_in(table["layer"], pa.array(["linear", "output"])))
+    last = table.filter(pc.is_in(table["layer"], pa.array(LAST)))
     for row in last.group_by(["point_id", "classes"]).aggregate([]).to_pylist():
         _check_classes(states[row["point_id"]].point, row["classes"], spec, store)
     names = table["point_id"].combine_chunks().dictionary_encode()

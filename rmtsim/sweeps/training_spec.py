@@ -14,7 +14,6 @@ from rmtsim.data.datasets import parse_data
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import Look
 from rmtsim.model.losses import NETWORK_LOSSES
-from rmtsim.model.point import check_choice, check_size
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps import spec as sweep_spec
 from rmtsim.sweeps.documents import (
@@ -27,6 +26,7 @@ from rmtsim.sweeps.documents import (
     table_of,
 )
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.words import abridged
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem

@@ -34,7 +34,8 @@ from numpy.typing import NDArray
 
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import InputError
-from rmtsim.model.point import LOSSES, check_choice, check_size
+from rmtsim.model.choices import LOSSES
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.theory.arc_cosine import relu_moments
 from rmtsim.theory.quadrature import angle_rule
 from rmtsim.theory.softmax_moments import laplace_table

@@ -7,14 +7,16 @@ from dataclasses import asdict
 from numbers import Real
 
 from rmtsim.errors import InputError
+from rmtsim.model.choices import LOSSES, REGIMES
 from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
-from rmtsim.model.point import LAYERS, LOSSES, MODELS, Point, check_choice, check_layers, check_point, check_size
+from rmtsim.model.layers import D_BY_D
+from rmtsim.model.models import get_model
+from rmtsim.model.point import Point, check_layers, check_point
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.theory.notes import note
 from rmtsim.theory.prediction import Case, Estimate, Prediction, combine
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE
 from rmtsim.theory.terms import ensemble_scales, large_c_terms, terms
-
-REGIMES = ("limit", "large_c", "finite")
 
 #: diag ~ C**first and offdiag ~ C**second as C → ∞.
 POWERS = {
@@ -111,7 +113,7 @@ def large_c(
         if dim is None or n_samples is None:
             estimate = combine(of_layer, ratio)
         else:
-            scaled = of_layer.scaled(1 / dim) if layer in ("linear", "hidden") else of_layer
+            scaled = of_layer.scaled(1 / dim) if layer in D_BY_D else of_layer
             estimate = combine(scaled, 1 / n_samples, 1 - 1 / n_samples)
         predictions.append(_prediction(case, layer, estimate))
     return predictions
@@ -190,17 +192,15 @@ def _prediction(case: Case, layer: str, estimate: Estimate) -> Prediction:
 
 
 def _chosen(layers: tuple[str, ...] | None, model: str) -> tuple[str, ...]:
-    return LAYERS[model] if layers is None else check_layers(layers, LAYERS[model])
+    known = get_model(model).layer_names
+    return known if layers is None else check_layers(layers, known)
 
 
 def _check(model: str, loss: str, width: int | None, ensemble: Ensemble, **sizes: int | None) -> None:
-    check_choice("model", model, MODELS)
+    network = get_model(model)
     check_choice("loss", loss, LOSSES)
-    if model == "linear" and width is not None:
-        raise InputError(f"width: {width!r} was given, but the linear model has none; leave it out")
-    if model == "one_hidden":
-        check_size("width", width)
-    check_ensemble(ensemble, model)
+    network.check_width(width)
+    check_ensemble(ensemble, network)
     for name, size in sizes.items():
         if size is not None or name == "n_classes":
             check_size(name, size)

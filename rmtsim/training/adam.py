@@ -17,7 +17,7 @@ import numpy as np
 from rmtsim.arrays.backend import Array, namespace, to_numpy
 from rmtsim.errors import InputError, RunError
 from rmtsim.full_hessian.layers import loss_and_gradient
-from rmtsim.model.point import check_size
+from rmtsim.text.checks import check_size
 from rmtsim.text.words import abridged
 
 #: Adam's constants (Kingma & Ba 2014, as PyTorch has them).

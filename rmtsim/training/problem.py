@@ -13,10 +13,13 @@ from rmtsim.arrays.backend import DTYPES, Array, Module, array_module
 from rmtsim.data.datasets import Data, Gaussian
 from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE
+from rmtsim.model.choices import LOSSES
 from rmtsim.model.losses import BINARY_LOSSES, NETWORK_LOSSES
-from rmtsim.model.point import Point, check_choice, check_size
+from rmtsim.model.models import model_with
+from rmtsim.model.point import Point
 from rmtsim.sampling.draws import STREAMS, NormalRows, sample
 from rmtsim.sampling.simulation import MAX_SEED
+from rmtsim.text.checks import check_choice, check_size
 
 
 class Drawn(NamedTuple):
@@ -104,8 +107,9 @@ class Problem:
         """The sweeps' point of the same law, or None: these are its draws, its theory holds at initialisation."""
         if len(self.hidden) > 1 or self.loss in BINARY_LOSSES or not isinstance(self.data, Gaussian):
             return None
-        model, width = ("one_hidden", self.hidden[0]) if self.hidden else ("linear", None)
-        return Point(model, self.loss, self.n_classes, self.dim, self.n_samples, width)
+        width = self.hidden[0] if self.hidden else None
+        loss = check_choice("loss", self.loss, LOSSES)
+        return Point(model_with(width).name, loss, self.n_classes, self.dim, self.n_samples, width)
 
     def parameters(self) -> dict[str, Any]:
         """All that a draw is a function of, but its number and seed, as JSON takes it."""

@@ -13,7 +13,7 @@ import pandas as pd
 from rmtsim.data.clusters import Clusters
 from rmtsim.data.datasets import Data, Gaussian
 from rmtsim.full_hessian.description import Look
-from rmtsim.model.point import LOSSES
+from rmtsim.model.choices import LOSSES
 from rmtsim.paper.hessian_pictures import data_columns, data_norms_task, picture_task
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.training.problem import Problem

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.full_hessian.layer_norms import own_norms
-from rmtsim.model.point import LOSSES
+from rmtsim.model.choices import LOSSES
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmtsim.model.point import LOSSES
+from rmtsim.model.choices import LOSSES
 from rmtsim.paper.experiments.block_spectra import spectra_task
 from rmtsim.paper.hessian_pictures import PAPER, PROGRESS, fig2, fig3
 from rmtsim.sweeps.experiment import Experiment, Joined

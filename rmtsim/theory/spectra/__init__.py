@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rmtsim.errors import InputError
-from rmtsim.model.point import LOSSES, MODELS, check_choice, check_size
+from rmtsim.model.choices import LOSSES, MODELS
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.theory.spectra import weight_laws
 from rmtsim.theory.spectra.spectrum import Spectrum
 from rmtsim.theory.spectra.weight_laws import WeightLaw

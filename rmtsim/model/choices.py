@@ -1,0 +1,23 @@
+"""The names that users choose by, as types for signatures and as tuples to check values against.
+
+Each list of names is declared once, in its ``Literal``; `rmtsim.text.checks.check_choice` checks a value against it.
+These are the names that come with rmtsim and that a point of a sweep may have; what can be registered besides is in
+`rmtsim.model.losses` and its neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+from rmtsim.arrays.backend import BACKENDS as BACKENDS
+from rmtsim.arrays.backend import BackendName as BackendName
+
+ModelName: TypeAlias = Literal["linear", "one_hidden"]
+LossName: TypeAlias = Literal["ce", "mse"]
+LayerName: TypeAlias = Literal["linear", "hidden", "output", "cross"]
+RegimeName: TypeAlias = Literal["limit", "large_c", "finite"]
+
+MODELS: tuple[ModelName, ...] = get_args(ModelName)
+LOSSES: tuple[LossName, ...] = get_args(LossName)
+LAYERS: tuple[LayerName, ...] = get_args(LayerName)
+REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)

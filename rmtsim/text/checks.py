@@ -1,0 +1,34 @@
+"""Checks of single values that a user gives: one of some names, a whole number in a range."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from rmtsim.errors import InputError
+from rmtsim.text.words import abridged
+
+Choice = TypeVar("Choice", bound=str)
+
+#: The upper bound of every size: element counts then fit into an int64, and typing errors are found.
+MAX_SIZE = 10**9
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
+    """Return ``value`` if it is one of ``choices``; raise InputError, which lists them, if it is not."""
+    known = tuple(choices)
+    if value not in known:
+        raise InputError(f"{name}: {abridged(value)} is not known; choose one of {', '.join(known)}")
+    return value  # type: ignore[no-any-return]
+
+
+def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> int:
+    """Return ``value`` as an int; raise InputError unless it is a whole number from ``least`` to ``most``."""
+    try:
+        size = operator.index(value)
+    except TypeError:
+        size = least - 1
+    if isinstance(value, bool) or not least <= size <= most:
+        raise InputError(f"{name}: {abridged(value)} is not valid; give a whole number from {least} to {most}")
+    return size
