@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.report import Part, Row, Table, Target
-from benchmarks.simulated_workers import SECONDS_PER_DRAW, SimulatedWorkers, on_the_clock
+from harness.simulated_workers import SECONDS_PER_DRAW, SimulatedWorkers, on_the_clock
 from rmtsim.store import Store
 from rmtsim.store.writer import Writer
 from rmtsim.sweeps.connection import connected

@@ -6,15 +6,13 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from benchmarks.report import Row
+from harness.cluster import RayCluster
+from harness.driver import Driver, Events, given_again, rows_in
 from rmtsim.store import Store
 from rmtsim.sweeps.runner import run as run_sweep
 from rmtsim.sweeps.spec import load
-from tests.chaos import Driver, RayCluster, rows_in
-
-_Events = list[dict[str, Any]]
 
 
 def ways(folder: Path, cluster: RayCluster, spec: str) -> list[Row]:
@@ -57,18 +55,6 @@ def ways(folder: Path, cluster: RayCluster, spec: str) -> list[Row]:
     return rows
 
 
-def _working(events: _Events, count: int) -> bool:
+def _working(events: Events, count: int) -> bool:
     told = [event["workers"] for event in events if event["event"] == "told"]
     return bool(told) and told[-1] >= count
-
-
-def given_again(events: _Events, since: float, until: float = float("inf")) -> list[float]:
-    """Seconds from ``since`` until each batch that was lost after it was given out again; empty while one was not."""
-    lost = [event for event in events if event["event"] == "lost" and since <= event["at"] < until]
-    again = []
-    for loss in lost:
-        out = [e for e in events if e["event"] == "out" and e["batch"] == loss["batch"] and e["at"] >= loss["at"]]
-        if not out:
-            return []
-        again.append(out[0]["at"] - since)
-    return again

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.chaos import RayCluster
+    import pandas as pd
+
+    from harness.cluster import RayCluster
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
@@ -22,6 +24,7 @@ os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")  # for th
 
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
+from rmtsim.store import Store
 
 # Whatever is started in the background, or by nohup, ignores these signals, and so does all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,9 +53,20 @@ def xp(request: pytest.FixtureRequest) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Return the rows of the sweep ``SPEC``, made by one thread."""
+    from harness.specs import SPEC, spec_of
+    from rmtsim.sweeps.runner import run
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(spec_of(SPEC, folder), Store(folder / "s"), workers=1, backend="numpy")
+    return Store(folder / "s").read()
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[RayCluster]:
     """A Ray cluster that notices quickly what dies; it has no nodes but those that a test adds."""
-    from tests.chaos import QUICK_HEALTH_CHECKS, RayCluster
+    from harness.cluster import QUICK_HEALTH_CHECKS, RayCluster
 
     with RayCluster(QUICK_HEALTH_CHECKS) as started:
         yield started

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.simulated_workers import SimulatedWorkers, on_the_clock
+from harness.simulated_workers import SimulatedWorkers, on_the_clock
 from rmtsim.store import Store
 from rmtsim.sweeps import runner
 from rmtsim.sweeps.batches import Batch

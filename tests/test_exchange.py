@@ -13,16 +13,14 @@ import pytest
 
 import rmtsim
 import rmtsim.sweeps.runner
+from harness.specs import SPEC as SWEEP
+from harness.specs import spec_of
 from rmtsim.store import Store, StoreError, exchange
 from rmtsim.store.compact import compact
 from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.runner import run
-from tests.sweeping import SPEC as SWEEP
-from tests.sweeping import spec_of, undisturbed
 from tests.test_merge import expected, rows_of, store_of
-
-__all__ = ["undisturbed"]  # a fixture
 
 
 @pytest.fixture

@@ -15,15 +15,13 @@ import pandas as pd
 import pytest
 
 import rmtsim
+from harness.specs import SPEC, spec_of
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import Stretch
 from rmtsim.store import Store
 from rmtsim.sweeps import batches
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.runner import run
-from tests.sweeping import SPEC, spec_of, undisturbed
-
-__all__ = ["undisturbed"]  # a fixture
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> Counter[Batch]:

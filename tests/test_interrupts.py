@@ -18,12 +18,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.cluster import RayCluster
+from harness.driver import Driver, is_part, rows_in
 from rmtsim.arrays.pool import threads_at_work
 from rmtsim.errors import StoppedError
 from rmtsim.store import Store
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.interrupts import interrupts, waits
-from tests.chaos import Driver, RayCluster, is_part, rows_in
 from tests.test_ray_workers import sweep
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 import rmtsim
-from benchmarks.kills import loop
-from tests.chaos import RayCluster, is_part
+from harness.cluster import RayCluster
+from harness.driver import is_part
+from harness.kills import loop
 
 
 def test_the_check_sees_a_row_that_is_changed_or_twice() -> None:

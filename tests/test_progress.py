@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.specs import SPEC
 from rmtsim.store import Store
 from rmtsim.sweeps.progress import _table
 from rmtsim.sweeps.snapshot import OpenPoint, Snapshot, telling
-from tests.sweeping import SPEC
 
 
 def point(number: int, *, rse: float = float("inf"), draws: int = 0, at_work: bool = False) -> OpenPoint:

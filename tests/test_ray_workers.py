@@ -18,14 +18,12 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from benchmarks.leaving import given_again
+from harness.cluster import RayCluster
+from harness.driver import Driver, Events, given_again, is_part, rows_in
+from harness.specs import SMALL
 from rmtsim.store import Store
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
-from tests.chaos import Driver, RayCluster, is_part, rows_in
-from tests.sweeping import SMALL
-
-Events = list[dict[str, Any]]
 
 
 def sweep(folder: Path, target_rse: float, max_draws: int = 1000) -> pd.DataFrame:

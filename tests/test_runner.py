@@ -16,15 +16,13 @@ import pandas as pd
 import pytest
 
 import rmtsim
+from harness.specs import SPEC, spec_of
 from rmtsim.cli.main import main
 from rmtsim.store import Store
 from rmtsim.sweeps import runner
 from rmtsim.sweeps.progress import ProgressDisplay
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
-from tests.sweeping import SPEC, spec_of, undisturbed
-
-__all__ = ["undisturbed"]  # a fixture
 
 HEAVY = """
 name = "heavy"

@@ -1,4 +1,4 @@
-"""A cluster of several Ray nodes on this machine, the command rmtsim with faults, and SIGKILLs for both."""
+"""A Ray cluster of several nodes on this machine, whose nodes can be killed, frozen or removed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
-
-from rmtsim.sampling.schema import KEY
-from rmtsim.store import Store
 
 HERE = Path(__file__).parent
 
@@ -32,9 +26,6 @@ QUICK_HEALTH_CHECKS = {
 
 #: Quicker starts: no idle Python processes in store.
 _NO_STOCK = {"prestart_worker_first_driver": False, "enable_worker_prestart": False}
-
-#: Seconds after which what is waited for will not come.
-PATIENCE = 180.0
 
 
 class RayCluster:
@@ -56,7 +47,7 @@ class RayCluster:
         }
 
     def __enter__(self) -> RayCluster:
-        line = [sys.executable, str(HERE / "chaos_cluster.py"), json.dumps(self._settings)]
+        line = [sys.executable, str(HERE / "cluster_process.py"), json.dumps(self._settings)]
         self._process = subprocess.Popen(
             line,
             stdin=subprocess.PIPE,
@@ -111,12 +102,12 @@ class RayCluster:
         self._ask("bury", node)
 
     def workers(self, node: int) -> list[int]:
-        """Processes of the workers on a node, those included that just start."""
+        """Return the processes of the workers on a node, those included that just start."""
         names = (b"default_worker.py", b"ray::Worker")
         return sorted(pid for pid, line in self._children(node).items() if any(name in line for name in names))
 
     def _children(self, node: int) -> dict[int, bytes]:
-        """Processes that the raylet has started, with their command lines."""
+        """Return the processes that the raylet has started, with their command lines."""
         raylet, found = self._raylet(node), {}
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -137,87 +128,3 @@ class RayCluster:
         if not line:
             raise RuntimeError("the cluster is gone")
         return json.loads(line)
-
-
-class Driver:
-    """The command `rmtsim run spec.toml --store s` in ``folder``, with the faults of `tests.chaos_driver`."""
-
-    def __init__(
-        self, folder: Path, *options: str, cluster: RayCluster | None = None, as_json: bool = True, **order: object
-    ) -> None:
-        self._journal, self._events = folder / "journal", []
-        self._journal.touch()
-        self._read = self._journal.stat().st_size
-        self._err = tempfile.TemporaryFile("w+")  # noqa: SIM115  # a pipe would fill up; closed with the driver
-        script = [sys.executable, str(HERE / "chaos_driver.py"), json.dumps({"folder": str(folder), **order})]
-        line = [*script, "run", "spec.toml", "--store", "s", *options, *(["--json"] if as_json else [])]
-        self.process = subprocess.Popen(
-            [*line, "--address", cluster.address] if cluster else [*line, "--backend", "numpy"],
-            cwd=folder,
-            env=cluster.environment if cluster else os.environ,
-            stdout=subprocess.PIPE,
-            stderr=self._err,
-            text=True,
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> Driver:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._err.close()
-
-    def events(self) -> list[dict[str, Any]]:
-        """What has happened since this driver began."""
-        with self._journal.open("rb") as file:
-            file.seek(self._read)
-            lines = file.read().rpartition(b"\n")[0]
-        self._read += len(lines) + bool(lines)
-        self._events += map(json.loads, lines.splitlines())
-        return self._events
-
-    def wait(self, found: Callable[[list[dict[str, Any]]], Any], what: str) -> Any:
-        """Wait until something is found among the events, and return it."""
-        end = time.monotonic() + PATIENCE
-        while not (value := found(self.events())):
-            if self.process.poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"no {what}; exit code {self.process.poll()}: {self.err()[-3000:]}")
-            time.sleep(0.05)
-        return value
-
-    def kill(self) -> int:
-        """Send SIGKILL, if it still runs; return the exit code."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
-        return self.process.returncode
-
-    def end(self) -> tuple[int, dict[str, Any]]:
-        """Wait for its end; return the exit code and the document it printed."""
-        out, _ = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, json.loads(out) if out else {}
-
-    def err(self) -> str:
-        """What it said on stderr so far."""
-        descriptor = self._err.fileno()
-        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
-
-    def reported(self) -> int:
-        """Draws that it has reported as committed."""
-        reports = [json.loads(line)["draws"] for line in self.err().splitlines() if line.startswith('{"sweep"')]
-        return reports[-1] if reports else 0
-
-
-def rows_in(folder: Path) -> pd.DataFrame:
-    """What the store holds; the names of the backends, which may be pretended, left out."""
-    store = Store(folder / "s")
-    return store.read().drop(columns="backend")
-
-
-def is_part(rows: pd.DataFrame, whole: pd.DataFrame) -> bool:
-    """Whether each row is one of the whole, to the bit, and stands there once."""
-    if rows.duplicated(KEY).any():
-        return False
-    there = whole.set_index(KEY).reindex(pd.MultiIndex.from_frame(rows[KEY])).reset_index()
-    return there[whole.columns].equals(rows[whole.columns].reset_index(drop=True))

@@ -1,14 +1,9 @@
-"""Small sweeps that several modules of tests run."""
+"""Specs of small sweeps."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-import pytest
-
-from rmtsim.store import Store
-from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import Spec, load
 
 #: A small sweep of six points, to be filled in with max_draws and target_rse.
@@ -32,13 +27,7 @@ target_rse = {target_rse}
 SPEC = SMALL.format(max_draws=60, target_rse=0.2)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run(spec_of(SPEC, folder), Store(folder / "s"), workers=1, backend="numpy")
-    return Store(folder / "s").read()
-
-
 def spec_of(text: str, folder: Path) -> Spec:
+    """Write a spec to ``spec.toml`` in a folder, and load it."""
     (folder / "spec.toml").write_text(text)
     return load(str(folder / "spec.toml"))

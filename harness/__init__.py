@@ -1,0 +1,1 @@
+"""Sweeps that are killed, simulated workers and small specs: what tests and benchmarks share."""
