@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from rmtsim.errors import InputError, RunError
-from rmtsim.paper.coupling import PLACES, TIMES, Coupling, border_traces, decoupling, decoupling_draws
-from rmtsim.paper.decoupling import fit_decoupling, fit_rate, render_decoupling, summarize_decoupling
+from rmtsim.paper.coupling import PLACES, TIMES, Coupling, border_traces, decoupling_draws
+from rmtsim.paper.decoupling import decoupling, fit_decoupling, fit_rate, render_decoupling, summarize_decoupling
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.theory.decoupling_limit import (
     _at,

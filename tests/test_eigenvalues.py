@@ -12,8 +12,8 @@ import rmtsim
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
-from rmtsim.paper.block_eigenvalues import block_eigenvalues, spectrum
-from rmtsim.paper.spectrum_figure import kolmogorov_smirnov, limiting_spectrum, slopes
+from rmtsim.paper.block_eigenvalues import block_eigenvalues
+from rmtsim.paper.spectrum import kolmogorov_smirnov, limiting_spectrum, slopes, spectrum
 from rmtsim.sampling.draws import sample
 from rmtsim.theory.spectra import block_spectrum
 

@@ -11,10 +11,8 @@ import pytest
 from rmtsim.cli.main import main
 from rmtsim.figures import registry as figures
 from rmtsim.figures.registry import FIGURES, draw
-from rmtsim.paper.block_eigenvalues import spectrum
-from rmtsim.paper.coupling import decoupling
-from rmtsim.paper.decoupling import fit_decoupling, summarize_decoupling
-from rmtsim.paper.spectrum_figure import kolmogorov_smirnov, limiting_spectrum
+from rmtsim.paper.decoupling import decoupling, fit_decoupling, summarize_decoupling
+from rmtsim.paper.spectrum import kolmogorov_smirnov, limiting_spectrum, spectrum
 from tests.test_figures import curves
 
 SMALL = {32: 40, 64: 40, 128: 20}

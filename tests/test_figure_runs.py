@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rmtsim.cli.main import main
 from rmtsim.figures.registry import FIGURES, NamedFigure
-from rmtsim.paper.linked_network import simo
+from rmtsim.paper.simo import simo
 from rmtsim.sweeps.experiment import Experiment
 
 

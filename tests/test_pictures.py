@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection
 from rmtsim.data.clusters import Clusters
 from rmtsim.full_hessian.description import Look, StripLook
 from rmtsim.paper import hessian_pictures as pictures
-from rmtsim.paper.hessian_maps import plot_pictures
+from rmtsim.paper.hessian_figure import plot_pictures
 from rmtsim.paper.hessian_pictures import picture_task, simulated_norms_task
 from rmtsim.paper.norm_shares import shares
 from rmtsim.paper.picture_report import headline_pictures, percent, report_pictures

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 
 from rmtsim.errors import InputError
-from rmtsim.paper.linked_network import EXAMPLES, LinkedNetwork, full_links, simo, simo_entries
-from rmtsim.paper.simo_figure import by_tie, formula, hidden_ratios, plot_simo, report_simo
+from rmtsim.paper.linked_network import LinkedNetwork, full_links
+from rmtsim.paper.simo import EXAMPLES, by_tie, hidden_ratios, report_simo, simo, simo_entries
+from rmtsim.paper.simo_figure import formula, plot_simo
 from tests import autodiff
 
 assert autodiff.jax.config.jax_enable_x64

@@ -10,8 +10,8 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.paper.wishart import WEIGHTS, wishart, wishart_eigenvalues
-from rmtsim.paper.wishart_figure import plot_wishart, report_wishart, wishart_distances, wishart_law
+from rmtsim.paper.wishart import WEIGHTS, report_wishart, wishart, wishart_distances, wishart_eigenvalues, wishart_law
+from rmtsim.paper.wishart_figure import plot_wishart
 
 
 def drawn(dim: int, n_samples: int, n_classes: int, draw: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,10 +16,8 @@ from rmtsim.figures.figure_data import figure_data
 from rmtsim.files.output_files import check_output, write_output
 from rmtsim.paper import hessian_pictures as pictures
 from rmtsim.paper.binary import headline_binary, report_binary
-from rmtsim.paper.block_eigenvalues import spectrum
 from rmtsim.paper.clusters import headline_clusters, report_clusters
-from rmtsim.paper.coupling import decoupling
-from rmtsim.paper.decoupling import report_decoupling
+from rmtsim.paper.decoupling import decoupling, report_decoupling
 from rmtsim.paper.dynamic_force import headline_dynamic_force, report_dynamic_force
 from rmtsim.paper.experiments.binary_pictures import fig10
 from rmtsim.paper.experiments.clustered_data import fig11, fig12
@@ -27,9 +25,10 @@ from rmtsim.paper.experiments.fan_out import fan_out
 from rmtsim.paper.experiments.training_experiments import dynamic_force, fig13, training_rates, training_spectra
 from rmtsim.paper.fan_out_report import headline_fan_out, report_fan_out
 from rmtsim.paper.fig1 import fig1
-from rmtsim.paper.linked_network import simo
 from rmtsim.paper.picture_report import headline_pictures, report_pictures
 from rmtsim.paper.regimes import regimes_of, report_regimes
+from rmtsim.paper.simo import simo
+from rmtsim.paper.spectrum import spectrum
 from rmtsim.paper.training_rates import headline_rates, report_rates
 from rmtsim.paper.training_spectra import headline_spectra, report_spectra
 from rmtsim.paper.wishart import wishart
@@ -131,7 +130,7 @@ _SWEPT = {
 _PICTURED = {
     name: NamedFigure(
         _all,
-        partial(later("paper.hessian_maps.plot_pictures"), title=title),
+        partial(later("paper.hessian_figure.plot_pictures"), title=title),
         experiment,
         report_pictures,
         headline_pictures,
@@ -168,9 +167,9 @@ FIGURES = {
     "training_spectra": NamedFigure(
         _all, later("paper.training_spectra_figure.plot_spectra"), training_spectra, report_spectra, headline_spectra
     ),
-    "simo": NamedFigure(_all, later("paper.simo_figure.plot_simo"), simo, later("paper.simo_figure.report_simo")),
+    "simo": NamedFigure(_all, later("paper.simo_figure.plot_simo"), simo, later("paper.simo.report_simo")),
     "wishart": NamedFigure(
-        _all, later("paper.wishart_figure.plot_wishart"), wishart, later("paper.wishart_figure.report_wishart")
+        _all, later("paper.wishart_figure.plot_wishart"), wishart, later("paper.wishart.report_wishart")
     ),
     "regimes": NamedFigure(
         regimes_of,
@@ -194,7 +193,7 @@ FIGURES = {
         _all,
         later("paper.spectrum_figure.plot_spectrum"),
         _at_one_size(spectrum),
-        later("paper.spectrum_figure.render_spectrum"),
+        later("paper.spectrum.render_spectrum"),
     ),
     "fan_out": NamedFigure(_all, later("paper.fan_out_figure.plot_fan_out"), fan_out, report_fan_out, headline_fan_out),
     "decoupling": NamedFigure(

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from rmtsim.figures.drawing import settings
 from rmtsim.paper.binary import WORDS, initial_ratio, initial_ratios, mean_shares, outside_shares
-from rmtsim.paper.hessian_maps import STYLE, colour_bar, draw_map
+from rmtsim.paper.hessian_figure import STYLE, colour_bar, draw_map
 from rmtsim.paper.training import scheduled
 from rmtsim.paper.training_figure import over_progress
 

@@ -6,8 +6,6 @@ output layer. Only the block (1, 1) or (1, 2) is formed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,7 +16,6 @@ from rmtsim.model.network import forward, softmax
 from rmtsim.model.point import Point
 from rmtsim.sampling.draws import sample
 from rmtsim.sampling.simulation import MAX_SEED
-from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_choice, check_size
 
 Values = npt.NDArray[np.float64]
@@ -136,24 +133,3 @@ def _eigenvalues_of_draw(point: Point, draw: int, seed: int, layer: str, block: 
     U = X @ W.T if layer == "hidden" and W is not None else features @ V.T
     weights = block_weights(U, V, layer=layer, loss=point.loss, block=block)
     return np.linalg.eigvalsh(features.T @ (weights[:, None] * features) / point.n_samples)
-
-
-#: The figure's numbers of classes, and d → draws: about as many eigenvalues of each size.
-SPECTRUM_CLASSES = (2, 10, 100, 1000)
-_DRAWS = {32: 128, 64: 64, 128: 32, 256: 16, 512: 12, 1024: 8}
-
-
-def spectrum(seed: int = 0, draws: Mapping[int, int] | None = None) -> Experiment:
-    """Experiment: both blocks of linear CE at d/N = 1/2; ``draws`` maps d to a number of draws."""
-
-    def task(n_classes: int, dim: int, count: int) -> Task:
-        point = Point("linear", "ce", n_classes, dim, 2 * dim)
-
-        def compute() -> pd.DataFrame:
-            return pd.concat([block_eigenvalues(point, block, count, seed=seed) for block in BLOCKS], ignore_index=True)
-
-        parameters = {"point": point.id, "draws": count, "seed": seed}
-        return Task(f"linear-ce-c{n_classes:04d}-d{dim:04d}", parameters, compute, cost=count * dim**3)
-
-    sizes = draws or _DRAWS
-    return Experiment("spectrum", [task(C, dim, count) for C in SPECTRUM_CLASSES for dim, count in sizes.items()])

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator
 
 from rmtsim.figures.drawing import settings
 from rmtsim.paper.clusters import cluster_ratios
-from rmtsim.paper.hessian_maps import STYLE, draw_pictures
+from rmtsim.paper.hessian_figure import STYLE, draw_pictures
 
 _VIEWS = ("whole", "hidden", "output")
 _MARKS: dict[str, Any] = {"markersize": 4, "elinewidth": 1, "capsize": 2, "linewidth": 1}

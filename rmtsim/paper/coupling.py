@@ -21,7 +21,6 @@ the true rate, for d Δ_N has a limit that is not zero in general (`rmtsim.theor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -36,7 +35,6 @@ from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import block_weights, check_block
 from rmtsim.sampling.draws import STREAMS, NormalRows, sample
-from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_choice
 
 Values = npt.NDArray[np.float64]
@@ -207,38 +205,3 @@ def border_traces(U: Values, B: Values, weights: Values, z: Complex) -> Complex:
     S = core - z[:, None, None] * eye - left @ G
     slope = -eye - (left * resolvent) @ G
     return np.asarray(-np.trace(np.linalg.solve(S, slope), axis1=-2, axis2=-1))
-
-
-#: What is measured: Theorem 1's blocks, the hidden layer's, and the control.
-COUPLINGS = (
-    Coupling("linear", "ce", "diag", 10),
-    Coupling("linear", "ce", "offdiag", 10),
-    Coupling("one_hidden", "ce", "diag", 10, 4),
-    Coupling("one_hidden", "ce", "offdiag", 10, 4),
-    Coupling("radial"),
-)
-
-#: N → draws; the control costs most, and needs few.
-_DRAWS = {32: 6000, 64: 6000, 128: 3600, 256: 1300, 512: 450, 1024: 120}
-_CONTROL_DRAWS = {32: 1600, 64: 600, 128: 250, 256: 80}
-
-
-def decoupling(seed: int = 0, draws: Mapping[int, int] | None = None) -> Experiment:
-    """Experiment over ``COUPLINGS`` at d/N = 1/2; ``draws`` maps N to a number of draws, for all couplings alike."""
-
-    def task(coupling: Coupling, n_samples: int, count: int) -> Task:
-        parameters = asdict(coupling) | {"n_samples": n_samples, "draws": count, "seed": seed}
-        parameters |= {"places": [[z.real, z.imag] for z in PLACES], "times": TIMES}
-        label = f"{coupling.model}-{coupling.loss}-{coupling.block}-n{n_samples:04d}"
-
-        def compute() -> pd.DataFrame:
-            return decoupling_draws(coupling, n_samples // 2, n_samples, range(count), seed=seed)
-
-        return Task(label, parameters, compute, cost=count * n_samples**2)
-
-    tasks = [
-        task(coupling, n_samples, count)
-        for coupling in COUPLINGS
-        for n_samples, count in (draws or (_CONTROL_DRAWS if coupling.model == "radial" else _DRAWS)).items()
-    ]
-    return Experiment("decoupling", tasks)

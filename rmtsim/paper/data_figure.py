@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rmtsim.paper.hessian_maps import plot_pictures
+from rmtsim.paper.hessian_figure import plot_pictures
 from rmtsim.paper.norm_shares import shares
 from rmtsim.paper.picture_report import percent
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cache
 from typing import NamedTuple
 
@@ -11,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmtsim.paper.coupling import Coupling
+from rmtsim.paper.coupling import PLACES, TIMES, Coupling, decoupling_draws
 from rmtsim.stats.predictions import plain
+from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.theory.decoupling_limit import LimitingDifference, hidden_weights, limiting_difference, linear_ce_weights
 
 Values = npt.NDArray[np.float64]
@@ -196,3 +198,38 @@ def _solve(columns: list[Values], y: Values, weight: Values) -> list[tuple[float
     inverse = np.linalg.pinv(np.stack(columns, axis=1) * weight[:, None])
     values, errors = inverse @ (y * weight), np.sqrt(np.sum(inverse**2, axis=1))
     return list(zip(values.tolist(), errors.tolist(), strict=True))
+
+
+#: What is measured: Theorem 1's blocks, the hidden layer's, and the control.
+COUPLINGS = (
+    Coupling("linear", "ce", "diag", 10),
+    Coupling("linear", "ce", "offdiag", 10),
+    Coupling("one_hidden", "ce", "diag", 10, 4),
+    Coupling("one_hidden", "ce", "offdiag", 10, 4),
+    Coupling("radial"),
+)
+
+#: N → draws; the control costs most, and needs few.
+_DRAWS = {32: 6000, 64: 6000, 128: 3600, 256: 1300, 512: 450, 1024: 120}
+_CONTROL_DRAWS = {32: 1600, 64: 600, 128: 250, 256: 80}
+
+
+def decoupling(seed: int = 0, draws: Mapping[int, int] | None = None) -> Experiment:
+    """Experiment over ``COUPLINGS`` at d/N = 1/2; ``draws`` maps N to a number of draws, for all couplings alike."""
+
+    def task(coupling: Coupling, n_samples: int, count: int) -> Task:
+        parameters = asdict(coupling) | {"n_samples": n_samples, "draws": count, "seed": seed}
+        parameters |= {"places": [[z.real, z.imag] for z in PLACES], "times": TIMES}
+        label = f"{coupling.model}-{coupling.loss}-{coupling.block}-n{n_samples:04d}"
+
+        def compute() -> pd.DataFrame:
+            return decoupling_draws(coupling, n_samples // 2, n_samples, range(count), seed=seed)
+
+        return Task(label, parameters, compute, cost=count * n_samples**2)
+
+    tasks = [
+        task(coupling, n_samples, count)
+        for coupling in COUPLINGS
+        for n_samples, count in (draws or (_CONTROL_DRAWS if coupling.model == "radial" else _DRAWS)).items()
+    ]
+    return Experiment("decoupling", tasks)

@@ -22,21 +22,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from rmtsim.arrays.user_arrays import as_numbers, check_finite
 from rmtsim.errors import InputError
-from rmtsim.sampling.simulation import MAX_SEED
-from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_size
 
 Values = npt.NDArray[np.float64]
 
 #: How two weights are joined, from the strongest tie to none.
 TIES = ("path", "output", "none")
-
-#: Weights drawn at once.
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -190,75 +184,6 @@ def _numbers(name: str, values: Any) -> Values:
     return array
 
 
-def simo_entries(name: str, network: LinkedNetwork, draws: int, *, seed: int = 0) -> pd.DataFrame:
-    """Entries of the Hessian over random weights, label 0 and x = 1.
-
-    Returns
-    -------
-    DataFrame
-        One row per pair of weights: ``example``, ``n_inputs``, ``n_hidden``, ``n_outputs``, ``draws``, ``row``,
-        ``column`` (names of the weights), ``tie`` (of ``TIES``), ``expected`` = E[entry²], ``mean_square`` with its
-        ``std_error``, and ``largest``, the largest |entry| over all draws: 0 if, and only if, it was 0 in each.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two draws, or the seed is not valid.
-    """
-    check_size("draws", draws, least=2)
-    check_size("seed", seed, least=0, most=MAX_SEED)
-    rng = np.random.default_rng([seed, *np.shape(network.links), network.n_inputs])
-    squares, fourths, largest = (np.zeros_like(network.mean_square()) for _ in range(3))
-    for start in range(0, draws, _BATCH):
-        square = network.hessian(*network.draw(min(_BATCH, draws - start), rng)) ** 2
-        squares += square.sum(axis=0)
-        fourths += (square**2).sum(axis=0)
-        largest = np.maximum(largest, np.sqrt(square.max(axis=0)))
-    mean = squares / draws
-    names = np.array(network.weight_names)
-    row, column = np.divmod(np.arange(mean.size), len(names))
-    return pd.DataFrame(
-        {
-            "example": name,
-            "n_inputs": network.n_inputs,
-            "n_hidden": network.mask.shape[1],
-            "n_outputs": network.mask.shape[0],
-            "draws": draws,
-            "row": names[row],
-            "column": names[column],
-            "tie": network.ties().ravel(),
-            "expected": network.mean_square().ravel(),
-            "mean_square": mean.ravel(),
-            "std_error": np.sqrt(np.maximum(fourths / draws - mean**2, 0) / (draws - 1)).ravel(),
-            "largest": largest.ravel(),
-        }
-    )
-
-
 def full_links(n_outputs: int, n_hidden: int) -> list[list[int]]:
     """All links: the slides' second example is ``full_links(2, 2)``."""
     return [[1] * n_hidden for _ in range(n_outputs)]
-
-
-#: The slides' two examples, and one with several inputs whose first half of outputs sees the first half of units.
-EXAMPLES = {
-    "example 1": LinkedNetwork(((1, 0), (0, 1))),
-    "example 2": LinkedNetwork(((1, 1), (1, 1))),
-    "two parts": LinkedNetwork(((1, 1, 0, 0), (1, 1, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1), (0, 0, 1, 1)), 2),
-}
-
-#: Numbers of outputs of fully linked networks of ``SERIES_HIDDEN`` units: more outputs, weaker indirect entries.
-SERIES_OUTPUTS, SERIES_HIDDEN = (1, 2, 4, 8, 16, 32), 3
-
-
-def simo(full: bool = False) -> Experiment:
-    """Experiment: ``EXAMPLES``, and fully linked networks of more and more outputs, over random weights."""
-    draws = 100_000 if full else 4000
-
-    def task(name: str, network: LinkedNetwork) -> Task:
-        parameters = {"links": [list(row) for row in network.links], "n_inputs": network.n_inputs, "draws": draws}
-        label = f"simo-{name.replace(' ', '-')}"
-        return Task(label, parameters, lambda: simo_entries(name, network, draws), cost=float(len(network.links)) ** 2)
-
-    series = {f"{q} outputs": LinkedNetwork(full_links(q, SERIES_HIDDEN)) for q in SERIES_OUTPUTS}
-    return Experiment("simo", [task(*item) for item in (EXAMPLES | series).items()])

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from rmtsim.figures.style import paper_style
-from rmtsim.paper.linked_network import EXAMPLES, TIES
+from rmtsim.paper.linked_network import TIES
+from rmtsim.paper.simo import EXAMPLES, hidden_ratios
 
 _TIE_COLORS = {"path": "#f0e442", "output": "#dcdcdc", "none": "#ffffff"}
 _TIE_NAMES = {
@@ -50,83 +51,6 @@ def formula(row: str, column: str, paths: dict[str, list[str]]) -> str:
     if one != two:
         return f"v_{{{j}{one}}} w_{two}"
     return f"2 v_{{{j}{one}}} w_{one}" + "".join(f"+v_{{{j}{k}}} w_{k}" for k in paths[j] if k != one)
-
-
-def by_tie(entries: pd.DataFrame) -> pd.DataFrame:
-    """One line per example and tie.
-
-    Parameters
-    ----------
-    entries
-        The table of ``rmtsim.paper.linked_network``.
-
-    Returns
-    -------
-    DataFrame
-        ``example``, sizes, ``tie``, ``entries`` (their number), ``expected`` and ``mean_square``, means over entries,
-        ``largest`` and ``least_largest``, the largest and smallest over entries of the largest |entry| over draws, and
-        ``worst``, the largest |mean_square − expected| in standard errors (0 where both are zero).
-    """
-    error = entries["std_error"].where(entries["std_error"] > 0, np.inf)
-    pulls = (entries["mean_square"] - entries["expected"]).abs() / error
-    pulls = pulls.mask((entries["std_error"] == 0) & (entries["mean_square"] != entries["expected"]), np.inf)
-    keys = ["example", "n_inputs", "n_hidden", "n_outputs", "draws", "tie"]
-    groups = entries.assign(pull=pulls).groupby(keys, sort=False)
-    lines = groups.agg(
-        entries=("row", "size"),
-        expected=("expected", "mean"),
-        mean_square=("mean_square", "mean"),
-        largest=("largest", "max"),
-        least_largest=("largest", "min"),
-        worst=("pull", "max"),
-    )
-    return lines.reset_index()
-
-
-def hidden_ratios(entries: pd.DataFrame) -> pd.DataFrame:
-    """Off-diagonal over diagonal mean squares of the hidden part, per fully linked network of one input.
-
-    Returns
-    -------
-    DataFrame
-        ``n_outputs``, ``ratio`` of the mean squares with its ``std_error``, and ``expected`` = 1/(q + 2).
-    """
-    lines = []
-    series = entries[~entries["example"].isin(list(EXAMPLES)) & entries["row"].str.startswith("w")]
-    series = series[series["column"].str.startswith("w")]
-    for q in sorted(series["n_outputs"].unique().tolist()):
-        part = series[series["n_outputs"] == q]
-        off, diag = part[part["row"] < part["column"]], part[part["row"] == part["column"]]
-        rse = [np.hypot.reduce(p["std_error"]) / p["mean_square"].sum() for p in (off, diag)]
-        ratio = off["mean_square"].mean() / diag["mean_square"].mean()
-        lines.append({"n_outputs": q, "ratio": ratio, "std_error": ratio * np.hypot(*rse), "expected": 1 / (q + 2)})
-    return pd.DataFrame(lines)
-
-
-def report_simo(entries: pd.DataFrame) -> str:
-    """Lay out the zero patterns and sizes as plain text."""
-    lines = [
-        f"{'network':12} {'p':>2} {'m':>2} {'q':>3} {'tie':7} {'entries':>7} {'E entry^2':>10} {'measured':>10} "
-        f"{'worst z':>8} {'max |entry|':>12}"
-    ]
-    for row in by_tie(entries).to_dict("records"):
-        sizes = f"{row['example']:12} {row['n_inputs']:2} {row['n_hidden']:2} {row['n_outputs']:3}"
-        lines.append(
-            f"{sizes} {row['tie']:7} {row['entries']:7} {row['expected']:10.4g} {row['mean_square']:10.4g} "
-            f"{row['worst']:8.2f} {row['largest']:12.4g}"
-        )
-    zeros = entries[entries["tie"] == "none"]
-    others = entries[entries["tie"] != "none"]
-    told = (
-        f"Of {len(zeros)} entries without a common output, {(zeros['largest'] == 0).sum()} are exactly 0 in every "
-        f"draw; of {len(others)} others,\n{(others['largest'] > 0).sum()} are not."
-    )
-    ratios = [
-        f"{row['n_outputs']:4.0f} {row['ratio']:8.4f} ± {row['std_error']:.4f} {row['expected']:8.4f}"
-        for row in hidden_ratios(entries).to_dict("records")
-    ]
-    head = "Hidden part, off-diagonal over diagonal mean square, measured and 1/(q + 2):"
-    return "\n".join([*lines, "", told, "", head, *ratios])
 
 
 def plot_simo(entries: pd.DataFrame) -> Figure:

@@ -8,14 +8,19 @@ theorem wants them; by Lemma 1 the two have one limit.
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.simulation import MAX_SEED
+from rmtsim.stats.predictions import plain
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_choice, check_size
+from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
 Values = npt.NDArray[np.float64]
 
@@ -26,6 +31,12 @@ _ZERO = 1e-10
 
 #: Sizes of the slides, their number of samples of A, and the classes of the Λ that depends on data.
 SAMPLES, DIM, REPEATS, CLASSES = 50, 300, 1000, 10
+
+#: Points that a limiting distribution function is interpolated from, to under 1e-5.
+_CDF_POINTS = 2000
+
+#: Groups of draws left out in turn for standard errors.
+_GROUPS = 20
 
 
 def wishart_eigenvalues(
@@ -101,3 +112,121 @@ def wishart(full: bool = False) -> Experiment:
         return Task(label, parameters, lambda: wishart_eigenvalues(weights, dim, n_samples, draws), draws * dim**3.0)
 
     return Experiment("wishart", [task(weights, *size) for weights in WEIGHTS for size in repeats.items()])
+
+
+@cache
+def wishart_law(weights: str, n_classes: int, aspect_ratio: float) -> Spectrum:
+    """Limiting law (37) of A, or of C times the diagonal block of linear CE (55); ``coupled`` and ``copy`` share it."""
+    if weights == "identity":
+        return Spectrum(weight_laws.bernoulli(1.0, 1.0), aspect_ratio)
+    return block_spectrum("linear", "ce", "linear", "diag", n_classes, aspect_ratio)
+
+
+@cache
+def _cdf(weights: str, n_classes: int, aspect_ratio: float) -> tuple[Values, Values]:
+    """Points on the scale of A, and the law's distribution function there, to interpolate it to under 1e-5."""
+    law = wishart_law(weights, n_classes, aspect_ratio)
+    grid, _ = law.grid(_CDF_POINTS)
+    return _scale(weights, n_classes) * grid, law.cdf(grid)
+
+
+def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
+    """Distances of the simulated spectra to their limiting laws.
+
+    Parameters
+    ----------
+    eigenvalues
+        The table of ``rmtsim.paper.wishart``.
+
+    Returns
+    -------
+    DataFrame
+        One row per Λ and n:
+
+        - ``draws``; ``atom``, the mean share of zero eigenvalues, its ``std_error_atom``, and ``atom_law`` = 1 − n/d;
+        - ``distance`` = sup_x |F̄(x) − F(x)| of the mean F̄ over draws of the spectra's distribution functions, the atom
+          included (Kolmogorov–Smirnov), with ``std_error`` by a jackknife over 20 groups of draws: it tends to that of
+          the expected spectrum at this n, not to zero, as the draws grow;
+        - ``distance_of_draw``: the mean over draws of the distance of one, with ``std_error_of_draw``;
+        - ``distance_to_copy`` between ``coupled`` and ``copy`` at the same n, NaN for ``identity``, and
+          ``std_error_to_copy``.
+    """
+    copies = dict(list(eigenvalues[eigenvalues["weights"] == "copy"].groupby("n_samples")))
+    lines = []
+    for key, group in eigenvalues.groupby(["weights", "dim", "n_samples", "n_classes"], sort=False):
+        weights, dim, n_samples, n_classes = plain(key)
+        law, cdf = wishart_law(weights, n_classes, dim / n_samples), _cdf(weights, n_classes, dim / n_samples)
+        positions = [draw.to_numpy() for _, draw in group.groupby("draw")["eigenvalue"]]
+        own = [_distance([x], cdf, dim) for x in positions]
+        atoms = group.groupby("draw")["zeros"].first().to_numpy() / dim
+        distance, error = _jackknife(lambda kept, cdf=cdf, dim=dim: _distance(kept[0], cdf, dim), [positions])
+        line = {"weights": weights, "dim": dim, "n_samples": n_samples, "draws": len(positions)}
+        line |= {"atom": float(np.mean(atoms)), "std_error_atom": _sem(atoms), "atom_law": law.atom}
+        line |= {"distance": distance, "std_error": error}
+        line |= {"distance_of_draw": float(np.mean(own)), "std_error_of_draw": _sem(np.array(own))}
+        line |= {"distance_to_copy": np.nan, "std_error_to_copy": np.nan}
+        if weights == "coupled" and n_samples in copies:
+            other = [draw.to_numpy() for _, draw in copies[n_samples].groupby("draw")["eigenvalue"]]
+            apart, error = _jackknife(lambda kept, dim=dim: _apart(kept[0], kept[1], dim), [positions, other])
+            line |= {"distance_to_copy": apart, "std_error_to_copy": error}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _scale(weights: str, n_classes: int) -> float:
+    """Scale of A over that of the law: λ is C times the block's."""
+    return 1.0 if weights == "identity" else float(n_classes)
+
+
+def _distance(draws: list[Values], cdf: tuple[Values, Values], dim: int) -> float:
+    """Kolmogorov–Smirnov distance of the pooled spectrum of draws (non-zero eigenvalues) to the law."""
+    x = np.sort(np.concatenate(draws))
+    total = dim * len(draws)
+    below = np.interp(x, *cdf)
+    steps = (total - len(x) + np.arange(len(x) + 1)) / total
+    return float(max(np.max(steps[1:] - below), np.max(below - steps[:-1])))
+
+
+def _apart(first: list[Values], second: list[Values], dim: int) -> float:
+    """Kolmogorov–Smirnov distance of two pooled spectra."""
+    x, y = (np.sort(np.concatenate(draws)) for draws in (first, second))
+    both = np.concatenate([x, y])
+    above = [1 - np.searchsorted(z, both, "right") / len(z) for z in (x, y)]
+    shares = [len(z) / (dim * len(draws)) for z, draws in ((x, first), (y, second))]
+    return float(np.max(np.abs(above[0] * shares[0] - above[1] * shares[1])))
+
+
+def _jackknife(statistic: Any, samples: list[list[Values]]) -> tuple[float, float]:
+    """Statistic of all draws, and its standard error by leaving out groups of them, the same of every sample."""
+    groups = min(_GROUPS, len(samples[0]))
+    if groups < 2:
+        return statistic(samples), np.nan
+    left = [
+        statistic([[x for i, x in enumerate(draws) if i % groups != k] for draws in samples]) for k in range(groups)
+    ]
+    return statistic(samples), float(np.sqrt((groups - 1) * np.var(left)))
+
+
+def _sem(values: Values) -> float:
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.nan
+
+
+def report_wishart(eigenvalues: pd.DataFrame) -> str:
+    """Lay out atoms and distances as plain text."""
+    lines = [
+        f"{'weights':10} {'n':>4} {'d':>5} {'draws':>6} {'atom':>19} {'1-n/d':>7} {'distance':>17} {'of one draw':>17} "
+        f"{'X to copy':>17}"
+    ]
+    for row in wishart_distances(eigenvalues).to_dict("records"):
+        cells = [
+            f"{row[name]:.4f} ± {row[f'std_error{suffix}']:.4f}" if np.isfinite(row[name]) else "-"
+            for name, suffix in (("distance", ""), ("distance_of_draw", "_of_draw"), ("distance_to_copy", "_to_copy"))
+        ]
+        atom = f"{row['atom']:.6f} ± {row['std_error_atom']:.6f}"
+        sizes = f"{row['weights']:10} {row['n_samples']:4} {row['dim']:5} {row['draws']:6}"
+        lines.append(f"{sizes} {atom:>19} {row['atom_law']:7.4f} " + " ".join(f"{cell:>17}" for cell in cells))
+    legend = (
+        "distance: Kolmogorov-Smirnov, of the mean spectrum over draws to its limiting law, atom included; of one\n"
+        "draw: its mean over draws. X to copy: of the mean spectra with weights of X and of an independent copy."
+    )
+    return "\n".join([*lines, "", legend])
