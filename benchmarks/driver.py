@@ -16,9 +16,9 @@ from rmtsim.store.writer import Writer
 from rmtsim.sweeps.connection import connected
 from rmtsim.sweeps.executor import Executor
 from rmtsim.sweeps.ray_workers import RayWorkers
+from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.runner import Committer, drive
 from rmtsim.sweeps.scheduler import Scheduler
-from rmtsim.sweeps.shares import Share
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import PointState, read_states
 
@@ -117,8 +117,8 @@ def _drive(spec: Spec, store: Store, executor: Executor, tell: Any = lambda comm
     with store.writer() as writer:
         writer.save_spec(spec.name, spec.document())
         committer = Committer(writer, spec.document())
-        scheduler = Scheduler(states, spec, "numpy", Share(None, 1, None))
-        drive(scheduler, executor, committer, tell=lambda: tell(committer))
+        scheduler = Scheduler(states, spec, "numpy", Resources(None, 1, None))
+        drive(scheduler, executor, committer, report=lambda: tell(committer))
 
 
 def _spec(points: int, draws: int, dim: int) -> Spec:

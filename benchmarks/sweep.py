@@ -17,7 +17,7 @@ from rmtsim.store import Store
 from rmtsim.sweeps import runner
 from rmtsim.sweeps.batches import Batch, Result, cost
 from rmtsim.sweeps.pace import TARGET_SECONDS, Pace
-from rmtsim.sweeps.shares import Share
+from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.spec import Spec, from_document
 
 #: (C, d, N) of small draws, which are computed in batches, and of large ones.
@@ -99,10 +99,10 @@ def _spec(sizes: tuple[int, int, int], draws: int) -> Spec:
 
 def _run(spec: Spec, workers: int, threads: int) -> tuple[float, float]:
     """Run the sweep; return its wall time and the time that its workers were inside batches, in seconds."""
-    share = Share(workers, threads, usable_memory() / workers)
+    share = Resources(workers, threads, usable_memory() / workers)
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(runner, "share_out", lambda *_: share),  # which would give all cores to a worker that is alone
+        patch.object(runner, "allocate", lambda *_: share),  # which would give all cores to a worker that is alone
         _timed_batches() as spent,
     ):
         start = time.perf_counter()

@@ -32,8 +32,9 @@ from rmtsim.cli.main import main
 from rmtsim.store.storage import LocalFiles
 from rmtsim.sweeps import ray_workers, runner, scheduler, thread_workers
 from rmtsim.sweeps.batches import Batch, Result
+from rmtsim.sweeps.display import ProgressDisplay
 from rmtsim.sweeps.pace import Pace
-from rmtsim.sweeps.progress import ProgressDisplay
+from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.scheduler import Scheduler
 
 #: Where a commit can be cut short.
@@ -184,10 +185,10 @@ def watch() -> None:
         note("back", batch=named(batch))
         done(scheduler, batch, result)
 
-    def telling(display: ProgressDisplay, *arguments: Any) -> None:
+    def telling(display: ProgressDisplay, progress: Progress) -> None:
         display._shown = 0.0
-        update(display, *arguments)
-        note("told", workers=arguments[2])
+        update(display, progress)
+        note("told", workers=progress.workers)
 
     def draining(workers: Any, at_most: float) -> Any:
         note("drains")

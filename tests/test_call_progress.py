@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim.text import progress
-from rmtsim.text.progress import Progress
+from rmtsim.text import call_progress
+from rmtsim.text.call_progress import CallProgress
 
 POINT = rmtsim.Point("one_hidden", "ce", 4, 5, 6, 3)
 
@@ -21,12 +21,12 @@ POINT = rmtsim.Point("one_hidden", "ce", 4, 5, 6, 3)
 def hours(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each look at the clock finds an hour gone."""
     ticks = count()
-    made = Progress.__init__
+    made = CallProgress.__init__
 
-    def slow(self: Progress, *arguments: Any, **options: Any) -> None:
+    def slow(self: CallProgress, *arguments: Any, **options: Any) -> None:
         made(self, *arguments, **options, clock=lambda: 3600.0 * next(ticks))
 
-    monkeypatch.setattr(Progress, "__init__", slow)
+    monkeypatch.setattr(CallProgress, "__init__", slow)
     return iter(())
 
 
@@ -57,7 +57,7 @@ def test_long_calls_are_silent_in_a_pipe(show: bool | None, capsys: pytest.Captu
 
 @pytest.mark.usefixtures("hours")
 def test_long_calls_tell_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(progress, "in_place", lambda: True)
+    monkeypatch.setattr(call_progress, "in_place", lambda: True)
     calls(False)
     assert capsys.readouterr().err == ""
     calls(None)
@@ -70,12 +70,12 @@ def test_long_calls_tell_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_short_calls_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     now, stream = [0.0], io.StringIO()
-    shown = Progress("work", 10, "parts", show=True, clock=lambda: now[0], stream=stream)
+    shown = CallProgress("work", 10, "parts", show=True, clock=lambda: now[0], stream=stream)
     for second in range(12):
         now[0] = float(second)
         shown.advance(second)
     assert stream.getvalue() == "work: 3 of 10 parts, 3 s, about 7 s to go\nwork: 8 of 10 parts, 8 s, about 2 s to go\n"
-    with Progress("work", 10, "parts", show=True, clock=lambda: 1.0, stream=stream):
+    with CallProgress("work", 10, "parts", show=True, clock=lambda: 1.0, stream=stream):
         pass
     assert stream.getvalue().count("\n") == 2
 
@@ -83,7 +83,7 @@ def test_short_calls_are_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_notebooks_cell_is_told() -> None:
     cell = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})()
     now = [0.0]
-    with Progress("work", 4, "parts", clock=lambda: now[0], stream=cell) as shown:
+    with CallProgress("work", 4, "parts", clock=lambda: now[0], stream=cell) as shown:
         now[0] = 10.0
         shown.advance(1)
         assert cell.getvalue() == "\rwork: 1 of 4 parts, 10 s, about 30 s to go"

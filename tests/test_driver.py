@@ -17,9 +17,9 @@ from rmtsim.store import Store
 from rmtsim.sweeps import runner
 from rmtsim.sweeps.batches import Batch
 from rmtsim.sweeps.pace import Pace
+from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.runner import Committer, drive
 from rmtsim.sweeps.scheduler import ATTEMPTS, LOSSES, Scheduler
-from rmtsim.sweeps.shares import Share
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import PointState
 
@@ -38,7 +38,7 @@ def spec_of(points: int, draws: int, **sampling: object) -> Spec:
 
 def scheduler_of(spec: Spec) -> Scheduler:
     states = [PointState(point, spec.layers, spec.sampling) for point in spec.points()]
-    return Scheduler(states, spec, "numpy", Share(None, 1, None))
+    return Scheduler(states, spec, "numpy", Resources(None, 1, None))
 
 
 def sweep(spec: Spec, store: Store, workers: SimulatedWorkers) -> Committer:

@@ -21,7 +21,7 @@ from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.errors import RunError
 from rmtsim.figures.drawing import encoded
 from rmtsim.store import Store
-from rmtsim.sweeps.progress import ProgressDisplay
+from rmtsim.sweeps.display import ProgressDisplay
 from rmtsim.text.printable import printable
 
 #: A colour, a bell, the window's title, C1's own escape, a change of direction, a lone surrogate, a line's end, DEL.

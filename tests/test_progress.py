@@ -14,8 +14,8 @@ from rich.console import Console
 
 from harness.specs import SPEC
 from rmtsim.store import Store
-from rmtsim.sweeps.progress import _table
-from rmtsim.sweeps.snapshot import OpenPoint, Snapshot, telling
+from rmtsim.sweeps.display import _table
+from rmtsim.sweeps.progress import OpenPoint, Progress, most_telling
 
 
 def point(number: int, *, rse: float = float("inf"), draws: int = 0, at_work: bool = False) -> OpenPoint:
@@ -29,19 +29,19 @@ MANY += [point(number) for number in range(10, 96)]
 
 def test_the_points_that_tell_most() -> None:
     """Those at work, then the farthest from their target, and only then those that have not begun."""
-    assert [one.sizes for one in telling(MANY, 8)] == [f"C = {number}" for number in (0, 1, 9, 8, 7, 6, 5, 4)]
+    assert [one.sizes for one in most_telling(MANY, 8)] == [f"C = {number}" for number in (0, 1, 9, 8, 7, 6, 5, 4)]
     busy = [point(number, at_work=True) for number in range(50)] + [point(99, rse=0.5, draws=16)]
-    assert [one.sizes for one in telling(busy, 8)][:5] == ["C = 0", "C = 1", "C = 2", "C = 3", "C = 99"]
-    assert telling([], 8) == []
-    assert len(telling(MANY[:3], 8)) == 3
+    assert [one.sizes for one in most_telling(busy, 8)][:5] == ["C = 0", "C = 1", "C = 2", "C = 3", "C = 99"]
+    assert most_telling([], 8) == []
+    assert len(most_telling(MANY[:3], 8)) == 3
 
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_live_table_says_how_many_it_leaves_out(width: int) -> None:
     console = Console(width=width, force_terminal=False)
-    snapshot = Snapshot("many", 60.0, 3600.0, 96, 0, 160, 2.5, 2, 0, MANY)
+    progress = Progress("many", "draw", 160, 0, 96, 2, elapsed=60.0, to_go=3600.0, open_points=tuple(MANY))
     with console.capture() as capture:
-        console.print(_table(snapshot, 8))
+        console.print(_table(progress, 8))
     lines = capture.get().splitlines()
     assert len(lines) <= 12
     assert max(map(len, lines)) <= width

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,8 @@ from harness.specs import SPEC, spec_of
 from rmtsim.cli.main import main
 from rmtsim.store import Store
 from rmtsim.sweeps import runner
-from rmtsim.sweeps.progress import ProgressDisplay
+from rmtsim.sweeps.display import ProgressDisplay
+from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
 
@@ -168,11 +170,18 @@ def test_a_writer_that_was_before_us_is_seen(tmp_path: Path, monkeypatch: pytest
 def test_progress_says_points_speed_and_time_to_go(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rmtsim.sweeps.progress._PLAIN_EVERY", 0.0)
+    monkeypatch.setattr("rmtsim.sweeps.display._PLAIN_EVERY", 0.0)
     monkeypatch.setattr("rmtsim.sweeps.runner.COMMIT_EVERY", 0.0)
     monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 4)
     with ProgressDisplay("small") as display:
-        run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", observer=display)
+        run(
+            spec_of(SPEC, tmp_path),
+            Store(tmp_path / "s"),
+            workers=1,
+            backend="numpy",
+            on_progress=display.update,
+            on_message=display.say,
+        )
     lines = capsys.readouterr().err.splitlines()
     assert all(re.match(r"small: \d/6 points, \d+ draws, \d+\.\d draws/s, 1 worker", line) for line in lines)
     assert any(re.search(r"C = 2, .*: rse \d+\.\d+% → 20.00%, \d+ of about \d+ draws", line) for line in lines)
@@ -240,3 +249,18 @@ def test_exact_and_sampled_draws_are_not_mixed(tmp_path: Path) -> None:
     assert set(store.read()["classes"]) == {512}
     with pytest.raises(rmtsim.InputError, match="from 512 of 5000 classes, not 5000"):
         run(specs["exact"], store, backend="numpy", workers=1)
+
+
+def test_a_callable_gets_a_record_of_every_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmtsim.sweeps.runner.COMMIT_EVERY", 0.0)
+    records: list[Progress] = []
+    store = Store(tmp_path / "s")
+    outcome = run(spec_of(SPEC, tmp_path), store, workers=1, backend="numpy", on_progress=records.append)
+    assert {(record.name, record.unit, record.total) for record in records} == {("small", "draw", 6)}
+    assert [record.done for record in records] == sorted(record.done for record in records)
+    last = records[-1]
+    assert (last.done, last.finished, last.open_points, last.failures) == (outcome.new_draws, 6, (), ())
+    assert last.done == store.read().groupby(["point_id", "draw"]).ngroups
+    assert {record.workers for record in records} == {1}
+    with pytest.raises(FrozenInstanceError):
+        last.done = 0  # type: ignore[misc]

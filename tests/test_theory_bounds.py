@@ -16,7 +16,7 @@ from rmtsim.cli import theory_progress
 from rmtsim.cli.main import main
 from rmtsim.cli.theory_progress import theory_of, watched
 from rmtsim.errors import InputError
-from rmtsim.text.progress import Progress
+from rmtsim.text.call_progress import CallProgress
 from rmtsim.theory import finite, quasi_monte_carlo
 from rmtsim.theory.quasi_monte_carlo import integrate
 from rmtsim.theory.spectra import Spectrum, weight_laws
@@ -92,9 +92,11 @@ def test_work_that_takes_long_is_told_from_beside(
     seconds = iter(range(0, 10**6, 60))
     monkeypatch.setattr(theory_progress, "_LOOK_EVERY", 0.001)
     clock = {"clock": lambda: next(seconds)}
-    monkeypatch.setattr(Progress.__init__, "__kwdefaults__", {**(Progress.__init__.__kwdefaults__ or {}), **clock})
+    monkeypatch.setattr(
+        CallProgress.__init__, "__kwdefaults__", {**(CallProgress.__init__.__kwdefaults__ or {}), **clock}
+    )
     told, stream = threading.Event(), io.StringIO()
-    monkeypatch.setattr(Progress, "_write", lambda _, text: (stream.write(f"{text}\n"), told.set()))
+    monkeypatch.setattr(CallProgress, "_write", lambda _, text: (stream.write(f"{text}\n"), told.set()))
     with watched("theory", 3, "sizes"):
         assert told.wait(60)
     assert re.match(r"theory: 0 of 3 sizes, 1 min\n", stream.getvalue())

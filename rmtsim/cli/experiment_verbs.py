@@ -45,7 +45,7 @@ def _seconds(value: float) -> str:
 def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
     """Compute what is missing; return the exit code for how it ended."""
     from rmtsim.sweeps import experiment_runner
-    from rmtsim.sweeps.addresses import HERE
+    from rmtsim.sweeps.executors import THIS_MACHINE
 
     _check_memory(runs, arguments.memory)
     backend = runs.backend(arguments.backend, arguments.address)
@@ -53,7 +53,7 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
     missing, done, made = experiment.missing(store), count(1), experiment_runner.Made()
     document = {"spec": runs.document, "tables": experiment.paths()}
     _say_if_replaced(runs, store)
-    if missing and arguments.address in HERE:
+    if missing and arguments.address in THIS_MACHINE:
         _say_if_long(runs, experiment, {task.file for task in missing}, arguments.workers)
     if missing or document != spec_of(store, runs.name):
         start = time.monotonic()

@@ -152,11 +152,11 @@ def fit(arguments: argparse.Namespace) -> int:
 def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:
     """Run a sweep with its progress on display; tell how it ended."""
     from rmtsim.sweeps import runner
-    from rmtsim.sweeps.progress import ProgressDisplay
+    from rmtsim.sweeps.display import ProgressDisplay
 
     _say_if_changed(spec, store)
     with ProgressDisplay(spec.name, as_json=as_json) as display:
-        outcome = runner.run(spec, store, observer=display, **options)
+        outcome = runner.run(spec, store, on_progress=display.update, on_message=display.say, **options)
     if as_json:
         print_json(outcome.document() | {"exit_code": outcome_code(outcome)})
     else:
@@ -166,10 +166,10 @@ def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any)
 
 def _say_if_long(spec: Spec, store: Store, arguments: argparse.Namespace) -> None:
     """Say how long a sweep will take, where that is hours or days."""
-    from rmtsim.sweeps.addresses import HERE
+    from rmtsim.sweeps.executors import THIS_MACHINE
     from rmtsim.sweeps.plan import long_run
 
-    if arguments.address in HERE:  # how fast a cluster is, it does not tell
+    if arguments.address in THIS_MACHINE:  # how fast a cluster is, it does not tell
         found = long_run(spec, store, arguments.memory, arguments.workers)
         if found is not None:
             print_message(f"{spec.name}: {found}; `rmtsim plan` tells it point by point")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rmtsim.cli.printing import print_message
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.text.progress import Progress
+from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.words import counted
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ _FEW_DIMENSIONS = 20
 @contextmanager
 def watched(
     what: str, total: int, unit: str, done: Callable[[], int] | None = None, *, after: float = _AFTER
-) -> Iterator[Progress]:
+) -> Iterator[CallProgress]:
     """Have a thread say every few seconds how far the work inside is.
 
     Parameters
     ----------
     what, total, unit
-        As for `Progress`.
+        As for `CallProgress`.
     done
         Returns how many are done; by default the work calls ``advance``.
     after
         Seconds before anything is said.
     """
-    with Progress(what, total, unit, show=True, after=after) as progress:
+    with CallProgress(what, total, unit, show=True, after=after) as progress:
         ended = threading.Event()
 
         def look() -> None:

@@ -40,8 +40,8 @@ from rmtsim.model.choices import LOSSES
 from rmtsim.model.models import model_with
 from rmtsim.model.network import Forward, forward
 from rmtsim.model.point import Point, check_layers
+from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_size
-from rmtsim.text.progress import Progress
 from rmtsim.text.sizes import as_bytes
 
 
@@ -124,7 +124,7 @@ def block_norms(
     memory = None if memory is None else as_bytes(memory)
     for kind in dict.fromkeys((dtype, "float64")):
         try:
-            with Progress("block_norms", len(layers), "layers", show=progress) as shown:
+            with CallProgress("block_norms", len(layers), "layers", show=progress) as shown:
                 found = _in_dtype(X, V, W, y, point, layers, kind, xp, threads=threads, memory=memory, shown=shown)
             return {layer: norms.in_dtype(kind) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
         except OutOfRange as error:
@@ -144,7 +144,7 @@ def _in_dtype(
     *,
     threads: int | None,
     memory: float | None,
-    shown: Progress,
+    shown: CallProgress,
 ) -> dict[str, BlockNorms | SampledNorms]:
     """Compute in one dtype; raises OutOfRange where it does not do."""
     kind, batch = getattr(xp, dtype), math.prod(X.shape[:-2])

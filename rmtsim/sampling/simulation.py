@@ -22,8 +22,8 @@ from rmtsim.kernels.workplace import workplace
 from rmtsim.model.point import Point, check_layers, check_point
 from rmtsim.sampling.draws import sample
 from rmtsim.sampling.schema import Stretch, table_of
+from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_size
-from rmtsim.text.progress import Progress
 from rmtsim.text.sizes import as_bytes, format_bytes, format_count
 
 MAX_SEED = 2**63 - 1
@@ -154,7 +154,7 @@ def simulated(
     size = batch or (1 if backend == "cupy" else batch_size(point, layers, dtype, memory or usable_memory()))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
-    left, shown = draws, Progress("simulate", len(draws), "draws", show=progress)
+    left, shown = draws, CallProgress("simulate", len(draws), "draws", show=progress)
     place: dict[str, Any] = {"threads": threads, "batch": size, "tick": shown.tick}
     while left:
         try:

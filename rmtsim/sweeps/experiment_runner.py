@@ -15,9 +15,9 @@ from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import StoppedError
 from rmtsim.store import Store, Writer
 from rmtsim.store.storage import RemoteFiles, open_files
-from rmtsim.sweeps.addresses import LOCAL, OWN_RAY
 from rmtsim.sweeps.connection import check_head, connected
 from rmtsim.sweeps.executor import reason
+from rmtsim.sweeps.executors import LOCAL, OWN_RAY
 from rmtsim.sweeps.experiment import Experiment, Saved, Task
 from rmtsim.sweeps.interrupts import interrupts
 from rmtsim.text.addresses import Address
@@ -67,7 +67,7 @@ def run_experiment(
     stopping: Callable[[], bool] = lambda: False,
     fail_fast: bool = False,
 ) -> Made:
-    """Compute what an experiment lacks as the store's one writer, at an address as of ``rmtsim.sweeps.addresses``.
+    """Compute what an experiment lacks as the store's one writer, at an address as of ``rmtsim.sweeps.executors``.
 
     ``prepare`` is called once the store can be written to, before anything is computed. A task that raises an error is
     reported at the end, and the others go on; with ``fail_fast`` they stop, as at a signal or once ``stopping`` says

@@ -19,7 +19,7 @@ from rmtsim.kernels.memory import memory as memory_held
 from rmtsim.store import Store, StoreError
 from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.pilot import Pilot, Range, needed, pilots
-from rmtsim.sweeps.shares import Share, share_out
+from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.stopping import checkpoint_from
@@ -29,7 +29,7 @@ from rmtsim.text.words import counted
 
 Values = npt.NDArray[np.float64]
 
-#: Share of a product's speed that whole draws reach, with their passes over memory (measured: 0.4 to 0.7).
+#: Resources of a product's speed that whole draws reach, with their passes over memory (measured: 0.4 to 0.7).
 _EFFICIENCY = 0.55
 
 
@@ -59,7 +59,7 @@ def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | N
         to the next checkpoint. ``flops`` and ``core_seconds``, of one core of this machine, are for ``more_draws``; so
         are those with ``_low`` and ``_high``. ``memory`` is the bytes that a worker holds at its peak.
     """
-    share = share_out(spec, workers, default_workers("numpy"), memory)
+    resources = allocate(spec, workers, default_workers("numpy"), memory)
     states = read_states(spec, store)
     unknown = [state.point for state in states if not (state.finished or math.isfinite(state.precision[0]))]
     shown = pilots(spec, unknown)
@@ -87,11 +87,11 @@ def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | N
                 "core_seconds_low": per_draw * more.low / speed,
                 "core_seconds": per_draw * more.expected / pace,
                 "core_seconds_high": per_draw * more.high / pace,
-                "memory": _peak(state, spec, share),
+                "memory": _peak(state, spec, resources),
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs["workers"] = share.workers or 1
+    table.attrs["workers"] = resources.workers or 1
     return table
 
 
@@ -126,11 +126,11 @@ def _why(state: PointState) -> str:
     return f"{reached}, max_draws used up" if state.state == "limited" else reached
 
 
-def _peak(state: PointState, spec: Spec, share: Share) -> int:
-    dtype, budget = spec.sampling.dtype, share.memory or math.inf
+def _peak(state: PointState, spec: Spec, resources: Resources) -> int:
+    dtype, budget = spec.sampling.dtype, resources.memory or math.inf
     batch = batch_size(state.point, state.layers, dtype, budget)
-    cut = fitting_tiling(state.point, state.layers, dtype, budget, threads=share.threads, batch=batch)
-    return BASE + memory_held(state.point, state.layers, dtype, cut, batch=batch, threads=share.threads)
+    cut = fitting_tiling(state.point, state.layers, dtype, budget, threads=resources.threads, batch=batch)
+    return BASE + memory_held(state.point, state.layers, dtype, cut, batch=batch, threads=resources.threads)
 
 
 @dataclass(frozen=True)

@@ -1,116 +1,200 @@
-"""Progress on stderr: a live table in a terminal, a plain line every few seconds elsewhere, or JSON lines."""
+"""Where a run stands: the record that every commit makes, for a display, a callable of the user's, and ``--json``."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
-from types import TracebackType
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
+from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.scheduler import Failure
-from rmtsim.sweeps.snapshot import Snapshot, Watch, telling
 from rmtsim.sweeps.state import PointState
-from rmtsim.text.output import in_place, presentable, presentable_json, write_line
-from rmtsim.text.sizes import format_count, format_share
+from rmtsim.text.sizes import format_count, format_seconds, format_share
+from rmtsim.text.words import counted
 
-_PLAIN_EVERY = 5.0
-
-#: Batches that failed of which the reason is told; there may be thousands.
-_FAILURES = 10
-
-#: Open points that the live table shows.
-_ROWS = 8
+#: Seconds over which the speed is measured.
+_SPEED_OVER = 60.0
 
 
-class ProgressDisplay:
-    """Shows precision, draws per second, workers and the time to go; a context manager and the runner's observer."""
+@dataclass(frozen=True)
+class OpenPoint:
+    """A point that wants more draws: its precision so far, and the draws that its target will take."""
 
-    def __init__(self, sweep: str, *, as_json: bool = False) -> None:
-        self._sweep, self._as_json = sweep, as_json
-        self._watch: Watch | None = None
-        self._shown = time.monotonic()
-        self._told = 0  # failures
-        self._console = Console(stderr=True, force_terminal=in_place())
-        self._live = (
-            Live(Text(presentable(f"{sweep}: starting")), console=self._console, transient=True, auto_refresh=False)
-            if in_place() and not as_json
-            else None
+    sizes: str
+    draws: int
+    expected_draws: int
+    rse: float
+    target_rse: float
+    worst: str
+    at_work: bool
+
+    @property
+    def distance(self) -> float:
+        """How many times the precision is worse than the target; infinite where there is none yet."""
+        return self.rse / self.target_rse
+
+    def __str__(self) -> str:
+        """Return the precision, its target and the draws, in a phrase."""
+        reached = f"rse {format_share(self.rse)}" if math.isfinite(self.rse) else "no precision yet"
+        draws = f"{format_count(self.draws)} of about {counted(self.expected_draws, 'draw')}"
+        return f"{self.sizes}: {reached} → {self.target_rse:.2%}, {draws}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a commit.
+
+    Attributes
+    ----------
+    name
+        Name of the sweep or experiment.
+    unit
+        What is committed: ``"draw"`` or ``"table"``.
+    done
+        Draws or tables that this run has committed.
+    finished, total
+        Points that want no more draws, of all points of the sweep; or tables that the store has, of all tables of the
+        experiment.
+    workers
+        Workers that are at work.
+    failures
+        Batches of draws, or tables, that were given up.
+    elapsed
+        Seconds since the start.
+    to_go
+        Seconds to the end, extrapolated from precision and speed; None where nothing is known yet.
+    open_points
+        The points that want more draws, those with most work left first. Empty for tables.
+    """
+
+    name: str
+    unit: str
+    done: int
+    finished: int
+    total: int
+    workers: int
+    failures: tuple[Failure, ...] = ()
+    elapsed: float = 0.0
+    to_go: float | None = None
+    open_points: tuple[OpenPoint, ...] = ()
+
+    @property
+    def per_second(self) -> float:
+        """Draws or tables that were committed per second."""
+        return self.done / self.elapsed if self.elapsed > 0 else 0.0
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        workers = counted(self.workers, "worker") if self.workers else "waiting for workers"
+        failed = f", {counted(len(self.failures), self._job)} failed" if self.failures else ""
+        to_go = f", about {format_seconds(self.to_go)} to go" if self.to_go and self.workers else ""
+        if self.unit == "table":
+            return f"{self.name}: {self.finished}/{self.total} tables, {workers}{failed}{to_go}"
+        pace = f"{self.per_second:.1f}" if self.per_second < 1000 else format_count(self.per_second)
+        return (
+            f"{self.name}: {self.finished}/{self.total} points, {counted(self.done, 'draw')}, {pace} draws/s, "
+            f"{workers}{failed}{to_go}"
         )
 
-    def __enter__(self) -> ProgressDisplay:
-        if self._live:
-            self._live.start(refresh=True)
-        return self
+    @property
+    def _job(self) -> str:
+        return "batch" if self.unit == "draw" else self.unit
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
-
-    def update(self, states: list[PointState], draws: int, workers: int, failures: list[Failure]) -> None:
-        """Tell of batches that were given up, and show where the sweep stands, if that is due."""
-        now = time.monotonic()
-        self._watch = self._watch or Watch(self._sweep, states, now)
-        self._tell(failures)
-        if self._live is None and now - self._shown < (1.0 if self._as_json else _PLAIN_EVERY):
-            return
-        self._shown = now
-        snapshot = self._watch.snapshot(draws, workers, len(failures), now)
-        if self._live:
-            self._live.update(_table(snapshot, max(1, min(_ROWS, self._console.height - 5))), refresh=True)
-        elif self._as_json:
-            _write_json(snapshot.document())
-        else:
-            hardest = f"; {snapshot.open[0]}" if snapshot.open else ""
-            _write(f"{snapshot}{hardest}")
-
-    def say(self, text: str) -> None:
-        """Tell of something that is no progress."""
-        if self._as_json:
-            _write_json({"message": text})
-        else:
-            _write(f"{self._sweep}: {text}")
-
-    def _tell(self, failures: list[Failure]) -> None:
-        for failure in failures[self._told : _FAILURES]:
-            if self._as_json:
-                _write_json({"failure": failure.document()})
-            else:
-                _write(f"{self._sweep}: {failure}")
-        self._told = len(failures)
+    def document(self, at_most: int = 10) -> dict[str, Any]:
+        """Return it as plain data, with at most ``at_most`` of the open points."""
+        named = {
+            "elapsed_s": round(self.elapsed, 3),
+            "eta_s": None if self.to_go is None else round(self.to_go, 1),
+            "finished": self.finished,
+            "workers": self.workers,
+            "failed": len(self.failures),
+        }
+        if self.unit == "table":
+            return {"experiment": self.name, **named, "tables": self.total, "new_tables": self.done}
+        points = [
+            {**asdict(point), "rse": point.rse if math.isfinite(point.rse) else None}
+            for point in self.open_points[:at_most]
+        ]
+        per_second = round(self.per_second, 3)
+        return {
+            "sweep": self.name,
+            **named,
+            "points": self.total,
+            "draws": self.done,
+            "draws_per_s": per_second,
+            "open": points,
+        }
 
 
-def _write(text: str) -> None:
-    write_line(presentable(text), sys.stderr)
+def most_telling(points: Sequence[OpenPoint], count: int) -> list[OpenPoint]:
+    """Choose ``count`` points to show: up to half of them at work, then those farthest from their target."""
+    at_work = [point for point in points if point.at_work][: -(-count // 2)]
+    measured = sorted(
+        (point for point in points if point not in at_work and math.isfinite(point.distance)),
+        key=lambda point: -point.distance,
+    )
+    rest = [point for point in points if point not in at_work and not math.isfinite(point.distance)]
+    return [*at_work, *measured, *rest][:count]
 
 
-def _write_json(document: Any) -> None:
-    write_line(presentable_json(document, indent=None), sys.stderr)
+class SweepWatch:
+    """Measures the progress of a sweep that starts now.
 
+    Parameters
+    ----------
+    name
+        The sweep's name.
+    states
+        Its points; they change as the run goes on.
+    clock
+        The time in seconds; it never goes back.
+    """
 
-def _table(snapshot: Snapshot, rows: int) -> Group:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("at work (›), and farthest", no_wrap=True)
-    for name in ("rse", "target", "draws"):
-        table.add_column(name, justify="right", no_wrap=True)
-    shown = telling(snapshot.open, rows)
-    for point in shown:
-        rse = format_share(point.rse) if math.isfinite(point.rse) else "-"
-        table.add_row(
-            Text(presentable(f"{'›' if point.at_work else ' '} {point.sizes}")),
-            rse,
-            f"{point.target_rse:.2%}",
-            f"{format_count(point.draws)} of about {format_count(point.expected_draws)}",
+    def __init__(self, name: str, states: list[PointState], clock: Callable[[], float] = time.monotonic) -> None:
+        self._name, self._states, self._clock = name, states, clock
+        self._start = now = clock()
+        self._costs = [cost(state.point, state.layers, state.sampling.diagonal) for state in states]
+        self._past = deque([(now, self._work())])
+
+    def progress(self, draws: int, workers: int, failures: Sequence[Failure]) -> Progress:
+        """Return where the sweep stands, after ``draws`` new draws of this run."""
+        now = self._clock()
+        known = [state.expected_draws for state in self._states if math.isfinite(state.precision[0])]
+        typical = sum(known) / len(known) if known else 0.0  # what points without a precision may take
+        left = []
+        for k, (state, price) in enumerate(zip(self._states, self._costs, strict=True)):
+            if not state.finished:
+                unknown = not math.isfinite(state.precision[0])
+                expected = max(state.expected_draws, typical) if unknown else state.expected_draws
+                left.append((max(0.0, expected - state.prefix) * price, k))
+        self._past.append((now, self._work()))
+        while len(self._past) > 2 and now - self._past[1][0] > _SPEED_OVER:
+            self._past.popleft()
+        (before, work_before), (_, work) = self._past[0], self._past[-1]
+        done = work - work_before
+        return Progress(
+            self._name,
+            "draw",
+            draws,
+            len(self._states) - len(left),
+            len(self._states),
+            workers,
+            tuple(failures),
+            now - self._start,
+            sum(work for work, _ in left) * (now - before) / done if left and done > 0 else None,
+            tuple(_open_point(self._states[k]) for _, k in sorted(left, key=lambda item: -item[0])),
         )
-    parts: list[Text | Table] = [Text(presentable(snapshot)), *([table] if shown else [])]
-    if more := len(snapshot.open) - len(shown):
-        new = sum(not point.draws for point in snapshot.open) - sum(not point.draws for point in shown)
-        parts.append(Text(f"… and {more} more, {new} of them without draws"))
-    return Group(*parts)
+
+    def _work(self) -> float:
+        return sum(state.prefix * price for state, price in zip(self._states, self._costs, strict=True))
+
+
+def _open_point(state: PointState) -> OpenPoint:
+    rse, worst = state.precision
+    target = state.sampling.target_rse
+    return OpenPoint(
+        state.point.sizes, state.prefix, state.expected_draws, rse, target, worst, at_work=state.at_work > 0
+    )

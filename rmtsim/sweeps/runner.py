@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,12 @@ from rmtsim.sampling.schema import Stretch, table_of
 from rmtsim.store import Store
 from rmtsim.store.compact import MANY, compact_with
 from rmtsim.store.writer import Writer
-from rmtsim.sweeps.addresses import HERE, OWN_RAY, open_executor
 from rmtsim.sweeps.executor import Executor, Finished
+from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE, open_executor
 from rmtsim.sweeps.interrupts import interrupts, waits
+from rmtsim.sweeps.progress import Progress, SweepWatch
+from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.scheduler import Failure, Scheduler
-from rmtsim.sweeps.shares import Share, share_out
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.thread_workers import default_workers
@@ -34,16 +35,6 @@ _log = logging.getLogger(__name__)
 #: Seconds between commits: what workers send in that time becomes one shard, and is all that a kill of the driver can
 #: cost beside the batches in flight.
 COMMIT_EVERY = 1.0
-
-
-class Observer(Protocol):
-    """Sees a sweep go on; may show it."""
-
-    def update(self, states: list[PointState], draws: int, workers: int, failures: list[Failure]) -> None:
-        """Take note of the draws committed so far, the workers at work, and the batches given up, all of this run."""
-
-    def say(self, text: str) -> None:
-        """Tell of something that is no progress."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +93,8 @@ def run(
     memory: float | None = None,
     time_limit: float = math.inf,
     fail_fast: bool = False,
-    observer: Observer | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_message: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Run or resume a sweep until every point has reached its target or max_draws.
 
@@ -121,8 +113,10 @@ def run(
         to its end.
     fail_fast
         Stop at the first batch that is given up. By default all others go on.
-    observer
-        Is told of every commit.
+    on_progress
+        Called with a `rmtsim.sweeps.progress.Progress` after every commit, about once a second.
+    on_message
+        Called with a sentence on what the run waits for, or leaves undone; by default it is logged.
 
     Raises
     ------
@@ -131,22 +125,22 @@ def run(
     RunError
         If the store fails; everything committed before is safe.
     """
-    here = address in HERE
+    here = address in THIS_MACHINE
     if here:
         backend = resolve(backend)  # on a cluster the workers decide: its head may have no GPU
     states = read_states(spec, store, None if backend == "auto" else backend)
     if all(state.finished for state in states) and spec.document() in store.specs():
         return Outcome(states, 0)
     if here and backend == "numpy":
-        share = share_out(spec, workers, default_workers(backend), memory, processes=address == OWN_RAY)
+        resources = allocate(spec, workers, default_workers(backend), memory, processes=address == OWN_RAY)
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
-        share = Share(workers, 1, memory)
+        resources = Resources(workers, 1, memory)
     end = time.monotonic() + time_limit
     scheduler: Scheduler | None = None
 
     def say(text: str) -> None:
-        if observer:
-            observer.say(text)
+        if on_message:
+            on_message(text)
         else:
             _log.info("%s: %s", spec.name, text)
 
@@ -157,18 +151,20 @@ def run(
 
     # The executor comes first: where no cluster answers, no store is left behind.
     with (
-        open_executor(address, share.workers, backend) as executor,
+        open_executor(address, resources.workers, backend) as executor,
         interrupts(partial(farewell, "interrupted")) as asked,
         store.writer() as writer,
     ):
         states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
         writer.save_spec(spec.name, spec.document())
-        scheduler = Scheduler(states, spec, executor.backend, share)
+        scheduler = Scheduler(states, spec, executor.backend, resources)
         committer = Committer(writer, spec.document())
 
-        def tell() -> None:
-            if observer:
-                observer.update(states, committer.draws, executor.workers, scheduler.failures)
+        watch = SweepWatch(spec.name, states) if on_progress else None
+
+        def report() -> None:
+            if on_progress and watch:
+                on_progress(watch.progress(committer.draws, executor.workers, scheduler.failures))
 
         def stop() -> str:
             if asked():
@@ -181,7 +177,7 @@ def run(
                 farewell(why)
             return why
 
-        stopped = drive(scheduler, executor, committer, stop, tell)
+        stopped = drive(scheduler, executor, committer, stop, report)
         if left := executor.awaited():
             say(f"{counted(len(left), 'batch')} did not end in {PATIENCE:.0f} s, and will be made again")
     return Outcome(states, committer.draws, scheduler.failures, stopped)
@@ -241,7 +237,7 @@ def drive(
     executor: Executor,
     committer: Committer,
     stop: Callable[[], str] = str,
-    tell: Callable[[], None] = lambda: None,
+    report: Callable[[], None] = lambda: None,
 ) -> str:
     """Feed batches and commit what comes back until nothing is wanted.
 
@@ -252,8 +248,8 @@ def drive(
     stop
         Returns why to stop before the end, or "". What is in flight is then dropped, but for what threads are
         computing, who cannot be stopped, and get `PATIENCE` seconds; what came back is committed.
-    tell
-        Is called about once a second, after a commit.
+    report
+        Called about once a second, after a commit.
 
     Returns
     -------
@@ -277,10 +273,10 @@ def drive(
             take(executor.next_done(timeout=COMMIT_EVERY / 4))
             if committer.due:
                 committer.commit()
-                tell()
+                report()
         committer.commit()
         take(executor.drain(PATIENCE))
     finally:
         committer.commit()
-        tell()
+        report()
     return reason

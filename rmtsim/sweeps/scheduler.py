@@ -10,7 +10,7 @@ from typing import Any
 
 from rmtsim.sweeps.batches import Batch, Result, cost
 from rmtsim.sweeps.pace import Pace
-from rmtsim.sweeps.shares import Share
+from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState
 
@@ -49,11 +49,11 @@ class Scheduler:
         Batches that were given out and did not come back.
     """
 
-    def __init__(self, states: Sequence[PointState], spec: Spec, backend: str, share: Share) -> None:
+    def __init__(self, states: Sequence[PointState], spec: Spec, backend: str, resources: Resources) -> None:
         self.states = list(states)
         self.failures: list[Failure] = []
         self.in_flight = 0
-        self._spec, self._backend, self._share = spec, backend, share
+        self._spec, self._backend, self._resources = spec, backend, resources
         self._index = {state.point: k for k, state in enumerate(self.states)}
         self._costs = [cost(state.point, spec.layers, spec.sampling.diagonal) for state in self.states]
         self._pace = Pace()
@@ -97,8 +97,8 @@ class Scheduler:
                 self._backend,
                 sampling.dtype,
                 sampling.diagonal,
-                self._share.threads,
-                self._share.memory,
+                self._resources.threads,
+                self._resources.memory,
             )
         )
 

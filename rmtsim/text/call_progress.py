@@ -14,7 +14,7 @@ from rmtsim.text.sizes import format_seconds
 _AFTER, _EVERY, _LINE_EVERY = 3.0, 0.5, 5.0
 
 
-class Progress:
+class CallProgress:
     """Shows what part is done and how long the rest may take; a context manager.
 
     Parameters
@@ -66,7 +66,7 @@ class Progress:
             told += f", about {format_seconds(seconds * (self._total - self._done) / self._done)} to go"
         return told
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> CallProgress:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What every worker on this machine gets: threads, and memory for its draws."""
+"""The threads and the memory that each worker on this machine gets."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rmtsim.text.sizes import format_bytes
 
 
 @dataclass(frozen=True)
-class Share:
-    """How a machine is shared out.
+class Resources:
+    """How many workers there are, and what each of them gets.
 
     Attributes
     ----------
     workers
         Draws at a time; None for as many as a cluster has room for.
     threads
-        Threads that share a draw: more than one only where there are fewer workers than cores. Measured, a core does
-        more as a worker with draws of its own than as a second thread on another's draw.
+        Threads that share a draw: more than one only where there are fewer workers than cores, since a core does more
+        (measured) as a worker with draws of its own than as a second thread on the draw of another.
     memory
         Bytes for each worker; None for what its own machine can spare.
     """
@@ -32,8 +32,10 @@ class Share:
     memory: float | None
 
 
-def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None, *, processes: bool = False) -> Share:
-    """Share this machine out among ``workers``, or among ``wanted`` as far as memory allows.
+def allocate(
+    spec: Spec, workers: int | None, wanted: int, memory: float | None, *, processes: bool = False
+) -> Resources:
+    """Divide this machine among ``workers``, or among at most ``wanted`` as memory allows.
 
     Parameters
     ----------
@@ -74,4 +76,4 @@ def share_out(spec: Spec, workers: int | None, wanted: int, memory: float | None
         )
     count = workers or min(wanted, at_most)
     each = budget / count if processes else (budget - BASE) / count + BASE
-    return Share(count, 1 if processes else max(1, cores() // count), each)
+    return Resources(count, 1 if processes else max(1, cores() // count), each)

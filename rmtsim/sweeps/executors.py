@@ -1,4 +1,4 @@
-"""Where a sweep runs, by address."""
+"""Open the executor at an address: threads of this process, a Ray of its own on this machine, or a cluster."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rmtsim.sweeps.executor import Executor
 from rmtsim.sweeps.ray_workers import RayWorkers
 from rmtsim.sweeps.thread_workers import default_workers, thread_workers
 
-#: The address that means threads of this process.
+#: The address of threads of this process.
 LOCAL = "local"
 
-__all__ = ["HERE", "LOCAL", "OWN_RAY", "open_executor"]
+__all__ = ["LOCAL", "OWN_RAY", "THIS_MACHINE", "open_executor"]
 
-#: Addresses that mean this machine, and nothing that others may use.
-HERE = (LOCAL, OWN_RAY)
+#: Addresses at which all computing is done on this machine, by workers that no other run uses.
+THIS_MACHINE = (LOCAL, OWN_RAY)
 
 
 @contextmanager
 def open_executor(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
-    """Open the executor for ``address``: ``local``, ``ray`` or the address of a Ray cluster.
+    """Open the executor at ``address``: ``local``, ``ray`` or the address of a Ray cluster.
 
     Raises
     ------
