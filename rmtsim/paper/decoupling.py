@@ -13,8 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.paper.coupling import PLACES, TIMES, Coupling, decoupling_draws
+from rmtsim.stats.least_squares import least_squares
 from rmtsim.stats.predictions import plain
+from rmtsim.stats.verdict import agrees, z_score
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.tables import text_table
 from rmtsim.theory.decoupling_limit import LimitingDifference, hidden_weights, limiting_difference, linear_ce_weights
 
 Values = npt.NDArray[np.float64]
@@ -97,11 +100,11 @@ def fit_decoupling(summary: pd.DataFrame) -> pd.DataFrame:
         gamma = d[0] / N[0]
         fit = fit._replace(limit=gamma * fit.limit, std_error_limit=gamma * fit.std_error_limit)
         theory = math.hypot(group["limit_real"].iloc[0], group["limit_imag"].iloc[0])
-        deviations = (
-            abs(fit.exponent - RATE) / fit.std_error_exponent,
-            abs(fit.limit - theory) / math.hypot(fit.std_error_limit, group["std_error_limit"].iloc[0]),
+        z = (
+            z_score(fit.exponent, RATE, fit.std_error_exponent),
+            z_score(fit.limit, theory, fit.std_error_limit, group["std_error_limit"].iloc[0]),
         )
-        verdict = "" if math.isnan(theory) else "agrees" if max(deviations) <= 3.5 else "differs"
+        verdict = "" if math.isnan(theory) else "agrees" if all(map(agrees, z)) else "differs"
         key_of = dict(zip([*COUPLING, *PLACE], key, strict=True))
         lines.append(key_of | fit._asdict() | {"limit_theory": theory, "verdict": verdict})
     return pd.DataFrame(lines).astype({"width": "Int64"})
@@ -109,38 +112,44 @@ def fit_decoupling(summary: pd.DataFrame) -> pd.DataFrame:
 
 def fit_rate(x: Values, y: Values, std_error: Values) -> RateFit:
     """Fit a power law with one correction to scaling to three or more points (n,)."""
-    weight = y / std_error
+    rse = std_error / y
     one, log_x = np.ones_like(x), np.log(x)
-    free = _solve([one, log_x, 1 / x], np.log(y), weight)
-    plain = _solve([one, log_x], np.log(y), weight)
-    pinned = _solve([one, 1 / x], np.log(y) - RATE * log_x, weight)
-    limit = math.exp(pinned[0][0])
-    return RateFit(*free[1], *plain[1], limit, limit * pinned[0][1])
+    free = least_squares([one, log_x, 1 / x], np.log(y), rse)
+    plain = least_squares([one, log_x], np.log(y), rse)
+    pinned = least_squares([one, 1 / x], np.log(y) - RATE * log_x, rse)
+    limit = math.exp(pinned.values[0])
+    return RateFit(
+        exponent=float(free.values[1]),
+        std_error_exponent=float(free.std_errors[1]),
+        plain_slope=float(plain.values[1]),
+        std_error_plain_slope=float(plain.std_errors[1]),
+        limit=limit,
+        std_error_limit=limit * float(pinned.std_errors[0]),
+    )
 
 
 def render_decoupling(fits: pd.DataFrame) -> str:
     """Lay the fits out as plain text, with a legend."""
-    lines = [f"{'coupling':42} {'z':>10} {'exponent':>16} {'plain slope':>16} {'lim d|Δ|':>16} {'theory':>8}  verdict"]
+    grid = [["coupling", "z", "exponent", "plain slope", "lim d|Δ|", "theory", "verdict"]]
     for row in fits.itertuples():
-        z = f"{row.z_real:g}+{row.z_imag:g}i"
-        values = [
-            f"{value:+.3f} ± {error:.3f}"
-            for value, error in (
-                (row.exponent, row.std_error_exponent),
-                (row.plain_slope, row.std_error_plain_slope),
-            )
-        ]
         is_control = row.model == "radial"
-        values.append("-" if is_control else f"{row.limit:.4f} ± {row.std_error_limit:.4f}")
-        theory = "-" if is_control else f"{row.limit_theory:.4f}"
-        cells = [f"{name_of(row):42}", f"{z:>10}", *(f"{value:>16}" for value in values), f"{theory:>8}"]
-        lines.append(" ".join([*cells, f" {row.verdict}"]).rstrip())
+        grid.append(
+            [
+                name_of(row),
+                f"{row.z_real:g}+{row.z_imag:g}i",
+                f"{row.exponent:+.3f} ± {row.std_error_exponent:.3f}",
+                f"{row.plain_slope:+.3f} ± {row.std_error_plain_slope:.3f}",
+                "-" if is_control else f"{row.limit:.4f} ± {row.std_error_limit:.4f}",
+                "-" if is_control else f"{row.limit_theory:.4f}",
+                str(row.verdict),
+            ]
+        )
     legend = (
         "|Δ_N| = |E s_H(z) − E s_H̃(z)| in units of 1/scale, z in units of the scale. exponent: of N, with one\n"
         "correction 1/N; plain slope: without. Proof of Lemmas 1 and 2: −1/2 by Hölder's inequality over entries, −1\n"
         "with operator norms; theory: −1, and the limit of d|Δ_N|. The control's weights see d/2 directions: −1/2."
     )
-    return "\n".join([*lines, "", legend])
+    return "\n".join([*text_table(grid, "<>>>>><"), "", legend])
 
 
 def report_decoupling(draws: pd.DataFrame) -> str:
@@ -191,13 +200,6 @@ def _theory(coupling: Coupling) -> Callable[[Values], Values]:
     if coupling.model == "linear":
         return linear_ce_weights(coupling.block)
     return hidden_weights(coupling.V, coupling.loss, coupling.block)
-
-
-def _solve(columns: list[Values], y: Values, weight: Values) -> list[tuple[float, float]]:
-    """Weighted least squares: (value, standard error) of every parameter."""
-    inverse = np.linalg.pinv(np.stack(columns, axis=1) * weight[:, None])
-    values, errors = inverse @ (y * weight), np.sqrt(np.sum(inverse**2, axis=1))
-    return list(zip(values.tolist(), errors.tolist(), strict=True))
 
 
 #: What is measured: Theorem 1's blocks, the hidden layer's, and the control.

@@ -15,6 +15,7 @@ from rmtsim.full_hessian.description import PARTS
 from rmtsim.model.choices import LOSSES
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.stats.estimates import Estimate, ratio_estimate
+from rmtsim.stats.verdict import z_score
 from rmtsim.theory import finite
 from rmtsim.theory.deep import deep_layers
 
@@ -57,8 +58,7 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
         for share, (part, whole) in share_parts(parts, neurons).items():
             measured = _ratio(part, whole, fixed=share in fixed_shares(row["loss"], neurons))
             theory = expected.get(share, Estimate(math.nan, math.nan))
-            error = math.hypot(measured.std_error, theory.std_error)
-            z = (measured.value - theory.value) / error if error else math.nan  # both exact: nothing to test
+            z = z_score(measured.value, theory.value, measured.std_error, theory.std_error)
             lines.append(
                 {name: row[name] for name in PICTURE}
                 | {"share": share, "draws": len(wide), **measured._asdict()}

@@ -12,6 +12,7 @@ from rmtsim.paper.hessian_pictures import PAPER
 from rmtsim.paper.norm_shares import shares
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.quoted import quoted
+from rmtsim.text.tables import text_table
 
 #: Shares below this, in percent, are rounding.
 _ZERO = 1e-9
@@ -27,13 +28,12 @@ _LEADING = "≈: theory to leading order in 1/width, not exact, and so without z
 def report_pictures(table: pd.DataFrame) -> str:
     """Lay the shares out as plain text, one line per picture and share; and how it was trained."""
     found = shares(table)
-    lines = [f"{'picture':14} {'of steps':>8} {'share':>8} {'draws':>5} {'measured':>22} {'theory':>10} {'z':>6}"]
+    grid = [["picture", "of steps", "share", "draws", "measured", "theory", "z"]]
     for row in found.to_dict("records"):
         z = "-" if math.isnan(row["z"]) else f"{row['z']:+.2f}"
-        lines.append(
-            f"{plain_case(row['case']):14} {row['progress']:8.0%} {row['share']:>8} {row['draws']:5d} "
-            f"{percent(row['value'], row['std_error']):>22} {_theory(row):>10} {z:>6}"
-        )
+        place = [plain_case(row["case"]), f"{row['progress']:.0%}", row["share"], str(row["draws"])]
+        grid.append([*place, percent(row["value"], row["std_error"]), _theory(row), z])
+    lines = text_table(grid, "<>")
     legend = [*_LEGEND, *([_ON_STRIPES] if "stripes" in set(found["share"]) else [])]
     legend += [_LEADING] if any("≈" in line for line in lines) else []
     return "\n".join([*trained(table), *lines, "", *legend])

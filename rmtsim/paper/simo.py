@@ -9,6 +9,7 @@ from rmtsim.paper.linked_network import LinkedNetwork, full_links
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_size
+from rmtsim.text.tables import text_table
 
 #: Weights drawn at once.
 _BATCH = 256
@@ -135,25 +136,20 @@ def hidden_ratios(entries: pd.DataFrame) -> pd.DataFrame:
 
 def report_simo(entries: pd.DataFrame) -> str:
     """Lay out the zero patterns and sizes as plain text."""
-    lines = [
-        f"{'network':12} {'p':>2} {'m':>2} {'q':>3} {'tie':7} {'entries':>7} {'E entry^2':>10} {'measured':>10} "
-        f"{'worst z':>8} {'max |entry|':>12}"
-    ]
+    grid = [["network", "p", "m", "q", "tie", "entries", "E entry^2", "measured", "worst z", "max |entry|"]]
     for row in by_tie(entries).to_dict("records"):
-        sizes = f"{row['example']:12} {row['n_inputs']:2} {row['n_hidden']:2} {row['n_outputs']:3}"
-        lines.append(
-            f"{sizes} {row['tie']:7} {row['entries']:7} {row['expected']:10.4g} {row['mean_square']:10.4g} "
-            f"{row['worst']:8.2f} {row['largest']:12.4g}"
-        )
+        case = [str(row[name]) for name in ("example", "n_inputs", "n_hidden", "n_outputs", "tie", "entries")]
+        squares = (f"{row['expected']:.4g}", f"{row['mean_square']:.4g}")
+        grid.append([*case, *squares, f"{row['worst']:.2f}", f"{row['largest']:.4g}"])
     zeros = entries[entries["tie"] == "none"]
     others = entries[entries["tie"] != "none"]
     told = (
         f"Of {len(zeros)} entries without a common output, {(zeros['largest'] == 0).sum()} are exactly 0 in every "
         f"draw; of {len(others)} others,\n{(others['largest'] > 0).sum()} are not."
     )
-    ratios = [
-        f"{row['n_outputs']:4.0f} {row['ratio']:8.4f} ± {row['std_error']:.4f} {row['expected']:8.4f}"
-        for row in hidden_ratios(entries).to_dict("records")
-    ]
-    head = "Hidden part, off-diagonal over diagonal mean square, measured and 1/(q + 2):"
-    return "\n".join([*lines, "", told, "", head, *ratios])
+    ratios = [["q", "measured", "1/(q + 2)"]]
+    for row in hidden_ratios(entries).to_dict("records"):
+        measured = f"{row['ratio']:.4f} ± {row['std_error']:.4f}"
+        ratios.append([f"{row['n_outputs']:.0f}", measured, f"{row['expected']:.4f}"])
+    head = "Hidden part, off-diagonal over diagonal mean square:"
+    return "\n".join([*text_table(grid, "<>>><>"), "", told, "", head, *text_table(ratios, ">")])

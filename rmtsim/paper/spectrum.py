@@ -11,8 +11,12 @@ import pandas as pd
 
 from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import BLOCKS, block_eigenvalues
+from rmtsim.stats.distances import distances_from_law
+from rmtsim.stats.estimates import mean_estimate
+from rmtsim.stats.least_squares import least_squares
 from rmtsim.stats.predictions import plain
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.tables import text_table
 from rmtsim.theory.spectra import Spectrum, block_spectrum
 
 Values = npt.NDArray[np.float64]
@@ -73,11 +77,11 @@ def kolmogorov_smirnov(eigenvalues: pd.DataFrame) -> pd.DataFrame:
         grid, _ = law.grid(_CDF_POINTS)
         below = np.interp(SCALE[block][1] * of_block["eigenvalue"].to_numpy(), grid, law.cdf(grid))
         for dim, of_size in of_block.assign(below=below).groupby("dim"):
-            found = np.array([_distance(draw["below"].to_numpy()) for _, draw in of_size.groupby("draw")])
-            error = float(np.std(found, ddof=1)) / len(found) ** 0.5 if len(found) > 1 else np.nan
+            draws = np.array([draw.to_numpy() for _, draw in of_size.groupby("draw")["below"]])
+            distance, error = mean_estimate(distances_from_law(draws))
             lines.append(
-                {"block": block, "n_classes": C, "dim": dim, "draws": len(found)}
-                | {"distance": float(np.mean(found)), "std_error": error}
+                {"block": block, "n_classes": C, "dim": dim, "draws": len(draws)}
+                | {"distance": distance, "std_error": error}
             )
     return pd.DataFrame(lines)
 
@@ -87,30 +91,21 @@ def slopes(distances: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for key, group in distances.groupby(["block", "n_classes"], sort=False):
         block, C = plain(key)
-        weight = (group["distance"] / group["std_error"]).to_numpy()
-        design = np.stack([np.ones(len(group)), np.log(group["dim"].to_numpy(float))], axis=1) * weight[:, None]
-        inverse = np.linalg.pinv(design)
-        slope, error = (inverse @ (np.log(group["distance"].to_numpy()) * weight))[1], np.linalg.norm(inverse[1])
+        d, distance, error = (group[name].to_numpy(float) for name in ("dim", "distance", "std_error"))
+        fit = least_squares([np.ones(len(d)), np.log(d)], np.log(distance), error / distance)
         last = group.iloc[-1]
         lines.append({"block": block, "n_classes": C, "dim": last["dim"], "distance": last["distance"]})
-        lines[-1] |= {"std_error": last["std_error"], "slope": slope, "std_error_slope": error}
+        lines[-1] |= {"std_error": last["std_error"], "slope": fit.values[1], "std_error_slope": fit.std_errors[1]}
     return pd.DataFrame(lines)
 
 
 def render_spectrum(eigenvalues: pd.DataFrame) -> str:
     """Lay out the distances at the largest size and their slopes as plain text."""
-    lines = [f"{'block':14} {'C':>5} {'d':>5} {'distance':>17} {'slope in d':>16}"]
+    grid = [["block", "C", "d", "distance", "slope in d"]]
     for row in slopes(kolmogorov_smirnov(eigenvalues)).to_dict("records"):
         distance = f"{row['distance']:.4f} ± {row['std_error']:.4f}"
         slope = f"{row['slope']:+.3f} ± {row['std_error_slope']:.3f}"
         block = {"diag": "diagonal", "offdiag": "off-diagonal"}[row["block"]]
-        lines.append(f"{block:14} {row['n_classes']:5} {row['dim']:5} {distance:>17} {slope:>16}")
+        grid.append([block, str(row["n_classes"]), str(row["dim"]), distance, slope])
     legend = "distance: Kolmogorov-Smirnov, of the eigenvalues of one block to the limiting law at its C and d/N."
-    return "\n".join([*lines, "", legend])
-
-
-def _distance(below: Values) -> float:
-    """Kolmogorov-Smirnov statistic from F(x) at the eigenvalues of one draw."""
-    below = np.sort(below)
-    steps = np.arange(len(below) + 1) / len(below)
-    return float(max(np.max(steps[1:] - below), np.max(below - steps[:-1])))
+    return "\n".join([*text_table(grid, "<>"), "", legend])

@@ -8,7 +8,7 @@ theorem wants them; by Lemma 1 the two have one limit.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,12 @@ import pandas as pd
 
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.simulation import MAX_SEED
+from rmtsim.stats.distances import distance_of_samples, distances_from_law
+from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.predictions import plain
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_choice, check_size
+from rmtsim.text.tables import text_table
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
 Values = npt.NDArray[np.float64]
@@ -157,13 +160,15 @@ def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
         weights, dim, n_samples, n_classes = plain(key)
         law, cdf = wishart_law(weights, n_classes, dim / n_samples), _cdf(weights, n_classes, dim / n_samples)
         positions = [draw.to_numpy() for _, draw in group.groupby("draw")["eigenvalue"]]
-        own = [_distance([x], cdf, dim) for x in positions]
+        own = np.array([_distance([x], law, cdf, dim) for x in positions])
         atoms = group.groupby("draw")["zeros"].first().to_numpy() / dim
-        distance, error = _jackknife(lambda kept, cdf=cdf, dim=dim: _distance(kept[0], cdf, dim), [positions])
+        of_kept = partial(_distance, law=law, cdf=cdf, dim=dim)
+        distance, error = _jackknife(lambda kept, of_kept=of_kept: of_kept(kept[0]), [positions])
         line = {"weights": weights, "dim": dim, "n_samples": n_samples, "draws": len(positions)}
-        line |= {"atom": float(np.mean(atoms)), "std_error_atom": _sem(atoms), "atom_law": law.atom}
+        atom, one = mean_estimate(atoms, fixed=True), mean_estimate(own)  # the rank, n, is the same in every draw
+        line |= {"atom": atom.value, "std_error_atom": atom.std_error, "atom_law": law.atom}
         line |= {"distance": distance, "std_error": error}
-        line |= {"distance_of_draw": float(np.mean(own)), "std_error_of_draw": _sem(np.array(own))}
+        line |= {"distance_of_draw": one.value, "std_error_of_draw": one.std_error}
         line |= {"distance_to_copy": np.nan, "std_error_to_copy": np.nan}
         if weights == "coupled" and n_samples in copies:
             other = [draw.to_numpy() for _, draw in copies[n_samples].groupby("draw")["eigenvalue"]]
@@ -178,22 +183,16 @@ def _scale(weights: str, n_classes: int) -> float:
     return 1.0 if weights == "identity" else float(n_classes)
 
 
-def _distance(draws: list[Values], cdf: tuple[Values, Values], dim: int) -> float:
+def _distance(draws: list[Values], law: Spectrum, cdf: tuple[Values, Values], dim: int) -> float:
     """Kolmogorov–Smirnov distance of the pooled spectrum of draws (non-zero eigenvalues) to the law."""
-    x = np.sort(np.concatenate(draws))
-    total = dim * len(draws)
-    below = np.interp(x, *cdf)
-    steps = (total - len(x) + np.arange(len(x) + 1)) / total
-    return float(max(np.max(steps[1:] - below), np.max(below - steps[:-1])))
+    x = np.concatenate(draws)
+    return float(distances_from_law(np.interp(x, *cdf), dim * len(draws) - len(x), law.atom))
 
 
 def _apart(first: list[Values], second: list[Values], dim: int) -> float:
-    """Kolmogorov–Smirnov distance of two pooled spectra."""
-    x, y = (np.sort(np.concatenate(draws)) for draws in (first, second))
-    both = np.concatenate([x, y])
-    above = [1 - np.searchsorted(z, both, "right") / len(z) for z in (x, y)]
-    shares = [len(z) / (dim * len(draws)) for z, draws in ((x, first), (y, second))]
-    return float(np.max(np.abs(above[0] * shares[0] - above[1] * shares[1])))
+    """Kolmogorov–Smirnov distance of two pooled spectra, zeros included."""
+    pooled = (np.concatenate([*draws, np.zeros(dim * len(draws) - sum(map(len, draws)))]) for draws in (first, second))
+    return distance_of_samples(*pooled)
 
 
 def _jackknife(statistic: Any, samples: list[list[Values]]) -> tuple[float, float]:
@@ -207,26 +206,19 @@ def _jackknife(statistic: Any, samples: list[list[Values]]) -> tuple[float, floa
     return statistic(samples), float(np.sqrt((groups - 1) * np.var(left)))
 
 
-def _sem(values: Values) -> float:
-    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.nan
-
-
 def report_wishart(eigenvalues: pd.DataFrame) -> str:
     """Lay out atoms and distances as plain text."""
-    lines = [
-        f"{'weights':10} {'n':>4} {'d':>5} {'draws':>6} {'atom':>19} {'1-n/d':>7} {'distance':>17} {'of one draw':>17} "
-        f"{'X to copy':>17}"
-    ]
+    grid = [["weights", "n", "d", "draws", "atom", "1-n/d", "distance", "of one draw", "X to copy"]]
     for row in wishart_distances(eigenvalues).to_dict("records"):
         cells = [
             f"{row[name]:.4f} ± {row[f'std_error{suffix}']:.4f}" if np.isfinite(row[name]) else "-"
             for name, suffix in (("distance", ""), ("distance_of_draw", "_of_draw"), ("distance_to_copy", "_to_copy"))
         ]
         atom = f"{row['atom']:.6f} ± {row['std_error_atom']:.6f}"
-        sizes = f"{row['weights']:10} {row['n_samples']:4} {row['dim']:5} {row['draws']:6}"
-        lines.append(f"{sizes} {atom:>19} {row['atom_law']:7.4f} " + " ".join(f"{cell:>17}" for cell in cells))
+        sizes = [str(row[name]) for name in ("weights", "n_samples", "dim", "draws")]
+        grid.append([*sizes, atom, f"{row['atom_law']:.4f}", *cells])
     legend = (
         "distance: Kolmogorov-Smirnov, of the mean spectrum over draws to its limiting law, atom included; of one\n"
         "draw: its mean over draws. X to copy: of the mean spectra with weights of X and of an independent copy."
     )
-    return "\n".join([*lines, "", legend])
+    return "\n".join([*text_table(grid, "<>", gap=1), "", legend])
