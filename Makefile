@@ -1,4 +1,4 @@
-# Two commands: `make reproduce` (Figures 8 and 9 with verdicts) and `make test`.
+# `make reproduce` makes Figures 8 and 9 with verdicts, `make test` runs all tests, `make check` the quick ones.
 # Each does its own set-up in .venv, from lock files with versions and hashes.
 PYTHON ?= python3
 OUT    ?= out
@@ -6,14 +6,28 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: reproduce test lint bench lock
+.PHONY: reproduce test check durations coverage lint bench lock
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(VENV)/.installed
 	$(VENV)/bin/rmtsim reproduce --out $(OUT)
 
+# All tests. Modules share clusters and servers, so each is run by one process; the longest come first.
+PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 test: lint
-	$(PY) -m pytest --numprocesses auto --dist loadfile  # modules share clusters and servers
+	$(PYTEST)
+
+# In a minute or so: the linters, and the tests that take less than half a second and start no server.
+check: lint
+	$(PYTEST) -m "not slow and not ray and not s3"
+
+# All tests, and how long each takes: which are slow, and which are to come first.
+durations: $(VENV)/.installed-test
+	$(PYTEST) --record-durations
+
+coverage: $(VENV)/.installed-test
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.installed-test
 	$(PY) -m ruff check .

@@ -31,7 +31,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+pytest_plugins = ["tests.durations"]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        for fixture, mark in (("cluster", pytest.mark.ray), ("s3_server", pytest.mark.s3)):
+            if fixture in names:
+                item.add_marker(mark)
     try:
         array_module("cupy")
     except InputError as error:

@@ -1,11 +1,9 @@
-"""What may import what, what is public, and what the linters say."""
+"""What an import does not load, what is public, and what runs from a bare checkout; import-linter holds the rest."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,26 +14,6 @@ import rmtsim
 from rmtsim.theory import Prediction
 
 ROOT = Path(__file__).parents[1]
-
-
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def modules(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
-
-
-def test_cupy_is_imported_in_one_file() -> None:
-    assert [path.name for path in modules("rmtsim") if any(name.split(".")[0] == "cupy" for name in imports(path))] == [
-        "gpu.py"
-    ]
 
 
 @pytest.mark.parametrize(
@@ -133,17 +111,3 @@ def test_lock_files_hold_hashes_and_no_address() -> None:
         assert all(line.rstrip().endswith("\\") for line in pins)  # hashes follow
         assert sum("--hash=sha256:" in line for line in lines) >= len(pins)
         assert not any("://" in line or "index" in line or "find-links" in line for line in lines)
-
-
-def test_files_stay_short() -> None:
-    for path in modules("rmtsim"):
-        assert len(path.read_text("utf-8").splitlines()) <= 300, f"{path} is over 300 lines"
-
-
-def test_make_needs_no_setting_up() -> None:
-    done = subprocess.run(
-        ["make", "--dry-run", "reproduce", "test"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "rmtsim reproduce" in done.stdout
-    assert "pytest" in done.stdout
-    assert os.access(ROOT / ".ci" / "run", os.X_OK)

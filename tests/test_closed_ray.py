@@ -23,7 +23,7 @@ from typing import NamedTuple
 import grpc
 import pytest
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+pytestmark = [pytest.mark.ray, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")]
 
 #: One call of each of Ray's services; who has the token is let in.
 SERVICES = (

@@ -21,6 +21,8 @@ import pytest
 
 from rmtsim.store import Store
 
+pytestmark = pytest.mark.ray
+
 ROOT = Path(__file__).parents[1]
 TOKEN = "0123456789abcdef" * 4
 
@@ -104,6 +106,9 @@ def cluster() -> Iterator[Cluster]:
     with TemporaryDirectory(prefix="rmt", dir="/tmp") as folder:
         settings = {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
         settings["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "240"  # busy machines are slow to start it
+        # The server that Ray starts for each client is forked from a process with threads of gRPC: with gRPC's own
+        # handlers of forks it may die of a closed descriptor before it listens, and the client waits those 240 s.
+        settings["GRPC_ENABLE_FORK_SUPPORT"] = "0"
         line = [sys.executable, "-c", START, str(client), str(dashboard)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(

@@ -120,6 +120,7 @@ def test_batches_take_the_time_they_should() -> None:
     assert pace.batch_draws(point, 1e30, 1e30, 8) == 1
 
 
+@pytest.mark.ray
 def test_the_benchmark_runs(tmp_path: Path) -> None:
     """In a process of its own: Ray changes the environment and leaves threads behind."""
     line = [sys.executable, "-m", "benchmarks", "--only", "driver", "--quick", "--out", str(tmp_path / "results.json")]

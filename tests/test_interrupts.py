@@ -59,7 +59,7 @@ def test_a_second_driver_is_refused_and_sigterm_flushes(tmp_path: Path, cluster:
     assert all((point, int(first)) in there for point, first, _ in map(str.split, backs))
 
 
-@pytest.mark.parametrize("address", ["local", "ray"])
+@pytest.mark.parametrize("address", ["local", pytest.param("ray", marks=pytest.mark.ray)])
 def test_ctrl_c_flushes(tmp_path: Path, address: str) -> None:
     """A terminal sends it to all processes of the group: those of a Ray of our own must not die of it."""
     whole = sweep(tmp_path, 0.1, 2000)

@@ -25,6 +25,8 @@ from rmtsim.store import Store
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
 
+pytestmark = pytest.mark.ray
+
 
 def sweep(folder: Path, target_rse: float, max_draws: int = 1000) -> pd.DataFrame:
     """Lay down the spec; return the rows that an undisturbed run makes of it."""

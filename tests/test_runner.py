@@ -74,6 +74,7 @@ def test_batch_size_changes_nothing(tmp_path: Path, undisturbed: pd.DataFrame, m
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
 
 
+@pytest.mark.ray
 def test_ray_gives_the_same_rows(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
     """In a process of its own: Ray changes the environment and leaves threads behind.
 

@@ -222,6 +222,7 @@ def mixed() -> Experiment:
     return Experiment("mixed", [*runs.tasks, *sorted(fan_out().tasks, key=lambda task: task.cost)[:3]])
 
 
+@pytest.mark.ray
 def test_on_ray_the_same_tables_to_the_bit(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _ON_RAY, str(tmp_path / "ray")],
