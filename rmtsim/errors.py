@@ -12,8 +12,15 @@ class RunError(RuntimeError):
     """Something failed that is no fault of the input, as a full disk; the command line ends with exit code 1."""
 
 
+#: What a user is told of every run that was stopped.
+GOES_ON = "what was committed is safe, the same command goes on"
+
+
 class StoppedError(RunError):
     """A run was stopped before its end; what it had is kept. The command line ends with exit code 3."""
+
+    def __init__(self, what: str = f"stopped: {GOES_ON}") -> None:
+        super().__init__(what)
 
 
 def short_of_threads(error: BaseException) -> bool:

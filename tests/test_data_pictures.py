@@ -19,6 +19,7 @@ from rmtsim.paper.fig1 import fig1
 from rmtsim.paper.hessian_pictures import data_norms_task, picture_task, simulated_norms_task
 from rmtsim.paper.norm_shares import shares
 from rmtsim.paper.picture_report import report_pictures
+from rmtsim.sweeps.experiment import table_file
 from rmtsim.training.problem import Problem
 from tests.test_cifar import published, write
 from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
@@ -219,7 +220,7 @@ def test_few_and_many_classes_differ_in_c_alone() -> None:
         for task in experiment.tasks:
             every = task.parameters.get("cases", {"one": task.parameters})
             assert all((p["dim"], p["n_samples"], p["hidden"]) == (64, 500, [8]) for p in every.values())
-        assert len({task.file for task in experiment.tasks}) == len(experiment.tasks)
+        assert len({table_file(task) for task in experiment.tasks}) == len(experiment.tasks)
     assert {task.parameters["n_classes"] for task in fig12().tasks if "picture" in task.label} == {100, 500}
     picture = fig11().tasks[0]
     problem = Problem("ce", 2, 64, 500, (8,), data=Clusters(2))

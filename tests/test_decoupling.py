@@ -11,7 +11,7 @@ import pytest
 from rmtsim.errors import InputError, RunError
 from rmtsim.paper.coupling import PLACES, TIMES, Coupling, border_traces, decoupling_draws
 from rmtsim.paper.decoupling import decoupling, fit_decoupling, fit_rate, render_decoupling, summarize_decoupling
-from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.experiment import Experiment, Task, table_file
 from rmtsim.theory.decoupling_limit import (
     _at,
     hidden_weights,
@@ -262,7 +262,8 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_other_parameters_are_other_tables() -> None:
     names = [
-        {task.file for task in decoupling(seed, draws).tasks} for seed, draws in ((0, None), (1, None), (0, {32: 9}))
+        {table_file(task) for task in decoupling(seed, draws).tasks}
+        for seed, draws in ((0, None), (1, None), (0, {32: 9}))
     ]
     assert not names[0] & names[1]
     assert not names[0] & names[2]

@@ -20,8 +20,9 @@ from rmtsim.store.merge import merge
 from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
 from rmtsim.store.verify_tables import recompute_tables
-from rmtsim.sweeps.experiment import Experiment, Joined, Saved, Task
+from rmtsim.sweeps.experiment import Experiment, Joined, Task
 from rmtsim.sweeps.experiment_runner import run_experiment
+from rmtsim.training.task import Checkpoint
 from tests.test_training_spec import SMALL
 
 
@@ -113,7 +114,7 @@ def test_a_stop_hides_no_error(tmp_path: Path) -> None:
     """One fails, and so stops the other; what is raised is the failure."""
     at_work = threading.Event()
 
-    def waits(saved: Saved) -> pd.DataFrame:
+    def waits(saved: Checkpoint) -> pd.DataFrame:
         at_work.set()
         while not saved.stopping:
             time.sleep(0.001)

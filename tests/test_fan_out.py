@@ -18,6 +18,7 @@ from rmtsim.paper.fan_out import deviations, exponents, joint, later_sums, measu
 from rmtsim.paper.fan_out_figure import plot_fan_out
 from rmtsim.paper.fan_out_report import headline_fan_out, report_fan_out
 from rmtsim.stats.quoted import quoted
+from rmtsim.sweeps.experiment import table_file
 from rmtsim.theory import finite
 from rmtsim.theory.deep import deep_layers
 from rmtsim.training.adam import Schedule
@@ -154,7 +155,7 @@ def test_designs() -> None:
     assert np.abs(np.corrcoef(sizes.T) - np.eye(5)).max() < 0.2
     for full in (False, True):
         tasks = fan_out(full).tasks
-        assert len({task.file for task in tasks}) == len(tasks)
+        assert len({table_file(task) for task in tasks}) == len(tasks)
 
 
 POWERS = {"own": 0.25, "next": -0.75, "later": -0.5, "fan-in": 0.125, "earlier": -0.0625}

@@ -17,9 +17,9 @@ from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
 from rmtsim.files.path_names import check_path
 from rmtsim.store import Store, StoreError
+from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.verify import verify
-from rmtsim.sweeps.experiment import Saved
 from rmtsim.sweeps.training_spec import load_any
 from tests.test_one_writer import TINY
 from tests.test_table_files import TRAIN
@@ -186,7 +186,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main(["run", str(folder / f"{name}.toml"), "--store", str(folder / "store")]) == 0
     table = sorted((folder / "store/experiments/train").glob("*.parquet"))[0]
     table.unlink()
-    Saved(open_files(folder / "store"), "experiments/train", table.name).save("saved", b"on the way to it")
+    SavedFiles(open_files(folder / "store"), "experiments/train", table.name)["saved"] = b"on the way to it"
     return folder
 
 

@@ -20,7 +20,7 @@ from rmtsim.paper.norm_shares import shares
 from rmtsim.paper.picture_report import headline_pictures, percent, report_pictures
 from rmtsim.stats.estimates import ratio_estimate
 from rmtsim.stats.quoted import quoted
-from rmtsim.sweeps.experiment import Experiment
+from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.theory import Prediction, finite
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
@@ -275,7 +275,7 @@ def test_figures_of_the_paper_have_its_sizes() -> None:
         tasks = getattr(pictures, name)(True).tasks
         sizes = [[t.parameters[k] for k in ("loss", "hidden", "dim", "n_classes", "n_samples")] for t in tasks]
         assert sizes == [[loss, hidden, 64, C, C] for C in (10, 50, 100, 1000) for _ in range(2)]
-        assert len({task.file for task in tasks}) == len(tasks)
+        assert len({table_file(task) for task in tasks}) == len(tasks)
     for name, loss in (("fig2", "mse"), ("fig3", "ce")):
         [task] = getattr(pictures, name)(True).tasks
         assert [task.parameters[k] for k in ("loss", "dim", "n_classes", "n_samples")] == [loss, 500, 500, 5000]

@@ -15,12 +15,13 @@ from pyarrow.lib import ArrowInvalid
 from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
 from rmtsim.store.failures import TornError
+from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.seal import BLANK, seal, seal_holds
 from rmtsim.store.storage import open_files
 from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
-from rmtsim.sweeps.experiment import Experiment, Saved, Task
+from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.training_spec import load_any
 
 GOLDEN = Path(__file__).parent / "golden" / "unsealed_tables"
@@ -232,39 +233,27 @@ def test_what_is_read_is_what_was_made(tmp_path: Path) -> None:
 def test_saved_states_are_not_taken_for_each_other(tmp_path: Path) -> None:
     files = open_files(tmp_path)
     files.prepare(("experiments/e",))
-    one, other = (Saved(files, "experiments/e", f"{name}-0123456789ab.parquet") for name in "ab")
-    one.save("run", b"of one")
-    other.save("run", b"of the other")
-    assert (one.load("run"), other.load("run")) == (b"of one", b"of the other")
+    one, other = (SavedFiles(files, "experiments/e", f"{name}-0123456789ab.parquet") for name in "ab")
+    one["run"], other["run"] = b"of one", b"of the other"
+    assert (dict(one), dict(other)) == ({"run": b"of one"}, {"run": b"of the other"})
     first, second = sorted(tmp_path.glob("experiments/e/_*.run"))
     assert not verify(Store(tmp_path)).findings  # tasks that were begun
     swap(first, second)
     for saved in (one, other):
         with pytest.raises(TornError, match="is torn; remove it, and the same call goes on"):
-            saved.load("run")
+            saved["run"]
     assert [finding.kind for finding in verify(Store(tmp_path)).findings] == ["torn", "torn"]
 
 
 def test_a_table_that_cannot_be_opened_is_not_to_be_removed(folder: Path) -> None:
-    path, store = paths(folder)[0], Store(folder / "store")
-    path.unlink()
-    path.symlink_to(folder / "nowhere")
+    store, experiment = Store(folder / "store"), Experiment("train", [Task("lost", {}, pd.DataFrame)])
+    [path] = experiment.paths()
+    (folder / "store" / path).symlink_to(folder / "nowhere")
     with pytest.raises(StoreError, match="cannot be read") as refused:
-        Experiment.missing(_like(path), store)
+        experiment.missing(store)
     assert "remove" not in str(refused.value)
     [finding] = verify(store).findings
     assert (finding.kind, "remove" in str(finding)) == ("unreadable", False)
-
-
-def _like(path: Path) -> Experiment:
-    """Return an experiment that wants a table of this name."""
-
-    class Named(Task):
-        @property
-        def file(self) -> str:
-            return path.name
-
-    return Experiment("train", [Named("", {}, pd.DataFrame)])
 
 
 STRAYS = [

@@ -18,10 +18,12 @@ from rmtsim.errors import RunError
 from rmtsim.full_hessian.description import Look
 from rmtsim.full_hessian.layers import loss_and_gradient
 from rmtsim.store.failures import TornError
+from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import open_files
-from rmtsim.sweeps.experiment import Experiment, Saved
+from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
+from rmtsim.training.task import Checkpoint
 from rmtsim.training.trajectory import core_seconds, trajectory, trajectory_task
 
 PROBLEM = Problem("ce", 6, 5, 40, (4,))
@@ -45,10 +47,9 @@ def test_checkpoints_of_few_steps_stand_once() -> None:
 def test_equal_schedules_are_one() -> None:
     given = [Schedule(50, 1, (0, 1)), Schedule(50, 1.0, (0.0, 1.0)), Schedule(50, np.float32(1), np.array([0, 1]))]
     assert len(set(given)) == 1
-    assert len({trajectory_task("a", PROBLEM, schedule).file for schedule in given}) == 1
-    assert (
-        trajectory_task("a", PROBLEM, Schedule(50, 1.0, (0.0, 0.5))).file
-        != trajectory_task("a", PROBLEM, given[0]).file
+    assert len({table_file(trajectory_task("a", PROBLEM, schedule)) for schedule in given}) == 1
+    assert table_file(trajectory_task("a", PROBLEM, Schedule(50, 1.0, (0.0, 0.5)))) != table_file(
+        trajectory_task("a", PROBLEM, given[0])
     )
 
 
@@ -76,7 +77,7 @@ def test_work_and_overhead_make_the_time() -> None:
 )
 def test_a_damaged_state_is_told(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     task = trajectory_task("a", PROBLEM, SCHEDULE)
-    saved = Saved(open_files(tmp_path), "experiments/e", task.file)
+    saved = Checkpoint(SavedFiles(open_files(tmp_path), "experiments/e", table_file(task)))
     open_files(tmp_path).prepare(("experiments/e",))
     run = Run(PROBLEM.draw().weights)
     X, _, y = PROBLEM.draw()

@@ -20,7 +20,7 @@ import pytest
 from rmtsim import InputError
 from rmtsim.paper.experiments.fan_out import fan_out
 from rmtsim.store import Store
-from rmtsim.sweeps.experiment import Experiment
+from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.sweeps.experiment_runner import run_experiment
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.training_spec import TrainingSpec, builtin_trainings, from_document, load_any
@@ -53,7 +53,7 @@ def test_the_grid_is_a_product() -> None:
     assert len(spec.problems) == 2 * 3 * 2
     assert len(spec.experiment().tasks) == 24
     assert {problem.n_samples for problem in spec.problems} == {12}
-    assert len({task.file for task in spec.experiment().tasks}) == 24
+    assert len({table_file(task) for task in spec.experiment().tasks}) == 24
 
 
 def test_built_in_specs() -> None:

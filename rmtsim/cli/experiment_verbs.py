@@ -16,7 +16,7 @@ from rmtsim.errors import InputError
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, spec_of, specs, write_spec
 from rmtsim.store.saved_files import saved_prefix
-from rmtsim.sweeps.experiment import Experiment
+from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.text.output import records
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.text.words import counted
@@ -26,7 +26,7 @@ def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> 
     """Print what `run` would do: the tables, done or new, their work, time and memory."""
     _check_memory(runs, arguments.memory)
     experiment = runs.experiment()
-    missing = {task.file for task in experiment.missing(store)}
+    missing = {table_file(task) for task in experiment.missing(store)}
     table, summary, _ = runs.plan(experiment, missing, arguments.workers)
     _say_if_replaced(runs, store)
     if arguments.json:
@@ -54,7 +54,7 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
     document = {"spec": runs.document, "tables": experiment.paths()}
     _say_if_replaced(runs, store)
     if missing and arguments.address in THIS_MACHINE:
-        _say_if_long(runs, experiment, {task.file for task in missing}, arguments.workers)
+        _say_if_long(runs, experiment, {table_file(task) for task in missing}, arguments.workers)
     if missing or document != spec_of(store, runs.name):
         start = time.monotonic()
         limit = math.inf if arguments.time_limit is None else arguments.time_limit

@@ -17,7 +17,7 @@ from rmtsim.cli.printing import print_message
 from rmtsim.errors import InputError, RunError
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import experiment_names, spec_of
-from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.experiment import Experiment, Task, table_file
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.text.words import counted
 
@@ -183,7 +183,7 @@ class TrainingRuns:
         table = pd.DataFrame(
             {
                 "run": task.label,
-                "state": "new" if task.file in missing else "done",
+                "state": "new" if table_file(task) in missing else "done",
                 "n_classes": problem.n_classes,
                 "dim": problem.dim,
                 "n_samples": problem.n_samples,
@@ -242,7 +242,7 @@ class FigureRuns:
         table = pd.DataFrame(
             {
                 "run": task.label,
-                "state": "new" if task.file in missing else "done",
+                "state": "new" if table_file(task) in missing else "done",
                 "core_seconds": 2 * seconds * (task.cost / whole),
             }
             for task in experiment.tasks

@@ -78,12 +78,11 @@ def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
     """Return what makes the tables of a store's experiments again, by their paths."""
     from rmtsim.arrays.threads import single_threaded_blas
     from rmtsim.cli.sources import stored_tasks
-    from rmtsim.training.trajectory import Forgetful
 
     def make(path: str, task: Task) -> pd.DataFrame:
         print_message(f"{path}: made again")
         with single_threaded_blas():
-            return task.table(Forgetful())
+            return task.table()
 
     return {path: partial(make, path, task) for path, task in stored_tasks(store).items()}
 

@@ -18,7 +18,8 @@ from rmtsim.sampling.simulation import simulate
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
-from rmtsim.training.trajectory import AT_START, COLUMNS, NORMS, Memory, described, trajectory_task
+from rmtsim.training.task import Checkpoint
+from rmtsim.training.trajectory import AT_START, COLUMNS, NORMS, described, trajectory_task
 
 #: What is kept of the Hessian that a picture shows.
 PICTURE = Look(cells=400, blocks=True)
@@ -43,8 +44,8 @@ def picture_task(
     label = f"{problem.loss}-c{problem.n_classes:04d}-draw{draw:02d}"
     inner = trajectory_task(label, problem, schedule, draw, look=look)
 
-    def compute(memory: Memory) -> pd.DataFrame:
-        table: pd.DataFrame = inner.compute(memory)
+    def compute(checkpoint: Checkpoint) -> pd.DataFrame:
+        table: pd.DataFrame = inner.compute(checkpoint)
         return table.assign(case=case)
 
     return Task(label, {**inner.parameters, "case": case}, compute, cost=inner.cost, resumable=True)

@@ -1,11 +1,12 @@
-"""What a task of an experiment saves on the way to its table: files beside it, each with a digest before its content.
+"""The files that a task saves beside its table until that is there, each with a digest before its content.
 
-The digest is of the content and the file's name, so that what one task saved is not taken for what another did. Earlier
-versions took it of the content alone.
+The digest is of the content and the file's name, so that the state of one task is not taken for that of another.
+Earlier versions took it of the content alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, MutableMapping
 from hashlib import blake2b
 
 from rmtsim.store.failures import TornError
@@ -18,6 +19,47 @@ _SIZE = 16
 def saved_prefix(file: str) -> str:
     """Return how the names of all files begin that are saved on the way to a table's file."""
     return f"_{file.removesuffix('.parquet')}."
+
+
+class SavedFiles(MutableMapping[str, bytes]):
+    """What the task of one table has saved, by name: a file for each name, in the folder of the table.
+
+    Parameters
+    ----------
+    files, folder, file
+        The files of the store, the folder of the table, and the name of the table's file.
+    """
+
+    def __init__(self, files: Files, folder: str, file: str) -> None:
+        self._files, self._folder, self._prefix = files, folder, saved_prefix(file)
+
+    def __iter__(self) -> Iterator[str]:
+        names = self._files.names(self._folder)
+        return (name.removeprefix(self._prefix) for name in names if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in set(self):
+            raise KeyError(name)
+        return read_saved(self._files, self._path(name))
+
+    def __setitem__(self, name: str, data: bytes) -> None:
+        path = self._path(name)
+        self._files.write(path, saved_bytes(path.rpartition("/")[2], data))
+
+    def __delitem__(self, name: str) -> None:
+        self._files.delete(self._path(name))
+
+    def clear(self) -> None:
+        """Remove all files, those too that a kill left half-written under a hidden name."""
+        for file in self._files.names(self._folder):
+            if file.startswith((self._prefix, f".{self._prefix}")):
+                self._files.delete(f"{self._folder}/{file}")
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{self._prefix}{name}"
 
 
 def saved_bytes(name: str, data: bytes) -> bytes:

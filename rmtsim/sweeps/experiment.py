@@ -10,10 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -22,10 +21,12 @@ from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import InputError, StoppedError
 from rmtsim.store import Store, Writer
 from rmtsim.store.experiment_tables import FOLDER, check_tables
-from rmtsim.store.saved_files import read_saved, saved_bytes, saved_prefix
-from rmtsim.store.storage import Files
+from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.table_files import TableFile, table_bytes, table_name
 from rmtsim.text.words import counted
+from rmtsim.training.task import Checkpoint, Task
+
+__all__ = ["Experiment", "Joined", "Location", "Task", "table_file"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,78 +37,9 @@ _LOOK_EVERY = 0.2
 Location: TypeAlias = Store | str | os.PathLike[str]
 
 
-@dataclass(frozen=True)
-class Task:
-    """A table that an experiment consists of.
-
-    Parameters
-    ----------
-    label
-        What tells a reader of the directory which table it is; part of the file's name.
-    parameters
-        All that the table is a function of, as JSON takes it.
-    compute
-        Makes the table.
-    cost
-        Relative time; the costliest tasks start first.
-    resumable
-        Whether ``compute`` is given a `Saved`, where it keeps what a kill shall not cost.
-    """
-
-    label: str
-    parameters: Mapping[str, Any]
-    compute: Callable[..., pd.DataFrame]
-    cost: float = 1.0
-    resumable: bool = False
-
-    def table(self, saved: Any) -> pd.DataFrame:
-        """Compute the table; ``saved`` is where a resumable task keeps what it has."""
-        return self.compute(saved) if self.resumable else self.compute()
-
-    @property
-    def file(self) -> str:
-        """Name of the table's file."""
-        return table_name(self.label, self.parameters)
-
-
-class Saved:
-    """What a task keeps in the store until its table is there: a few files beside it.
-
-    ``stop`` is set when the task should save what it can, and end.
-    """
-
-    def __init__(self, files: Files, folder: str, file: str, stop: threading.Event | None = None) -> None:
-        self._files, self._folder, self._prefix = files, folder, saved_prefix(file)
-        self._stop = stop or threading.Event()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the task should end."""
-        return self._stop.is_set()
-
-    def load(self, name: str) -> bytes | None:
-        """Return what was saved under a name, or None.
-
-        Raises
-        ------
-        StoreError
-            If it is not what was saved under this name, or cannot be read.
-        """
-        file = f"{self._prefix}{name}"
-        if file not in self._files.names(self._folder):
-            return None
-        return read_saved(self._files, f"{self._folder}/{file}")
-
-    def save(self, name: str, data: bytes) -> None:
-        """Save under a name, in place of what was there."""
-        file = f"{self._prefix}{name}"
-        self._files.write(f"{self._folder}/{file}", saved_bytes(file, data))
-
-    def clear(self) -> None:
-        """Remove all that was saved."""
-        for file in self._files.names(self._folder):
-            if file.startswith((self._prefix, f".{self._prefix}")):  # hidden: left by a kill in the midst of writing
-                self._files.delete(f"{self._folder}/{file}")
+def table_file(task: Task) -> str:
+    """Return the name of the file of a task's table."""
+    return table_name(task.label, task.parameters)
 
 
 class Experiment:
@@ -122,7 +54,7 @@ class Experiment:
     """
 
     def __init__(self, name: str, tasks: Sequence[Task]) -> None:
-        self.name, self.tasks = name, list({task.file: task for task in tasks}.values())
+        self.name, self.tasks = name, list({table_file(task): task for task in tasks}.values())
         self._parts: list[Experiment] = [self]  # more where the tables of several are shown together
 
     def missing(self, store: Location) -> list[Task]:
@@ -135,8 +67,8 @@ class Experiment:
         """
         files = _store(store).files
         there = set(files.names(self.folder))
-        check_tables(files, [f"{self.folder}/{task.file}" for task in self.tasks if task.file in there])
-        return [task for task in self.tasks if task.file not in there]
+        check_tables(files, [f"{self.folder}/{table_file(task)}" for task in self.tasks if table_file(task) in there])
+        return [task for task in self.tasks if table_file(task) not in there]
 
     def run(
         self,
@@ -185,7 +117,8 @@ class Experiment:
             if stop.is_set():
                 return
             try:
-                table = task.table(Saved(writer.store.files, self.folder, task.file, stop))
+                kept = SavedFiles(writer.store.files, self.folder, table_file(task))
+                table = task.table(Checkpoint(kept, stop.is_set))
                 if given_up.is_set():  # the caller has left, and another may write by now
                     return
                 self.keep(writer, task, table)
@@ -226,13 +159,13 @@ class Experiment:
 
     def paths(self) -> list[str]:
         """Where the tables are in the store, in the order of the tasks."""
-        return [f"{part.folder}/{task.file}" for part in self._parts for task in part.tasks]
+        return [f"{part.folder}/{table_file(task)}" for part in self._parts for task in part.tasks]
 
     def keep(self, writer: Writer, task: Task, table: pd.DataFrame) -> None:
         """Write the table of a task, and remove what was saved on the way to it."""
-        path = f"{self.folder}/{task.file}"
+        path = f"{self.folder}/{table_file(task)}"
         writer.put(path, table_bytes(table, path, task.parameters))
-        Saved(writer.store.files, self.folder, task.file).clear()
+        SavedFiles(writer.store.files, self.folder, table_file(task)).clear()
 
     def read(self, store: Location) -> pd.DataFrame:
         """Return the tables, one below the other in the order of the tasks.
@@ -250,7 +183,7 @@ class Experiment:
                 f"{self.name}: {len(missing)} of its {len(self.tasks)} tables are not in {files.where(self.folder)}; "
                 f"run `rmtsim reproduce {self.name} --out DIR` first, and give DIR/store"
             )
-        frames = [TableFile(files, f"{self.folder}/{task.file}").frame() for task in self.tasks]
+        frames = [TableFile(files, f"{self.folder}/{table_file(task)}").frame() for task in self.tasks]
         return pd.concat(frames, ignore_index=True)
 
     @property

@@ -14,14 +14,15 @@ import pandas as pd
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import StoppedError
 from rmtsim.store import Store, Writer
+from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import RemoteFiles, open_files
 from rmtsim.sweeps.connection import check_head, connected
 from rmtsim.sweeps.executor import reason
 from rmtsim.sweeps.executors import LOCAL, OWN_RAY
-from rmtsim.sweeps.experiment import Experiment, Saved, Task
+from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.sweeps.interrupts import interrupts
 from rmtsim.text.addresses import Address
-from rmtsim.training.trajectory import Forgetful
+from rmtsim.training.task import Checkpoint, Task
 
 _log = logging.getLogger(__name__)
 
@@ -148,6 +149,6 @@ def _on_ray(
 
 def _compute(task: Task, place: tuple[Address, str] | None) -> pd.DataFrame:
     """Compute a table on a worker."""
-    saved: Any = Forgetful() if place is None else Saved(open_files(place[0]), place[1], task.file)
+    kept = None if place is None else SavedFiles(open_files(place[0]), place[1], table_file(task))
     with single_threaded_blas():
-        return task.table(saved)
+        return task.table(Checkpoint(kept))

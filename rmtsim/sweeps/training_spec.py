@@ -25,7 +25,7 @@ from rmtsim.sweeps.documents import (
     read_document,
     table_of,
 )
-from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.experiment import Experiment, Task, table_file
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.words import abridged
 from rmtsim.training.adam import Schedule
@@ -72,8 +72,8 @@ class TrainingSpec:
                 task = trajectory_task(
                     label, problem, self.schedule, draw, seed=self.seed, look=self.look, backend=backend
                 )
-                _check_name(task.file)
-                runs[task.file] = (problem, task)  # one, where two names stand for the same data
+                _check_name(table_file(task))
+                runs[table_file(task)] = (problem, task)  # one, where two names stand for the same data
         return list(runs.values())
 
     def experiment(self, backend: str = "numpy") -> Experiment:

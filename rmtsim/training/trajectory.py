@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,11 +13,10 @@ import pyarrow.parquet as pq
 
 from rmtsim.arrays.backend import Array, array_module, resolve
 from rmtsim.arrays.machine import keep_freed_memory
-from rmtsim.errors import StoppedError
 from rmtsim.full_hessian.description import Look, describe
-from rmtsim.sweeps.experiment import Task
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
+from rmtsim.training.task import Checkpoint, Task
 
 #: Seconds between two saved states.
 _SAVE_EVERY = 20.0
@@ -26,36 +26,6 @@ _SAVE_EVERY = 20.0
 _STEP_SECONDS, _LOOK_SECONDS, _SLOWER = 1.5e-4, 4e-3, 3.0
 
 COLUMNS = ["step", "progress", "layer", "other", "quantity", "i", "j", "value"]
-
-
-class Memory(Protocol):
-    """Where a task keeps what a kill shall not cost, and learns that it should end."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether to save the state and end."""
-        ...
-
-    def load(self, name: str) -> bytes | None:
-        """Return what was saved under a name, or None."""
-        ...
-
-    def save(self, name: str, data: bytes) -> None:
-        """Save under a name, in place of what was there."""
-        ...
-
-
-class Forgetful:
-    """Keeps nothing: where no store is in reach."""
-
-    stopping = False
-
-    def load(self, name: str) -> bytes | None:
-        """Return None."""
-        return None
-
-    def save(self, name: str, data: bytes) -> None:
-        """Do nothing."""
 
 
 #: Nothing but norms; no training.
@@ -69,7 +39,7 @@ def trajectory(
     *,
     seed: int = 0,
     look: Look = NORMS,
-    memory: Memory | None = None,
+    checkpoint: Checkpoint | None = None,
     backend: str = "numpy",
 ) -> pd.DataFrame:
     """Train a network and describe its Hessian at every checkpoint.
@@ -82,9 +52,9 @@ def trajectory(
         Which draw of the problem.
     look
         What is kept of each Hessian.
-    memory
-        Where the state of the run is kept about every 20 s: after a kill the same call goes on from there, with
-        the same weights, bit for bit.
+    checkpoint
+        Where the state of the run is saved about every 20 s: after a kill the same call goes on from there, with the
+        same weights, bit for bit.
     backend
         ``"numpy"``, ``"cupy"``, or ``"auto"``: CuPy where it finds a GPU.
 
@@ -97,6 +67,7 @@ def trajectory(
     Examples
     --------
     >>> from rmtsim.training.problem import Problem
+    from rmtsim.training.task import Checkpoint, Task
     >>> from rmtsim.training.adam import Schedule
     >>> from rmtsim.training.trajectory import trajectory
     >>> problem = Problem("ce", n_classes=5, dim=6, n_samples=20, hidden=(3,))
@@ -107,23 +78,12 @@ def trajectory(
     """
     xp = array_module(resolve(backend))
     X, weights, y = problem.draw(draw, seed, xp)
-    memory = memory or Forgetful()
-    run = _saved_run(memory, weights, schedule) or Run(list(weights))
-    last_saved, tables = time.monotonic(), []
     keep_freed_memory()
-    for until in schedule.checkpoint_steps:
-        for _ in run.advance(X, y, problem.loss, schedule, until):
-            if memory.stopping or time.monotonic() > last_saved + _SAVE_EVERY:
-                memory.save("run", run.save())
-                last_saved = time.monotonic()
-            if memory.stopping:
-                raise StoppedError(f"stopped after {run.step} of {schedule.steps} steps; the same call goes on")
-        name = f"step{until}"
-        table = memory.load(name)
-        if table is None:
-            table = _pack(describe(X, run.weights, y, problem.loss, look, xp).assign(step=until))
-            memory.save(name, table)
-        tables.append(_unpack(table))
+
+    def look_at(step: int, run: Run) -> pd.DataFrame:
+        return describe(X, run.weights, y, problem.loss, look, xp).assign(step=step)
+
+    tables, run = tables_along(X, weights, y, problem.loss, schedule, look_at, checkpoint)
     curve = pd.DataFrame({"step": list(run.losses), "value": list(run.losses.values())})
     curve = curve[~curve["step"].isin(schedule.checkpoint_steps)]
     tables.append(curve.assign(layer=0, other=0, quantity="loss", i=0, j=0))
@@ -132,14 +92,76 @@ def trajectory(
     return whole[COLUMNS]
 
 
-def _saved_run(memory: Memory, weights: list[Array], schedule: Schedule) -> Run | None:
-    """Return the run that was saved, if the tables of all checkpoints that it has left behind are there too."""
-    saved = memory.load("run")
+def train(
+    X: Array,
+    weights: Sequence[Array],
+    y: Array,
+    loss: str,
+    schedule: Schedule,
+    checkpoint: Checkpoint | None = None,
+) -> Iterator[tuple[int, Run]]:
+    """Train a network; at each checkpoint of the schedule yield the steps done and the state of the run.
+
+    The state is saved about every 20 s, and the same call goes on from there if the tables of all checkpoints of the
+    schedule that it had passed are saved too (see `tables_along`); otherwise it starts again.
+
+    Raises
+    ------
+    StoppedError
+        If the task should end; the state is saved.
+    """
+    checkpoint = checkpoint or Checkpoint()
+    run = _saved_run(checkpoint, weights, schedule) or Run([W.copy() for W in weights])
+    last_saved = time.monotonic()
+    for until in schedule.checkpoint_steps:
+        for _ in run.advance(X, y, loss, schedule, until):
+            if checkpoint.stopping or time.monotonic() > last_saved + _SAVE_EVERY:
+                checkpoint.save("run", run.save())
+                last_saved = time.monotonic()
+                checkpoint.check()
+        yield until, run
+
+
+def tables_along(
+    X: Array,
+    weights: Sequence[Array],
+    y: Array,
+    loss: str,
+    schedule: Schedule,
+    look_at: Callable[[int, Run], pd.DataFrame],
+    checkpoint: Checkpoint | None = None,
+) -> tuple[list[pd.DataFrame], Run]:
+    """Train a network; return what ``look_at`` makes of the steps done and the run at each checkpoint, and the run.
+
+    These tables are saved, too, so that the same call goes on after a kill (see `train`).
+    """
+    checkpoint, tables = checkpoint or Checkpoint(), []
+    for step, run in train(X, weights, y, loss, schedule, checkpoint):
+
+        def look(step: int = step, run: Run = run) -> pd.DataFrame:
+            return look_at(step, run)
+
+        tables.append(saved_table(checkpoint, f"step{step}", look))
+    return tables, run
+
+
+def saved_table(checkpoint: Checkpoint, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """Return the table that was saved under a name; make and save it if there is none."""
+    data = checkpoint.load(name)
+    if data is None:
+        data = _pack(make())
+        checkpoint.save(name, data)
+    return _unpack(data)
+
+
+def _saved_run(checkpoint: Checkpoint, weights: Sequence[Array], schedule: Schedule) -> Run | None:
+    """Return the run that was saved, if the tables of all checkpoints that it has passed are saved too."""
+    saved = checkpoint.load("run")
     if saved is None:
         return None
     run = Run.load(saved, weights)
-    behind = [step for step in schedule.checkpoint_steps if step < run.step]
-    return None if any(memory.load(f"step{step}") is None for step in behind) else run
+    passed = [step for step in schedule.checkpoint_steps if step < run.step]
+    return None if any(checkpoint.load(f"step{step}") is None for step in passed) else run
 
 
 def _pack(table: pd.DataFrame) -> bytes:
@@ -168,8 +190,8 @@ def trajectory_task(
     if backend != "numpy":
         settings["backend"] = backend
 
-    def compute(memory: Memory) -> pd.DataFrame:
-        table = trajectory(problem, schedule, draw, seed=seed, look=look, memory=memory, backend=backend)
+    def compute(checkpoint: Checkpoint) -> pd.DataFrame:
+        table = trajectory(problem, schedule, draw, seed=seed, look=look, checkpoint=checkpoint, backend=backend)
         return table.assign(**described(problem, schedule), draw=draw, seed=seed)
 
     return Task(label, settings, compute, cost=flops(problem, schedule), resumable=True)

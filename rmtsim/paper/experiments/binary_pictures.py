@@ -20,10 +20,11 @@ from rmtsim.full_hessian.description import Look, describe
 from rmtsim.full_hessian.layers import propagate
 from rmtsim.model.losses import BINARY_LOSSES, curvature
 from rmtsim.paper.hessian_pictures import PROGRESS
-from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
-from rmtsim.training.trajectory import AT_START, COLUMNS, NORMS, described
+from rmtsim.training.task import Checkpoint, Task
+from rmtsim.training.trajectory import AT_START, COLUMNS, NORMS, described, tables_along
 
 #: Input dimension and hidden neurons, as elsewhere in Appendix B; samples where a network is trained.
 DIM, WIDTH, SAMPLES = 64, 8, 640
@@ -86,16 +87,16 @@ def _training_task(case: str, problem: Problem, schedule: Schedule, draw: int, l
     settings = problem.parameters() | asdict(schedule) | asdict(look) | {"draw": draw, "case": case}
     label = f"{problem.loss}-{case}-draw{draw:02d}".replace(" ", "-")
 
-    def compute() -> pd.DataFrame:
+    def compute(checkpoint: Checkpoint) -> pd.DataFrame:
         X, weights, y = problem.draw(draw)
-        run, tables = Run([W.copy() for W in weights]), []
-        for until in schedule.checkpoint_steps:
-            for _ in run.advance(X, y, problem.loss, schedule, until):
-                pass
-            tables.append(_both(X, run.weights, y, problem.loss, look).assign(step=until))
+
+        def both(step: int, run: Run) -> pd.DataFrame:
+            return _both(X, run.weights, y, problem.loss, look).assign(step=step)
+
+        tables, _ = tables_along(X, weights, y, problem.loss, schedule, both, checkpoint)
         return _whole(tables, problem, schedule, case).assign(draw=draw, purpose="training")
 
-    return Task(label, settings, compute, cost=float(problem.n_samples * (schedule.steps + 5000)))
+    return Task(label, settings, compute, cost=float(problem.n_samples * (schedule.steps + 5000)), resumable=True)
 
 
 def _start_task(case: str, problem: Problem, draws: int) -> Task:

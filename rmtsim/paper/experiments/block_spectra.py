@@ -15,10 +15,10 @@ from rmtsim.full_hessian.description import Look, describe
 from rmtsim.full_hessian.layers import propagate
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.draws import STREAMS, NormalRows
-from rmtsim.sweeps.experiment import Task
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
-from rmtsim.training.trajectory import COLUMNS, described
+from rmtsim.training.task import Checkpoint, Task
+from rmtsim.training.trajectory import COLUMNS, described, tables_along
 
 #: Quantities made of a copy of the data each: the decoupled blocks, and those that tell how far two such lie apart.
 COPIES = ("decoupled", "control")
@@ -35,18 +35,22 @@ def spectra_task(problem: Problem, schedule: Schedule, draw: int = 0, *, seed: i
     _check(problem)
     settings = problem.parameters() | asdict(schedule) | {"draw": draw, "seed": seed, "spectra": list(COPIES)}
 
-    def compute() -> pd.DataFrame:
-        table = spectra(problem, schedule, draw, seed=seed)
+    def compute(checkpoint: Checkpoint) -> pd.DataFrame:
+        table = spectra(problem, schedule, draw, seed=seed, checkpoint=checkpoint)
         return table.assign(**described(problem, schedule), draw=draw, seed=seed)
 
     width = "-".join(map(str, ("linear", *problem.hidden)))
     label = f"{width}-{problem.loss}-c{problem.n_classes:04d}-n{problem.n_samples:05d}-draw{draw:02d}"
     cost = problem.n_samples * problem.n_parameters * (problem.n_parameters + schedule.steps)
-    return Task(label, settings, compute, cost=float(cost))
+    return Task(label, settings, compute, cost=float(cost), resumable=True)
 
 
-def spectra(problem: Problem, schedule: Schedule, draw: int = 0, *, seed: int = 0) -> pd.DataFrame:
+def spectra(
+    problem: Problem, schedule: Schedule, draw: int = 0, *, seed: int = 0, checkpoint: Checkpoint | None = None
+) -> pd.DataFrame:
     """Train a network of at most one hidden layer and return the eigenvalues of its diagonal blocks.
+
+    With a ``checkpoint`` the same call goes on after a kill, as `rmtsim.training.trajectory.trajectory` does.
 
     Returns
     -------
@@ -65,18 +69,18 @@ def spectra(problem: Problem, schedule: Schedule, draw: int = 0, *, seed: int = 
     _check(problem)
     X, weights, y = problem.draw(draw, seed)
     copies = {name: _copy(problem, name, draw, seed) for name in COPIES}
-    run, tables = Run([W.copy() for W in weights]), []
-    for until in schedule.checkpoint_steps:
-        for _ in run.advance(X, y, problem.loss, schedule, until):
-            pass
+
+    def look_at(step: int, run: Run) -> pd.DataFrame:
         parts = [describe(X, run.weights, y, problem.loss, Look(eigenvalues=True), array_module("numpy"))]
         lambdas = list(diagonal_weights(X, run.weights, problem))
         for name, copy in copies.items():
             rows = [np.linalg.eigvalsh((copy.T * of_block) @ copy / len(copy)) for of_block in lambdas]
             parts.append(_rows(1, name, np.stack(rows)))
-        if until == 0 and problem.hidden:
+        if step == 0 and problem.hidden:
             parts.append(_rows(2, "output_weight", weights[-1]))
-        tables.append(pd.concat(parts, ignore_index=True).assign(step=until))
+        return pd.concat(parts, ignore_index=True).assign(step=step)
+
+    tables, _ = tables_along(X, weights, y, problem.loss, schedule, look_at, checkpoint)
     whole = pd.concat(tables, ignore_index=True)
     whole["progress"] = whole["step"] / max(schedule.steps, 1)
     return whole[COLUMNS]

@@ -17,7 +17,7 @@ from rmtsim.model.choices import LOSSES
 from rmtsim.paper.hessian_pictures import data_columns, data_norms_task, picture_task
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.training.problem import Problem
-from rmtsim.training.trajectory import Memory
+from rmtsim.training.task import Checkpoint
 
 #: Hidden neurons and input dimension of Appendix B.3.
 WIDTH, DIM = 8, 64
@@ -87,8 +87,8 @@ def clustered(
 
 
 def _about_data(task: Task, label: str, problem: Problem) -> Task:
-    def compute(memory: Memory) -> pd.DataFrame:
-        table: pd.DataFrame = task.compute(memory)
+    def compute(checkpoint: Checkpoint) -> pd.DataFrame:
+        table: pd.DataFrame = task.compute(checkpoint)
         return table.assign(**data_columns(problem))
 
     return dataclasses.replace(task, label=label, compute=compute)

@@ -16,10 +16,11 @@ import pandas as pd
 
 from rmtsim.full_hessian.layer_norms import own_norms
 from rmtsim.model.choices import LOSSES
-from rmtsim.sweeps.experiment import Experiment, Task
-from rmtsim.training.adam import Run, Schedule
+from rmtsim.sweeps.experiment import Experiment
+from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
-from rmtsim.training.trajectory import AT_START, described
+from rmtsim.training.task import Checkpoint, Task
+from rmtsim.training.trajectory import AT_START, described, saved_table, train
 
 #: Networks of so many weight layers: the theorems' two, and deeper ones.
 DEPTHS = (2, 3, 4)
@@ -58,7 +59,14 @@ def all_at_random(depth: int, least: int, most: int, count: int) -> list[Case]:
 
 
 def fan_out_draws(
-    case: Case, loss: str, n_samples: int, draws: range, schedule: Schedule = AT_START, *, seed: int = 0
+    case: Case,
+    loss: str,
+    n_samples: int,
+    draws: range,
+    schedule: Schedule = AT_START,
+    *,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
     """Measure the block norms of every layer of networks of one case, and train them.
 
@@ -70,6 +78,8 @@ def fan_out_draws(
         Those of `rmtsim.training.problem.Problem.draw`.
     schedule
         Steps of Adam; without, initialisation alone.
+    checkpoint
+        Where the rows of every draw are saved; by default nowhere.
 
     Returns
     -------
@@ -80,18 +90,25 @@ def fan_out_draws(
         that of the last kept step before, NaN at the start.
     """
     problem = Problem(loss, case.sizes[-1], case.sizes[0], n_samples, case.sizes[1:-1])
-    rows = [row for draw in draws for row in _of_draw(problem, schedule, draw, seed)]
+    tables = []
+    for draw in draws:
+
+        def of_draw(draw: int = draw) -> pd.DataFrame:
+            return pd.DataFrame(_of_draw(problem, schedule, draw, seed))
+
+        if checkpoint is None:
+            tables.append(of_draw())
+        else:
+            checkpoint.check()
+            tables.append(saved_table(checkpoint, f"draw{draw}", of_draw))
     about: dict[str, Any] = {"design": case.design, "varied": case.varied, "depth": len(case.sizes) - 1}
-    return pd.DataFrame(rows).assign(**about, **described(problem, schedule), seed=seed)
+    return pd.concat(tables, ignore_index=True).assign(**about, **described(problem, schedule), seed=seed)
 
 
 def _of_draw(problem: Problem, schedule: Schedule, draw: int, seed: int) -> Iterator[dict[str, Any]]:
     X, weights, y = problem.draw(draw, seed)
-    run = Run([W.copy() for W in weights])
-    for until in schedule.checkpoint_steps:
-        for _ in run.advance(X, y, problem.loss, schedule, until):
-            pass
-        here = {"draw": draw, "step": until, "progress": until / max(schedule.steps, 1)}
+    for step, run in train(X, weights, y, problem.loss, schedule):
+        here = {"draw": draw, "step": step, "progress": step / max(schedule.steps, 1)}
         here["mean_loss"] = run.losses[max(run.losses)] if run.losses else np.nan
         for layer, norms in enumerate(own_norms(X, run.weights, problem.loss), 1):
             yield {**here, "layer": layer, "diag_sqfro": norms.diag, "offdiag_sqfro": norms.offdiag}
@@ -120,12 +137,14 @@ def fan_out(full: bool = False) -> Experiment:
 
 
 def _task(case: Case, loss: str, n_samples: int, draws: int, schedule: Schedule = AT_START) -> Task:
-    def compute() -> pd.DataFrame:
-        return fan_out_draws(case, loss, n_samples, range(draws), schedule)
+    trained = schedule.steps > 0  # the others are done in a moment
+
+    def compute(checkpoint: Checkpoint | None = None) -> pd.DataFrame:
+        return fan_out_draws(case, loss, n_samples, range(draws), schedule, checkpoint=checkpoint)
 
     settings = case._asdict() | asdict(schedule) | {"loss": loss, "n_samples": n_samples, "draws": draws}
     sizes = np.array(case.sizes, dtype=float)
     label = f"{case.design}-{loss}-{'-'.join(map(str, case.sizes))}-steps{schedule.steps}"
     products = float(np.sum(sizes[1:-1] * sizes[2:]) * sizes[-1] + n_samples * np.sum(sizes[1:] ** 2))
     work = products * len(schedule.checkpoints) + 3 * schedule.steps * float(sizes[1:] @ sizes[:-1])
-    return Task(label, settings, compute, cost=draws * n_samples * work)
+    return Task(label, settings, compute, cost=draws * n_samples * work, resumable=trained)
