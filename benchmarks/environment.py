@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from rmtsim.arrays.machine import total_memory
+from rmtsim.arrays.machine import processor, total_memory
 from rmtsim.arrays.threads import cores
 from rmtsim.text.sizes import format_bytes
 
@@ -16,12 +15,7 @@ _PACKAGES = ("rmtsim", "numpy", "scipy", "pandas", "pyarrow", "jax", "torch")
 
 def machine() -> dict[str, Any]:
     """Return processor, cores that this process may use, bytes of memory and operating system."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return {"processor": name, "cores": cores(), "memory_bytes": total_memory(), "system": platform.system()}
+    return {"processor": processor(), "cores": cores(), "memory_bytes": total_memory(), "system": platform.system()}
 
 
 def versions() -> dict[str, str | None]:

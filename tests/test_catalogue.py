@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
@@ -10,13 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawing
 
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError, RunError
-from rmtsim.figures.catalogue import DEFAULT, WORDS, Entry, chosen, duration, entries
+from rmtsim.figures import Figure, all_figures, get_figure, register, registry
+from rmtsim.figures.costs import FILE, Cost, cost_of, in_words, read_costs
 from rmtsim.figures.headlines import claims_headline
-from rmtsim.figures.registry import FIGURES, NamedFigure
+from rmtsim.figures.registry import DEFAULT, select_figures
 from rmtsim.model.point import Point
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.spec import load
@@ -24,36 +24,31 @@ from rmtsim.theory import finite
 from tests.synthetic import sweep_of
 
 
-def test_every_figure_has_its_words() -> None:
-    assert set(FIGURES) <= set(WORDS)
-    known = {field.name for field in dataclasses.fields(Entry)} - {"name"}
-    for name, words in WORDS.items():
-        assert {"title", "source", "sentence"} <= set(words) <= known, name
-        assert words["sentence"].count("$") % 2 == 0, name
-    for entry in entries():
-        assert 0 < entry.seconds < math.inf, entry.name
-        assert entry.figure.report or entry.figure.headline, f"{entry.name} tells no numbers"
-        assert bool(entry.specs) != bool(entry.figure.experiment), f"{entry.name}: sweeps or an experiment"
-        assert all(load(spec).points() for full in (False, True) for spec in entry.sweeps(full))
+def test_every_figure_is_whole() -> None:
+    for figure in all_figures().values():
+        figure.check()
+        assert figure.sentence.count("$") % 2 == 0, figure.name
+        assert figure.place < math.inf, figure.name
+        assert all(load(spec).points() for full in (False, True) for spec in figure.sweeps(full))
+        assert not figure.has_full_size or cost_of(figure) != cost_of(figure, full=True), figure.name
 
 
 def test_what_an_experiment_is_called_is_what_reproduces_it() -> None:
     """Messages on missing tables name the experiment."""
-    for entry in entries():
-        if entry.figure.experiment and not entry.data:
-            experiments = [entry.experiment(full) for full in (False, True)]
-            assert all(entry in chosen([experiment.name]) for experiment in experiments if experiment)
+    for figure in all_figures().values():
+        if not figure.specs and not figure.data:
+            assert all(figure in select_figures([figure.tables(full).name]) for full in (False, True))
 
 
 def test_names_stand_for_figures() -> None:
-    assert [entry.name for entry in chosen(DEFAULT)] == ["fig8", "fig8_mse", "fig9", "fig9_mse"]
-    assert [entry.name for entry in chosen(["fig8_mse", "fig8"])] == ["fig8_mse", "fig8"]
-    everything = chosen(["all"])
-    assert {entry.name for entry in everything} == set(FIGURES)
-    costs = [entry.cost() for entry in everything]
+    assert [figure.name for figure in select_figures(DEFAULT)] == ["fig8", "fig8_mse", "fig9", "fig9_mse"]
+    assert [figure.name for figure in select_figures(["fig8_mse", "fig8"])] == ["fig8_mse", "fig8"]
+    everything = select_figures(["all"])
+    assert {figure.name for figure in everything} == set(all_figures())
+    costs = [cost_of(figure).seconds for figure in everything]
     assert costs == sorted(costs)
     with pytest.raises(InputError, match=r"choose from all, .*fig8, fig9, "):
-        chosen(["fig8", "fig88"])
+        select_figures(["fig8", "fig88"])
 
 
 def test_times_in_words() -> None:
@@ -66,7 +61,7 @@ def test_times_in_words() -> None:
         7505: "2 h 5 min",
         math.inf: "not measured",
     }
-    assert {seconds: duration(seconds) for seconds in said} == said
+    assert {seconds: in_words(Cost(seconds)) for seconds in said} == said
 
 
 def test_the_list_names_source_cost_and_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,23 +70,52 @@ def test_the_list_names_source_cost_and_command(capsys: pytest.CaptureFixture[st
     assert head.split() == ["figure", "source", "2", "cores", "--full", "command"]
     assert main(["figure", "--list", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
-    assert [record["name"] for record in records] == [entry.name for entry in entries()]
+    assert [record["name"] for record in records] == list(all_figures())
     for line, record in zip(lines, records, strict=True):
         shown = [record[key] for key in ("name", "source", "cost", "full_cost", "command")]
         assert re.split(r"\s{2,}", line) == shown
         assert record["command"].startswith(f"rmtsim reproduce {record['name']}")
 
 
-def toy(full: bool = False, data: str | None = None) -> Experiment:
-    parameters = {"full": full, "data": data}
-    return Experiment("toy", [Task("t", parameters, lambda: pd.DataFrame({"value": [2.5 if full else 1.5]}))])
+class Toy(Figure):
+    """A figure of one number."""
+
+    name = "toy"
+    title = "A toy"
+    source = "here"
+    sentence = "On toy."
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        parameters = {"full": full, "data": data}
+        return Experiment("toy", [Task("t", parameters, lambda: pd.DataFrame({"value": [2.5 if full else 1.5]}))])
+
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows
+
+    def plot(self, numbers: pd.DataFrame) -> Drawing:
+        return Drawing()
+
+    def text(self, numbers: pd.DataFrame) -> str:
+        return f"is {numbers['value'].iloc[0]}"
 
 
-def broken(full: bool = False) -> Experiment:
-    def compute() -> pd.DataFrame:
-        raise RunError("toy: the bits are worn out; buy new ones")
+class Own(Toy):
+    name = "own"
+    title = "A figure of the user's data"
+    sentence = "On own."
+    data = "eggs"
 
-    return Experiment("broken", [Task("t", {}, compute)])
+
+class Broken(Toy):
+    name = "broken"
+    title = "A broken figure"
+    sentence = "On broken."
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        def compute() -> pd.DataFrame:
+            raise RunError("toy: the bits are worn out; buy new ones")
+
+        return Experiment("broken", [Task("t", {}, compute)])
 
 
 SPEC = """
@@ -111,21 +135,19 @@ target_rse = 0.9
 
 @pytest.fixture
 def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A catalogue of four: a sweep, an experiment, one that fails, one that needs data."""
+    """A registry of four: a sweep, an experiment, one that fails, one that needs data."""
     (tmp_path / "small.toml").write_text(SPEC)
-
-    def of(experiment: object) -> NamedFigure:
-        return NamedFigure(lambda rows: rows, lambda rows: Figure(), experiment, lambda rows: f"is {rows['value'][0]}")
-
-    figures = {"mse": FIGURES["fig8_mse"], "broken": of(broken), "toy": of(toy), "own": of(toy)}
-    words = {name: {"title": f"A {name}", "source": "here", "sentence": f"On {name}."} for name in figures}
-    words["mse"] |= {"specs": [str(tmp_path / "small.toml")], "seconds": 3}
-    words["broken"] |= {"seconds": 2, "full_seconds": 4000, "full_memory": "9 GiB"}
-    words["toy"] |= {"seconds": 1, "full_seconds": 1}
-    words["own"] |= {"seconds": 4, "data": "eggs"}
-    monkeypatch.setattr("rmtsim.figures.registry.FIGURES", figures)
-    monkeypatch.setattr("rmtsim.figures.catalogue.FIGURES", figures)
-    monkeypatch.setattr("rmtsim.figures.catalogue.WORDS", words)
+    decay = get_figure("fig8_mse")
+    monkeypatch.setattr(decay, "specs", [str(tmp_path / "small.toml")])
+    monkeypatch.setattr(registry, "_PACKAGES", ())
+    monkeypatch.setattr(registry, "_registered", {"fig8_mse": decay})
+    for kind in (Broken, Toy, Own):
+        register(kind)
+    cost = Cost(2, 2)
+    costs = {("fig8_mse", False): Cost(3, 2), ("broken", False): cost, ("toy", False): Cost(1, 2)}
+    costs |= {("own", False): Cost(4, 2)}
+    monkeypatch.setattr("rmtsim.figures.costs.stored_costs", lambda: costs)
+    monkeypatch.setattr("rmtsim.figures.gallery.stored_costs", lambda: costs)
     return tmp_path / "out"
 
 
@@ -141,22 +163,41 @@ def test_all_goes_on_and_makes_a_gallery(toys: Path, capsys: pytest.CaptureFixtu
     assert "own: left out: own: needs eggs; give --data FOLDER\n" in said.err
     assert [line.split(":")[0].split("/")[-1] for line in said.err.splitlines() if ": drawn" in line] == [
         "toy.png, .pdf",  # cheapest first
-        "mse.png, .pdf",
+        "fig8_mse.png, .pdf",
     ]
     found = sections(toys)
-    assert list(found) == ["mse", "broken", "toy", "own"]  # in the catalogue's order
+    assert list(found) == ["fig8_mse", "broken", "toy", "own"]  # by their places
     for name, section in found.items():
-        assert f"> On {name}." in section
+        assert name == "fig8_mse" or f"> On {name}." in section
         pictures = re.findall(r"!\[.*?\]\((.*?)\)", section)
-        assert [(toys / picture).read_bytes()[:4] for picture in pictures] == [b"\x89PNG"] * (name in ("mse", "toy"))
+        assert [(toys / picture).read_bytes()[:4] for picture in pictures] == [b"\x89PNG"] * (
+            name in ("fig8_mse", "toy")
+        )
     assert "is 1.5" in found["toy"]
     assert "computed and drawn in" in found["toy"]
-    assert "zero in every draw" in found["mse"]
-    assert "6 of 6 measured values agree" in found["mse"]  # diagonal, off-diagonal and ratio at both C
+    assert "zero in every draw" in found["fig8_mse"]
+    assert "6 of 6 measured values agree" in found["fig8_mse"]  # diagonal, off-diagonal and ratio at both C
     assert "Not drawn: toy: the bits are worn out; buy new ones" in found["broken"]
     assert "`rmtsim reproduce own --data FOLDER`" in found["own"]
-    assert "| [broken](#broken) | here | 2 s | 1 h 6 min, 9 GiB |" in (toys / "gallery.md").read_text("utf-8")
+    page = (toys / "gallery.md").read_text("utf-8")
+    assert re.search(r"\[broken\]\(#broken\) \| here \| 2 s( \(2 cores\))? \| 2 s", page)
+    assert re.search(r"\[toy\]\(#toy\) \| here \| \d[^|]* \| not measured \|", page)
     assert (toys / "verdicts.txt").exists()
+
+
+def test_the_gallery_measures_what_figures_cost(toys: Path) -> None:
+    main(["reproduce", "all", "--out", str(toys), "--workers", "1"])
+    first = read_costs((toys / FILE).read_text("utf-8"))
+    assert first["broken", False] == Cost(2, 2)  # not made, so the former time stays
+    for name in ("toy", "fig8_mse"):
+        cost = first[name, False]
+        assert cost.cores == 1
+        assert cost.date
+        assert cost.processor
+        assert 0 < cost.seconds < 60
+    assert ("toy", True) not in first
+    main(["reproduce", "all", "--out", str(toys), "--workers", "1"])  # draws what is stored: that is not its cost
+    assert read_costs((toys / FILE).read_text("utf-8"))["toy", False] == Cost(1, 2)
 
 
 def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +222,7 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
     assert "With the paper's sizes and schedule:\n\n![A toy, at the paper's size](toy_full.png)" in found["toy"]
     assert "is 2.5" in found["toy"]
     assert "`rmtsim reproduce toy --full`" in found["toy"]
-    assert "With the paper's sizes" not in found["own"] + found["mse"]
+    assert "With the paper's sizes" not in found["own"] + found["fig8_mse"]
     assert (toys / "toy_full.png").exists()
     capsys.readouterr()
     for full, value in (([], "1.5"), (["--full"], "2.5")):
@@ -191,14 +232,14 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
 
 
 def test_a_figure_asked_for_by_name_is_not_left_out(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reproduce", "mse", "own", "--out", str(toys)]) == 2
+    assert main(["reproduce", "fig8_mse", "own", "--out", str(toys)]) == 2
     assert capsys.readouterr().err == "rmtsim reproduce: own: needs eggs; give --data FOLDER\n"
     assert not toys.exists()
     assert main(["reproduce", "broken", "--out", str(toys)]) == 1
 
 
-def test_a_headline_tells_the_rate_of_the_draws() -> None:
-    """Theory's own values agree with the theorem; values that fall more slowly do not."""
+def test_a_headline_has_the_rate_of_the_draws() -> None:
+    """The theory's own values agree with the theorem; values that fall more slowly do not."""
     points = [Point("linear", "ce", C, 100, 200) for C in (10, 20, 50, 100, 200, 500, 1000)]
     exact = [finite("linear", "ce", point.n_classes, 100, 200)[0] for point in points]
     good = claims_headline(sweep_of(points, [{"linear": (p.diag, p.offdiag)} for p in exact], rse=0.002))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rmtsim.cli.main import main
-from rmtsim.figures.catalogue import WORDS
+from rmtsim.figures import get_figure
 from rmtsim.store import Store
 from rmtsim.sweeps.spec import builtin_specs
 
@@ -85,8 +85,8 @@ def test_reproduce_end_to_end(
     for name, model in (("small8", "linear"), ("small_mse", "linear")):
         loss = "mse" if "mse" in name else "ce"
         (tmp_path / f"{name}.toml").write_text(SPEC.format(name=name, model=model, loss=loss, width=""))
-    monkeypatch.setitem(WORDS["fig8"], "specs", [str(tmp_path / "small8.toml")])
-    monkeypatch.setitem(WORDS["fig8_mse"], "specs", [str(tmp_path / "small_mse.toml")])
+    monkeypatch.setattr(get_figure("fig8"), "specs", [str(tmp_path / "small8.toml")])
+    monkeypatch.setattr(get_figure("fig8_mse"), "specs", [str(tmp_path / "small_mse.toml")])
     out = tmp_path / "out"
     assert main(["reproduce", "fig8", "--out", str(out)]) in (0, 4)
     assert {"store", "fig8.png", "fig8.pdf", "fig8_mse.png", "fig8_mse.pdf", "verdicts.json", "verdicts.txt"} == {

@@ -7,8 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,8 +16,7 @@ import seaborn as sns
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.figures import registry as figures
-from rmtsim.figures.drawing import encoded, later
+from rmtsim.figures.drawing import encoded
 from rmtsim.figures.style import paper_style
 from rmtsim.store import Store
 
@@ -105,9 +102,10 @@ def test_what_matplotlib_would_stumble_over(store: str, expected: bytes, tmp_pat
 
 AFTERWARDS = """
 import sys
-from rmtsim.figures import registry as figures
+from rmtsim.figures.drawing import save
+from rmtsim.figures.registry import draw
 from rmtsim.store import Store
-figures.save(figures.draw("fig8_mse", Store(sys.argv[1]).read()), "f.png")
+save(draw("fig8_mse", Store(sys.argv[1]).read()), "f.png")
 import matplotlib
 print(matplotlib.rcParams["lines.linewidth"], matplotlib.rcParams["backend"])
 """
@@ -158,17 +156,6 @@ def test_only_what_draws_loads_matplotlib(store: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert not [line for line in done.stderr.splitlines() if line.endswith(("matplotlib", "seaborn"))]
-
-
-def test_what_is_imported_later_is_there() -> None:
-    found = 0
-    for figure in figures.FIGURES.values():
-        for part in figure:
-            if isinstance(part, partial) and part.func is later("a.b").func:  # type: ignore[attr-defined]
-                module, _, name = part.args[0].rpartition(".")
-                assert callable(getattr(import_module(f"rmtsim.{module}"), name))
-                found += 1
-    assert found > 20
 
 
 def test_every_figure_is_drawn_with_settings_of_our_own() -> None:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from rmtsim.cli.main import main
-from rmtsim.figures import registry as figures
-from rmtsim.figures.registry import FIGURES, draw
+from rmtsim.figures import get_figure
+from rmtsim.figures.registry import draw
 from rmtsim.paper.decoupling import decoupling, fit_decoupling, summarize_decoupling
 from rmtsim.paper.spectrum import kolmogorov_smirnov, limiting_spectrum, spectrum
 from tests.test_figures import curves
@@ -76,8 +76,7 @@ def test_spectrum_shows_histograms_beside_their_limits(tmp_path: Path) -> None:
 def test_experiments_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = FIGURES["decoupling"]._replace(experiment=lambda full: decoupling(draws=SMALL))
-    monkeypatch.setitem(figures.FIGURES, "decoupling", small)
+    monkeypatch.setattr(get_figure("decoupling"), "tables", lambda full: decoupling(draws=SMALL))
     assert main(["reproduce", "decoupling", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert "decoupling: 15 of 15 tables to compute" in said.err

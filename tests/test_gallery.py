@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmtsim.figures.catalogue import Entry
+from rmtsim.figures import get_figure
 from rmtsim.figures.gallery import Result, gallery
 
 
@@ -17,7 +17,7 @@ from rmtsim.figures.gallery import Result, gallery
     ],
 )
 def test_the_introduction_names_what_is_missing(problems: tuple[str, str], words: str) -> None:
-    entries = [Entry(name, "A title", "a source", "A sentence.", 1.0) for name in ("fig1", "simo")]
-    page = gallery([Result(entry, "1", problem=problem) for entry, problem in zip(entries, problems, strict=True)])
+    figures = [get_figure(name) for name in ("fig1", "simo")]
+    page = gallery([Result(figure, "1", problem=problem) for figure, problem in zip(figures, problems, strict=True)])
     assert words in page.partition("|")[0]
     assert page.count("Not drawn: ") == sum(map(bool, problems))

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 from rmtsim.cli.main import main
-from rmtsim.figures.registry import FIGURES, NamedFigure
+from rmtsim.figures import get_figure
 from rmtsim.paper.simo import simo
 from rmtsim.store import Store, StoreError
 from rmtsim.store.verify import verify
@@ -49,7 +48,7 @@ def few(full: bool = False) -> Experiment:
 def test_every_verb_that_writes_is_refused_while_another_writes(
     specs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(FIGURES, "simo", NamedFigure(lambda rows: rows, lambda rows: Figure(), few, lambda rows: ""))
+    monkeypatch.setattr(get_figure("simo"), "tables", few)
     theirs, store = str(specs / "theirs"), specs / "out/store"
     for name in ("train", "tiny"):
         assert main(["run", str(specs / f"{name}.toml"), "--store", theirs]) == 0

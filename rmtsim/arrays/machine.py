@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import time
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +22,16 @@ def total_memory() -> int:
     """Bytes of memory that this process may use: the machine's, or what the limits of its job leave of them."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(limit for limit in (total, memory_limit(), address_space()) if limit is not None)
+
+
+@cache
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def usable_memory() -> int:

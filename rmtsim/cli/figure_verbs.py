@@ -1,4 +1,4 @@
-"""The verbs of figures: `figure` draws one from a store, `reproduce` computes, draws and tells those it is given."""
+"""The verbs of figures: `figure` draws one from a store; `reproduce` computes and draws figures, and prints numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
 from itertools import count
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rmtsim.arrays.machine import processor
+from rmtsim.arrays.threads import cores
 from rmtsim.cli.exit_codes import DONE, FAILED, joint_exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.selection import Selection
@@ -26,9 +30,12 @@ from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of, write_spec
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.output import presentable, records
+from rmtsim.text.sizes import format_seconds
+from rmtsim.text.tables import text_table
 
 if TYPE_CHECKING:
-    from rmtsim.figures.catalogue import Entry
+    from rmtsim.figures import Figure
+    from rmtsim.figures.costs import Cost
     from rmtsim.figures.gallery import Result
     from rmtsim.sweeps.spec import Spec
 
@@ -37,8 +44,7 @@ __all__ = ["figure", "reproduce"]
 
 def figure(arguments: argparse.Namespace) -> int:
     """Draw a figure from a store, or list all."""
-    from rmtsim.figures import catalogue
-    from rmtsim.figures import registry as figures
+    from rmtsim.figures import drawing, registry
 
     wanted = {"NAME": arguments.name, "--store": arguments.store, "--out": arguments.out}
     if arguments.list:
@@ -47,59 +53,58 @@ def figure(arguments: argparse.Namespace) -> int:
         raise InputError("--json: goes with --list only; leave it out")
     if missing := [name for name, value in wanted.items() if value is None]:
         raise InputError(f"figure: {', '.join(missing)} missing; give NAME --store DIR --out FILE, or --list alone")
-    figures.check(arguments.name, arguments.out)
-    [entry] = [entry for entry in catalogue.entries() if entry.name == arguments.name]
-    _check_data(arguments.data, [entry])
-    selection, experiment = Selection.of(arguments), entry.experiment(arguments.full, arguments.data)
+    shown = registry.get_figure(arguments.name)
+    drawing.check_path(arguments.out)
+    _check_data(arguments.data, [shown])
+    selection, experiment = Selection.of(arguments), shown.experiment(arguments.full, arguments.data)
     if experiment is not None:
         if selection.options:
             given = ", ".join(selection.options)
             raise InputError(f"{given}: {arguments.name} shows the tables of an experiment, all of them; leave it out")
         rows = experiment.read(existing(arguments.store))
     else:
-        rows = figures.select(arguments.name, selection.read(existing(arguments.store)))
+        rows = shown.select(selection.read(existing(arguments.store)))
     with nullcontext() if experiment is not None else theory_of(rows):
-        drawn = figures.draw(arguments.name, rows)
-    figures.save(drawn, arguments.out)
+        drawn = registry.draw(arguments.name, rows)
+    drawing.save(drawn, arguments.out)
     print_message(f"{arguments.out}: drawn")
     return DONE
 
 
 def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
-    """Print the catalogue."""
-    from rmtsim.figures import catalogue
+    """Print all figures."""
+    from rmtsim.figures import costs, registry
 
     if given:
         raise InputError(f"--list: names every figure; leave {', '.join(given)} out")
-    table = catalogue.listing()
+    table = registry.listing()
     if arguments.json:
         print_json(records(table))
         return DONE
-    columns = {"name": "figure", "source": "source", "cost": "2 cores", "full_cost": "--full", "command": "command"}
+    time = costs.cores_in_words(costs.stored_costs().values()) or "time"
+    columns = {"name": "figure", "source": "source", "cost": time, "full_cost": "--full", "command": "command"}
     grid = [list(columns.values()), *table[list(columns)].to_numpy().tolist()]
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    for row in grid:
-        print_text("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_text("\n".join(text_table(grid)), lines=True)
     return DONE
 
 
-def _check_data(data: str | None, entries: Sequence[Entry]) -> None:
-    if data is not None and not any(entry.data for entry in entries):
+def _check_data(data: str | None, figures: Sequence[Figure]) -> None:
+    if data is not None and not any(figure.data for figure in figures):
         raise InputError("--data: none of these figures takes data; leave it out")
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
-    """Compute what the figures show, draw and tell them; return the exit code, 1 if a figure was left out."""
-    from rmtsim.figures import catalogue, gallery
+    """Compute what the figures show, draw them and print their numbers; return 1 if a figure was left out."""
+    from rmtsim.figures import costs, gallery, registry
     from rmtsim.stats import verdicts
 
-    names = arguments.figures or catalogue.DEFAULT
-    everything = catalogue.ALL in names
-    entries = catalogue.chosen(names, arguments.full)
-    _check_data(arguments.data, entries)
+    names = arguments.figures or registry.DEFAULT
+    everything = registry.ALL in names
+    figures = registry.select_figures(names, arguments.full)
+    _check_data(arguments.data, figures)
     out = Path(arguments.out)
     reproduction = _Reproduction(out, Store(out / "store"), arguments, everything)
-    works = [reproduction.work(entry) for entry in entries]
+    works = [reproduction.work(figure) for figure in figures]
     for summary in (summary for work in works for summary in work.summaries):
         print_message(summary)
     results = []
@@ -114,9 +119,10 @@ def reproduce(arguments: argparse.Namespace) -> int:
         write_output(out / "verdicts.txt", presentable(text, lines=True))
         print_text(report.text(), lines=True)
     if everything:
-        order = {name: place for place, name in enumerate(catalogue.WORDS)}
-        results.sort(key=lambda result: order[result.entry.name])
+        order = list(registry.all_figures())
+        results.sort(key=lambda result: order.index(result.figure.name))
         out.mkdir(parents=True, exist_ok=True)
+        write_output(out / costs.FILE, costs.write_costs(gallery.measured_costs(results, arguments.full)))
         write_output(out / "gallery.md", presentable(gallery.gallery(results, arguments.full), lines=True))
         print_message(f"{out / 'gallery.md'}: written")
     return joint_exit_code(reproduction.codes)
@@ -126,7 +132,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
 class _Work:
     """What one figure needs."""
 
-    entry: Entry
+    figure: Figure
     specs: Sequence[Spec] = ()
     summaries: Sequence[str] = ()  # what the sweeps would do
     experiment: Experiment | None = None
@@ -145,25 +151,25 @@ class _Reproduction:
     claimed: set[str] = field(default_factory=set)  # points that the verdicts are on
     stopped: bool = False
 
-    def work(self, entry: Entry) -> _Work:
-        """Find what a figure needs before anything is computed, so that bad input is told first."""
+    def work(self, figure: Figure) -> _Work:
+        """Return what a figure needs, found before anything is computed, so that bad input is refused first."""
         from rmtsim.sweeps import plan as plans
         from rmtsim.sweeps.spec import load
 
         full, data, memory = self.arguments.full, self.arguments.data, self.arguments.memory
         try:
-            specs = [load(spec) for spec in entry.sweeps(full)]
+            specs = [load(spec) for spec in figure.sweeps(full)]
             summaries = [
                 plans.summary(spec, plans.plan(spec, self.store, memory, self.arguments.workers)) for spec in specs
             ]
-            return _Work(entry, specs, summaries, entry.experiment(full, data))
+            return _Work(figure, specs, summaries, figure.experiment(full, data))
         except InputError as error:
             if not self.everything:
                 raise
-            return _Work(entry, problem=str(error))
+            return _Work(figure, problem=str(error))
 
     def make(self, work: _Work) -> Result:
-        """Compute, draw and tell one figure; or say why it is left out."""
+        """Compute and draw one figure and print its numbers; or say why it is left out."""
         from rmtsim.figures.gallery import Result
 
         if not work.problem:
@@ -172,77 +178,95 @@ class _Reproduction:
             except (InputError, RunError, MemoryError) as error:
                 if not self.everything or isinstance(error, StoppedError):
                     raise
-                work = _Work(work.entry, problem=str(error) or "not enough memory")
-        print_message(f"{work.entry.name}: left out: {work.problem}")
+                work = _Work(work.figure, problem=str(error) or "not enough memory")
+        print_message(f"{work.figure.name}: left out: {work.problem}")
         self.codes.append(FAILED)
-        return Result(work.entry, problem=work.problem)
+        return Result(work.figure, problem=work.problem)
 
     def _make(self, work: _Work) -> Result:
-        from rmtsim.figures import gallery
-        from rmtsim.figures import registry as figures
-        from rmtsim.figures.catalogue import duration
+        from rmtsim.figures import drawing, gallery, registry
 
-        start, name, how = perf_counter(), work.entry.name, work.entry.figure
-        rows, computed = self._rows(work)
+        start, figure = perf_counter(), work.figure
+        rows, made = self._rows(work)
         if self.stopped:
-            return gallery.Result(work.entry, problem="stopped")
+            return gallery.Result(figure, problem="stopped")
         with nullcontext() if work.experiment is not None else theory_of(rows):
-            drawn = how.plot(how.select(rows))
-            text = None if how.report is None else how.report(rows)
+            numbers = figure.numbers(figure.select(rows))
+            drawn = registry.plot(figure, numbers)
+            text = "" if figure.claims else figure.text(numbers)
         for suffix in ("png", "pdf"):
-            figures.save(drawn, self.out / f"{name}.{suffix}")
-        numbers = gallery.numbers(how, rows, text) if self.everything else ""
+            drawing.save(drawn, self.out / f"{figure.name}.{suffix}")
+        headline = figure.headline(numbers) if self.everything else ""
         seconds = perf_counter() - start
-        print_message(f"{self.out / name}.png, .pdf: drawn, {duration(seconds)} in all")
-        if text is not None:
-            write_output(self.out / f"{name}.txt", presentable(f"{text}\n", lines=True))
+        print_message(f"{self.out / figure.name}.png, .pdf: drawn, {format_seconds(seconds)} in all")
+        if text:
+            write_output(self.out / f"{figure.name}.txt", presentable(f"{text}\n", lines=True))
             print_text(text, lines=True)
-        return gallery.Result(work.entry, numbers, seconds, computed, full_numbers=self._at_full_size(work))
+        cost = self._cost(seconds) if made is _Made.ALL else None
+        full_numbers = self._at_full_size(work)
+        return gallery.Result(figure, headline, seconds, made is not _Made.NONE, cost, full_numbers=full_numbers)
+
+    def _cost(self, seconds: float) -> Cost:
+        """Return the cost of a figure that took so long."""
+        from rmtsim.figures.costs import Cost
+
+        used = min(self.arguments.workers or cores(), cores())
+        return Cost(seconds, used, processor(), date.today().isoformat())
 
     def _at_full_size(self, work: _Work) -> str:
         """Draw what the store has at the paper's size too, for the gallery; return its numbers."""
-        from rmtsim.figures import gallery
-        from rmtsim.figures import registry as figures
+        from rmtsim.figures import drawing, registry
 
-        entry, how = work.entry, work.entry.figure
-        if not self.everything or self.arguments.full or entry.full_seconds is None or entry.data:
+        figure = work.figure
+        if not self.everything or self.arguments.full or work.experiment is None or not figure.has_full_size:
             return ""
-        experiment = entry.experiment(full=True)
+        experiment = figure.experiment(full=True)
         if experiment is None or experiment.missing(self.store):
             return ""
-        rows = experiment.read(self.store)
-        figures.save(how.plot(how.select(rows)), self.out / f"{entry.name}_full.png")
-        return gallery.numbers(how, rows)
+        numbers = figure.numbers(figure.select(experiment.read(self.store)))
+        drawing.save(registry.plot(figure, numbers), self.out / f"{figure.name}_full.png")
+        return figure.headline(numbers)
 
-    def _rows(self, work: _Work) -> tuple[pd.DataFrame, bool]:
-        """Return what a figure shows, computed as far as it is missing, and whether any was."""
+    def _rows(self, work: _Work) -> tuple[pd.DataFrame, _Made]:
+        """Return what a figure shows, computed as far as it is missing, and how much of it was."""
         workers, memory = self.arguments.workers, self.arguments.memory
         if work.experiment is not None:
             return _tables(work, self.store, self.arguments)
-        computed = False
+        new_draws = 0
         for spec in work.specs:
             outcome = run_sweep(spec, self.store, address="local", backend="auto", workers=workers, memory=memory)
             self.codes.append(outcome_code(outcome))
-            computed |= outcome.new_draws > 0
+            new_draws += outcome.new_draws
             if outcome.stopped:
                 self.stopped = True
-                return pd.DataFrame(), computed
+                return pd.DataFrame(), _Made.SOME
         ids = {point.id for spec in work.specs for point in spec.points()}
-        if work.entry.figure.report is None:
+        if work.figure.claims:
             self.claimed |= ids
-        return self.store.read(points=ids), computed
+        rows = self.store.read(points=ids)
+        return rows, _made(new_draws, len(rows[["point_id", "seed", "draw"]].drop_duplicates()))
 
 
-def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[pd.DataFrame, bool]:
-    """Compute what an experiment lacks; return all its tables, and whether any was missing."""
+class _Made(Enum):
+    """How much of what a figure shows was computed in this run."""
+
+    NONE, SOME, ALL = range(3)
+
+
+def _made(new: int, there: int) -> _Made:
+    return _Made.ALL if new == there else _Made.SOME if new else _Made.NONE
+
+
+def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[pd.DataFrame, _Made]:
+    """Compute what an experiment lacks; return all its tables, and how many were missing."""
     from rmtsim.sweeps.interrupts import interrupts
 
-    name, experiment, done = work.entry.name, work.experiment, count(1)
+    name, experiment, done = work.figure.name, work.experiment, count(1)
     assert experiment is not None
     missing = len(experiment.missing(store))
     to_do = f"{missing} of {len(experiment.tasks)} tables to compute" if missing else "nothing to do"
     print_message(f"{name}: {to_do}")
-    data = {"data": arguments.data} if work.entry.data else {}
+    data = {"data": arguments.data} if work.figure.data else {}
     document = {"spec": {"figure": name, "full": arguments.full, **data}, "tables": experiment.paths()}
 
     def tell(task: Task) -> None:
@@ -252,4 +276,4 @@ def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[p
         with store.writer(experiment.folders) as writer, interrupts() as asked:
             write_spec(writer, experiment.name, document)
             experiment.make(writer, arguments.workers, tell, asked)
-    return experiment.read(store), missing > 0
+    return experiment.read(store), _made(missing, len(experiment.tasks))

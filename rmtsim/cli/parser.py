@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from rmtsim.arrays.backend import BACKENDS
 from rmtsim.cli.argument_types import directory, positive, seconds, seed, summary_file, whole
+from rmtsim.cli.names import GROUPS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
     add_full,
@@ -52,7 +53,7 @@ to go on until a sweep is finished, in a script:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells bad input in one line."""
+    """A parser that reports bad input in one line."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Take the words apart; ends with 2 where some are left, which are told without the secrets of addresses."""
@@ -60,6 +61,13 @@ class _Parser(argparse.ArgumentParser):
         if left:
             self.error(f"unrecognized arguments: {' '.join(map(shown, left))}")
         return found
+
+    def format_help(self) -> str:
+        """Return the help text, with the names of specs and figures."""
+        for action in self._actions:
+            if action.help:
+                action.help = with_names(action.help)
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         print_message(f"{self.prog}: {message}; see {self.prog} --help")
@@ -95,8 +103,7 @@ def parser() -> argparse.ArgumentParser:
         "figures",
         nargs="*",
         metavar="FIGURE",
-        help="names that `rmtsim figure --list` prints, or all; fig8 and fig9 (default: both) stand for their MSE "
-        "cases, too",
+        help=f"fig8 and fig9 (default: both) stand for their MSE cases, too; or all; or any of {GROUPS}",
     )
     add_full(p)
     p.add_argument("--out", default="out", type=directory, metavar="DIR", help="where everything goes (default: out)")

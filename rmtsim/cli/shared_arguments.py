@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rmtsim.cli.argument_types import seed, size_in_bytes, whole
+from rmtsim.cli.names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
 
 
 def add_spec(p: argparse.ArgumentParser) -> None:
@@ -12,13 +13,8 @@ def add_spec(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "spec",
         metavar="SPEC",
-        help="a .toml file, or a built-in: figure8, figure9, figure9_mse, linear_mse, vocabulary, finite_size, "
-        "finite_size_hidden, agreement_linear, agreement_vocabulary, agreement_linear_mse, agreement_hidden, "
-        "agreement_hidden_vocabulary, agreement_widths, agreement_cross, agreement_hidden_mse, agreement_he, "
-        "agreement_xavier, regime_aspect, regime_samples, regime_dim, regime_dim_hidden, regime_width, "
-        "regime_width_mse; or of training runs: training; or the name of a figure of an experiment: fig2, fig3, fig4, "
-        "fig5, fig6, fig7, fig10, fig11, fig12, fig13, slides_classes, deep, dynamic_force, training_rates, "
-        "training_spectra, fan_out, simo, wishart, spectrum, decoupling",
+        help=f"a .toml file, or a built-in: {SWEEPS}; or of training runs: {TRAININGS}; or the name of a figure that "
+        f"shows tables: {FIGURES_OF_TABLES}",
     )
     add_sizes(p)
     add_store(p)

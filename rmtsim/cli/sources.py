@@ -22,7 +22,7 @@ from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.text.words import counted
 
 if TYPE_CHECKING:
-    from rmtsim.figures.catalogue import Entry
+    from rmtsim.figures import Figure
     from rmtsim.sweeps.spec import Spec
     from rmtsim.sweeps.training_spec import TrainingSpec
 
@@ -71,18 +71,18 @@ def load(source: str, full: bool = False) -> Spec | Runs:
     from rmtsim.sweeps.spec import builtin_specs
     from rmtsim.sweeps.training_spec import builtin_trainings, load_any
 
-    specs, figures = [*builtin_specs(), *builtin_trainings()], dict[str, "Entry"]()
+    specs, figures = [*builtin_specs(), *builtin_trainings()], dict[str, "Figure"]()
     if not is_path(source) and source not in specs:
-        from rmtsim.figures.catalogue import entries
+        from rmtsim.figures import all_figures
 
-        figures = {entry.name: entry for entry in entries()}
+        figures = all_figures()
     if (source in specs or source in figures) and Path(source).is_file():
         print_message(
             f"spec: {source} is the one that comes with rmtsim; for the file of that name here, give ./{source}"
         )
     if source in figures:
         return FigureRuns(_with_experiment(figures[source], full), full)
-    others = [name for name, entry in figures.items() if entry.figure.experiment and not entry.data]
+    others = [name for name, figure in figures.items() if not figure.specs and not figure.data]
     spec = load_any(source, others)
     if full:
         raise InputError(f"--full: {source} says its sizes itself; leave it out, or give the name of a figure")
@@ -118,27 +118,27 @@ def stored_tasks(store: Store) -> dict[str, Task]:
 
 
 def _stored_experiment(spec: Mapping[str, Any], backend: str) -> Experiment:
-    from rmtsim.figures.catalogue import entries
+    from rmtsim.figures import all_figures
     from rmtsim.sweeps.training_spec import from_document
 
     match spec:
         case {"figure": str(name), "full": bool(full), **rest}:
             data = rest.get("data")
-            for entry in entries() if data is None or isinstance(data, str) else ():
-                if entry.name == name and (experiment := entry.experiment(full, data)) is not None:
-                    return experiment
+            figure = all_figures().get(name) if data is None or isinstance(data, str) else None
+            if figure is not None and (experiment := figure.experiment(full, data)) is not None:
+                return experiment
             raise InputError(f"spec: {name!r} is no figure that shows tables; choose one of `rmtsim figure --list`")
     return from_document(spec).experiment(backend)
 
 
-def _with_experiment(entry: Entry, full: bool) -> Entry:
-    """Return the entry; raise InputError unless there is an experiment that needs nothing else."""
-    if entry.data:
-        command = entry.command(full)
-        raise InputError(f"spec: {entry.name} needs {entry.data}; `{command}` makes it")
-    if not entry.figure.experiment:
-        raise InputError(f"spec: the figure {entry.name} shows draws; give a sweep: {', '.join(entry.sweeps(full))}")
-    return entry
+def _with_experiment(figure: Figure, full: bool) -> Figure:
+    """Return the figure; raise InputError unless it shows tables that need nothing else."""
+    if figure.data:
+        raise InputError(f"spec: {figure.name} needs {figure.data}; `{figure.command(full)}` makes it")
+    if figure.specs:
+        sweeps = ", ".join(figure.sweeps(full))
+        raise InputError(f"spec: the figure {figure.name} shows draws; give a sweep: {sweeps}")
+    return figure
 
 
 @dataclass(frozen=True)
@@ -207,13 +207,13 @@ class TrainingRuns:
 class FigureRuns:
     """The tables that a figure shows."""
 
-    entry: Entry
+    figure: Figure
     full: bool = False
 
     @property
     def name(self) -> str:
         """Name of the figure, and of its experiment."""
-        return self.entry.name
+        return self.figure.name
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -228,32 +228,34 @@ class FigureRuns:
 
     def experiment(self, backend: str = "numpy") -> Experiment:
         """Return the experiment of the figure."""
-        experiment = self.entry.experiment(self.full)
+        experiment = self.figure.experiment(self.full)
         assert experiment is not None
         return experiment
 
     def plan(
         self, experiment: Experiment, missing: set[str], workers: int | None = None
     ) -> tuple[pd.DataFrame, str, float]:
-        """Return a row for each table; times are shares of what the whole took on a machine with 2 cores."""
-        from rmtsim.figures.catalogue import duration
+        """Return a row for each table; times are shares of what the whole took where it was measured."""
+        from rmtsim.figures.costs import cost_of
 
-        whole, seconds = sum(task.cost for task in experiment.tasks), self.entry.cost(self.full)
+        whole, cost = sum(task.cost for task in experiment.tasks), cost_of(self.figure, self.full)
+        core_seconds = cost.cores * cost.seconds if cost.measured else math.inf
         table = pd.DataFrame(
             {
                 "run": task.label,
                 "state": "new" if table_file(task) in missing else "done",
-                "core_seconds": 2 * seconds * (task.cost / whole),
+                "core_seconds": core_seconds * (task.cost / whole),
             }
             for task in experiment.tasks
         )
         new = table["state"] == "new"
-        at_once = min(workers or 2, max(1, int(new.sum())))
+        at_once = min(workers or cost.cores or 2, max(1, int(new.sum())))
         left = float(table["core_seconds"][new].sum()) / at_once
-        time = f"about {duration(left)} on {counted(at_once, 'core')}"
         if not new.any():
             time = "nothing to do"
         elif math.isinf(left):
             time = "its time was never measured"
+        else:
+            time = f"about {format_seconds(left)} on {counted(at_once, 'core')}"
         summary = f"{self.name}: {counted(len(table), 'table')}: {len(table) - new.sum()} done, {new.sum()} new; {time}"
         return table, summary, left

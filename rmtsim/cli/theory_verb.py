@@ -124,9 +124,9 @@ class _Density(NamedTuple):
 
 def _spectrum(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
-        from rmtsim.figures import registry as figures
+        from rmtsim.figures.drawing import check_path
 
-        figures.check_path(arguments.out)
+        check_path(arguments.out)
     blocks = len(arguments.width or [None]) * len(arguments.aspect_ratio) * len(arguments.classes)
     blocks *= len(arguments.block or ("diag", "offdiag"))
     densities = []
@@ -136,12 +136,13 @@ def _spectrum(arguments: argparse.Namespace) -> None:
             densities.append(density)
             progress.advance(k + 1)
     if arguments.out is not None:
-        from rmtsim.figures.drawing import later
+        from rmtsim.figures.drawing import load_matplotlib, save
+
+        load_matplotlib()
+        from rmtsim.figures.density_figure import plot_densities
 
         curves = [(density.case, density.spectrum.atom, *density.grid(_DRAWN)) for density in densities]
-        figures.save(
-            later("paper.density_figure.plot_densities")(curves, arguments.model, arguments.loss), Path(arguments.out)
-        )
+        save(plot_densities(curves, arguments.model, arguments.loss), Path(arguments.out))
         print_message(f"{arguments.out}: drawn")
     elif arguments.json:
         for_json = []

@@ -7,14 +7,15 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext, suppress
-from functools import partial
 from importlib import import_module
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmtsim.errors import RunError
+from rmtsim.errors import InputError, RunError
+from rmtsim.files.output_files import check_output, write_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,22 +28,6 @@ _BACKENDS = {".png": "agg", ".pdf": "pdf"}
 
 #: Variables by which matplotlib finds a user's settings when it is imported, beside a file in the current folder.
 _VARIABLES = ("MPLBACKEND", "MATPLOTLIBRC")
-
-
-def later(path: str) -> Callable[..., Any]:
-    """Return a function ``"room.module.function"`` of rmtsim, which is imported when it is called.
-
-    Those that draw import matplotlib, which takes a second and may stumble over the user's settings: what only lists
-    figures or refuses a name does without.
-    """
-    return partial(_call, path)
-
-
-def _call(path: str, *arguments: Any, **options: Any) -> Any:
-    module, _, name = path.rpartition(".")
-    with _undisturbed():
-        loaded = import_module(f"rmtsim.{module}")
-    return getattr(loaded, name)(*arguments, **options)
 
 
 @contextmanager
@@ -74,6 +59,26 @@ def encoded(figure: Figure, suffix: str) -> bytes:
     return file.getvalue()
 
 
+def check_path(path: str | Path) -> None:
+    """Raise InputError unless ``path`` is a file that `save` can write."""
+    suffix = Path(path).suffix
+    if suffix not in FORMATS:
+        raise InputError(f"--out: {str(path)!r} has the suffix {suffix!r}; give one of {', '.join(FORMATS)}")
+    check_output(path)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a PNG (200 dots per inch) or a PDF; equal figures give equal files, for no date is written.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another, or the directory does not exist.
+    """
+    check_path(path)
+    write_output(path, encoded(figure, Path(path).suffix))
+
+
 @contextmanager
 def _formulas() -> Iterator[None]:
     """Have text with dollars that is no formula end in a sentence, and letters that no font has be drawn as boxes."""
@@ -88,15 +93,13 @@ def _formulas() -> Iterator[None]:
         raise RunError(f"figure: the label {text!r} of its table is no formula; verify the store") from None
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Have matplotlib, where it is imported first now, read no settings of the user's, and say nothing of its folder.
+def load_matplotlib() -> None:
+    """Import matplotlib, where it is not imported yet, without the user's settings and without messages on its folder.
 
     A backend that is not there, or a file that it cannot read, would end the import. Afterwards the user's settings
     hold again for the rest of the process, as far as they are valid.
     """
     if "matplotlib" in sys.modules:
-        yield
         return
     log, before = logging.getLogger("matplotlib"), {name: os.environ.get(name) for name in _VARIABLES}
     level = log.level
@@ -113,7 +116,6 @@ def _undisturbed() -> Iterator[None]:
                 os.environ[name] = value
         _restore()
         log.setLevel(level)
-    yield
 
 
 def _restore() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from rmtsim.figures.catalogue import Entry, duration
-from rmtsim.figures.registry import NamedFigure
+from rmtsim.figures.costs import Cost, Costs, cores_in_words, cost_of, in_words, stored_costs
+from rmtsim.figures.figure import Figure
+from rmtsim.text.sizes import format_seconds
 
 _INTRODUCTION = """\
 Every figure of *Towards Quantifying the Hessian Structure of Neural Networks* ([arXiv
@@ -18,11 +17,11 @@ and the numbers of the run that wrote this page. Formulas in quotations are rest
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a figure.
+    """What a run of `rmtsim reproduce` made of a figure.
 
     Parameters
     ----------
-    entry
+    figure
         The figure.
     numbers
         What was measured, as Markdown.
@@ -30,18 +29,31 @@ class Result:
         Time that it took in this run.
     computed
         Whether anything had to be computed; else it was drawn from what was stored.
+    cost
+        What it costs, where this run computed all of it.
     problem
         Why it was not drawn; empty if it was.
     full_numbers
         What was measured at the paper's size, where the store has that too: ``NAME_full.png`` shows it.
     """
 
-    entry: Entry
+    figure: Figure
     numbers: str = ""
     seconds: float = 0.0
     computed: bool = False
+    cost: Cost | None = None
     problem: str = ""
     full_numbers: str = ""
+
+
+def measured_costs(results: Sequence[Result], full: bool = False) -> Costs:
+    """Return the costs that come with the package, with those that this run measured in their place."""
+    measured = {
+        (result.figure.name, full and result.figure.has_full_size): result.cost
+        for result in results
+        if result.cost is not None
+    }
+    return {**stored_costs(), **measured}
 
 
 def gallery(results: Sequence[Result], full: bool = False) -> str:
@@ -59,45 +71,44 @@ def gallery(results: Sequence[Result], full: bool = False) -> str:
     str
         Markdown. The image of a figure is ``NAME.png``, beside the page.
     """
-    size = (
-        "The paper's sizes, as `rmtsim reproduce all --full` has them."
-        if full
-        else ("Sizes are those of `rmtsim reproduce all`, on 2 cores; with `--full` they are the paper's.")
-    )
-    table = ["| figure | source | time on 2 cores | with `--full` |", "|---|---|---|---|"]
-    table += [_row(result.entry) for result in results]
+    costs = measured_costs(results, full)
+    shown = [cost_of(result.figure, size, costs) for result in results for size in (False, True)]
+    cores = cores_in_words(shown)
+    on_cores = f" on {cores}" if cores else ""
+    size = "The paper's sizes, as `rmtsim reproduce all --full` has them."
+    if not full:
+        comma = "," if cores else ""
+        size = f"Sizes are those of `rmtsim reproduce all`{comma}{on_cores}; with `--full` they are the paper's."
+    table = [f"| figure | source | time{on_cores} | with `--full` |", "|---|---|---|---|"]
+    table += [_row(result.figure, costs, mixed=not cores) for result in results]
     sections = [_section(result, full) for result in results]
-    missing = ", ".join(result.entry.name for result in results if result.problem)
+    missing = ", ".join(result.figure.name for result in results if result.problem)
     introduction = _INTRODUCTION.format(except_for=f" except {missing} (below is why)" if missing else "")
     return "\n\n".join(["# Gallery", f"{introduction}\n{size}", "\n".join(table), *sections]) + "\n"
 
 
-def numbers(figure: NamedFigure, rows: pd.DataFrame, report: str | None = None) -> str:
-    """Return a figure's numbers as Markdown: its headline, or else its report (found already, or made here)."""
-    if figure.headline is not None:
-        return figure.headline(rows)
-    if report is None and figure.report is not None:
-        report = figure.report(rows)
-    return f"```text\n{report}\n```" if report else ""
-
-
-def _row(entry: Entry) -> str:
-    return f"| [{entry.name}](#{entry.name}) | {entry.source} | {entry.cost_in_words()} | {entry.cost_in_words(True)} |"
+def _row(figure: Figure, costs: Costs, *, mixed: bool) -> str:
+    """Return the line of a figure; times name their cores where these differ."""
+    times = []
+    for cost in (cost_of(figure, full, costs) for full in (False, True)):
+        times.append(in_words(cost) + (f" ({cost.cores} cores)" if mixed and cost.measured else ""))
+    return f"| [{figure.name}](#{figure.name}) | {figure.source} | {' | '.join(times)} |"
 
 
 def _section(result: Result, full: bool) -> str:
-    entry = result.entry
+    figure = result.figure
     parts = [
-        f"## {entry.name}",
-        f"**{entry.title}** ({entry.source})",
-        f"> {entry.sentence}",
+        f"## {figure.name}",
+        f"**{figure.title}** ({figure.source})",
+        f"> {figure.sentence}",
     ]
     if result.problem:
-        return "\n\n".join([*parts, f"Not drawn: {result.problem}", f"`{entry.command(full)}`"])
+        return "\n\n".join([*parts, f"Not drawn: {result.problem}", f"`{figure.command(full)}`"])
     how = "computed and drawn" if result.computed else "drawn from stored tables"
-    made = f"`{entry.command(full)}`: {how} in {duration(result.seconds)}."
-    parts += [f"![{entry.title}]({entry.name}.png)", result.numbers, made]
+    made = f"`{figure.command(full)}`: {how} in {format_seconds(result.seconds)}."
+    parts += [f"![{figure.title}]({figure.name}.png)", result.numbers, made]
     if result.full_numbers:
-        picture = f"![{entry.title}, at the paper's size]({entry.name}_full.png)"
-        parts += ["With the paper's sizes and schedule:", picture, result.full_numbers, f"`{entry.command(full=True)}`"]
+        picture = f"![{figure.title}, at the paper's size]({figure.name}_full.png)"
+        command = f"`{figure.command(full=True)}`"
+        parts += ["With the paper's sizes and schedule:", picture, result.full_numbers, command]
     return "\n\n".join(parts)

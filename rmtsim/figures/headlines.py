@@ -1,4 +1,4 @@
-"""A figure's numbers in a few lines of Markdown: rates beside the theorems', and how the points agree with theory."""
+"""Headlines of figures of draws: rates beside the theorems', and how many points agree with the theory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmtsim.paper.agreement import compared, spread
-from rmtsim.paper.finite_size_figure import sizes_of
 from rmtsim.stats.claims import claims_of
-from rmtsim.stats.points import points, points_of
+from rmtsim.stats.points import points_of
 from rmtsim.stats.render import to_records
 from rmtsim.stats.summary import summarize
 
 
 def claims_headline(draws: pd.DataFrame) -> str:
-    """Tell the power of C of every ratio of off-diagonal to diagonal norms, and the tally of all points.
+    """Return the power of C of every ratio of off-diagonal to diagonal norms, and the tally of all points.
 
     Parameters
     ----------
@@ -28,21 +26,11 @@ def claims_headline(draws: pd.DataFrame) -> str:
     -------
     str
         A line per model, loss, layer and d/N with the fitted power, its standard error and bias, the theorem's and the
-        verdict of `rmtsim.stats.claims`; then `points_headline` of the same draws.
+        verdict of `rmtsim.stats.claims`; then `tally` of the same draws.
     """
     summary = summarize(draws)
     lines = [_rate(row) for row in to_records(claims_of(summary)) if row["quantity"] == "ratio"]
-    return "\n".join([*lines, f"- {_tally(points_of(summary))}"])
-
-
-def points_headline(draws: pd.DataFrame) -> str:
-    """Tell how many measured values of series over d agree with the theory at their own C, d, N, and the z-scores."""
-    return _tally(points(sizes_of(draws)))
-
-
-def agreement_headline(draws: pd.DataFrame) -> str:
-    """Tell how the z-scores of all norms spread."""
-    return spread(compared(draws))
+    return "\n".join([*lines, f"- {tally(points_of(summary))}"])
 
 
 def _rate(row: dict[str, Any]) -> str:
@@ -59,8 +47,8 @@ def _rate(row: dict[str, Any]) -> str:
     )
 
 
-def _tally(table: pd.DataFrame) -> str:
-    """Count the values of ``points`` that agree, with their largest z-score."""
+def tally(table: pd.DataFrame) -> str:
+    """Return how many values of `rmtsim.stats.points.points` agree with the theory, and their z-scores."""
     tested = table[table["verdict"] != "not tested"]
     z = tested.loc[np.isfinite(tested["z"]), "z"]
     spread_of_z = (

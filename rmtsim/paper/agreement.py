@@ -48,6 +48,11 @@ def report_agreement(draws: pd.DataFrame) -> str:
     return "\n".join([*_INTRODUCTION, "", *table, "", spread(lines)])
 
 
+def headline_agreement(draws: pd.DataFrame) -> str:
+    """Return how the z-scores of all norms spread."""
+    return spread(compared(draws))
+
+
 def spread(lines: pd.DataFrame) -> str:
     """Tell how the z-scores spread, in a few sentences."""
     z = lines["z"].to_numpy()

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rmtsim.errors import InputError
+from rmtsim.figures.headlines import tally
 from rmtsim.figures.style import paper_style
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.points import points
 from rmtsim.stats.predictions import percent, plain, predict_layer, value
+from rmtsim.stats.render import render
 from rmtsim.stats.summary import QUANTITIES
 from rmtsim.theory import finite, limit
 
@@ -43,6 +45,16 @@ def sizes_of(draws: pd.DataFrame) -> pd.DataFrame:
             "finite_size into this store first"
         )
     return rows
+
+
+def report_finite_size(draws: pd.DataFrame) -> str:
+    """Return the table of all points, as text."""
+    return render(points(sizes_of(draws)))
+
+
+def headline_finite_size(draws: pd.DataFrame) -> str:
+    """Return how many values of series over d agree with the theory at their own C, d, N, and their z-scores."""
+    return tally(points(sizes_of(draws)))
 
 
 def deviations(draws: pd.DataFrame) -> tuple[pd.DataFrame, ...]:

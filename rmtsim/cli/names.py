@@ -1,0 +1,28 @@
+"""Names of specs and figures in help texts, which are looked up when a help text is printed and not before.
+
+A help text has a placeholder where names belong.
+"""
+
+from __future__ import annotations
+
+SWEEPS = "<sweeps>"
+TRAININGS = "<trainings>"
+FIGURES_OF_TABLES = "<figures of tables>"
+GROUPS = "<figures>"
+
+
+def with_names(text: str) -> str:
+    """Return a help text with names in place of its placeholders."""
+    if SWEEPS in text or TRAININGS in text:
+        from rmtsim.sweeps.spec import builtin_specs
+        from rmtsim.sweeps.training_spec import builtin_trainings
+
+        text = text.replace(SWEEPS, ", ".join(builtin_specs())).replace(TRAININGS, ", ".join(builtin_trainings()))
+    if FIGURES_OF_TABLES in text or GROUPS in text:
+        from rmtsim.figures import all_figures
+
+        figures = all_figures().values()
+        tables = [figure.name for figure in figures if not figure.specs and not figure.data]
+        groups = dict.fromkeys(figure.group or figure.name for figure in figures)
+        text = text.replace(FIGURES_OF_TABLES, ", ".join(tables)).replace(GROUPS, ", ".join(groups))
+    return text

@@ -1,0 +1,106 @@
+"""A figure of a user's own, by what `rmtsim.figures` offers: it is listed, planned, run, drawn and reproduced."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rmtsim.cli.main import main
+from rmtsim.errors import InputError
+from rmtsim.figures import Figure, get_figure, register
+from rmtsim.sweeps.experiment import Experiment, Task
+
+
+def squares(full: bool) -> pd.DataFrame:
+    return pd.DataFrame({"n": range(1, 6 if full else 4)}).assign(square=lambda table: table["n"] ** 2)
+
+
+class Squares(Figure):
+    """Squares of the first whole numbers."""
+
+    name = "squares"
+    title = "Squares"
+    source = "Elements, Book VII"
+    sentence = "A square is $n^2$."
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        return Experiment("squares", [Task("squares", {"full": full}, lambda: squares(full))])
+
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows
+
+    def plot(self, numbers: pd.DataFrame):  # type: ignore[no-untyped-def]
+        from matplotlib.figure import Figure as Drawing
+
+        drawing = Drawing()
+        drawing.subplots().plot(numbers["n"], numbers["square"])
+        return drawing
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    get_figure("fig8")
+    from rmtsim.figures import registry
+
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))  # forgotten after the test
+    register(Squares)
+
+
+@pytest.mark.usefixtures("registered")
+def test_it_is_listed_last_and_its_cost_is_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["figure", "--list", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out)[-1]
+    assert last == {
+        "name": "squares",
+        "title": "Squares",
+        "source": "Elements, Book VII",
+        "seconds": None,
+        "full_seconds": None,
+        "cost": "not measured",
+        "full_cost": "not measured",
+        "command": "rmtsim reproduce squares",
+    }
+    for verb in ("plan", "run", "reproduce"):
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        assert "squares" in capsys.readouterr().out
+    assert main(["figure", "sqares", "--store", "S", "--out", "f.png"]) == 2
+    assert "training_spectra, squares" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("registered")
+def test_it_is_run_drawn_and_reproduced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = str(tmp_path / "store")
+    assert main(["plan", "squares", "--store", store]) == 0
+    assert "its time was never measured" in capsys.readouterr().out
+    assert main(["run", "squares", "--store", store]) == 0
+    assert main(["figure", "squares", "--store", store, "--out", str(tmp_path / "f.pdf")]) == 0
+    assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
+    capsys.readouterr()
+    assert main(["reproduce", "squares", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "squares: nothing to do" in said.err
+    assert [line.split() for line in said.out.splitlines()] == [["n", "square"], ["1", "1"], ["2", "4"], ["3", "9"]]
+    assert (tmp_path / "squares.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["reproduce", "squares", "--full", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["5", "25"]
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "fig8"}, "figure: the name 'fig8' is taken; give another"),
+        ({"name": "all"}, "figure: the name 'all' is taken; give another"),
+        ({"name": "my/figure"}, "the name 'my/figure' is not valid; give letters, digits and underscores"),
+        ({"name": "other", "title": ""}, "figure Other: title is ''; give some text"),
+        ({"name": "other", "specs": ("figure8",)}, "figure other: give specs of sweeps .* or tables; one of both"),
+    ],
+)
+def test_what_is_not_whole_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        register(type("Other", (Squares,), changes))
+    assert get_figure("squares").title == "Squares"
