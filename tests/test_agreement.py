@@ -22,7 +22,7 @@ def draws() -> pd.DataFrame:
 
 def test_every_norm_stands_beside_its_theory(draws: pd.DataFrame) -> None:
     text = report_agreement(draws)
-    rows = [re.split(r" \| ", line.strip("| ")) for line in text.splitlines() if line.startswith("|")][2:]
+    rows = [re.split(r" +\| +", line.strip("| ")) for line in text.splitlines() if line.startswith("|")][2:]
     # Linear: diag and offdiag; hidden: both, output: diag (the other is zero in every draw), cross: offdiag.
     assert len(rows) == 9 * 2 + 2 * 4
     [row] = [row for row in rows if row[:7] == ["linear CE", "linear", "7", "12", "24", "–", "off-diagonal"]]

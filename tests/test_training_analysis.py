@@ -154,13 +154,14 @@ def test_the_floor_of_squared_loss_is_that_of_the_best_matrix_of_its_rank() -> N
     assert loss_floor(C, N, C) == 0
 
 
-#: Shares of three draws, and the verdict on them; those next to a threshold would have another beside another.
+#: Shares of three draws, and the verdict on them. At three checkpoints three draws allow for 8 standard errors, so that
+#: twice the spread would leave any of the first four unresolved.
 PLANTED = {
-    "Holds (under 0.1 throughout)": (0.0827, 0.09, 0.0973),
-    "Weakened (above 0.1, under 0.5)": (0.105, 0.11, 0.115),
-    "Weakened": (0.47, 0.48, 0.49),
-    "Lost (above 0.5)": (0.51, 0.52, 0.53),
-    "Not resolved": (0.087, 0.094, 0.101),
+    "Holds (under 0.1 throughout)": (0.0885, 0.09, 0.0915),
+    "Weakened (above 0.1, under 0.5)": (0.1085, 0.11, 0.1115),
+    "Weakened": (0.477, 0.48, 0.483),
+    "Lost (above 0.5)": (0.517, 0.52, 0.523),
+    "Not resolved": (0.087, 0.09, 0.093),
     "Not resolved: the errors": (0.3, 0.5, 0.7),
     "No verdict without a standard error": (0.0, 0.0, 0.0),
 }
@@ -265,7 +266,7 @@ def test_loss_curves_show_every_draw(both: pd.DataFrame) -> None:
 
 def synthetic(power: Callable[[float], float], noise: float = 0.02, draws: int = 8) -> pd.DataFrame:
     """Ratios that follow a power of C which depends on progress, and a loss that is 1 − progress/2."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(4)
     rows = [
         {"loss": "ce", "layer": "hidden", "rule": "N = 64", "n_classes": C, "draw": draw, "progress": progress}
         | {"relative_loss": 1 - progress / 2, "ratio": C ** power(progress) * np.exp(noise * rng.normal())}

@@ -17,8 +17,8 @@ from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, spec_of, specs, write_spec
 from rmtsim.store.saved_files import saved_prefix
 from rmtsim.sweeps.experiment import Experiment, table_file
-from rmtsim.text.output import records
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
+from rmtsim.text.tables import records
 from rmtsim.text.words import counted
 
 

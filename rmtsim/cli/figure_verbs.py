@@ -29,9 +29,9 @@ from rmtsim.files.output_files import write_output
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of, write_spec
 from rmtsim.sweeps.experiment import Experiment, Task
-from rmtsim.text.output import presentable, records
+from rmtsim.text.output import presentable
 from rmtsim.text.sizes import format_seconds
-from rmtsim.text.tables import text_table
+from rmtsim.text.tables import records, text_table
 
 if TYPE_CHECKING:
     from rmtsim.figures import Figure

@@ -22,7 +22,7 @@ from rmtsim.sampling.schema import EXPORTED_ID
 from rmtsim.store import Store
 from rmtsim.store.coverage import point_batches
 from rmtsim.store.file_access import FOLDERS
-from rmtsim.text.output import records
+from rmtsim.text.tables import records
 from rmtsim.text.words import counted
 
 if TYPE_CHECKING:

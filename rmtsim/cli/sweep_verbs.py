@@ -26,8 +26,8 @@ from rmtsim.errors import InputError
 from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
-from rmtsim.text.output import records
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
+from rmtsim.text.tables import records
 from rmtsim.text.words import counted
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from rmtsim.cli.theory_progress import watched
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.text.output import records
+from rmtsim.text.tables import records
 from rmtsim.theory import Prediction, finite, large_c, limit
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 

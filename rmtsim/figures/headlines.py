@@ -10,8 +10,8 @@ import pandas as pd
 
 from rmtsim.stats.claims import claims_of
 from rmtsim.stats.points import points_of
-from rmtsim.stats.render import to_records
 from rmtsim.stats.summary import summarize
+from rmtsim.text.tables import records
 
 
 def claims_headline(draws: pd.DataFrame) -> str:
@@ -29,7 +29,7 @@ def claims_headline(draws: pd.DataFrame) -> str:
         verdict of `rmtsim.stats.claims`; then `tally` of the same draws.
     """
     summary = summarize(draws)
-    lines = [_rate(row) for row in to_records(claims_of(summary)) if row["quantity"] == "ratio"]
+    lines = [_rate(row) for row in records(claims_of(summary)) if row["quantity"] == "ratio"]
     return "\n".join([*lines, f"- {tally(points_of(summary))}"])
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from rmtsim.figures.style import paper_style
 from rmtsim.stats.points import points
-from rmtsim.stats.render import to_records
+from rmtsim.text.tables import markdown_table, records
 
 _HEAD = ["model", "layer", "C", "d", "N", "m", "blocks", "theory", "simulation", "z"]
 _CASES = {
@@ -43,8 +43,7 @@ def compared(draws: pd.DataFrame) -> pd.DataFrame:
 def report_agreement(draws: pd.DataFrame) -> str:
     """Lay out theory, simulation, standard errors and z of every norm as Markdown, with the spread of z below."""
     lines = compared(draws)
-    rows = [_cells(line) for line in to_records(lines)]
-    table = ["| " + " | ".join(cells) + " |" for cells in (_HEAD, ["---"] * len(_HEAD), *rows)]
+    table = markdown_table(_HEAD, [_cells(line) for line in records(lines)])
     return "\n".join([*_INTRODUCTION, "", *table, "", spread(lines)])
 
 

@@ -10,15 +10,11 @@ import pandas as pd
 
 from rmtsim.paper.training import over_draws, scheduled
 from rmtsim.stats.estimates import mean_estimate, ratio_estimate
-from rmtsim.stats.near import NEAR
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.render import WIDTH
-from rmtsim.stats.text_table import text_table
+from rmtsim.stats.verdict import NEAR, NO_ERROR, bounds, z_score
+from rmtsim.text.tables import WIDTH, text_table
 from rmtsim.text.words import counted
 from rmtsim.theory import finite
-
-#: Standard errors that a verdict leaves room for.
-_ROOM = 3
 
 WORDS = {"binary_ce": "CE", "binary_mse": "MSE"}
 _RUN = ["case", "loss"]
@@ -72,7 +68,7 @@ def initial_ratios(table: pd.DataFrame) -> pd.DataFrame:
         found = ratio_estimate(group["offdiag_sqfro"].to_numpy(), group["diag_sqfro"].to_numpy())
         theory = initial_ratio(int(one["dim"]), N, int(one["hidden"]))
         lines.append({"n_samples": N, "curvature": curvature, "draws": len(group), **found._asdict()})
-        lines[-1] |= {"theory": theory, "z": (found.value - theory) / found.std_error}
+        lines[-1] |= {"theory": theory, "z": z_score(found.value, theory, found.std_error)}
     return pd.DataFrame(lines)
 
 
@@ -138,7 +134,7 @@ def verdicts(table: pd.DataFrame) -> list[str]:
 def _on_loss(loss: str, means: pd.DataFrame, width: int) -> str:
     """Say whether the hidden layer is near-block-diagonal anywhere."""
     least = means.sort_values("own").iloc[0]
-    lower = means["own"] - _ROOM * means["std_error_own"]
+    lower, _ = bounds(means["own"], means["std_error_own"], int(means["draws"].min()), len(means))
     never = "at no checkpoint" if (lower > NEAR).all() else "not excluded at every checkpoint"
     ends = [
         f"{quoted(runs.iloc[0]['own'], runs.iloc[0]['std_error_own'])} → "
@@ -149,7 +145,7 @@ def _on_loss(loss: str, means: pd.DataFrame, width: int) -> str:
         f"{WORDS[loss]}, share of the hidden layer's squared norm outside its diagonal blocks from initialisation to "
         f"the end: {', '.join(ends)}; least {quoted(least['own'], least['std_error_own'])}; equal blocks "
         f"{1 - 1 / width:.3f}. Near-block-diagonal (under {NEAR:g}): "
-        f"{'no verdict without a standard error' if lower.isna().any() else never}."
+        f"{NO_ERROR if lower.isna().any() else never}."
     )
 
 
@@ -165,16 +161,17 @@ def _on_factor(shares: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
             f"{quoted(last['diag'], last['std_error_diag'])} (diagonal blocks) and "
             f"{quoted(last['offdiag'], last['std_error_offdiag'])} (off-diagonal) of their start. At the end the "
             f"factor changes the share outside by {quoted(*mean_estimate(change.to_numpy()))}, to "
-            f"{quoted(last['own'], last['std_error_own'])}: it {_distinguishes(last)}."
+            f"{quoted(last['own'], last['std_error_own'])}: it {_distinguishes(last, looks=2 * len(runs))}."
         )
 
 
-def _distinguishes(last: pd.Series) -> str:
+def _distinguishes(last: pd.Series, looks: int) -> str:
     """Say whether the factor makes the layer near-block-diagonal where it was not."""
     if np.isnan(last["std_error_own"]):
-        return "has no verdict without a standard error"
-    without = last["other"] - _ROOM * last["std_error_other"] > NEAR
-    makes = without and last["own"] + _ROOM * last["std_error_own"] < NEAR
+        return f"has {NO_ERROR}"
+    without, _ = bounds(last["other"], last["std_error_other"], int(last["draws"]), looks)
+    _, own = bounds(last["own"], last["std_error_own"], int(last["draws"]), looks)
+    makes = without > NEAR > own
     return "makes the block-diagonal structure" if makes else "does not make a block-diagonal structure"
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rmtsim.paper.experiments.block_spectra import COPIES
 from rmtsim.paper.training import scheduled
+from rmtsim.stats.distances import distance_of_samples, distances_from_law
 from rmtsim.stats.predictions import plain
 from rmtsim.theory.spectra import Spectrum, block_spectrum
 
@@ -172,12 +173,12 @@ def _from_laws(laws: list[Spectrum], blocks: Values) -> tuple[float, float]:
     """Mean distances of blocks from their laws, or from the one of all, as they are and divided by their means."""
     if not laws:
         return np.nan, np.nan
-    found = []
+    below = []
     for values, law in zip(blocks, laws * len(blocks) if len(laws) == 1 else laws, strict=False):
         grid, cdf, mean = _distribution(law)
         scaled = values * (mean / values.mean() if values.mean() else 0.0)
-        found.append([_kolmogorov_smirnov(np.interp(x, grid, cdf)) for x in (values, scaled)])
-    raw, shape = np.mean(found, axis=0)
+        below.append([np.interp(x, grid, cdf) for x in (values, scaled)])
+    raw, shape = distances_from_law(np.array(below)).mean(axis=0)
     return float(raw), float(shape)
 
 
@@ -185,12 +186,6 @@ def _from_laws(laws: list[Spectrum], blocks: Values) -> tuple[float, float]:
 def _distribution(law: Spectrum) -> tuple[Values, Values, float]:
     grid, _ = law.grid(_CDF_POINTS)
     return grid, law.cdf(grid), float(law.moments(1)[0])
-
-
-def _kolmogorov_smirnov(below: Values) -> float:
-    """Return sup |F_n − F| from F at the eigenvalues, ascending."""
-    steps = np.arange(len(below) + 1) / len(below)
-    return float(max(np.max(steps[1:] - below), np.max(below - steps[:-1])))
 
 
 def _from_copies(rows: pd.DataFrame, blocks: Values) -> dict[str, float]:
@@ -202,8 +197,8 @@ def _from_copies(rows: pd.DataFrame, blocks: Values) -> dict[str, float]:
     alive = (copies[..., -1] > 0).all(axis=1) & (blocks[:, -1] > 0)  # not those of dead neurons
     found = [
         (
-            np.mean([_two_samples(a, b) for b in pair]),
-            _two_samples(*pair),
+            np.mean([distance_of_samples(a, b) for b in pair]),
+            distance_of_samples(*pair),
             np.mean([_lower_edge(a, b) for b in pair]),
             _lower_edge(*pair),
             np.mean(np.log(a[-1] / pair[:, -1])),
@@ -212,13 +207,6 @@ def _from_copies(rows: pd.DataFrame, blocks: Values) -> dict[str, float]:
     ]
     means = np.mean(np.array(found, dtype=np.float64), axis=0) if found else np.full(len(names), np.nan)
     return dict(zip(names, means.tolist(), strict=True))
-
-
-def _two_samples(a: Values, b: Values) -> float:
-    """Return sup |F_a − F_b| of two sets of values, ascending."""
-    both = np.concatenate([a, b])
-    below = [np.searchsorted(x, both, side="right") / len(x) for x in (a, b)]
-    return float(np.max(np.abs(below[0] - below[1])))
 
 
 def _lower_edge(a: Values, b: Values) -> float:

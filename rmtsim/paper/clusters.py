@@ -13,10 +13,9 @@ from rmtsim.full_hessian.description import PARTS
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.paper.norm_shares import share_parts
 from rmtsim.stats.estimates import Estimate, ratio_estimate
-from rmtsim.stats.near import NEAR, ROOM
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.render import WIDTH
-from rmtsim.stats.text_table import text_table
+from rmtsim.stats.verdict import NEAR, bounds, z_score
+from rmtsim.text.tables import WIDTH, text_table
 from rmtsim.theory import finite
 
 #: What is told: two layers, and the Hessian as a whole, which holds the cross layer too.
@@ -129,10 +128,10 @@ def verdicts(ratios: pd.DataFrame) -> list[str]:
     said += [_within(layer, clustered) for layer in LAYERS]
     said.append(_of_the_whole(clustered))
     control = ratios[(ratios["n_clusters"] == 0) & (ratios["std_error"] > 0)].dropna(subset="theory")
-    errors = (control["std_error"] ** 2 + control["std_error_theory"] ** 2) ** 0.5
-    z = (control["value"] - control["theory"]) / errors
-    if len(z):
-        said.append(f"Gaussian data beside them: against theory largest |z| {z.abs().max():.2f} of {len(z)}.")
+    columns = ("value", "theory", "std_error", "std_error_theory")
+    z = [abs(z_score(*values)) for values in control[list(columns)].itertuples(index=False)]
+    if z:
+        said.append(f"Gaussian data beside them: against theory largest |z| {max(z):.2f} of {len(z)}.")
     return said
 
 
@@ -160,8 +159,8 @@ def _on_classes(C: int, ratios: pd.DataFrame) -> str:
 
 
 def _whether(rows: pd.DataFrame) -> str:
-    near = int((rows["outside"] + ROOM * rows["std_error_outside"] < NEAR).sum())
-    far = int((rows["outside"] - ROOM * rows["std_error_outside"] > NEAR).sum())
+    lower, upper = bounds(rows["outside"], rows["std_error_outside"], int(rows["draws"].min()), len(rows))
+    near, far = int((upper < NEAR).sum()), int((lower > NEAR).sum())
     if len(rows) in (near, far):
         return "at every K" if near else "at no K"
     rest = len(rows) - near - far
@@ -191,7 +190,7 @@ def _mean_factor(pairs: list[tuple[pd.Series, pd.Series]]) -> tuple[str, float]:
     squares = [(row["std_error"] / row["value"]) ** 2 for pair in pairs for row in pair]
     mean, error = sum(logs) / len(pairs), math.sqrt(sum(squares)) / len(pairs)
     factor = math.exp(mean)
-    return quoted(factor, factor * error), mean / error if error else math.nan
+    return quoted(factor, factor * error), z_score(mean, 0.0, error)
 
 
 def _of_the_whole(ratios: pd.DataFrame) -> str:

@@ -13,27 +13,24 @@ import pandas as pd
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.paper.training import GAUSSIAN, RELATIVE, checkpoints, outside_at_start, over_draws, settings, stripe_slopes
 from rmtsim.stats.estimates import mean_estimate
-from rmtsim.stats.near import LOST, NEAR, ROOM, structure
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.render import WIDTH
+from rmtsim.stats.verdict import IN_WORDS, LOST, NEAR, NO_ERROR, bounds, structure
+from rmtsim.text.tables import WIDTH, text_table
 
 #: More than half of the squared norm is most of it; a tenth of it is not negligible.
 _MOST, _NEGLIGIBLE = 0.5, 0.1
 
 #: The verdicts on Finding 1.
-_IN_WORDS = {
+_STRUCTURE = {
     "holds": f"Holds (under {NEAR:g} throughout)",
     "weakened": f"Weakened (above {NEAR:g}, under {LOST:g})",
     "lost": f"Lost (above {LOST:g})",
     "unresolved": "Not resolved: the errors are too large",
-    "no verdict without a standard error": "No verdict without a standard error",
+    NO_ERROR: NO_ERROR.capitalize(),
 }
 
 #: Random labellings that the floor of the loss is a mean over.
 _LABELLINGS = 2000
-
-#: Standard errors that a verdict leaves room for.
-_ROOM = 3
 
 _RELATIVE = [f"relative_{name}" for name in RELATIVE]
 _SHARES = ["cross_share", "stripe_share", "hidden_outside", "output_outside"]
@@ -54,7 +51,7 @@ _LEGEND = (
     "In brackets: standard error over draws, in units of the last digit. Norms: squared, over those at "
     "initialisation, geometric means. Shares: of the cross layer in ‖H‖², of the stripes (the term with the residual "
     "in (11), (18)) in the cross layer. Outside: share of a layer's squared norm outside its diagonal blocks; Finding "
-    f"1 holds where it is under {NEAR:g} at every checkpoint, by {ROOM} standard errors, is weakened where it goes "
+    f"1 holds where it is under {NEAR:g} at every checkpoint, by {IN_WORDS}; it is weakened where it goes "
     f"above but not over {LOST:g}, lost where it goes over {LOST:g}."
 )
 
@@ -86,16 +83,11 @@ def headline_dynamic_force(table: pd.DataFrame) -> str:
 def _lines(runs: pd.DataFrame) -> list[str]:
     """Lay out the means of one setting, a line per checkpoint."""
     names = list(_COLUMNS)[1:]
-    grid = [list(_COLUMNS.values())]
+    over = {3: "norms", 7: "shares", 9: "outside"}
+    grid = [[over.get(k, "") for k in range(len(_COLUMNS))], list(_COLUMNS.values())]
     for row in over_draws(runs, ["progress"], names).to_dict("records"):
         grid.append([f"{row['progress']:.0%}", *(quoted(row[x], row[f"std_error_{x}"]) for x in names)])
-    widths = [max(len(line[k]) for line in grid) for k in range(len(_COLUMNS))]
-    starts = np.cumsum([0, *(width + 1 for width in widths)])
-    groups = {3: "norms", 7: "shares", 9: "outside"}
-    top = ""
-    for k, words in groups.items():
-        top = top.ljust(starts[k] + 1) + words
-    return [top, *(" ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in grid)]
+    return text_table(grid, ">", gap=1)
 
 
 def _verdicts(runs: pd.DataFrame) -> list[str]:
@@ -105,6 +97,7 @@ def _verdicts(runs: pd.DataFrame) -> list[str]:
     one = runs.iloc[0]
     fixed = ["output_outside"] if "ratio" in fixed_values(one["loss"], "output", one["n_classes"]) else []
     means = over_draws(runs.assign(**of_cross), ["progress"], [*columns, *of_cross], fixed=fixed)
+    means["looks"] = len(means)
     rest = _findings_on_stripes if one["loss"] == "ce" else _finding_on_the_cross_layer
     return [*_finding_one(runs, means), *rest(runs, means)]
 
@@ -125,7 +118,7 @@ def _finding_one(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
         mean, error = mean_estimate(growth)
         factor = math.exp(mean)
         theory = f"; theory at initialisation {outside_at_start(layer, loss, C, d, N, m):.4f}" if gaussian else ""
-        verdict = _IN_WORDS[structure(means[column], means[f"std_error_{column}"])]
+        verdict = _STRUCTURE[structure(means[column], means[f"std_error_{column}"], int(means["draws"].iloc[0]))]
         yield (
             f"{start}: {_ends(means, column)}, times {quoted(factor, factor * error)}; at most "
             f"{_at(largest, column)}{theory}; equal blocks {1 - 1 / n:.3f}. {verdict}."
@@ -210,11 +203,12 @@ def _over(rows: pd.DataFrame, column: str, limit: float) -> str:
 
 
 def _range(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
-    room = _ROOM * rows[f"std_error_{column}"]
-    return rows[column] - room, rows[column] + room
+    """Return the bounds of the means of a column, of which every checkpoint of the run is a look."""
+    draws, looks = (int(rows[name].iloc[0]) for name in ("draws", "looks"))
+    return bounds(rows[column], rows[f"std_error_{column}"], draws, looks)
 
 
 def _verdict(yes: bool, no: bool, upper: pd.Series) -> str:
     if upper.isna().any():
-        return "No verdict without a standard error"
+        return NO_ERROR.capitalize()
     return "Holds" if yes else "Does not hold" if no else "Not resolved"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.stats.estimates import mean_estimate, ratio_estimate
+from rmtsim.stats.least_squares import least_squares
 from rmtsim.stats.straight_lines import slopes
 from rmtsim.theory.deep import deep_layers
 
@@ -123,17 +124,15 @@ def joint(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for key, group in rows[rows["design"] == "all"].groupby(["loss", "depth", "layer"], sort=False):
         case: dict[str, Any] = dict(zip(["loss", "depth", "layer"], key, strict=True))
-        design = np.column_stack([np.ones(len(group)), np.log(np.array(group["sizes"].tolist(), dtype=float))])
+        sizes = np.log(np.array(group["sizes"].tolist(), dtype=float))
         y = np.log(group["ratio"].to_numpy())
-        inverse = np.linalg.pinv(design)
-        values = inverse @ y
-        left = y - design @ values
-        error = np.sqrt(left @ left / (len(y) - design.shape[1])) * np.linalg.norm(inverse, axis=1)
+        fit = least_squares([np.ones(len(y)), *sizes.T], y)
+        error = np.sqrt(fit.chi2 / (len(y) - len(fit.values))) * fit.std_errors
         for varied in range(case["depth"] + 1):
             lines.append(
                 {**case, "varied": varied, "role": role(case["layer"], varied)}
-                | {"exponent": values[1 + varied], "std_error": error[1 + varied]}
-                | {"r_squared": 1 - left @ left / np.sum((y - y.mean()) ** 2)}
+                | {"exponent": fit.values[1 + varied], "std_error": error[1 + varied]}
+                | {"r_squared": 1 - fit.chi2 / np.sum((y - y.mean()) ** 2)}
             )
     return pd.DataFrame(lines)
 
@@ -156,11 +155,9 @@ def predictors(rows: pd.DataFrame) -> pd.DataFrame:
     for loss, of_loss in within.groupby(chosen["loss"], sort=False):
         y = of_loss["ratio"].to_numpy()
         for name in PREDICTORS:
-            x = of_loss[name].to_numpy()
-            slope = (x @ y) / (x @ x)
-            left = y - slope * x
-            line = {"loss": loss, "predictor": name, "networks": len(y), "slope": slope}
-            line |= {"r_squared": 1 - left @ left / (y @ y), "scatter": np.sqrt(np.mean(left**2))}
+            fit = least_squares([of_loss[name].to_numpy()], y)
+            line = {"loss": loss, "predictor": name, "networks": len(y), "slope": fit.values[0]}
+            line |= {"r_squared": 1 - fit.chi2 / (y @ y), "scatter": np.sqrt(fit.chi2 / len(y))}
             if name == "theory":
                 here = logs.loc[of_loss.index]
                 line["scatter"] = np.sqrt(np.mean((here["ratio"] - here["theory"]) ** 2))

@@ -21,7 +21,7 @@ from rmtsim.paper.fan_out import (
     trained,
 )
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.render import WIDTH
+from rmtsim.text.tables import WIDTH, text_table
 
 _LEGEND = (
     "exponent: of a size in off-diagonal over diagonal, mean squared norms of a layer's own blocks, the other sizes "
@@ -121,28 +121,31 @@ def _at_initialisation(fits: pd.DataFrame, together: pd.DataFrame) -> Iterator[s
     places = ["loss", "depth", "layer", "varied"]
     both = fits.merge(together[[*places, "exponent", "std_error"]], "left", places, suffixes=("", "_joint"))
     yield f"{_heading(fits)}, at initialisation"
-    yield f"  {'layer':>5}  {'size':<12} {'exponent':>12} {'theory':>8} {'joint':>12}"
+    grid = [["layer", "size", "exponent", "theory", "joint"]]
     for row in both.to_dict("records"):
         joined = quoted(row["exponent_joint"], row["std_error_joint"]) if row["std_error_joint"] > 0 else "-"
         value = quoted(row["exponent"], row["std_error"])
-        yield f"  {row['layer']:>5}  {_size(row):<12} {value:>12} {row['theory']:>8.3f} {joined:>12}"
+        grid.append([str(row["layer"]), _size(row), value, f"{row['theory']:.3f}", joined])
+    yield from text_table(grid, "><>", indent=2)
 
 
 def _after_training(fits: pd.DataFrame) -> Iterator[str]:
     yield f"{_heading(fits)}, {_trained(fits)}"
-    yield f"  {'layer':>5}  {'size':<12} {'exponent':>12} {'change':>12}"
+    grid = [["layer", "size", "exponent", "change"]]
     for row in fits.to_dict("records"):
         value = quoted(row["exponent"], row["std_error"])
         change = quoted(row["change"], row["std_error_change"])
-        yield f"  {row['layer']:>5}  {_size(row):<12} {value:>12} {change:>12}"
+        grid.append([str(row["layer"]), _size(row), value, change])
+    yield from text_table(grid, "><>", indent=2)
 
 
 def _predictors(rows: pd.DataFrame) -> Iterator[str]:
     yield "Hidden layers, all sizes random: what one number predicts of log ratio, within each depth and layer"
-    yield f"  {'':30} {'loss':>5} {'power':>7} {'explained':>10} {'scatter':>8}"
+    grid = [["", "loss", "power", "explained", "scatter"]]
     for row in predictors(rows).to_dict("records"):
-        what = f"  {PREDICTORS[row['predictor']]:30} {row['loss'].upper():>5} {row['slope']:>7.2f}"
-        yield f"{what} {row['r_squared']:>10.1%} {row['scatter']:>8.3f}"
+        fit = (f"{row['slope']:.2f}", f"{row['r_squared']:.1%}", f"{row['scatter']:.3f}")
+        grid.append([PREDICTORS[row["predictor"]], row["loss"].upper(), *fit])
+    yield from text_table(grid, "<>", indent=2)
 
 
 def _heading(fits: pd.DataFrame) -> str:

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.stats.claims import GROUP, TOLERANCE
+from rmtsim.stats.claims import GROUP
 from rmtsim.stats.fits import fit_decay
 from rmtsim.stats.predictions import plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
+from rmtsim.stats.verdict import TOLERANCE, agrees, z_score
+from rmtsim.text.tables import text_table
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
@@ -40,8 +42,8 @@ asymptotic one (inf: it has no sum), and no limit: at fixed d off-diagonal and o
 the end. outside: share of the layer's squared norm outside its diagonal blocks at the largest C with draws. verdict, on
 the theory's powers: holds: at the C of the draws and far within 0.1 of the theorem's, and as C -> infinity, where one
 is given, the theorem's; with a hidden layer and CE it says: up to C = 1e6. not yet: not at the C of the draws, but far
-is closer. does not hold: else. differs: draws and theory are over 3.5 standard errors apart, as where the mean lies in
-draws too rare to meet, and nothing is said of the rate."""
+is closer. does not hold: else. differs: draws and theory are over {tolerance:g} standard errors apart, as where the
+mean lies in draws too rare to meet, and nothing is said of the rate."""
 
 
 def regimes_of(draws: pd.DataFrame) -> pd.DataFrame:
@@ -187,7 +189,7 @@ def _judge(group: pd.DataFrame) -> dict[str, Any]:
     exponent_far = float(steps[0])
     last = last_power(first["model"], first["loss"], int(first["dim"]), first["quantity"], first["power"])
     top = near.iloc[-1]
-    z = (slope.value - theory) / slope.std_error
+    z = z_score(slope.value, theory, slope.std_error)
     return {
         "power": first["power"],
         "exponent": slope.value,
@@ -209,7 +211,7 @@ def _judge(group: pd.DataFrame) -> dict[str, Any]:
 def _verdict(power: float, theory: float, far: float, last: float, z: float) -> str:
     if not (math.isfinite(theory) and math.isfinite(far) and math.isfinite(z)):
         return "not tested"
-    if abs(z) > TOLERANCE:
+    if not agrees(z):
         return "differs"
     near_gap, far_gap = abs(theory - power), abs(far - power)
     if not math.isnan(last) and abs(last - power) > 1e-9:
@@ -228,19 +230,18 @@ def _outside(row: pd.Series) -> float:
 
 def report_regimes(draws: pd.DataFrame) -> str:
     """Lay out the table of ``regimes`` as plain text, a block of lines per sweep, with a legend."""
-    lines: list[list[str]] = []
+    lines: list[list[str] | str] = [*_HEAD]
     sweep: tuple[Any, ...] | None = None
     table = regimes(regimes_of(draws))
     for row in table.to_dict("records"):
         if (now := plain(row[key] for key in GROUP)) != sweep:
-            lines += [[], [_heading(row)]]
+            lines += ["", _heading(row)]
             sweep = now
         lines.append(_cells(row))
-    widths = [max(len(line[k]) for line in [*_HEAD, *lines] if len(line) > 1) for k in range(len(_HEAD[0]))]
     ratios = table.loc[table["quantity"] == "ratio", "verdict"].value_counts()
     tally = f"Of {ratios.sum()} ratios: {', '.join(f'{verdict} {count}' for verdict, count in ratios.items())}."
-    text = [_aligned(line, widths) for line in [*_HEAD, *lines]]
-    return "\n".join([*text, "", tally, "", _LEGEND.format(largest=table["largest"].max())])
+    text = text_table(lines, "<" + ">" * (len(_HEAD[0]) - 2) + "<")
+    return "\n".join([*text, "", tally, "", _LEGEND.format(largest=table["largest"].max(), tolerance=TOLERANCE)])
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
@@ -260,13 +261,6 @@ def _cells(row: dict[Any, Any]) -> list[str]:
         number("outside", ".2g"),
         row["verdict"],
     ]
-
-
-def _aligned(cells: list[str], widths: list[int]) -> str:
-    if len(cells) < 2:
-        return "".join(cells)
-    inner = [cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1], strict=True)]
-    return "  ".join([cells[0].ljust(widths[0]), *inner, cells[-1]])
 
 
 def _heading(row: dict[Any, Any]) -> str:

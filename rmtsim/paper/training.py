@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from rmtsim.errors import InputError
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.predictions import plain
+from rmtsim.stats.straight_lines import slopes
 from rmtsim.text.words import counted
 from rmtsim.theory import finite
 
@@ -165,7 +165,7 @@ def stripe_slopes(runs: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for key, of_run in runs.groupby([*SETTING, "seed", "draw"], sort=False):
         x, y = np.log(of_run["residual"].to_numpy()), np.log(of_run["stripe"].to_numpy())
-        slope = np.sum((x - x.mean()) * (y - y.mean())) / np.sum((x - x.mean()) ** 2)
+        [slope] = slopes(x, y[None])
         multiples = np.exp(y - x)
         of_line = dict(zip([*SETTING, "seed", "draw"], plain(key), strict=True))
         lines.append({**of_line, "slope": slope, "multiple_first": multiples[0], "multiple_last": multiples[-1]})
@@ -183,11 +183,6 @@ def outside_at_start(layer: str, loss: str, n_classes: int, dim: int, n_samples:
     n = width if layer == "hidden" else n_classes
     off = found.offdiag * (n - 1)
     return off / (found.diag + off)
-
-
-def student(draws: int, normal: float) -> float:
-    """Return what Student's t of a mean over draws exceeds as rarely as a normal variable exceeds ``normal``."""
-    return float(stats.t.isf(stats.norm.sf(normal), max(draws - 1, 1)))
 
 
 def scheduled(one: pd.Series) -> str:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from rmtsim.figures.style import paper_style
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.training import GAUSSIAN, checkpoints, outside_at_start, over_draws, scheduled, settings
-from rmtsim.stats.near import NEAR
+from rmtsim.stats.verdict import NEAR
 
 _COLORS = dict(zip(("hidden", "output", "cross", "stripe", "residual"), sns.color_palette("colorblind"), strict=False))
 _MARKERS = dict(zip(_COLORS, "osD^v", strict=True))

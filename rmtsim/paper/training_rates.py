@@ -12,12 +12,13 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.paper.training import SETTING, checkpoints, scheduled, student
+from rmtsim.paper.training import SETTING, checkpoints, scheduled
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.render import WIDTH
 from rmtsim.stats.straight_lines import misfit, slopes
+from rmtsim.stats.verdict import IN_WORDS, NO_ERROR, tolerance
+from rmtsim.text.tables import WIDTH, text_table
 from rmtsim.text.words import counted
 from rmtsim.theory import finite
 
@@ -28,9 +29,6 @@ THEOREM = {"hidden": -1, "output": -2}
 
 #: Fits use these C and more: as the ratio is no pure power of C, the theory's own slope over them stands beside.
 MIN_CLASSES = 8
-
-#: Standard errors that a verdict leaves room for; with few draws what Student's t exceeds as rarely.
-_TOLERANCE = 3.0
 
 #: Probability below which a test says that a straight line does not fit.
 LEVEL = 0.001
@@ -103,12 +101,12 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
         zero
             There are no off-diagonal blocks, by the model.
         kept
-            The exponent is that at initialisation within 3 standard errors (more where draws are few), and these are
-            under half of it; and so is ``upper``.
+            The exponent is that at initialisation within the tolerance (`rmtsim.stats.verdict`), which is under half of
+            it; and so is ``upper``.
         bent
             The exponent is, but ``upper`` is not.
         unresolved
-            Both are, but the errors are larger; or some ratios are zero in these draws.
+            Both are, but the tolerance is larger; or some ratios are zero in these draws.
         steeper, flatter
             It differs, and is negative by so much.
         lost
@@ -120,6 +118,7 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for key, of_case in found.groupby(_KEYS, sort=False):
         start: dict[str, Values] | None = None
+        looks = 2 * of_case["progress"].nunique()  # two changes at every checkpoint
         for progress, at in of_case.groupby("progress"):
             line: dict[str, Any] = {
                 **dict(zip(_KEYS, key, strict=True)),
@@ -147,7 +146,7 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
             line |= _misfit(C, logs)
             if progress == 0:
                 line["theory"] = slopes(np.log(C), np.log(theory(at))[None])[0]
-            lines.append({**line, "verdict": _verdict(line, float(np.mean(start["exponent"])))})
+            lines.append({**line, "verdict": _verdict(line, float(np.mean(start["exponent"])), looks)})
     return pd.DataFrame(lines)
 
 
@@ -204,12 +203,12 @@ def report_rates(table: pd.DataFrame) -> str:
         if first["verdict"] == "zero":
             lines.append("")
             continue
-        lines.append(f"  {'steps':>5} {'exponent':>12} {'upper':>12} {'change':>12} {'F':>7}  verdict")
+        grid = [["steps", "exponent", "upper", "change", "F", "verdict"]]
         for row in of_case.to_dict("records"):
-            values = [quoted(row[x], row[f"std_error_{x}"]).rjust(12) for x in ("exponent", "upper", "change")]
-            cells = [f"{row['progress']:.0%}".rjust(5), *values, f"{row['f']:.1f}".rjust(7)]
-            lines.append("  " + " ".join(cells) + f"  {_in_words(row['verdict'], row['power'])}")
-        lines.append("")
+            values = [quoted(row[x], row[f"std_error_{x}"]) for x in ("exponent", "upper", "change")]
+            said = _in_words(row["verdict"], row["power"])
+            grid.append([f"{row['progress']:.0%}", *values, f"{row['f']:.1f}", said])
+        lines += [*text_table(grid, ">>>>><", indent=2), ""]
     equal = at_equal_loss(found)
     lines.append("CE, where the loss is a part of that at initialisation:")
     for row in equal.to_dict("records"):
@@ -218,8 +217,8 @@ def report_rates(table: pd.DataFrame) -> str:
     legend = (
         "exponent: of C, in the ratio of mean squared norms, off-diagonal over diagonal: slope in log–log over C ≥ "
         f"{MIN_CLASSES}, upper: over the upper factor 4; in brackets standard errors over draws. change: from "
-        "initialisation, same draws. F: of a straight line (Welch-James). kept: within 3 standard errors of "
-        "initialisation (Student's t); bent: that too, but not the upper one; unresolved: these exceed half of it; "
+        "initialisation, same draws. F: of a straight line (Welch-James). kept: as at initialisation, to "
+        f"{IN_WORDS}; bent: that too, but not the upper one; unresolved: these exceed half of it; "
         "steeper, flatter: not, but negative by as many; lost: not even that. no power law: so large an F has a "
         f"probability under {LEVEL:g}. Squared loss has no equal stage at all C: it begins at about C/2, ends near 1."
     )
@@ -280,15 +279,15 @@ def _misfit(n_classes: Values, logs: Values) -> dict[str, float | bool]:
     return {"f": f, "probability": probability, "power": not probability < LEVEL}
 
 
-def _verdict(line: dict[str, Any], start: float) -> str:
+def _verdict(line: dict[str, Any], start: float, looks: int) -> str:
     if np.isnan(line["std_error_change"]):
-        return "no verdict without a standard error"
-    tolerance = student(line["draws"], _TOLERANCE)
-    room = tolerance * line["std_error_change"]
+        return NO_ERROR
+    allowed = tolerance(line["draws"], looks)
+    room = allowed * line["std_error_change"]
     if abs(line["change"]) <= room:
-        if abs(line["change_upper"]) > tolerance * line["std_error_change_upper"]:
+        if abs(line["change_upper"]) > allowed * line["std_error_change_upper"]:
             return "bent"
         return "kept" if room <= abs(start) / 2 else "unresolved"
-    if line["exponent"] >= -tolerance * line["std_error_exponent"]:
+    if line["exponent"] >= -allowed * line["std_error_exponent"]:
         return "lost"
     return "steeper" if line["change"] < 0 else "flatter"

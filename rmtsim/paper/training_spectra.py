@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.paper.block_spectra import EDGE, Case, cases, law, output_mse_eigenvalues, spectra_numbers
-from rmtsim.paper.training import standard_errors, student
+from rmtsim.paper.training import standard_errors
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.render import WIDTH
+from rmtsim.stats.verdict import IN_WORDS, NO_ERROR, sign
+from rmtsim.text.tables import WIDTH, text_table
 from rmtsim.text.words import counted
 
 #: Numbers of a layer's blocks and their columns in the report, in two tables; ``spectra_summary`` has their means.
@@ -24,26 +25,28 @@ _SHAPE = {
 }
 _COUPLING = {"decoupled": "KS decoupled", "floor": "its floor", "edge": "lower edge", "outlier": "upper edge"}
 
-#: Standard errors that a verdict leaves room for; with few draws what Student's t exceeds as rarely.
-_ROOM = 3.0
+#: Numbers of every checkpoint that could make a verdict: the shape, the excess, and the two edges.
+_JUDGED = ("shape", "excess", "edge", "outlier")
 
 
 def spectra_summary(table: pd.DataFrame) -> list[tuple[Case, pd.DataFrame]]:
     """Return for every layer the means over draws of ``spectra_numbers`` at each ``progress``, with ``std_error_…``.
 
     And of ``excess``, ``decoupled`` less ``floor``, and of ``change_shape``, ``change_excess``, ``change_edge`` and
-    ``change_outlier``: less those of the same draw at the first checkpoint.
+    ``change_outlier``: less those of the same draw at the first checkpoint. ``looks``: numbers that could make a
+    verdict, see `rmtsim.stats.verdict`.
     """
     found = []
     for case, rows in cases(table):
         numbers = spectra_numbers(case, rows).sort_values(["draw", "progress"])
         numbers["excess"] = numbers["decoupled"] - numbers["floor"]
         of_draw = numbers.groupby("draw")
-        for name in ("shape", "excess", "edge", "outlier"):
+        for name in _JUDGED:
             numbers[f"change_{name}"] = numbers[name] - of_draw[name].transform("first")
         groups = numbers.drop(columns="draw").groupby("progress")
         errors = standard_errors(groups).add_prefix("std_error_")
         means = groups.mean().join(errors).assign(draws=groups.size()).reset_index()
+        means["looks"] = len(_JUDGED) * len(means)
         found.append((case, means))
     return found
 
@@ -63,7 +66,7 @@ def report_spectra(table: pd.DataFrame) -> str:
         "the block's weights Λ and data on which they do not depend; its floor: KS of two of these, with two such "
         f"data. lower edge: mean log of the {EDGE} smallest eigenvalues over the decoupled ones; upper edge: log of "
         "the largest over theirs. The decoupling is lost at an edge that leaves theirs, and where it was at "
-        f"initialisation, by more than {_ROOM:g} standard errors (Student's t, same draws)."
+        f"initialisation, by more than {IN_WORDS}; changes are of the same draws."
     )
     return "\n".join([*lines, textwrap.fill(legend, WIDTH)])
 
@@ -75,8 +78,7 @@ def _grid(means: pd.DataFrame, columns: dict[str, str]) -> list[str]:
     grid = [["steps", *columns.values()]]
     for row in means.to_dict("records"):
         grid.append([f"{row['progress']:.0%}", *(quoted(row[x], row[f"std_error_{x}"]) for x in columns)])
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    return ["  " + "  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in grid]
+    return text_table(grid, ">", indent=2)
 
 
 def headline_spectra(table: pd.DataFrame) -> str:
@@ -112,14 +114,14 @@ def _verdict(case: Case, means: pd.DataFrame) -> str:
 
 def _shape(last: pd.Series) -> str:
     if np.isnan(last["std_error_change_shape"]):
-        return "has no verdict without a standard error"
+        return f"has {NO_ERROR}"
     return "changes" if _sign(last, "change_shape") > 0 else "stays"
 
 
 def _decoupling(last: pd.Series) -> str:
     """Judge the distance over its floor, and the edges, at the end and against initialisation."""
     if last[["std_error_excess", "std_error_edge", "std_error_outlier"]].isna().any():
-        return "has no verdict without a standard error"
+        return f"has {NO_ERROR}"
     if _left(last, "excess") > 0:
         return "is lost"
     edges = [words for name, words in (("edge", "lower"), ("outlier", "upper")) if _left(last, name)]
@@ -128,13 +130,12 @@ def _decoupling(last: pd.Series) -> str:
 
 def _left(last: pd.Series, name: str) -> int:
     """Sign of what is zero for decoupled blocks; 0 within the errors, or unless it changed to that side."""
-    sign = _sign(last, name)
-    return sign if sign == _sign(last, f"change_{name}") else 0
+    side = _sign(last, name)
+    return side if side == _sign(last, f"change_{name}") else 0
 
 
 def _sign(last: pd.Series, name: str) -> int:
-    room = student(int(last["draws"]), _ROOM) * last[f"std_error_{name}"]
-    return int(np.sign(last[name])) if abs(last[name]) > room else 0
+    return sign(last[name], last[f"std_error_{name}"], int(last["draws"]), int(last["looks"]))
 
 
 def _theory(case: Case) -> str:

@@ -14,15 +14,12 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.fits import CORRECTION_SCALE, DecayFit, fit_decay
 from rmtsim.stats.predictions import percent, plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
+from rmtsim.stats.verdict import agrees
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
 #: A claim is on one of these: a sweep over C with all else fixed.
 GROUP = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
-
-#: Largest difference that agrees, in standard errors (of a fit, beyond its bias). Exceeded by 1 in 2000 true values: a
-#: report makes hundreds of such tests.
-TOLERANCE = 3.5
 
 #: Where the corrections of the hidden layer with CE set in. Its weights are covariances under p, and large |σ|², so
 #: large logit variances, dominate their squares: v = 1.6 makes 2e^{2v} about 50 (see ``fits.CORRECTION_SCALE``).
@@ -156,7 +153,10 @@ def _excess(difference: float, bias: float) -> float:
 
 
 def _judge_zero(values: npt.NDArray[np.float64]) -> tuple[str, str]:
-    """Verdict where the theorem has identically zero. Norms are not negative: a zero mean is a zero in every draw."""
+    """Return the verdict where the theorem has exactly zero.
+
+    No norm is negative, so a zero mean is a zero in every draw.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return "not tested", "there is no measured value"
@@ -166,16 +166,18 @@ def _judge_zero(values: npt.NDArray[np.float64]) -> tuple[str, str]:
 
 
 def _judge_fit(fit: DecayFit, pull_exponent: float, pull_constant: float) -> tuple[str, str]:
-    """Verdict on a fit, from its distances to the theory beyond the bias, in standard errors."""
+    """Return the verdict on a fit from its distances to the theory beyond the bias, in standard errors."""
     if fit.reason:
         return "not tested", fit.reason
     if stats.chi2.sf(fit.chi2, fit.dof) < MIN_FIT_PROBABILITY:
         return "differs", f"the fit does not describe the points: χ² = {fit.chi2:.1f}, {fit.dof} degrees of freedom"
+    if not math.isfinite(pull_exponent):
+        return "not tested", "the bias of the fit is not known: the theory has no values at these C"
     if not math.isfinite(pull_constant):
         return "not tested", "the constant at this d and N is not known or diverges"
     off = []
-    if pull_exponent > TOLERANCE:
+    if not agrees(pull_exponent):
         off.append(f"the exponent is {pull_exponent:.1f} standard errors, and the bias, from the theorem's")
-    if pull_constant > TOLERANCE:
+    if not agrees(pull_constant):
         off.append(f"the constant is {pull_constant:.1f} standard errors, and the bias, from the theory's at this d, N")
     return ("differs", "; ".join(off)) if off else ("agrees", "")

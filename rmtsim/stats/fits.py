@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.errors import InputError
+from rmtsim.stats.least_squares import least_squares
 
 Values = npt.NDArray[np.float64]
 
@@ -159,7 +160,7 @@ def _exp(log_value: Fitted) -> Fitted:
 def _solve(
     C: Values, log_y: Values, rse: Values, scale: float, order: int, exponent: float | None = None
 ) -> tuple[list[Fitted], float]:
-    """Weighted least squares of log y on 1, log C (unless pinned) and u, …, u^order.
+    """Fit log y to 1, log C (unless pinned) and u, …, u^order.
 
     Returns the log constant and, unless pinned, the exponent; then χ².
     """
@@ -167,10 +168,6 @@ def _solve(
     columns = [np.ones_like(C), np.log(C), *(u**k for k in range(1, order + 1))]
     if exponent is not None:
         log_y = log_y - exponent * columns.pop(1)
-    design = np.stack(columns, axis=1) / rse[:, None]
-    inverse = np.linalg.pinv(design)
-    values = inverse @ (log_y / rse)
-    std_errors = np.sqrt(np.sum(inverse**2, axis=1))  # the covariance is (XᵀX)⁻¹ = X⁺X⁺ᵀ
-    chi2 = float(np.sum((log_y / rse - design @ values) ** 2))
+    fit = least_squares(columns, log_y, rse)
     wanted = 2 if exponent is None else 1
-    return [Fitted(*pair) for pair in zip(values.tolist(), std_errors.tolist(), strict=True)][:wanted], chi2
+    return [Fitted(*pair) for pair in zip(fit.values.tolist(), fit.std_errors.tolist(), strict=True)][:wanted], fit.chi2

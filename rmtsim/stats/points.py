@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
-from rmtsim.stats.claims import GROUP, TOLERANCE
+from rmtsim.stats.claims import GROUP
 from rmtsim.stats.predictions import percent, plain, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
+from rmtsim.stats.verdict import agrees, tolerance
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
 
@@ -68,15 +68,14 @@ def _compare(
         z = math.inf if measured else 0.0
     else:
         z = (measured - expected) / math.hypot(std_error, std_error_expected, ROUNDING * expected)
-    tolerance = _tolerance(row["draws"])
     std_errors = math.hypot(std_error, std_error_expected, value(at_limit, f"std_error_{quantity}"))
-    allowed = tolerance * std_errors + abs(expected - asymptote) + ROUNDING * abs(expected)
+    allowed = tolerance(row["draws"]) * std_errors + abs(expected - asymptote) + ROUNDING * abs(expected)
     within: bool | None = bool(abs(measured - asymptote) <= allowed)
     if math.isnan(z):
         within, verdict = None, "not tested"
         reason = reason or _missing(row["draws"], measured, std_error)
     else:
-        verdict = "agrees" if abs(z) <= tolerance else "differs"
+        verdict = "agrees" if agrees(z, row["draws"]) else "differs"
     return {
         "measured": measured,
         "std_error": std_error,
@@ -98,8 +97,3 @@ def _missing(draws: int, measured: float, std_error: float) -> str:
     if not math.isnan(measured) and math.isnan(std_error):
         return f"all {draws} draws are equal, which does not tell how much they spread"
     return "there are no such blocks" if math.isnan(measured) else "the theory has no finite value"
-
-
-def _tolerance(draws: int) -> float:
-    """Quantile of Student's t with draws − 1 degrees of freedom that is exceeded as rarely as 3.5 by a normal."""
-    return float(stats.t.isf(stats.norm.sf(TOLERANCE), max(draws - 1, 1)))

@@ -1,8 +1,7 @@
-"""Tables of verdicts as plain text of at most 110 columns, and as data for JSON."""
+"""The tables of verdicts as plain text of at most 110 columns."""
 
 from __future__ import annotations
 
-import math
 import textwrap
 from typing import Any
 
@@ -10,24 +9,24 @@ import pandas as pd
 
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-
-WIDTH = 110
+from rmtsim.stats.verdict import TOLERANCE
+from rmtsim.text.tables import WIDTH, records, text_table
 
 _SWEEP = ["model", "loss", "layer", "width", "dim", "n_samples", *ENSEMBLE]
 
 _CLAIMS_HEAD = ["quantity", "power", "fitted", "±s.e.", "bias", "plain"]
-_CLAIMS_HEAD += ["constant", "size", "fitted", "±s.e.", "bias", "χ²/dof", "verdict"]
+_CLAIMS_HEAD += ["constant", "size", "fitted", "±s.e.", "bias", "χ²/dof", " verdict"]
 _CLAIMS_LEGEND = (
     "power, constant: the theorem's, for d, N, then C → ∞. fitted: the constant at the theorem's power. s.e.: standard "
     "error. bias: systematic error of the fit, seen on the theory's own values at these C. plain: slope in log–log "
     "without corrections. size: deviation of the theory's constant at this d and N from its limit d, N → ∞; the fitted "
     "constant is compared with the former."
 )
-_POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "verdict"]
+_POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", " verdict"]
 _POINTS_LEGEND = (
     "draws: in brackets, how many exact draws would be as precise. theory: at this C, d and N. limit: d, N → ∞. size: "
-    "deviation of the theory from its limit. z: measured less theory, in standard errors; up to 3.5 agrees, and with "
-    "few draws up to what Student's t exceeds as rarely."
+    f"deviation of the theory from its limit. z: measured less theory, in standard errors; up to {TOLERANCE:g} agrees, "
+    "and with few draws up to what Student's t exceeds as rarely."
 )
 
 
@@ -39,29 +38,17 @@ def render(table: pd.DataFrame) -> str:
     is_claims = "exponent_theorem" in table.columns
     head, legend = (_CLAIMS_HEAD, _CLAIMS_LEGEND) if is_claims else (_POINTS_HEAD, _POINTS_LEGEND)
     cells = _claim_cells if is_claims else _point_cells
-    rows = to_records(table)
-    grid = [head, *(cells(row) for row in rows)]
-    widths = [max(len(line[k]) for line in grid) for k in range(len(head))]
-    lines = [_aligned(head, widths)]
+    rows: list[list[str] | str] = [head]
     sweep = None
-    for row, line in zip(rows, grid[1:], strict=True):
+    for row in records(table):
         if (now := [row[key] for key in _SWEEP]) != sweep:
-            lines += ["", _heading(row)]
+            rows += ["", _heading(row)]
             sweep = now
-        lines.append(_aligned(line, widths))
+        rows.append(cells(row))
         if row["reason"]:
-            lines += textwrap.wrap(row["reason"], WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join([*lines, "", textwrap.fill(legend, WIDTH)])
-
-
-def to_records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries of plain Python values; None for null, NaN and infinities, which JSON has not."""
-    columns = [[_plain(value) for value in table[name].tolist()] for name in table.columns]
-    return [dict(zip(map(str, table.columns), values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _plain(value: Any) -> Any:
-    return None if pd.isna(value) or (isinstance(value, float) and math.isinf(value)) else value
+            rows += textwrap.wrap(row["reason"], WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    numbers = ">" * (len(head) - 2)
+    return "\n".join([*text_table(rows, f"<{numbers}<", gap=1), "", textwrap.fill(legend, WIDTH)])
 
 
 def _claim_cells(row: dict[str, Any]) -> list[str]:
@@ -78,7 +65,7 @@ def _claim_cells(row: dict[str, Any]) -> list[str]:
         _relative(row["std_error_constant"], row["constant"]),
         _relative(row["bias_constant"], row["constant"], "+"),
         "-" if row["chi2"] is None else f"{row['chi2']:.1f}/{row['dof']}",
-        row["verdict"],
+        f" {row['verdict']}",
     ]
 
 
@@ -94,7 +81,7 @@ def _point_cells(row: dict[str, Any]) -> list[str]:
         _number(row["limit"], ".5g"),
         _number(row["size_deviation_percent"], "+.2f", "%"),
         _number(row["z"], "+.2f"),
-        row["verdict"],
+        f" {row['verdict']}",
     ]
 
 
@@ -110,12 +97,6 @@ def _number(value: float | None, how: str, unit: str = "") -> str:
 def _relative(error: float | None, value: float | None, sign: str = "") -> str:
     """Return an error in percent of its value."""
     return "-" if error is None or not value else f"{100 * error / abs(value):{sign}.2f}%"
-
-
-def _aligned(cells: list[str], widths: list[int]) -> str:
-    """First column and verdict to the left, numbers to the right."""
-    inner = [cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1], strict=True)]
-    return " ".join([cells[0].ljust(widths[0]), *inner, f" {cells[-1]}"])
 
 
 def _heading(row: dict[str, Any]) -> str:

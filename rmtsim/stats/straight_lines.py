@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtrc
 
+from rmtsim.stats.least_squares import least_squares
+
 Values = npt.NDArray[np.float64]
 
 
 def slopes(x: Values, y: Values) -> Values:
     """Least-squares slopes, (draws,), of values (draws, places) at the places x, with equal weights."""
-    x = x - x.mean()
-    return np.asarray(y @ x / np.sum(x**2))
+    return np.asarray(least_squares([np.ones_like(x), x], y.T).values[1])
 
 
 def misfit(x: Values, y: Values) -> tuple[float, float]:
@@ -36,9 +37,8 @@ def misfit(x: Values, y: Values) -> tuple[float, float]:
         F, and the probability of a larger one if the line is straight.
     """
     means, errors = y.mean(axis=0), y.std(axis=0, ddof=1) / math.sqrt(len(y))
-    line, _ = np.linalg.qr(np.stack([np.ones(len(means)), x], axis=1) / errors[:, None])
-    residuals = means / errors - line @ (line.T @ (means / errors))
+    line = least_squares([np.ones_like(x), x], means, errors)
     dof = len(means) - 2
-    rest = np.sum((1 - np.sum(line**2, axis=1)) ** 2) / (len(y) - 1)
-    f = float(np.sum(residuals**2) / (dof + 2 * rest - 6 * rest / (dof + 2)))
+    rest = np.sum((1 - line.leverages) ** 2) / (len(y) - 1)
+    f = float(line.chi2 / (dof + 2 * rest - 6 * rest / (dof + 2)))
     return f, float(fdtrc(dof, dof * (dof + 2) / (3 * rest), f))

@@ -29,6 +29,9 @@ NEAR = 0.1
 #: With more than this share outside, the diagonal blocks are the lesser part.
 LOST = 0.5
 
+#: `tolerance`, in the words of legends.
+IN_WORDS = "2 standard errors, more for few draws (Student's t) and for several numbers (Bonferroni)"
+
 #: The verdict where a standard error is not known.
 NO_ERROR = "no verdict without a standard error"
 

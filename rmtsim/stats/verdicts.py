@@ -10,10 +10,12 @@ import pandas as pd
 
 from rmtsim.stats.claims import claims, claims_of
 from rmtsim.stats.points import points, points_of
-from rmtsim.stats.render import render, to_records
+from rmtsim.stats.render import render
 from rmtsim.stats.summary import summarize
+from rmtsim.stats.verdict import TOLERANCE
+from rmtsim.text.tables import records
 
-__all__ = ["Report", "claims", "points", "render", "report", "to_records"]
+__all__ = ["Report", "claims", "points", "render", "report"]
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ class Report:
         return (
             f"Measured values against the theory at their own C, d, N: {(tested['verdict'] == 'agrees').sum()} of "
             f"{len(tested)} agree;\nlargest |z| {z.abs().max():.2f}, root mean square {(z**2).mean() ** 0.5:.2f}.\n"
-            f"Within 3.5 standard errors plus the finite-size deviation of the limit d, N → ∞: "
+            f"Within {TOLERANCE:g} standard errors plus the finite-size deviation of the limit d, N → ∞: "
             f"{tested['within_limit'].sum()} of {len(tested)}.\n"
             f"Largest relative standard error: {', '.join(f'{layer} {value:.2%}' for layer, value in rse.items())}."
         )
 
     def document(self) -> dict[str, list[dict[str, Any]]]:
         """Return ``{"claims": […], "points": […]}``, one object a line of the tables, null for what is missing."""
-        return {"claims": to_records(self.claims), "points": to_records(self.points)}
+        return {"claims": records(self.claims), "points": records(self.points)}
 
 
 def report(draws: pd.DataFrame) -> Report:

@@ -6,17 +6,12 @@ import json
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from rmtsim.text.addresses import discreet
 from rmtsim.text.printable import printable
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["in_place", "presentable", "presentable_json", "records", "write_line"]
-
-_WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
+__all__ = ["in_place", "presentable", "presentable_json", "write_line"]
 
 
 def presentable(text: object, *, lines: bool = False) -> str:
@@ -60,15 +55,3 @@ def in_place() -> bool:
         return False
     kernel = marks.get("PAGER") == marks.get("GIT_PAGER") == "cat" and "CLICOLOR" in marks
     return not kernel and sys.stderr.isatty()
-
-
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as plain data, with whole numbers as such and null for what is missing or infinite: JSON has neither."""
-    import pandas as pd  # which takes half a second: the command line speaks without it
-
-    def plain(key: str, value: Any) -> Any:
-        if pd.isna(value) or value in (math.inf, -math.inf):
-            return None
-        return int(value) if key in _WHOLE else value
-
-    return [{str(key): plain(str(key), value) for key, value in row.items()} for row in table.to_dict("records")]

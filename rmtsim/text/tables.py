@@ -112,4 +112,5 @@ def _plain(column: str, value: Any) -> Any:
 
     if pd.isna(value) or value in (math.inf, -math.inf):
         return None
+    value = getattr(value, "item", lambda: value)()  # of a column of mixed types, NumPy's numbers
     return int(value) if column in _WHOLE else value
