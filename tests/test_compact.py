@@ -91,7 +91,7 @@ def test_equal_copies_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_shard_of_copies_only_goes(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", rows_of(range(8)))
     copy = pq.read_table(store.shards()[0])
-    (store.draws / "copy.parquet").write_bytes(as_parquet(copy, "3"))
+    (store.draws_folder / "copy.parquet").write_bytes(as_parquet(copy, "3"))
     assert compact(store) == (2, 1, 32)
     pd.testing.assert_frame_equal(store.read(), expected(8), check_exact=True)
 
@@ -149,11 +149,11 @@ def test_a_reader_whom_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.
     pd.testing.assert_frame_equal(store.read(), expected(6), check_exact=True)
     stale.append([rmtsim.store.shards.Shard(store.files, "00000001-0000000000000000.parquet")])
     assert sum(table.num_rows for table in store.tables(["draw"])) == 24
-    (store.draws / "0.parquet").symlink_to("nowhere")
+    (store.draws_folder / "0.parquet").symlink_to("nowhere")
     with pytest.raises(StoreError, match="was removed while it was to be read; try again"):
         list(store.tables(["draw"]))
     assert [finding.kind for finding in verify(store).findings] == ["unreadable"]
-    (store.draws / "0.parquet").unlink()
+    (store.draws_folder / "0.parquet").unlink()
 
 
 def test_a_stream_that_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

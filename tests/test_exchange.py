@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def is_compacted(store: Store) -> None:
-    assert len(os.listdir(store.draws)) == 1
+    assert len(os.listdir(store.draws_folder)) == 1
     assert os.listdir(Path(store.root) / WRITING) == []
     pd.testing.assert_frame_equal(store.read(), expected(8), check_exact=True)
     assert verify(store).findings == []
@@ -39,7 +39,7 @@ def test_other_readers_see_every_row_once(store: Store, monkeypatch: pytest.Monk
     exchanged, dissolve, unlink, seen = exchange._exchange, exchange.dissolve, os.unlink, []
 
     def look(*_: object) -> None:
-        seen.append(len(pd.read_parquet(store.draws)))
+        seen.append(len(pd.read_parquet(store.draws_folder)))
 
     def looking(function: object) -> object:
         return lambda *arguments, **options: (look(), function(*arguments, **options), look())[1]
@@ -62,19 +62,19 @@ def test_a_file_that_comes_meanwhile_is_not_lost(store: Store, monkeypatch: pyte
 
     monkeypatch.setattr(exchange, "_exchange", late)
     compact(store)
-    assert (store.draws / "notes.txt").read_text() == "mine"
-    (store.draws / "notes.txt").unlink()
+    assert (store.draws_folder / "notes.txt").read_text() == "mine"
+    (store.draws_folder / "notes.txt").unlink()
     is_compacted(store)
 
 
 def test_what_stays_is_the_same_file(store: Store) -> None:
-    path = store.draws / ".DS_Store"
+    path = store.draws_folder / ".DS_Store"
     path.write_text("x")
-    store.draws.chmod(0o2775)
+    store.draws_folder.chmod(0o2775)
     before = path.stat().st_ino
     compact(store)
     assert path.stat().st_ino == before
-    assert store.draws.stat().st_mode & 0o7777 == 0o2775
+    assert store.draws_folder.stat().st_mode & 0o7777 == 0o2775
     path.unlink()
     is_compacted(store)
 
@@ -97,9 +97,9 @@ def test_a_link_and_a_folder_in_the_folder(store: Store, tmp_path: Path) -> None
     compact(Store(tmp_path / "t"))
     is_compacted(Store(tmp_path / "t"))
     assert (tmp_path / "t" / "draws").is_symlink()
-    (store.draws / "mine").mkdir()
+    (store.draws_folder / "mine").mkdir()
     compact(store)
-    (store.draws / "mine").rmdir()
+    (store.draws_folder / "mine").rmdir()
     is_compacted(store)
 
 
@@ -143,5 +143,5 @@ def test_a_long_sweep_compacts_its_store(
     assert len(counts) > 10  # commits
     assert max(counts) <= 4 + len(counts) // 4  # one of each four, and what is to become the next
     pd.testing.assert_frame_equal(store.read(), undisturbed, check_exact=True)
-    assert len(pd.read_parquet(store.draws)) == len(undisturbed)
+    assert len(pd.read_parquet(store.draws_folder)) == len(undisturbed)
     assert verify(store).damage == []

@@ -76,7 +76,7 @@ def test_a_writer_goes_on_with_it(name: str, tmp_path: Path, capsys: pytest.Capt
     read = store.read()
     assert len(read) == len(rows) + 2
     pd.testing.assert_frame_equal(read[read["seed"] == 7].reset_index(drop=True), rows, check_exact=True)
-    assert pd.read_parquet(store.draws)[ENSEMBLE].notna().all(axis=None)  # other readers see every column
+    assert pd.read_parquet(store.draws_folder)[ENSEMBLE].notna().all(axis=None)  # other readers see every column
     for verb in ("verify", "compact", "verify"):
         assert main([verb, "--store", str(store.root)]) == 0, capsys.readouterr()
     pd.testing.assert_frame_equal(store.read(), read, check_exact=True)

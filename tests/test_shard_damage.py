@@ -106,7 +106,7 @@ def test_statistics_that_rule_out_rows_that_are_there(tmp_path: Path, capsys: py
     path, least = path_of(store), min(point.id for point in POINTS)
     place = statistics_of(path)[0]
     path.write_bytes(flipped(path.read_bytes(), place, 3))
-    other = pd.read_parquet(store.draws, filters=[("point_id", "==", least)])
+    other = pd.read_parquet(store.draws_folder, filters=[("point_id", "==", least)])
     assert len(other) == 4  # of 8
     assert main(["verify", "--store", str(store.root)]) == 1
     assert f"torn: {path}" in capsys.readouterr().out
@@ -186,7 +186,7 @@ def no_digest(store: Store) -> None:
 
 
 def a_name_of_its_own(store: Store) -> None:
-    path_of(store).rename(store.draws / "mine.parquet")
+    path_of(store).rename(store.draws_folder / "mine.parquet")
 
 
 def said_to_be_compacted(store: Store) -> None:
@@ -237,7 +237,7 @@ def test_damage_is_not_carried_on(
         assert main(command) == 1, command
         said = capsys.readouterr()
         told = said.err if command[0] != "verify" else said.out
-        assert str(store.draws) in told
+        assert str(store.draws_folder) in told
         assert "Traceback" not in told
         if command[0] != "verify":
             assert len(told.splitlines()) == 1
@@ -287,7 +287,7 @@ def test_the_advice_for_a_renamed_shard_helps(tmp_path: Path) -> None:
     another_number(store)
     with pytest.raises(StoreError, match=f"was written under another name, {right.name}; rename it"):
         store.read()
-    (store.draws / f"00000009{right.name[8:]}").rename(right)
+    (store.draws_folder / f"00000009{right.name[8:]}").rename(right)
     assert not verify(store).findings
 
 

@@ -101,7 +101,7 @@ def test_in_the_place_of_a_file_of_a_store(
     fill(tmp_path / "other", range(6))
     for place in ("shard", "spec", "commits"):
         store = fill(tmp_path / place)
-        path = {"shard": Path(store.shards()[0]), "spec": store.sweeps / "test.json"}.get(
+        path = {"shard": Path(store.shards()[0]), "spec": store.sweeps_folder / "test.json"}.get(
             place, tmp_path / place / "commits.json"
         )
         path.unlink()
@@ -139,10 +139,10 @@ def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path: Path, capsys: pyte
 def test_a_link_in_the_place_of_a_written_file_is_not_followed(tmp_path: Path) -> None:
     store, victim = fill(tmp_path / "s"), tmp_path / "victim"
     victim.write_text("mine")
-    for path in (store.sweeps / "test.json", tmp_path / "s" / "commits.json"):
+    for path in (store.sweeps_folder / "test.json", tmp_path / "s" / "commits.json"):
         path.unlink()
         path.symlink_to(victim)
-    (store.sweeps / "test.json").unlink()
+    (store.sweeps_folder / "test.json").unlink()
     fill(tmp_path / "s", range(4, 6))
     assert victim.read_text() == "mine"
     assert not (tmp_path / "s" / "commits.json").is_symlink()
@@ -264,11 +264,11 @@ def test_no_temporary_file_lies_where_other_readers_look(tmp_path: Path, monkeyp
     store, replace, seen = fill(tmp_path / "s"), os.replace, []
 
     def look(source: Path, target: Path) -> None:
-        seen.append(sorted(path.name for path in store.draws.iterdir()))
+        seen.append(sorted(path.name for path in store.draws_folder.iterdir()))
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", look)
-    before = sorted(path.name for path in store.draws.iterdir())
+    before = sorted(path.name for path in store.draws_folder.iterdir())
     with store.writer() as writer:
         writer.append(rmtsim.simulate(POINT, range(4, 6), seed=7), SPEC)
     assert seen[0] == before

@@ -54,7 +54,7 @@ def test_rows_come_back_as_simulated(store: Store) -> None:
 
 
 def test_pandas_pyarrow_and_duckdb_read_it(store: Store) -> None:
-    folder = str(store.draws)
+    folder = str(store.draws_folder)
     order = ["point_id", "seed", "draw", "layer"]
     frames = {
         "pandas": pd.read_parquet(folder),
@@ -105,10 +105,10 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(store: Store) -> Non
 
 
 def test_leftovers_of_a_killed_writer_are_not_seen_and_go(store: Store) -> None:
-    torn = store.draws / ".x-s0-000000000-000000001-linear.parquet.tmp"
+    torn = store.draws_folder / ".x-s0-000000000-000000001-linear.parquet.tmp"
     torn.write_bytes(b"PAR1 half a shard")
     pd.testing.assert_frame_equal(store.read(), expected())
-    assert len(pd.read_parquet(store.draws)) == len(expected())
+    assert len(pd.read_parquet(store.draws_folder)) == len(expected())
     with store.writer():
         assert not torn.exists()
 
@@ -152,14 +152,14 @@ def test_a_writer_brings_old_shards_up_to_date_so_that_everyone_reads_them(store
         old = age(shard)
         old.rename(old.with_name(f"00000000-{old.name}"))  # other readers take the first one's columns
     untouched = new.stat()
-    assert not {*ENSEMBLE} & {*pd.read_parquet(store.draws).columns}  # negative control: the columns are lost
+    assert not {*ENSEMBLE} & {*pd.read_parquet(store.draws_folder).columns}  # negative control: the columns are lost
     seed = pq.read_schema(paths(store)[0]).metadata[b"rmtsim.seed"]
     with store.writer():
         pass
-    frame = pd.read_parquet(store.draws)
+    frame = pd.read_parquet(store.draws_folder)
     assert list(frame.columns) == SCHEMA.names
     assert frame[ENSEMBLE].notna().all(axis=None)
-    assert ds.dataset(str(store.draws)).schema.equals(SCHEMA, check_metadata=False)
+    assert ds.dataset(str(store.draws_folder)).schema.equals(SCHEMA, check_metadata=False)
     assert (new.stat().st_ino, new.stat().st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
     metadata = pq.read_metadata(store.shards()[0]).metadata
     assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (b"3", seed)

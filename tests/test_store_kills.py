@@ -143,14 +143,14 @@ def test_killed_at_each_step_of_a_compaction(tmp_path: Path, exchange: bool) -> 
         store = Store(place)
         pd.testing.assert_frame_equal(store.read(), rows_of(range(7)), check_exact=True)  # whatever happened
         if exchange:
-            assert len(pd.read_parquet(store.draws)) == 7
+            assert len(pd.read_parquet(store.draws_folder)) == 7
         findings = verify(store).findings
         assert {finding.kind for finding in findings} <= {"leftover"}
         leftovers += sum(finding.what.endswith("its compaction killed") for finding in findings)
         with store.writer() as writer:
             writer.append(rows_of(range(7, 8)), SPEC)
         holds(store, 8)
-        assert len(pd.read_parquet(store.draws)) == 8  # and for readers who know nothing of what replaces what
+        assert len(pd.read_parquet(store.draws_folder)) == 8  # and for readers who know nothing of what replaces what
         assert not list((place / WRITING).iterdir())
         compact(store)
         holds(store, 8)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rmtsim.model.point import Point
-from rmtsim.stats.verdicts import claims, points, render, report
+from rmtsim.stats.verdicts import claims, fit, points, render
 from rmtsim.theory import finite
 from tests.synthetic import sweep_of
 
@@ -122,7 +122,7 @@ def test_no_claim_on_the_cross_layer_but_a_theory() -> None:
     cross = Point(model="one_hidden", loss="mse", n_classes=10, dim=DIM, n_samples=N_SAMPLES, width=8)
     *_, exact = finite("one_hidden", "mse", 10, DIM, N_SAMPLES, 8)
     for value, verdict in ((exact.offdiag, "agrees"), (2 * exact.offdiag, "differs")):
-        both = report(sweep_of([cross], [{"cross": (None, value)}]))
+        both = fit(sweep_of([cross], [{"cross": (None, value)}]))
         for table in (both.claims, both.points):
             assert table["quantity"].tolist() == ["offdiag"]
         assert both.claims["verdict"].tolist() == ["not tested"]
@@ -181,7 +181,7 @@ def test_one_class_has_no_off_diagonal_blocks() -> None:
 
 
 def test_the_text_fits_and_says_what_matters(linear_draws: pd.DataFrame) -> None:
-    both = report(pd.concat([linear_draws, sweep("one_hidden", "mse", 8)]))
+    both = fit(pd.concat([linear_draws, sweep("one_hidden", "mse", 8)]))
     for text in (both.text(), render(both.claims), render(both.points)):
         assert max(len(line) for line in text.splitlines()) <= 110
     assert "linear ce: d/N = 0.5, d = 100, N = 200\n" in both.text()
@@ -196,7 +196,7 @@ def test_the_text_fits_and_says_what_matters(linear_draws: pd.DataFrame) -> None
 
 
 def test_records_are_json_without_nan() -> None:
-    document = report(sweep("linear", "mse", classes=(1, 10, 30))).document()
+    document = fit(sweep("linear", "mse", classes=(1, 10, 30))).document()
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text) == document
     [claim] = [claim for claim in document["claims"] if claim["quantity"] == "diag"]

@@ -79,9 +79,9 @@ def test_torn(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_foreign_files(store: Store) -> None:
-    (store.draws / "notes.txt").write_text("mine")
-    pq.write_table(pa.table({"a": [1]}), store.draws / "other.parquet")
-    (store.sweeps / "else.json").write_text("{}")
+    (store.draws_folder / "notes.txt").write_text("mine")
+    pq.write_table(pa.table({"a": [1]}), store.draws_folder / "other.parquet")
+    (store.sweeps_folder / "else.json").write_text("{}")
     kinds = [(finding.kind, finding.what.split()[0].rpartition("/")[2]) for finding in found(store)]
     assert kinds == [("foreign", "else.json"), ("foreign", "notes.txt"), ("foreign", "other.parquet")]
 
@@ -102,7 +102,7 @@ def test_a_shard_of_another_sweep(store: Store, tmp_path: Path) -> None:
     with other.writer() as writer:
         writer.save_spec("other", {"name": "other"})
         writer.append(rmtsim.simulate(LINEAR, 3, seed=8), {"name": "other"})
-    (store.draws / shard(other).name).write_bytes(shard(other).read_bytes())
+    (store.draws_folder / shard(other).name).write_bytes(shard(other).read_bytes())
     [finding] = found(store)
     assert finding.kind == "foreign"
     assert "of the sweep other, which was not run into this store" in finding.what
@@ -132,7 +132,7 @@ def test_a_sweep_that_begins_while_its_store_is_looked_at(store: Store, monkeypa
 def test_a_shard_of_format_4_that_holds_other_draws_than_its_name_tells(store: Store) -> None:
     paths = [rewrite(shard(store, place), pq.read_table(shard(store, place)), "4") for place in range(3)]
     assert found(store) == []
-    paths[0].rename(store.draws / f"00000009-{'0' * 16}.parquet")
+    paths[0].rename(store.draws_folder / f"00000009-{'0' * 16}.parquet")
     renamed, missing, *_ = found(store)
     assert "holds other draws than its name tells" in renamed.what
     assert "commit 1, whose shard is not there any more" in missing.what
@@ -165,7 +165,7 @@ def test_duplicates_equal_and_different(store: Store) -> None:
     ]  # MSE has no off-diagonal output blocks
     assert bad.name in different[0].what
     for name in [other.name for other in store.shards()[3:-1]]:
-        (store.draws / name).unlink()
+        (store.draws_folder / name).unlink()
     said = [finding for finding in found(store, 10) if finding.kind == "wrong"]  # the advice
     assert said
     assert all(bad.name in finding.what for finding in said)
@@ -199,7 +199,7 @@ def test_layers_that_another_sweep_does_not_watch_are_not_missing(tmp_path: Path
 
 
 def test_leftovers(store: Store) -> None:
-    (store.draws / ".00000009-0000000000000000.parquet.12.tmp").write_bytes(b"PAR1")
+    (store.draws_folder / ".00000009-0000000000000000.parquet.12.tmp").write_bytes(b"PAR1")
     [finding] = found(store)
     assert finding.kind == "leftover"
     with store.writer():  # the advice: the next writer removes it

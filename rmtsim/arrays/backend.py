@@ -18,7 +18,10 @@ Module = Any  # such a module
 #: The backends to choose from; ``"auto"`` stands for CuPy where it finds a GPU, and NumPy elsewhere.
 BackendName: TypeAlias = Literal["auto", "numpy", "cupy"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
-DTYPES = ("float32", "float64")
+
+#: Precisions of the arithmetic.
+DtypeName: TypeAlias = Literal["float32", "float64"]
+DTYPES: tuple[DtypeName, ...] = get_args(DtypeName)
 
 
 def array_module(name: str) -> Module:

@@ -113,7 +113,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
         if reproduction.stopped:
             return joint_exit_code(reproduction.codes)
     if reproduction.claimed:
-        report = verdicts.report(reproduction.store.read(points=reproduction.claimed))
+        report = verdicts.fit(reproduction.store.read(points=reproduction.claimed))
         write_output(out / "verdicts.json", json.dumps(report.document(), indent=1) + "\n")
         text = f"{report.text()}\n\n{verdicts.render(report.points)}\n"
         write_output(out / "verdicts.txt", presentable(text, lines=True))

@@ -140,7 +140,7 @@ def fit(arguments: argparse.Namespace) -> int:
 
     draws = Selection.of(arguments).read(existing(arguments.store))
     with theory_of(draws):
-        report = verdicts.report(draws)
+        report = verdicts.fit(draws)
     if arguments.json:
         print_json(report.document())
     else:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias, get_args
+
 from rmtsim.kernels.grams import few_features
 from rmtsim.kernels.tiling import Tiling, tiling
 from rmtsim.model.point import Point
 
 #: Ways to take the terms of single classes: from all of them, or from some where that is more precise for its time.
-DIAGONALS = ("exact", "auto")
+DiagonalName: TypeAlias = Literal["exact", "auto"]
+DIAGONALS: tuple[DiagonalName, ...] = get_args(DiagonalName)
 
 #: So many classes are taken, where there are eight times as many or more.
 _SAMPLED_CLASSES = 512

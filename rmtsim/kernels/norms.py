@@ -16,7 +16,7 @@ draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.kernels.workplace import workplace
 from rmtsim.model.arguments import as_network, as_one_layer, check_labelled
-from rmtsim.model.choices import LOSSES
+from rmtsim.model.choices import LOSSES, LayerName, LossName
 from rmtsim.model.models import model_with
 from rmtsim.model.network import Forward, forward
 from rmtsim.model.point import Point, check_layers
@@ -51,8 +51,8 @@ def block_norms(
     *,
     W: Any = None,
     y: Any = None,
-    loss: str = "ce",
-    layers: tuple[str, ...] | None = None,
+    loss: LossName = "ce",
+    layers: LayerName | Iterable[LayerName] | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
     progress: bool | None = None,
@@ -116,16 +116,16 @@ def block_norms(
     known = model.layer_names
     if layers is None:
         layers = known if y is not None else tuple(layer.name for layer in model.layers if layer.has_diagonal)
-    layers = check_layers(layers, known)
-    if "cross" in layers:
+    chosen = check_layers(layers, known)
+    if "cross" in chosen:
         check_labelled(y)
     point = Point(model.name, check_choice("loss", loss, LOSSES), V.shape[-2], X.shape[-1], X.shape[-2], width)
     threads = None if threads is None else check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
     for kind in dict.fromkeys((dtype, "float64")):
         try:
-            with CallProgress("block_norms", len(layers), "layers", show=progress) as shown:
-                found = _in_dtype(X, V, W, y, point, layers, kind, xp, threads=threads, memory=memory, shown=shown)
+            with CallProgress("block_norms", len(chosen), "layers", show=progress) as shown:
+                found = _in_dtype(X, V, W, y, point, chosen, kind, xp, threads=threads, memory=memory, shown=shown)
             return {layer: norms.in_dtype(kind) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
         except OutOfRange as error:
             reason = str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,8 @@ class Point:
     Examples
     --------
     >>> point = Point(model="linear", loss="ce", n_classes=1000, dim=500, n_samples=1000)
+    >>> point
+    Point(model='linear', loss='ce', n_classes=1000, dim=500, n_samples=1000)
     >>> point.aspect_ratio
     0.5
     >>> Point(model="one_hidden", loss="mse", n_classes=10, dim=64, n_samples=128, width=8).layers
@@ -63,6 +65,21 @@ class Point:
             object.__setattr__(self, name, check_size(name, getattr(self, name)))
         object.__setattr__(self, "width", network.check_width(self.width))
         check_ensemble(self.ensemble, network)
+
+    def __repr__(self) -> str:
+        """Return the call that makes the point, without what is as by default."""
+        given = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OPTIONAL}
+        given |= {name: getattr(self, name) for name, default in _OPTIONAL.items() if getattr(self, name) != default}
+        return f"Point({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    def _repr_html_(self) -> str:
+        """Return the point as a table of one row."""
+        cells: dict[str, object] = {"model": self.model, "loss": self.loss}
+        cells |= {"C": self.n_classes, "d": self.dim, "N": self.n_samples}
+        cells |= {} if self.width is None else {"m": self.width}
+        cells |= {"d/N": f"{self.aspect_ratio:g}", "ensemble": self.ensemble, "layers": ", ".join(self.layers)}
+        head = "".join(f"<th>{name}</th>" for name in cells)
+        return f"<table><tr>{head}</tr><tr>{''.join(f'<td>{value}</td>' for value in cells.values())}</tr></table>"
 
     @property
     def sizes(self) -> str:
@@ -91,6 +108,10 @@ class Point:
     def block_shape(self, layer: str) -> tuple[int, int]:
         """Rows and columns of one block of ``layer``."""
         return BY_NAME[layer].block_shape(self.dim, self.width)
+
+
+#: The values that a point has where they are not given.
+_OPTIONAL = {"width": None, "ensemble": LECUN}
 
 
 def check_point(point: Any) -> None:

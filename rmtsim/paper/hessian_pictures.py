@@ -14,8 +14,10 @@ import pandas as pd
 from rmtsim.data.clusters import Clusters
 from rmtsim.full_hessian.description import PARTS, Look, StripLook
 from rmtsim.kernels.norms import block_norms
+from rmtsim.model.choices import LOSSES
 from rmtsim.sampling.simulation import simulate
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.text.checks import check_choice
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.task import Checkpoint
@@ -93,7 +95,9 @@ def data_norms_task(label: str, problems: Mapping[str, Problem], draws: range) -
 
 def _norms(problem: Problem, draw: int) -> Iterator[dict[str, Any]]:
     X, (W, V), y = problem.draw(draw)
-    for layer, norms in block_norms(X, V, W=W, y=y, loss=problem.loss, threads=1, progress=False).items():
+    for layer, norms in block_norms(
+        X, V, W=W, y=y, loss=check_choice("loss", problem.loss, LOSSES), threads=1, progress=False
+    ).items():
         values = {"diag_sqfro": norms.diag_sqfro, "offdiag_sqfro": norms.offdiag_sqfro}
         for quantity, value in values.items():
             if value is not None:

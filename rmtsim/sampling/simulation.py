@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rmtsim.arrays.backend import DTYPES, array_module, native_gpu, resolve, to_numpy
+from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, native_gpu, resolve, to_numpy
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import InputError
 from rmtsim.kernels.checks import Check
-from rmtsim.kernels.cost import DIAGONALS, diagonal_classes
+from rmtsim.kernels.cost import DIAGONALS, DiagonalName, diagonal_classes
 from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.kernels.workplace import workplace
+from rmtsim.model.choices import LayerName
 from rmtsim.model.point import Point, check_layers, check_point
 from rmtsim.sampling.draws import sample
 from rmtsim.sampling.schema import Stretch, table_of
@@ -37,10 +38,10 @@ def simulate(
     draws: int | range,
     *,
     seed: int = 0,
-    backend: str = "numpy",
-    dtype: str = "float64",
-    layers: tuple[str, ...] | None = None,
-    diagonal: str = "exact",
+    backend: BackendName = "numpy",
+    dtype: DtypeName = "float64",
+    layers: LayerName | Iterable[LayerName] | None = None,
+    diagonal: DiagonalName = "exact",
     batch: int | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
@@ -128,7 +129,7 @@ def simulated(
     seed: int = 0,
     backend: str = "numpy",
     dtype: str = "float64",
-    layers: tuple[str, ...] | None = None,
+    layers: Iterable[str] | None = None,
     diagonal: str = "exact",
     batch: int | None = None,
     threads: int | None = None,
@@ -141,29 +142,29 @@ def simulated(
     seed = check_size("seed", seed, least=0, most=MAX_SEED)
     check_choice("dtype", dtype, DTYPES)
     check_choice("diagonal", diagonal, DIAGONALS)
-    layers = point.layers if layers is None else check_layers(layers, point.layers)
+    chosen = point.layers if layers is None else check_layers(layers, point.layers)
     if batch is not None:
         check_size("batch", batch)
     if threads is not None:
         check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
-    _check_rows(draws, layers, usable_memory())
+    _check_rows(draws, chosen, usable_memory())
     backend = resolve(backend)
     xp = array_module(backend)
     # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
-    size = batch or (1 if backend == "cupy" else batch_size(point, layers, dtype, memory or usable_memory()))
+    size = batch or (1 if backend == "cupy" else batch_size(point, chosen, dtype, memory or usable_memory()))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
-    parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in layers}
+    parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in chosen}
     left, shown = draws, CallProgress("simulate", len(draws), "draws", show=progress)
     place: dict[str, Any] = {"threads": threads, "batch": size, "tick": shown.tick}
     while left:
         try:
-            with shown, workplace(point, layers, dtype, xp, memory=memory, **place) as (cut, team):
+            with shown, workplace(point, chosen, dtype, xp, memory=memory, **place) as (cut, team):
                 for part in _split(left, size):
                     options: dict[str, Any] = {"team": team, "scaling": scaling}
-                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in layers, **options)
+                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in chosen, **options)
                     options |= {"cut": cut, "sampled_classes": classes, "check": Check(dtype, point.loss)}
-                    norms = compute(X, V, W, y, point.loss, layers, xp, **options)
+                    norms = compute(X, V, W, y, point.loss, chosen, xp, **options)
                     for layer, values in norms.items():
                         parts[layer].append(tuple(to_numpy(value) for value in values))
                     left = range(part.stop, draws.stop)
@@ -176,12 +177,12 @@ def simulated(
                 raise
             native_gpu().release()
             memory = (memory or native_gpu().free_memory()) / 2  # hold half as much at once, and go on
-    measured = np.zeros((len(draws), len(layers), 4))  # without standard errors of their own where none are given
+    measured = np.zeros((len(draws), len(chosen), 4))  # without standard errors of their own where none are given
     for k, found in enumerate(parts.values()):
         for kind, column in enumerate(zip(*found, strict=True)):
             measured[:, k, kind] = np.concatenate(column)
     blas = "cuBLAS" if backend == "cupy" else blas_kernel()
-    return Stretch(point, draws, layers, seed, backend, dtype, classes, blas, measured)
+    return Stretch(point, draws, chosen, seed, backend, dtype, classes, blas, measured)
 
 
 def _check_rows(draws: range, layers: tuple[str, ...], memory: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.model.choices import REGIMES
+from rmtsim.model.choices import REGIMES, RegimeName
 from rmtsim.model.layers import D_BY_D
 from rmtsim.model.point import Point, check_point
 from rmtsim.stats.summary import ESTIMATES, KEYS
@@ -24,7 +24,7 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def predict(points: Point | Iterable[Point], regime: str = "finite") -> pd.DataFrame:
+def predict(points: Point | Iterable[Point], regime: RegimeName = "finite") -> pd.DataFrame:
     """Predict what `rmtsim.simulate` measures at points, from theory alone.
 
     Parameters
@@ -92,7 +92,7 @@ def as_points(points: Any) -> list[Point]:
     return several
 
 
-def _predictions(point: Point, regime: str) -> list[Prediction]:
+def _predictions(point: Point, regime: RegimeName) -> list[Prediction]:
     try:
         return at_point(point, regime)
     except InputError as error:

@@ -3,27 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rmtsim.stats.claims import claims, claims_of
+from rmtsim.stats.claims import GROUP, claims, claims_of
 from rmtsim.stats.points import points, points_of
 from rmtsim.stats.render import render
 from rmtsim.stats.summary import summarize
 from rmtsim.stats.verdict import TOLERANCE
 from rmtsim.text.tables import records
 
-__all__ = ["Report", "claims", "points", "render", "report"]
+__all__ = ["Fit", "claims", "fit", "points", "render"]
 
 
-@dataclass(frozen=True)
-class Report:
-    """The two tables of verdicts, to be printed or written as JSON."""
+#: Columns of the claims that the HTML table always has; those of `GROUP` that vary come after the first ones.
+_ALWAYS = ["model", "loss", "layer", "aspect_ratio"]
+_SHOWN = ["quantity", "exponent_theorem", "exponent", "std_error_exponent", "constant_theorem", "constant", "verdict"]
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """Decay rates fitted to draws and held against the theory; prints as a table of verdicts.
+
+    Attributes
+    ----------
+    claims
+        One row for each claim of Theorems 1 and 2 on a layer: its power of C and constant beside those fitted, and
+        the verdict. See `rmtsim.stats.claims.claims`.
+    points
+        One row for each measured value beside the theory at its own C, d and N. See `rmtsim.stats.points.points`.
+    """
 
     claims: pd.DataFrame
     points: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        """Return the claims as a table, then the tally of the points."""
+        claims = self.claims.assign(
+            exponent=self.claims["exponent"].map("{:+.4f}".format),
+            constant=self.claims["constant"].map("{:.4g}".format),
+            constant_theorem=self.claims["constant_theorem"].map("{:.4g}".format),
+        )
+        varying = [name for name in GROUP if name not in _ALWAYS and claims[name].nunique() > 1]
+        table = claims[[*_ALWAYS, *varying, *_SHOWN]].to_html(
+            index=False, border=0, na_rep="", float_format="{:.4g}".format
+        )
+        return f"{table}<pre>{escape(self._tally())}</pre>"
 
     def text(self) -> str:
         """Return the claims as a table, then the tally of the points and those that fail."""
@@ -51,7 +82,32 @@ class Report:
         return {"claims": records(self.claims), "points": records(self.points)}
 
 
-def report(draws: pd.DataFrame) -> Report:
-    """Both tables of verdicts on draws with the store's columns."""
+def fit(draws: pd.DataFrame) -> Fit:
+    """Fit decay rates in the number of classes to draws, and hold them and every mean against the theory.
+
+    Parameters
+    ----------
+    draws
+        A table with the store's columns, one row per (point, seed, draw, layer).
+
+    Returns
+    -------
+    Fit
+        Its ``claims`` and ``points`` are DataFrames; printed, it is the table of verdicts.
+
+    Raises
+    ------
+    InputError
+        If the table lacks columns, has no rows, or has rows twice.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import rmtsim
+    >>> points = [rmtsim.Point("linear", "mse", C, dim=20, n_samples=40) for C in (2, 10, 20, 40, 80)]
+    >>> fit = rmtsim.fit(pd.concat([rmtsim.simulate(point, draws=32) for point in points]))
+    >>> fit.claims[["quantity", "exponent_theorem", "verdict"]].iloc[:2].values.tolist()
+    [['diag', 0.0, 'agrees'], ['offdiag', 0.0, 'exact']]
+    """
     summary = summarize(draws)
-    return Report(claims_of(summary), points_of(summary))
+    return Fit(claims_of(summary), points_of(summary))

@@ -22,7 +22,9 @@ import pyarrow as pa
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
+from rmtsim.store.description import html_of, text_of
 from rmtsim.store.failures import StoreError, TornError
+from rmtsim.store.selection import as_wanted, rows_with
 from rmtsim.store.shards import Shard, VanishedError, replaced_by
 from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.strays import is_stray
@@ -64,12 +66,12 @@ class Store:
         self.root: Path | str = self.files.root if isinstance(self.files, LocalFiles) else self.location
 
     @property
-    def draws(self) -> Path:
+    def draws_folder(self) -> Path:
         """Directory of the shards in a local store."""
         return Path(self.files.where("draws"))
 
     @property
-    def sweeps(self) -> Path:
+    def sweeps_folder(self) -> Path:
         """Directory of the specs in a local store."""
         return Path(self.files.where("sweeps"))
 
@@ -79,7 +81,10 @@ class Store:
         return shlex.quote(self.location)
 
     def __repr__(self) -> str:
-        return f"Store({self.location!r})"
+        return text_of(self)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
     def exists(self) -> bool:
         """Whether there is anything at the location."""
@@ -101,8 +106,44 @@ class Store:
         names = (name for name in self.files.names("draws") if name.endswith(".parquet") and name[0] != ".")
         return sorted((Shard(self.files, name, self._checked) for name in names), key=lambda shard: shard.order)
 
-    def read(self, columns: Iterable[str] | None = None, points: Iterable[str] | None = None) -> pd.DataFrame:
-        """Read the draws, sorted by point, seed, draw and layer.
+    def draws(self, **columns: Any) -> pd.DataFrame:
+        """Read the draws that have given values in given columns; without any, all draws.
+
+        Parameters
+        ----------
+        **columns
+            For any column of the store, the value that it should have, or a list of values. None stands for null, as
+            the width of the linear model.
+
+        Returns
+        -------
+        DataFrame
+            One row per (point, draw, layer) with the columns of `rmtsim.simulate`, sorted by point, seed, draw and
+            layer. It is empty where nothing fits.
+
+        Raises
+        ------
+        InputError
+            If there is no such column, or a value is not of its type.
+        StoreError
+            If a shard is torn, has another format, or repeats rows of another.
+
+        Examples
+        --------
+        >>> import rmtsim
+        >>> store = rmtsim.open_store("results")
+        >>> len(store.draws(loss="ce", n_classes=[10, 100]))
+        0
+        """
+        return self.read(wanted=as_wanted(columns))
+
+    def read(
+        self,
+        columns: Iterable[str] | None = None,
+        points: Iterable[str] | None = None,
+        wanted: Mapping[str, list[Any]] | None = None,
+    ) -> pd.DataFrame:
+        """Read columns of draws, sorted by point, seed, draw and layer.
 
         Parameters
         ----------
@@ -110,6 +151,8 @@ class Store:
             Columns to read; all by default.
         points
             Identities of points to read; all by default.
+        wanted
+            Values that rows must have, by column.
 
         Raises
         ------
@@ -117,9 +160,9 @@ class Store:
             If a shard is torn, has another format, or repeats rows of another.
         """
         columns = list(SCHEMA.names if columns is None else columns)
-        fields = {*columns, *KEY}
-        wanted = None if points is None else set(points)
-        tables = self._all(fields, wanted)
+        wanted = wanted or {}
+        fields = {*columns, *KEY, *wanted}
+        tables = [rows_with(table, wanted) for table in self._all(fields, None if points is None else set(points))]
         schema = pa.schema([field for field in SCHEMA if field.name in fields])
         table = pa.concat_tables(tables) if tables else schema.empty_table()
         frame: pd.DataFrame = table.to_pandas().sort_values(KEY, ignore_index=True)
@@ -215,3 +258,26 @@ class Store:
         ``folders`` are made where there are none.
         """
         return Writer(self, folders)
+
+
+def open_store(location: str | os.PathLike[str] | Store) -> Store:
+    """Open a store of draws; opening one creates nothing.
+
+    Parameters
+    ----------
+    location
+        A directory, an address such as ``"s3://bucket/prefix"``, or a store. There need be nothing there yet:
+        `rmtsim.run` makes it.
+
+    Raises
+    ------
+    InputError
+        If the location is a file or no address.
+
+    Examples
+    --------
+    >>> import rmtsim
+    >>> rmtsim.open_store("results")
+    Store('results', 0 points, 0 draws)
+    """
+    return location if isinstance(location, Store) else Store(location)

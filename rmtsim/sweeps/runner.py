@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from rmtsim.sweeps.scheduler import Failure, Scheduler
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.thread_workers import default_workers
+from rmtsim.text.sizes import format_share
 from rmtsim.text.words import counted
 
 _log = logging.getLogger(__name__)
@@ -36,10 +38,25 @@ _log = logging.getLogger(__name__)
 #: cost beside the batches in flight.
 COMMIT_EVERY = 1.0
 
+#: Points that an outcome shows in a notebook.
+_SHOWN_POINTS = 20
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Outcome:
-    """How a run ended; ``stopped`` says why before its end: "interrupted", "time limit", "failure", or ""."""
+    """How a run ended, and where every point stands.
+
+    Attributes
+    ----------
+    states
+        The points of the sweep, each with its draws, precision and state.
+    new_draws
+        Draws that the run has committed.
+    failures
+        Batches that failed for good.
+    stopped
+        Why the run stopped before its end: "interrupted", "time limit", "failure", or "".
+    """
 
     states: list[PointState]
     new_draws: int
@@ -55,6 +72,22 @@ class Outcome:
     def unfinished(self) -> list[PointState]:
         """Points that want more draws."""
         return [state for state in self.states if not state.finished]
+
+    def __repr__(self) -> str:
+        return f"Outcome({self})"
+
+    def _repr_html_(self) -> str:
+        """Return the sentence, and a table of the points."""
+        head = "".join(f"<th>{name}</th>" for name in ("point", "state", "draws", "rse", "target"))
+        rows = "".join(
+            f"<tr><td>{state.point.sizes}</td><td>{state.state}</td><td>{state.prefix}</td>"
+            f"<td>{format_share(state.precision[0]) if math.isfinite(state.precision[0]) else ''}</td>"
+            f"<td>{state.sampling.target_rse:.2%}</td></tr>"
+            for state in self.states[:_SHOWN_POINTS]
+        )
+        more = len(self.states) - _SHOWN_POINTS
+        note = f"<p>… and {counted(more, 'point')} more</p>" if more > 0 else ""
+        return f"<p><b>Outcome</b>: {escape(str(self))}</p><table><tr>{head}</tr>{rows}</table>{note}"
 
     def __str__(self) -> str:
         """Say it in a sentence."""

@@ -50,6 +50,8 @@ class Spectrum:
     --------
     >>> from rmtsim.theory.spectra.weight_laws import bernoulli
     >>> marchenko_pastur = Spectrum(bernoulli(1.0, 1.0), aspect_ratio=0.25)
+    >>> marchenko_pastur
+    Spectrum(d/N = 0.25, density on [0.25, 2.25])
     >>> [(low, high)] = marchenko_pastur.edges.tolist()
     >>> round(low, 12), round(high, 12)
     (0.25, 2.25)
@@ -70,6 +72,18 @@ class Spectrum:
             )
         self.law = law
         self.aspect_ratio = float(aspect_ratio)
+
+    def __repr__(self) -> str:
+        bands = ", ".join(f"[{low:.4g}, {high:.4g}]" for low, high in self.edges)
+        atom = f", atom {self.atom:.4g} at 0" if self.atom else ""
+        return f"Spectrum(d/N = {self.aspect_ratio:g}, density on {bands or 'nothing'}{atom})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{low:.6g}</td><td>{high:.6g}</td></tr>" for low, high in self.edges)
+        return (
+            f"<p><b>Spectrum</b> at d/N = {self.aspect_ratio:g}, mass {self.atom:.4g} at 0; the density is positive on"
+            f"</p><table><tr><th>from</th><th>to</th></tr>{rows}</table>"
+        )
 
     @property
     def atom(self) -> float:

@@ -1,0 +1,207 @@
+"""Plots of draws on axes of your own.
+
+    decay    measured values against the number of classes, with the theory
+
+They draw on the Axes that they are given and change nothing else: no style, no backend, no current figure.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.model.choices import RegimeName
+from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.point import Point
+from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.stats.prediction_table import predict
+from rmtsim.stats.summary import summarize
+from rmtsim.text.checks import check_choice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Quantity: TypeAlias = Literal["diag_sqfro", "offdiag_sqfro", "ratio"]
+
+#: What tells one sweep over C from another.
+_SERIES = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
+
+#: What a series is labelled by where it varies; n_samples follows from the others.
+_LABELLED = [name for name in _SERIES if name != "n_samples"]
+
+_SYMBOLS = {"aspect_ratio": "d/N", "width": "m", "dim": "d", "n_samples": "N"}
+_Y_LABELS = {
+    "diag_sqfro": r"$\mathbb{E}\,\Vert H_{ii} \Vert_F^2$",
+    "offdiag_sqfro": r"$\mathbb{E}\,\Vert H_{ij} \Vert_F^2$",
+    "ratio": r"$\mathbb{E}\,\Vert H_{ij} \Vert_F^2 \; / \; \mathbb{E}\,\Vert H_{ii} \Vert_F^2$",
+}
+_MARKERS = "os^Dv<>P"
+
+#: Colours of matplotlib's cycle; more values of the hue than these get a colour map.
+_CYCLE = 10
+
+#: Values of C on a smooth curve of the theory, where it takes no seconds.
+_CURVE_POINTS = 40
+
+#: Numbers of classes that span this factor have ticks enough without labels between the powers of ten.
+_DECADE = 10
+
+_THEORY: dict[RegimeName, tuple[Literal["-", "--"], str]] = {
+    "finite": ("-", "theory at this $C$, $d$, $N$"),
+    "large_c": ("--", r"theory, $d, N \to \infty$, then $C \to \infty$"),
+}
+
+
+def decay(
+    draws: pd.DataFrame,
+    quantity: Quantity = "ratio",
+    hue: str = "aspect_ratio",
+    theory: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Plot a measured quantity against the number of classes, with standard errors and the theory.
+
+    Parameters
+    ----------
+    draws
+        A table with the store's columns, one row per (point, seed, draw, layer). Every sweep over C in it, with all
+        else fixed, is a series.
+    quantity
+        ``"diag_sqfro"``, ``"offdiag_sqfro"`` or ``"ratio"``: a column of `rmtsim.summarize`.
+    hue
+        The column that decides on the colour of a series: ``model``, ``loss``, ``layer``, ``width``, ``aspect_ratio``,
+        ``dim``, ``n_samples`` or one of the ensemble's. Series of one colour differ in their markers.
+    theory
+        Whether to draw the theory at the same d and N (solid) and its form as d, N → ∞, then C → ∞ (dashed), where
+        there is one.
+    ax
+        The axes to draw on; by default those of ``matplotlib.pyplot.gca``.
+
+    Returns
+    -------
+    Axes
+        The axes, with logarithmic scales, labels and a legend.
+
+    Raises
+    ------
+    InputError
+        If the quantity or the hue is not known, or the table is none of draws.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> import pandas as pd
+    >>> import rmtsim
+    >>> points = [rmtsim.Point("linear", "ce", C, dim=20, n_samples=40) for C in (2, 10, 50)]
+    >>> draws = pd.concat([rmtsim.simulate(point, draws=8) for point in points])
+    >>> ax = rmtsim.plot.decay(draws, ax=Figure().subplots())
+    >>> ax.get_xlabel()
+    'number of classes $C$'
+    """
+    check_choice("quantity", quantity, get_args(Quantity))
+    check_choice("hue", hue, _SERIES)
+    means = summarize(draws)
+    if ax is None:
+        from matplotlib import pyplot
+
+        ax = pyplot.gca()
+    positive = False
+    labelled = _labelled(means, hue)
+    for color, marker, label, rows in _series(means, hue, labelled):
+        shown = rows.dropna(subset=quantity)
+        if not (shown[quantity] > 0).any():
+            label += ": zero" if len(shown) else ": no such blocks"
+        errors = shown[f"std_error_{quantity.removesuffix('_sqfro')}"].fillna(0.0)
+        ax.errorbar(
+            shown["n_classes"],
+            shown[quantity],
+            errors,
+            fmt=marker,
+            color=color,
+            markerfacecolor="none",
+            capsize=2,
+            label=label,
+        )
+        positive |= bool((shown[quantity] > 0).any())
+        for regime, (style, _) in _THEORY.items() if theory else ():
+            curve = _curve(rows, regime)
+            if curve is not None and (above := curve[curve[quantity] > 0]).shape[0]:
+                ax.plot(above["n_classes"], above[quantity], style, color=color, linewidth=1)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    if means["n_classes"].max() >= _DECADE * means["n_classes"].min():
+        ax.xaxis.set_minor_formatter("")
+    if positive:
+        ax.set_yscale("log")
+    ax.set_xlabel("number of classes $C$")
+    ax.set_ylabel(_Y_LABELS[quantity])
+    _add_legend(ax, theory)
+    return ax
+
+
+def _labelled(means: pd.DataFrame, hue: str) -> list[str]:
+    """Return the columns that a label names: the hue, and what else varies."""
+    return [hue, *(name for name in _LABELLED if name != hue and means[name].nunique(dropna=False) > 1)]
+
+
+def _series(means: pd.DataFrame, hue: str, labelled: list[str]) -> Iterator[tuple[Any, str, str, pd.DataFrame]]:
+    """Yield the colour, marker, label and rows of each sweep over C."""
+    values = sorted(means[hue].dropna().unique())
+    colors = dict(zip(values, _colors(len(values)), strict=True))
+    seen: dict[Any, Iterator[str]] = {}
+    for _, rows in means.groupby(_SERIES, dropna=False, sort=True):
+        first = rows.iloc[0]
+        value = None if pd.isna(first[hue]) else first[hue]
+        marker = next(seen.setdefault(value, itertools.cycle(_MARKERS)))
+        label = ", ".join(_named(name, first[name]) for name in labelled if not pd.isna(first[name]))
+        yield colors.get(value, "0.4"), marker, label, rows.sort_values("n_classes")
+
+
+def _colors(count: int) -> list[Any]:
+    if count <= _CYCLE:
+        return [f"C{k}" for k in range(count)]
+    import matplotlib as mpl
+
+    return [mpl.colormaps["viridis"](place) for place in np.linspace(0, 0.95, count)]
+
+
+def _named(name: str, value: Any) -> str:
+    if name in ("model", "loss", "layer", "init"):
+        return str(value)
+    return f"${_SYMBOLS[name]} = {value:g}$" if name in _SYMBOLS else f"{name.replace('_', ' ')} {value:g}"
+
+
+def _curve(rows: pd.DataFrame, regime: RegimeName) -> pd.DataFrame | None:
+    """Return the theory of one series over C; None where there is none."""
+    first = rows.iloc[0]
+    sizes = sorted(set(rows["n_classes"]))
+    if (first["model"], first["loss"], regime) != ("one_hidden", "ce", "finite"):  # it takes seconds for each C
+        spaced = np.geomspace(sizes[0], sizes[-1], _CURVE_POINTS).round().astype(int).tolist()
+        sizes = sorted({*sizes, *spaced})
+    width = None if pd.isna(first["width"]) else int(first["width"])
+    ensemble = Ensemble(*(first[name] for name in ENSEMBLE))
+    try:
+        points = [
+            Point(first["model"], first["loss"], int(C), int(first["dim"]), int(first["n_samples"]), width, ensemble)
+            for C in sizes
+        ]
+        table = predict(points, regime)
+    except InputError:  # where the variance of the logits is out of the theory's range
+        return None
+    of_layer: pd.DataFrame = table[table["layer"] == first["layer"]]
+    return of_layer
+
+
+def _add_legend(ax: Axes, theory: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles, labels = ax.get_legend_handles_labels()
+    for style, label in _THEORY.values() if theory else ():
+        handles.append(Line2D([], [], linestyle=style, color="0.3", linewidth=1))
+        labels.append(label)
+    ax.legend(handles, labels, fontsize="small")

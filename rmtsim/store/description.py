@@ -1,0 +1,71 @@
+"""What a store holds, as text and as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rmtsim.errors import InputError, RunError
+from rmtsim.text.words import counted
+
+if TYPE_CHECKING:
+    from rmtsim.store.store import Store
+
+#: What tells the rows of one kind of draws in the HTML table, and the sizes whose values it lists.
+_KIND, _SIZES = ["model", "loss"], ["n_classes", "dim", "aspect_ratio", "width"]
+
+#: What tells draws apart. A draw has a row in the store for each layer.
+_DRAW = ["point_id", "seed", "draw"]
+
+#: Values of a size that are listed one by one; of more, the first and the last are.
+_LISTED = 6
+
+
+def text_of(store: Store) -> str:
+    """Return the store's location, and how many points and draws it holds."""
+    return f"Store({store.location!r}, {_contents(store)})"
+
+
+def html_of(store: Store) -> str:
+    """Return the same, with a table of the models, losses and sizes."""
+    title = f"<p><b>Store</b> {escape(store.location)}: {escape(_contents(store))}</p>"
+    try:
+        draws = _distinct(store, [*_DRAW, *_KIND, *_SIZES])
+    except (InputError, RunError):
+        return title
+    if draws.empty:
+        return title
+    rows = [
+        {
+            **dict(zip(_KIND, kind, strict=True)),
+            **{name: _values(group[name]) for name in _SIZES},
+            "points": group["point_id"].nunique(),
+            "draws": len(group),
+        }
+        for kind, group in draws.groupby(_KIND)
+    ]
+    return title + pd.DataFrame(rows).to_html(index=False, border=0)
+
+
+def _contents(store: Store) -> str:
+    try:
+        draws = _distinct(store, _DRAW)
+    except (InputError, RunError) as error:  # what shows an object must not fail
+        return str(error)
+    return f"{counted(draws['point_id'].nunique(), 'point')}, {counted(len(draws), 'draw')}"
+
+
+def _distinct(store: Store, columns: list[str]) -> pd.DataFrame:
+    """Return the distinct rows that a store has in some columns."""
+    parts = [table.group_by(columns).aggregate([]).to_pandas() for table in store.tables(columns)]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return table.drop_duplicates()
+
+
+def _values(values: pd.Series) -> str:
+    """Return the values of a size, or the first and the last of many."""
+    known = sorted(values.dropna().unique())
+    shown = [f"{value:g}" for value in known]
+    return ", ".join(shown) if len(shown) <= _LISTED else f"{shown[0]} … {shown[-1]} ({len(shown)} values)"

@@ -1,0 +1,250 @@
+"""The library as one uses it from Python or a notebook: the documented session, and what objects print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import rmtsim
+from rmtsim.sweeps.launch import as_specs
+
+SWEEPS: list[dict[str, Any]] = [
+    {
+        "name": "ratio",
+        "model": "linear",
+        "loss": "ce",
+        "grid": {"n_classes": [2, 10, 20, 40, 100], "aspect_ratio": [0.5, 1.0], "dim": [40]},
+        "sampling": {"seed": 3, "min_draws": 32, "max_draws": 32, "target_rse": 0.2},
+    },
+    {
+        "name": "hidden",
+        "model": "one_hidden",
+        "loss": "mse",
+        "grid": {"n_classes": [2, 10, 100], "aspect_ratio": [0.5], "dim": [20], "width": [8]},
+        "sampling": {"seed": 3, "min_draws": 16, "max_draws": 16, "target_rse": 0.5},
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> rmtsim.Store:
+    opened = rmtsim.open_store(tmp_path_factory.mktemp("session") / "results")
+    for sweep in SWEEPS:
+        rmtsim.run(sweep, opened, workers=2, progress=False)
+    return opened
+
+
+def test_the_session_runs(store: rmtsim.Store) -> None:
+    point = rmtsim.Point(model="linear", loss="ce", n_classes=1000, dim=500, n_samples=1000)
+    drawn = rmtsim.simulate(point, draws=2, seed=0)
+    predicted = rmtsim.predict([point], regime="finite")
+    assert drawn["diag_sqfro"].mean() == pytest.approx(predicted["diag_sqfro"].item(), rel=0.05)
+
+    rng = np.random.default_rng(0)
+    X, W, V, y = rng.normal(size=(9, 4)), rng.normal(size=(3, 4)), rng.normal(size=(5, 3)), rng.integers(5, size=9)
+    norms = rmtsim.block_norms(X, V, W=W, y=y, loss="ce")
+    assert set(norms) == {"hidden", "output", "cross"}
+    full = rmtsim.hessian(X, V, W=W, y=y, loss="ce")
+    assert full.shape == (27, 27)
+
+    assert rmtsim.open_store(store) is store
+    seen: list[rmtsim.Progress] = []
+    outcome = rmtsim.run(SWEEPS[0], store, workers=2, progress=True, on_progress=seen.append)
+    assert repr(outcome) == "Outcome(nothing to do; 10 of 10 points done)"
+    draws = store.draws(loss="ce", n_classes=[10, 100])
+    assert set(draws["n_classes"]) == {10, 100}
+    assert set(draws["loss"]) == {"ce"}
+    means = rmtsim.summarize(draws)
+    assert means["draws"].tolist() == [32] * 4
+    fit = rmtsim.fit(store.draws())
+    assert isinstance(fit.claims, pd.DataFrame)
+    assert isinstance(fit.points, pd.DataFrame)
+    assert "verdict" in repr(fit).splitlines()[0]
+    assert "linear ce: d/N = 0.5, d = 40, N = 80" in repr(fit)
+    ax = Figure().subplots()
+    assert rmtsim.plot.decay(draws, quantity="ratio", hue="aspect_ratio", theory=True, ax=ax) is ax
+
+
+def test_theory_and_means_of_a_store_can_be_joined(store: rmtsim.Store) -> None:
+    means = rmtsim.summarize(store.draws())
+    points = [rmtsim.Point("linear", "ce", C, 40, N) for C in SWEEPS[0]["grid"]["n_classes"] for N in (80, 40)] + [
+        rmtsim.Point("one_hidden", "mse", C, 20, 40, 8) for C in SWEEPS[1]["grid"]["n_classes"]
+    ]
+    shared = ["point_id", "model", "loss", "layer", "n_classes", "dim", "n_samples", "width", "aspect_ratio"]
+    both = means.merge(rmtsim.predict(points), on=shared, suffixes=("", "_theory"), validate="one_to_one")
+    assert len(both) == len(means) == 10 + 9
+    distance = (both["offdiag_sqfro"] - both["offdiag_sqfro_theory"]).abs() / both["std_error_offdiag"]
+    assert distance[both["std_error_offdiag"] > 0].max() < 4.5
+
+
+def test_progress_is_a_frozen_record_of_every_commit(tmp_path: Path) -> None:
+    seen: list[rmtsim.Progress] = []
+    point = rmtsim.Point("linear", "mse", 3, dim=4, n_samples=8)
+    outcome = rmtsim.run([point], tmp_path / "s", workers=1, progress=False, on_progress=seen.append)
+    assert (seen[-1].finished, seen[-1].total) == (1, 1)
+    assert seen[-1].done == outcome.new_draws == len(rmtsim.open_store(tmp_path / "s").draws())
+    with pytest.raises(AttributeError):
+        seen[-1].done = 0  # type: ignore[misc]
+
+
+def test_points_are_run_as_the_same_draws_as_a_sweep(tmp_path: Path, store: rmtsim.Store) -> None:
+    chosen = [rmtsim.Point("linear", "ce", C, 40, N) for C, N in ((10, 80), (40, 80), (10, 40))]
+    rmtsim.run(chosen, tmp_path / "s", workers=1, sampling=SWEEPS[0]["sampling"])
+    own = rmtsim.open_store(tmp_path / "s").draws()
+    assert own["point_id"].nunique() == 3
+    expected = store.draws(point_id=[point.id for point in chosen])
+    pd.testing.assert_frame_equal(own, expected)
+
+
+@pytest.mark.parametrize("source", ["figure8", SWEEPS[0], *as_specs(SWEEPS[1])], ids=["name", "dict", "Spec"])
+def test_a_sweep_is_described_in_any_of_its_forms(source: Any, tmp_path: Path) -> None:
+    [spec] = as_specs(source)
+    assert isinstance(spec, rmtsim.Spec)
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\nmodel = "linear"\nloss = "mse"\n[grid]\nn_classes = [2]\naspect_ratio = [1.0]\ndim = [4]'
+    )
+    for where in (path, str(path)):
+        assert as_specs(where)[0].points() == [rmtsim.Point("linear", "mse", 2, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"classes_": 3}, "^draws: there is no column 'classes_'; the columns are point_id, model,"),
+        ({"loss": "hinge"}, "^loss: 'hinge' is not known; choose one of ce, mse$"),
+        ({"layer": ["linear", "last"]}, "^layer: 'last' is not known; choose one of"),
+        ({"n_classes": "ten"}, "^n_classes: 'ten' is not valid; give a number or a list of numbers$"),
+        ({"n_classes": [2.5]}, "^n_classes: 2.5 is not valid; give a whole number or a list of them$"),
+        ({"point_id": 7}, "^point_id: 7 is not valid; give a text or a list of texts$"),
+    ],
+)
+def test_bad_selections_are_named(store: rmtsim.Store, columns: dict[str, Any], words: str) -> None:
+    with pytest.raises(rmtsim.InputError, match=words):
+        store.draws(**columns)
+
+
+def test_selections_by_any_column(store: rmtsim.Store) -> None:
+    everything = store.draws()
+    assert len(store.draws(width=None)) == (everything["width"].isna()).sum() == 320
+    assert len(store.draws(width=8, layer=("hidden", "cross"))) == 2 * 3 * 16
+    assert len(store.draws(draw=range(2), model="linear", aspect_ratio=0.5)) == 2 * 5
+    assert store.draws(dim=np.int64(999)).empty
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: rmtsim.run("figure88", "s"), "^spec: there is no 'figure88'; give a .toml file, or one of"),
+        (lambda: rmtsim.run(8, "s"), "^spec: 8 is not valid; give the name of a built-in sweep, the path"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run([], "s"), "^spec: the list has no points; give at least one rmtsim.Point$"),
+        (lambda: rmtsim.run([1], "s"), "^point: 1 is not valid; give an rmtsim.Point$"),  # type: ignore[list-item]
+        (lambda: rmtsim.run({"name": "x"}, "s"), "^model: "),
+        (lambda: rmtsim.run("figure8", "s", workers=0), "^workers: 0 is not valid"),
+        (lambda: rmtsim.run("figure8", "s", sampling={}), "^sampling: it was given beside a spec"),
+        (
+            lambda: rmtsim.run([rmtsim.Point("linear", "mse", 2, 7, 3)], "s"),
+            "^spec: at C = 2, d = 7, N = 3, d/N = 7/3 is no decimal number",
+        ),
+    ],
+)
+def test_bad_sweeps_are_named_and_nothing_is_written(
+    call: Callable[[], object], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(rmtsim.InputError, match=words):
+        call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_objects_print_what_they_hold(store: rmtsim.Store) -> None:
+    from rmtsim.theory.spectra import Spectrum
+    from rmtsim.theory.spectra.weight_laws import bernoulli
+
+    assert repr(store) == f"Store({store.location!r}, 13 points, 368 draws)"
+    assert repr(rmtsim.open_store("nowhere")) == "Store('nowhere', 0 points, 0 draws)"
+    point = rmtsim.Point("one_hidden", "mse", 10, 20, 40, 8, rmtsim.Ensemble("he"))
+    assert eval(repr(point), {"Point": rmtsim.Point, "Ensemble": rmtsim.Ensemble}) == point
+    assert repr(rmtsim.Point("linear", "ce", 2, 3, 4)) == (
+        "Point(model='linear', loss='ce', n_classes=2, dim=3, n_samples=4)"
+    )
+    spectrum = Spectrum(bernoulli(1.0, 1.0), aspect_ratio=4.0)
+    assert repr(spectrum) == "Spectrum(d/N = 4, density on [1, 9], atom 0.75 at 0)"
+    outcome = rmtsim.run(SWEEPS[1], store)
+    fit = rmtsim.fit(store.draws())
+    for shown, words in (
+        (store, "2, 10, 20, 40, 100"),
+        (outcome, "C = 100, d = 20, N = 40, m = 8"),
+        (fit, "exponent_theorem"),
+        (point, "<td>one_hidden</td>"),
+        (spectrum, "<td>9</td>"),
+    ):
+        assert words in shown._repr_html_()
+
+
+def test_a_store_that_cannot_be_read_still_prints(tmp_path: Path) -> None:
+    (tmp_path / "s" / "draws").mkdir(parents=True)
+    (tmp_path / "s" / "draws" / "00000001-aaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb.parquet").write_text("no shard")
+    broken = rmtsim.open_store(tmp_path / "s")
+    assert "00000001" in repr(broken)
+    assert "00000001" in broken._repr_html_()
+
+
+@pytest.mark.parametrize("quantity", ["ratio", "diag_sqfro", "offdiag_sqfro"])
+def test_decay_shows_means_and_theory_and_touches_nothing_else(
+    store: rmtsim.Store, quantity: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.get_backend()  # looking at the settings chooses one
+    before, figures = mpl.rcParams.copy(), plt.get_fignums()
+    monkeypatch.setattr(plt, "gca", lambda: pytest.fail("the current axes were asked for"))
+    ax, other = Figure().subplots(2)
+    draws = store.draws(loss="ce")
+    assert rmtsim.plot.decay(draws, quantity, ax=ax) is ax
+    assert mpl.rcParams == before
+    assert plt.get_fignums() == figures
+    assert not other.has_data()
+
+    means = rmtsim.summarize(draws).query("aspect_ratio == 1")
+    [bars] = [bars for bars in ax.containers if bars.get_label() == "$d/N = 1$"]
+    np.testing.assert_allclose(bars.lines[0].get_ydata().astype(float), means[quantity].to_numpy(float))
+    low, high = bars.lines[2][0].get_segments()[1][:, 1]
+    error = means[f"std_error_{quantity.removesuffix('_sqfro')}"].iloc[1]
+    assert (high - low) / 2 == pytest.approx(error, rel=1e-6)
+    solid = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 20]
+    assert len(solid) == 2
+    last = rmtsim.predict(rmtsim.Point("linear", "ce", 100, 40, 40))[quantity].item()
+    assert solid[1].get_ydata()[-1] == pytest.approx(last)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_decay_by_layer_names_what_is_zero(store: rmtsim.Store) -> None:
+    ax = rmtsim.plot.decay(store.draws(model="one_hidden"), "offdiag_sqfro", hue="layer", ax=Figure().subplots())
+    legend = ax.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:3] == ["cross", "hidden", "output: zero"]
+
+
+@pytest.mark.parametrize("wrong", [{"quantity": "norm"}, {"hue": "colour"}])
+def test_decay_names_what_it_does_not_know(store: rmtsim.Store, wrong: dict[str, Any]) -> None:
+    with pytest.raises(rmtsim.InputError, match="is not known; choose one of"):
+        rmtsim.plot.decay(store.draws(), ax=Figure().subplots(), **wrong)
+
+
+def test_help_fits_on_a_few_screens() -> None:
+    import pydoc
+
+    text = pydoc.plain(pydoc.render_doc(rmtsim))
+    assert len(text.splitlines()) < 150
+    assert all(name in text for name in dir(rmtsim) if not name.startswith("_"))
+    assert "_make" not in text
+    assert "Helper for pickle" not in text
