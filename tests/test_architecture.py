@@ -21,15 +21,15 @@ ROOT = Path(__file__).parents[1]
     [
         (
             "import rmtsim; rmtsim.simulate(rmtsim.Point('linear', 'ce', 3, 4, 5), 2)",
-            "cupy ray matplotlib seaborn rich jax",
+            "cupy ray matplotlib seaborn rich jax attr attrs",
         ),
         (
             "import rmtsim.cli.command; rmtsim.cli.command.parser()",
-            "cupy ray matplotlib seaborn rich pandas pyarrow scipy",
+            "cupy ray matplotlib seaborn rich pandas pyarrow scipy attr attrs",
         ),
         (
             "import rmtsim.store, rmtsim.store.verify, rmtsim.store.merge, rmtsim.store.compact",
-            "cupy ray matplotlib rich fsspec boto3",
+            "cupy ray matplotlib rich fsspec boto3 attr attrs",
         ),
         ("import rmtsim", "numpy pandas pyarrow scipy ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim; rmtsim.open_store('s').draws()", "ray matplotlib seaborn cupy rich jax IPython"),
@@ -51,7 +51,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 class Bare:
     def find_spec(self, name, path=None, target=None):
-        absent = "ray rich matplotlib seaborn threadpoolctl cupy"
+        absent = "attr attrs ray rich matplotlib seaborn threadpoolctl cupy"
         if name.split(".")[0] in absent.split():
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Bare())

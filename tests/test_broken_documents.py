@@ -23,7 +23,7 @@ from rmtsim.store.failures import TornError
 from rmtsim.store.lock import parse_claim
 from rmtsim.store.verify import verify
 from rmtsim.sweeps import training_spec
-from rmtsim.sweeps.spec import from_document
+from rmtsim.sweeps.spec import from_document, requests_of
 from tests.test_one_writer import TINY
 from tests.test_table_files import TRAIN
 
@@ -131,7 +131,7 @@ def test_a_stored_sweep_of_wrong_types_is_damage(
 ) -> None:
     path = store / "sweeps/tiny.json"
     path.write_text(json.dumps(sweep() | change))
-    [finding] = verify(Store(store)).findings
+    [finding] = verify(Store(store), requests_of=requests_of).findings
     assert str(finding).startswith(f"torn: {path} is no spec (")
     assert str(finding).endswith("); remove it and run its spec again")
     assert main(["merge", str(store), "--store", str(store.parent / "new")]) == 1

@@ -29,7 +29,7 @@ def test_pictures_are_there() -> None:
 def test_the_specs_are_valid() -> None:
     sweep, training = (tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
     assert len(from_document(sweep).points()) == 3
-    assert training == load_any("training").document
+    assert training == load_any("training").document()
     assert all(f"`{name}`" in README for name in [*builtin_specs(), *builtin_trainings()])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +22,7 @@ import pytest
 from rmtsim import InputError
 from rmtsim.paper.experiments.fan_out import fan_out
 from rmtsim.store import Store
+from rmtsim.sweeps.documents import builtin
 from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.sweeps.experiment_runner import run_experiment
 from rmtsim.sweeps.spec import Spec
@@ -56,6 +59,39 @@ def test_the_grid_is_a_product() -> None:
     assert len({table_file(task) for task in spec.experiment().tasks}) == 24
 
 
+def test_stored_documents_are_what_was_written() -> None:
+    """With the keys that were given, though they have their default, and no others."""
+    for text in (SMALL, builtin()["training"]):
+        assert json.dumps(from_document(tomllib.loads(text)).document()) == json.dumps(tomllib.loads(text))
+    wider = attrs.evolve(from_document(document()), draws=3, steps=40)
+    longer = document()["training"] | {"steps": 40}
+    assert wider.document() == document() | {"sampling": {"draws": 3}, "training": longer}
+    assert len(wider.experiment().tasks) == 36
+    assert wider.schedule.steps == 40
+
+
+def test_a_spec_made_in_python_is_that_of_a_document() -> None:
+    made = TrainingSpec(
+        name="small",
+        loss=["ce", "binary_ce"],
+        n_classes=[2],
+        dim=[4],
+        samples_per_class=[6],
+        hidden=[[], [3], [3, 2]],
+        data=["gaussian", "clusters:4"],
+        steps=20,
+        learning_rate=0.05,
+        checkpoints=[0, 1],
+        draws=2,
+    )
+    assert made == from_document(document())
+    assert made.document() == document()
+    with pytest.raises(InputError, match=r"\[grid\] hidden: 8 is not valid; give lists of widths"):
+        attrs.evolve(made, hidden=[8])
+    with pytest.raises(InputError, match=r"\[training\] checkpoints: .* is not valid without steps"):
+        attrs.evolve(made, steps=0)
+
+
 def test_built_in_specs() -> None:
     for name in builtin_trainings():
         spec = load_any(name)
@@ -81,7 +117,9 @@ def test_built_in_specs() -> None:
         ("grid.width", [3], r"\[grid\] width: there is no such key"),
         ("training.steps", -1, r"\[training\] steps: -1 is not valid"),
         ("training.rate", 1, r"\[training\] rate: there is no such key"),
-        ("training.checkpoints", 1, r"\[training\] checkpoints: give a list"),
+        ("training.checkpoints", 1, r"\[training\] checkpoints: 1 is not valid; give a list with at least one value"),
+        ("training.checkpoints", [0, 2], r"\[training\] checkpoints: 2 is not valid; give a number from 0 to 1"),
+        ("training.learning_rate", 0, r"\[training\] learning_rate: 0 is not valid; give a positive number, say 1e-4"),
         ("training.checkpoints", [1, 0], r"\[training\] checkpoints: .* ascending"),
         ("training.dtype", "float16", r"\[training\] dtype: 'float16' is not known"),
         ("sampling.draws", 0, r"\[sampling\] draws: 0 is not valid"),
@@ -156,7 +194,7 @@ def test_a_file_needs_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     Path("plain").write_text("[training]")
     assert load_any("./training").name == "small"
     assert load_any("training").name == "training"
-    with pytest.raises(InputError, match="plain: name: None is not valid"):
+    with pytest.raises(InputError, match="plain: name: the key is missing; give up to 64 letters"):
         load_any("plain")
 
 

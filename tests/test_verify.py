@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import attrs
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,11 +19,22 @@ from rmtsim.store.coverage import Coverage, Runs, Series
 from rmtsim.store.shards import Shard
 from rmtsim.store.tables import FORMAT
 from rmtsim.store.verify import Finding, verify
+from rmtsim.sweeps.spec import Sampling, Spec, requests_of
 from tests.shards import rewrite
 
 LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
 HIDDEN = rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3)
-SPEC = {"name": "test", "model": "one_hidden", "layers": ["hidden", "output", "cross"]}
+HIDDEN_SPEC = Spec(
+    name="test",
+    model="one_hidden",
+    loss="mse",
+    n_classes=[5],
+    aspect_ratio=[0.4],
+    dim=[12],
+    width=[3],
+    sampling=Sampling(seed=7, min_draws=4),
+)
+SPEC = HIDDEN_SPEC.document()
 
 
 def rows_of(draws: range, seed: int = 7) -> pd.DataFrame:
@@ -45,7 +57,7 @@ def shard(store: Store, place: int = 0) -> Path:
 
 def found(store: Store, draws: int = 0) -> list[Finding]:
     before = {path: path.read_bytes() for path in Path(store.root).rglob("*") if path.is_file()}
-    findings = verify(store, draws).findings
+    findings = verify(store, draws, requests_of=requests_of).findings
     assert {path: path.read_bytes() for path in Path(store.root).rglob("*") if path.is_file()} == before  # reads only
     return findings
 
@@ -188,14 +200,17 @@ def test_missing_draws_and_layers(store: Store) -> None:
     )
 
 
-def test_layers_that_another_sweep_does_not_watch_are_not_missing(tmp_path: Path) -> None:
+def test_layers_that_another_sweep_does_not_measure_are_not_missing(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with store.writer() as writer:
         writer.save_spec("test", SPEC)
-        writer.save_spec("wide", {"name": "wide", "model": "one_hidden", "layers": ["output"]})
+        writer.save_spec("wide", attrs.evolve(HIDDEN_SPEC, name="wide", layers=["output"]).document())
         writer.append(rmtsim.simulate(HIDDEN, range(4), seed=7), SPEC)
         writer.append(rmtsim.simulate(HIDDEN, range(4, 9), seed=7, layers=("output",)), SPEC)
     assert found(store) == []
+    assert verify(store).findings == []  # whoever does not say what specs ask for misses nothing for their sake
+    report = verify(store, requests_of=requests_of)
+    assert (report.points, report.satisfied) == (1, 1)
 
 
 def test_leftovers(store: Store) -> None:

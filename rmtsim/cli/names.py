@@ -1,6 +1,6 @@
-"""Names of specs and figures in help texts, which are looked up when a help text is printed and not before.
+"""Names of specs and figures, and keys of specs, in help texts: looked up when a help text is printed, not before.
 
-A help text has a placeholder where names belong.
+A help text has a placeholder where they belong.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ SWEEPS = "<sweeps>"
 TRAININGS = "<trainings>"
 FIGURES_OF_TABLES = "<figures of tables>"
 GROUPS = "<figures>"
+KEYS = "<keys of specs>"
 
 
 def with_names(text: str) -> str:
-    """Return a help text with names in place of its placeholders."""
+    """Return a help text with names and keys in place of its placeholders."""
     if SWEEPS in text or TRAININGS in text:
         from rmtsim.sweeps.spec import builtin_specs
         from rmtsim.sweeps.training_spec import builtin_trainings
@@ -25,4 +26,8 @@ def with_names(text: str) -> str:
         tables = [figure.name for figure in figures if not figure.specs and not figure.data]
         groups = dict.fromkeys(figure.group or figure.name for figure in figures)
         text = text.replace(FIGURES_OF_TABLES, ", ".join(tables)).replace(GROUPS, ", ".join(groups))
+    if KEYS in text:
+        from rmtsim.sweeps.spec_reference import short_help
+
+        text = text.replace(KEYS, short_help())
     return text

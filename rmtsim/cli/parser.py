@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from rmtsim.arrays.backend import BACKENDS
 from rmtsim.cli.argument_types import directory, positive, seconds, seed, summary_file, whole
-from rmtsim.cli.names import GROUPS, with_names
+from rmtsim.cli.names import GROUPS, KEYS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
     add_full,
@@ -63,11 +63,11 @@ class _Parser(argparse.ArgumentParser):
         return found
 
     def format_help(self) -> str:
-        """Return the help text, with the names of specs and figures."""
+        """Return the help text, with the names of specs and figures, and the keys of specs."""
         for action in self._actions:
             if action.help:
                 action.help = with_names(action.help)
-        return super().format_help()
+        return with_names(super().format_help())  # the keys of specs have lines of their own
 
     def error(self, message: str) -> NoReturn:
         print_message(f"{self.prog}: {message}; see {self.prog} --help")
@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
         "How many draws the target takes is told as a range, from the precision of the draws that the store has, or "
         "from a few draws that are made for it and not kept. Work is counted in flops; times are for this machine.",
     )
+    p.epilog = KEYS
     add_spec(p)
     add_workers(p)
     add_memory(p)
@@ -125,13 +126,11 @@ def parser() -> argparse.ArgumentParser:
         "run",
         "run a sweep or an experiment, or go on with it",
         "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
-        "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file: "
-        "name, model, loss; [grid] n_classes, aspect_ratio, dim, width; [ensemble] init, data_variance, hidden_gain, "
-        "last_gain; [sampling] seed, min_draws (default: 16), max_draws (10000), target_rse (0.02, of the relative "
-        "standard errors of all norms and their ratio), dtype, diagonal. With a table [training] it "
-        "is one of training runs. The README has both. With the name of a figure it computes the tables that the "
-        "figure shows; `rmtsim reproduce FIGURE --out OUT` then draws them from OUT/store.",
+        "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file "
+        "with the keys below; sweeps/example.toml is one to copy. With the name of a figure it computes the tables "
+        "that the figure shows; `rmtsim reproduce FIGURE --out OUT` then draws them from OUT/store.",
     )
+    p.epilog = KEYS
     add_spec(p)
     p.add_argument(
         "--address",

@@ -89,17 +89,6 @@ def load(source: str, full: bool = False) -> Spec | Runs:
     return spec if isinstance(spec, Sweep) else TrainingRuns(spec)
 
 
-def check_stored_sweep(document: Mapping[str, Any]) -> None:
-    """Raise InputError if the document of a spec that a store keeps is not one of a sweep.
-
-    A document without sampling was not written by a sweep, and may say anything.
-    """
-    from rmtsim.sweeps.spec import from_document
-
-    if "sampling" in document:
-        from_document(document)
-
-
 def stored_tasks(store: Store) -> dict[str, Task]:
     """Return the tasks of what was run into a store beside sweeps, by the paths of their tables.
 
@@ -155,7 +144,7 @@ class TrainingRuns:
     @property
     def document(self) -> Mapping[str, Any]:
         """The spec."""
-        return self.spec.document
+        return self.spec.document()
 
     def backend(self, wanted: str, address: str) -> str:
         """Return CuPy where it is asked for, and where threads of this process find a GPU."""

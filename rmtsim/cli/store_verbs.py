@@ -36,12 +36,12 @@ _ROWS = 250_000
 
 def verify(arguments: argparse.Namespace) -> int:
     """Print what is wrong with a store; 1 if anything is damaged."""
-    from rmtsim.cli.sources import check_stored_sweep
     from rmtsim.store.verify import verify as verified
+    from rmtsim.sweeps.spec import requests_of
 
     store = existing(arguments.store)
     makers = _makers(store) if arguments.recompute else None
-    report = verified(store, arguments.recompute, makers, check_stored_sweep)
+    report = verified(store, arguments.recompute, makers, requests_of)
     if arguments.json:
         print_json(report.document())
         return exit_code(failed=report.damage)
@@ -89,11 +89,11 @@ def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
 
 def merge(arguments: argparse.Namespace) -> int:
     """Add the draws of other stores."""
-    from rmtsim.cli.sources import check_stored_sweep
     from rmtsim.store.merge import merge as merged
+    from rmtsim.sweeps.spec import requests_of
 
     into = Store(arguments.store)
-    found = merged(arguments.sources, into, check_stored_sweep)
+    found = merged(arguments.sources, into, requests_of)
     if not found.rows and not found.specs and not found.tables:
         print_message(f"{into.location}: nothing to do, all {counted(found.known, 'row')} there")
     else:

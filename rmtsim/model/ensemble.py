@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from rmtsim.errors import InputError
 from rmtsim.model.models import Model
 from rmtsim.text.words import abridged
 
-INITS = ("lecun", "he", "xavier")
+InitName: TypeAlias = Literal["lecun", "he", "xavier"]
+INITS: tuple[InitName, ...] = get_args(InitName)
 
 #: No variance or gain may lie outside: squared norms then stay inside float32, and typing errors outside.
 LEAST, MOST = 1e-6, 1e6
@@ -49,8 +50,10 @@ class Ensemble:
         (d and C in the linear model).
     data_variance
         Variance of an entry of X; 1 is the paper's Assumption 1.
-    hidden_gain, last_gain
-        Factors of the variances of W and V, so that any variance can be had; the linear model has only V.
+    hidden_gain
+        Factor of the variance of W, so that any variance can be had; the linear model has no W.
+    last_gain
+        Factor of the variance of V.
 
     Raises
     ------
@@ -69,7 +72,7 @@ class Ensemble:
     60.703125
     """
 
-    init: str = "lecun"
+    init: InitName = "lecun"
     data_variance: float = 1.0
     hidden_gain: float = 1.0
     last_gain: float = 1.0

@@ -80,6 +80,21 @@ class Coverage(dict[Series, Runs]):
         return held
 
 
+class Request(NamedTuple):
+    """Draws 0 to ``min_draws`` − 1 of a point with a seed, all layers: what a spec asks for at least."""
+
+    point_id: str
+    seed: int
+    layers: tuple[str, ...]
+    min_draws: int
+
+    def is_met(self, coverage: Coverage) -> bool:
+        """Whether none of these draws is missing."""
+        first = range(self.min_draws)
+        series = (Series(self.point_id, self.seed, layer) for layer in self.layers)
+        return not any(coverage.get(one, Runs()).gaps(first) for one in series)
+
+
 def _stretches(keys: pa.Table) -> Iterator[tuple[Series, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Rows of one series without a gap between their draws: the series, the draws, and which rows they are."""
     if keys.num_rows == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -26,7 +26,6 @@ from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import LocalFiles
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
-from rmtsim.store.wanted import SpecCheck, wanted
 from rmtsim.store.writer import Writer
 from rmtsim.text.words import described, numbered
 
@@ -34,6 +33,9 @@ _log = logging.getLogger(__name__)
 
 #: Characters of a spec's name, at most.
 _NAME = 64
+
+#: Raises InputError if the document of a sweep's spec is no such spec.
+SpecCheck: TypeAlias = Callable[[Mapping[str, Any]], object]
 
 #: What returns the specs of a store.
 _SpecsOf: TypeAlias = Callable[[Store], list[dict[str, Any]]]
@@ -49,10 +51,10 @@ class Merged(NamedTuple):
     tables: int = 0  #: tables of experiments that it lacked
 
 
-def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: SpecCheck = wanted) -> Merged:
+def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: SpecCheck | None = None) -> Merged:
     """Add to a store what it lacks of others, which stay as they are. A repeat adds nothing and touches no file.
 
-    ``check_spec`` looks at each spec of a sweep; by default only at what says which draws there should be.
+    ``check_spec`` looks at each spec of a sweep, such as `rmtsim.sweeps.spec.requests_of`; by default none is checked.
 
     Raises
     ------
@@ -167,12 +169,13 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard], sweeps_o
     return Merged(fresh, known, new_specs, rounded)
 
 
-def _sweeps(store: Store, check_spec: SpecCheck) -> list[dict[str, Any]]:
+def _sweeps(store: Store, check_spec: SpecCheck | None) -> list[dict[str, Any]]:
     """Return the specs of a store; raise StoreError if one is none, which is not to be spread."""
     documents = store.specs()
     for document in documents:
         try:
-            check_spec(document)
+            if check_spec is not None:
+                check_spec(document)
         except InputError as error:
             where = store.files.where(f"sweeps/{document['name']}.json")
             raise TornError(f"store: {where} is no spec ({error}); remove it and run its spec again") from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
-from rmtsim.store.coverage import Coverage, Runs, Series
+from rmtsim.store.coverage import Coverage, Request, Runs, Series
 from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.findings import Finding, finding_of
 from rmtsim.store.names import commit_number
@@ -20,8 +20,10 @@ from rmtsim.store.store import Store
 from rmtsim.store.verify_copies import duplicated
 from rmtsim.store.verify_strays import notes_on_strays, strange_files
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
-from rmtsim.store.wanted import SpecCheck, stored_layers, wanted
 from rmtsim.text.words import counted, numbered
+
+#: Returns the draws that the document of a sweep's spec asks for at least; raises InputError if it is no such spec.
+RequestsOf: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Request]]
 
 #: What to do about draws that are still to be made.
 _AGAIN = "the same `rmtsim run` fills them"
@@ -38,7 +40,7 @@ class Report:
     recomputed: int = 0
     rounded: int = 0  #: of those recomputed: equal to rounding only, as another BLAS made them
     skipped: int = 0  #: draws that a GPU made, and there is none here
-    points: int = 0  #: that stored specs want
+    points: int = 0  #: that stored specs ask for
     satisfied: int = 0  #: of these: with min_draws draws of all layers
     tables: int = 0  #: of experiments
     tables_recomputed: int = 0
@@ -57,12 +59,12 @@ class Report:
         return {"sound": not self.damage, **asdict(self)}
 
 
-def verify(store: Store, draws: int = 0, makers: Makers | None = None, check_spec: SpecCheck = wanted) -> Report:
+def verify(store: Store, draws: int = 0, makers: Makers | None = None, requests_of: RequestsOf | None = None) -> Report:
     """Read every byte of a store, and look for rows that are torn, foreign, duplicated or missing.
 
     Shards that someone removed are missed by their commit's number (`rmtsim.store.commits`), until the next writer
     takes note that they are gone, and its sweep makes their draws again. Not missed are shards of formats 2 and 3,
-    which have no number, and the very last commits of a writer that was killed. Of sweeps only min_draws is known here.
+    which have no number, and the very last commits of a writer that was killed.
 
     Parameters
     ----------
@@ -72,19 +74,24 @@ def verify(store: Store, draws: int = 0, makers: Makers | None = None, check_spe
         So many stored draws, chosen at random, are made again and compared; if any stand twice, of those.
     makers
         What makes tables of experiments, by their paths. So many of them as ``draws`` says are made again, too.
-    check_spec
-        What looks at each stored spec of a sweep; by default only at what says which draws there should be.
+    requests_of
+        Returns what a stored spec asks for at least, such as `rmtsim.sweeps.spec.requests_of`; by default no draws are
+        missed for the sake of specs.
     """
     while True:
         try:
-            report = _verify(store, draws, makers or {}, check_spec)
+            report = _verify(store, draws, makers or {}, requests_of or _no_requests)
         except VanishedError:  # compaction has put others in its place meanwhile
             continue
         _say_who_writes(report, store)
         return report
 
 
-def _verify(store: Store, draws: int, makers: Makers, check_spec: SpecCheck) -> Report:
+def _no_requests(_document: Mapping[str, Any]) -> Sequence[Request]:
+    return ()
+
+
+def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -> Report:
     report, specs, names = Report(), [], None
     last = _commits(store).last  # first, as a writer may go on
     listed = [Shard(store.files, shard.name) for shard in store.listed()]  # whatever was looked at before
@@ -129,19 +136,17 @@ def _verify(store: Store, draws: int, makers: Makers, check_spec: SpecCheck) -> 
         there_or_replaced = {*replaced, *(shard.name for shard in listed)}
         report.findings += _missing(Commits(max([last, *own]), gone).absent(there_or_replaced))
     counting = [shard for shard in sound if shard.name not in replaced]
-    there, repeated, models = Coverage(), Coverage(), dict[str, str]()
+    there, repeated = Coverage(), Coverage()
     for shard in counting:
         with shard.open() as opened:
             report.rows += opened.num_rows
-            for keys in opened.pieces({*KEY, "model"}):
-                copy = there.add(keys)
-                repeated.add(keys.filter(copy))
-                pairs = keys.group_by(["point_id", "model"]).aggregate([]).to_pylist()
-                models |= {row["point_id"]: row["model"] for row in pairs}
+            for keys in opened.pieces(KEY):
+                repeated.add(keys.filter(there.add(keys)))
     report.shards = len(counting)
     report.findings += duplicated(store, counting, repeated, draws)
-    report.findings += _unfinished(there, models, specs)
-    report.findings += _below_least(report, store, there, specs, check_spec)
+    requests = dict(_requests(report, store, specs, requests_of))
+    report.findings += _unfinished(there, requests)
+    report.findings += _below_least(report, there, requests)
     if draws and there:  # of those that stand twice, if any: which is right?
         _recompute(report, counting, repeated or there, draws)
     _recompute_tables(report, store, makers, draws)
@@ -194,41 +199,47 @@ def _missing(absent: Sequence[range]) -> Iterator[Finding]:
         yield Finding("missing", what, "bring them back from a copy, or run the specs again, which makes their draws")
 
 
-def _below_least(
-    report: Report, store: Store, there: Coverage, specs: Sequence[Mapping[str, Any]], check_spec: SpecCheck
-) -> Iterator[Finding]:
-    """Say for each spec how many of its points have fewer than min_draws draws, and count points."""
-    satisfied: dict[tuple[str, int], bool] = {}
-    for spec in specs:
+def _requests(
+    report: Report, store: Store, specs: Sequence[Mapping[str, Any]], requests_of: RequestsOf
+) -> Iterator[tuple[str, Sequence[Request]]]:
+    """Yield the name of each stored spec, and what it asks for; documents that are no specs become findings."""
+    for document in specs:
+        name = str(document["name"])
         try:
-            check_spec(spec)
-            points = wanted(spec)
+            yield name, requests_of(document)
         except InputError as error:
-            where = store.files.where(f"sweeps/{spec['name']}.json")
-            what = f"{where} is no spec ({error})"
-            yield Finding("torn", what, "remove it and run its spec again")
-            continue
+            what = f"{store.files.where(f'sweeps/{name}.json')} is no spec ({error})"
+            report.findings.append(Finding("torn", what, "remove it and run its spec again"))
+
+
+def _below_least(report: Report, there: Coverage, requests: Mapping[str, Sequence[Request]]) -> Iterator[Finding]:
+    """Count the points that specs ask for; yield for each spec how many of its have fewer than min_draws draws."""
+    satisfied: dict[tuple[str, int], bool] = {}
+    for name, points in requests.items():
         lacking = 0
         for point in points:
-            enough = point.there(there)
+            enough = point.is_met(there)
             lacking += not enough
             key = point.point_id, point.seed
             satisfied[key] = satisfied.get(key, True) and enough
         if lacking:
             has = "has" if lacking == 1 else "have"
             which = counted(lacking, "point") if len(points) == 1 else f"{lacking} of the {len(points)} points"
-            what = f"{which} of {spec['name']} {has} fewer than "
-            what += counted(points[0].min_draws, "draw")
+            what = f"{which} of {name} {has} fewer than {counted(points[0].min_draws, 'draw')}"
             yield Finding("unfinished", what, _AGAIN)
     report.points, report.satisfied = len(satisfied), sum(satisfied.values())
 
 
-def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Gaps in the draws of a point, and draws without some of the layers that others have."""
+def _unfinished(there: Coverage, requests: Mapping[str, Sequence[Request]]) -> Iterator[Finding]:
+    """Yield gaps in the draws of a point, and draws without some of the layers that others or all specs have."""
+    asked: dict[tuple[str, int], set[str]] = {}
+    for request in (request for points in requests.values() for request in points):
+        key, layers = (request.point_id, request.seed), set(request.layers)
+        asked[key] = asked[key] & layers if key in asked else layers  # a sweep may measure fewer layers than another
     drawn: dict[tuple[str, int], Runs] = {}
-    layers: dict[tuple[str, int], set[str]] = {}
+    layers_of: dict[tuple[str, int], set[str]] = {}
     for (point, seed, layer), runs in there.items():
-        layers.setdefault((point, seed), set()).add(layer)
+        layers_of.setdefault((point, seed), set()).add(layer)
         for run in runs:
             drawn.setdefault((point, seed), Runs()).add(run)
     for (point, seed), draws in sorted(drawn.items()):
@@ -236,9 +247,8 @@ def _unfinished(there: Coverage, models: Mapping[str, str], specs: Sequence[Mapp
         if gaps := draws.gaps(range(end)):
             what = f"{where}: {numbered('draw', gaps)} of 0 to {end - 1} not there yet"
             yield Finding("unfinished", what, _AGAIN)
-        asked = [stored_layers(spec) for spec in specs if spec.get("model") == models[point]]
-        everywhere = set.intersection(*asked) if asked else set()  # a sweep may watch fewer layers than another
-        for layer in sorted(layers[point, seed] | everywhere):
+        everywhere = asked.get((point, seed), set())
+        for layer in sorted(layers_of[point, seed] | everywhere):
             has = there.get(Series(point, seed, layer), Runs())
             last = end if layer in everywhere else max(run.stop for run in has)
             lacking = [gap for run in draws.within(range(last)) for gap in has.gaps(run)]

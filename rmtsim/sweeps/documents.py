@@ -1,10 +1,10 @@
-"""TOML documents: where they are read from, and how their tables and lists are checked."""
+"""TOML documents of specs: files of a user, and those that come with rmtsim."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -14,7 +14,6 @@ from rmtsim.errors import InputError
 from rmtsim.files.path_names import check_path
 from rmtsim.files.regular_files import open_regular
 from rmtsim.text.json_text import PlainDataError, check_plain
-from rmtsim.text.words import abridged
 
 #: Bytes of a spec, at most.
 _MOST_BYTES = 1 << 20
@@ -94,47 +93,3 @@ def _text_of(source: str) -> str:
     if len(content) > _MOST_BYTES:
         raise InputError(f"spec: {source} is larger than {_MOST_BYTES >> 20} MiB; give a TOML file of a sweep")
     return text
-
-
-def check_name(document: Mapping[str, Any]) -> str:
-    """Return the document's name; raise InputError unless it can be the name of a file."""
-    name = document.get("name")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise InputError(f"name: {abridged(name)} is not valid; give up to 64 letters, digits, '_', '.', '-'")
-    return name
-
-
-def check_keys(table: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
-    """Raise InputError at the first key that is none of ``keys``; ``where`` stands before its name."""
-    for key in table:
-        if key not in keys:
-            named = key if key.isidentifier() and len(key) < 100 else abridged(key)
-            raise InputError(f"{where}{named}: there is no such key; the keys are {', '.join(keys)}")
-
-
-def table_of(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """Return a table of the document; only ``grid`` must be there. Raises InputError if it is no table."""
-    table = document.get(key, None if key == "grid" else {})
-    if not isinstance(table, Mapping):
-        raise InputError(f"[{key}]: the table is missing or no table; write a line [{key}] and its keys below it")
-    return table
-
-
-def list_of(
-    table: Mapping[str, Any],
-    key: str,
-    check: Callable[[str, Any], object],
-    where: str = "",
-    default: list[Any] | None = None,
-) -> tuple[Any, ...]:
-    """Return a list of the table, each value checked, none twice. Raises InputError."""
-    if key not in table and default is None:
-        raise InputError(f"{where}{key}: the key is missing; give a list with at least one value")
-    values = table.get(key, default)
-    if not isinstance(values, list) or not values:
-        raise InputError(f"{where}{key}: {abridged(values)} is not valid; give a list with at least one value")
-    for value in values:
-        check(f"{where}{key}", value)
-    if len({tuple(value) if isinstance(value, list) else value for value in values}) < len(values):
-        raise InputError(f"{where}{key}: {abridged(values)} names a value twice; name each once")
-    return tuple(values)

@@ -1,73 +1,158 @@
-"""Sweep specs: TOML files that name a grid of points and the precision wanted at each."""
+"""Specs of sweeps: a grid of points, and the precision wanted at each."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
+
+import attrs
 
 from rmtsim.arrays.backend import DTYPES
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS
-from rmtsim.model.choices import LOSSES, LayerName, LossName, ModelName
+from rmtsim.model.choices import LAYERS, LOSSES, MODELS, LayerName, LossName, ModelName
 from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
-from rmtsim.model.models import Model, get_model
+from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import MAX_SEED
-from rmtsim.sweeps.documents import (
-    builtin,
-    check_keys,
-    check_name,
-    describes_training,
-    list_of,
-    read_document,
-    table_of,
-)
-from rmtsim.text.checks import MAX_SIZE, check_choice, check_size
-from rmtsim.text.words import abridged
+from rmtsim.store.coverage import Request
+from rmtsim.sweeps.declaration import document_of, key, parse, table
+from rmtsim.sweeps.documents import builtin, describes_training, read_document
+from rmtsim.sweeps.values import choice, list_of, pattern, real, whole
+from rmtsim.text.checks import MAX_SIZE
 
 MAX_POINTS = 100_000
 MAX_DRAWS = 10_000_000
-_TOP = ("name", "model", "loss", "layers", "grid", "ensemble", "sampling")
-_GRID = ("n_classes", "aspect_ratio", "dim", "width")
-_ENSEMBLE = ("init", "data_variance", "hidden_gain", "last_gain")
-_SAMPLING = ("seed", "min_draws", "max_draws", "target_rse", "dtype", "diagonal")
+
+#: Names of specs, which become names of files.
+NAMES = pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "up to 64 letters, digits, '_', '.', '-'")
+
+_in_grid = partial(key, table="grid")
+_in_sampling = partial(key, table="sampling")
 
 
-@dataclass(frozen=True)
+@attrs.frozen(kw_only=True)
 class Sampling:
     """How many draws, of which stream, to which precision.
 
-    ``target_rse`` is the relative standard error to reach on diag, offdiag and their ratio, of every layer; draws go
-    on from ``min_draws`` until it is reached, but not past ``max_draws``. ``diagonal`` is that of `rmtsim.simulate`.
+    Draws go on from ``min_draws`` until ``target_rse`` is reached, but not past ``max_draws``.
+
+    Raises
+    ------
+    InputError
+        If a value is not valid.
     """
 
-    seed: int = 0
-    min_draws: int = 16
-    max_draws: int = 10_000
-    target_rse: float = 0.02
-    dtype: str = "float64"
-    diagonal: str = "exact"
+    seed: int = _in_sampling(whole(0, MAX_SEED), "Seed of all random streams: equal seeds give equal draws.", default=0)
+    min_draws: int = _in_sampling(whole(2, MAX_DRAWS), "Draws of a point before its precision is judged.", default=16)
+    max_draws: int = _in_sampling(
+        whole(2, MAX_DRAWS), "Draws of a point at most, whether it has reached the target or not.", default=10_000
+    )
+    target_rse: float = _in_sampling(
+        real("a number between 0 and 1", "0.01", lambda x: 0 < x < 1),
+        "Relative standard error to reach, on the mean squared norms of diagonal and off-diagonal blocks and on their "
+        "ratio, in every layer.",
+        default=0.02,
+    )
+    dtype: str = _in_sampling(choice(DTYPES), "Precision of the arithmetic.", default="float64")
+    diagonal: str = _in_sampling(
+        choice(DIAGONALS),
+        "Whether terms of single classes come from all classes, or with `auto` from a random choice of them where "
+        "there are many.",
+        default="exact",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_draws > self.max_draws:
+            raise InputError(
+                f"[sampling] min_draws: {self.min_draws} is above max_draws = {self.max_draws}; give at most that"
+            )
 
 
-@dataclass(frozen=True)
+@attrs.frozen(kw_only=True)
 class Spec:
-    """A sweep: points, the layers to watch at each, their ensemble, and the sampling."""
+    """A sweep: points, the layers to measure at each, their ensemble, and the sampling.
 
-    name: str
-    model: ModelName
-    loss: LossName
-    layers: tuple[LayerName, ...]
-    n_classes: tuple[int, ...]
-    aspect_ratio: tuple[float, ...]
-    dim: tuple[int, ...]
-    width: tuple[int, ...] | None
-    sampling: Sampling
-    ensemble: Ensemble = LECUN
+    The parameters are the keys of a spec's file, those of its table ``[grid]`` without the table. Lists may be lists or
+    tuples.
+
+    Raises
+    ------
+    InputError
+        If a value is not valid, or values do not go together.
+
+    Examples
+    --------
+    >>> spec = Spec(name="mine", model="linear", loss="ce", n_classes=[2, 10], aspect_ratio=[0.5], dim=[50])
+    >>> [point.n_samples for point in spec.points()]
+    [100, 100]
+    >>> Spec(name="mine", model="linear", loss="ce", n_classes=[2, 2.5], aspect_ratio=[0.5], dim=[50])
+    Traceback (most recent call last):
+    rmtsim.errors.InputError: [grid] n_classes: 2.5 is not valid; give a whole number from 1 to 1000000000
+    """
+
+    name: str = key(NAMES, "Name of the sweep; a store keeps its spec under it.")
+    model: ModelName = key(choice(MODELS), "Network: logits V x (`linear`), or V σ(W x) with ReLU (`one_hidden`).")
+    loss: LossName = key(choice(LOSSES), "Cross-entropy, or the squared error ‖f(x) − y‖²; a mean over samples.")
+    layers: tuple[LayerName, ...] = key(
+        list_of(choice(LAYERS)),
+        "Layers of the Hessian to measure: `linear` for the linear model; `hidden`, `output` and the `cross` layer "
+        "between them for one hidden layer.",
+        default=None,
+        default_text="all of the model",
+        narrowed=lambda spec: list_of(choice(get_model(spec.model).layer_names)),
+    )
+    n_classes: Sequence[int] = _in_grid(list_of(whole()), "Numbers of classes C.")
+    aspect_ratio: Sequence[float] = _in_grid(
+        list_of(real("a positive number d/N", "0.5", lambda x: 0 < x <= sys.float_info.max)),
+        "Ratios d/N of input dimension to samples; N = dim / aspect_ratio must be whole.",
+    )
+    dim: Sequence[int] = _in_grid(list_of(whole()), "Input dimensions d.")
+    width: Sequence[int] | None = _in_grid(
+        list_of(whole()),
+        "Numbers of hidden neurons m: needed for `one_hidden`, not valid for `linear`.",
+        default=None,
+        default_text="none",
+    )
+    ensemble: Ensemble = table(Ensemble, LECUN, omit_default=True)
+    sampling: Sampling = table(Sampling, Sampling())
+
+    def __attrs_post_init__(self) -> None:
+        model = get_model(self.model)
+        chosen = tuple(layer for layer in model.layer_names if layer in (self.layers or model.layer_names))
+        object.__setattr__(self, "layers", chosen)
+        if self.width is not None and not model.has_width:
+            raise InputError(f"[grid] width: the {model.name} model has none; take the key out")
+        if self.width is None and model.has_width:
+            raise InputError("[grid] width: the key is missing; give a list with at least one value")
+        try:
+            check_ensemble(self.ensemble, model)
+        except InputError as error:
+            raise InputError(f"[ensemble] {error}") from None
+        self._check_grid()
+
+    def _check_grid(self) -> None:
+        lists = (self.n_classes, self.aspect_ratio, self.dim, self.width or (0,))
+        n_points = math.prod(map(len, lists))
+        if n_points > MAX_POINTS:
+            raise InputError(f"[grid]: {n_points} points are too many; give at most {MAX_POINTS}")
+        for d, gamma in itertools.product(self.dim, self.aspect_ratio):
+            n_samples = d / _exact(gamma)
+            if not 1 <= n_samples <= MAX_SIZE:
+                raise InputError(
+                    f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} is not from 1 to {MAX_SIZE}; "
+                    "give a ratio that keeps it there"
+                )
+            if n_samples.denominator != 1:
+                raise InputError(
+                    f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} = {float(n_samples):.6g} is not "
+                    f"whole; give a ratio that divides dim, such as {_nearest_ratio(d, n_samples)!r}"
+                )
 
     def points(self) -> list[Point]:
         """Return the Cartesian product of the grid's lists."""
@@ -78,20 +163,11 @@ class Spec:
 
     def document(self) -> dict[str, Any]:
         """Return the spec as plain data, which `from_document` reads back."""
-        grid = {key: list(getattr(self, key)) for key in _GRID if getattr(self, key) is not None}
-        return {
-            "name": self.name,
-            "model": self.model,
-            "loss": self.loss,
-            "layers": list(self.layers),
-            "grid": grid,
-            **({} if self.ensemble == LECUN else {"ensemble": asdict(self.ensemble)}),
-            "sampling": asdict(self.sampling),
-        }
+        return document_of(self)
 
 
 def builtin_specs() -> list[str]:
-    """Names of the specs that come with rmtsim."""
+    """Names of the specs of sweeps that come with rmtsim."""
     return [name for name, text in builtin().items() if not describes_training(text)]
 
 
@@ -111,94 +187,39 @@ def load(source: str) -> Spec:
 
 
 def from_document(document: Mapping[str, Any]) -> Spec:
-    """Check plain data and make it a spec.
+    """Make a spec of plain data, such as a stored document.
 
     Raises
     ------
     InputError
         At the first key or value that is not valid; the sentence names it and what would be.
     """
-    check_keys(document, _TOP, "")
-    name = check_name(document)
-    model = get_model(document.get("model"))
-    loss = check_choice("loss", document.get("loss"), LOSSES)
-    known = model.layer_names
-    layers = list_of(document, "layers", lambda where, layer: check_choice(where, layer, known), default=list(known))
-    grid = table_of(document, "grid")
-    check_keys(grid, _GRID, "[grid] ")
-    if not model.has_width and "width" in grid:
-        raise InputError(f"[grid] width: the {model.name} model has none; take the key out")
-    sizes = {key: list_of(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
-    spec = Spec(
-        name=name,
-        model=model.name,
-        loss=loss,
-        layers=tuple(layer for layer in known if layer in layers),
-        n_classes=sizes["n_classes"],
-        aspect_ratio=list_of(grid, "aspect_ratio", _check_aspect_ratio, "[grid] "),
-        dim=sizes["dim"],
-        width=list_of(grid, "width", check_size, "[grid] ") if model.has_width else None,
-        sampling=_sampling(table_of(document, "sampling")),
-        ensemble=_ensemble(table_of(document, "ensemble"), model),
-    )
-    _check_samples(spec)
-    return spec
+    return parse(Spec, document)
 
 
-def _sampling(table: Mapping[str, Any]) -> Sampling:
-    check_keys(table, _SAMPLING, "[sampling] ")
-    sampling = Sampling(**table)
-    check_size("[sampling] seed", sampling.seed, least=0, most=MAX_SEED)
-    check_size("[sampling] max_draws", sampling.max_draws, least=2, most=MAX_DRAWS)
-    check_size("[sampling] min_draws", sampling.min_draws, least=2, most=MAX_DRAWS)
-    if sampling.min_draws > sampling.max_draws:
-        raise InputError(
-            f"[sampling] min_draws: {sampling.min_draws} is above max_draws = {sampling.max_draws}; give at most that"
-        )
-    rse = sampling.target_rse
-    if isinstance(rse, bool) or not isinstance(rse, int | float) or not 0 < rse < 1:
-        raise InputError(
-            f"[sampling] target_rse: {abridged(rse)} is not valid; give a number between 0 and 1, say 0.01"
-        )
-    check_choice("[sampling] dtype", sampling.dtype, DTYPES)
-    check_choice("[sampling] diagonal", sampling.diagonal, DIAGONALS)
-    return sampling
+def requests_of(document: Mapping[str, Any]) -> list[Request]:
+    """Return the draws that a stored document asks for at least: min_draws of every point.
 
+    A document without sampling was not written by a sweep, and asks for none.
 
-def _ensemble(table: Mapping[str, Any], model: Model) -> Ensemble:
-    check_keys(table, _ENSEMBLE, "[ensemble] ")
-    try:
-        ensemble = Ensemble(**table)
-        check_ensemble(ensemble, model)
-    except InputError as error:
-        raise InputError(f"[ensemble] {error}") from None
-    return ensemble
-
-
-def _check_samples(spec: Spec) -> None:
-    n_points = math.prod(len(values) for values in (spec.n_classes, spec.aspect_ratio, spec.dim, spec.width or (0,)))
-    if n_points > MAX_POINTS:
-        raise InputError(f"[grid]: {n_points} points are too many; give at most {MAX_POINTS}")
-    for d, gamma in itertools.product(spec.dim, spec.aspect_ratio):
-        n_samples = d / _exact(gamma)
-        if not 1 <= n_samples <= MAX_SIZE:
-            raise InputError(
-                f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} is not from 1 to {MAX_SIZE}; "
-                "give a ratio that keeps it there"
-            )
-        if n_samples.denominator != 1:
-            raise InputError(
-                f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} = {float(n_samples):.6g} is not whole; "
-                f"give a ratio that divides dim, such as {_nearest_ratio(d, n_samples)!r}"
-            )
+    Raises
+    ------
+    InputError
+        If it has sampling, and is not a valid spec of a sweep.
+    """
+    if "sampling" not in document:
+        return []
+    spec = from_document(document)
+    sampling = spec.sampling
+    return [Request(point.id, sampling.seed, spec.layers, sampling.min_draws) for point in spec.points()]
 
 
 def _nearest_ratio(d: int, n_samples: Fraction) -> float:
     """Return a ratio of few decimals for which d / ratio is whole and near ``n_samples``."""
     nearest = round(n_samples)
     for distance in range(1000):
-        for whole in (nearest + distance, nearest - distance):
-            ratio = float(f"{d / whole:.6g}") if whole > 0 else 0.0
+        for count in (nearest + distance, nearest - distance):
+            ratio = float(f"{d / count:.6g}") if count > 0 else 0.0
             if ratio and (d / _exact(ratio)).denominator == 1:
                 return ratio
     return 1.0
@@ -207,8 +228,3 @@ def _nearest_ratio(d: int, n_samples: Fraction) -> float:
 def _exact(gamma: float) -> Fraction:
     """Return the decimal number that was written, not its binary neighbour."""
     return Fraction(repr(gamma))
-
-
-def _check_aspect_ratio(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise InputError(f"{name}: {abridged(value)} is not valid; give a positive number d/N, say 0.5")

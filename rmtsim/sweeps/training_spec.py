@@ -6,8 +6,10 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import attrs
 
 from rmtsim.arrays.backend import DTYPES
 from rmtsim.data.datasets import parse_data
@@ -16,45 +18,140 @@ from rmtsim.full_hessian.description import Look
 from rmtsim.model.losses import NETWORK_LOSSES
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps import spec as sweep_spec
-from rmtsim.sweeps.documents import (
-    builtin,
-    check_keys,
-    check_name,
-    describes_training,
-    list_of,
-    read_document,
-    table_of,
-)
+from rmtsim.sweeps.declaration import document_of, key, parse, titles_of
+from rmtsim.sweeps.documents import builtin, describes_training, read_document
 from rmtsim.sweeps.experiment import Experiment, Task, table_file
-from rmtsim.text.checks import check_choice, check_size
-from rmtsim.text.words import abridged
+from rmtsim.sweeps.values import Values, choice, flag, invalid, list_of, real, whole
+from rmtsim.text.checks import check_size
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
-
-_TOP = ("name", "loss", "grid", "training", "sampling", "look")
-_GRID = ("n_classes", "dim", "n_samples", "samples_per_class", "hidden", "data")
-_TRAINING = ("steps", "learning_rate", "checkpoints", "dtype")
-_SAMPLING = ("seed", "draws")
-_LOOK = ("cells", "blocks", "eigenvalues")
 
 MAX_RUNS = 100_000
 
 #: Letters of the name of a table, at most: file systems take 255, and what is saved on the way has longer names.
 _LONGEST_NAME = 200
 
+#: Fractions of the steps after which the Hessian is looked at, where a spec names none.
+_CHECKPOINTS = (0, 0.01, 0.1, 0.25, 0.5, 1)
 
-@dataclass(frozen=True)
+
+def _check_widths(title: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise invalid(title, value, "give lists of widths, such as [[8], [50, 50, 50]]")
+    return tuple(check_size(title, width) for width in value)
+
+
+def _check_data(title: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise invalid(title, value, "give texts, such as 'gaussian' or 'clusters:20'")
+    try:
+        parse_data(value)
+    except InputError as error:
+        raise InputError(f"{title}: {error}") from None
+    return value
+
+
+_WIDTHS = Values("a list of widths; `[]` is the linear model", "give lists of widths", _check_widths)
+_DATA = Values("`gaussian`, `clusters:K`, `cifar100:FOLDER` or `FILE.npz`", "give texts", _check_data)
+
+_in_grid = partial(key, table="grid")
+_in_training = partial(key, table="training")
+_in_look = partial(key, table="look")
+_in_sampling = partial(key, table="sampling")
+
+
+@attrs.frozen(kw_only=True)
 class TrainingSpec:
-    """Training runs: every problem of the grid, draws 0 … n − 1 of each."""
+    """Training runs: every problem of the grid, draws 0 … n − 1 of each.
 
-    name: str
-    problems: tuple[Problem, ...]
-    schedule: Schedule
-    draws: int
-    seed: int
-    look: Look
-    document: Mapping[str, Any]
+    The parameters are the keys of a spec's file, without their tables. Lists may be lists or tuples.
+
+    Attributes
+    ----------
+    problems
+        The problems of the grid.
+    schedule
+        The steps of Adam, and when the Hessian is looked at.
+    look
+        What is kept of each Hessian.
+
+    Raises
+    ------
+    InputError
+        If a value is not valid, or values do not go together.
+    """
+
+    name: str = key(sweep_spec.NAMES, "Name of the runs; a store keeps their tables under it.")
+    loss: Sequence[str] = key(
+        list_of(choice(NETWORK_LOSSES)), "Losses; the binary ones have one output and need two classes."
+    )
+    n_classes: Sequence[int] = _in_grid(list_of(whole()), "Numbers of classes C.")
+    dim: Sequence[int] = _in_grid(list_of(whole()), "Input dimensions d.")
+    n_samples: Sequence[int] | None = _in_grid(
+        list_of(whole()), "Numbers of samples N; or give `samples_per_class`.", default=None, default_text="none"
+    )
+    samples_per_class: Sequence[int] | None = _in_grid(
+        list_of(whole()), "Numbers of samples for each class, N / C.", default=None, default_text="none"
+    )
+    hidden: Sequence[tuple[int, ...]] = _in_grid(list_of(_WIDTHS), "Widths of the hidden layers of each network.")
+    data: Sequence[str] = _in_grid(list_of(_DATA), "Data sets.", default=("gaussian",))
+    steps: int = _in_training(whole(0), "Steps of full-batch Adam; 0 for none.")
+    learning_rate: float = _in_training(
+        real("a positive number", "1e-4", lambda x: 0 < x < math.inf),
+        "Rate of the first step, which falls to 0 along a cosine.",
+        default=1e-4,
+    )
+    checkpoints: Sequence[float] = _in_training(
+        list_of(real("a number from 0 to 1", "0.5", lambda x: 0 <= x <= 1)),
+        "Fractions of the steps, ascending, after which the Hessian is looked at.",
+        default=None,
+        default_text=f"{list(_CHECKPOINTS)}, or [0] without steps",
+    )
+    dtype: str = _in_training(choice(DTYPES), "Precision of the training; Hessians are in float64.", default="float64")
+    seed: int = _in_sampling(whole(0, MAX_SEED), "Seed of data, labels and initial weights.", default=0)
+    draws: int = _in_sampling(whole(), "Runs of each problem, over data, labels and initial weights.", default=1)
+    cells: int = _in_look(
+        whole(0, 4096), "About how many cells a side of each map of the Hessian's entries has; 0: no maps.", default=0
+    )
+    blocks: bool = _in_look(flag(), "Whether norms of single blocks are kept.", default=False)
+    eigenvalues: bool = _in_look(flag(), "Whether eigenvalues of the diagonal blocks are kept.", default=False)
+
+    given: frozenset[str] = attrs.field(default=frozenset(), eq=False, repr=False)
+    problems: tuple[Problem, ...] = attrs.field(init=False, eq=False, repr=False)
+    schedule: Schedule = attrs.field(init=False, eq=False, repr=False)
+    look: Look = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "problems", self._problems())
+        object.__setattr__(self, "schedule", self._schedule())
+        object.__setattr__(self, "look", Look(self.cells, self.blocks, self.eigenvalues))
+
+    def _problems(self) -> tuple[Problem, ...]:
+        if (self.n_samples is None) == (self.samples_per_class is None):
+            raise InputError("[grid]: give one of n_samples and samples_per_class")
+        counts = self.n_samples or self.samples_per_class or ()
+        lists = (self.loss, self.data, self.hidden, self.dim, counts, self.n_classes)
+        n_problems = math.prod(map(len, lists))
+        if n_problems * self.draws > MAX_RUNS:
+            raise InputError(
+                f"[grid]: {n_problems} problems of {self.draws} draws are too many; give at most {MAX_RUNS} runs"
+            )
+        return tuple(
+            Problem(loss, C, d, count if self.n_samples else count * C, hidden, parse_data(text), self.dtype)
+            for loss, text, hidden, d, count, C in itertools.product(*lists)
+        )
+
+    def _schedule(self) -> Schedule:
+        checkpoints = self.checkpoints or (_CHECKPOINTS if self.steps else (0,))
+        try:
+            return Schedule(self.steps, self.learning_rate, tuple(checkpoints))
+        except InputError as error:
+            raise InputError(f"[training] {error}") from None
+
+    def document(self) -> dict[str, Any]:
+        """Return the spec as plain data, with those keys that were given or differ from their default."""
+        return document_of(self, defaults=False, given=self.given)
 
     def runs(self, backend: str = "numpy") -> list[tuple[Problem, Task]]:
         """Return each run's problem, and the task that makes its table.
@@ -89,7 +186,7 @@ def builtin_trainings() -> list[str]:
 def load_any(source: str, others: Sequence[str] = ()) -> sweep_spec.Spec | TrainingSpec:
     """Read a spec of a sweep or of training runs, from a TOML file or by the name of one that comes with rmtsim.
 
-    ``others`` are names that the message on an unknown one offers, too.
+    ``others`` are further names that the message on an unknown one offers.
 
     Raises
     ------
@@ -104,86 +201,14 @@ def load_any(source: str, others: Sequence[str] = ()) -> sweep_spec.Spec | Train
 
 
 def from_document(document: Mapping[str, Any]) -> TrainingSpec:
-    """Check plain data and make it a spec of training runs.
+    """Make a spec of training runs of plain data, such as a stored document.
 
     Raises
     ------
     InputError
         At the first key or value that is not valid; the sentence names it and what would be.
     """
-    check_keys(document, _TOP, "")
-    name = check_name(document)
-    grid = table_of(document, "grid")
-    check_keys(grid, _GRID, "[grid] ")
-    training, sampling, look = (table_of(document, key) for key in ("training", "sampling", "look"))
-    check_keys(training, _TRAINING, "[training] ")
-    check_keys(sampling, _SAMPLING, "[sampling] ")
-    check_keys(look, _LOOK, "[look] ")
-    dtype = training.get("dtype", "float64")
-    check_choice("[training] dtype", dtype, DTYPES)
-    draws = check_size("[sampling] draws", sampling.get("draws", 1))
-    problems = _problems(document, grid, dtype, draws)
-    seed = check_size("[sampling] seed", sampling.get("seed", 0), least=0, most=MAX_SEED)
-    return TrainingSpec(name, problems, _schedule(training), draws, seed, _look(look), dict(document))
-
-
-def _problems(document: Mapping[str, Any], grid: Mapping[str, Any], dtype: str, draws: int) -> tuple[Problem, ...]:
-    losses = list_of(document, "loss", lambda where, loss: check_choice(where, loss, NETWORK_LOSSES))
-    if ("n_samples" in grid) == ("samples_per_class" in grid):
-        raise InputError("[grid]: give one of n_samples and samples_per_class")
-    per_class = "samples_per_class" in grid
-    counts = list_of(grid, "samples_per_class" if per_class else "n_samples", check_size, "[grid] ")
-    sizes = {key: list_of(grid, key, check_size, "[grid] ") for key in ("n_classes", "dim")}
-    networks = list_of(grid, "hidden", _check_hidden, "[grid] ")
-    data = list_of(grid, "data", lambda where, text: _check_data(where, text), "[grid] ", default=["gaussian"])
-    lists = (losses, data, networks, sizes["dim"], counts, sizes["n_classes"])
-    n_problems = math.prod(map(len, lists))
-    if n_problems * draws > MAX_RUNS:
-        raise InputError(f"[grid]: {n_problems} problems of {draws} draws are too many; give at most {MAX_RUNS} runs")
-    return tuple(
-        Problem(loss, C, d, count * (C if per_class else 1), tuple(hidden), parse_data(text), dtype)
-        for loss, text, hidden, d, count, C in itertools.product(*lists)
-    )
-
-
-def _schedule(training: Mapping[str, Any]) -> Schedule:
-    values = {key: value for key, value in training.items() if key != "dtype"}
-    if "steps" not in values:
-        raise InputError("[training] steps: the key is missing; give the number of steps, 0 for none")
-    if "checkpoints" in values:
-        if not isinstance(values["checkpoints"], list):
-            raise InputError("[training] checkpoints: give a list of numbers from 0 to 1, say [0, 0.5, 1]")
-        values["checkpoints"] = tuple(values["checkpoints"])
-    elif values["steps"]:
-        values["checkpoints"] = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
-    try:
-        return Schedule(**values)
-    except InputError as error:
-        raise InputError(f"[training] {error}") from None
-
-
-def _look(table: Mapping[str, Any]) -> Look:
-    for key in ("blocks", "eigenvalues"):
-        if not isinstance(table.get(key, False), bool):
-            raise InputError(f"[look] {key}: {abridged(table[key])} is not valid; give true or false")
-    check_size("[look] cells", table.get("cells", 0), least=0, most=4096)
-    return Look(**table)
-
-
-def _check_hidden(where: str, widths: Any) -> None:
-    if not isinstance(widths, list):
-        raise InputError(f"{where}: {abridged(widths)} is not valid; give lists of widths, such as [[8], [50, 50, 50]]")
-    for width in widths:
-        check_size(where, width)
-
-
-def _check_data(where: str, text: Any) -> None:
-    if not isinstance(text, str):
-        raise InputError(f"{where}: {abridged(text)} is not valid; give texts, such as 'gaussian' or 'clusters:20'")
-    try:
-        parse_data(text)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+    return parse(TrainingSpec, document, given=titles_of(document) if isinstance(document, Mapping) else frozenset())
 
 
 def _check_name(file: str) -> None:

@@ -1,0 +1,271 @@
+"""Declarations of specs: each key once, with the values that it takes and what it means.
+
+A spec is an attrs class whose fields are made by `key` and `table`. Everything else follows from these fields: the
+checks of an object that is built in Python, the parsing of a document (`parse`), the sentence for each mistake, the
+document that a store keeps (`document_of`), and the tables of the reference (`keys_of`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import attrs
+
+from rmtsim.errors import InputError
+from rmtsim.sweeps.values import Values, choice, flag, invalid
+from rmtsim.text.words import abridged
+
+T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+@attrs.frozen
+class _Declared:
+    values: Values
+    meaning: str
+    table: str
+    default_text: str
+    narrowed: Callable[[Any], Values] | None
+
+
+_KEY, _TABLE = "key", "table"
+
+
+def key(
+    values: Values,
+    meaning: str,
+    *,
+    table: str = "",
+    default: Any = attrs.NOTHING,
+    default_text: str = "",
+    narrowed: Callable[[Any], Values] | None = None,
+) -> Any:
+    """Declare a key of a spec as a field of its class.
+
+    Parameters
+    ----------
+    values
+        The values that it takes.
+    meaning
+        What it means, for the reference.
+    table
+        The table of the document that it stands in; by default it stands above all tables.
+    default
+        Its value where it is not given; without a default it must be. None stands for a default that depends on other
+        keys: the class replaces it, and ``default_text`` says by what.
+    narrowed
+        Takes a spec whose earlier keys are set; returns the values that go with them.
+    """
+    declared = _Declared(values, meaning, table, default_text, narrowed)
+    converter = attrs.Converter(_checked, takes_self=True, takes_field=True)
+    return attrs.field(default=default, converter=converter, metadata={_KEY: declared})
+
+
+def table(kind: type, default: Any, *, omit_default: bool = False) -> Any:
+    """Declare a table whose keys are the fields of a class: an attrs class made of keys, or a dataclass.
+
+    A dataclass checks its own values; the descriptions of its keys are those of its docstring's parameters. With
+    ``omit_default`` the stored document has no such table where it equals the default.
+    """
+    metadata = {_TABLE: kind, "omit_default": omit_default}
+    return attrs.field(default=default, converter=attrs.Converter(_instance, takes_field=True), metadata=metadata)
+
+
+def _checked(value: Any, spec: Any, field: attrs.Attribute[Any]) -> Any:
+    if value is None and field.default is None:
+        return None
+    declared = field.metadata[_KEY]
+    values = declared.narrowed(spec) if declared.narrowed else declared.values
+    return values.check(_title(field), value)
+
+
+def _instance(value: Any, field: attrs.Attribute[Any]) -> Any:
+    kind = field.metadata[_TABLE]
+    if not isinstance(value, kind):
+        raise invalid(field.name, value, f"give {'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}")
+    return value
+
+
+def _title(field: attrs.Attribute[Any]) -> str:
+    """Return a key's name as messages give it, with its table."""
+    return _titled(field.metadata[_KEY].table, field.name)
+
+
+def _titled(table: str, name: str) -> str:
+    return f"[{table}] {name}" if table else name
+
+
+@attrs.frozen
+class Key:
+    """A key of a document: what the reference and messages say of it.
+
+    Attributes
+    ----------
+    table, name
+        Its table, empty for those above all tables, and its name there.
+    values, default, meaning
+        The values that it takes, its default and its meaning, in words.
+    advice
+        How a message says what would be valid.
+    required
+        Whether a document must have it.
+    """
+
+    table: str
+    name: str
+    values: str
+    default: str
+    meaning: str
+    advice: str = ""
+    required: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name as messages give it, with its table."""
+        return _titled(self.table, self.name)
+
+
+def keys_of(cls: type[attrs.AttrsInstance]) -> list[Key]:
+    """Return the keys that a document of a spec may have, in order."""
+    found: list[Key] = []
+    for field in attrs.fields(cls):
+        if _TABLE in field.metadata:
+            kind = field.metadata[_TABLE]
+            found += keys_of(kind) if attrs.has(kind) else _keys_of_dataclass(kind, field.name)
+        elif _KEY in field.metadata:
+            declared, required = field.metadata[_KEY], field.default is attrs.NOTHING
+            values, default = declared.values, "" if required else declared.default_text or _as_toml(field.default)
+            found.append(
+                Key(declared.table, field.name, values.text, default, declared.meaning, values.advice, required)
+            )
+    return found
+
+
+def parse(cls: type[T], document: Any, **more: Any) -> T:
+    """Make a spec of a document: plain data as from TOML or JSON. ``more`` are further arguments of the class.
+
+    Raises
+    ------
+    InputError
+        At the first key or value that is not valid; the sentence names it and what would be.
+    """
+    if not isinstance(document, Mapping):
+        raise InputError(f"spec: {abridged(document)} is not valid; give a table of keys")
+    keys = keys_of(cls)
+    tables: dict[str, Mapping[str, Any]] = {}
+    for place in dict.fromkeys(["", *(key.table for key in keys)]):
+        inside = [key for key in keys if key.table == place]
+        table = _table_of(document, place, any(key.required for key in inside)) if place else document
+        known = [key.name for key in inside] if place else dict.fromkeys(key.table or key.name for key in keys)
+        _check_keys(table, known, f"[{place}] " if place else "")
+        for key in inside:
+            if key.required and key.name not in table:
+                raise InputError(f"{key.title}: the key is missing; {key.advice}")
+        tables[place] = table
+    arguments: dict[str, Any] = {}
+    for field in attrs.fields(cls):
+        if _TABLE in field.metadata:
+            arguments[field.name] = _parse_table(field.metadata[_TABLE], field.name, tables[field.name])
+        elif _KEY in field.metadata and field.name in tables[field.metadata[_KEY].table]:
+            declared = field.metadata[_KEY]
+            value = arguments[field.name] = tables[declared.table][field.name]
+            if value is None:  # in Python it stands for a key that is not given; JSON has it as a value
+                raise invalid(_title(field), value, declared.values.advice)
+    return cls(**arguments, **more)
+
+
+def document_of(spec: Any, *, defaults: bool = True, given: Collection[str] = ()) -> dict[str, Any]:
+    """Return a spec as plain data, which `parse` reads back.
+
+    Parameters
+    ----------
+    spec
+        The spec.
+    defaults
+        Whether keys with their default stand in it, too.
+    given
+        Titles of keys that stand in it whatever their value.
+    """
+    document: dict[str, Any] = {}
+    for field in attrs.fields(type(spec)):
+        value = getattr(spec, field.name)
+        if _TABLE in field.metadata:
+            if not (field.metadata["omit_default"] and value == field.default):
+                document |= document_of(value) if attrs.has(type(value)) else {field.name: dataclasses.asdict(value)}
+        elif (
+            _KEY in field.metadata
+            and value is not None
+            and (defaults or _title(field) in given or value != field.default)
+        ):
+            place = field.metadata[_KEY].table
+            (document.setdefault(place, {}) if place else document)[field.name] = _plain(value)
+    return document
+
+
+def titles_of(document: Mapping[str, Any]) -> frozenset[str]:
+    """Return the titles of the keys that a document names."""
+    tables = {name: value for name, value in document.items() if isinstance(value, Mapping)}
+    inside = {_titled(name, key) for name, value in tables.items() for key in value}
+    return frozenset({*document} - {*tables} | inside)
+
+
+def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raise InputError at the first key that is not known; ``where`` stands before its name."""
+    for name in table:
+        if name not in known:
+            shown = name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else abridged(name)
+            raise InputError(f"{where}{shown}: there is no such key; the keys are {', '.join(known)}")
+
+
+def _table_of(document: Mapping[str, Any], name: str, required: bool) -> Mapping[str, Any]:
+    table = document.get(name, None if required else {})
+    if not isinstance(table, Mapping):
+        raise InputError(f"[{name}]: the table is missing or no table; write a line [{name}] and its keys below it")
+    return table
+
+
+def _parse_table(kind: type, name: str, values: Mapping[str, Any]) -> Any:
+    if attrs.has(kind):
+        return parse(kind, {name: values})
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"[{name}] {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _as_toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_as_toml, value))}]"
+    return json.dumps(value)
+
+
+def _keys_of_dataclass(kind: type, table: str) -> list[Key]:
+    meanings, types = _parameters(inspect.getdoc(kind) or ""), get_type_hints(kind)
+    return [
+        Key(table, field.name, _values_text(types[field.name]), _as_toml(field.default), meanings[field.name])
+        for field in dataclasses.fields(kind)
+    ]
+
+
+def _values_text(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return choice(get_args(annotation)).text
+    return {str: "a text", float: "a number", int: "a whole number", bool: flag().text}[annotation]
+
+
+def _parameters(docstring: str) -> dict[str, str]:
+    """Return the descriptions of a numpy-style docstring's parameters, each as one line."""
+    _, _, section = docstring.partition("Parameters\n----------\n")
+    section = re.split(r"\n\w+\n---", section)[0]
+    found: dict[str, str] = {}
+    for names, text in re.findall(r"^(\S.*)\n((?:[ ]+.*\n?|\n)+)", section, re.MULTILINE):
+        found |= dict.fromkeys(names.split(", "), " ".join(text.split()).replace("``", "`"))
+    return found

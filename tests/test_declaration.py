@@ -1,0 +1,162 @@
+"""What follows from the declaration of a spec: a sentence for each mistake, the reference, an example of every key."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import pytest
+
+from rmtsim.cli.main import main
+from rmtsim.errors import InputError
+from rmtsim.figures import all_figures
+from rmtsim.sweeps import training_spec
+from rmtsim.sweeps.declaration import document_of, key, keys_of, parse, table
+from rmtsim.sweeps.documents import builtin
+from rmtsim.sweeps.spec import Spec, from_document, load
+from rmtsim.sweeps.spec_reference import page, short_help
+from rmtsim.sweeps.training_spec import TrainingSpec
+from rmtsim.sweeps.values import flag, list_of, whole
+
+ROOT = Path(__file__).parents[1]
+
+#: Good documents of each kind of spec, from which a mistake is made.
+GOOD: dict[type, dict[str, Any]] = {
+    Spec: tomllib.loads(builtin()["example"]),
+    TrainingSpec: tomllib.loads(builtin()["training"]),
+}
+PARSERS: dict[type, Any] = {Spec: from_document, TrainingSpec: training_spec.from_document}
+
+
+def changed(cls: type, place: str, name: str, value: object) -> dict[str, Any]:
+    document = {key: dict(part) if isinstance(part, dict) else part for key, part in GOOD[cls].items()}
+    (document.setdefault(place, {}) if place else document)[name] = value
+    return document
+
+
+@pytest.mark.parametrize("cls", GOOD)
+def test_every_key_has_a_sentence_for_each_mistake(cls: type) -> None:
+    for one in keys_of(cls):
+        for value in (None, {"x": 1}, [{"x": 1}], b"x"):
+            with pytest.raises(InputError) as caught:
+                PARSERS[cls](changed(cls, one.table, one.name, value))
+            sentence = str(caught.value)
+            assert sentence.startswith(f"{one.title}: "), sentence
+            assert re.search(r"; (give|choose) ", sentence), sentence
+        if one.required:
+            document = changed(cls, one.table, one.name, 0)
+            del (document[one.table] if one.table else document)[one.name]
+            with pytest.raises(InputError, match=rf"^{re.escape(one.title)}: the key is missing; (give|choose) "):
+                PARSERS[cls](document)
+    for place in {one.table for one in keys_of(cls)}:
+        with pytest.raises(InputError, match=r"colour: there is no such key; the keys are \w+, "):
+            PARSERS[cls](changed(cls, place, "colour", 1))
+        if place:
+            with pytest.raises(InputError, match=rf"\[{place}\]: the table is missing or no table; write a line"):
+                PARSERS[cls](GOOD[cls] | {place: [1]})
+
+
+def test_the_committed_reference_is_what_the_declarations_make() -> None:
+    path = ROOT / "docs" / "reference" / "spec.md"
+    command = f"python -m rmtsim.sweeps.spec_reference {path.relative_to(ROOT)}"
+    assert path.read_text("utf-8") == page(), f"write it anew: {command}"
+    assert command in page()
+    for cls in GOOD:
+        for one in keys_of(cls):
+            assert f"| `{one.name}` | " in page()
+            assert one.meaning.endswith("."), one.title
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_the_help_lists_the_keys_of_a_sweep(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    text = capsys.readouterr().out
+    assert short_help() in text
+    for one in keys_of(Spec):
+        assert re.search(rf"^ +{one.name}{re.escape('*' * one.required)} ", text, re.MULTILINE), one.title
+    assert all(len(line) <= 100 for line in short_help().splitlines())
+
+
+def test_the_example_has_every_key_with_a_comment() -> None:
+    text = builtin()["example"]
+    assert load("example").name == "example"
+    assert len(load("example").points()) == 6
+    for one in keys_of(Spec):
+        assert one.name in (GOOD[Spec][one.table] if one.table else GOOD[Spec]), one.title
+        assert re.search(rf"^{one.name} = .*  # \w?", text, re.MULTILINE), one.title
+    defaults = {one.title: one.default for one in keys_of(Spec) if one.table in ("ensemble", "sampling")}
+    for title, default in defaults.items():
+        line = re.search(rf"^{title.partition('] ')[2]} = .*$", text, re.MULTILINE)
+        assert line
+        assert f"= {default} " in line[0] or f"(default: {default})" in line[0], title
+
+
+def test_the_training_spec_that_comes_with_rmtsim_shows_every_key() -> None:
+    for one in keys_of(TrainingSpec):
+        assert re.search(rf"\b{one.name} = ", builtin()["training"]), one.title
+
+
+def test_no_figure_runs_the_example() -> None:
+    used = {name for figure in all_figures().values() for name in (*figure.specs, *figure.full_specs)}
+    assert "figure8" in used
+    assert "example" not in used
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """A law, as another room would declare it.
+
+    Parameters
+    ----------
+    shape
+        Which law
+        it is.
+    scale
+        Its ``scale``.
+
+    Raises
+    ------
+    InputError
+        If the scale is not positive.
+    """
+
+    shape: Literal["round", "square"] = "round"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0:
+            raise InputError(f"scale: {self.scale} is not valid; give a positive number")
+
+
+@attrs.frozen(kw_only=True)
+class Toy:
+    """A spec with a key of each kind."""
+
+    sizes: tuple[int, ...] = key(list_of(whole(1, 9)), "Sizes.", table="grid")
+    fast: bool = key(flag(), "Whether it is fast.", table="how", default=False)
+    law: Law = table(Law, Law(), omit_default=True)
+
+
+def test_a_key_is_declared_in_one_place() -> None:
+    """All else follows, also for the fields of a class of another room."""
+    assert [(one.title, one.values, one.default, one.meaning) for one in keys_of(Toy)] == [
+        ("[grid] sizes", "a list of whole numbers from 1 to 9", "", "Sizes."),
+        ("[how] fast", "`true` or `false`", "false", "Whether it is fast."),
+        ("[law] shape", "`round` or `square`", '"round"', "Which law it is."),
+        ("[law] scale", "a number", "1.0", "Its `scale`."),
+    ]
+    document = {"grid": {"sizes": [1, 2]}, "how": {"fast": True}, "law": {"shape": "square", "scale": 2.0}}
+    assert document_of(parse(Toy, document)) == document
+    assert parse(Toy, document) == Toy(sizes=[1, 2], fast=True, law=Law("square", 2.0))
+    assert document_of(Toy(sizes=[3])) == {"grid": {"sizes": [3]}, "how": {"fast": False}}
+    assert document_of(Toy(sizes=[3]), defaults=False) == {"grid": {"sizes": [3]}}
+    assert document_of(Toy(sizes=[3]), defaults=False, given={"[how] fast"}) == document_of(Toy(sizes=[3]))
+    with pytest.raises(InputError, match=r"\[law\] scale: -1 is not valid; give a positive number"):
+        parse(Toy, {"grid": {"sizes": [1]}, "law": {"scale": -1}})
+    with pytest.raises(InputError, match=r"\[law\] size: there is no such key; the keys are shape, scale"):
+        parse(Toy, {"grid": {"sizes": [1]}, "law": {"size": 1}})
