@@ -13,12 +13,10 @@ from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
 from rmtsim.paper.cluster_figure import plot_clusters
 from rmtsim.paper.clusters import cluster_ratios, headline_clusters, report_clusters, verdicts
-from rmtsim.paper.data_figure import headline_data, plot_data
 from rmtsim.paper.experiments.clustered_data import clustered, fig11, fig12
-from rmtsim.paper.fig1 import fig1
+from rmtsim.paper.fig1 import Fig1
 from rmtsim.paper.hessian_pictures import data_norms_task, picture_task, simulated_norms_task
 from rmtsim.paper.norm_shares import shares
-from rmtsim.paper.picture_report import report_pictures
 from rmtsim.sweeps.experiment import table_file
 from rmtsim.training.problem import Problem
 from tests.test_cifar import published, write
@@ -51,16 +49,16 @@ def test_norms_of_gaussian_data_are_those_of_the_sweeps(tmp_path: Path) -> None:
 
 def test_cifar_100_from_a_file_of_the_published_format(tmp_path: Path) -> None:
     write(tmp_path / "images", published(130))
-    experiment = fig1(data=str(tmp_path / "images"))
+    experiment = Fig1().tables(data=str(tmp_path / "images"))
     picture, norms = experiment.tasks
     sizes = {"n_classes": 100, "dim": 3072, "n_samples": 128, "hidden": [8], "loss": "ce"}
     assert sizes.items() <= picture.parameters.items()
     assert sizes.items() <= norms.parameters["cases"]["CIFAR-100"].items()
-    assert picture.file == fig1(data=f"cifar100:{tmp_path / 'images'}").tasks[0].file
+    assert table_file(picture) == table_file(Fig1().tables(data=f"cifar100:{tmp_path / 'images'}").tasks[0])
     content = published(130)
     content[b"data"][3, 7] ^= 1
     write(tmp_path / "others", content)
-    assert picture.file != fig1(data=str(tmp_path / "others")).tasks[0].file
+    assert table_file(picture) != table_file(Fig1().tables(data=str(tmp_path / "others")).tasks[0])
 
 
 def test_a_user_s_own_data(tmp_path: Path) -> None:
@@ -69,7 +67,7 @@ def test_a_user_s_own_data(tmp_path: Path) -> None:
     y[:5] = range(5)
     path = tmp_path / "mine.npz"
     np.savez(path, X=X, y=y)
-    experiment = fig1(data=str(path))
+    experiment = Fig1().tables(data=str(path))
     parameters = experiment.tasks[0].parameters
     assert [parameters[k] for k in ("n_classes", "dim", "n_samples")] == [5, 6, 50]
     experiment.run(tmp_path / "store")
@@ -77,33 +75,34 @@ def test_a_user_s_own_data(tmp_path: Path) -> None:
     found = shares(table).set_index("share")
     assert (found["draws"] == 32).all()
     assert found["theory"].isna().all()
-    figure = plot_data(table)
+    numbers = Fig1().numbers(table)
+    figure = Fig1().plot(numbers)
     assert "50 samples of the user's own data" in figure.get_suptitle()
-    assert f"hidden layer {100 * found.loc['hidden', 'value']:.1f}"[:-1] in headline_data(table)
+    assert f"hidden layer {100 * found.loc['hidden', 'value']:.1f}"[:-1] in Fig1().headline(numbers)
     np.savez(path, X=np.tile(X, (4, 1)), y=np.tile(y, 4))
-    assert fig1(data=str(path)).tasks[0].parameters["n_samples"] == 128
+    assert Fig1().tables(data=str(path)).tasks[0].parameters["n_samples"] == 128
 
 
 def test_bad_data_are_told(tmp_path: Path) -> None:
     path = str(tmp_path / "mine.npz")
     with pytest.raises(InputError, match="give --data FOLDER"):
-        fig1()
+        Fig1().experiment()
     with pytest.raises(InputError, match=r"cifar-100-python\.tar\.gz unpacks to"):
-        fig1(data=str(tmp_path / "absent"))
+        Fig1().tables(data=str(tmp_path / "absent"))
     with pytest.raises(InputError, match="choose one of gaussian, clusters:K"):
-        fig1(data="clusters:many")
+        Fig1().tables(data="clusters:many")
     with pytest.raises(InputError, match=r"numpy\.savez"):
-        fig1(data=path)
+        Fig1().tables(data=path)
     np.savez(path, X=np.ones((4, 3)), y=np.zeros(4, int))
     with pytest.raises(InputError, match="at least 2 classes"):
-        fig1(data=path)
+        Fig1().tables(data=path)
     np.savez(path, X=np.ones((4, 3)), y=[0, 1, 2, 10**6])
     with pytest.raises(InputError, match="Hessian of order 8000032; give"):
-        fig1(data=path)
+        Fig1().tables(data=path)
     for size in (1e200, 0.0):
         np.savez(path, X=np.full((4, 3), size), y=[0, 1, 2, 1])
         with pytest.raises(InputError, match=f"largest entry of .* is {re.escape(f'{size:g}')} in size"):
-            fig1(data=path)
+            Fig1().tables(data=path)
 
 
 @pytest.mark.parametrize("size", [1e50, 1e-50])
@@ -112,12 +111,12 @@ def test_the_largest_and_the_smallest_of_a_user_s_data_have_shares(tmp_path: Pat
     X = rng.uniform(-1, 1, size=(20, 6))
     path = tmp_path / "mine.npz"
     np.savez(path, X=X / np.abs(X).max() * size, y=np.arange(20) % 5)
-    [picture, _] = fig1(data=str(path)).tasks
+    [picture, _] = Fig1().tables(data=str(path)).tasks
     table = table_of(tmp_path / "store", picture)
     found = shares(table).set_index("share")["value"]
     if size > 1:  # a saturated softmax has no curvature
         assert np.isnan(found["hidden"])
-        assert report_pictures(table).count("0 of 0") == found.isna().sum()
+        assert Fig1().text(Fig1().numbers(table)).count("0 of 0") == found.isna().sum()
         found = found.dropna()
     assert found.between(-1e-9, 1 + 1e-9).all()
 

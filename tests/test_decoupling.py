@@ -10,7 +10,8 @@ import pytest
 
 from rmtsim.errors import InputError, RunError
 from rmtsim.paper.coupling import PLACES, TIMES, Coupling, border_traces, decoupling_draws
-from rmtsim.paper.decoupling import decoupling, fit_decoupling, fit_rate, render_decoupling, summarize_decoupling
+from rmtsim.paper.decoupling import Decoupling, decoupling
+from rmtsim.paper.decoupling_rates import fit_decoupling, fit_rate, summarize_decoupling
 from rmtsim.sweeps.experiment import Experiment, Task, table_file
 from rmtsim.theory.decoupling_limit import (
     _at,
@@ -208,10 +209,11 @@ def test_verdicts_tell_true_from_false() -> None:
     whole = summary[(summary["t"] == 1) & (summary["n_samples"] == 256) & (summary["z_real"] == 1)].iloc[0]
     values = differences(LINEAR, 256, 300)[:, 0]
     assert whole["difference"] == pytest.approx(abs(np.mean(values)))
-    assert whole["std_error_real"] == pytest.approx(np.std(values.real, ddof=1) / np.sqrt(300))
+    assert whole["std_error_difference_real"] == pytest.approx(np.std(values.real, ddof=1) / np.sqrt(300))
     fits = fit_decoupling(summary)
     assert fits["verdict"].tolist() == ["agrees"] * len(PLACES)
-    assert "linear CE, diagonal, C = 3" in render_decoupling(fits)
+    numbers = Decoupling().numbers(rows[rows["model"] == "linear"])
+    assert "linear CE, diagonal, C = 3" in Decoupling().text(numbers)
     wrong = summary.assign(limit_real=2 * summary["limit_real"], limit_imag=2 * summary["limit_imag"])
     assert fit_decoupling(wrong)["verdict"].tolist() == ["differs"] * len(PLACES)
     control = summarize_decoupling(rows[rows["model"] == "radial"])
@@ -252,7 +254,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     ):
         tables([]).read(tmp_path)
     [first, _] = tables([], n=2).tasks
-    (tmp_path / "experiments" / "squares" / first.file).write_bytes(b"torn")
+    (tmp_path / "experiments" / "squares" / table_file(first)).write_bytes(b"torn")
     with pytest.raises(RunError, match=r"is torn .*; remove it"):
         tables([], n=2).read(tmp_path)
     (tmp_path / "file").touch()

@@ -11,8 +11,9 @@ import pytest
 from rmtsim.cli.main import main
 from rmtsim.figures import get_figure
 from rmtsim.figures.registry import draw
-from rmtsim.paper.decoupling import decoupling, fit_decoupling, summarize_decoupling
-from rmtsim.paper.spectrum import kolmogorov_smirnov, limiting_spectrum, spectrum
+from rmtsim.paper.decoupling import decoupling
+from rmtsim.paper.decoupling_rates import fit_decoupling, summarize_decoupling
+from rmtsim.paper.limiting_spectra import distances_to_limits, limiting_spectrum, spectrum
 from tests.test_figures import curves
 
 SMALL = {32: 40, 64: 40, 128: 20}
@@ -36,7 +37,7 @@ def test_decoupling_shows_every_size_with_its_error(differences: pd.DataFrame) -
         expected = np.stack([series["n_samples"], series["difference"] / series["dim"]], axis=1)
         np.testing.assert_allclose(np.column_stack(bars.lines[0].get_data()), expected)
         low, high = bars.lines[2][0].get_segments()[0][:, 1]
-        assert (high - low) / 2 == pytest.approx((series["std_error"] / series["dim"]).iloc[0])
+        assert (high - low) / 2 == pytest.approx((series["std_error_difference"] / series["dim"]).iloc[0])
     fits = fit_decoupling(summary)
     slopes = [np.polyfit(*np.log(line).T, 1)[0] for line in curves(upper, "fit")]
     np.testing.assert_allclose(slopes, fits["exponent"])
@@ -66,7 +67,7 @@ def test_spectrum_shows_histograms_beside_their_limits(tmp_path: Path) -> None:
             width = np.diff(np.log(histogram[:, 0])).mean()
             assert histogram[:, 1].sum() * width == pytest.approx(1, abs=1e-6)
         assert ax.get_xscale() == "log"
-    distances = kolmogorov_smirnov(table)
+    distances = distances_to_limits(table)
     first = distances.query("block == 'diag' and n_classes == 2")
     shown = np.column_stack(figure.axes[2].containers[0].lines[0].get_data()).astype(float)
     np.testing.assert_allclose(shown[:, 1], first["distance"])

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure as Drawing
 
 from rmtsim.cli.main import main
 from rmtsim.figures import all_figures, get_figure
-from rmtsim.paper.simo import simo
+from rmtsim.paper.simo import Simo
 from rmtsim.sweeps.experiment import Experiment
 
 
 def few(full: bool = False) -> Experiment:
     """Three of the tables of simo."""
-    return Experiment("simo", simo(full).tasks[:3])
+    return Experiment("simo", Simo().tables(full).tasks[:3])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from rmtsim.cli.main import main
 from rmtsim.figures import get_figure
-from rmtsim.paper.simo import simo
+from rmtsim.paper.simo import Simo
 from rmtsim.store import Store, StoreError
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.experiment import Experiment
@@ -42,7 +42,7 @@ def specs(tmp_path: Path) -> Path:
 
 
 def few(full: bool = False) -> Experiment:
-    return Experiment("simo", simo(full).tasks[:2])
+    return Experiment("simo", Simo().tables(full).tasks[:2])
 
 
 def test_every_verb_that_writes_is_refused_while_another_writes(

@@ -10,14 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 
 from rmtsim.data.clusters import Clusters
+from rmtsim.figures.parts import part as part_of
 from rmtsim.full_hessian.description import Look, StripLook
-from rmtsim.paper import hessian_pictures as pictures
+from rmtsim.paper.deep_network import Deep
+from rmtsim.paper.fig2 import Fig2
+from rmtsim.paper.fig3 import Fig3
+from rmtsim.paper.fig4 import Fig4
+from rmtsim.paper.fig5 import Fig5
+from rmtsim.paper.fig6 import Fig6
+from rmtsim.paper.fig7 import Fig7
 from rmtsim.paper.hessian_figure import plot_pictures
-from rmtsim.paper.hessian_pictures import picture_task, simulated_norms_task
-from rmtsim.paper.norm_shares import shares
-from rmtsim.paper.picture_report import headline_pictures, percent, report_pictures
+from rmtsim.paper.hessian_pictures import HessianPictures, picture_task, schedule_in_words, simulated_norms_task
+from rmtsim.paper.norm_shares import in_percent, shares
 from rmtsim.stats.estimates import ratio_estimate
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.experiment import Experiment, table_file
@@ -25,6 +32,27 @@ from rmtsim.theory import Prediction, finite
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from tests import autodiff, cases
+
+
+class Pictures(HessianPictures):
+    """Pictures that no registry has."""
+
+    name, title = "test", "A title"
+
+
+def text_of(table: pd.DataFrame) -> str:
+    return Pictures().text(Pictures().numbers(table))
+
+
+def headline_of(table: pd.DataFrame) -> str:
+    return Pictures().headline(Pictures().numbers(table))
+
+
+def picture_of(table: pd.DataFrame, *views: str) -> Figure:
+    numbers = Pictures().numbers(table)
+    heading = ["A title", *schedule_in_words(part_of(numbers, "training"))]
+    return plot_pictures(part_of(numbers, "maps"), part_of(numbers, "shares"), heading, views or None)
+
 
 SMALL = Problem("ce", 4, 5, 20, (3,))
 
@@ -139,8 +167,8 @@ def test_theory_of_deep_networks_is_marked_as_leading_order(tmp_path: Path) -> N
     np.testing.assert_allclose(layers["theory"], layers["value"], rtol=0.15)
     assert found.loc[["whole", "cross"], "theory"].isna().all()
     assert found["z"].isna().all()
-    text = report_pictures(table)
-    assert all(f"≈ {percent(row.theory, row.std_error, False)}" in text for row in layers.itertuples())
+    text = text_of(table)
+    assert all(f"≈ {in_percent(row.theory, row.std_error, with_error=False)}" in text for row in layers.itertuples())
     assert "leading order in 1/width" in text
     elsewhere = shares(table.assign(n_classes=100)).set_index("share")  # the theory of another fan-out
     assert elsewhere.loc["layer 2", "theory"] < 0.7 * layers.loc["layer 2", "theory"]
@@ -161,7 +189,7 @@ def test_theory_is_that_of_the_size(tmp_path: Path, loss: str, hidden: tuple[int
 def test_the_figure_shows_maps_blocks_and_numbers(tmp_path: Path) -> None:
     look = Look(cells=1000, blocks=True)  # more cells than parameters: every entry
     table = table_of(tmp_path, picture_task("case", SMALL, look=look), simulated_norms_task("case", SMALL, draws=4))
-    figure = plot_pictures(table, "A title")
+    figure = Pictures().plot(Pictures().numbers(table))
     assert figure.get_suptitle().splitlines()[0] == "A title"
     maps = figure.axes[:4]  # a single picture: side by side
     assert len({round(ax.get_position().y0, 6) for ax in maps}) == 1
@@ -180,15 +208,16 @@ def test_the_figure_shows_maps_blocks_and_numbers(tmp_path: Path) -> None:
     ]
     found = shares(table).set_index("share")
     for ax, share in zip(maps, ("whole", "hidden", "output", "cross"), strict=True):
-        assert percent(found.loc[share, "value"], found.loc[share, "std_error"]) in ax.get_title()
-        assert f"theory {percent(found.loc[share, 'theory'], found.loc[share, 'std_error'], False)}" in ax.get_title()
+        assert in_percent(found.loc[share, "value"], found.loc[share, "std_error"]) in ax.get_title()
+        theory = in_percent(found.loc[share, "theory"], found.loc[share, "std_error"], with_error=False)
+        assert f"theory {theory}" in ax.get_title()
 
 
 @pytest.mark.usefixtures("_quick")
 def test_cells_are_drawn_by_their_means(tmp_path: Path) -> None:
     """Of several entries each: the largest would be another picture."""
     table = table_of(tmp_path, picture_task("case", SMALL, look=StripLook(cells=5, strip=2)))
-    figure = plot_pictures(table, "", ("whole", "hidden", "strip"))
+    figure = picture_of(table, "whole", "hidden", "strip")
     X, (W, V), y = SMALL.draw()
     H = np.abs(autodiff.hessian(cases.Problem(X, V, W, y, "ce")))
     for ax, columns in zip(figure.axes[:3], (27, 15, 6), strict=True):
@@ -218,7 +247,7 @@ def test_blocks_of_the_whole_have_boundaries_where_they_can_be_seen(
     tmp_path: Path, n_classes: int, thin: list[int]
 ) -> None:
     problem = Problem("ce", n_classes, 5, 20, (3,))
-    figure = plot_pictures(table_of(tmp_path, picture_task("x", problem, look=Look(cells=9))), "", ("whole",))
+    figure = picture_of(table_of(tmp_path, picture_task("x", problem, look=Look(cells=9))), "whole")
     lines = [each for each in figure.axes[0].collections if isinstance(each, LineCollection)]
     drawn = {width: [] for width in (0.25, 0.8)}
     for each in lines:
@@ -235,20 +264,20 @@ def test_the_report_tells_the_training_and_the_losses(tmp_path: Path) -> None:
     losses = [table[(table["quantity"] == "loss") & (table["step"] == step)]["value"] for step in (0, 4)]
     ends = " → ".join(quoted(x.mean(), x.std() / 3**0.5) for x in losses)
     line = f"4 steps of Adam from 2e-2, 200 times the paper's rate, 3 draws: loss {ends}"
-    assert line in report_pictures(table)
-    assert line in headline_pictures(table)
-    assert line in plot_pictures(table, "A title", ("whole",)).get_suptitle()
+    assert line in text_of(table)
+    assert line in headline_of(table)
+    assert line in picture_of(table, "whole").get_suptitle()
     one = table[table["draw"] == 0].assign(steps=50_000, learning_rate=1e-4)
     one["step"] = one["step"].replace(4, 50_000)
-    assert "50,000 steps of Adam from 1e-4, the paper's schedule, one draw: loss" in report_pictures(one)
-    assert "Adam" not in report_pictures(table_of(tmp_path / "still", picture_task("x", SMALL)))
+    assert "50,000 steps of Adam from 1e-4, the paper's schedule, one draw: loss" in text_of(one)
+    assert "Adam" not in text_of(table_of(tmp_path / "still", picture_task("x", SMALL)))
 
 
 @pytest.mark.usefixtures("_quick")
 def test_several_pictures_stand_side_by_side(tmp_path: Path) -> None:
     schedule = Schedule(4, 0.1, (0, 1))
     table = table_of(tmp_path, picture_task("CE", SMALL, schedule, look=Look(cells=20)))
-    figure = plot_pictures(table, "", ("whole", "hidden"))
+    figure = picture_of(table, "whole", "hidden")
     titles = [ax.get_title() for ax in figure.axes[:4]]
     assert ["CE, 0% of steps" in title for title in titles] == [True, False, False, False]
     assert "CE, 100% of steps" in titles[1]
@@ -260,26 +289,26 @@ def test_report_and_headline_tell_the_shares(tmp_path: Path) -> None:
     small, large = (Problem("mse", C, 5, 20, (3,)) for C in (2, 8))
     tasks = [simulated_norms_task(f"$C = {p.n_classes}$", p, draws=9) for p in (small, large)]
     table = table_of(tmp_path, *tasks)
-    found, text = shares(table), report_pictures(table)
+    found, text = shares(table), text_of(table)
     for row in found.itertuples():
-        assert percent(row.value, row.std_error) in text
+        assert in_percent(row.value, row.std_error) in text
     lines = text.splitlines()[1:]
     assert sum(line.startswith("C = 2 ") for line in lines) == sum(line.startswith("C = 8 ") for line in lines) == 4
-    headline = headline_pictures(table)
+    headline = headline_of(table)
     assert headline.startswith("outside the diagonal blocks, C = 2 → C = 8: hidden ")
     assert f"largest |z| {found['z'].abs().max():.2f}" in headline
 
 
 def test_figures_of_the_paper_have_its_sizes() -> None:
-    for name, loss, hidden in (("fig4", "mse", []), ("fig5", "ce", []), ("fig6", "mse", [8]), ("fig7", "ce", [8])):
-        tasks = getattr(pictures, name)(True).tasks
+    for figure, loss, hidden in ((Fig4(), "mse", []), (Fig5(), "ce", []), (Fig6(), "mse", [8]), (Fig7(), "ce", [8])):
+        tasks = figure.tables(full=True).tasks
         sizes = [[t.parameters[k] for k in ("loss", "hidden", "dim", "n_classes", "n_samples")] for t in tasks]
         assert sizes == [[loss, hidden, 64, C, C] for C in (10, 50, 100, 1000) for _ in range(2)]
         assert len({table_file(task) for task in tasks}) == len(tasks)
-    for name, loss in (("fig2", "mse"), ("fig3", "ce")):
-        [task] = getattr(pictures, name)(True).tasks
+    for trained, loss in ((Fig2(), "mse"), (Fig3(), "ce")):
+        [task] = trained.tables(full=True).tasks
         assert [task.parameters[k] for k in ("loss", "dim", "n_classes", "n_samples")] == [loss, 500, 500, 5000]
         assert (task.parameters["steps"], task.parameters["learning_rate"]) == (50_000, 1e-4)
-        reduced = getattr(pictures, name)().tasks[0].parameters
+        reduced = trained.tables().tasks[0].parameters
         assert reduced["steps"] * reduced["learning_rate"] == pytest.approx(5)
-    assert pictures.deep(True).tasks[0].parameters["hidden"] == [50, 50, 50]
+    assert Deep().tables(full=True).tasks[0].parameters["hidden"] == [50, 50, 50]

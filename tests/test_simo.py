@@ -16,8 +16,8 @@ import pytest
 
 from rmtsim.errors import InputError
 from rmtsim.paper.linked_network import LinkedNetwork, full_links
-from rmtsim.paper.simo import EXAMPLES, by_tie, hidden_ratios, report_simo, simo, simo_entries
-from rmtsim.paper.simo_figure import formula, plot_simo
+from rmtsim.paper.simo import EXAMPLES, Simo, by_tie, hidden_ratios, simo_entries
+from rmtsim.paper.simo_figure import formula
 from tests import autodiff
 
 assert autodiff.jax.config.jax_enable_x64
@@ -109,7 +109,7 @@ def test_mean_squares_are_those_of_many_draws(network: LinkedNetwork) -> None:
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     store = tmp_path_factory.mktemp("simo")
-    experiment = simo()
+    experiment = Simo().tables()
     assert experiment.run(store, workers=1) == 9
     return experiment.read(store)
 
@@ -123,12 +123,12 @@ def test_the_report_tells_zeros_and_the_decay_with_outputs(entries: pd.DataFrame
     assert ratios["n_outputs"].tolist() == [1, 2, 4, 8, 16, 32]
     assert ((ratios["ratio"] - ratios["expected"]) / ratios["std_error"]).abs().max() < 4
     assert ((ratios["ratio"] - 1 / ratios["n_outputs"]) / ratios["std_error"]).abs().max() > 8
-    text = report_simo(entries)
+    text = Simo().text(Simo().numbers(entries))
     assert f"Of {(entries['tie'] == 'none').sum()} entries without a common output, " in text
 
 
 def test_the_figure_marks_every_zero(entries: pd.DataFrame, tmp_path: Path) -> None:
-    figure = plot_simo(entries)
+    figure = Simo().plot(Simo().numbers(entries))
     for k, name in enumerate(EXAMPLES):
         zeros = entries[(entries["example"] == name) & (entries["largest"] == 0)]
         measured = figure.axes[4 + k]

@@ -10,8 +10,7 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.paper.wishart import WEIGHTS, report_wishart, wishart, wishart_distances, wishart_eigenvalues, wishart_law
-from rmtsim.paper.wishart_figure import plot_wishart
+from rmtsim.paper.wishart import WEIGHTS, Wishart, wishart_distances, wishart_eigenvalues, wishart_law
 
 
 def drawn(dim: int, n_samples: int, n_classes: int, draw: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +62,7 @@ def test_distances_fall_and_tell_the_law_from_another(eigenvalues: pd.DataFrame)
         np.testing.assert_allclose(group["atom"], 5 / 6, rtol=1e-12)
         assert (group["std_error_atom"] < 1e-12).all()
         assert (group["distance"] < 0.02).all()
-        assert (group["std_error"] < 0.003).all()
+        assert (group["std_error_distance"] < 0.003).all()
     assert (distances["distance"] <= distances["distance_of_draw"]).all()
     stretched = wishart_distances(eigenvalues.assign(eigenvalue=1.3 * eigenvalues["eigenvalue"]))
     assert (stretched["distance"] > 4 * distances["distance"]).all()
@@ -78,28 +77,29 @@ def test_the_jackknife_is_the_spread_over_repetitions() -> None:
     for k in range(16):
         line = wishart_distances(table[table["draw"] % 16 == k].assign(draw=table["draw"] // 16)).iloc[0]
         found.append(line["distance"])
-        errors.append(line["std_error"])
+        errors.append(line["std_error_distance"])
     assert 0.5 < np.std(found, ddof=1) / np.mean(errors) < 2
 
 
 def test_the_figure_shows_densities_of_mass_n_over_d(eigenvalues: pd.DataFrame) -> None:
-    figure = plot_wishart(eigenvalues)
+    numbers = Wishart().numbers(eigenvalues)
+    figure = Wishart().plot(numbers)
     for ax, weights in zip(figure.axes[:3], WEIGHTS, strict=True):
         [curve] = ax.lines
         x, density = curve.get_data()
         assert np.trapezoid(density, x) == pytest.approx(1 / 6, abs=0.003)
         stairs = ax.patches[0].get_data()
         assert stairs.values @ np.diff(stairs.edges) == pytest.approx(1 / 6, abs=0.001), weights
-    assert "0.833333 ± 0.000000" in report_wishart(eigenvalues)
+    assert "0.833333 ± 0.000000" in Wishart().text(numbers)
 
 
 def test_the_experiment_is_the_slides(tmp_path: Path) -> None:
-    tasks = [task for task in wishart().tasks if task.label == "identity-n0050"]
+    tasks = [task for task in Wishart().tables().tasks if task.label == "identity-n0050"]
     assert [task.parameters | {"seed": 0} for task in tasks] == [
         {"weights": "identity", "dim": 300, "n_samples": 50, "draws": 1000, "n_classes": 10, "seed": 0}
     ]
-    assert {task.parameters["weights"] for task in wishart(full=True).tasks} == set(WEIGHTS)
-    assert len(wishart(full=True).tasks) > len(wishart().tasks)
+    assert {task.parameters["weights"] for task in Wishart().tables(full=True).tasks} == set(WEIGHTS)
+    assert len(Wishart().tables(full=True).tasks) > len(Wishart().tables().tasks)
 
 
 def test_bad_requests_are_refused() -> None:

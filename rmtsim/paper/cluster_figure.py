@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator
 from rmtsim.figures.drawing import settings
 from rmtsim.paper.clusters import cluster_ratios
 from rmtsim.paper.hessian_figure import STYLE, draw_pictures
+from rmtsim.paper.norm_shares import shares
 
 _VIEWS = ("whole", "hidden", "output")
 _MARKS: dict[str, Any] = {"markersize": 4, "elinewidth": 1, "capsize": 2, "linewidth": 1}
@@ -46,7 +47,8 @@ def plot_clusters(table: pd.DataFrame) -> Figure:
     with settings(STYLE):
         figure = Figure(figsize=(0.5 + 2.1 * len(mapped), 0.6 + 2.2 * len(_VIEWS) + 3.6), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.2 * len(_VIEWS), 3.6])[:, 0]
-        draw_pictures(upper, table[table["case"].isin(mapped)], _VIEWS)
+        pictured = table[table["case"].isin(mapped)]
+        draw_pictures(upper, pictured, shares(pictured), _VIEWS)
         ratios = cluster_ratios(table)
         classes = sorted(ratios["n_classes"].unique())
         looks = dict(zip(classes, zip(sns.color_palette("colorblind"), _MARKERS, strict=False), strict=False))

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.style import paper_style
-from rmtsim.paper.decoupling import BOUND, COUPLING, RATE, fit_decoupling, name_of, summarize_decoupling
+from rmtsim.paper.decoupling import coupling_name
+from rmtsim.paper.decoupling_rates import BOUND, COUPLING, RATE
 
 #: The place z, in units of the scale, that is shown; the table has the others.
 _PLACE = (1.0, 1.0)
@@ -24,11 +25,9 @@ _MARKERS = "osD^v"
 _MARKS: dict[str, Any] = {"linestyle": "", "markersize": 5, "markerfacecolor": "none", "elinewidth": 1, "capsize": 2.5}
 
 
-def plot_decoupling(draws: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.coupling``."""
-    summary = summarize_decoupling(draws)
-    summary = summary[(summary["z_real"] == _PLACE[0]) & (summary["z_imag"] == _PLACE[1])]
-    fits = fit_decoupling(summary)
+def plot_decoupling(means: pd.DataFrame, fits: pd.DataFrame) -> Figure:
+    """Draw the means over draws and the fits at one place z; the parts of the numbers of these names."""
+    means, fits = (table[(table["z_real"] == _PLACE[0]) & (table["z_imag"] == _PLACE[1])] for table in (means, fits))
     colors = sns.color_palette("colorblind", len(fits))
     with paper_style():
         figure = Figure(figsize=(10, 6.6), layout="constrained")
@@ -38,7 +37,7 @@ def plot_decoupling(draws: pd.DataFrame) -> Figure:
         handles = []
         for k, (_, fit) in enumerate(fits.iterrows()):
             look = {"color": colors[k], "marker": _MARKERS[k % len(_MARKERS)]}
-            series = summary
+            series = means
             for key in COUPLING:
                 value = fit[key]
                 series = series[series[key].isna() if pd.isna(value) else (series[key] == value).fillna(False)]
@@ -47,9 +46,9 @@ def plot_decoupling(draws: pd.DataFrame) -> Figure:
             if fit.model != "radial":
                 _plot_ratio(lower, whole, look, shift=1.04 ** (k - 1.5))
                 _plot_path(parts, series, look)
-            label = f"{name_of(fit)}: $N^{{{fit.exponent:.2f} \\pm {fit.std_error_exponent:.2f}}}$"
+            label = f"{coupling_name(fit)}: $N^{{{fit.exponent:.2f} \\pm {fit.std_error_exponent:.2f}}}$"
             handles.append(Line2D([], [], linestyle="", mfc="none", label=label, **look))
-        _label_rate(upper, lower, summary)
+        _label_rate(upper, lower, means)
         figure.suptitle(
             r"Decoupling $\Lambda(X) \to \Lambda(\tilde X)$: change of the Stieltjes transform", fontsize="x-large"
         )
@@ -60,7 +59,7 @@ def plot_decoupling(draws: pd.DataFrame) -> Figure:
 def _plot_rate(ax: Axes, series: pd.DataFrame, exponent: float, look: dict[str, Any]) -> None:
     """|Δ_N| with error bars, and the fitted power, free of its correction, through the largest size."""
     N, d = series["n_samples"].to_numpy(float), series["dim"].to_numpy(float)
-    value, error = series["difference"].to_numpy() / d, series["std_error"].to_numpy() / d
+    value, error = series["difference"].to_numpy() / d, series["std_error_difference"].to_numpy() / d
     ax.errorbar(N, value, error, **_MARKS, **look)
     middle = np.exp(np.average(np.log(value) - exponent * np.log(N), weights=N * (value / error) ** 2))
     ax.plot(N, middle * N**exponent, "-", color=look["color"], linewidth=1, label="_fit")
@@ -69,7 +68,7 @@ def _plot_rate(ax: Axes, series: pd.DataFrame, exponent: float, look: dict[str, 
 def _plot_ratio(ax: Axes, series: pd.DataFrame, look: dict[str, Any], shift: float) -> None:
     """Ratio of d |Δ_N| to its limit; the bar has both standard errors."""
     limit = np.hypot(series["limit_real"], series["limit_imag"])
-    error = np.hypot(series["std_error"], series["std_error_limit"] * series["difference"] / limit)
+    error = np.hypot(series["std_error_difference"], series["std_error_limit"] * series["difference"] / limit)
     ax.errorbar(series["n_samples"] * shift, series["difference"] / limit, error / limit, **_MARKS, **look)
 
 
@@ -89,13 +88,15 @@ def _plot_path(axes: list[Axes], series: pd.DataFrame, look: dict[str, Any]) -> 
     for ax, part in zip(axes, ("real", "imag"), strict=True):
         t = [0.0, *at_size["t"]]
         ax.plot(t, [0.0, *at_size[f"limit_{part}"]], "--", color=look["color"], linewidth=1, label="_limit")
-        ax.errorbar(at_size["t"], at_size[f"difference_{part}"], at_size[f"std_error_{part}"], **_MARKS, **look)
+        ax.errorbar(
+            at_size["t"], at_size[f"difference_{part}"], at_size[f"std_error_difference_{part}"], **_MARKS, **look
+        )
 
 
-def _label_rate(upper: Axes, lower: Axes, summary: pd.DataFrame) -> None:
+def _label_rate(upper: Axes, lower: Axes, means: pd.DataFrame) -> None:
     """Axes, and the slope of the bound beside that of the theory."""
-    N = np.unique(summary["n_samples"]).astype(float)
-    whole = summary[summary["t"] == 1]
+    N = np.unique(means["n_samples"]).astype(float)
+    whole = means[means["t"] == 1]
     top = 1.5 * (whole["difference"] / whole["dim"]).max()
     for exponent, how in ((BOUND, ":"), (RATE, "-.")):
         upper.plot(N, top * (N / N[0]) ** exponent, how, color="0.4", linewidth=1, label="_slope")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from rmtsim.data.datasets import Cifar100, OwnData, parse_data
 from rmtsim.errors import InputError
-from rmtsim.paper.hessian_pictures import data_norms_task, picture_task
+from rmtsim.figures.parts import part
+from rmtsim.figures.registry import register
+from rmtsim.paper.hessian_pictures import HessianPictures, data_norms_task, picture_task
+from rmtsim.paper.norm_shares import in_percent
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.problem import Problem
 
@@ -22,36 +26,67 @@ _HUGE = 1e50
 #: Draws for the numbers.
 _DRAWS = 32
 
+_DATA = {"cifar100": "{N} random images of CIFAR-100", "arrays": "{N} samples of the user's own data"}
+_SHARES = {"hidden": "of the hidden layer", "output": "of the output layer", "whole": "of all"}
 
-def fig1(full: bool = False, data: str | None = None) -> Experiment:
-    """One hidden layer of 8 neurons on real data at initialisation: 128 random images of CIFAR-100, CE.
 
-    Parameters
-    ----------
-    full
-        It always has the paper's size.
-    data
-        The folder that the published ``cifar-100-python.tar.gz`` unpacks to; or any text that
-        ``rmtsim.data.datasets.parse_data`` knows, say ``mine.npz``: of a user's own file 128 samples are drawn, or all
-        where there are fewer, and it says C and d itself.
+@register
+class Fig1(HessianPictures):
+    """The Hessian of one hidden layer of 8 neurons with cross-entropy, at initialisation: of 128 random images.
 
-    Raises
-    ------
-    InputError
-        If there are no data, or not of that format, or too large.
+    The data are CIFAR-100, in the folder that the published ``cifar-100-python.tar.gz`` unpacks to; or any that
+    `rmtsim.data.datasets.parse_data` knows, such as a user's own ``mine.npz``. Of such a file 128 samples are drawn, or
+    all where there are fewer, and it gives C and d itself. The size is always the paper's.
     """
-    if data is None:
-        raise InputError("fig1: needs CIFAR-100, the unpacked cifar-100-python.tar.gz; give --data FOLDER")
-    case, problem = _real(data)
-    return Experiment("fig1", [picture_task(case, problem), data_norms_task(case, {case: problem}, range(1, _DRAWS))])
+
+    name = "fig1"
+    title = "CIFAR-100, one hidden layer at initialisation"
+    source = "Figure 1"
+    sentence = (
+        "Our numerical results in Figure 1 show that the near-block-diagonal structure in $H_{ww}$ occurs not"
+        " only during the training, but also at initialization."
+    )
+    place = 1
+    data = "CIFAR-100, the unpacked cifar-100-python.tar.gz"
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        """Return the experiment.
+
+        Raises
+        ------
+        InputError
+            If the data are not there, or not of a format that is known, or too large.
+        """
+        case, problem = _problem_on(data or "")
+        norms = data_norms_task(case, {case: problem}, range(1, _DRAWS))
+        return Experiment(self.name, [picture_task(case, problem), norms])
+
+    def heading_of(self, maps: pd.DataFrame) -> str:
+        """Return the data and sizes of the picture."""
+        one = maps.iloc[0]
+        kind = "arrays" if ".npz@" in one["data"] else one["data"].partition(":")[0]
+        data = _DATA.get(kind, "{N} samples, data: " + str(one["case"])).format(N=one["n_samples"])
+        sizes = f"$d = {one['dim']}$, $C = {one['n_classes']}$, $m = {one['hidden']}$"
+        return f"{data}, one hidden layer at initialisation, cross-entropy: {sizes}"
+
+    def headline(self, numbers: pd.DataFrame) -> str:
+        """Return the shares outside the diagonal blocks, and between layers, in one line."""
+        found = part(numbers, "shares")
+        values = {row["share"]: in_percent(row["value"], row["std_error"]) for row in found.to_dict("records")}
+        outside = ", ".join(f"{words} {values[share]}" for share, words in _SHARES.items())
+        draws, n_samples = found["draws"].iloc[0], part(numbers, "maps")["n_samples"].iloc[0]
+        return (
+            f"squared norm outside the diagonal blocks, {outside}; between layers {values['cross']} "
+            f"({draws} draws of {n_samples} samples and of the weights, {found['case'].iloc[0]})"
+        )
 
 
-def _real(text: str) -> tuple[str, Problem]:
+def _problem_on(text: str) -> tuple[str, Problem]:
     """Return the name of a picture of some data, and its problem."""
     is_other = text.endswith(".npz") or text.partition(":")[0] in ("gaussian", "clusters", "cifar100")
     data = parse_data(text) if is_other else Cifar100(text)
     if isinstance(data, Cifar100):
-        data.parameters()  # reads the file, so that what is wrong with it is told at once
+        data.parameters()  # reads the file, so that its faults are found at once
         return "CIFAR-100", Problem("ce", FINE_CLASSES, 3 * 32 * 32, IMAGES, (WIDTH,), data=data)
     if not isinstance(data, OwnData):
         return text, Problem("ce", FINE_CLASSES, DIM, IMAGES, (WIDTH,), data=data)

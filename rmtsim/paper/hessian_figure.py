@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 
 from rmtsim.figures.drawing import settings
-from rmtsim.paper.norm_shares import PICTURE, layer_names, named, neurons_of, shares
-from rmtsim.paper.picture_report import percent, trained
+from rmtsim.paper.hessian_pictures import MAPS
+from rmtsim.paper.norm_shares import PICTURE_KEYS, in_percent, layer_names, neurons_of, problem_of
 
 Values = npt.NDArray[np.float64]
 
@@ -34,62 +35,61 @@ STYLE: dict[Any, Any] = {"font.size": 8, "font.family": "DejaVu Sans", "axes.lin
 _WORDS = "outside: share of the squared norm outside the diagonal blocks"
 _ON_STRIPES = "; stripes: share of the residual's term in that of the cross layer"
 
-#: Quantities that are drawn.
-_ARRAYS = ["edge", "column_edge", "mean", "largest", "block_edge", "block_sqfro"]
-
 #: Up to so many blocks a side, lines are drawn between them.
 _MOST_BLOCKS = 40
 
 
-def plot_pictures(table: pd.DataFrame, title: str, views: tuple[str, ...] | None = None) -> Figure:
+def plot_pictures(
+    maps: pd.DataFrame, shares: pd.DataFrame, heading: Sequence[str], views: tuple[str, ...] | None = None
+) -> Figure:
     """Draw a column for each picture, and a row for each view of it; the views of a single picture in one row.
 
     Parameters
     ----------
-    table
-        The long table of ``rmtsim.paper.hessian_pictures``.
-    title
-        Above all.
+    maps, shares
+        The parts of the numbers of these names.
+    heading
+        Lines above all: first the title, and after the sizes all others.
     views
-        Of ``"whole"``, layers' names, ``"strip"`` and ``"blocks"``; by default all that the table has, without layers
+        Of ``"whole"``, layers' names, ``"strip"`` and ``"blocks"``; by default all that the maps have, without layers
         of deep networks.
     """
-    pictures = table[table["quantity"].isin(_ARRAYS)]
-    views = views or default_views(pictures)
-    n_pictures = len(pictures[PICTURE].drop_duplicates())
+    views = views or default_views(maps)
+    n_pictures = len(maps[PICTURE_KEYS].drop_duplicates())
     size = (2.3 * n_pictures, 2.45 * len(views)) if n_pictures > 1 else (3.5 * len(views), 2.9)
     with settings(STYLE):
         figure = Figure(figsize=(0.5 + size[0], 0.7 + size[1]), layout="constrained")
-        draw_pictures(figure, table, views)
-        said = [title, _sizes(table), *trained(table), _WORDS + _ON_STRIPES * ("strip" in views)]
-        figure.suptitle("\n".join(said), fontsize=10)
+        draw_pictures(figure, maps, shares, views)
+        title, *training = heading
+        sizes = _sizes(maps, int(shares["draws"].max()))
+        lines = [title, sizes, *training, _WORDS + _ON_STRIPES * ("strip" in views)]
+        figure.suptitle("\n".join(lines), fontsize=10)
     return figure
 
 
-def _sizes(table: pd.DataFrame) -> str:
-    """Say the sizes that all pictures share, and of which draw they are."""
+def _sizes(maps: pd.DataFrame, draws: int) -> str:
+    """Return the sizes that all pictures share, and of which draw they are."""
     columns = {"C": "n_classes", "d": "dim", "N": "n_samples", "m": "hidden"}
-    values = {letter: table[column].unique() for letter, column in columns.items()}
+    values = {letter: maps[column].unique() for letter, column in columns.items()}
     shared = [f"${letter} = {found[0]}$" for letter, found in values.items() if len(found) == 1 and found[0] != ""]
-    draws = table["draw"].nunique()
     return ", ".join(shared).replace("-", ", ") + f"; maps of the first of {draws} draws" * (draws > 1)
 
 
-def draw_pictures(figure: Figure | SubFigure, table: pd.DataFrame, views: tuple[str, ...]) -> None:
-    """Draw on a figure, or a part of one, what ``plot_pictures`` does, without the title."""
-    pictures = list(table[table["quantity"].isin(_ARRAYS)].groupby(PICTURE, sort=False))
-    numbers = shares(table).set_index([*PICTURE, "share"])
-    trained = len({key[1] for key, _ in pictures}) > 1
+def draw_pictures(figure: Figure | SubFigure, maps: pd.DataFrame, shares: pd.DataFrame, views: tuple[str, ...]) -> None:
+    """Draw on a figure, or a part of one, what `plot_pictures` does, without the title."""
+    pictures = list(maps[maps["quantity"].isin(MAPS)].groupby(PICTURE_KEYS, sort=False))
+    of_picture = shares.set_index([*PICTURE_KEYS, "share"])
+    is_trained = len({key[1] for key, _ in pictures}) > 1
     single = len(pictures) == 1
     grid = figure.subplots(*((1, len(views)) if single else (len(views), len(pictures))), squeeze=False)
     grid = grid.T if single else grid
     for axes, (key, picture) in zip(grid.T, pictures, strict=True):
         case, _, progress = key
-        neurons = neurons_of(named(picture))
-        head = f"{case}, {progress:.0%} of steps" if trained else str(case)
+        neurons = neurons_of(problem_of(picture))
+        head = f"{case}, {progress:.0%} of steps" if is_trained else str(case)
         for ax, view in zip(axes, views, strict=True):
-            said = _said(numbers, key, view, neurons)
-            ax.set_title("\n".join([head, said] if ax is axes[0] and not single else [said]), fontsize=8)
+            words = _share_in_words(of_picture, key, view, neurons)
+            ax.set_title("\n".join([head, words] if ax is axes[0] and not single else [words]), fontsize=8)
             if view == "blocks":
                 _draw_blocks(ax, picture)
             elif view == "strip":
@@ -113,22 +113,24 @@ _NAMES = {
 
 def default_views(pictures: pd.DataFrame) -> tuple[str, ...]:
     """Return the views of a network's Hessian that a table has."""
-    names = layer_names(neurons_of(named(pictures)))
+    names = layer_names(neurons_of(problem_of(pictures)))
     if len(names) == 1:
         return ("linear", "blocks")
     strip = ("strip",) if "column_edge" in set(pictures["quantity"]) else ()
     return ("whole", *names, *strip, "blocks") if len(names) == 2 else ("whole", "blocks")
 
 
-def _said(numbers: pd.DataFrame, key: tuple[Any, ...], view: str, neurons: list[int]) -> str:
-    """Say the share outside the diagonal blocks, with its error and theory."""
+def _share_in_words(shares: pd.DataFrame, key: tuple[Any, ...], view: str, neurons: list[int]) -> str:
+    """Return the share outside the diagonal blocks, with its standard error and the theory's."""
     share = {"blocks": "cross", "strip": "stripes"}.get(view, view)
-    if (*key, share) not in numbers.index:
+    if (*key, share) not in shares.index:
         return "" if view != "blocks" else f"{sum(neurons)} blocks"
-    row = numbers.loc[(*key, share)]
+    row = shares.loc[(*key, share)]
     words = {"cross": "between layers", "stripes": "stripes"}.get(share, "outside")
-    text = f"{words} {percent(row['value'], row['std_error'])}"
-    return text if np.isnan(row["theory"]) else f"{text}\ntheory {percent(row['theory'], row['std_error'], False)}"
+    text = f"{words} {in_percent(row['value'], row['std_error'])}"
+    if np.isnan(row["theory"]):
+        return text
+    return f"{text}\ntheory {in_percent(row['theory'], row['std_error'], with_error=False)}"
 
 
 def _array(picture: pd.DataFrame, quantity: str, layer: int = 0, other: int | None = None) -> Values:
@@ -185,7 +187,7 @@ def _inputs(picture: pd.DataFrame, neurons: list[int]) -> list[int]:
 
 def _draw_blocks(ax: Axes, picture: pd.DataFrame) -> None:
     """Root mean square entry of every block, or group of blocks; axes in parameters, log colours."""
-    neurons = neurons_of(named(picture))
+    neurons = neurons_of(problem_of(picture))
     rows = np.repeat(_inputs(picture, neurons), neurons)
     starts = np.concatenate([[0], np.cumsum(rows)])
     groups = _array(picture, "block_edge").ravel().astype(int)

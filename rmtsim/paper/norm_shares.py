@@ -21,35 +21,38 @@ from rmtsim.theory.deep import deep_layers
 
 Values = npt.NDArray[np.float64]
 
-#: What tells pictures, and their places along training, from each other.
-PICTURE = ["case", "step", "progress"]
+#: Columns that identify a picture, and its place along training.
+PICTURE_KEYS = ["case", "step", "progress"]
 
-_PROBLEM = ["loss", "n_classes", "dim", "n_samples", "hidden", "data"]
+#: Shares below this, in percent, are rounding.
+_ZERO = 1e-9
+
+#: Columns of the problem.
+PROBLEM_KEYS = ["loss", "n_classes", "dim", "n_samples", "hidden", "data"]
 
 
 def shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Shares of the squared norm, over draws.
+    """Return the shares of the squared norm, over draws.
 
     Parameters
     ----------
     table
-        The long table of ``rmtsim.paper.hessian_pictures``, of one or more draws.
+        The long table of `rmtsim.paper.hessian_pictures`, of one or more draws.
 
     Returns
     -------
     DataFrame
-        One row per case, step and ``share``: a layer's name, for what of that layer's own Hessian lies outside its
-        diagonal blocks; ``"whole"`` for what of the whole lies outside them; ``"cross"`` for what lies between layers;
-        ``"stripes"`` for what of the cross layer of one hidden layer is the term with the residual, (11) and (18) of
-        the paper, where all draws have it.
-        ``draws``, ``value``, the ratio of means over draws, with ``std_error``, NaN for one draw; ``theory`` with
-        ``std_error_theory``, the ratio of expected norms at this size, NaN where there is none; ``z``. With several
-        hidden layers the theory is that to leading order in 1/width, without an error, so there is no ``z``.
+        One row per case, step and ``share``: the share outside the diagonal blocks of a layer's own Hessian, by the
+        layer's name, and of the ``"whole"``; the share between layers, ``"cross"``; and ``"stripes"``, the share of the
+        term with the residual, (11) and (18) of the paper, in the cross layer of one hidden layer, where all draws have
+        it. Columns ``draws``, ``value``, the ratio of means over draws, with ``std_error``, NaN for one draw;
+        ``theory`` with ``std_error_theory``, the ratio of expected norms at this size, NaN where there is none; ``z``.
+        With several hidden layers the theory is to leading order in 1/width, without an error, so there is no ``z``.
     """
     norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro", "stripe_sqfro"])]
     lines = []
-    for key, group in norms.groupby([*PICTURE, *_PROBLEM], sort=False):
-        row: dict[str, Any] = dict(zip([*PICTURE, *_PROBLEM], key, strict=True))
+    for key, group in norms.groupby([*PICTURE_KEYS, *PROBLEM_KEYS], sort=False):
+        row: dict[str, Any] = dict(zip([*PICTURE_KEYS, *PROBLEM_KEYS], key, strict=True))
         neurons = neurons_of(row)
         wide = group.pivot_table(index="draw", columns=["layer", "other", "quantity"], values="value")
         wide = wide.dropna(axis="columns")
@@ -60,16 +63,29 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
             theory = expected.get(share, Estimate(math.nan, math.nan))
             z = z_score(measured.value, theory.value, measured.std_error, theory.std_error)
             lines.append(
-                {name: row[name] for name in PICTURE}
+                {name: row[name] for name in PICTURE_KEYS}
                 | {"share": share, "draws": len(wide), **measured._asdict()}
                 | {"theory": theory.value, "std_error_theory": theory.std_error, "z": z}
             )
     return pd.DataFrame(lines)
 
 
-def named(table: pd.DataFrame) -> dict[str, Any]:
+def in_percent(value: float, error: float, *, with_error: bool = True) -> str:
+    """Return a share in percent, to two figures of its standard error."""
+    value, error = 100 * value, 100 * error
+    if math.isnan(value):
+        return "0 of 0"
+    if abs(value) < _ZERO:
+        return "0 %"
+    if not error > 0:
+        return f"{value:.3g} %"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f} %" if with_error else f"{value:.{decimals}f} %"
+
+
+def problem_of(table: pd.DataFrame) -> dict[str, Any]:
     """Return the problem of a table's first row."""
-    return {name: table[name].iloc[0] for name in _PROBLEM}
+    return {name: table[name].iloc[0] for name in PROBLEM_KEYS}
 
 
 def neurons_of(row: Mapping[str, Any]) -> list[int]:

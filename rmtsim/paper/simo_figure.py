@@ -1,4 +1,4 @@
-"""The figure of the slides' SIMO examples: zeros predicted from the links, and the sizes measured."""
+"""The picture of the single-input-multi-output examples: zeros predicted from the links, and measured sizes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from rmtsim.figures.style import paper_style
 from rmtsim.paper.linked_network import TIES
-from rmtsim.paper.simo import EXAMPLES, hidden_ratios
+from rmtsim.paper.simo import EXAMPLES
 
 _TIE_COLORS = {"path": "#f0e442", "output": "#dcdcdc", "none": "#ffffff"}
 _TIE_NAMES = {
@@ -53,13 +53,12 @@ def formula(row: str, column: str, paths: dict[str, list[str]]) -> str:
     return f"2 v_{{{j}{one}}} w_{one}" + "".join(f"+v_{{{j}{k}}} w_{k}" for k in paths[j] if k != one)
 
 
-def plot_simo(entries: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.linked_network``."""
+def plot_simo(entries: pd.DataFrame, ratios: pd.DataFrame) -> Figure:
+    """Draw the maps of the examples, and the ratios of the hidden part; the parts of the numbers of these names."""
     with paper_style():
         figure = Figure(figsize=(11, 7.4), layout="constrained")
         axes = figure.subplots(2, 4, width_ratios=[1.3, 1.3, 1.3, 1])
-        shown = entries[entries["example"].isin(list(EXAMPLES))]
-        norm = LogNorm(0.8, float(np.sqrt(shown["mean_square"].max())) * 1.05)
+        norm = LogNorm(0.8, float(np.sqrt(entries["mean_square"].max())) * 1.05)
         image = None
         for (name, network), column in zip(EXAMPLES.items(), axes.T, strict=False):
             part = entries[entries["example"] == name]
@@ -87,7 +86,7 @@ def plot_simo(entries: pd.DataFrame) -> Figure:
         axes[0, 3].set_axis_off()
         handles = [Patch(facecolor=color, edgecolor="0.5", label=_TIE_NAMES[tie]) for tie, color in _TIE_COLORS.items()]
         axes[0, 3].legend(handles=handles, loc="center", frameon=False, title="two weights have")
-        _plot_ratios(axes[1, 3], hidden_ratios(entries))
+        _plot_ratios(axes[1, 3], ratios)
         figure.suptitle("Hessians of single-input-multi-output examples: zeros from the links", fontsize="x-large")
     return figure
 

@@ -13,10 +13,7 @@ from rmtsim.figures.figure import Figure
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.figures.headlines import claims_headline
 from rmtsim.figures.registry import register
-from rmtsim.paper import decoupling, fig1, simo, spectrum, wishart
-from rmtsim.paper import hessian_pictures as pictures
 from rmtsim.paper.experiments import binary_pictures, clustered_data, fan_out, training_experiments
-from rmtsim.paper.picture_report import headline_pictures, report_pictures
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.sweeps.experiment import Experiment
 
@@ -53,30 +50,6 @@ class _OfRows(Figure):
         if not self.functions[2]:
             return super().headline(numbers)
         return str(_function(self.functions[2])(numbers))
-
-
-class _Picture(Figure):
-    """A picture of Hessians."""
-
-    heading: ClassVar[str] = ""
-
-    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows."""
-        return rows
-
-    def plot(self, numbers: pd.DataFrame) -> Drawing:
-        """Draw the rows."""
-        from rmtsim.paper.hessian_figure import plot_pictures
-
-        return plot_pictures(numbers, title=self.heading or self.title)
-
-    def text(self, numbers: pd.DataFrame) -> str:
-        """Return what the rows say."""
-        return report_pictures(numbers)
-
-    def headline(self, numbers: pd.DataFrame) -> str:
-        """Return it in a few lines."""
-        return headline_pictures(numbers)
 
 
 class _Decay(Figure):
@@ -123,140 +96,6 @@ def _function(path: str) -> Any:
     """Return a function of `rmtsim.paper`, whose module may import matplotlib."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(f"rmtsim.paper.{module}"), name)
-
-
-@register
-class Fig1(_OfRows):
-    """Figure 1."""
-
-    name = "fig1"
-    title = "CIFAR-100, one hidden layer at initialisation"
-    source = "Figure 1"
-    sentence = (
-        "Our numerical results in Figure 1 show that the near-block-diagonal structure in $H_{ww}$ occurs not"
-        " only during the training, but also at initialization."
-    )
-    place = 1
-    data = "CIFAR-100, the unpacked cifar-100-python.tar.gz"
-    functions = ("data_figure.plot_data", "picture_report.report_pictures", "data_figure.headline_data")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return fig1.fig1(full, data or "")
-
-
-@register
-class Fig2(_Picture):
-    """Figure 2."""
-
-    name = "fig2"
-    title = "One hidden layer, squared loss, through training"
-    source = "Figure 2"
-    sentence = (
-        "For both MSE loss and CE loss, we observe near-block-diagonal structures in $H_{ww}$ and $H_{vv}$ "
-        "and such structures maintains along training. … Numerically, we observe that $H_{wv}$ under MSE loss"
-        " is indeed negligible compared to $H_{ww}$ and $H_{vv}$. This is observed throughout the training, "
-        "including at the initialization (see Figure 2)."
-    )
-    place = 2
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.fig2(full)
-
-
-@register
-class Fig3(_Picture):
-    """Figure 3; slides, Hessian throughout training."""
-
-    name = "fig3"
-    title = "One hidden layer, cross-entropy, through training"
-    source = "Figure 3; slides, “Hessian throughout training”"
-    sentence = (
-        "When using CE loss, the full Hessian matrix appears to be a combination of “block-circulant” matrix "
-        "(for $H_{wv}$) and block-diagonal matrix (for $H_{ww}$ and $H_{vv}$). … We observe that the "
-        "“block-circulant” pattern in $H_{wv}$ vanishes as training goes on, while the near-block-diagonal "
-        "patterns in $H_{ww}$ and $H_{vv}$ remain obvious."
-    )
-    place = 3
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.fig3(full)
-
-
-@register
-class Fig4(_Picture):
-    """Figure 4."""
-
-    name = "fig4"
-    title = "Linear model, squared loss, at initialisation"
-    source = "Figure 4"
-    sentence = (
-        "By the calculation of (3) in Section 4, the Hessian is strictly block-diagonal. The numerical "
-        "results match the calculation."
-    )
-    place = 4
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.fig4(full)
-
-
-@register
-class Fig5(_Picture):
-    """Figure 5."""
-
-    name = "fig5"
-    title = "Linear model, cross-entropy, at initialisation"
-    source = "Figure 5"
-    sentence = (
-        "The block-diagonal Hessian structure becomes clear when $C$ increases, which matches our theoretical"
-        " prediction in Theorem 1."
-    )
-    place = 5
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.fig5(full)
-
-
-@register
-class Fig6(_Picture):
-    """Figure 6."""
-
-    name = "fig6"
-    title = "One hidden layer, squared loss, at initialisation: hidden and output weights"
-    source = "Figure 6"
-    sentence = (
-        "It can be seen that the block-diagonal structure becomes clearer as the number of classes $C$ "
-        "increases, which matches the theoretical prediction. These results hold for both MSE and CE loss."
-    )
-    place = 6
-    heading = "One hidden layer, squared loss, at initialisation"
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.fig6(full)
-
-
-@register
-class Fig7(_Picture):
-    """Figure 7."""
-
-    name = "fig7"
-    title = "One hidden layer, cross-entropy, at initialisation: hidden and output weights"
-    source = "Figure 7"
-    sentence = (
-        "It can be seen that the block-diagonal structure becomes clearer as the number of classes $C$ "
-        "increases, which matches the theoretical prediction. These results hold for both MSE and CE loss."
-    )
-    place = 7
-    heading = "One hidden layer, cross-entropy, at initialisation"
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.fig7(full)
 
 
 @register
@@ -415,105 +254,6 @@ class DynamicForce(_OfRows):
     def tables(self, full: bool = False, data: str | None = None) -> Experiment:
         """Return its experiment."""
         return training_experiments.dynamic_force(full)
-
-
-@register
-class SlidesClasses(_Picture):
-    """slides, We find a phase transition."""
-
-    name = "slides_classes"
-    title = "Linear model, cross-entropy, at C = 2, 10 and 100"
-    source = "slides, “We find a phase transition”"
-    sentence = "Cannot see special Hessian structures. Why? … It seems that large #class C is important"
-    place = 17
-    heading = "Linear model, cross-entropy, at initialisation"
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.slides_classes(full)
-
-
-@register
-class Simo(_OfRows):
-    """slides, Warm-up: Example 1, Example 2."""
-
-    name = "simo"
-    title = "Single-input multi-output: entries that vanish, and the others"
-    source = "slides, “Warm-up: Example 1”, “Example 2”"
-    sentence = "This is a most simple block-circulant-block-diagonal matrix … Some Hessian entries are naturally 0"
-    place = 18
-    functions = ("simo_figure.plot_simo", "simo.report_simo", "")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return simo.simo(full)
-
-
-@register
-class Wishart(_OfRows):
-    """slides, Key Challenges in the Proof."""
-
-    name = "wishart"
-    title = "Eigenvalues of (1/n) X Λ Xᵀ"
-    source = "slides, “Key Challenges in the Proof”"
-    sentence = r"If $X_N, \Lambda_N$ are independent: can use Generalized Marchenko–Pastur Theorem (1967)"
-    place = 19
-    functions = ("wishart_figure.plot_wishart", "wishart.report_wishart", "")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return wishart.wishart(full)
-
-
-@register
-class Deep(_Picture):
-    """slides, Hessian for Deep NNs?."""
-
-    name = "deep"
-    title = "Four layers, at initialisation and through training"
-    source = "slides, “Hessian for Deep NNs?”"
-    sentence = "Source of special Hessian: consecutive multiplication of large and well-shaped matrix variables"
-    place = 20
-    heading = "Four layers, cross-entropy, through training"
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return pictures.deep(full)
-
-
-@register
-class Spectrum(_OfRows):
-    """Section 6, Proposition 1; equations (55), (56)."""
-
-    name = "spectrum"
-    title = "Spectra of diagonal and off-diagonal blocks, and their limits"
-    source = "Section 6, Proposition 1; equations (55), (56)"
-    sentence = r"Then Proposition 1 is applicable to obtain the limiting eigenvalue distribution of $\tilde{H}_{ii}$."
-    place = 21
-    functions = ("spectrum_figure.plot_spectrum", "spectrum.render_spectrum", "")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return spectrum.spectrum()
-
-
-@register
-class Decoupling(_OfRows):
-    """Section 6, Step 3; Lemmas 1 to 3."""
-
-    name = "decoupling"
-    title = "What decoupling changes: the difference of Stieltjes transforms"
-    source = "Section 6, Step 3; Lemmas 1 to 3"
-    sentence = (
-        r"We then prove that the r.h.s. of (40) decays to zero at rate $\mathcal{O}(1/\sqrt{N})$, and thus "
-        r"$H_{ii}$ shares the same limiting eigenvalue distribution as $\tilde{H}_{ii}$."
-    )
-    place = 22
-    functions = ("decoupling_figure.plot_decoupling", "decoupling.report_decoupling", "")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return decoupling.decoupling()
 
 
 @register

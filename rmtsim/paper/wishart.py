@@ -1,20 +1,23 @@
 """Eigenvalues of A = (1/n) X Λ Xᵀ ∈ R^{d×d} with fewer samples than dimensions: the slides' histogram, and two more Λ.
 
 ``"identity"``: Λ = I, the slides' case with n = 50, d = 300 and 1000 samples of A. The limit is the Marchenko–Pastur
-law, with an atom of mass 1 − n/d at 0. ``"coupled"``: the weights λ = p₁(1 − p₁) of the diagonal block of linear CE
-(5), p = softmax(V x) at the same x. ``"copy"``: weights of an independent copy X̃, as the generalised Marchenko–Pastur
-theorem wants them; by Lemma 1 the two have one limit.
+law, with an atom of mass 1 − n/d at 0. ``"coupled"``: the weights λ = p₁(1 − p₁) of the diagonal block of linear
+cross-entropy (5), p = softmax(V x) at the same x. ``"copy"``: weights of an independent copy X̃, which the generalised
+Marchenko–Pastur theorem assumes. By Lemma 1 the last two have one limit.
 """
 
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rmtsim.figures.figure import Figure
+from rmtsim.figures.parts import join_parts, part
+from rmtsim.figures.registry import register
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.stats.distances import distance_of_samples, distances_from_law
@@ -24,6 +27,9 @@ from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.tables import text_table
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 Values = npt.NDArray[np.float64]
 
@@ -40,6 +46,61 @@ _CDF_POINTS = 2000
 
 #: Groups of draws left out in turn for standard errors.
 _GROUPS = 20
+
+
+@register
+class Wishart(Figure):
+    """Histograms of the eigenvalues beside their limiting laws, and the distances between the two over n."""
+
+    name = "wishart"
+    title = "Eigenvalues of (1/n) X Λ Xᵀ"
+    source = "slides, “Key Challenges in the Proof”"
+    sentence = r"If $X_N, \Lambda_N$ are independent: can use Generalized Marchenko–Pastur Theorem (1967)"
+    place = 19
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        """Return the experiment at the slides' size, and at others of the same d/n, for the distance to the law.
+
+        The slides' numbers, n = 50, d = 300 and 1000 samples, are those of either size; ``full`` adds a larger n.
+        """
+        repeats = {SAMPLES // 2: REPEATS, SAMPLES: REPEATS, 2 * SAMPLES: 100} | ({4 * SAMPLES: 100} if full else {})
+        return Experiment(self.name, [_task(weights, *size) for weights in WEIGHTS for size in repeats.items()])
+
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the parts ``distances`` (see `wishart_distances`), and ``eigenvalues``: those at the slides' size."""
+        shown = rows[(rows["dim"] == DIM) & (rows["n_samples"] == SAMPLES)]
+        return join_parts({"distances": wishart_distances(rows), "eigenvalues": shown})
+
+    def plot(self, numbers: pd.DataFrame) -> Drawing:
+        """Draw densities and distribution functions at the slides' size, and the distances over n."""
+        from rmtsim.paper.wishart_figure import plot_wishart
+
+        return plot_wishart(part(numbers, "eigenvalues"), part(numbers, "distances"))
+
+    def text(self, numbers: pd.DataFrame) -> str:
+        """Return the atoms and the distances."""
+        grid = [["weights", "n", "d", "draws", "atom", "1-n/d", "distance", "of one draw", "X to copy"]]
+        for row in part(numbers, "distances").to_dict("records"):
+            cells = [
+                f"{row[name]:.4f} ± {row[f'std_error_{name}']:.4f}" if np.isfinite(row[name]) else "-"
+                for name in ("distance", "distance_of_draw", "distance_to_copy")
+            ]
+            atom = f"{row['atom']:.6f} ± {row['std_error_atom']:.6f}"
+            sizes = [str(row[name]) for name in ("weights", "n_samples", "dim", "draws")]
+            grid.append([*sizes, atom, f"{row['atom_law']:.4f}", *cells])
+        legend = (
+            "distance: Kolmogorov-Smirnov, of the mean spectrum over draws to its limiting law, atom included; of one\n"
+            "draw: its mean over draws. X to copy: of the mean spectra with weights of X and of an independent copy."
+        )
+        return "\n".join([*text_table(grid, "<>", gap=1), "", legend])
+
+
+def _task(weights: str, n_samples: int, draws: int) -> Task:
+    """Return the task of `wishart_eigenvalues` at the slides' d/n."""
+    dim = DIM // SAMPLES * n_samples
+    parameters = {"weights": weights, "dim": dim, "n_samples": n_samples, "draws": draws, "n_classes": CLASSES}
+    label = f"{weights}-n{n_samples:04d}"
+    return Task(label, parameters, lambda: wishart_eigenvalues(weights, dim, n_samples, draws), draws * dim**3.0)
 
 
 def wishart_eigenvalues(
@@ -101,25 +162,9 @@ def _sample(weights: str, dim: int, n_samples: int, n_classes: int, key: list[in
     return np.asarray(X.T @ (weight[:, None] * X) / n_samples)
 
 
-def wishart(full: bool = False) -> Experiment:
-    """Experiment: the slides' size, and others of the same d/n, smaller and larger, for the distance to the law.
-
-    The slides' numbers, n = 50, d = 300 and 1000 samples, are those of either size; ``full`` adds a larger one.
-    """
-    repeats = {SAMPLES // 2: REPEATS, SAMPLES: REPEATS, 2 * SAMPLES: 100} | ({4 * SAMPLES: 100} if full else {})
-
-    def task(weights: str, n_samples: int, draws: int) -> Task:
-        dim = DIM // SAMPLES * n_samples
-        parameters = {"weights": weights, "dim": dim, "n_samples": n_samples, "draws": draws, "n_classes": CLASSES}
-        label = f"{weights}-n{n_samples:04d}"
-        return Task(label, parameters, lambda: wishart_eigenvalues(weights, dim, n_samples, draws), draws * dim**3.0)
-
-    return Experiment("wishart", [task(weights, *size) for weights in WEIGHTS for size in repeats.items()])
-
-
 @cache
 def wishart_law(weights: str, n_classes: int, aspect_ratio: float) -> Spectrum:
-    """Limiting law (37) of A, or of C times the diagonal block of linear CE (55); ``coupled`` and ``copy`` share it."""
+    """Return the limiting law (37) of A, or that of the diagonal block of linear CE, (55): of both other weights."""
     if weights == "identity":
         return Spectrum(weight_laws.bernoulli(1.0, 1.0), aspect_ratio)
     return block_spectrum("linear", "ce", "linear", "diag", n_classes, aspect_ratio)
@@ -130,16 +175,16 @@ def _cdf(weights: str, n_classes: int, aspect_ratio: float) -> tuple[Values, Val
     """Points on the scale of A, and the law's distribution function there, to interpolate it to under 1e-5."""
     law = wishart_law(weights, n_classes, aspect_ratio)
     grid, _ = law.grid(_CDF_POINTS)
-    return _scale(weights, n_classes) * grid, law.cdf(grid)
+    return law_scale(weights, n_classes) * grid, law.cdf(grid)
 
 
 def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
-    """Distances of the simulated spectra to their limiting laws.
+    """Return the distances of the simulated spectra to their limiting laws.
 
     Parameters
     ----------
     eigenvalues
-        The table of ``rmtsim.paper.wishart``.
+        Tables of `wishart_eigenvalues`.
 
     Returns
     -------
@@ -148,11 +193,11 @@ def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
 
         - ``draws``; ``atom``, the mean share of zero eigenvalues, its ``std_error_atom``, and ``atom_law`` = 1 − n/d;
         - ``distance`` = sup_x |F̄(x) − F(x)| of the mean F̄ over draws of the spectra's distribution functions, the atom
-          included (Kolmogorov–Smirnov), with ``std_error`` by a jackknife over 20 groups of draws: it tends to that of
-          the expected spectrum at this n, not to zero, as the draws grow;
-        - ``distance_of_draw``: the mean over draws of the distance of one, with ``std_error_of_draw``;
+          included (Kolmogorov–Smirnov), with ``std_error_distance`` by a jackknife over 20 groups of
+          draws. As the draws grow, it tends to the distance of the expected spectrum at this n, not to zero;
+        - ``distance_of_draw``: the mean over draws of the distance of one, with ``std_error_distance_of_draw``;
         - ``distance_to_copy`` between ``coupled`` and ``copy`` at the same n, NaN for ``identity``, and
-          ``std_error_to_copy``.
+          ``std_error_distance_to_copy``.
     """
     copies = dict(list(eigenvalues[eigenvalues["weights"] == "copy"].groupby("n_samples")))
     lines = []
@@ -167,18 +212,18 @@ def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
         line = {"weights": weights, "dim": dim, "n_samples": n_samples, "draws": len(positions)}
         atom, one = mean_estimate(atoms, fixed=True), mean_estimate(own)  # the rank, n, is the same in every draw
         line |= {"atom": atom.value, "std_error_atom": atom.std_error, "atom_law": law.atom}
-        line |= {"distance": distance, "std_error": error}
-        line |= {"distance_of_draw": one.value, "std_error_of_draw": one.std_error}
-        line |= {"distance_to_copy": np.nan, "std_error_to_copy": np.nan}
+        line |= {"distance": distance, "std_error_distance": error}
+        line |= {"distance_of_draw": one.value, "std_error_distance_of_draw": one.std_error}
+        line |= {"distance_to_copy": np.nan, "std_error_distance_to_copy": np.nan}
         if weights == "coupled" and n_samples in copies:
             other = [draw.to_numpy() for _, draw in copies[n_samples].groupby("draw")["eigenvalue"]]
             apart, error = _jackknife(lambda kept, dim=dim: _apart(kept[0], kept[1], dim), [positions, other])
-            line |= {"distance_to_copy": apart, "std_error_to_copy": error}
+            line |= {"distance_to_copy": apart, "std_error_distance_to_copy": error}
         lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _scale(weights: str, n_classes: int) -> float:
+def law_scale(weights: str, n_classes: int) -> float:
     """Scale of A over that of the law: λ is C times the block's."""
     return 1.0 if weights == "identity" else float(n_classes)
 
@@ -204,21 +249,3 @@ def _jackknife(statistic: Any, samples: list[list[Values]]) -> tuple[float, floa
         statistic([[x for i, x in enumerate(draws) if i % groups != k] for draws in samples]) for k in range(groups)
     ]
     return statistic(samples), float(np.sqrt((groups - 1) * np.var(left)))
-
-
-def report_wishart(eigenvalues: pd.DataFrame) -> str:
-    """Lay out atoms and distances as plain text."""
-    grid = [["weights", "n", "d", "draws", "atom", "1-n/d", "distance", "of one draw", "X to copy"]]
-    for row in wishart_distances(eigenvalues).to_dict("records"):
-        cells = [
-            f"{row[name]:.4f} ± {row[f'std_error{suffix}']:.4f}" if np.isfinite(row[name]) else "-"
-            for name, suffix in (("distance", ""), ("distance_of_draw", "_of_draw"), ("distance_to_copy", "_to_copy"))
-        ]
-        atom = f"{row['atom']:.6f} ± {row['std_error_atom']:.6f}"
-        sizes = [str(row[name]) for name in ("weights", "n_samples", "dim", "draws")]
-        grid.append([*sizes, atom, f"{row['atom_law']:.4f}", *cells])
-    legend = (
-        "distance: Kolmogorov-Smirnov, of the mean spectrum over draws to its limiting law, atom included; of one\n"
-        "draw: its mean over draws. X to copy: of the mean spectra with weights of X and of an independent copy."
-    )
-    return "\n".join([*text_table(grid, "<>", gap=1), "", legend])

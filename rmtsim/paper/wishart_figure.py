@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmtsim.figures.style import paper_style
-from rmtsim.paper.wishart import DIM, SAMPLES, WEIGHTS, _scale, wishart_distances, wishart_law
+from rmtsim.paper.wishart import DIM, SAMPLES, WEIGHTS, law_scale, wishart_law
 
 Values = npt.NDArray[np.float64]
 
@@ -26,21 +26,19 @@ _BINS, _CURVE_POINTS = 60, 400
 _MARKERS = "osD"
 
 
-def plot_wishart(eigenvalues: pd.DataFrame) -> Figure:
-    """Draw the figure from the experiment's table: histograms at the slides' size, and the distances."""
-    shown = eigenvalues[(eigenvalues["dim"] == DIM) & (eigenvalues["n_samples"] == SAMPLES)]
-    distances = wishart_distances(eigenvalues)
+def plot_wishart(eigenvalues: pd.DataFrame, distances: pd.DataFrame) -> Figure:
+    """Draw the eigenvalues at the slides' size, and the distances over n; the parts of the numbers of these names."""
     colors = dict(zip(WEIGHTS, sns.color_palette("colorblind", len(WEIGHTS)), strict=True))
     with paper_style():
         figure = Figure(figsize=(10, 5.8), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.15, 1])[:, 0]
         for weights, ax in zip(WEIGHTS, upper.subplots(1, 3), strict=True):
             at_size = distances[(distances["weights"] == weights) & (distances["n_samples"] == SAMPLES)]
-            _plot_histogram(ax, shown[shown["weights"] == weights], at_size.iloc[0], colors[weights])
+            _plot_histogram(ax, eigenvalues[eigenvalues["weights"] == weights], at_size.iloc[0], colors[weights])
         left, right = lower.subplots(1, 2, width_ratios=[1, 1.25])
-        _plot_atom(left, shown, colors)
+        _plot_atom(left, eigenvalues, colors)
         _plot_distances(right, distances, colors)
-        repeats = shown["draw"].nunique()
+        repeats = eigenvalues["draw"].nunique()
         figure.suptitle(
             rf"Eigenvalues of $A_n = X \Lambda X^T/n$, $n = {SAMPLES}$, $d = {DIM}$, {repeats} samples",
             fontsize="x-large",
@@ -52,7 +50,7 @@ def _plot_histogram(ax: Axes, rows: pd.DataFrame, line: pd.Series, color: Any) -
     """Density of the non-zero eigenvalues, of mass n/d, and the law's; the atom in words."""
     x = rows["eigenvalue"].to_numpy()
     weights, n_classes = rows["weights"].iloc[0], int(rows["n_classes"].iloc[0])
-    scale = _scale(weights, n_classes)
+    scale = law_scale(weights, n_classes)
     total = rows["draw"].nunique() * DIM
     edges = np.linspace(x.min(), np.quantile(x, 0.999), _BINS + 1)
     counts, _ = np.histogram(x, edges)
@@ -64,9 +62,9 @@ def _plot_histogram(ax: Axes, rows: pd.DataFrame, line: pd.Series, color: Any) -
     ax.set_xlabel("eigenvalue" if weights == "identity" else f"$C \\times$ eigenvalue, $C = {n_classes}$")
     ax.set_ylabel("density")
     atom = f"atom at 0: {line['atom']:.4f}\n(law: {line['atom_law']:.4f})"
-    told = f"{atom}\nKS distance\n{line['distance']:.4f} $\\pm$ {line['std_error']:.4f}"
+    words = f"{atom}\nKS distance\n{line['distance']:.4f} $\\pm$ {line['std_error_distance']:.4f}"
     ax.set_ylim(0, 1.55 * density.max() / scale)
-    ax.text(0.97, 0.96, told, transform=ax.transAxes, ha="right", va="top", fontsize="small")
+    ax.text(0.97, 0.96, words, transform=ax.transAxes, ha="right", va="top", fontsize="small")
     ax.legend(frameon=False, loc="upper left", fontsize="small")
 
 
@@ -78,11 +76,11 @@ def _plot_atom(ax: Axes, rows: pd.DataFrame, colors: dict[str, Any]) -> None:
         x = np.sort(part["eigenvalue"].to_numpy())
         total = part["draw"].nunique() * DIM
         share = (total - len(x) + np.arange(len(x))) / total
-        shown = np.unique(np.linspace(0, len(x) - 1, 4000).astype(int))
-        below, reached = np.append([0, 0], x[shown]), np.append([0, share[0]], share[shown])
+        places = np.unique(np.linspace(0, len(x) - 1, 4000).astype(int))
+        below, reached = np.append([0, 0], x[places]), np.append([0, share[0]], share[places])
         ax.plot(below, reached, color=color, linewidth=2.5, alpha=0.6)
         if weights != "coupled":
-            scale, law = _scale(weights, n_classes), wishart_law(weights, n_classes, DIM / SAMPLES)
+            scale, law = law_scale(weights, n_classes), wishart_law(weights, n_classes, DIM / SAMPLES)
             points, _ = law.grid(_CURVE_POINTS)
             ax.plot(np.append(0, scale * points), np.append(law.atom, law.cdf(points)), "k--", linewidth=1)
         ax.plot([], [], color=color, linewidth=2.5, alpha=0.6, label=_TITLES[weights])
@@ -102,11 +100,11 @@ def _plot_distances(ax: Axes, distances: pd.DataFrame, colors: dict[str, Any]) -
         part = distances[distances["weights"] == weights]
         x = part["n_samples"] * 1.04 ** (k - 1)
         own = look | {"marker": _MARKERS[k], "color": color}
-        ax.errorbar(x, part["distance_of_draw"], part["std_error_of_draw"], **own, label=_TITLES[weights])
-        ax.errorbar(x, part["distance"], part["std_error"], **own, mfc="none", label="_mean")
+        ax.errorbar(x, part["distance_of_draw"], part["std_error_distance_of_draw"], **own, label=_TITLES[weights])
+        ax.errorbar(x, part["distance"], part["std_error_distance"], **own, mfc="none", label="_mean")
         if weights == "coupled":
             apart = look | {"marker": "x", "color": "k", "label": r"means of $\Lambda(X)$ and $\Lambda(\tilde X)$"}
-            ax.errorbar(x * 1.12, part["distance_to_copy"], part["std_error_to_copy"], **apart)
+            ax.errorbar(x * 1.12, part["distance_to_copy"], part["std_error_distance_to_copy"], **apart)
     ax.errorbar([], [], [], color="0.4", marker="o", mfc="none", label="hollow: mean spectrum", **look)
     n = np.unique(distances["n_samples"]).astype(float)
     top = 1.5 * distances["distance_of_draw"].max()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from rmtsim.model.choices import LOSSES
 from rmtsim.paper.experiments.block_spectra import spectra_task
-from rmtsim.paper.hessian_pictures import PAPER, PROGRESS, fig2, fig3
+from rmtsim.paper.fig2 import Fig2
+from rmtsim.paper.fig3 import Fig3
+from rmtsim.paper.hessian_pictures import PAPER, PROGRESS
 from rmtsim.sweeps.experiment import Experiment, Joined
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
@@ -28,7 +30,7 @@ def appendix_b3(checkpoints: tuple[float, ...], times: int = 1) -> Schedule:
 
 def fig13(full: bool = False) -> Experiment:
     """Experiment of Figure 13: the runs of Figures 2 and 3."""
-    return Joined("fig13", [fig2(full), fig3(full)])
+    return Joined("fig13", [Fig2().tables(full), Fig3().tables(full)])
 
 
 def dynamic_force(full: bool = False) -> Experiment:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.style import paper_style
-from rmtsim.paper.spectrum import SCALE, kolmogorov_smirnov, limiting_spectrum, slopes
+from rmtsim.paper.limiting_spectra import SCALE, limiting_spectrum
 from rmtsim.stats.predictions import plain
 
 Values = npt.NDArray[np.float64]
@@ -29,18 +29,17 @@ _MARKERS = "osD^v"
 _DODGE = 1.06
 
 
-def plot_spectrum(eigenvalues: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.block_eigenvalues``."""
+def plot_spectrum(eigenvalues: pd.DataFrame, distances: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
+    """Draw the eigenvalues at the largest d, and the distances over d; the parts of the numbers of these names."""
     classes = sorted(eigenvalues["n_classes"].unique().tolist())
     colors = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
-    largest = eigenvalues[eigenvalues["dim"] == eigenvalues["dim"].max()]
     with paper_style():
         figure = Figure(figsize=(10, 4.3), layout="constrained")
         *densities, right = figure.subplots(1, 3, width_ratios=[1.2, 1.2, 1.1])
         for block, ax in zip(SCALE, densities, strict=True):
-            _plot_density(ax, block, largest[largest["block"] == block], colors)
-        _plot_distances(right, kolmogorov_smirnov(eigenvalues), colors)
-        dim, n_samples = largest[["dim", "n_samples"]].iloc[0]
+            _plot_density(ax, block, eigenvalues[eigenvalues["block"] == block], colors)
+        _plot_distances(right, distances, slopes, colors)
+        dim, n_samples = eigenvalues[["dim", "n_samples"]].iloc[0]
         figure.suptitle(
             f"Spectra of Hessian blocks: linear model, cross-entropy, $d = {dim}$, $N = {n_samples}$",
             fontsize="x-large",
@@ -70,16 +69,15 @@ def _plot_density(ax: Axes, block: str, rows: pd.DataFrame, colors: dict[int, An
     ax.set_title(_TITLES[block])
 
 
-def _plot_distances(ax: Axes, distances: pd.DataFrame, colors: dict[int, Any]) -> None:
+def _plot_distances(ax: Axes, distances: pd.DataFrame, slopes: pd.DataFrame, colors: dict[int, Any]) -> None:
     """Kolmogorov-Smirnov distances over d; diagonal blocks hollow, off-diagonal ones filled."""
-    fits = slopes(distances)
     groups = distances.groupby(["block", "n_classes"], sort=False)
     for place, (key, group) in enumerate(groups):
         block, C = plain(key)
         look = _marks(colors, C) | {"color": colors[C], "capsize": 2, "elinewidth": 1}
         look |= {} if block == "diag" else {"markerfacecolor": colors[C]}
         d = group["dim"] * _DODGE ** (place - (groups.ngroups - 1) / 2)
-        ax.errorbar(d, group["distance"], group["std_error"], linestyle="", **look)
+        ax.errorbar(d, group["distance"], group["std_error_distance"], linestyle="", **look)
     sizes = np.unique(distances["dim"]).astype(float)
     guide = 0.6 * distances.groupby("dim")["distance"].min().iloc[0]
     ax.plot(sizes, guide * (sizes / sizes[0]) ** -0.5, ":", color="0.4", linewidth=1, label="_slope")
@@ -89,7 +87,7 @@ def _plot_distances(ax: Axes, distances: pd.DataFrame, colors: dict[int, Any]) -
     ax.minorticks_off()
     ax.set_xlabel("dimension $d$")
     ax.set_ylabel("Kolmogorov–Smirnov distance")
-    steepest, flattest = fits["slope"].min(), fits["slope"].max()
+    steepest, flattest = slopes["slope"].min(), slopes["slope"].max()
     ax.set_title(f"slopes ${flattest:.2f}$ to ${steepest:.2f}$")
 
 

@@ -1,0 +1,26 @@
+"""Figure 6: one hidden layer with squared loss, at initialisation."""
+
+from __future__ import annotations
+
+from rmtsim.figures.registry import register
+from rmtsim.paper.hessian_pictures import CLASSES, HessianPictures, at_initialisation
+from rmtsim.sweeps.experiment import Experiment
+
+
+@register
+class Fig6(HessianPictures):
+    """The Hessian of one hidden layer of 8 neurons with squared loss."""
+
+    name = "fig6"
+    title = "One hidden layer, squared loss, at initialisation: hidden and output weights"
+    source = "Figure 6"
+    sentence = (
+        "It can be seen that the block-diagonal structure becomes clearer as the number of classes $C$ "
+        "increases, which matches the theoretical prediction. These results hold for both MSE and CE loss."
+    )
+    place = 6
+    heading = "One hidden layer, squared loss, at initialisation"
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        """Return the experiment, which always has the paper's sizes."""
+        return at_initialisation(self.name, "mse", CLASSES, (8,))
