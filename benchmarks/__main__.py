@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import environment, report
-from rmtsim.arrays.backend import native_gpu
+from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.threads import blas_kernel
 
 #: Parts in the order in which they run; each is a module of this package with ``run(quick) -> Part``.
@@ -45,7 +45,7 @@ def main() -> None:
         "parts": {},
     }
     print(environment.sentence(record))
-    here = [name for name in PARTS if name != "gpu" or not native_gpu().problem()]
+    here = [name for name in PARTS if name != "gpu" or not get_backend("cupy").problem()]
     for name in args.only or here:
         print(f"{name} ...", file=sys.stderr)
         start = time.perf_counter()

@@ -9,7 +9,7 @@ import numpy as np
 import rmtsim
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing, elapsed
-from rmtsim.arrays.backend import array_module, native_gpu, to_numpy
+from rmtsim.arrays.backend import array_module, get_backend, to_numpy
 from rmtsim.kernels.cost import flops, normals
 from rmtsim.model.point import Point
 from rmtsim.sampling.draws import sample
@@ -91,7 +91,7 @@ def _speed(sizes: tuple[int, int, int], draws: int, dtype: str, peak: float) -> 
     point, xp = Point("linear", "ce", *sizes), array_module("cupy")
     simulate = partial(rmtsim.simulate, point, backend="cupy", dtype=dtype)
     simulate(1)
-    native_gpu().release()
+    get_backend("cupy").release_memory()
     timing = Timing.of([elapsed(partial(simulate, range(k, k + draws))) for k in range(_REPEATS)])
     pool = xp.get_default_memory_pool()
     rate = flops(point, ("linear",), gpu=True) * draws / timing.seconds / 1e9

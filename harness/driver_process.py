@@ -104,7 +104,7 @@ class Worker(ray_workers._RemoteWorker):
         time.sleep(0 if told("hurry") else order["nap"])
         wait_for_go()
         result = super().compute(replace(batch, backend="numpy"))
-        return replace(result, stretch=replace(result.stretch, backend=batch.backend))
+        return replace(result, simulated=replace(result.simulated, backend=batch.backend))
 
 
 def napping(compute: Callable[[Batch], Result]) -> Callable[[Batch], Result]:

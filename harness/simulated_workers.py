@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.kernels.cost import diagonal_classes
-from rmtsim.sampling.schema import Stretch
+from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished
 
@@ -113,8 +113,10 @@ def _result(batch: Batch, seconds: float) -> Result:
         key = np.uint64(int(batch.point.id[:12], 16) + k)
         values[:, k // 2, k % 2] = 0.8 + 0.4 * _uniform(draws + (key << np.uint64(32)))
     classes = diagonal_classes(batch.point, batch.diagonal)
-    stretch = Stretch(batch.point, batch.draws, batch.layers, batch.seed, "numpy", batch.dtype, classes, "none", values)
-    return Result(stretch, seconds)
+    simulated = SimulatedDraws(
+        batch.point, batch.draws, batch.layers, batch.seed, "numpy", batch.dtype, classes, "none", values
+    )
+    return Result(simulated, seconds)
 
 
 def _uniform(counters: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:

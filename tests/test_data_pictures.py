@@ -89,7 +89,7 @@ def test_bad_data_are_told(tmp_path: Path) -> None:
         Fig1().experiment()
     with pytest.raises(InputError, match=r"cifar-100-python\.tar\.gz unpacks to"):
         Fig1().tables(data=str(tmp_path / "absent"))
-    with pytest.raises(InputError, match="choose one of gaussian, clusters:K"):
+    with pytest.raises(InputError, match="choose one of cifar100:FOLDER, clusters:K, gaussian, FILE"):
         Fig1().tables(data="clusters:many")
     with pytest.raises(InputError, match=r"numpy\.savez"):
         Fig1().tables(data=path)

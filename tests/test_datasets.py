@@ -12,11 +12,12 @@ import pytest
 
 from rmtsim.data.cifar import Cifar100
 from rmtsim.data.clusters import Clusters
-from rmtsim.data.datasets import Data, Gaussian, parse_data
+from rmtsim.data.datasets import DataLaw, parse_data
+from rmtsim.data.gaussian import Gaussian
 from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
 
-LAWS: list[Data] = [Gaussian(), Clusters(6), Clusters(2, noise=0.3, scale="standard")]
+LAWS: list[DataLaw] = [Gaussian(), Clusters(6), Clusters(2, noise=0.3, scale="standard")]
 
 
 def deviations(values: npt.ArrayLike, expected: float) -> float:
@@ -43,7 +44,7 @@ def centres_of(n_clusters: int, dim: int, key: str) -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("data", LAWS)
-def test_samples_are_a_function_of_the_arguments(data: Data) -> None:
+def test_samples_are_a_function_of_the_arguments(data: DataLaw) -> None:
     X, y = data.draw(3, 5, 24, "key")
     assert (X.shape, y.shape, X.dtype, y.dtype) == ((24, 5), (24,), np.float64, np.int64)
     for same in (data, pickle.loads(pickle.dumps(data))):
@@ -55,7 +56,7 @@ def test_samples_are_a_function_of_the_arguments(data: Data) -> None:
 
 
 @pytest.mark.parametrize("data", LAWS)
-def test_keys_give_independent_samples(data: Data) -> None:
+def test_keys_give_independent_samples(data: DataLaw) -> None:
     N, d = 60, 20
     one, other, same = (data.draw(4, d, N, key)[0].ravel() for key in ("seed 0", "seed 1", "seed 0"))
     independent, control = (deviations(one * x, 0.0) for x in (other, same))
@@ -65,9 +66,9 @@ def test_keys_give_independent_samples(data: Data) -> None:
 
 
 @pytest.mark.parametrize("data", LAWS)
-def test_identities_are_json_and_tell_data_sets_apart(data: Data) -> None:
+def test_identities_are_json_and_tell_data_sets_apart(data: DataLaw) -> None:
     assert json.loads(json.dumps(data.parameters())) == data.parameters()
-    assert data.parameters()["kind"] == data.kind
+    assert data.parameters()["kind"] == data.name
     assert [other for other in LAWS if other.parameters() == data.parameters()] == [data]
 
 
@@ -181,7 +182,7 @@ def test_bad_clusters_are_told(arguments: tuple[Any, ...], words: str) -> None:
 @pytest.mark.parametrize("data", LAWS)
 @pytest.mark.parametrize("place", range(3))
 @pytest.mark.parametrize("value", [0, -1, 2.0, True, "3"])
-def test_bad_sizes_are_told(data: Data, place: int, value: Any) -> None:
+def test_bad_sizes_are_told(data: DataLaw, place: int, value: Any) -> None:
     sizes: list[Any] = [3, 4, 6]
     sizes[place] = value
     name = ("n_classes", "dim", "n_samples")[place]
@@ -221,7 +222,7 @@ def test_texts_are_read_back_and_tell_data_sets_apart() -> None:
 
 @pytest.mark.parametrize("data", LAWS)
 @pytest.mark.parametrize("sizes", [(3, 5, 0), (0, 5, 24), (3, 2.5, 24)])
-def test_checks_are_those_of_draws(data: Data, sizes: tuple[Any, Any, Any]) -> None:
+def test_checks_are_those_of_draws(data: DataLaw, sizes: tuple[Any, Any, Any]) -> None:
     data.check(3, 5, 24)
     with pytest.raises(InputError) as checked:
         data.check(*sizes)
@@ -235,5 +236,5 @@ def test_checks_are_those_of_draws(data: Data, sizes: tuple[Any, Any, Any]) -> N
     ["", "gauss", "gaussian:3", "clusters", "clusters:", "clusters:x", "clusters:-1", "cifar100", "cifar100:", "a.npy"],
 )
 def test_texts_that_name_none_are_told(text: str) -> None:
-    with pytest.raises(InputError, match=r"choose one of gaussian, clusters:K, cifar100:FOLDER, FILE\.npz"):
+    with pytest.raises(InputError, match=r"choose one of cifar100:FOLDER, clusters:K, gaussian, FILE\.npz"):
         parse_data(text)

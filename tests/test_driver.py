@@ -27,7 +27,7 @@ from rmtsim.sweeps.state import PointState
 def spec_of(points: int, draws: int, **sampling: object) -> Spec:
     return from_document(
         {
-            "name": "simulated",
+            "name": "simulate_arrays",
             "model": "linear",
             "loss": "ce",
             "grid": {"n_classes": list(range(2, points + 2)), "dim": [1024], "aspect_ratio": [0.5]},

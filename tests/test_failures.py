@@ -17,7 +17,7 @@ import pytest
 import rmtsim
 from harness.specs import SPEC, spec_of
 from rmtsim.cli.main import main
-from rmtsim.sampling.schema import Stretch
+from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.store import Store
 from rmtsim.sweeps import batches
 from rmtsim.sweeps.batches import Batch, Result
@@ -120,14 +120,14 @@ def test_a_spec_that_changed_is_told(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_values_that_are_no_numbers_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They would be stored as if the layer had no such block."""
-    simulated = batches.simulated
+    simulate_arrays = batches.simulate_arrays
 
-    def wrong(*arguments: object, **options: object) -> Stretch:
-        stretch = simulated(*arguments, **options)
-        stretch.values[-1, 0, 0] = float("nan")
-        return stretch
+    def wrong(*arguments: object, **options: object) -> SimulatedDraws:
+        simulated = simulate_arrays(*arguments, **options)
+        simulated.values[-1, 0, 0] = float("nan")
+        return simulated
 
-    monkeypatch.setattr(batches, "simulated", wrong)
+    monkeypatch.setattr(batches, "simulate_arrays", wrong)
     outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
     assert len(outcome.failures) == 6
     assert "a value is not finite" in str(outcome.failures[0])

@@ -15,7 +15,7 @@ import rmtsim
 from rmtsim import InputError
 from rmtsim.arrays.backend import to_numpy
 from rmtsim.full_hessian import panels
-from rmtsim.full_hessian.layers import loss_and_gradient
+from rmtsim.full_hessian.propagation import loss_and_gradient
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from tests import autodiff  # noqa: F401  # sets JAX to float64
@@ -139,11 +139,11 @@ def test_saturated_outputs() -> None:
         ({"X": np.ones(5), "V": np.ones((1, 3)), "loss": "binary_mse"}, r"X: shape \(5,\) is not valid"),
         ({"X": np.ones(5), "W": None, "y": None}, r"X: shape \(5,\) is not valid"),
         ({"X": np.full((6, 5), "a")}, "X: dtype <U1 is not valid; give real numbers"),
-        ({"X": {1.0}}, "X: set is no array"),
+        ({"X": {1.0}}, "X: set is not an array"),
         ({"V": np.array(1.0)}, r"V: shape \(\) is not valid"),
         ({"W": [np.ones((4, 5)), np.ones(4)]}, r"W\[1\]: shape \(4,\) is not valid"),
-        ({"y": [0, [1, 0], 0, 0, 0, 0]}, "y: it is no array of one shape; give"),
-        ({"W": np.ones((3, 5)), "y": [0, [1, 0], 0, 0, 0, 0]}, "y: it is no array of one shape; give"),
+        ({"y": [0, [1, 0], 0, 0, 0, 0]}, "y: it is not an array of one shape; give"),
+        ({"W": np.ones((3, 5)), "y": [0, [1, 0], 0, 0, 0, 0]}, "y: it is not an array of one shape; give"),
         ({"y": ["a"] * 6}, "y: dtype <U1, shape"),
     ],
 )

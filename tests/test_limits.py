@@ -16,7 +16,7 @@ import pytest
 import rmtsim
 from rmtsim.arrays import limits, threads
 from rmtsim.arrays.pool import Pool
-from rmtsim.arrays.threads import Team
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.cli.main import main
 from rmtsim.store import Store
 
@@ -177,7 +177,7 @@ def test_threads_that_the_system_does_not_give(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pool, "start_new_thread", start)
     for allowed in (0, 1):
         given.clear()
-        with Pool(3) as some, Team(3) as team:
+        with Pool(3) as some, ThreadTeam(3) as team:
             assert some.threads == allowed
             assert [some.submit(pow, 2, k).result() for k in range(4)] == [1, 2, 4, 8]
             assert team.map(abs, range(-5, 0)) == [5, 4, 3, 2, 1]
@@ -189,7 +189,7 @@ def test_a_thread_that_dies_in_its_first_steps(monkeypatch: pytest.MonkeyPatch) 
     """As where memory runs out there: who started it does not wait for ever."""
     monkeypatch.setattr("rmtsim.arrays.pool.start_new_thread", lambda *_: None)
     monkeypatch.setattr("rmtsim.arrays.pool._BEGIN", 0.01)
-    with Team(2) as team:
+    with ThreadTeam(2) as team:
         assert team.map(abs, [-1, -2]) == [1, 2]
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 import rmtsim
-from rmtsim.arrays.threads import Team
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import diagonal_classes, flops, normals
 from rmtsim.kernels.norms import compute
@@ -21,7 +21,9 @@ CUT = Tiling(tile=7, largest=7, chunk=10, span=9, hold=False)
 def norms(X: np.ndarray, V: np.ndarray, classes: int, xp: ModuleType = np, cut: Tiling = CUT):
     arrays = (xp.asarray(A[None]) for A in (X, V))
     X, V = arrays
-    found = compute(X, GivenRows(V), None, None, "ce", ("linear",), xp, cut=cut, team=Team(1), sampled_classes=classes)
+    found = compute(
+        X, GivenRows(V), None, None, "ce", ("linear",), xp, tiling=cut, team=ThreadTeam(1), sampled_classes=classes
+    )
     return [float(value[0]) for value in found["linear"]]
 
 

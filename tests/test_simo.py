@@ -161,7 +161,7 @@ def test_bad_requests_are_refused() -> None:
         (None, [0.0, 1.0], r"y: shape \(2,\) does not fit"),
         ([1.0, 2.0], None, r"x: shape \(2,\) does not fit; give \(1,\)"),
         (["a"], None, "x: dtype <U1 is not valid; give real numbers"),
-        (None, [[0.0], []], "y: it is no array of one shape"),
+        (None, [[0.0], []], "y: it is not an array of one shape"),
         (np.ma.ones(1), None, "x: it is a masked array"),
         (None, [math.nan], "y: it holds NaN"),
     ):

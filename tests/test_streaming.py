@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim.arrays.threads import Team
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels import last_layer, probabilities
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import point_tiling
@@ -27,14 +27,16 @@ from rmtsim.text.sizes import format_bytes, parse_bytes
 from tests.cases import CASES, IDS, Problem, problem
 from tests.test_norms import explicit
 
-ALONE = Team(1)
+ONE_THREAD = ThreadTeam(1)
 
 
-def measured(p: Problem, xp: ModuleType, cut: Tiling, team: Team = ALONE, lead: bool = False) -> dict[str, tuple]:
+def measured(
+    p: Problem, xp: ModuleType, cut: Tiling, team: ThreadTeam = ONE_THREAD, lead: bool = False
+) -> dict[str, tuple]:
     arrays = (None if a is None else xp.asarray(a[None] if lead else a) for a in (p.X, p.V, p.W, p.y))
     X, V, W, y = arrays
     layers = model_with(None if W is None else 1).layer_names
-    found = compute(X, GivenRows(V), W, y, p.loss, layers, xp, cut=cut, team=team)
+    found = compute(X, GivenRows(V), W, y, p.loss, layers, xp, tiling=cut, team=team)
     return {layer: tuple(float(value[0] if lead else value) for value in norms) for layer, norms in found.items()}
 
 
@@ -62,7 +64,7 @@ def test_what_is_held_and_who_computes_change_no_bit(size: tuple, loss: str) -> 
     whole = tiling(100, 1, 23)
     cut = Tiling(tile=4, largest=4, chunk=2, span=100, hold=False)
     expected = measured(p, np, cut)
-    with Team(3) as team:
+    with ThreadTeam(3) as team:
         for span in (1, 2, 3, 6):
             for hold in (False, True):
                 held = Tiling(4, 4, 2, span, hold)
@@ -105,7 +107,9 @@ def test_logits_that_grow_along_the_classes(width: int | None, monkeypatch: pyte
 def test_a_draw_with_large_logits_does_not_touch_the_others_of_its_batch() -> None:
     calm, wild = problem((6, 5, 8, None), "ce", 1, scale=0.3), problem((6, 5, 8, None), "ce", 2, scale=300.0)
     X, V = (np.stack([getattr(p, key) for p in (calm, wild)]) for key in "XV")
-    together = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, cut=CUTS["all"], team=ALONE)["linear"]
+    together = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, tiling=CUTS["all"], team=ONE_THREAD)[
+        "linear"
+    ]
     for b, p in enumerate((calm, wild)):
         alone = measured(p, np, CUTS["all"])["linear"]
         assert tuple(value[b] for value in together) == alone
@@ -129,7 +133,7 @@ def test_rows_of_a_stream_do_not_depend_on_the_chunk() -> None:
             for start in starts:
                 stop = min(start + chunk, whole.shape[1])
                 assert np.array_equal(V.rows(slice(start, stop)), whole[:, start:stop])
-        with Team(3) as team:
+        with ThreadTeam(3) as team:
             made = NormalRows("key", range(2), V.shape[1:], 2.0, dtype="float64", xp=np, team=team)
             assert np.array_equal(made.all(), whole)
             assert np.array_equal(made.draw((1,)).rows(slice(3, 9)), whole[1, 3:9])
@@ -212,9 +216,9 @@ def test_threads_may_share_a_saturated_draw() -> None:
     cut = Tiling(tile=7, largest=7, chunk=16, span=2, hold=False)
     results = []
     for threads in (1, 3):
-        with Team(threads) as team:
+        with ThreadTeam(threads) as team:
             V = NormalRows("key", range(1), (100, 6), 25.0, dtype="float64", xp=np, team=team)
-            found = compute(X, V, None, None, "ce", ("linear",), np, cut=cut, team=team)["linear"]
+            found = compute(X, V, None, None, "ce", ("linear",), np, tiling=cut, team=team)["linear"]
             results.append([value.item() for value in found])
             whole = rmtsim.block_norms(X, V.all())["linear"]
     assert results[0] == results[1]
@@ -229,12 +233,12 @@ def test_a_new_start_sees_every_sample(span: int) -> None:
     V = np.concatenate([np.full((1, 9, 1), -900.0), rng.standard_normal((1, 9, 3))], axis=-1)
     V[0, 5:, 0] += 40
     cut = Tiling(tile=4, largest=4, chunk=2, span=span, hold=False)
-    with Team(3) as team:
-        found = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, cut=cut, team=team)["linear"]
+    with ThreadTeam(3) as team:
+        found = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, tiling=cut, team=team)["linear"]
     expected = explicit(Problem(X[0], V[0], None, np.zeros(30, int), "ce"))["linear"]
     np.testing.assert_allclose([value.item() for value in found], expected, rtol=1e-10)
     whole = Tiling(tile=4, largest=4, chunk=2, span=10, hold=False)
-    again = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, cut=whole, team=ALONE)["linear"]
+    again = compute(X, GivenRows(V), None, None, "ce", ("linear",), np, tiling=whole, team=ONE_THREAD)["linear"]
     assert [value.item() for value in found] == [value.item() for value in again]
 
 
@@ -247,7 +251,7 @@ def test_a_team_waits_for_all_before_it_fails() -> None:
         time.sleep(0.05)
         ended.append(item)
 
-    with Team(3) as team, pytest.raises(KeyError):
+    with ThreadTeam(3) as team, pytest.raises(KeyError):
         team.map(work, range(3))
     assert sorted(ended) == [1, 2]
 

@@ -36,7 +36,7 @@ def distance(spectrum, eigenvalues):
     return max(upper.max(), lower.max())
 
 
-def simulated(weights_of, dim, ratio, n_draws, seed):
+def simulate_arrays(weights_of, dim, ratio, n_draws, seed):
     """Eigenvalues of (1/N) Σ λ x xᵀ, one row for each draw."""
     rng = np.random.default_rng(seed)
     n = round(dim / ratio)
@@ -78,7 +78,7 @@ def test_simulated_eigenvalues(case):
     spectra = [Spectrum(law(), ratio), Spectrum(wrong_law(), ratio), Spectrum(law(), 1.5 * ratio)]
     distances = []
     for dim, n_draws in ((50, 16), (200, 8), (800, 2)):
-        draws = simulated(weights, dim, ratio, n_draws, seed=dim)
+        draws = simulate_arrays(weights, dim, ratio, n_draws, seed=dim)
         distances.append([np.mean([distance(spectrum, draw) for draw in draws]) for spectrum in spectra])
     right, wrong, wrong_ratio = np.array(distances).T
     assert right[0] > 1.5 * right[1] > 2.25 * right[2]

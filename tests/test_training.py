@@ -16,7 +16,7 @@ import pytest
 from rmtsim import InputError
 from rmtsim.errors import RunError
 from rmtsim.full_hessian.description import Look
-from rmtsim.full_hessian.layers import loss_and_gradient
+from rmtsim.full_hessian.propagation import loss_and_gradient
 from rmtsim.store.failures import TornError
 from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import open_files
@@ -218,7 +218,7 @@ def test_bad_schedules(arguments: dict, sentence: str) -> None:
         ({"dtype": "float16"}, "dtype: 'float16' is not known"),
         ({"hidden": 8}, r"hidden: 8 is not valid; give the widths of the layers, say \(8,\)"),
         ({"hidden": "8"}, "hidden: '8' is not valid"),
-        ({"data": "gaussian"}, "data: 'gaussian' is no data set; give one of rmtsim.data.datasets"),
+        ({"data": "gaussian"}, "data: 'gaussian' is not a data law; give one of rmtsim.data"),
     ],
 )
 def test_bad_problems(arguments: dict, sentence: str) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from rmtsim.cli.main import main
-from rmtsim.full_hessian.layers import loss_and_gradient
+from rmtsim.full_hessian.propagation import loss_and_gradient
 from rmtsim.sweeps.experiment_runner import Made
 from tests.test_training_spec import SMALL
 

@@ -1,1 +1,1 @@
-"""Arrays: NumPy and CuPy behind one interface, and what of BLAS, threads and GPU it takes to be fast."""
+"""Array backends, NumPy and CuPy behind one interface, and low-level helpers for BLAS, threads, memory and the GPU."""

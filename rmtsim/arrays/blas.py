@@ -22,14 +22,14 @@ _TRANSPOSED, _AS_IT_IS, _UPPER = (ctypes.byref(ctypes.c_char(letter)) for letter
 def add_product(total: np.ndarray, A: np.ndarray, B: np.ndarray) -> None:
     """Add A Bᵀ to ``total`` (n, k) in place; A is (n, c), B (k, c), all of one dtype, and ``total`` C-contiguous.
 
-    Where A is B, only the lower triangle of ``total`` with its diagonal is sure. A and B are copied unless they are
+    If A is B, only the lower triangle of ``total`` with its diagonal is computed. A and B are copied unless they are
     rows, one after the other, of a C-contiguous array.
     """
     same, A = A is B, _as_rows(A)
     B = A if same else _as_rows(B)
     dtype = total.dtype.char
     one, ldt, lda = _one(dtype), _stride(total), _stride(A)
-    # BLAS is told columns where we have rows, so it sees every matrix transposed, and the lower triangle as the upper.
+    # BLAS reads our rows as columns, so it sees every matrix transposed, and the lower triangle as the upper one.
     if same:
         n, c, lda, ldt = _integers(*A.shape, lda, ldt)
         _routine("syrk", dtype)(_UPPER, _TRANSPOSED, n, c, one, _address(A), lda, one, _address(total), ldt)

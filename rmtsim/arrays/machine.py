@@ -44,7 +44,7 @@ def keep_freed_memory() -> None:
     """Have the C library keep up to 1 GiB of freed memory, rather than hand large arrays back at once.
 
     The system clears every page before it gives it out again; for arrays of a few MiB that come and go with every
-    chunk, this took a fifth of the time of a draw. Only glibc is told so; elsewhere nothing happens.
+    chunk, this took a fifth of the time of a draw. This sets glibc's limits; with another C library it does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -57,7 +57,7 @@ def normals(identity: bytes, start: int, stop: int, dtype: DTypeLike = np.float6
     Parameters
     ----------
     identity
-        Name of the stream, 16 bytes: a hash of all that tells it from others.
+        Name of the stream, 16 bytes: a hash of all that identifies it.
     start, stop
         Numbers from 0 to 2^63. Values do not depend on how a stream is cut into stretches.
     dtype

@@ -46,7 +46,7 @@ def plain(value: Any, name: str, *, labels: bool = False) -> Array:
     Raises
     ------
     InputError
-        If it is no array of real numbers, hides or lacks values, or lies in memory that the CPU does not read.
+        If it is not an array of real numbers, hides or lacks values, or lies in memory that the CPU does not read.
     """
     module = native_module(value)
     if module is not None and module is not np:
@@ -83,7 +83,7 @@ def _on_host(value: Any, name: str, labels: bool) -> npt.NDArray[Any]:
         array = np.asarray(None)
     if array.dtype.kind == "O" and not array.ndim:
         raise InputError(
-            f"{name}: {type(value).__name__} is no array; give an array, lists of numbers, a DataFrame or a tensor"
+            f"{name}: {type(value).__name__} is not an array; give an array, lists of numbers, a DataFrame or a tensor"
         )
     return array
 
@@ -121,14 +121,14 @@ def _stacked(items: list[Any] | tuple[Any, ...], name: str, labels: bool) -> npt
         return np.asarray(parts)
     except (TypeError, ValueError, OverflowError):
         raise InputError(
-            f"{name}: it is no array of one shape; give lists of equal length at each depth"
+            f"{name}: it is not an array of one shape; give lists of equal length at each depth"
             + (", (N,) whole numbers from 0 to C - 1" if labels else "")
         ) from None
 
 
 def _part(item: Any, name: str, labels: bool) -> Any:
     if item is None or isinstance(item, str | bytes | complex):
-        return item  # what the whole list is of is told then
+        return item  # the message is then about the whole list
     if isinstance(item, list | tuple):
         return _stacked(item, name, labels)
     array = plain(item, name, labels=labels)
@@ -199,7 +199,7 @@ def _exchanged(value: Any, name: str) -> npt.NDArray[Any]:
 
 
 def first_place(where: Array, xp: Module) -> tuple[int, ...]:
-    """Return the place of the first True, or (); of an array without axes, no place can be told."""
+    """Return the place of the first True, or (); an array without axes has no places."""
     if not where.ndim or not bool(xp.any(where)):
         return ()
     index = int(xp.argmax(xp.reshape(xp.astype(where, xp.int8), (-1,))))

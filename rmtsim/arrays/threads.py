@@ -1,4 +1,4 @@
-"""Threads: of BLAS one each, where results must agree to the bit; of our own as many as there are cores."""
+"""Control of threads: BLAS is held to one for bitwise reproducible results; a team of our own uses all cores."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def cores() -> int:
     return max(1, min(there, processor_limit() or there))
 
 
-class Team:
+class ThreadTeam:
     """Threads that share the pieces of one draw, the caller's among them; a context manager.
 
     NumPy and BLAS let go of the interpreter lock, so plain threads compute at the same time. Every piece is computed
@@ -98,7 +98,7 @@ class Team:
         shared.work()
         return shared.results()
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> ThreadTeam:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -130,5 +130,5 @@ class _Shared(Generic[Item, Result]):
         return [future.result() for future in self._futures]
 
 
-#: No threads but the caller's.
-ALONE = Team(1)
+#: A team of the caller's thread alone.
+ONE_THREAD = ThreadTeam(1)

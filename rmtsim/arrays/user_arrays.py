@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.arrays.backend import Array, Module, is_cupy, namespace, to_numpy
+from rmtsim.arrays.backend import Array, Module, backend_of, namespace, to_numpy
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.plain_arrays import first_place, plain
 from rmtsim.errors import InputError
@@ -33,7 +33,7 @@ def as_floats(given: Mapping[str, Any]) -> tuple[list[Array], str]:
     Raises
     ------
     InputError
-        If something is no array of real numbers, arrays lie in different memories, or one is larger than that.
+        If something is not an array of real numbers, arrays lie in different memories, or one is larger than that.
     """
     arrays = {name: plain(value, name) for name, value in given.items()}
     first, *others = arrays
@@ -54,7 +54,7 @@ def as_numbers(value: Any, name: str) -> npt.NDArray[np.float64]:
     Raises
     ------
     InputError
-        If it is no array of real numbers, or is too large for memory; NaN and infinity pass.
+        If it is not an array of real numbers, or is too large for memory; NaN and infinity pass.
     """
     array = plain(value, name)
     _check_memory(array, "float64", name)
@@ -107,7 +107,7 @@ def check_finite(array: Array, name: str) -> None:
 def _check_memory(array: Array, dtype: str, name: str) -> None:
     """Raise InputError if the numbers cannot be in memory: an array may repeat one number over any shape."""
     need = math.prod(array.shape) * np.dtype(dtype).itemsize
-    if need > usable_memory() and not is_cupy(namespace(array)):
+    if need > usable_memory() and not backend_of(namespace(array)).needs_gpu:
         raise InputError(
             f"{name}: shape {tuple(array.shape)} takes {format_bytes(need)} in {dtype}, more than the "
             f"{format_bytes(usable_memory())} that may be used; give a smaller array"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+from rmtsim.arrays.backend import get_backend
 from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.sources import Runs
@@ -64,7 +65,7 @@ def run_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> i
             prepare=lambda writer: write_spec(writer, runs.name, document),
             address=arguments.address,
             workers=arguments.workers,
-            gpu=backend == "cupy",
+            gpu=get_backend(backend).needs_gpu,
             done=lambda task: print_message(f"{runs.name}: {task.label} done, {next(done)} of {len(missing)}"),
             stopping=lambda: time.monotonic() - start > limit,
             fail_fast=arguments.fail_fast,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from rmtsim.data.datasets import DataLaw, register_data
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.data.pickle_reader import Recorded, RefusedError, read_pickle
 from rmtsim.errors import InputError
@@ -23,14 +24,15 @@ NORMALISATIONS = tuple(_CONSTANTS)
 CHANNELS, PIXELS = 3, 32 * 32
 DIM = CHANNELS * PIXELS
 
-#: C → the labels that have so many classes.
+#: Name of the labels with C classes, by C.
 _LABELS = {100: "fine_labels", 20: "coarse_labels"}
 
 _WANTED = "give as FOLDER the folder cifar-100-python that the published cifar-100-python.tar.gz unpacks to"
 
 
+@register_data
 @dataclass(frozen=True)
-class Cifar100:
+class Cifar100(DataLaw):
     """Images of the training set of CIFAR-100, 32 × 32 pixels in three channels, d = 3072.
 
     Labels are the 100 fine ones, or the 20 coarse ones where C = 20. An image is a row of X: the red channel row by
@@ -51,7 +53,8 @@ class Cifar100:
         If the normalisation is not known.
     """
 
-    kind: ClassVar[str] = "cifar100"
+    name, form = "cifar100", "cifar100:FOLDER"
+    is_real = True
 
     folder: str
     normalisation: str = "half"
@@ -64,10 +67,21 @@ class Cifar100:
         """Travel to other processes, whose working directory may be another, with the whole path."""
         return Cifar100, (os.path.abspath(self.folder), self.normalisation)
 
+    @classmethod
+    def parse(cls, text: str) -> Cifar100 | None:
+        """Return the data set for ``cifar100:FOLDER``."""
+        name, _, folder = text.partition(":")
+        return cls(folder) if name == cls.name and folder else None
+
+    @property
+    def label(self) -> str:
+        """Description in titles of figures."""
+        return "random images of CIFAR-100"
+
     @property
     def text(self) -> str:
         """Kind, normalisation and the first digits of the images' hash, as in ``cifar100:half@1f0c9a2b``."""
-        return f"{self.kind}:{self.normalisation}@{self.parameters()['sha256'][:8]}"
+        return f"{self.name}:{self.normalisation}@{self.parameters()['sha256'][:8]}"
 
     def check(self, n_classes: int, dim: int, n_samples: int) -> None:
         """Raise InputError if the file cannot be read, holds something else, or C, d or N do not fit it."""
@@ -87,7 +101,7 @@ class Cifar100:
             If there is no such file, or it holds something else.
         """
         sha256 = _hash(self._file, stamp(self._file, _WANTED))
-        return {"kind": self.kind, "normalisation": self.normalisation, "sha256": sha256}
+        return {"kind": self.name, "normalisation": self.normalisation, "sha256": sha256}
 
     def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
         """Return X (N, 3072) and y (N,): N images, drawn without replacement, or all in the file's order.
@@ -99,7 +113,7 @@ class Cifar100:
         """
         self.check(n_classes, dim, n_samples)
         images = self._images
-        rows = choose(len(images.data), n_samples, keyed(self.kind, "choice", key))
+        rows = choose(len(images.data), n_samples, keyed(self.name, "choice", key))
         mean, std = _CONSTANTS[self.normalisation] or _channel_constants(images.data, self._file)
         X = images.data[rows].reshape(n_samples, CHANNELS, PIXELS) / 255.0
         X -= mean
@@ -149,7 +163,7 @@ def _load(path: str, stamp: tuple[int, int]) -> _Images:
         raise InputError(f"data: {path} has no {', '.join(absent)}; {_WANTED}")
     data = _as_array(content[b"data"])
     if data is None:
-        raise InputError(f"data: b'data' of {path} is no array of bytes of shape (n, {DIM}); {_WANTED}")
+        raise InputError(f"data: b'data' of {path} is not an array of bytes of shape (n, {DIM}); {_WANTED}")
     labels = [_as_labels(content[name.encode()], len(data), C, name, path) for C, name in _LABELS.items()]
     return _Images(data, *labels)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rmtsim.data.datasets import DataLaw, register_data
 from rmtsim.data.labelled import Samples, check_sizes, keyed
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import MOST
@@ -18,8 +21,9 @@ from rmtsim.text.words import abridged
 SCALES = ("unit", "standard")
 
 
+@register_data
 @dataclass(frozen=True)
-class Clusters:
+class Clusters(DataLaw):
     """K clusters around centres on the unit sphere of R^d; a class is made of one or more of them.
 
     A sample is x = s (μ_k + ε) with a centre μ_k, uniform on the unit sphere, and ε ~ N(0, noise² I_d), so that
@@ -63,7 +67,7 @@ class Clusters:
     ([2, 2, 2], True)
     """
 
-    kind: ClassVar[str] = "clusters"
+    name, form = "clusters", "clusters:K"
 
     n_clusters: int
     noise: float = 0.05
@@ -77,10 +81,19 @@ class Clusters:
         object.__setattr__(self, "noise", float(self.noise))
         check_choice("scale", self.scale, SCALES)
 
+    @classmethod
+    def parse(cls, text: str) -> Clusters | None:
+        """Return the law for ``clusters:K`` or ``clusters:K:SCALE:NOISE``."""
+        found = re.fullmatch(r"clusters:(\d{1,10})(?::(\w+):([\d.e+-]+))?", text, re.ASCII)
+        if found is None:
+            return None
+        n_clusters, scale, noise = found.groups()
+        return cls(int(n_clusters)) if scale is None else cls(int(n_clusters), _number(noise), scale)
+
     @property
     def text(self) -> str:
         """``clusters:K``, with scale and noise where they are not the paper's."""
-        short = f"{self.kind}:{self.n_clusters}"
+        short = f"{self.name}:{self.n_clusters}"
         return short if self == Clusters(self.n_clusters) else f"{short}:{self.scale}:{self.noise!r}"
 
     def check(self, n_classes: int, dim: int, n_samples: int) -> None:
@@ -89,16 +102,16 @@ class Clusters:
 
     def parameters(self) -> dict[str, Any]:
         """Return kind and parameters."""
-        return {"kind": self.kind, "n_clusters": self.n_clusters, "noise": self.noise, "scale": self.scale}
+        return {"kind": self.name, "n_clusters": self.n_clusters, "noise": self.noise, "scale": self.scale}
 
     def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
         """Return X (N, d) and y (N,), a function of the arguments alone; the order of the samples is random."""
         self.check(n_classes, dim, n_samples)
         s = 1.0 if self.scale == "unit" else (dim / (1 + dim * self.noise**2)) ** 0.5
-        centres = keyed(self.kind, "centres", key).standard_normal((self.n_clusters, dim))
+        centres = keyed(self.name, "centres", key).standard_normal((self.n_clusters, dim))
         centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-        clusters, y = self._memberships(n_classes, n_samples, keyed(self.kind, "memberships", key))
-        X = keyed(self.kind, "noise", key).standard_normal((n_samples, dim))
+        clusters, y = self._memberships(n_classes, n_samples, keyed(self.name, "memberships", key))
+        X = keyed(self.name, "noise", key).standard_normal((n_samples, dim))
         X *= self.noise
         X += centres[clusters]
         X *= s
@@ -111,3 +124,10 @@ class Clusters:
         K = self.n_clusters
         finer = rng.permutation(np.arange(N) * max(K, C) // N)
         return (finer, finer * C // K) if K >= C else (finer * K // C, finer)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan  # which is not a valid noise

@@ -1,51 +1,81 @@
-"""The data sets that Hessians are computed on, by one interface."""
+"""What a data law is: where X and y of a Hessian or a training run come from; and the laws by name.
+
+Each law is a module of this folder: `rmtsim.data.gaussian`, `rmtsim.data.clusters`, and of files
+`rmtsim.data.cifar` and `rmtsim.data.own_data`.
+"""
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, TypeVar
 
-from rmtsim.data.cifar import Cifar100
-from rmtsim.data.clusters import Clusters
-from rmtsim.data.labelled import Samples, check_sizes, keyed
-from rmtsim.data.own_data import OwnData
+from rmtsim.data.labelled import Samples
 from rmtsim.errors import InputError
+from rmtsim.text.named_objects import Registry
 
-__all__ = ["Cifar100", "Clusters", "Data", "Gaussian", "OwnData", "parse_data"]
 
+class DataLaw(ABC):
+    """A law of (X, y), or a file to draw samples from. It is immutable and hashable, and can be pickled.
 
-class Data(Protocol):
-    """A data set: a law of (X, y), or a file to draw samples from. It is hashable and can be pickled."""
+    A new law derives from this class, as a frozen dataclass of its parameters, and is decorated by `register_data`.
+    Specs and `rmtsim.training.problem.Problem` then take it.
+
+    Attributes
+    ----------
+    name
+        Name of the law, which stands in the parameters of tables.
+    form
+        How users write it, such as ``"clusters:K"``.
+    is_real
+        Whether samples come from a file rather than from a law.
+    is_gaussian
+        Whether it is Assumption 1 with random labels, for which block norms and the theory have closed forms.
+    """
+
+    name: ClassVar[str]
+    form: ClassVar[str]
+    is_real: ClassVar[bool] = False
+    is_gaussian: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, text: str) -> DataLaw | None:
+        """Return the law that a text of this form names; None if it has another form.
+
+        Raises
+        ------
+        InputError
+            If it has this form and a parameter is not valid.
+        """
 
     @property
-    def kind(self) -> str:
-        """Name of the kind of data set."""
-        ...
-
-    @property
+    @abstractmethod
     def text(self) -> str:
-        """What tells it from others in tables, as `parse_data` takes it; of a file, its name and content instead.
+        """Identity in tables, as `parse` takes it; of a file, its name and content instead.
 
         Raises
         ------
         InputError
             If a file cannot be read.
         """
-        ...
 
+    @property
+    def label(self) -> str:
+        """Description in titles of figures."""
+        return f"{self.text} data"
+
+    @abstractmethod
     def check(self, n_classes: int, dim: int, n_samples: int) -> None:
         """Raise InputError where ``draw`` would: a size is not valid, or does not fit the file."""
-        ...
 
+    @abstractmethod
     def parameters(self) -> dict[str, Any]:
         """Return all that the samples depend on beside the arguments of ``draw``, as JSON takes it.
 
         A file stands there by a hash of its content, wherever it is.
         """
-        ...
 
+    @abstractmethod
     def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
         """Return X (N, d), float64, and y (N,), labels from 0 to C − 1, int64: a function of the arguments alone.
 
@@ -54,52 +84,34 @@ class Data(Protocol):
         InputError
             If a size is not valid, or does not fit the file.
         """
-        ...
 
 
-@dataclass(frozen=True)
-class Gaussian:
-    """I.i.d. N(0, 1) entries and labels uniform over the classes: the paper's Assumption 1 and Appendix B.3.
+_LAWS: Registry[type[DataLaw]] = Registry("data", "rmtsim.data")
 
-    Examples
-    --------
-    >>> from rmtsim.data.datasets import Gaussian
-    >>> X, y = Gaussian().draw(n_classes=10, dim=3, n_samples=5, key="0")
-    >>> X.shape, y.shape
-    ((5, 3), (5,))
+Law = TypeVar("Law", bound=type[DataLaw])
+
+
+def register_data(law: Law) -> Law:
+    """Make a law known, and return it; a decorator. Each process that parses its texts has to import that module.
+
+    Raises
+    ------
+    InputError
+        If the name is not a valid one, or another law has it.
     """
-
-    kind: ClassVar[str] = "gaussian"
-
-    @property
-    def text(self) -> str:
-        """The kind."""
-        return self.kind
-
-    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
-        """Raise InputError unless C, d and N are sizes."""
-        check_sizes(n_classes, dim, n_samples)
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the kind."""
-        return {"kind": self.kind}
-
-    def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
-        """Return X (N, d) and y (N,), a function of the arguments alone."""
-        self.check(n_classes, dim, n_samples)
-        X = keyed(self.kind, "X", key).standard_normal((n_samples, dim))
-        return X, keyed(self.kind, "y", key).integers(n_classes, size=n_samples)
+    _LAWS.register(law)
+    return law
 
 
-def parse_data(text: str) -> Data:
-    """Return the data set that a text names.
+def parse_data(text: str) -> DataLaw:
+    """Return the data law that a text names.
 
     Parameters
     ----------
     text
         ``gaussian``; ``clusters:K``, as in ``clusters:20``, or ``clusters:K:SCALE:NOISE``, as in
-        ``clusters:20:standard:0.05``; ``cifar100:FOLDER``; or ``FILE.npz``. A file is read when it is first needed,
-        not here.
+        ``clusters:20:standard:0.05``; ``cifar100:FOLDER``; ``FILE.npz``; or the form of a law of your own. A file is
+        read when it is first needed, not here.
 
     Raises
     ------
@@ -112,21 +124,9 @@ def parse_data(text: str) -> Data:
     >>> parse_data("clusters:20")
     Clusters(n_clusters=20, noise=0.05, scale='unit')
     """
-    kind, _, value = text.partition(":")
-    if text == "gaussian":
-        return Gaussian()
-    if kind == "clusters" and (found := re.fullmatch(r"(\d{1,10})(?::(\w+):([\d.e+-]+))?", value, re.ASCII)):
-        n_clusters, scale, noise = found.groups()
-        return Clusters(int(n_clusters)) if scale is None else Clusters(int(n_clusters), _number(noise), scale)
-    if kind == "cifar100" and value:
-        return Cifar100(value)
-    if text.endswith(".npz"):
-        return OwnData(text)
-    raise InputError(f"data: {text!r} is not known; choose one of gaussian, clusters:K, cifar100:FOLDER, FILE.npz")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan  # which no noise may be
+    laws = tuple(_LAWS)
+    for law in laws:
+        if (found := law.parse(text)) is not None:
+            return found
+    forms = ", ".join(law.form for law in laws)
+    raise InputError(f"data: {text!r} is not known; choose one of {forms}")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, cast
 from zipfile import ZipFile
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.plain_arrays import plain
+from rmtsim.data.datasets import DataLaw, register_data
 from rmtsim.data.labelled import Samples, check_count, check_sizes, choose, content_hash, keyed, stamp, unreadable
 from rmtsim.errors import InputError
 from rmtsim.files.regular_files import open_regular
@@ -27,17 +28,18 @@ _HEADERS: dict[tuple[int, int], Callable[[Any], tuple[tuple[int, ...], bool, np.
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 
-#: Bytes of float64 that an array may always take; what takes more may take so many times its bytes in the file.
+#: Bytes of float64 that an array may always take; a larger one may take at most a multiple of its bytes in the file.
 _ALWAYS, _MOST_TIMES = 256 << 20, 100
 
-#: Names of arrays that are told.
+#: At most this many names of arrays are listed.
 _SHOWN = 5
 
 _WANTED = "give a file that numpy.savez(FILE, X=X, y=y) wrote, X of shape (n, d) and y of shape (n,)"
 
 
+@register_data
 @dataclass(frozen=True)
-class OwnData:
+class OwnData(DataLaw):
     """Samples of a file of the user's own.
 
     Parameters
@@ -57,7 +59,8 @@ class OwnData:
     ((2, 4), (2,))
     """
 
-    kind: ClassVar[str] = "arrays"
+    name, form = "arrays", "FILE.npz"
+    is_real = True
 
     path: str
 
@@ -67,6 +70,16 @@ class OwnData:
     def __reduce__(self) -> tuple[type[OwnData], tuple[str]]:
         """Travel to other processes, whose working directory may be another, with the whole path."""
         return OwnData, (os.path.abspath(self.path),)
+
+    @classmethod
+    def parse(cls, text: str) -> OwnData | None:
+        """Return the data set for ``FILE.npz``."""
+        return cls(text) if text.endswith(".npz") else None
+
+    @property
+    def label(self) -> str:
+        """Description in titles of figures."""
+        return "samples of the user's own data"
 
     @property
     def text(self) -> str:
@@ -105,7 +118,7 @@ class OwnData:
         InputError
             If there is no such file, or it holds something else.
         """
-        return {"kind": self.kind, "sha256": _hash(self.path, stamp(self.path, _WANTED))}
+        return {"kind": self.name, "sha256": _hash(self.path, stamp(self.path, _WANTED))}
 
     def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
         """Return X (N, d) and y (N,): N of the samples, drawn without replacement, or all in the file's order.
@@ -117,7 +130,7 @@ class OwnData:
         """
         self.check(n_classes, dim, n_samples)
         X, y = self._samples()
-        rows = choose(len(X), n_samples, keyed(self.kind, "choice", key))
+        rows = choose(len(X), n_samples, keyed(self.name, "choice", key))
         return X[rows], y[rows]
 
     def _samples(self) -> Samples:
@@ -200,7 +213,7 @@ def _checked_labels(y: npt.NDArray[Any], n_samples: int, path: str) -> npt.NDArr
 def _real(name: str, array: npt.NDArray[Any], path: str) -> npt.NDArray[Any]:
     """Return an array of real numbers, of more than 64 bits as float64."""
     if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what is too large is told as infinite
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is reported
             array = array.astype(np.float64)
     try:
         return np.asarray(plain(array, name, labels=name == "y"))

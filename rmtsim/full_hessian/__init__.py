@@ -1,1 +1,1 @@
-"""The full Hessian of ReLU networks of any depth, by rows, and what is told of it."""
+"""The full Hessian of networks of any depth, by rows, and its description."""

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rmtsim.arrays.backend import Array, Module, is_cupy, native_gpu
-from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.backend import Array, Module, backend_of
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.panels import offsets
 from rmtsim.full_hessian.scaled import check_certainty, restored_panels
 from rmtsim.kernels.scaling import OutOfRange, scaled_network
 from rmtsim.model.arguments import as_network, check_labelled
+from rmtsim.model.loss import get_loss
 from rmtsim.text.sizes import format_bytes
 
 
-def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -> Array:
-    """Assemble the full Hessian of a linear model, or of a network with ReLU after each hidden layer and no biases.
+def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce", activation: str = "relu") -> Array:
+    """Assemble the full Hessian of a linear model, or of a network of any depth without biases.
 
-    Weights of another network, such as one with GELU or with biases, would be taken for those of a ReLU network. The
-    Hessian is symmetric: its order is C·d (linear), m·d + C·m (one hidden layer), or the number of all weights.
+    The Hessian is symmetric: its order is C·d (linear), m·d + C·m (one hidden layer), or the number of all weights.
 
     Parameters
     ----------
@@ -28,13 +27,16 @@ def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -
     V
         Last layer, (C, d) for the linear model, (C, m) with a hidden layer of m neurons before it.
     W
-        Hidden layer, (m, d), or a sequence of hidden layers from the input on, each (outputs, inputs), with ReLU after
-        each; None for the linear model.
+        Hidden layer, (m, d), or a sequence of hidden layers from the input on, each (outputs, inputs), with the
+        activation after each; None for the linear model.
     y
         Labels, (N,) whole numbers below C; needed with a hidden layer (the cross blocks hold the residual).
     loss
         ``"ce"``: (1/N) Σ_n −log p_{n,y_n}; ``"mse"``: (1/N) Σ_n ‖f(x_n) − y_n‖²; for one output and two classes
-        ``"binary_ce"``: (1/N) Σ_n log(1 + e^{−t_n f(x_n)}), ``"binary_mse"``: (1/N) Σ_n (f(x_n) − t_n)², t = 2y − 1.
+        ``"binary_ce"``: (1/N) Σ_n log(1 + e^{−t_n f(x_n)}), ``"binary_mse"``: (1/N) Σ_n (f(x_n) − t_n)², t = 2y − 1; or
+        a loss of your own that was registered with `rmtsim.model.loss.register_loss`.
+    activation
+        ``"relu"``, or one of your own that was registered with `rmtsim.model.activation.register_activation`.
 
     Returns
     -------
@@ -67,14 +69,16 @@ def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -
     """
     X, hidden, V, y, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
     if hidden:
-        check_labelled(y, len(hidden))
+        check_labelled(y, "the cross layers need" if len(hidden) > 1 else "the cross layer needs")
+    elif get_loss(loss).curvature_needs_labels:
+        check_labelled(y, f"loss {loss!r} needs")
     elif y is None:  # then the labels do not enter
         y = xp.zeros(X.shape[0], dtype=xp.int64)
     weights = [*hidden, V]
     for kind in dict.fromkeys((dtype, "float64")):
         _check_memory(weights, kind, xp)
         try:
-            return _assembled(X, weights, y, loss, kind, xp)
+            return _assembled(X, weights, y, loss, activation, kind, xp)
         except OutOfRange as error:
             reason = str(error)
         except MemoryError:
@@ -82,14 +86,16 @@ def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -
     raise InputError(f"X, V: {reason}")
 
 
-def _assembled(X: Array, weights: Sequence[Array], y: Array, loss: str, dtype: str, xp: Module) -> Array:
+def _assembled(
+    X: Array, weights: Sequence[Array], y: Array, loss: str, activation: str, dtype: str, xp: Module
+) -> Array:
     kind = getattr(xp, dtype)
     X, *weights = (A if A.dtype == kind else xp.astype(A, kind) for A in (X, *weights))
-    X, weights, scaling = scaled_network(X, weights, loss, dtype, xp)
-    check_certainty(X, weights, loss, dtype, xp)
+    X, weights, scaling = scaled_network(X, weights, loss, dtype, xp, activation)
+    check_certainty(X, weights, loss, dtype, xp, activation)
     order = offsets(weights)[-1]
     H = xp.empty((order, order), dtype=kind)
-    for panel in restored_panels(X, weights, y, loss, scaling):
+    for panel in restored_panels(X, weights, y, loss, scaling, activation=activation):
         rows = slice(panel.start, panel.start + panel.values.shape[0])
         H[rows, panel.start :] = panel.values
         H[panel.start :, rows] = panel.values.mT
@@ -98,7 +104,7 @@ def _assembled(X: Array, weights: Sequence[Array], y: Array, loss: str, dtype: s
 
 def _check_memory(weights: Sequence[Array], dtype: str, xp: Module) -> None:
     """Raise InputError unless the Hessian, with its largest panel beside it, fits in memory."""
-    there = native_gpu().free_memory() if is_cupy(xp) else usable_memory()
+    there = backend_of(xp).free_memory()
     if _bytes(weights, dtype) > there:
         raise _too_large(weights, dtype, f"the {format_bytes(there)} that may be used")
 

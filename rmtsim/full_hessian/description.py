@@ -1,4 +1,4 @@
-"""What is told of a full Hessian: rows of one long table.
+"""The description of a full Hessian, as rows of one long table.
 
 A row holds one number: ``quantity`` of a part of the Hessian after ``step`` steps, at the place ``i``, ``j``. Parts are
 pairs of layers, counted from 1 (``layer``, ``other``); 0, 0 is the whole. Quantities:
@@ -33,13 +33,14 @@ import pandas as pd
 
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.errors import InputError
-from rmtsim.full_hessian.layers import propagate
+from rmtsim.full_hessian.propagation import propagate
 from rmtsim.full_hessian.structure import Structure, off_diagonal
-from rmtsim.model.losses import loss_and_residuals
+from rmtsim.model.layers import BY_NAME
+from rmtsim.model.loss import get_loss
 from rmtsim.text.checks import check_size
 
 #: Layers of linear models and of networks with one hidden layer, by name, as pairs of numbers.
-PARTS = {"linear": (1, 1), "hidden": (1, 1), "output": (2, 2), "cross": (1, 2)}
+PARTS = {name: layer.part for name, layer in BY_NAME.items()}
 
 #: Neurons of a layer, or groups of them, for which block norms are kept.
 _GROUPS = 250
@@ -91,7 +92,9 @@ class StripLook(Look):
         check_size("strip", self.strip, least=0)
 
 
-def describe(X: Array, weights: list[Array], y: Array, loss: str, look: Look, xp: Module) -> pd.DataFrame:
+def describe(
+    X: Array, weights: list[Array], y: Array, loss: str, look: Look, xp: Module, activation: str = "relu"
+) -> pd.DataFrame:
     """Return the rows of one Hessian, which is computed in float64.
 
     Raises
@@ -101,12 +104,15 @@ def describe(X: Array, weights: list[Array], y: Array, loss: str, look: Look, xp
     """
     X, weights = xp.astype(X, xp.float64), [xp.astype(W, xp.float64) for W in weights]
     with np.errstate(over="ignore", invalid="ignore"):
-        value, r = loss_and_residuals(propagate(X, weights, xp).logits, y, loss, xp)
+        logits = propagate(X, weights, xp, activation).logits
+        value, r = get_loss(loss).value_and_residuals(logits, y, xp)
     if not math.isfinite(value):
         raise InputError("X, W: the loss is above what float64 holds; give X or the weights in other units")
     rows = [_row(0, 0, "loss", value), _row(0, 0, "residual_sqnorm", xp.mean(xp.sum(r**2, axis=-1)))]
     strip = look.strip if isinstance(look, StripLook) else 0
-    found = Structure(X, weights, y, loss, cells=look.cells, strip=strip, eigenvalues=look.eigenvalues)
+    found = Structure(
+        X, weights, y, loss, activation=activation, cells=look.cells, strip=strip, eigenvalues=look.eigenvalues
+    )
     tables = [pd.DataFrame([*rows, *_norms(found)]), *_arrays(found, look)]
     return pd.concat(tables, ignore_index=True)
 

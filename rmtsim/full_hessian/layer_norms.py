@@ -1,28 +1,35 @@
 """Norms of each layer's own blocks without the blocks: ‖(1/N) Σ_n λ_n h_n h_nᵀ‖² = N⁻² λᵀ K λ, K_nk = (h_n·h_k)².
 
-The block of neurons i, j of layer a has weights λ_n = [B_aᵀ S B_a]_ij, and the inputs h_{a−1} of the layer.
+The block of neurons i, j of layer a has the inputs h_{a−1} of the layer and weights λ_n = [M_a]_ij, M_a the second
+derivative of sample n's loss by pre_a. That is B_aᵀ S B_a where the activation is piecewise linear, and in general,
+from M_L = S down,
+
+    M_a = D_a W_{a+1}ᵀ M_{a+1} W_{a+1} D_a + diag(σ″(pre_a) ∘ W_{a+1}ᵀ δ_{a+1}).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, is_cupy, namespace, native_gpu
-from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.backend import Array, Module, backend_of, namespace
 from rmtsim.errors import InputError
-from rmtsim.full_hessian.layers import propagate
+from rmtsim.full_hessian.propagation import ForwardPass, propagate, pull_back, second_order
 from rmtsim.full_hessian.scaled import check_certainty
 from rmtsim.kernels.scaling import OutOfRange, restored, scaled_network
-from rmtsim.model.arguments import as_network
-from rmtsim.model.losses import Curvature, curvature
+from rmtsim.model.activation import get_activation
+from rmtsim.model.arguments import as_network, check_labelled
+from rmtsim.model.loss import Curvature, get_loss
 from rmtsim.text.sizes import format_bytes
 
 #: Weights λ held at once.
 _HELD = 2**22
+
+#: Some neurons of a layer → their rows of M_a, (N, rows, n), in an array that may be overwritten.
+_Rows: TypeAlias = Callable[[slice], Array]
 
 
 class LayerNorms(NamedTuple):
@@ -41,19 +48,21 @@ class Means(NamedTuple):
     offdiag: float  #: H_{w_i w_j}, i ≠ j; NaN for a layer of one neuron
 
 
-def layer_norms(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce") -> list[LayerNorms]:
-    """Norms and shares of every layer's own blocks, for networks with ReLU after each hidden layer and no biases.
+def layer_norms(
+    X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce", activation: str = "relu"
+) -> list[LayerNorms]:
+    """Norms and shares of every layer's own blocks, for networks of any depth without biases.
 
-    Weights of another network, such as one with GELU or with biases, would be taken for those of a ReLU network. The
-    Hessian is never formed, and all is computed in float64. What lies between two layers is not told; with at most one
-    hidden layer `rmtsim.block_norms` does.
+    The Hessian is never formed, and all is computed in float64. The norms of what lies between two layers are those of
+    `rmtsim.block_norms`, for networks with at most one hidden layer.
 
     Parameters
     ----------
-    X, V, W, loss
-        As for `rmtsim.hessian`: data (N, d), last layer, hidden layers from the input on, and the loss.
+    X, V, W, loss, activation
+        As for `rmtsim.hessian`: data (N, d), last layer, hidden layers from the input on, the loss, and the activation
+        after each hidden layer.
     y
-        Labels, which do not enter; they are checked if they are given.
+        Labels. They enter only where the activation is smooth, or the loss's curvature depends on them.
 
     Returns
     -------
@@ -76,14 +85,17 @@ def layer_norms(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce
     >>> [round(float(layer.outside), 3) for layer in norms]
     [0.357, 0.12, 0.0]
     """
-    X, hidden, V, _, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
-    _check_memory(X, [*hidden, V], xp)
+    X, hidden, V, y, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
+    smooth = bool(hidden) and not get_activation(activation).piecewise_linear
+    if smooth or get_loss(loss).curvature_needs_labels:
+        check_labelled(y, f"activation {activation!r} needs" if smooth else f"loss {loss!r} needs")
+    _check_memory(X, [*hidden, V], smooth, xp)
     X, *weights = (xp.astype(A, xp.float64) if dtype == "float32" else A for A in (X, *hidden, V))
     try:
-        X, weights, scaling = scaled_network(X, weights, loss, "float64", xp)
-        check_certainty(X, weights, loss, "float64", xp)
+        X, weights, scaling = scaled_network(X, weights, loss, "float64", xp, activation)
+        check_certainty(X, weights, loss, "float64", xp, activation)
         found = []
-        for a, (means, layer) in enumerate(zip(own_norms(X, weights, loss), weights, strict=True)):
+        for a, (means, layer) in enumerate(zip(own_norms(X, weights, loss, y, activation), weights, strict=True)):
             power, what = 2 * int(scaling.entry(a, a)), f"the mean squared norm of layer {a + 1}"
             diag, offdiag = (_at_own_scale(value, power, what) for value in means)
             others = (layer.shape[0] - 1) * means.offdiag if layer.shape[0] > 1 else 0.0
@@ -95,26 +107,58 @@ def layer_norms(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce
     return found
 
 
-def own_norms(X: Array, weights: Sequence[Array], loss: str) -> list[Means]:
+def own_norms(
+    X: Array, weights: Sequence[Array], loss: str, y: Array | None = None, activation: str = "relu"
+) -> list[Means]:
     """Do the work of `layer_norms` for arrays that are known to be good, of order one.
 
     Parameters
     ----------
     X, weights
         Samples (N, d) and layers W_1 … W_L, each (outputs, inputs).
-    loss
-        One of ``rmtsim.model.losses.NETWORK_LOSSES``.
+    loss, activation
+        Names of a loss and of an activation.
+    y
+        Labels (N,), where they enter.
     """
     xp = namespace(X)
-    seen = propagate(X, weights, xp)
-    S = curvature(seen.logits, loss, xp)
-    found, B = [], None  # B (N, C, neurons): B_a of each sample; None stands for the identity
-    for a in range(len(weights) - 1, -1, -1):
+    seen = propagate(X, weights, xp, activation)
+    S = get_loss(loss).curvature(seen.logits, y, xp)
+    if seen.bends is None:
+        rows_of = _linear_pieces(seen, weights, S, xp)
+    else:
+        _, r = get_loss(loss).value_and_residuals(seen.logits, y, xp)
+        bent = second_order(seen, weights, pull_back(r, weights, seen.slopes, 1))
+        rows_of = _smooth(seen, weights, S, bent or {}, xp)
+    found = []
+    for a, rows in zip(range(len(weights) - 1, -1, -1), rows_of, strict=True):
         gram = seen.inputs[a] @ seen.inputs[a].mT
-        found.append(_norms(B, S, gram**2 / X.shape[0] ** 2, xp))
-        if a:
-            B = (weights[a][None, :, :] if B is None else B @ weights[a]) * seen.masks[a - 1][:, None, :]
+        found.append(_norms(rows, weights[a].shape[0], gram**2 / X.shape[0] ** 2, xp))
     return found[::-1]
+
+
+def _linear_pieces(seen: ForwardPass, weights: Sequence[Array], S: Curvature, xp: Module) -> Iterator[_Rows]:
+    """Yield what gives rows of M_a = B_aᵀ S B_a, (N, rows, n), from the last layer down; M_a is never whole."""
+    yield lambda rows: _rows(S, rows, xp)
+    B = None  # B_a of each sample, (N, C, n)
+    for a in range(len(weights) - 1, 0, -1):
+        B = (weights[a][None, :, :] if B is None else B @ weights[a]) * seen.slopes[a - 1][:, None, :]
+        SB = _apply(S, B)
+        yield lambda rows, B=B, SB=SB: B[:, :, rows].mT @ SB  # type: ignore[misc]
+
+
+def _smooth(
+    seen: ForwardPass, weights: Sequence[Array], S: Curvature, bent: dict[int, Array], xp: Module
+) -> Iterator[_Rows]:
+    """Yield what gives rows of M_a, (N, rows, n), from the last layer down."""
+    M = _rows(S, slice(0, S.diagonal.shape[1]), xp)
+    yield lambda rows: _rows(S, rows, xp)
+    for a in range(len(weights) - 1, 0, -1):
+        slope = seen.slopes[a - 1]
+        M = slope[:, :, None] * (weights[a].mT @ M @ weights[a]) * slope[:, None, :]
+        for k in range(slope.shape[1]):
+            M[:, k, k] += bent[a][:, k]
+        yield lambda rows, M=M: M[:, rows, :] + 0.0  # type: ignore[misc]  # a copy
 
 
 def _at_own_scale(value: float, power: int, what: str) -> float:
@@ -123,12 +167,13 @@ def _at_own_scale(value: float, power: int, what: str) -> float:
     return float(restored(np.float64(value), np.int64(power), np, what))
 
 
-def _check_memory(X: Array, weights: Sequence[Array], xp: Module) -> None:
+def _check_memory(X: Array, weights: Sequence[Array], smooth: bool, xp: Module) -> None:
     """Raise InputError unless the samples' Gram matrix and the derivatives of the logits fit in memory."""
     N, C = X.shape[0], weights[-1].shape[0]
-    derivatives = 3 * N * C * max((W.shape[0] for W in weights[:-1]), default=0)
+    widest = max((W.shape[0] for W in weights[:-1]), default=0)
+    derivatives = 3 * N * (max(widest, C) ** 2 if smooth else C * widest)
     need = 8.0 * (3 * float(N) ** 2 + derivatives + 3 * max(_HELD, N * max(W.shape[0] for W in weights)))
-    there = native_gpu().free_memory() if is_cupy(xp) else usable_memory()
+    there = backend_of(xp).free_memory()
     if need > there:
         raise InputError(
             f"X, W: {N:,} samples through layers of {', '.join(f'{W.shape[0]:,}' for W in weights)} neurons need "
@@ -136,13 +181,12 @@ def _check_memory(X: Array, weights: Sequence[Array], xp: Module) -> None:
         )
 
 
-def _norms(B: Array | None, S: Curvature, K: Array, xp: Module) -> Means:
-    N, n = S.diagonal.shape[0], (S.diagonal if B is None else B).shape[-1]
-    SB = None if B is None else _apply(S, B)
+def _norms(rows_of: _Rows, n: int, K: Array, xp: Module) -> Means:
+    N = K.shape[0]
     step, diag, offdiag = max(1, _HELD // (N * n)), 0.0, 0.0
     for first in range(0, n, step):
         rows = slice(first, min(first + step, n))
-        weights = _rows(S, rows, xp) if B is None else B[:, :, rows].mT @ SB  # (N, rows, n)
+        weights = rows_of(rows)
         size = rows.stop - rows.start
         own = xp.zeros((N, size), dtype=K.dtype)
         for k in range(size):

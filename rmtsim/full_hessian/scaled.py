@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from rmtsim.arrays.backend import Array, Module, namespace
-from rmtsim.full_hessian.layers import propagate
 from rmtsim.full_hessian.panels import Panel, offsets, panels
+from rmtsim.full_hessian.propagation import propagate
 from rmtsim.kernels.scaling import OutOfRange, Scaling, decimal, times_power
-from rmtsim.model.losses import curvature
+from rmtsim.model.activation import get_activation
+from rmtsim.model.loss import get_loss
 
-#: Where no sample has more than this outside its most probable class, rounding takes the digits of the entries; above
-#: such logits, too.
-_CERTAIN = {"float32": 1e-3, "float64": 1e-10}
+#: Above such logits rounding takes the digits of probabilities.
 _LARGE_LOGIT = {"float32": 512.0, "float64": 1e12}
 
 #: Largest entries of a part below this, or above its inverse, are not held with all digits, nor are their squares.
@@ -23,13 +21,20 @@ _LEAST = {"float32": 2.0**-100, "float64": 2.0**-480}
 
 
 def restored_panels(
-    X: Array, weights: Sequence[Array], y: Array, loss: str, scaling: Scaling, *, squares: bool = False
+    X: Array,
+    weights: Sequence[Array],
+    y: Array,
+    loss: str,
+    scaling: Scaling,
+    *,
+    activation: str = "relu",
+    squares: bool = False,
 ) -> Iterator[Panel]:
     """Yield what ``panels`` does for a network that ``scaling`` was taken out of, at the network's own scale.
 
     Parameters
     ----------
-    X, weights, y, loss, scaling
+    X, weights, y, loss, scaling, activation
         As `rmtsim.kernels.scaling.scaled_network` returns them.
     squares
         Whether the squares of the entries are wanted too.
@@ -41,11 +46,11 @@ def restored_panels(
     """
     xp, L, starts = namespace(X), len(weights), offsets(weights)
     powers = {(a, b): int(scaling.entry(a, b)) for a in range(L) for b in range(a, L)}
-    if not any(powers.values()):
-        yield from panels(X, weights, y, loss)
+    if not any(powers.values()) and get_activation(activation).homogeneous:  # all is of order one
+        yield from panels(X, weights, y, loss, activation)
         return
     largest = dict.fromkeys(powers, 0.0)
-    for panel in panels(X, weights, y, loss):
+    for panel in panels(X, weights, y, loss, activation):
         a = panel.layer - 1
         for b in range(a, L):
             here = (slice(None), slice(max(starts[b], panel.start) - panel.start, starts[b + 1] - panel.start))
@@ -64,36 +69,27 @@ def check_size(size: float, power: int, dtype: str, what: str, *, squares: bool)
     least = np.log2(_LEAST[dtype]) if squares else info.minexp
     most = -least if squares else info.maxexp
     if not np.isfinite(size) or (size and not least < np.log2(size) + power < most):
-        told = f"about {decimal(size, power)}" if np.isfinite(size) else "infinite"
+        shown = f"about {decimal(size, power)}" if np.isfinite(size) else "infinite"
         raise OutOfRange(
-            f"the largest entry of the Hessian of {what} is {told}, "
+            f"the largest entry of the Hessian of {what} is {shown}, "
             f"{'whose square ' if squares else 'which '}{dtype} does not hold; give X or the weights in other units"
         )
 
 
-def check_certainty(X: Array, weights: Sequence[Array], loss: str, dtype: str, xp: Module) -> None:
-    """Raise OutOfRange if no sample has probability to speak of outside one class, for CE.
+def check_certainty(
+    X: Array, weights: Sequence[Array], loss: str, dtype: str, xp: Module, activation: str = "relu"
+) -> None:
+    """Raise OutOfRange if a loss whose curvature vanishes with certainty finds all samples certain.
 
-    The entries are differences of probabilities, p − p², which rounding then takes all digits from.
+    Rounding then takes all digits of the curvature.
     """
-    if not loss.endswith("ce"):
-        return
-    seen = propagate(X, weights, xp)
+    seen = propagate(X, weights, xp, activation)
     met = xp.any(seen.inputs[-1] != 0, axis=-1)  # others are in no block of the last layer
-    if not bool(xp.any(met)):
-        return
     logits = seen.logits
-    if loss == "binary_ce":
-        rest = curvature(logits, loss, xp).diagonal[:, 0]
-        least: Any = np.finfo(dtype).tiny / np.finfo(dtype).eps
-    elif logits.shape[-1] == 1:
+    certainty = get_loss(loss).certainty(logits, dtype, xp)
+    if certainty is None or not bool(xp.any(met)):
         return
-    else:
-        top = xp.argmax(logits, axis=-1, keepdims=True)
-        others = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
-        is_top = xp.arange(logits.shape[-1])[None, :] == top
-        others = xp.sum(xp.where(is_top, xp.zeros_like(others), others), axis=-1)
-        rest, least = others / (1 + others), _CERTAIN[dtype]
+    rest, least = certainty
     highest = float(xp.max(xp.abs(logits)))
     if highest > _LARGE_LOGIT[dtype] or float(xp.max(xp.where(met, rest, xp.zeros_like(rest)))) < least:
         raise OutOfRange(

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from rmtsim.arrays.backend import Array, namespace, to_numpy
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.entry_map import CellMap, EntryMap, cell_edges
-from rmtsim.full_hessian.layers import propagate, pull_back
 from rmtsim.full_hessian.panels import Panel, offsets
+from rmtsim.full_hessian.propagation import propagate, pull_back
 from rmtsim.full_hessian.scaled import restored_panels
 from rmtsim.kernels.scaling import OutOfRange, scaled_network
-from rmtsim.model.losses import loss_and_residuals
+from rmtsim.model.loss import get_loss
 
 Values = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Structure:
 
     Parameters
     ----------
-    X, weights, y, loss
+    X, weights, y, loss, activation
         As for ``rmtsim.full_hessian.panels.panels``.
     cells
         About how many cells a side of a map has; 0: there are no maps.
@@ -70,6 +70,7 @@ class Structure:
         y: Array,
         loss: str,
         *,
+        activation: str = "relu",
         cells: int = CELLS,
         strip: int = 0,
         eigenvalues: bool = False,
@@ -88,23 +89,32 @@ class Structure:
         self.block_sqfro: Values = np.zeros((n_blocks, n_blocks))
         self.column_sqfro = np.zeros(len(weights) - 1)
         try:
-            self._look(X, weights, y, loss, cells=cells, strip=strip, eigenvalues=eigenvalues)
+            self._collect(X, weights, y, loss, activation, cells=cells, strip=strip, eigenvalues=eigenvalues)
         except OutOfRange as error:
             raise InputError(f"X, W: {error}") from None
 
-    def _look(
-        self, X: Array, weights: Sequence[Array], y: Array, loss: str, *, cells: int, strip: int, eigenvalues: bool
+    def _collect(
+        self,
+        X: Array,
+        weights: Sequence[Array],
+        y: Array,
+        loss: str,
+        activation: str,
+        *,
+        cells: int,
+        strip: int,
+        eigenvalues: bool,
     ) -> None:
         xp = namespace(X)
         dtype = "float32" if X.dtype == xp.float32 else "float64"
-        X, weights, scaling = scaled_network(X, weights, loss, dtype, xp)
-        squares = stripe_norms(X, weights, y, loss)
+        X, weights, scaling = scaled_network(X, weights, loss, dtype, xp, activation)
+        squares = stripe_norms(X, weights, y, loss, activation)
         powers = [2 * int(scaling.entry(a, a + 1)) for a in range(len(squares))]
         self.stripe_sqfro = np.ldexp(squares, np.array(powers, dtype=np.int64))
         self.eigenvalues: list[list[Values]] = [[] for _ in weights]
         self.maps: dict[int, EntryMap] = self._maps(cells) if cells else {}
         self.strips: dict[int, CellMap] = self._strips(strip) if cells and strip else {}
-        for panel in restored_panels(X, weights, y, loss, scaling, squares=True):
+        for panel in restored_panels(X, weights, y, loss, scaling, activation=activation, squares=True):
             values = to_numpy(panel.values).astype(np.float64, copy=False)
             self._add_blocks(panel, values)
             self._add_columns(panel, values)
@@ -129,7 +139,7 @@ class Structure:
         return float(norms[off_diagonal(len(index))].sum() / total) if total else 0.0
 
     def grouped_blocks(self, groups: int) -> tuple[npt.NDArray[np.int64], Values]:
-        """Return where groups of neurons start, at most so many a layer, and their mean squared block norms."""
+        """Return the first neuron of each group, ``groups`` to a layer at most, and the mean squared block norms."""
         parts = [min(n, groups) for n in self.n_neurons]
         within = [
             first + np.arange(k) * n // k
@@ -182,16 +192,19 @@ class Structure:
         return panel.neurons.stop - panel.neurons.start, self.block_rows[panel.layer - 1]
 
 
-def stripe_norms(X: Array, weights: Sequence[Array], y: Array, loss: str) -> Values:
-    """Squared norm of the residual's term between layers a and a + 1, for each a: Σ_i ‖(1/N) Σ_n 1_{n,i} h_n δ_nᵀ‖²."""
+def stripe_norms(X: Array, weights: Sequence[Array], y: Array, loss: str, activation: str = "relu") -> Values:
+    """Squared norm of the residual's term between layers a and a + 1, for each a.
+
+    It is Σ_i ‖(1/N) Σ_n σ′(pre_{n,i}) h_n δ_nᵀ‖² with the inputs h of layer a and the δ of layer a + 1.
+    """
     xp = namespace(X)
-    seen = propagate(X, weights, xp)
-    _, r = loss_and_residuals(seen.logits, y, loss, xp)
-    deltas = pull_back(r / X.shape[0], weights, seen.masks, 1)
+    seen = propagate(X, weights, xp, activation)
+    _, r = get_loss(loss).value_and_residuals(seen.logits, y, xp)
+    deltas = pull_back(r / X.shape[0], weights, seen.slopes, 1)
     norms = np.zeros(len(weights) - 1)
-    for a, (mask, h) in enumerate(zip(seen.masks, seen.inputs, strict=False)):
-        for i in range(mask.shape[1]):
-            norms[a] += float(xp.sum(((mask[:, i : i + 1] * h).mT @ deltas[a + 1]) ** 2))
+    for a, (slope, h) in enumerate(zip(seen.slopes, seen.inputs, strict=False)):
+        for i in range(slope.shape[1]):
+            norms[a] += float(xp.sum(((slope[:, i : i + 1] * h).mT @ deltas[a + 1]) ** 2))
     return norms
 
 

@@ -46,7 +46,7 @@ class GivenRows:
         return GivenRows(self._V[*index, ...])
 
 
-def chunks(V: Rows, cut: Tiling, n_classes: int | None = None) -> Iterator[Chunk]:
+def chunks(V: Rows, tiling: Tiling, n_classes: int | None = None) -> Iterator[Chunk]:
     """Let the classes, or the first ``n_classes`` of them, stream past; only one chunk is held."""
-    for classes in cut.chunks(n_classes or V.shape[-2]):
+    for classes in tiling.chunks(n_classes or V.shape[-2]):
         yield Chunk(classes, V.rows(classes))

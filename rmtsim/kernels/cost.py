@@ -6,13 +6,15 @@ from typing import Literal, TypeAlias, get_args
 
 from rmtsim.kernels.grams import few_features
 from rmtsim.kernels.tiling import Tiling, tiling
+from rmtsim.model.layers import CROSS, HIDDEN, LAST
+from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
 
 #: Ways to take the terms of single classes: from all of them, or from some where that is more precise for its time.
 DiagonalName: TypeAlias = Literal["exact", "auto"]
 DIAGONALS: tuple[DiagonalName, ...] = get_args(DiagonalName)
 
-#: So many classes are taken, where there are eight times as many or more.
+#: Number of sampled classes; classes are sampled where there are at least eight times as many.
 _SAMPLED_CLASSES = 512
 
 
@@ -29,7 +31,7 @@ def diagonal_classes(point: Point, diagonal: str) -> int:
     ``benchmarks/variance.py``). Where features are few, as with a hidden layer, all classes cost little.
     """
     few = few_features(point.width or point.dim, point.n_samples)
-    if diagonal == "exact" or few or point.loss != "ce" or point.n_classes < 8 * _SAMPLED_CLASSES:
+    if diagonal == "exact" or few or not get_loss(point.loss).softmax or point.n_classes < 8 * _SAMPLED_CLASSES:
         return point.n_classes
     return _SAMPLED_CLASSES
 
@@ -39,17 +41,18 @@ def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     inputs, again = m or d, _classes_again(point, layers, diagonal, gpu)
     total = 2.0 * N * m * d  # pre-activations
-    if point.loss == "ce":
+    softmax = get_loss(point.loss).softmax
+    if softmax:
         total += 2.0 * N * inputs * (C + again)  # logits
-        if not {"hidden", "cross"}.isdisjoint(layers):
+        if not set(LAST).issuperset(layers):
             total += 2.0 * N * C * (m + m * (m + 1) / 2)  # moments of V
     for layer in layers:
-        if layer == "hidden":
+        if layer == HIDDEN.name:
             total += N**2 * d * (not few_features(d, N)) + _quadratic_sum(N, d) * m * (m + 1) / 2
-        elif layer == "cross":
-            grams = 2 if point.loss == "ce" else 1
+        elif layer == CROSS.name:
+            grams = 2 if softmax else 1
             total += m * ((N / 2) ** 2 * (grams * C + d) + N * C * m)
-        elif point.loss == "ce":
+        elif softmax:
             total += N**2 * (inputs + C) + 2 * _quadratic_sum(N, inputs) * diagonal_classes(point, diagonal)
         else:
             total += N * inputs * min(N, inputs)
@@ -64,9 +67,9 @@ def normals(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, g
 
 def _classes_again(point: Point, layers: tuple[str, ...], diagonal: str, gpu: bool) -> int:
     """Return how many classes pass a second time, in chunks that are not held."""
-    cut = point_tiling(point, gpu=gpu)
-    second = point.loss == "ce" and not {"linear", "output"}.isdisjoint(layers)
-    return diagonal_classes(point, diagonal) if second and not cut.hold else 0
+    tiling = point_tiling(point, gpu=gpu)
+    second = get_loss(point.loss).softmax and not set(LAST).isdisjoint(layers)
+    return diagonal_classes(point, diagonal) if second and not tiling.hold else 0
 
 
 def _quadratic_sum(n_samples: int, inputs: int) -> float:

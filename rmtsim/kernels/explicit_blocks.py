@@ -8,7 +8,8 @@ MSE = (1/N) Σ_n ‖f(x_n) − y_n‖² with no ½, hence a factor 2 in every MS
 from __future__ import annotations
 
 from rmtsim.arrays.backend import Array, Module, namespace
-from rmtsim.model.network import forward, residual, softmax
+from rmtsim.model.loss import get_loss
+from rmtsim.model.network import forward, one_hot, softmax
 
 
 def linear_blocks(X: Array, V: Array, loss: str) -> Array:
@@ -36,7 +37,7 @@ def hidden_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
     """
     xp = namespace(X)
     features, active = forward(X, W, xp)
-    if loss == "ce":
+    if get_loss(loss).softmax:
         P = softmax(features @ V.mT, xp)
         mean = P @ V
         covariance = xp.tensordot(P, _outer(V, V), axes=((1,), (0,))) - _outer(mean, mean)
@@ -55,13 +56,14 @@ def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str) -> Array:
     xp = namespace(X)
     features, active = forward(X, W, xp)
     logits = features @ V.mT
-    if loss == "ce":
+    if get_loss(loss).softmax:
         P = softmax(logits, xp)
         u = (V.mT[None, :, :] - (P @ V)[:, :, None]) * P[:, None, :]
     else:
         u = xp.broadcast_to(2 * V.mT, (X.shape[0], *V.mT.shape))
     smooth = _weighted_gram(u * active[:, :, None], X, features, xp)
-    r = residual(logits, y, loss, xp)
+    Y = one_hot(y, slice(0, V.shape[0]), logits.dtype, xp)
+    r = softmax(logits, xp) - Y if get_loss(loss).softmax else 2 * (logits - Y)
     stripe = xp.tensordot(_outer(active, r), X, axes=((0,), (0,))) / X.shape[0]  # (m, C, d)
     e = xp.eye(W.shape[0], dtype=X.dtype)
     return smooth + stripe[:, :, :, None] * e[:, None, None, :]
@@ -70,7 +72,7 @@ def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str) -> Array:
 def _last_layer_blocks(U: Array, logits: Array, loss: str, xp: Module) -> Array:
     """(1/N) Σ_n S_n ⊗ u_n u_nᵀ, with S_n = diag(p_n) − p_n p_nᵀ for CE and 2I for MSE."""
     eye = xp.eye(logits.shape[-1], dtype=logits.dtype)
-    if loss == "ce":
+    if get_loss(loss).softmax:
         P = softmax(logits, xp)
         S = P[:, :, None] * (eye - P[:, None, :])
     else:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, inner
-from rmtsim.arrays.primitives import add_product
-from rmtsim.arrays.threads import Team
+from rmtsim.arrays.backend import Array, Module, backend_of, inner
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.tiling import Tiling
 
 #: (number of a tile, chunk, whether the tile's samples are seen for the first time in this pass) → one array
@@ -32,17 +31,17 @@ def gram_sums(
     finish: Finish,
     n_samples: int,
     chunks: Callable[[], Iterable[Any]],
-    cut: Tiling,
-    team: Team,
+    tiling: Tiling,
+    team: ThreadTeam,
     xp: Module,
 ) -> list[Array]:
     """Make G_ij = Σ A_i A_jᵀ for every kind A of column and all tiles i ≥ j; add up what ``finish`` makes of them.
 
     All chunks stream past once for every block of tiles; those with pairs i = j come first. Where i = j, only
-    the lower triangle of G is sure.
+    the lower triangle of G is computed.
     """
     done: dict[Pair, tuple[Array, ...]] = {}
-    for block in cut.blocks(cut.n_tiles(n_samples)):
+    for block in tiling.blocks(tiling.n_tiles(n_samples)):
         grams = _grams_of_block(columns, block, chunks(), team, xp)
         results = team.map(lambda pair, grams=grams: finish(pair[0], pair[1], grams.pop(pair)), block)  # type: ignore[misc]
         done.update(zip(block, results, strict=True))
@@ -51,17 +50,18 @@ def gram_sums(
 
 
 def _grams_of_block(
-    columns: Columns, block: list[Pair], chunks: Iterable[Any], team: Team, xp: Module
+    columns: Columns, block: list[Pair], chunks: Iterable[Any], team: ThreadTeam, xp: Module
 ) -> dict[Pair, list[Array]]:
     """Gram matrices of the block's pairs of tiles, of every kind of column, summed over the chunks."""
     fresh = {i for i, j in block if i == j}
     wanted = sorted({tile for pair in block for tile in pair})
     kinds: dict[int, tuple[Array, ...]] = {}
     grams: dict[Pair, list[Array]] = {}
+    backend = backend_of(xp)
 
     def add(job: tuple[Pair, int]) -> None:
         (i, j), kind = job
-        grams[i, j][kind] = add_product(grams[i, j][kind], kinds[i][kind], kinds[j][kind], xp)
+        grams[i, j][kind] = backend.add_product(grams[i, j][kind], kinds[i][kind], kinds[j][kind])
 
     for chunk in chunks:
         made = team.map(lambda i, chunk=chunk: columns(i, chunk, i in fresh), wanted)  # type: ignore[misc]
@@ -85,10 +85,10 @@ class DataKernel:
     λᵀ K λ / N² is the squared norm of (1/N) Σ_n λ_n u_n u_nᵀ. With ``power=1``, the Gram matrix itself.
     """
 
-    def __init__(self, U: Array, cut: Tiling, team: Team, xp: Module, power: int = 2) -> None:
-        self._U, self._cut, self._team, self._xp, self._power = U, cut, team, xp, power
+    def __init__(self, U: Array, tiling: Tiling, team: ThreadTeam, xp: Module, power: int = 2) -> None:
+        self._U, self._tiling, self._team, self._xp, self._power = U, tiling, team, xp, power
         n_samples, inputs = U.shape[-2:]
-        self.tiles = cut.tiles(n_samples)
+        self.tiles = tiling.tiles(n_samples)
         self.few_features = few_features(inputs, n_samples)
         self._kept: dict[tuple[int, ...], Array] = {}
 
@@ -101,14 +101,14 @@ class DataKernel:
             return self._kept[i, j]
         A, B = (self._U[..., self.tiles[t], :] for t in (i, j))
         xp = self._xp
-        K = add_product(_zeros(A, B, xp), A, A if i == j else B, xp)
+        K = backend_of(xp).add_product(_zeros(A, B, xp), A, A if i == j else B)
         if self._power == 2:
             K *= K
         if i == j:
             K *= xp.asarray(_lower_triangle(K.shape[-1], str(K.dtype)))
         else:
             K *= 2
-        if self._cut.span >= len(self.tiles):
+        if self._tiling.span >= len(self.tiles):
             self._kept[i, j] = K
         return K
 
@@ -116,7 +116,7 @@ class DataKernel:
         """For every kind of column, return Σ λᵀ K λ over all its columns λ, in float64."""
         if not self.few_features:
             n_samples = self._U.shape[-2]
-            return gram_sums(columns, self._weigh, n_samples, chunks, self._cut, self._team, self._xp)
+            return gram_sums(columns, self._weigh, n_samples, chunks, self._tiling, self._team, self._xp)
         parts = [self._contracted(columns, chunk) for chunk in chunks()]
         return [sum(kind[1:], kind[0]) for kind in zip(*parts, strict=True)]
 

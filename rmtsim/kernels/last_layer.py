@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rmtsim.arrays.backend import Array, Module, inner, row_dots
-from rmtsim.arrays.primitives import weighted_sum
+from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
 from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.grams import DataKernel, gram_sums
-from rmtsim.kernels.hidden import Moments
+from rmtsim.kernels.hidden_layer import Moments
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.saturated import careful_offdiag
@@ -34,7 +33,7 @@ def last_layer_mse(U: Array, n_classes: int, xp: Module) -> BlockNorms:
 
 
 def first_pass(
-    soft: Softmax, kernel: DataKernel | None, sums: Sequence[Moments | RowPowers], powers: tuple[int, ...] = (2,)
+    softmax: Softmax, kernel: DataKernel | None, sums: Sequence[Moments | RowPowers], powers: tuple[int, ...] = (2,)
 ) -> tuple[Array, ...]:
     """Let all classes pass once, for the softmax's normalisation and for all ``sums`` that need every class.
 
@@ -43,66 +42,66 @@ def first_pass(
     tuple
         ⟨K, (PPᵀ)^power⟩ for each of ``powers``, taken entry by entry, if a kernel is given.
     """
-    xp = soft.xp
+    xp = softmax.xp
 
     def columns(i: int, chunk: Chunk, fresh: bool = True) -> tuple[Array]:
-        E = soft.count(i, chunk, fresh)
+        E = softmax.count(i, chunk, fresh)
         for kind in sums if fresh else ():
             kind.add(i, chunk, E)
         return (E,)
 
     def without_pairs() -> tuple[Array, ...]:
-        for chunk in soft.chunks():
-            soft.team.map(lambda i, chunk=chunk: columns(i, chunk), range(len(soft.tiles)))  # type: ignore[misc]
+        for chunk in softmax.chunks():
+            softmax.team.map(lambda i, chunk=chunk: columns(i, chunk), range(len(softmax.tiles)))  # type: ignore[misc]
         return ()
 
     def with_pairs(kernel: DataKernel) -> tuple[Array, ...]:
         def finish(i: int, j: int, grams: list[Array]) -> tuple[Array, ...]:
-            K, left, right = kernel.tile(i, j), soft.inverse(i), soft.inverse(j)
-            return tuple(weighted_sum(K, grams[0], left, right, power, xp) for power in powers)
+            K, left, right = kernel.tile(i, j), softmax.inverse(i), softmax.inverse(j)
+            return tuple(backend_of(xp).weighted_sum(K, grams[0], left, right, power) for power in powers)
 
-        return tuple(gram_sums(columns, finish, soft.U.shape[-2], soft.chunks, soft.cut, soft.team, xp))
+        return tuple(gram_sums(columns, finish, softmax.U.shape[-2], softmax.chunks, softmax.tiling, softmax.team, xp))
 
     def work() -> tuple[Array, ...]:
         for kind in sums:
             kind.reset()
         return with_pairs(kernel) if kernel else without_pairs()
 
-    return soft.first_pass(work)
+    return softmax.first_pass(work)
 
 
-def last_layer_ce(soft: Softmax, kernel: DataKernel, all_pairs: tuple[Array, ...]) -> BlockNorms:
+def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, ...]) -> BlockNorms:
     """Linear model (5) or output layer (15), after `first_pass`; the kernel is that of the softmax's samples."""
-    n_samples, C = soft.U.shape[-2], soft.V.shape[-2]
-    same, squares = kernel.quadratic_sums(soft.diagonal_weights, soft.later_chunks)
+    n_samples, C = softmax.U.shape[-2], softmax.V.shape[-2]
+    same, squares = kernel.quadratic_sums(softmax.diagonal_weights, softmax.later_chunks)
     diag = same / (n_samples**2 * C)
     if C == 1:
-        return BlockNorms(diag, diag * soft.xp.nan)
+        return BlockNorms(diag, diag * softmax.xp.nan)
     off = all_pairs[0] - squares
-    if bool(soft.xp.any(dominated := off < _DOMINATED * all_pairs[0])):
-        off = soft.xp.where(dominated, careful_offdiag(soft, kernel), off)
+    if bool(softmax.xp.any(dominated := off < _DOMINATED * all_pairs[0])):
+        off = softmax.xp.where(dominated, careful_offdiag(softmax, kernel), off)
     return BlockNorms(diag, off / (n_samples**2 * C * (C - 1)))
 
 
 def last_layer_sampled(
-    soft: Softmax, kernel: DataKernel, all_pairs: tuple[Array, ...], powers: RowPowers, n_classes: int
+    softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, ...], powers: RowPowers, n_classes: int
 ) -> SampledNorms:
     """Do the same with the terms of single classes from the first ``n_classes`` alone, at initialisation.
 
     The classes of a draw are exchangeable, so the first are as good a sample as any, and the estimates are unbiased.
     Terms of one sample, n = k, have heavy tails and are summed over all classes: they need no products.
     """
-    n_samples, C = soft.U.shape[-2], soft.V.shape[-2]
-    scale, xp = 1 / n_samples**2, soft.xp
+    n_samples, C = softmax.U.shape[-2], softmax.V.shape[-2]
+    scale, xp = 1 / n_samples**2, softmax.xp
 
     def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array, Array]:
-        return (*soft.diagonal_weights(i, chunk), soft.probabilities(i, chunk))
+        return (*softmax.diagonal_weights(i, chunk), softmax.probabilities(i, chunk))
 
-    forms = [kernel.quadratic_forms(columns, chunk) for chunk in soft.later_chunks(n_classes)]
+    forms = [kernel.quadratic_forms(columns, chunk) for chunk in softmax.later_chunks(n_classes)]
     same, squares, pure = (xp.concat(kind, axis=-1) for kind in zip(*forms, strict=True))
     less, std_error_less = _mean(pure - same, C, xp)
     square, std_error_square = _mean(squares, C, xp)
-    third, fourth = (xp.sum(kernel.diagonal() * power, axis=(-2, -1)) for power in powers.normalised(soft.total))
+    third, fourth = (xp.sum(kernel.diagonal() * power, axis=(-2, -1)) for power in powers.normalised(softmax.total))
     diag = (all_pairs[1] - 2 * third + fourth) / C - less
     off = (all_pairs[0] - fourth) / C - square
     return SampledNorms(diag * scale, off * scale / (C - 1), std_error_less * scale, std_error_square * scale / (C - 1))
@@ -111,8 +110,8 @@ def last_layer_sampled(
 class RowPowers:
     """Σ_c E_nc³ and Σ_c E_nc⁴ of every sample for E = exp(logits − shift), added up in float64 as classes pass by."""
 
-    def __init__(self, soft: Softmax) -> None:
-        self._soft = soft
+    def __init__(self, softmax: Softmax) -> None:
+        self._soft = softmax
         self.reset()
 
     def reset(self) -> None:

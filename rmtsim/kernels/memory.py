@@ -6,6 +6,8 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.cost import diagonal_classes, point_tiling
 from rmtsim.kernels.grams import few_features, kept_features
 from rmtsim.kernels.tiling import Tiling, with_span
+from rmtsim.model.layers import CROSS, HIDDEN, LAST
+from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
 from rmtsim.text.sizes import format_bytes, format_count
 
@@ -20,27 +22,30 @@ _BATCH_BYTES = 2**23
 _MAX_BATCH = 64
 
 
-def memory(point: Point, layers: tuple[str, ...], dtype: str, cut: Tiling, *, batch: int = 1, threads: int = 1) -> int:
+def memory(
+    point: Point, layers: tuple[str, ...], dtype: str, tiling: Tiling, *, batch: int = 1, threads: int = 1
+) -> int:
     """Bytes that a batch of draws holds at its peak, counted from the arrays' shapes; `BASE` comes on top."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
-    inputs, chunk = m or d, min(cut.chunk, C)
-    n_tiles = cut.n_tiles(N)
-    whole = cut.span >= n_tiles
-    rows = min(N, cut.tile * (cut.span if whole else 2 * cut.span))  # of tiles at hand at once
-    pairs = n_tiles * (n_tiles + 1) // 2 if whole else cut.span**2
-    area = cut.tile**2
+    inputs, chunk = m or d, min(tiling.chunk, C)
+    n_tiles = tiling.n_tiles(N)
+    whole = tiling.span >= n_tiles
+    rows = min(N, tiling.tile * (tiling.span if whole else 2 * tiling.span))  # of tiles at hand at once
+    pairs = n_tiles * (n_tiles + 1) // 2 if whole else tiling.span**2
+    area = tiling.tile**2
     numbers = N * d + m * d + 3 * N * m  # X, W, pre-activations, mask, features
-    if point.loss == "ce" or "cross" in layers:
-        numbers += 2 * chunk * inputs + N * C * cut.hold
+    softmax = get_loss(point.loss).softmax
+    if softmax or CROSS.name in layers:
+        numbers += 2 * chunk * inputs + N * C * tiling.hold
     passes = [0]
     for layer in layers:
-        if layer == "hidden":
+        if layer == HIDDEN.name:
             triangle = m * (m + 1) // 2
-            passes.append(2 * rows * triangle + _contraction(d, N, cut, triangle, pairs))
-        elif layer == "cross":
+            passes.append(2 * rows * triangle + _contraction(d, N, tiling, triangle, pairs))
+        elif layer == CROSS.name:
             passes.append(4 * rows * chunk + 2 * pairs * area)
-        elif point.loss == "ce":
-            passes.append(4 * rows * chunk + _contraction(inputs, N, cut, 2 * chunk, 2 * pairs))
+        elif softmax:
+            passes.append(4 * rows * chunk + _contraction(inputs, N, tiling, 2 * chunk, 2 * pairs))
             if diagonal_classes(point, "auto") < C:
                 passes.append(4 * N * chunk)  # of the sampled classes, for all samples
             passes.append(2 * rows * chunk + pairs * area)
@@ -49,17 +54,17 @@ def memory(point: Point, layers: tuple[str, ...], dtype: str, cut: Tiling, *, ba
     numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
     item = 4 if dtype == "float32" else 8
     fills = threads * max(_FILL, inputs, d)
-    doubles = N * 4 * (m + m * (m + 1) // 2) if {"hidden", "cross"} & {*layers} else 0
+    doubles = N * 4 * (m + m * (m + 1) // 2) if not set(LAST).issuperset(layers) else 0
     return batch * (numbers * item + 8 * doubles) + 8 * fills
 
 
-def _contraction(inputs: int, n_samples: int, cut: Tiling, columns: int, pairs: int) -> int:
+def _contraction(inputs: int, n_samples: int, tiling: Tiling, columns: int, pairs: int) -> int:
     """Numbers held for Σ λᵀ K λ: features and their products, or Gram matrices."""
     if not few_features(inputs, n_samples):
-        return pairs * cut.tile**2
+        return pairs * tiling.tile**2
     features = inputs * (inputs + 1) // 2
     kept = n_samples if kept_features(inputs, n_samples) else 0
-    return features * (kept + 3 * cut.tile + 3 * columns)
+    return features * (kept + 3 * tiling.tile + 3 * columns)
 
 
 def fitting_tiling(
@@ -79,15 +84,15 @@ def fitting_tiling(
     InputError
         If not even a single tile at a time fits.
     """
-    cut = point_tiling(point, gpu=gpu)
-    least = with_span(cut, 1)
+    tiling = point_tiling(point, gpu=gpu)
+    least = with_span(tiling, 1)
     while True:
-        need = BASE + memory(point, layers, dtype, cut, batch=batch, threads=threads)
+        need = BASE + memory(point, layers, dtype, tiling, batch=batch, threads=threads)
         if need <= budget:
-            return cut
-        if cut == least:
+            return tiling
+        if tiling == least:
             break
-        cut = with_span(cut, max(1, cut.span // 2))
+        tiling = with_span(tiling, max(1, tiling.span // 2))
     what = "a draw" if batch == 1 else f"a batch of {format_count(batch)} draws"
     raise InputError(
         f"memory: {what} at {point.sizes} needs {format_bytes(need)}, Python included, and there are "

@@ -22,21 +22,23 @@ from typing import Any
 import numpy as np
 
 from rmtsim.arrays.backend import Array, Module
-from rmtsim.arrays.threads import Team
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.errors import InputError
-from rmtsim.kernels.checks import Check
 from rmtsim.kernels.classes import GivenRows, Rows
-from rmtsim.kernels.cross import cross_ce, cross_mse
+from rmtsim.kernels.cross_layer import cross_ce, cross_mse
 from rmtsim.kernels.grams import DataKernel
-from rmtsim.kernels.hidden import Moments, gram_of_neurons, hidden
+from rmtsim.kernels.hidden_layer import Moments, gram_of_neurons, hidden
 from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
+from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
+from rmtsim.kernels.resources import draw_resources
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
-from rmtsim.kernels.workplace import workplace
 from rmtsim.model.arguments import as_network, as_one_layer, check_labelled
 from rmtsim.model.choices import LOSSES, LayerName, LossName
+from rmtsim.model.layers import CROSS, HIDDEN, LAST
+from rmtsim.model.loss import get_loss
 from rmtsim.model.models import model_with
 from rmtsim.model.network import Forward, forward
 from rmtsim.model.point import Point, check_layers
@@ -89,14 +91,14 @@ def block_norms(
     -------
     dict
         Layer to `BlockNorms`. Blocks are those of Section 4 of the paper, (3), (5), (8), (9), (11), (14),
-        (15), (18); in the cross layer all m·C blocks count as off-diagonal. Its ``dtype`` tells what was computed in:
-        NumPy's promotion of all dtypes given, where half precision counts as float32 and whole numbers as float64; or
-        float64 where float32 would lose digits, as with large logits.
+        (15), (18); in the cross layer all m·C blocks count as off-diagonal. Its ``dtype`` is the precision of the
+        computation: NumPy's promotion of all dtypes given, where half precision counts as float32 and whole numbers as
+        float64; or float64 where float32 would lose digits, as with large logits.
 
     Raises
     ------
     InputError
-        If shapes, dtypes, labels or layers do not fit together, something is no array of finite real numbers, or
+        If shapes, dtypes, labels or layers do not fit together, something is not an array of finite real numbers, or
         float64 cannot hold a norm. A value is 0 only where all the blocks are.
 
     Examples
@@ -117,7 +119,7 @@ def block_norms(
     if layers is None:
         layers = known if y is not None else tuple(layer.name for layer in model.layers if layer.has_diagonal)
     chosen = check_layers(layers, known)
-    if "cross" in chosen:
+    if CROSS.name in chosen:
         check_labelled(y)
     point = Point(model.name, check_choice("loss", loss, LOSSES), V.shape[-2], X.shape[-1], X.shape[-2], width)
     threads = None if threads is None else check_size("threads", threads)
@@ -151,11 +153,11 @@ def _in_dtype(
     X, V, W = (A if A is None or A.dtype == kind else xp.astype(A, kind) for A in (X, V, W))
     place: dict[str, Any] = {"threads": threads, "memory": memory, "batch": batch, "tick": shown.tick}
     ignored = np.errstate(over="ignore", invalid="ignore")  # what comes of it is found by the check
-    with ignored, workplace(point, layers, dtype, xp, **place) as (cut, team):
+    with ignored, draw_resources(point, layers, dtype, xp, **place) as (tiling, team):
         X, (*hidden_layers, V), scaling = scaled_network(X, [V] if W is None else [W, V], point.loss, dtype, xp)
         W = hidden_layers[0] if hidden_layers else None
-        options: dict[str, Any] = {"cut": cut, "team": team, "done": shown.advance}
-        options |= {"scaling": scaling, "check": Check(dtype, point.loss, careful=True)}
+        options: dict[str, Any] = {"tiling": tiling, "team": team, "done": shown.advance}
+        options |= {"scaling": scaling, "check": PrecisionCheck(dtype, point.loss, careful=True)}
         return compute(X, GivenRows(V), W, y, point.loss, layers, xp, **options)
 
 
@@ -168,64 +170,69 @@ def compute(
     layers: tuple[str, ...],
     xp: Module,
     *,
-    cut: Tiling,
-    team: Team,
+    tiling: Tiling,
+    team: ThreadTeam,
     sampled_classes: int | None = None,
     scaling: Scaling | None = None,
-    check: Check | None = None,
+    check: PrecisionCheck | None = None,
     done: Callable[[int], None] = lambda _: None,
 ) -> dict[str, BlockNorms | SampledNorms]:
     """Do the work of `block_norms` for arguments that are known to be good.
 
-    Values do not depend on what of ``cut`` is held at once, nor on ``team``. With ``sampled_classes``, terms of single
-    classes of the last layer are estimated from so many of them. The arrays are those of a network that ``scaling`` was
-    taken out of; the norms are those of the network itself. They are looked at by ``check``, if it is
-    given. ``done`` is called with the number of layers done.
+    Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. With ``sampled_classes``, terms of
+    single classes of the last layer are estimated from that many of them. The arrays are those of a network that
+    ``scaling`` was taken out of; the norms are those of the network itself, and ``check``, if given, examines them.
+    ``done`` is called with the number of layers done.
 
     Raises
     ------
     OutOfRange
         If the dtype cannot hold a norm, or what it is a sum of.
     """
-    C, pass_ = V.shape[-2], forward(X, W, xp)
+    C, forward_pass = V.shape[-2], forward(X, W, xp)
     scaling = scaling or Scaling(hidden=() if W is None else (0,))
-    if cut.one_chunk(C):
+    if tiling.one_chunk(C):
         V = GivenRows(V.rows(slice(0, C)))  # one chunk is all of V: not to be made again for every pass
-    samples = DataKernel(X, cut, team, xp)
-    inputs = samples if W is None else DataKernel(pass_.features, cut, team, xp)
+    samples = DataKernel(X, tiling, team, xp)
+    inputs = samples if W is None else DataKernel(forward_pass.features, tiling, team, xp)
     norms: dict[str, BlockNorms | SampledNorms] = {}
-    if loss == "mse":
+    if not get_loss(loss).softmax:
         for count, layer in enumerate(layers):
             done(count)
-            if layer == "hidden":
-                covariance = 2 * gram_of_neurons(V, cut, xp)
-                norms[layer] = hidden(samples, covariance, pass_.active, scaling, check, xp)
-            elif layer == "cross":
-                norms[layer] = cross_mse(X, V, pass_, y, cut, team, xp)
+            if layer == HIDDEN.name:
+                covariance = 2 * gram_of_neurons(V, tiling, xp)
+                norms[layer] = hidden(samples, covariance, forward_pass.active, scaling, check, xp)
+            elif layer == CROSS.name:
+                norms[layer] = cross_mse(X, V, forward_pass, y, tiling, team, xp)
             else:
-                norms[layer] = last_layer_mse(pass_.features, C, xp)
-        return {layer: _at_own_scale(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
-    soft = Softmax(pass_.features, V, cut, team, xp)
-    with_pairs = C > 1 and not {"linear", "output"}.isdisjoint(layers)
-    moments = None if {"hidden", "cross"}.isdisjoint(layers) else Moments(soft)
+                norms[layer] = last_layer_mse(forward_pass.features, C, xp)
+        return {
+            layer: _at_own_scale(layer, norms[layer], loss, C, forward_pass, scaling, check, xp) for layer in layers
+        }
+    softmax = Softmax(forward_pass.features, V, tiling, team, xp)
+    with_pairs = C > 1 and not set(LAST).isdisjoint(layers)
+    moments = None if set(LAST).issuperset(layers) else Moments(softmax)
     sampled = C if sampled_classes is None else sampled_classes
-    powers = RowPowers(soft) if sampled < C else None
+    powers = RowPowers(softmax) if sampled < C else None
     all_pairs = first_pass(
-        soft, inputs if with_pairs else None, [sums for sums in (moments, powers) if sums], (2, 1) if powers else (2,)
+        softmax,
+        inputs if with_pairs else None,
+        [sums for sums in (moments, powers) if sums],
+        (2, 1) if powers else (2,),
     )
     if check:
-        check.logits(soft.largest_logit)
+        check.logits(softmax.largest_logit)
     for count, layer in enumerate(layers):
         done(count)
-        if layer == "hidden" and moments:
-            norms[layer] = hidden(samples, moments.covariance(), pass_.active, scaling, check, xp, soft)
-        elif layer == "cross" and moments:
-            norms[layer] = cross_ce(X, pass_, y, soft, moments)
+        if layer == HIDDEN.name and moments:
+            norms[layer] = hidden(samples, moments.covariance(), forward_pass.active, scaling, check, xp, softmax)
+        elif layer == CROSS.name and moments:
+            norms[layer] = cross_ce(X, forward_pass, y, softmax, moments)
         elif powers:
-            norms[layer] = last_layer_sampled(soft, inputs, all_pairs, powers, sampled)
+            norms[layer] = last_layer_sampled(softmax, inputs, all_pairs, powers, sampled)
         else:
-            norms[layer] = last_layer_ce(soft, inputs, all_pairs)
-    return {layer: _at_own_scale(layer, norms[layer], loss, C, pass_, scaling, check, xp) for layer in layers}
+            norms[layer] = last_layer_ce(softmax, inputs, all_pairs)
+    return {layer: _at_own_scale(layer, norms[layer], loss, C, forward_pass, scaling, check, xp) for layer in layers}
 
 
 def _at_own_scale(
@@ -233,28 +240,29 @@ def _at_own_scale(
     norms: BlockNorms | SampledNorms,
     loss: str,
     C: int,
-    pass_: Forward,
+    forward_pass: Forward,
     scaling: Scaling,
-    check: Check | None,
+    check: PrecisionCheck | None,
     xp: Module,
 ) -> BlockNorms | SampledNorms:
     """Return the norms of a layer at the network's own scale, after a look at them; `hidden` does that by itself."""
-    if layer == "hidden":
+    if layer == HIDDEN.name:
         return norms
-    N, inputs = pass_.features.shape[-2:]
+    N, inputs = forward_pass.features.shape[-2:]
     what = f"the {layer} layer's mean squared norm"
-    if layer == "cross":
+    if layer == CROSS.name:
         exponent = 2 * scaling.entry(0, 1)
-        seen = pass_.active
+        seen = forward_pass.active
         pairs = [(norms.offdiag_sqfro, inputs * C)]
     else:
         last = len(scaling.hidden)
         exponent = 2 * scaling.entry(last, last)
-        seen = pass_.features
+        seen = forward_pass.features
         pairs = [(norms.diag_sqfro, C), (norms.offdiag_sqfro, C * (C - 1))]
-    if loss == "mse":  # without the blocks that are zero; those between the layers may be so in a perfect fit
-        pairs = [] if layer == "cross" else pairs[:1]
-    if check and (loss == "mse" or C > 1):
+    couples_classes = get_loss(loss).softmax
+    if not couples_classes:  # without the blocks that are zero; those between the layers may be so in a perfect fit
+        pairs = [] if layer == CROSS.name else pairs[:1]
+    if check and (C > 1 or not couples_classes):
         for value, blocks in pairs:
             check.norm(value, float(N) ** 2 * blocks, what, lambda: xp.any(seen != 0, axis=(-2, -1)))
     return type(norms)(*(restored(value, exponent, xp, what) for value in norms))

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
-from rmtsim.arrays.backend import Array, Module
-from rmtsim.arrays.primitives import diagonal_weights, exponentials
-from rmtsim.arrays.threads import Team
+from rmtsim.arrays.backend import Array, Module, backend_of
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.tiling import Tiling, retiled
 
@@ -46,7 +45,7 @@ class Softmax:
     ----------
     U, V
         Samples and the rows of V.
-    cut, team, xp
+    tiling, team, xp
         Tiles and chunks, the threads that share them, and the array module.
     leading
         If given, the leading class of every sample is left out of all sums.
@@ -60,10 +59,11 @@ class Softmax:
     total: Array
 
     def __init__(
-        self, U: Array, V: Rows, cut: Tiling, team: Team, xp: Module, *, leading: Leading | None = None
+        self, U: Array, V: Rows, tiling: Tiling, team: ThreadTeam, xp: Module, *, leading: Leading | None = None
     ) -> None:
-        self.U, self.V, self.cut, self.team, self.xp = U, V, cut, team, xp
-        self.tiles = cut.tiles(U.shape[-2])
+        self.U, self.V, self.tiling, self.team, self.xp = U, V, tiling, team, xp
+        self._backend = backend_of(xp)
+        self.tiles = tiling.tiles(U.shape[-2])
         self._left_out = None if leading is None else leading.index
         self._shift_is_known = leading is not None
         self._shift = xp.zeros((*U.shape[:-1], 1), dtype=U.dtype) if leading is None else leading.logit
@@ -71,7 +71,7 @@ class Softmax:
 
     def chunks(self) -> Iterator[Chunk]:
         """Let the classes stream past."""
-        return chunks(self.V, self.cut)
+        return chunks(self.V, self.tiling)
 
     def first_pass(self, work: Callable[[], Result]) -> Result:
         """Do ``work``, which calls `count` for every tile and chunk; return what it returns."""
@@ -98,7 +98,7 @@ class Softmax:
         xp, rows = self.xp, (..., self.tiles[i], slice(None))
         is_first = fresh and chunk.classes.start == 0 and not self._shift_is_known
         shift = None if is_first else self._shift[rows]
-        E, sums, highest = exponentials(self.logits(i, chunk), shift, xp)
+        E, sums, highest = self._backend.exponentials(self.logits(i, chunk), shift)
         if is_first:
             self._shift[rows] = highest
         elif bool(xp.any(highest - shift > _SLACK)):
@@ -109,7 +109,7 @@ class Softmax:
         if fresh:
             self.total[rows] += sums
             self._highest[rows] = xp.maximum(self._highest[rows], highest)
-        if self.cut.hold:
+        if self.tiling.hold:
             self._held[i, chunk.classes.start] = E
         return E
 
@@ -124,8 +124,8 @@ class Softmax:
     def later_chunks(self, n_classes: int | None = None) -> Iterator[Chunk]:
         """Let the classes, or the first ``n_classes`` of them, stream past again."""
         if self._held:  # V is not needed again
-            return iter([Chunk(classes, None) for classes in self.cut.chunks(n_classes or self.V.shape[-2])])
-        return chunks(self.V, self.cut, n_classes)
+            return iter([Chunk(classes, None) for classes in self.tiling.chunks(n_classes or self.V.shape[-2])])
+        return chunks(self.V, self.tiling, n_classes)
 
     def probabilities(self, i: int, chunk: Chunk) -> Array:
         """Return p of a tile and a chunk, in a later pass."""
@@ -133,8 +133,8 @@ class Softmax:
 
     def diagonal_weights(self, i: int, chunk: Chunk, fresh: bool = True) -> tuple[Array, Array]:
         """Return Q = p(1 − p) and S = p² of a tile and a chunk, in a later pass."""
-        xp, rows = self.xp, (..., self.tiles[i], slice(None))
-        Q, S = diagonal_weights(self._exponentials(i, chunk), self.inverse(i), xp)
+        rows = (..., self.tiles[i], slice(None))
+        Q, S = self._backend.diagonal_weights(self._exponentials(i, chunk), self.inverse(i))
         return (self.leading_or(chunk, i, S**0.5 * self.rest[rows], Q) if self.is_saturated else Q), S
 
     def leading_or(self, chunk: Chunk, i: int, careful: Array, plain: Array) -> Array:
@@ -160,7 +160,7 @@ class Softmax:
             return xp.take(A[*draw, ...], samples, axis=0)
 
         U, V = chosen(self.U), self.V.draw(draw)
-        few = Softmax(U, V, retiled(self.cut, samples.shape[0]), self.team, xp)
+        few = Softmax(U, V, retiled(self.tiling, samples.shape[0]), self.team, xp)
         few._shift, few._highest, few.total = (chosen(A) for A in (self._shift, self._highest, self.total))
         if self.is_saturated:
             few.leading, few.rest = Leading(*(chosen(A) for A in self.leading)), chosen(self.rest)
@@ -171,7 +171,7 @@ class Softmax:
     def _exponentials(self, i: int, chunk: Chunk) -> Array:
         if (i, chunk.classes.start) in self._held:
             return self._held[i, chunk.classes.start]
-        return exponentials(self.logits(i, chunk), self._shift[..., self.tiles[i], :], self.xp)[0]
+        return self._backend.exponentials(self.logits(i, chunk), self._shift[..., self.tiles[i], :])[0]
 
     @cached_property
     def saturated(self) -> Array:
@@ -211,7 +211,7 @@ class Softmax:
 
     def without_leading(self) -> Softmax:
         """Return the same with the leading class of every sample left out, before its first pass."""
-        return Softmax(self.U, self.V, self.cut, self.team, self.xp, leading=self.leading)
+        return Softmax(self.U, self.V, self.tiling, self.team, self.xp, leading=self.leading)
 
     def _highest_of_first_chunk(self) -> Array:
         chunk = next(self.chunks())
@@ -224,7 +224,7 @@ class Softmax:
         logit = xp.full(self._shift.shape, -xp.inf, dtype=self.U.dtype)
         index = xp.zeros(self._shift.shape, dtype=xp.int64)
         row = xp.zeros_like(self.U)
-        for chunk in chunks(self.V, self.cut):
+        for chunk in chunks(self.V, self.tiling):
             for i, tile in enumerate(self.tiles):
                 rows = (..., tile, slice(None))
                 L = self.logits(i, chunk)

@@ -29,10 +29,10 @@ class BlockNorms(_Means):
     dtype: str = "float64"
 
     def in_dtype(self, dtype: str) -> BlockNorms:
-        """Return the same values, told to be computed in ``dtype``; NumPy's without axes as scalars."""
-        told = BlockNorms(*(value[()] for value in self))
-        told.dtype = dtype
-        return told
+        """Return the same values marked as computed in ``dtype``; NumPy arrays without axes become scalars."""
+        marked = BlockNorms(*(value[()] for value in self))
+        marked.dtype = dtype
+        return marked
 
 
 class SampledNorms(NamedTuple):

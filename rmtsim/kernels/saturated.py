@@ -8,7 +8,7 @@ from rmtsim.kernels.grams import DataKernel, gram_sums
 from rmtsim.kernels.probabilities import Softmax
 
 
-def careful_offdiag(soft: Softmax, kernel: DataKernel) -> Array:
+def careful_offdiag(softmax: Softmax, kernel: DataKernel) -> Array:
     """⟨K, (PPᵀ)∘(PPᵀ) − SSᵀ⟩ without cancellation of the leading classes' squares.
 
     Split p_n = τ_n e_{t(n)} + ρ_n at its largest entry. With D_nk = τ_n τ_k [t(n) = t(k)] and B_nk = ρ_{n,t(k)} τ_k,
@@ -16,7 +16,7 @@ def careful_offdiag(soft: Softmax, kernel: DataKernel) -> Array:
 
         (PPᵀ)∘(PPᵀ) − SSᵀ = (ρρᵀ)∘(ρρᵀ) − (ρ∘ρ)(ρ∘ρ)ᵀ + 2 ρρᵀ∘(B + Bᵀ + D) + 2 B∘Bᵀ.
     """
-    xp, others, leading = soft.xp, soft.without_leading(), soft.leading
+    xp, others, leading = softmax.xp, softmax.without_leading(), softmax.leading
 
     def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array]:
         E = others.count(i, chunk, fresh)
@@ -24,23 +24,23 @@ def careful_offdiag(soft: Softmax, kernel: DataKernel) -> Array:
 
     def tau(i: int) -> Array:
         """Probability of the leading class, which has exp(0) = 1."""
-        return xp.astype(1 / (1 + others.total[..., soft.tiles[i], :]), soft.U.dtype)
+        return xp.astype(1 / (1 + others.total[..., softmax.tiles[i], :]), softmax.U.dtype)
 
     def spill(i: int, j: int) -> Array:
         """B of the samples in tiles i and j: what i's samples give to the classes that lead in j."""
-        n, k = (..., soft.tiles[i], slice(None)), (..., soft.tiles[j], slice(None))
-        rho = xp.exp(soft.U[n] @ leading.row[k].mT - leading.logit[n]) * tau(i)
+        n, k = (..., softmax.tiles[i], slice(None)), (..., softmax.tiles[j], slice(None))
+        rho = xp.exp(softmax.U[n] @ leading.row[k].mT - leading.logit[n]) * tau(i)
         return xp.where(leading.index[n] == leading.index[k].mT, xp.zeros_like(rho), rho * tau(j).mT)
 
     def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:
         both = tau(i) * tau(j).mT
-        n, k = (..., soft.tiles[i], slice(None)), (..., soft.tiles[j], slice(None))
+        n, k = (..., softmax.tiles[i], slice(None)), (..., softmax.tiles[j], slice(None))
         D = xp.where(leading.index[n] == leading.index[k].mT, both, xp.zeros_like(both))
         B, Bt, rho = spill(i, j), spill(j, i).mT, grams[0] * both
         pairs = rho * (rho + 2 * (B + Bt + D)) + 2 * B * Bt - grams[1] * both**2
         return (inner(kernel.tile(i, j), pairs, xp),)
 
     def work() -> Array:
-        return gram_sums(columns, finish, soft.U.shape[-2], others.chunks, soft.cut, soft.team, xp)[0]
+        return gram_sums(columns, finish, softmax.U.shape[-2], others.chunks, softmax.tiling, softmax.team, xp)[0]
 
     return others.first_pass(work)

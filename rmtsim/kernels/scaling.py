@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.backend import Array, Module, to_numpy
+from rmtsim.model.activation import get_activation
+from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
 
 Exponents = npt.NDArray[np.int64]
@@ -34,7 +36,7 @@ _FAR = {"float32": 30, "float64": 60}
 _HIGHEST = {"float32": 100, "float64": 960}
 
 
-class OutOfRange(Exception):  # noqa: N818  # told to the user as an InputError, or computed again in float64
+class OutOfRange(Exception):  # noqa: N818  # users see an InputError, or the result of float64
     """A result that the dtype cannot hold, or that has lost its digits on the way: which, and why."""
 
 
@@ -75,15 +77,19 @@ class Scaling:
 
 
 def scaled_network(
-    X: Array, weights: Sequence[Array], loss: str, dtype: str, xp: Module
+    X: Array, weights: Sequence[Array], loss: str, dtype: str, xp: Module, activation: str = "relu"
 ) -> tuple[Array, list[Array], Scaling]:
     """Return X and all layers with entries and features of order one, and what was taken out, for each draw.
+
+    Hidden layers whose activation is not homogeneous cannot be scaled; such a network is returned as it is.
 
     Raises
     ------
     OutOfRange
         If logits would overflow.
     """
+    if weights[:-1] and not get_activation(activation).homogeneous:
+        return X, list(weights), Scaling(0, (0,) * (len(weights) - 1))
     x = exponent(X, xp)
     X = times_power(X, -x, xp)
     h, hidden, taken = X, [], []
@@ -121,15 +127,13 @@ def extra_exponent(logits: Any, loss: str, dtype: str) -> Any:
     Raises
     ------
     OutOfRange
-        If they would overflow, for CE.
+        If they would overflow, and the loss does not let them be scaled.
     """
-    far = _FAR[dtype]
-    if loss.endswith("mse"):
-        return np.clip(logits, -far, far) - logits
-    if np.any(logits > _HIGHEST[dtype]):
+    extra = get_loss(loss).scale_exponent(logits, _FAR[dtype])
+    if np.any(logits + extra > _HIGHEST[dtype]):
         size = decimal(1.0, np.max(logits))
         raise OutOfRange(f"logits reach about {size}, which {dtype} cannot subtract; give X or V in other units")
-    return np.maximum(logits, -far) - logits
+    return extra
 
 
 def exponent(A: Array, xp: Module, band: int = _BAND) -> Exponents:

@@ -75,14 +75,14 @@ def tiling(n_classes: int, inputs: int, n_samples: int, *, gpu: bool = False) ->
     return Tiling(_equal(n_samples, largest), largest, chunk, -(-n_samples // largest), hold)
 
 
-def retiled(cut: Tiling, n_samples: int) -> Tiling:
+def retiled(tiling: Tiling, n_samples: int) -> Tiling:
     """Return the same for another number of samples."""
-    return replace(cut, tile=_equal(n_samples, cut.largest))
+    return replace(tiling, tile=_equal(n_samples, tiling.largest))
 
 
-def with_span(cut: Tiling, span: int) -> Tiling:
+def with_span(tiling: Tiling, span: int) -> Tiling:
     """Return the same pieces with fewer of them held at once."""
-    return replace(cut, span=span, hold=False)
+    return replace(tiling, span=span, hold=False)
 
 
 def _equal(n_samples: int, largest: int) -> int:

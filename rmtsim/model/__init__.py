@@ -1,1 +1,1 @@
-"""What is simulated: points, ensembles, networks and losses."""
+"""Models, points, ensembles, losses and activations: objects that say what distinguishes each."""

@@ -8,7 +8,7 @@ from rmtsim.arrays.backend import Array, Module, namespace
 from rmtsim.arrays.plain_arrays import plain
 from rmtsim.arrays.user_arrays import as_floats, as_labels, check_finite
 from rmtsim.errors import InputError
-from rmtsim.model.losses import BINARY_LOSSES, NETWORK_LOSSES
+from rmtsim.model.loss import get_loss, loss_names
 from rmtsim.text.checks import check_choice
 from rmtsim.text.words import counted
 
@@ -25,9 +25,9 @@ class Given(NamedTuple):
 
 
 def as_network(
-    X: Any, V: Any, *, W: Any, y: Any, loss: str, losses: tuple[str, ...] = NETWORK_LOSSES, batched: bool = False
+    X: Any, V: Any, *, W: Any, y: Any, loss: str, losses: tuple[str, ...] | None = None, batched: bool = False
 ) -> Given:
-    """Return a network with ReLU after each hidden layer, whatever kinds of arrays it is given in.
+    """Return a network and its data as arrays of one module and dtype, whatever kinds of arrays they come as.
 
     Parameters
     ----------
@@ -36,16 +36,17 @@ def as_network(
     W
         None, a hidden layer (m, d), or a sequence of hidden layers from the input on.
     loss, losses
-        The loss, and those to choose from.
+        The loss, and those to choose from; by default all.
     batched
         Whether all arrays may have the same leading axes, which run over draws.
 
     Raises
     ------
     InputError
-        If something is no array of finite real numbers, or they do not fit together.
+        If something is not an array of finite real numbers, or they do not fit together.
     """
-    check_choice("loss", loss, losses)
+    check_choice("loss", loss, loss_names() if losses is None else losses)
+    one_output = get_loss(loss).one_output
     layers = [] if W is None else list(W) if is_sequence_of_layers(W) else [W]
     names = ["W" if len(layers) == 1 else f"W[{k}]" for k in range(len(layers))]
     found, dtype = as_floats({"X": X, **dict(zip(names, layers, strict=True)), "V": V})
@@ -58,18 +59,17 @@ def as_network(
         if array.shape[-1] != inputs:
             raise InputError(f"{name}: {array.shape[-1]} columns do not fit {_inputs(name, inputs, len(hidden))}")
         inputs = array.shape[-2]
-    if loss in BINARY_LOSSES and V.shape[-2] != 1:
+    if one_output and V.shape[-2] != 1:
         raise InputError(f"V: {V.shape[-2]} rows do not fit loss {loss!r}, which has one output; give (1, inputs)")
     if y is not None:
-        y = as_labels(y, X.shape[:-1], 2 if loss in BINARY_LOSSES else V.shape[-2], xp)
+        y = as_labels(y, X.shape[:-1], 2 if one_output else V.shape[-2], xp)
     return Given(X, hidden, V, y, dtype, xp)
 
 
-def check_labelled(y: Array | None, n_hidden: int = 1) -> None:
-    """Raise InputError unless there are labels, as the layers between others need them."""
+def check_labelled(y: Array | None, needs: str = "the cross layer needs") -> None:
+    """Raise InputError, which says what needs them, unless there are labels."""
     if y is None:
-        what = "the cross layers need" if n_hidden > 1 else "the cross layer needs"
-        raise InputError(f"y: {what} labels; give (N,) whole numbers from 0 to C - 1")
+        raise InputError(f"y: {needs} labels; give (N,) whole numbers from 0 to C - 1")
 
 
 def as_one_layer(W: Any, X: Any) -> Any:

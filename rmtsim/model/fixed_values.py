@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rmtsim.model.layers import LAST
+from rmtsim.model.loss import get_loss
 
 
 def fixed_values(loss: str, layer: str, n_classes: int) -> dict[str, float]:
@@ -38,10 +39,10 @@ def fixed_values(loss: str, layer: str, n_classes: int) -> dict[str, float]:
     >>> fixed_values("ce", "hidden", 10)
     {}
     """
-    if loss == "ce" and n_classes == 1:
+    if get_loss(loss).softmax and n_classes == 1:
         return {"diag": 0.0, "offdiag": 0.0}
     if layer not in LAST:
         return {}
-    if loss == "mse":
+    if not get_loss(loss).softmax:
         return {"offdiag": 0.0, "ratio": 0.0}
     return {"ratio": 1.0} if n_classes == 2 else {}

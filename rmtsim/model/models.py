@@ -59,5 +59,5 @@ def get_model(name: Any) -> Model:
 
 
 def model_with(width: int | None) -> Model:
-    """Return the model that has so many hidden neurons; None: no hidden layer."""
+    """Return the model with this number of hidden neurons; None stands for no hidden layer."""
     return LINEAR_MODEL if width is None else ONE_HIDDEN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rmtsim.arrays.backend import Array, Module
+from rmtsim.arrays.backend import Array, Module, backend_of
 
 
 class Forward(NamedTuple):
@@ -35,7 +35,9 @@ def one_hot(y: Array, classes: slice, dtype: Any, xp: Module) -> Array:
     return xp.astype(y[..., None] == xp.arange(classes.start, classes.stop), dtype)
 
 
-def residual(logits: Array, y: Array, loss: str, xp: Module) -> Array:
-    """Return N ∂loss/∂logits, (…, N, C): p − y for CE, 2(f − y) for MSE."""
-    Y = one_hot(y, slice(0, logits.shape[-1]), logits.dtype, xp)
-    return 2 * (logits - Y) if loss == "mse" else softmax(logits, xp) - Y
+def minus_one_hot(A: Array, y: Array, xp: Module) -> Array:
+    """Return A (N, C) less 1 at each label y (N,); may overwrite A."""
+    if backend_of(xp).takes_index_arrays:
+        A[xp.arange(A.shape[0]), y] -= 1
+        return A
+    return A - one_hot(y, slice(0, A.shape[-1]), A.dtype, xp)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rmtsim.data.datasets import Cifar100, OwnData, parse_data
+from rmtsim.data.cifar import Cifar100
+from rmtsim.data.datasets import parse_data
+from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
 from rmtsim.figures.parts import part
 from rmtsim.figures.registry import register

@@ -18,15 +18,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, is_cupy, native_gpu
-from rmtsim.arrays.threads import ALONE, Team
+from rmtsim.arrays.backend import Array, Module, backend_of, get_backend
+from rmtsim.arrays.threads import ONE_THREAD, ThreadTeam
 from rmtsim.kernels.scaling import Scaling
 from rmtsim.model.point import Point
 
 #: Changes whenever the same key starts to give other numbers; kept in the store's metadata. By kind of backend.
-STREAMS = {"numpy": "sfc64-2", "cupy": "philox4x32-1"}
+STREAMS = {name: get_backend(name).stream for name in ("numpy", "cupy")}
 
-#: A block of rows has about this many numbers and at most so many rows, a power of two: chunks are whole blocks.
+#: About how many numbers, and at most how many rows, a block has. The rows are a power of two, so that chunks are
+#: whole blocks.
 _BLOCK_NUMBERS, _BLOCK_ROWS = 2**16, 2**9
 
 _UNSCALED = Scaling()
@@ -38,7 +39,7 @@ class NormalRows:
     Parameters
     ----------
     key
-        What tells the stream from others: seed, point and role.
+        Key of the random stream: seed, point and role.
     draws
         Numbers of the draws, for a leading axis over them; or one number, for no such axis.
     size, variance
@@ -59,7 +60,7 @@ class NormalRows:
         power: int = 0,
         dtype: str,
         xp: Module,
-        team: Team = ALONE,
+        team: ThreadTeam = ONE_THREAD,
     ) -> None:
         self._key, self._size, self._variance, self._power = key, size, variance, power
         self._scale = math.ldexp(variance**0.5, power)
@@ -70,7 +71,7 @@ class NormalRows:
     def rows(self, wanted: slice) -> Array:
         """Return the wanted rows, (…, rows, columns)."""
         xp, size = self._options["xp"], (wanted.stop - wanted.start, self._size[1])
-        make = self._on_gpu if is_cupy(xp) else self._on_host
+        make = self._on_device if backend_of(xp).makes_normals else self._on_host
         return xp.reshape(make(wanted.start, wanted.stop), (*self.shape[:-2], *size))
 
     def all(self) -> Array:
@@ -98,10 +99,11 @@ class NormalRows:
         self._options["team"].map(fill, [(place, block) for place in range(len(self._draws)) for block in blocks])
         return self._options["xp"].asarray(out)
 
-    def _on_gpu(self, start: int, stop: int) -> Array:
+    def _on_device(self, start: int, stop: int) -> Array:
         rows, columns, scale = range(start, stop), self._size[1], self._scale
         dtype, xp = self._options["dtype"], self._options["xp"]
-        made = [native_gpu().normals(self._identity(draw), rows, columns, scale, dtype) for draw in self._draws]
+        normals = backend_of(xp).normals
+        made = [normals(self._identity(draw), rows, columns, scale, dtype) for draw in self._draws]
         return xp.stack(made) if len(made) > 1 else made[0]
 
     def _identity(self, draw: int, block: int = 0) -> bytes:
@@ -125,12 +127,12 @@ def sample(
     dtype: str,
     xp: Module,
     labels: bool = False,
-    team: Team = ALONE,
+    team: ThreadTeam = ONE_THREAD,
     scaling: Scaling = _UNSCALED,
 ) -> Draws:
     """Draw the arrays of ``draws`` of ``point``, in ``dtype``, as arrays of ``xp``, less what ``scaling`` takes out."""
     C, d, N, m, ensemble = point.n_classes, point.dim, point.n_samples, point.width, point.ensemble
-    prefix = f"{STREAMS['cupy' if is_cupy(xp) else 'numpy']}/{seed}/{point.id}"
+    prefix = f"{backend_of(xp).stream}/{seed}/{point.id}"
 
     def normal(role: str, rows: int, columns: int, variance: float, power: int) -> NormalRows:
         key = f"{prefix}/{role}"

@@ -46,13 +46,13 @@ SCHEMA = pa.schema(
     ]
 )
 
-#: What tells an ensemble.
+#: Columns that identify an ensemble.
 ENSEMBLE = [field.name for field in fields(Ensemble)]
 
-#: Stands before a point's identity in exported text: readers take 870474735649e332 for a number, quoted or not.
+#: Prefix of a point's identity in exported text: readers take 870474735649e332 for a number, quoted or not.
 EXPORTED_ID = "p-"
 
-#: What makes a row one of a kind: no two rows of a store share it.
+#: Columns that identify a row: no two rows of a store agree in all of them.
 KEY = ["point_id", "seed", "draw", "layer"]
 
 #: The columns whose values a draw is made for.
@@ -60,7 +60,7 @@ VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]
 
 
 @dataclass(frozen=True)
-class Stretch:
+class SimulatedDraws:
     """Consecutive draws of one point, before they are laid out as rows.
 
     Attributes
@@ -85,25 +85,25 @@ class Stretch:
     values: npt.NDArray[np.float64]
 
 
-def table_of(stretches: Sequence[Stretch]) -> pa.Table:
-    """Lay stretches out as rows, each by draw, then layer; the table's metadata name the BLAS kernels."""
+def table_of(given: Sequence[SimulatedDraws]) -> pa.Table:
+    """Lay simulated draws out as rows, each by draw, then layer; the table's metadata name the BLAS kernels."""
     constants: dict[tuple[object, ...], int] = {}  # what all rows of a layer share → where its row stands
     parts: list[pa.Table] = []
     index, draws, height = [], [], 0
-    for stretch in stretches:
-        key = (stretch.point, stretch.layers, stretch.seed, stretch.backend, stretch.dtype, stretch.classes)
-        width = len(stretch.layers)
+    for simulated in given:
+        key = (simulated.point, simulated.layers, simulated.seed, simulated.backend, simulated.dtype, simulated.classes)
+        width = len(simulated.layers)
         if key not in constants:
             constants[key] = height
             parts.append(_constants(*key))
             height += width
-        index.append(np.tile(np.arange(width) + constants[key], len(stretch.draws)))
-        draws.append(np.repeat(np.arange(stretch.draws.start, stretch.draws.stop), width))
+        index.append(np.tile(np.arange(width) + constants[key], len(simulated.draws)))
+        draws.append(np.repeat(np.arange(simulated.draws.start, simulated.draws.stop), width))
     shared = pa.concat_tables(parts).combine_chunks().take(np.concatenate(index))
-    measured = np.concatenate([stretch.values.reshape(-1, len(VALUES)) for stretch in stretches])
+    measured = np.concatenate([simulated.values.reshape(-1, len(VALUES)) for simulated in given])
     columns = {name: pa.array(measured[:, k], from_pandas=True) for k, name in enumerate(VALUES)}
     columns["draw"] = pa.array(np.concatenate(draws), pa.int64())
-    blas = "; ".join(sorted({stretch.blas for stretch in stretches}))
+    blas = "; ".join(sorted({simulated.blas for simulated in given}))
     return pa.Table.from_arrays(
         [columns[name] if name in columns else shared[name] for name in SCHEMA.names],
         schema=SCHEMA.with_metadata({"rmtsim.blas": blas}),

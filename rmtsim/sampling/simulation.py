@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, native_gpu, resolve, to_numpy
+from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, get_backend, resolve, to_numpy
 from rmtsim.arrays.machine import usable_memory
-from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import InputError
-from rmtsim.kernels.checks import Check
 from rmtsim.kernels.cost import DIAGONALS, DiagonalName, diagonal_classes
 from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
+from rmtsim.kernels.precision import PrecisionCheck
+from rmtsim.kernels.resources import draw_resources
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
-from rmtsim.kernels.workplace import workplace
 from rmtsim.model.choices import LayerName
+from rmtsim.model.layers import CROSS
 from rmtsim.model.point import Point, check_layers, check_point
 from rmtsim.sampling.draws import sample
-from rmtsim.sampling.schema import Stretch, table_of
+from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.sizes import as_bytes, format_bytes, format_count
@@ -104,7 +104,7 @@ def simulate(
     >>> bool(again.diag_sqfro.item() == rows.diag_sqfro.iloc[15])
     True
     """
-    found = simulated(
+    found = simulate_arrays(
         point,
         draws,
         seed=seed,
@@ -122,7 +122,7 @@ def simulate(
     return rows.astype({"width": "Int64"})
 
 
-def simulated(
+def simulate_arrays(
     point: Point,
     draws: int | range,
     *,
@@ -135,7 +135,7 @@ def simulated(
     threads: int | None = None,
     memory: float | str | None = None,
     progress: bool | None = False,
-) -> Stretch:
+) -> SimulatedDraws:
     """Do what `simulate` does, and return arrays."""
     check_point(point)
     draws = _as_range(draws)
@@ -149,21 +149,25 @@ def simulated(
         check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
     _check_rows(draws, chosen, usable_memory())
-    backend = resolve(backend)
-    xp = array_module(backend)
+    computes = get_backend(resolve(backend))
+    xp = array_module(computes.name)
     # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
-    size = batch or (1 if backend == "cupy" else batch_size(point, chosen, dtype, memory or usable_memory()))
+    size = batch or (1 if computes.needs_gpu else batch_size(point, chosen, dtype, memory or usable_memory()))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in chosen}
     left, shown = draws, CallProgress("simulate", len(draws), "draws", show=progress)
     place: dict[str, Any] = {"threads": threads, "batch": size, "tick": shown.tick}
     while left:
         try:
-            with shown, workplace(point, chosen, dtype, xp, memory=memory, **place) as (cut, team):
+            with shown, draw_resources(point, chosen, dtype, xp, memory=memory, **place) as (tiling, team):
                 for part in _split(left, size):
                     options: dict[str, Any] = {"team": team, "scaling": scaling}
-                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels="cross" in chosen, **options)
-                    options |= {"cut": cut, "sampled_classes": classes, "check": Check(dtype, point.loss)}
+                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels=CROSS.name in chosen, **options)
+                    options |= {
+                        "tiling": tiling,
+                        "sampled_classes": classes,
+                        "check": PrecisionCheck(dtype, point.loss),
+                    }
                     norms = compute(X, V, W, y, point.loss, chosen, xp, **options)
                     for layer, values in norms.items():
                         parts[layer].append(tuple(to_numpy(value) for value in values))
@@ -173,16 +177,15 @@ def simulated(
             wanted = "; give dtype float64, or another ensemble" if dtype == "float32" else "; give another ensemble"
             raise InputError(f"point: of draws at {point.sizes}, {str(error).partition(';')[0]}{wanted}") from None
         except Exception as error:
-            if backend != "cupy" or not native_gpu().is_out_of_memory(error):
+            if not computes.is_out_of_memory(error):
                 raise
-            native_gpu().release()
-            memory = (memory or native_gpu().free_memory()) / 2  # hold half as much at once, and go on
+            computes.release_memory()
+            memory = (memory or computes.free_memory()) / 2  # hold half as much at once, and go on
     measured = np.zeros((len(draws), len(chosen), 4))  # without standard errors of their own where none are given
     for k, found in enumerate(parts.values()):
         for kind, column in enumerate(zip(*found, strict=True)):
             measured[:, k, kind] = np.concatenate(column)
-    blas = "cuBLAS" if backend == "cupy" else blas_kernel()
-    return Stretch(point, draws, chosen, seed, backend, dtype, classes, blas, measured)
+    return SimulatedDraws(point, draws, chosen, seed, computes.name, dtype, classes, computes.library(), measured)
 
 
 def _check_rows(draws: range, layers: tuple[str, ...], memory: float) -> None:

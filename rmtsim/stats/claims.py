@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from rmtsim.model.layers import BY_NAME
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.fits import CORRECTION_SCALE, DecayFit, fit_decay
 from rmtsim.stats.predictions import percent, plain, power, predict_layer, value
@@ -79,9 +80,9 @@ def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
             predict_layer(layer, finite, ensemble, model, loss, int(C), dim, n_samples, width)[0]
             for C in group["n_classes"]
         ]
-        for quantity in QUANTITIES if layer != "cross" else ("offdiag",):
+        for quantity in QUANTITIES if BY_NAME[layer].has_diagonal else ("offdiag",):
             line = _compare(quantity, group, theorem, sized, expected)
-            if layer == "cross":
+            if not BY_NAME[layer].has_diagonal:
                 line |= {"verdict": "not tested", "reason": "the theorems make no claim on the cross layer"}
             elif theorem is None or sized is None:
                 line |= {"verdict": "not tested", "reason": reason or reason_at_size}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import GROUP
 from rmtsim.stats.predictions import percent, plain, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
@@ -51,7 +52,7 @@ def points_of(summary: pd.DataFrame) -> pd.DataFrame:
         model, loss, layer, width, gamma, dim, n_samples, *ensemble, C = plain(row[key] for key in keys)
         at_limit, _ = predict_layer(layer, limit, ensemble, model, loss, C, gamma, width)
         at_size, reason = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
-        for quantity in QUANTITIES if layer != "cross" else ("offdiag",):
+        for quantity in QUANTITIES if BY_NAME[layer].has_diagonal else ("offdiag",):
             line = {key: row[key] for key in (*keys, "draws", "effective_draws")} | {"quantity": quantity}
             lines.append(line | _compare(quantity, row, at_limit, at_size, reason))
     return pd.DataFrame(lines).astype({"width": "Int64", "within_limit": "boolean"})

@@ -1,4 +1,4 @@
-"""Batches: stretches of draws of one point, what a worker takes at a time."""
+"""Batches: ranges of draws of one point, what a worker takes at a time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from rmtsim.errors import RunError
 from rmtsim.kernels.cost import flops, normals
 from rmtsim.model.point import Point
-from rmtsim.sampling.schema import Stretch
-from rmtsim.sampling.simulation import simulated
+from rmtsim.sampling.schema import SimulatedDraws
+from rmtsim.sampling.simulation import simulate_arrays
 
 #: A normal number costs about as much as this many flops of a matrix product.
 _FLOPS_PER_NORMAL = 300.0
@@ -40,7 +40,7 @@ class Batch:
             If a value is not a number: it would be stored as if the layer had no such block.
         """
         start = time.perf_counter()
-        stretch = simulated(
+        simulated = simulate_arrays(
             self.point,
             self.draws,
             seed=self.seed,
@@ -51,10 +51,10 @@ class Batch:
             threads=self.threads,
             memory=self.memory,
         )
-        lacking = np.isnan(stretch.values)
-        if np.isinf(stretch.values).any() or (lacking.any(axis=0) != lacking.all(axis=0)).any():
+        lacking = np.isnan(simulated.values)
+        if np.isinf(simulated.values).any() or (lacking.any(axis=0) != lacking.all(axis=0)).any():
             raise RunError("a value is not finite")
-        return Result(stretch, time.perf_counter() - start)
+        return Result(simulated, time.perf_counter() - start)
 
     def __str__(self) -> str:
         return f"draws {self.draws.start} to {self.draws.stop - 1} of {self.point}"
@@ -64,7 +64,7 @@ class Batch:
 class Result:
     """What a worker returns: a few kilobytes."""
 
-    stretch: Stretch
+    simulated: SimulatedDraws
     seconds: float
 
 

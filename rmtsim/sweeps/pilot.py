@@ -17,7 +17,7 @@ from scipy.special import chdtri
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.point import Point
-from rmtsim.sampling.simulation import simulated
+from rmtsim.sampling.simulation import simulate_arrays
 from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.stopping import Tally
@@ -128,7 +128,7 @@ def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
         return None
     draws = max(_LEAST, min(most, int(work / price)))
     start = time.perf_counter()
-    made = simulated(
+    made = simulate_arrays(
         small,
         draws,
         seed=sampling.seed,

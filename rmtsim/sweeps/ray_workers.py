@@ -10,12 +10,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from rmtsim.arrays.backend import native_gpu
+from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError, RunError
 from rmtsim.model.point import Point
-from rmtsim.sampling.simulation import simulated
+from rmtsim.sampling.simulation import simulate_arrays
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.connection import check_head
 from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
@@ -79,15 +79,16 @@ class RayWorkers:
         resources = ray.cluster_resources()
         self.backend = backend if backend != "auto" else _found_backend(ray)
         self._asked = workers
-        self._resource = "GPU" if self.backend == "cupy" else "CPU"
+        gpu = get_backend(self.backend).needs_gpu
+        self._resource = "GPU" if gpu else "CPU"
         if not workers and resources.get(self._resource, 0) < 1:
             raise InputError(
                 f"--backend: {self.backend} needs a {self._resource} and the cluster has none; wait until a worker "
                 "has joined, ask for --workers so that one does, or choose another backend"
             )
         self._actor = ray.remote(
-            num_cpus=0 if self.backend == "cupy" else 1,
-            num_gpus=1 if self.backend == "cupy" else 0,
+            num_cpus=0 if gpu else 1,
+            num_gpus=1 if gpu else 0,
             max_restarts=0,  # Ray would start for ever, without a word, one that dies whenever it starts
             max_task_retries=0,  # a batch goes to another worker rather than wait for this one
             runtime_env={"env_vars": _blas_settings()},
@@ -261,7 +262,7 @@ def _found_backend(ray: Any) -> str:
 
 
 def _cupy_problem() -> str:
-    return str(native_gpu().problem() or "")
+    return str(get_backend("cupy").problem() or "")
 
 
 def _blas_settings() -> dict[str, str]:
@@ -276,8 +277,8 @@ class _RemoteWorker:
 
     def hello(self, backend: str) -> dict[str, str]:
         """Load all that a batch needs; tell about this worker. Raises InputError where the backend is not there."""
-        stretch = simulated(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
-        return {"version": __version__, "kernel": stretch.blas}
+        simulated = simulate_arrays(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
+        return {"version": __version__, "kernel": simulated.blas}
 
     def compute(self, batch: Batch) -> Result:
         if batch.memory is None and batch.backend == "numpy":  # a core's part of its machine

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from rmtsim.arrays.backend import resolve
 from rmtsim.arrays.pool import PATIENCE
-from rmtsim.sampling.schema import Stretch, table_of
+from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.compact import MANY, compact_with
 from rmtsim.store.writer import Writer
@@ -228,14 +228,14 @@ class Committer:
     def __init__(self, writer: Writer, document: Mapping[str, Any]) -> None:
         self.draws = 0
         self._writer, self._document = writer, document
-        self._stretches: list[Stretch] = []
+        self._simulated: list[SimulatedDraws] = []
         self._stored: list[dict[int, set[str]]] = []
         self._last = -math.inf
         self._until_compaction = MANY - len(writer.loose())
 
-    def add(self, stretch: Stretch, stored: dict[int, set[str]]) -> None:
+    def add(self, simulated: SimulatedDraws, stored: dict[int, set[str]]) -> None:
         """Take in draws, but for layers in ``stored``, which the store has; they are done only when committed."""
-        self._stretches.append(stretch)
+        self._simulated.append(simulated)
         self._stored.append(stored)
 
     @property
@@ -245,14 +245,14 @@ class Committer:
 
     def commit(self) -> None:
         """Put what was gathered on the disk. What fails, or is interrupted, is not tried again: it may be there."""
-        stretches, stored = self._stretches, self._stored
-        self._stretches, self._stored = [], []
-        if stretches:
-            rows = table_of(stretches)
+        simulated, stored = self._simulated, self._stored
+        self._simulated, self._stored = [], []
+        if simulated:
+            rows = table_of(simulated)
             if any(stored):
-                rows = rows.filter(np.concatenate([_fresh(*pair) for pair in zip(stretches, stored, strict=True)]))
+                rows = rows.filter(np.concatenate([_fresh(*pair) for pair in zip(simulated, stored, strict=True)]))
             self._writer.append(rows, self._document)
-            self.draws += sum(len(stretch.draws) for stretch in stretches)
+            self.draws += sum(len(one.draws) for one in simulated)
             self._until_compaction -= 1
             if self._until_compaction <= 0:
                 compact_with(self._writer)
@@ -260,9 +260,9 @@ class Committer:
         self._last = time.monotonic()
 
 
-def _fresh(stretch: Stretch, stored: dict[int, set[str]]) -> npt.NDArray[np.bool_]:
-    """Return which rows of a stretch, by draw, then layer, the store does not have."""
-    return np.array([layer not in stored.get(draw, ()) for draw in stretch.draws for layer in stretch.layers])
+def _fresh(simulated: SimulatedDraws, stored: dict[int, set[str]]) -> npt.NDArray[np.bool_]:
+    """Return which rows of simulated draws, by draw, then layer, the store does not have."""
+    return np.array([layer not in stored.get(draw, ()) for draw in simulated.draws for layer in simulated.layers])
 
 
 def drive(
@@ -295,7 +295,7 @@ def drive(
             if finished.result is None:
                 scheduler.failed(finished.batch, finished.reason, lost=finished.lost)
             else:
-                committer.add(finished.result.stretch, scheduler.stored_layers(finished.batch))
+                committer.add(finished.result.simulated, scheduler.stored_layers(finished.batch))
                 scheduler.done(finished.batch, finished.result)
 
     reason = ""

@@ -125,7 +125,7 @@ class Scheduler:
         state = self.states[k]
         self._pace.measure(batch.point, self._costs[k] * len(batch.draws), result.seconds)
         state.forget_partial(batch.draws)
-        state.add(batch.draws.start, result.stretch.values[:, :, :2])
+        state.add(batch.draws.start, result.simulated.values[:, :, :2])
         self._out[k] -= len(batch.draws)
         if not self._out[k]:
             self._want(k)

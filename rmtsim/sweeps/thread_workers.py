@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 
+from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.pool import Pool
 from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.sweeps.batches import Batch, Result
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 def default_workers(backend: str) -> int:
     """Return how many batches to compute at a time in this process: one per core, or one for the GPU."""
-    return 1 if backend == "cupy" else cores()
+    return 1 if get_backend(backend).needs_gpu else cores()
 
 
 @contextmanager

@@ -15,14 +15,14 @@ from rmtsim.arrays.backend import DTYPES
 from rmtsim.data.datasets import parse_data
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import Look
-from rmtsim.model.losses import NETWORK_LOSSES
+from rmtsim.model.loss import loss_names
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps import spec as sweep_spec
 from rmtsim.sweeps.declaration import document_of, key, parse, titles_of
 from rmtsim.sweeps.documents import builtin, describes_training, read_document
 from rmtsim.sweeps.experiment import Experiment, Task, table_file
 from rmtsim.sweeps.values import Values, choice, flag, invalid, list_of, real, whole
-from rmtsim.text.checks import check_size
+from rmtsim.text.checks import check_choice, check_size
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
@@ -53,6 +53,9 @@ def _check_data(title: str, value: Any) -> str:
 
 
 _WIDTHS = Values("a list of widths; `[]` is the linear model", "give lists of widths", _check_widths)
+_LOSS = attrs.evolve(  # one that a user registered, too
+    choice(loss_names()), check=lambda title, value: check_choice(title, value, loss_names())
+)
 _DATA = Values("`gaussian`, `clusters:K`, `cifar100:FOLDER` or `FILE.npz`", "give texts", _check_data)
 
 _in_grid = partial(key, table="grid")
@@ -83,9 +86,7 @@ class TrainingSpec:
     """
 
     name: str = key(sweep_spec.NAMES, "Name of the runs; a store keeps their tables under it.")
-    loss: Sequence[str] = key(
-        list_of(choice(NETWORK_LOSSES)), "Losses; the binary ones have one output and need two classes."
-    )
+    loss: Sequence[str] = key(list_of(_LOSS), "Losses; the binary ones have one output and need two classes.")
     n_classes: Sequence[int] = _in_grid(list_of(whole()), "Numbers of classes C.")
     dim: Sequence[int] = _in_grid(list_of(whole()), "Input dimensions d.")
     n_samples: Sequence[int] | None = _in_grid(

@@ -7,10 +7,10 @@ from typing import Any
 
 from rmtsim.text.sizes import format_count
 
-#: Stretches that are told one by one.
+#: At most this many ranges are listed in a message.
 _SHOWN = 5
 
-#: Characters of a value that are told.
+#: At most this many characters of a value are shown.
 _LONGEST = 200
 
 

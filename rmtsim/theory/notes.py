@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 
+from rmtsim.model.layers import CROSS, HIDDEN, OUTPUT
 from rmtsim.theory.prediction import Case, Estimate
 
 
 def note(case: Case, layer: str, estimate: Estimate) -> str:
     """Return the reasons for what is NaN or infinite in ``estimate``; nothing where all is finite."""
     parts = []
-    if layer == "cross":
+    if layer == CROSS.name:
         return "cross blocks are all off-diagonal"
     if math.isnan(estimate.offdiag):
-        single = f"width = {case.width}" if layer == "hidden" else f"n_classes = {case.n_classes}"
+        single = f"width = {case.width}" if layer == HIDDEN.name else f"n_classes = {case.n_classes}"
         parts.append(f"there are no off-diagonal blocks at {single}")
     elif math.isnan(estimate.ratio):
         parts.append("there is no ratio, for diag is 0")
@@ -27,8 +28,8 @@ def _divergence(case: Case, layer: str, quantity: str) -> str:
     The linear model has |x|²/d for |σ|²/m. Pairs n ≠ k, alone in the limit of the output layer, need c gain / m to be
     below 1. At finite d the gain stands with |x|²/d.
     """
-    terms = 2 if quantity == "offdiag" and layer != "hidden" else 1  # classes that are tilted
-    factor = terms if layer == "output" and case.dim is None else 2 * terms
+    terms = 2 if quantity == "offdiag" and layer != HIDDEN.name else 1  # classes that are tilted
+    factor = terms if layer == OUTPUT.name and case.dim is None else 2 * terms
     name, size = ("dim", case.dim) if case.width is None else ("width", case.width)
     assert size is not None  # the linear constants diverge at finite d only
     value = factor * case.ensemble.scales(case.n_classes, case.width, case.dim).gain / size

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import Scales
+from rmtsim.model.layers import CROSS, HIDDEN
+from rmtsim.model.loss import get_loss
 from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse
 from rmtsim.theory.neuron_pairs import n_coordinates
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same
@@ -20,9 +22,9 @@ MOST_GAIN, MOST_GAIN_OVER_DIM = 64.0, 2.0
 def terms(case: Case, layers: tuple[str, ...], target_rse: float) -> Iterator[tuple[str, Terms]]:
     """Yield A and B of each of ``layers`` at finite C, in the limit where the case has no dim."""
     scales = ensemble_scales(case)
-    if case.loss == "ce" and case.width is not None and (case.n_classes or 0) > 1:
+    if get_loss(case.loss).softmax and case.width is not None and (case.n_classes or 0) > 1:
         for layer in layers:  # all of them first: what is refused shall not be so after half a minute
-            of_pair = cross.n_coordinates if layer == "cross" else n_coordinates
+            of_pair = cross.n_coordinates if layer == CROSS.name else n_coordinates
             check_coordinates(of_pair(case.width, case.dim))
     for layer in layers:
         yield layer, _of_layer(case, layer, scales.gain, target_rse).scaled(_prefactor(layer, scales))
@@ -37,19 +39,20 @@ def large_c_terms(case: Case, layers: tuple[str, ...]) -> Iterator[tuple[str, Te
 
 def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
     """Return A and B where data and weights have unit scale and the logits alone the gain."""
-    C, m, d = case.n_classes, case.width, case.dim
+    C, m, d, softmax = case.n_classes, case.width, case.dim, get_loss(case.loss).softmax
     assert C is not None
     if m is None:
-        if case.loss == "mse":
+        if not softmax:
             return linear.mse(C, d)
         return linear.ce_limit(C, gain) if d is None else linear.ce_finite(C, d, gain)
-    if case.loss == "mse":
-        of_layer = {"hidden": one_hidden_mse.hidden, "output": one_hidden_mse.output}
-        return cross.mse(C, m, d, gain) if layer == "cross" else of_layer[layer](C, m, d)
-    if layer == "cross":
+    if not softmax:
+        if layer == CROSS.name:
+            return cross.mse(C, m, d, gain)
+        return one_hidden_mse.hidden(C, m, d) if layer == HIDDEN.name else one_hidden_mse.output(C, m, d)
+    if layer == CROSS.name:
         return cross.ce(C, m, d, gain, target_rse)
     pairs = pair_terms(C, m, d, gain, target_rse)
-    if layer == "hidden":
+    if layer == HIDDEN.name:
         same, first = hidden_same(C, m, d, gain), 0
     else:
         same, first = ((0.0, 0.0) if d is None else output_same(C, m, d, gain)), 2
@@ -59,14 +62,14 @@ def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
 
 
 def _of_layer_large_c(case: Case, layer: str, gain: float) -> Terms:
-    m, d = case.width, case.dim
+    m, d, softmax = case.width, case.dim, get_loss(case.loss).softmax
     if m is None:
-        return linear.mse(None, d) if case.loss == "mse" else linear.ce_large_c(d, gain)
-    if layer == "cross":
-        return cross.mse(None, m, d, gain) if case.loss == "mse" else cross.ce_large_c(d)
-    if case.loss == "mse":
-        return one_hidden_mse.hidden_large_c(m, d) if layer == "hidden" else one_hidden_mse.output(None, m, d)
-    block = one_hidden_ce_large_c.hidden if layer == "hidden" else one_hidden_ce_large_c.output
+        return linear.ce_large_c(d, gain) if softmax else linear.mse(None, d)
+    if layer == CROSS.name:
+        return cross.ce_large_c(d) if softmax else cross.mse(None, m, d, gain)
+    if not softmax:
+        return one_hidden_mse.hidden_large_c(m, d) if layer == HIDDEN.name else one_hidden_mse.output(None, m, d)
+    block = one_hidden_ce_large_c.hidden if layer == HIDDEN.name else one_hidden_ce_large_c.output
     return block(m, d, gain)
 
 
@@ -74,7 +77,7 @@ def ensemble_scales(case: Case) -> Scales:
     """Scales of the case's ensemble; raise InputError if cross-entropy has a gain that is too large."""
     scales = case.ensemble.scales(case.n_classes, case.width, case.dim)
     most = min(MOST_GAIN, MOST_GAIN_OVER_DIM * case.dim) if case.width is None and case.dim else MOST_GAIN
-    if case.loss == "ce" and scales.gain > most:
+    if get_loss(case.loss).softmax and scales.gain > most:
         raise InputError(
             f"data_variance, hidden_gain, last_gain: the logits have {scales.gain:g} times their LeCun variance, and "
             f"the theory of CE knows up to {most:g} times, where the softmax is saturated; give less, or simulate"
@@ -87,7 +90,7 @@ def _prefactor(layer: str, scales: Scales) -> float:
 
     x xᵀ has s², a hidden block's λ has ν in it, σ σᵀ has s² w; of a cross block x has s, and the rest the logits' gain.
     """
-    if layer == "cross":
+    if layer == CROSS.name:
         return scales.data
     root = {"linear": scales.data, "hidden": scales.data * scales.last, "output": scales.data * scales.hidden}[layer]
     return root * root

@@ -16,7 +16,7 @@ import numpy as np
 
 from rmtsim.arrays.backend import Array, namespace, to_numpy
 from rmtsim.errors import InputError, RunError
-from rmtsim.full_hessian.layers import loss_and_gradient
+from rmtsim.full_hessian.propagation import loss_and_gradient
 from rmtsim.text.checks import check_size
 from rmtsim.text.words import abridged
 
@@ -116,11 +116,13 @@ class Run:
         self.first = self.first or [xp.zeros_like(W) for W in self.weights]
         self.second = self.second or [xp.zeros_like(W) for W in self.weights]
 
-    def advance(self, X: Array, y: Array, loss: str, schedule: Schedule, until: int) -> Iterator[int]:
+    def advance(
+        self, X: Array, y: Array, loss: str, schedule: Schedule, until: int, activation: str = "relu"
+    ) -> Iterator[int]:
         """Take steps until ``until`` of them are done; yield their number after each."""
         while self.step < until:
-            with np.errstate(over="ignore", invalid="ignore"):  # told in a sentence
-                value, gradient = loss_and_gradient(X, self.weights, y, loss)
+            with np.errstate(over="ignore", invalid="ignore"):  # an error message follows
+                value, gradient = loss_and_gradient(X, self.weights, y, loss, activation)
             if not math.isfinite(value):
                 raise RunError(f"training: the loss is {value} after {self.step} steps; give a smaller learning_rate")
             if self.step % schedule.every == 0:

@@ -10,11 +10,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from rmtsim.arrays.backend import DTYPES, Array, Module, array_module
-from rmtsim.data.datasets import Data, Gaussian
+from rmtsim.data.datasets import DataLaw
+from rmtsim.data.gaussian import Gaussian
 from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE
+from rmtsim.model.activation import get_activation
 from rmtsim.model.choices import LOSSES
-from rmtsim.model.losses import BINARY_LOSSES, NETWORK_LOSSES
+from rmtsim.model.loss import get_loss
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
 from rmtsim.sampling.draws import STREAMS, NormalRows, sample
@@ -36,12 +38,13 @@ GAUSSIAN = Gaussian()
 
 @dataclass(frozen=True)
 class Problem:
-    """A ReLU network without biases at LeCun initialisation, with data and a loss.
+    """A network without biases at LeCun initialisation, with data and a loss.
 
     Parameters
     ----------
     loss
-        One of ``rmtsim.model.losses.NETWORK_LOSSES``. The binary losses have one output, and two classes.
+        ``"ce"``, ``"mse"``, ``"binary_ce"``, ``"binary_mse"``, or a registered loss (`rmtsim.model.loss`). Those of
+        one output need two classes.
     n_classes, dim, n_samples
         C, d and N.
     hidden
@@ -50,6 +53,8 @@ class Problem:
         Where X and y come from; by default Assumption 1 with random labels.
     dtype
         ``"float64"`` or ``"float32"``: of the weights while they are trained. Hessians are always in float64.
+    activation
+        ``"relu"``, or a registered activation (`rmtsim.model.activation`).
 
     Raises
     ------
@@ -62,26 +67,28 @@ class Problem:
     dim: int
     n_samples: int
     hidden: tuple[int, ...] = ()
-    data: Data = GAUSSIAN
+    data: DataLaw = GAUSSIAN
     dtype: str = "float64"
+    activation: str = "relu"
 
     def __post_init__(self) -> None:
-        check_choice("loss", self.loss, NETWORK_LOSSES)
+        one_output = get_loss(self.loss).one_output
+        get_activation(self.activation)
         check_choice("dtype", self.dtype, DTYPES)
         for name in ("n_classes", "dim", "n_samples"):
             object.__setattr__(self, name, check_size(name, getattr(self, name)))
         if not isinstance(self.hidden, Iterable):
             raise InputError(f"hidden: {self.hidden!r} is not valid; give the widths of the layers, say (8,)")
         object.__setattr__(self, "hidden", tuple(check_size("hidden", width) for width in self.hidden))
-        if not callable(getattr(self.data, "draw", None)):
-            raise InputError(f"data: {self.data!r} is no data set; give one of rmtsim.data.datasets, say Clusters(20)")
-        if self.loss in BINARY_LOSSES and self.n_classes != 2:
+        if not isinstance(self.data, DataLaw):
+            raise InputError(f"data: {self.data!r} is not a data law; give one of rmtsim.data, say Clusters(20)")
+        if one_output and self.n_classes != 2:
             raise InputError(f"n_classes: {self.n_classes} does not go with loss {self.loss!r}; give 2")
 
     @property
     def n_outputs(self) -> int:
         """Outputs of the last layer: C, or 1 with a binary loss."""
-        return 1 if self.loss in BINARY_LOSSES else self.n_classes
+        return 1 if get_loss(self.loss).one_output else self.n_classes
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -105,7 +112,8 @@ class Problem:
     @property
     def point(self) -> Point | None:
         """The sweeps' point of the same law, or None: these are its draws, its theory holds at initialisation."""
-        if len(self.hidden) > 1 or self.loss in BINARY_LOSSES or not isinstance(self.data, Gaussian):
+        closed_form = get_loss(self.loss).closed_form and self.activation == "relu"
+        if len(self.hidden) > 1 or not closed_form or not self.data.is_gaussian:
             return None
         width = self.hidden[0] if self.hidden else None
         loss = check_choice("loss", self.loss, LOSSES)
@@ -113,7 +121,7 @@ class Problem:
 
     def parameters(self) -> dict[str, Any]:
         """All that a draw is a function of, but its number and seed, as JSON takes it."""
-        return {
+        found = {
             "loss": self.loss,
             "n_classes": self.n_classes,
             "dim": self.dim,
@@ -122,6 +130,7 @@ class Problem:
             "data": self.data.parameters(),
             "dtype": self.dtype,
         }
+        return found if self.activation == "relu" else found | {"activation": self.activation}
 
     @cached_property
     def id(self) -> str:

@@ -81,9 +81,9 @@ def trajectory(
     keep_freed_memory()
 
     def look_at(step: int, run: Run) -> pd.DataFrame:
-        return describe(X, run.weights, y, problem.loss, look, xp).assign(step=step)
+        return describe(X, run.weights, y, problem.loss, look, xp, problem.activation).assign(step=step)
 
-    tables, run = tables_along(X, weights, y, problem.loss, schedule, look_at, checkpoint)
+    tables, run = tables_along(X, weights, y, problem.loss, schedule, look_at, checkpoint, problem.activation)
     curve = pd.DataFrame({"step": list(run.losses), "value": list(run.losses.values())})
     curve = curve[~curve["step"].isin(schedule.checkpoint_steps)]
     tables.append(curve.assign(layer=0, other=0, quantity="loss", i=0, j=0))
@@ -99,6 +99,7 @@ def train(
     loss: str,
     schedule: Schedule,
     checkpoint: Checkpoint | None = None,
+    activation: str = "relu",
 ) -> Iterator[tuple[int, Run]]:
     """Train a network; at each checkpoint of the schedule yield the steps done and the state of the run.
 
@@ -114,7 +115,7 @@ def train(
     run = _saved_run(checkpoint, weights, schedule) or Run([W.copy() for W in weights])
     last_saved = time.monotonic()
     for until in schedule.checkpoint_steps:
-        for _ in run.advance(X, y, loss, schedule, until):
+        for _ in run.advance(X, y, loss, schedule, until, activation):
             if checkpoint.stopping or time.monotonic() > last_saved + _SAVE_EVERY:
                 checkpoint.save("run", run.save())
                 last_saved = time.monotonic()
@@ -130,13 +131,14 @@ def tables_along(
     schedule: Schedule,
     look_at: Callable[[int, Run], pd.DataFrame],
     checkpoint: Checkpoint | None = None,
+    activation: str = "relu",
 ) -> tuple[list[pd.DataFrame], Run]:
     """Train a network; return what ``look_at`` makes of the steps done and the run at each checkpoint, and the run.
 
     These tables are saved, too, so that the same call goes on after a kill (see `train`).
     """
     checkpoint, tables = checkpoint or Checkpoint(), []
-    for step, run in train(X, weights, y, loss, schedule, checkpoint):
+    for step, run in train(X, weights, y, loss, schedule, checkpoint, activation):
 
         def look(step: int = step, run: Run = run) -> pd.DataFrame:
             return look_at(step, run)

@@ -15,10 +15,11 @@ import pandas as pd
 
 from rmtsim.arrays.backend import Array, array_module
 from rmtsim.data.clusters import Clusters
-from rmtsim.data.datasets import Data, Gaussian
+from rmtsim.data.datasets import DataLaw
+from rmtsim.data.gaussian import Gaussian
 from rmtsim.full_hessian.description import Look, describe
-from rmtsim.full_hessian.layers import propagate
-from rmtsim.model.losses import BINARY_LOSSES, curvature
+from rmtsim.full_hessian.propagation import propagate
+from rmtsim.model.loss import get_loss
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.adam import Run, Schedule
@@ -30,7 +31,7 @@ from rmtsim.training.trajectory import AT_START, COLUMNS, NORMS, described, tabl
 DIM, WIDTH, SAMPLES = 64, 8, 640
 
 #: Data sets, by what figures call them: random labels, and classes that are one or more clusters.
-DATA: dict[str, Data] = {
+DATA: dict[str, DataLaw] = {
     "Gaussian": Gaussian(),
     "2 clusters": Clusters(2, scale="standard"),
     "16 clusters": Clusters(16, scale="standard"),
@@ -38,6 +39,9 @@ DATA: dict[str, Data] = {
 
 #: Numbers of samples at which the initial ratio is compared with theory, and draws for that and for training.
 _START_SAMPLES, _START_DRAWS, _DRAWS = (32, 128, 640), 160, 16
+
+#: The losses of one output.
+_LOSSES = ("binary_ce", "binary_mse")
 
 _QUANTITIES = ["loss", "diag_sqfro", "offdiag_sqfro"]
 
@@ -73,7 +77,7 @@ def binary(
     """
     tasks = []
     for case, data in DATA.items():
-        for loss in BINARY_LOSSES:
+        for loss in _LOSSES:
             problem = Problem(loss, 2, DIM, n_samples, (WIDTH,), data=data)
             for draw in range(draws):
                 tasks.append(_training_task(case, problem, schedule, draw, Look(cells=0 if draw else cells)))
@@ -116,12 +120,13 @@ def _start_task(case: str, problem: Problem, draws: int) -> Task:
 def _both(X: Array, weights: list[Array], y: Array, loss: str, look: Look) -> pd.DataFrame:
     """Describe the hidden layer's Hessian with the curvature of either loss at the same weights."""
     xp, tables = array_module("numpy"), []
-    for each in BINARY_LOSSES:
+    for each in _LOSSES:
         found = describe(X, weights, y, each, look if each == loss else NORMS, xp)
         kept = (found["layer"] == 1) & (found["other"] == 1) | (found["quantity"] == "loss") & (each == loss)
         kept &= found["quantity"].isin(_QUANTITIES) | (found["quantity"].isin(["edge", "mean", "largest"]))
         tables.append(found[kept].assign(curvature=each))
-    factor = float(np.mean(curvature(propagate(X, weights, xp).logits, "binary_ce", xp).diagonal))
+    logits = propagate(X, weights, xp).logits
+    factor = float(np.mean(get_loss("binary_ce").curvature(logits, y, xp).diagonal))
     row: dict[str, Any] = {"layer": 0, "other": 0, "quantity": "factor", "i": 0, "j": 0, "value": factor}
     return pd.concat([*tables, pd.DataFrame([row | {"curvature": "binary_ce"}])], ignore_index=True)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from rmtsim.arrays.backend import Array, array_module
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import Look, describe
-from rmtsim.full_hessian.layers import propagate
+from rmtsim.full_hessian.propagation import propagate
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.sampling.draws import STREAMS, NormalRows
 from rmtsim.training.adam import Run, Schedule
@@ -100,7 +100,7 @@ def diagonal_weights(X: Array, weights: list[Array], problem: Problem) -> Iterat
 def _check(problem: Problem) -> None:
     if problem.point is None:
         raise InputError(
-            f"problem: {problem.loss} with {len(problem.hidden)} hidden layers on {problem.data.kind} data has no "
+            f"problem: {problem.loss} with {len(problem.hidden)} hidden layers on {problem.data.name} data has no "
             "decoupled blocks; give loss 'ce' or 'mse', at most one hidden layer, and Gaussian data"
         )
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from rmtsim.data.clusters import Clusters
-from rmtsim.data.datasets import Data, Gaussian
+from rmtsim.data.datasets import DataLaw
+from rmtsim.data.gaussian import Gaussian
 from rmtsim.full_hessian.description import Look
 from rmtsim.model.choices import LOSSES
 from rmtsim.paper.hessian_pictures import data_columns, data_norms_task, picture_task
@@ -78,7 +79,7 @@ def clustered(
     for C in classes:
         for loss in LOSSES:
             for scale in ("unit", "standard") if loss == "ce" else ("unit",):
-                sets: list[Data] = [Clusters(K, scale=scale) for K in clusters]
+                sets: list[DataLaw] = [Clusters(K, scale=scale) for K in clusters]
                 sets += [Gaussian()] if scale == "unit" else []
                 problems = [Problem(loss, C, DIM, n_samples, (WIDTH,), data=data) for data in sets]
                 first = {_case(problem): problem for problem in problems}
@@ -97,6 +98,6 @@ def _about_data(task: Task, label: str, problem: Problem) -> Task:
 def _case(problem: Problem) -> str:
     """Name of a problem in figures; that of the pictures for CE on the unit sphere."""
     data = problem.data
-    parts = [f"$C = {problem.n_classes}$", f"$K = {data.n_clusters}$" if isinstance(data, Clusters) else data.kind]
+    parts = [f"$C = {problem.n_classes}$", f"$K = {data.n_clusters}$" if isinstance(data, Clusters) else data.name]
     parts += ["standard scale"] if isinstance(data, Clusters) and data.scale == "standard" else []
     return ", ".join([*parts, *(["MSE"] if problem.loss == "mse" else [])])

@@ -14,10 +14,10 @@ from collections.abc import Callable
 import numpy as np
 
 from rmtsim.arrays.backend import Array, Module, inner
-from rmtsim.arrays.threads import Team
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.grams import DataKernel, gram_sums
-from rmtsim.kernels.hidden import Moments
+from rmtsim.kernels.hidden_layer import Moments
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
 from rmtsim.kernels.tiling import Tiling, retiled
@@ -27,13 +27,13 @@ from rmtsim.model.network import Forward, one_hot
 _OfNeuron = Callable[[tuple[int, ...], int, Array], Array]
 
 
-def cross_ce(X: Array, pass_: Forward, y: Array, soft: Softmax, moments: Moments) -> BlockNorms:
+def cross_ce(X: Array, forward_pass: Forward, y: Array, softmax: Softmax, moments: Moments) -> BlockNorms:
     """Norms over all m·C blocks (18), for probabilities and moments after their first pass."""
-    xp, mean = soft.xp, moments.mean()
-    leading = moments.excess_of_leading() if soft.is_saturated else mean  # where it is wanted
+    xp, mean = softmax.xp, moments.mean()
+    leading = moments.excess_of_leading() if softmax.is_saturated else mean  # where it is wanted
 
     def of_neuron(draw: tuple[int, ...], neuron: int, on: Array) -> Array:
-        here = soft.select(draw, on)
+        here = softmax.select(draw, on)
         centre, excess = (xp.take(A[*draw, :, neuron, None], on, axis=0) for A in (mean, leading))
         labels = xp.take(y[*draw, :], on)
 
@@ -48,20 +48,22 @@ def cross_ce(X: Array, pass_: Forward, y: Array, soft: Softmax, moments: Moments
             return (inner(data.tile(i, j), uu * _others(here.U, here.tiles[i], here.tiles[j], neuron) + ww, xp),)
 
         x = xp.take(X[*draw, ...], on, axis=0)
-        data = DataKernel(x, here.cut, soft.team, xp, power=1)
-        return gram_sums(columns, finish, x.shape[0], here.chunks, here.cut, soft.team, xp)[0]
+        data = DataKernel(x, here.tiling, softmax.team, xp, power=1)
+        return gram_sums(columns, finish, x.shape[0], here.chunks, here.tiling, softmax.team, xp)[0]
 
-    return _mean_over_blocks(pass_, soft.V.shape[-2], of_neuron, xp)
+    return _mean_over_blocks(forward_pass, softmax.V.shape[-2], of_neuron, xp)
 
 
-def cross_mse(X: Array, V: Rows, pass_: Forward, y: Array, cut: Tiling, team: Team, xp: Module) -> BlockNorms:
+def cross_mse(
+    X: Array, V: Rows, forward_pass: Forward, y: Array, tiling: Tiling, team: ThreadTeam, xp: Module
+) -> BlockNorms:
     """Norms over all m·C blocks (11)."""
 
     def of_neuron(draw: tuple[int, ...], neuron: int, on: Array) -> Array:
         rows_of_V = V.draw(draw)
-        x, s = (xp.take(A[*draw, ...], on, axis=0) for A in (X, pass_.features))
+        x, s = (xp.take(A[*draw, ...], on, axis=0) for A in (X, forward_pass.features))
         labels = xp.take(y[*draw, :], on)
-        here = retiled(cut, x.shape[0])
+        here = retiled(tiling, x.shape[0])
         tiles = here.tiles(x.shape[0])
 
         def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array]:
@@ -78,17 +80,17 @@ def cross_mse(X: Array, V: Rows, pass_: Forward, y: Array, cut: Tiling, team: Te
 
         return gram_sums(columns, finish, x.shape[0], lambda: chunks(rows_of_V, here), here, team, xp)[0]
 
-    return _mean_over_blocks(pass_, V.shape[-2], of_neuron, xp)
+    return _mean_over_blocks(forward_pass, V.shape[-2], of_neuron, xp)
 
 
-def _mean_over_blocks(pass_: Forward, n_classes: int, of_neuron: _OfNeuron, xp: Module) -> BlockNorms:
+def _mean_over_blocks(forward_pass: Forward, n_classes: int, of_neuron: _OfNeuron, xp: Module) -> BlockNorms:
     """Mean over all blocks; a loop, since every draw and neuron has another number of samples that pass."""
-    *lead, n_samples, m = pass_.features.shape
+    *lead, n_samples, m = forward_pass.features.shape
     totals = []
     for draw in np.ndindex(*lead):
         total = xp.zeros((), dtype=xp.float64)
         for neuron in range(m):
-            (on,) = xp.nonzero(pass_.active[*draw, :, neuron])
+            (on,) = xp.nonzero(forward_pass.active[*draw, :, neuron])
             if on.shape[0]:
                 total = total + of_neuron(draw, neuron, on)
         totals.append(total / (n_samples**2 * m * n_classes))

@@ -9,6 +9,7 @@ import numpy as np
 
 from rmtsim.arrays.backend import Array, to_numpy
 from rmtsim.kernels.scaling import OutOfRange
+from rmtsim.model.loss import get_loss
 
 #: Sums below this, of arrays of order one, may have lost terms below the dtype's range.
 _LOST = {"float32": 2.0**-80, "float64": 2.0**-900}
@@ -17,7 +18,7 @@ _LOST = {"float32": 2.0**-80, "float64": 2.0**-900}
 _LARGE_LOGIT = 512.0
 
 
-class Check(NamedTuple):
+class PrecisionCheck(NamedTuple):
     """How closely norms are looked at.
 
     ``careful`` finds what has lost digits, where the caller can compute again in float64; else only what has lost all
@@ -51,8 +52,7 @@ class Check(NamedTuple):
         least = _LOST[self.dtype] if self.careful else 0.0
         small = np.abs(found) * terms <= least
         if np.any(small) and np.any(small & to_numpy(positive())):
-            why = (
-                "all probability is in one class" if self.loss == "ce" else "the sizes of entries differ beyond measure"
-            )
-            wanted = "smaller logits: X or V" if self.loss == "ce" else "X or the weights"
+            softmax = get_loss(self.loss).softmax
+            why = "all probability is in one class" if softmax else "the sizes of entries differ beyond measure"
+            wanted = "smaller logits: X or V" if softmax else "X or the weights"
             raise OutOfRange(f"{what} is below what {self.dtype} holds, for {why}; give {wanted} in other units")

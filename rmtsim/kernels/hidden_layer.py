@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from rmtsim.arrays.backend import Array, Module
-from rmtsim.kernels.checks import Check
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.grams import DataKernel
+from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
 from rmtsim.kernels.scaling import Scaling, exponent, restored, times_power
@@ -24,15 +24,15 @@ def hidden(
     covariance: Array,
     active: Array,
     scaling: Scaling,
-    check: Check | None,
+    check: PrecisionCheck | None,
     xp: Module,
-    soft: Softmax | None = None,
+    softmax: Softmax | None = None,
 ) -> BlockNorms:
     """Norms over the blocks (i, j) with weights λ_n = covariance_n,ij 1_{n,i} 1_{n,j}, at the network's own scale.
 
     ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, in float64, and ``active`` (…, N, m). The weights'
-    fourth powers, as it were, leave the range of the dtype first, so they have a power of two of their own. ``soft`` is
-    given where probabilities enter.
+    fourth powers, as it were, leave the range of the dtype first, so they have a power of two of their own. ``softmax``
+    is given where probabilities enter.
     """
     n_samples, m = active.shape[-2:]
     size = exponent(covariance, xp, _BAND)
@@ -48,10 +48,10 @@ def hidden(
 
         def positive() -> Array:
             found = xp.any(weights[..., pairs] != 0, axis=(-2, -1))
-            if soft is None or soft.V.shape[-2] == 1:
+            if softmax is None or softmax.V.shape[-2] == 1:
                 return found
             met = xp.sum(active, axis=-1, keepdims=True) >= least  # samples that some pair lets through
-            return found | xp.any(soft.vanished & met, axis=(-2, -1))
+            return found | xp.any(softmax.vanished & met, axis=(-2, -1))
 
         what = "the hidden layer's mean squared norm"
         if check:
@@ -63,9 +63,9 @@ def hidden(
     return BlockNorms(diag, at_own_scale(different[0], slice(m, None), 2) if m > 1 else diag * xp.nan)
 
 
-def gram_of_neurons(V: Rows, cut: Tiling, xp: Module) -> Array:
+def gram_of_neurons(V: Rows, tiling: Tiling, xp: Module) -> Array:
     """Return Σ_c v_{c,i} v_{c,j} of all pairs, (…, 1, pairs), in float64."""
-    parts = [xp.sum(xp.astype(pair(c.V, xp), xp.float64), axis=-2, keepdims=True) for c in chunks(V, cut)]
+    parts = [xp.sum(xp.astype(pair(c.V, xp), xp.float64), axis=-2, keepdims=True) for c in chunks(V, tiling)]
     return sum(parts[1:], parts[0])
 
 
@@ -80,8 +80,8 @@ def pair(A: Array, xp: Module, B: Array | None = None) -> Array:
 class Moments:
     """Σ_c E_nc v_c and Σ_c E_nc v_{c,i} v_{c,j} for E = exp(logits − shift), added up in float64 as classes pass by."""
 
-    def __init__(self, soft: Softmax) -> None:
-        self._soft = soft
+    def __init__(self, softmax: Softmax) -> None:
+        self._soft = softmax
         self.reset()
 
     def reset(self) -> None:
@@ -98,15 +98,15 @@ class Moments:
 
     def mean(self) -> Array:
         """Σ_c p_nc v_c, (…, N, m)."""
-        soft = self._soft
-        return soft.xp.astype(self._first / soft.total, soft.U.dtype)
+        softmax = self._soft
+        return softmax.xp.astype(self._first / softmax.total, softmax.U.dtype)
 
     def covariance(self) -> Array:
         """Cov_p(v_i, v_j) of (14) of every sample and pair of neurons, (…, N, pairs), in float64."""
-        soft, xp = self._soft, self._soft.xp
-        covariance = self._second / soft.total - pair(self._first / soft.total, xp)
-        if soft.is_saturated:
-            covariance = xp.where(soft.saturated, self._careful_covariance(), covariance)
+        softmax, xp = self._soft, self._soft.xp
+        covariance = self._second / softmax.total - pair(self._first / softmax.total, xp)
+        if softmax.is_saturated:
+            covariance = xp.where(softmax.saturated, self._careful_covariance(), covariance)
         return covariance
 
     def excess_of_leading(self) -> Array:

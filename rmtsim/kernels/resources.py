@@ -1,13 +1,13 @@
-"""The room a draw is worked out in: how it is cut up to fit in memory, and the threads that share it."""
+"""What one draw is computed with: a tiling that fits in memory, and a team of threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
-from rmtsim.arrays.backend import Module, is_cupy, native_gpu
-from rmtsim.arrays.machine import keep_freed_memory, usable_memory
-from rmtsim.arrays.threads import Team, cores, single_threaded_blas
+from rmtsim.arrays.backend import Module, backend_of
+from rmtsim.arrays.machine import keep_freed_memory
+from rmtsim.arrays.threads import ThreadTeam, cores, single_threaded_blas
 from rmtsim.kernels.cost import flops
 from rmtsim.kernels.memory import fitting_tiling
 from rmtsim.kernels.tiling import Tiling
@@ -18,7 +18,7 @@ _LARGE = 3e8
 
 
 @contextmanager
-def workplace(
+def draw_resources(
     point: Point,
     layers: tuple[str, ...],
     dtype: str,
@@ -28,7 +28,7 @@ def workplace(
     memory: float | None = None,
     batch: int = 1,
     tick: Callable[[], None] | None = None,
-) -> Iterator[tuple[Tiling, Team]]:
+) -> Iterator[tuple[Tiling, ThreadTeam]]:
     """Give a draw's tiling and its team of threads; BLAS has one thread inside, so results agree to the bit.
 
     Parameters
@@ -49,16 +49,16 @@ def workplace(
     InputError
         If the batch does not fit, however its draws are cut.
     """
-    gpu = is_cupy(xp)
+    backend = backend_of(xp)
     if memory is None:
-        memory = native_gpu().free_memory() if gpu else usable_memory()
-    large = not gpu and flops(point, layers) > _LARGE
+        memory = backend.free_memory()
+    large = not backend.needs_gpu and flops(point, layers) > _LARGE
     threads = (threads or cores()) if large else 1
-    cut = fitting_tiling(point, layers, dtype, memory, threads=threads, batch=batch, gpu=gpu)
+    tiling = fitting_tiling(point, layers, dtype, memory, threads=threads, batch=batch, gpu=backend.needs_gpu)
     keep_freed_memory()
     with (
         single_threaded_blas(),
-        Team(threads, tick) as team,
-        native_gpu().memory_limit(memory) if gpu else nullcontext(),
+        ThreadTeam(threads, tick) as team,
+        backend.memory_limit(memory),
     ):
-        yield cut, team
+        yield tiling, team

@@ -1,0 +1,81 @@
+"""CuPy on a GPU: kernels of our own, cuBLAS, and CuPy's pool of memory (``rmtsim.arrays.gpu``, loaded when needed)."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from rmtsim.arrays.backend import Array, Backend, Module, register_backend
+
+
+class CuPyBackend(Backend):
+    """CuPy, with native forms of all operations."""
+
+    name = package = "cupy"
+    stream = "philox4x32-1"
+    needs_gpu = makes_normals = takes_index_arrays = True
+
+    def module(self) -> Module:
+        """Return CuPy."""
+        return _gpu().module()
+
+    def problem(self) -> str | None:
+        """Say why CuPy cannot compute here, or return None if it can."""
+        return _gpu().problem()  # type: ignore[no-any-return]
+
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """Copy an array to the host."""
+        return np.asarray(self.module().asnumpy(array))
+
+    def free_memory(self) -> float:
+        """Bytes that can still be allocated on the device."""
+        return _gpu().free_memory()  # type: ignore[no-any-return]
+
+    def memory_limit(self, size: float) -> AbstractContextManager[None]:
+        """Hold CuPy's memory pool to ``size`` bytes."""
+        return _gpu().memory_limit(size)  # type: ignore[no-any-return]
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error says that the device has no memory left."""
+        return bool(_gpu().is_out_of_memory(error))
+
+    def release_memory(self) -> None:
+        """Give the blocks that the memory pool keeps back to the device."""
+        _gpu().release()
+
+    def library(self) -> str:
+        """Return ``"cuBLAS"``."""
+        return "cuBLAS"
+
+    def normals(self, identity: bytes, rows: range, columns: int, scale: float, dtype: str) -> Array:
+        """Return rows of a matrix of normals, made on the device by Philox."""
+        return _gpu().normals(identity, rows, columns, scale, dtype)
+
+    def exponentials(self, L: Array, shift: Array | None) -> tuple[Array, Array, Array]:
+        """Overwrite L with exp(L − shift); return it with its row sums and the row maxima of L."""
+        shift = self.module().max(L, axis=-1, keepdims=True) if shift is None else shift
+        return _gpu().exponentials(L, shift)  # type: ignore[no-any-return]
+
+    def diagonal_weights(self, E: Array, inverse: Array) -> tuple[Array, Array]:
+        """Return Q and S by a kernel that reads E once."""
+        return _gpu().diagonal_weights(E, inverse)  # type: ignore[no-any-return]
+
+    def add_product(self, total: Array, A: Array, B: Array) -> Array:
+        """Add A Bᵀ to ``total`` in place, by cuBLAS."""
+        _gpu().add_product(total, A, B)
+        return total
+
+    def weighted_sum(self, K: Array, G: Array, left: Array, right: Array, power: int) -> Array:
+        """Return the sum by a kernel, with products and sums in float64."""
+        return _gpu().weighted_sum(K, G, left[..., 0], right[..., 0], power)
+
+
+register_backend(CuPyBackend())
+
+
+def _gpu() -> Any:
+    from rmtsim.arrays import gpu  # which sets CuPy up
+
+    return gpu

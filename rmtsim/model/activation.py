@@ -1,0 +1,69 @@
+"""What an activation is: a function σ and its first two derivatives; and the activations by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from rmtsim.arrays.backend import Array, Module
+from rmtsim.text.named_objects import Registry
+
+
+class Activation(ABC):
+    """The nonlinearity after each hidden layer, applied to every entry of its pre-activations.
+
+    A new activation derives from this class, defines `name` and the abstract methods, and is passed to
+    `register_activation`. It can then be given by its name to `rmtsim.hessian`, to `rmtsim.layer_norms` and to
+    training. Block norms in closed form and the theory hold for ReLU alone.
+
+    Attributes
+    ----------
+    name
+        What users choose it by.
+    homogeneous
+        Whether σ(ax) = a σ(x) for a > 0. Arrays of any size can then be scaled to order one and back.
+    piecewise_linear
+        Whether σ″ = 0 wherever it exists, so that no term with σ″ is computed.
+    """
+
+    name: ClassVar[str]
+    homogeneous: ClassVar[bool] = False
+    piecewise_linear: ClassVar[bool] = False
+
+    @abstractmethod
+    def value(self, pre: Array, xp: Module) -> Array:
+        """Return σ of each entry; the argument is kept."""
+
+    @abstractmethod
+    def slope(self, pre: Array, xp: Module) -> Array:
+        """Return σ′ of each entry, in the dtype of ``pre``."""
+
+    def bend(self, pre: Array, xp: Module) -> Array:
+        """Return σ″ of each entry, in the dtype of ``pre``; not asked for where σ is piecewise linear."""
+        raise NotImplementedError(f"{self!r} is not piecewise linear, so it has to define bend, the second derivative")
+
+    def value_and_slope(self, pre: Array, xp: Module) -> tuple[Array, Array]:
+        """Return σ and σ′; worth another definition where they share work."""
+        return self.value(pre, xp), self.slope(pre, xp)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__module__}.{type(self).__qualname__}()"
+
+
+_ACTIVATIONS: Registry[Activation] = Registry("activation", "rmtsim.model.activations")
+
+
+def register_activation(activation: Activation) -> Activation:
+    """Make an activation known by its name, and return it; each process that uses it has to import that module.
+
+    Raises
+    ------
+    InputError
+        If the name is not a valid one, or another activation has it.
+    """
+    return _ACTIVATIONS.register(activation)
+
+
+def get_activation(name: Any) -> Activation:
+    """Return the activation of that name; raise InputError, which lists the names, if there is none."""
+    return _ACTIVATIONS.get(name)

@@ -1,0 +1,311 @@
+"""A loss, an activation, a data law and a backend of a user's own, each by public means alone.
+
+Each is checked against a computation that knows nothing of rmtsim: JAX differentiates the loss of the whole network
+twice, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import array_api_strict
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+
+import rmtsim
+from rmtsim.arrays.backend import _BACKENDS, Array, Backend, Module, _backend_of_package, register_backend
+from rmtsim.cli.main import main
+from rmtsim.data.datasets import _LAWS, DataLaw, parse_data, register_data
+from rmtsim.data.labelled import Samples, check_sizes, keyed
+from rmtsim.full_hessian.description import Look
+from rmtsim.model.activation import _ACTIVATIONS, Activation, register_activation
+from rmtsim.model.choices import LossName, ModelName
+from rmtsim.model.loss import _LOSSES, Curvature, Loss, register_loss
+from rmtsim.text.named_objects import Registry
+from rmtsim.training.adam import Schedule
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import trajectory
+
+jax.config.update("jax_enable_x64", True)
+
+Values = npt.NDArray[np.float64]
+
+
+class PseudoHuber(Loss):
+    """(1/N) Σ_n Σ_c (√(1 + e²) − 1) with the error e = f_c(x_n) − y_nc: its curvature depends on the labels."""
+
+    name, curvature_needs_labels = "pseudo_huber", True
+
+    def value_and_residuals(self, logits: Array, y: Array, xp: Module) -> tuple[float, Array]:
+        error, root = self._error(logits, y, xp)
+        return float(xp.sum(root - 1) / logits.shape[0]), error / root
+
+    def curvature(self, logits: Array, y: Array | None, xp: Module) -> Curvature:
+        return Curvature(self._error(logits, y, xp)[1] ** -3, None)
+
+    def _error(self, logits: Array, y: Array, xp: Module) -> tuple[Array, Array]:
+        error = logits - xp.astype(y[:, None] == xp.arange(logits.shape[1])[None, :], logits.dtype)
+        return error, (1 + error**2) ** 0.5
+
+
+class Tanh(Activation):
+    """σ = tanh: σ′ = 1 − σ², σ″ = −2σ(1 − σ²)."""
+
+    name = "tanh"
+
+    def value(self, pre: Array, xp: Module) -> Array:
+        return xp.tanh(pre)
+
+    def slope(self, pre: Array, xp: Module) -> Array:
+        return 1 - xp.tanh(pre) ** 2
+
+    def bend(self, pre: Array, xp: Module) -> Array:
+        return -2 * xp.tanh(pre) * (1 - xp.tanh(pre) ** 2)
+
+
+@dataclass(frozen=True)
+class Signs(DataLaw):
+    """Entries ±s with equal chances; a label tells the sign of the first."""
+
+    name, form = "signs", "signs:S"
+
+    size: float
+
+    @classmethod
+    def parse(cls, text: str) -> Signs | None:
+        name, _, size = text.partition(":")
+        return cls(float(size)) if name == cls.name else None
+
+    @property
+    def text(self) -> str:
+        return f"{self.name}:{self.size:g}"
+
+    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
+        check_sizes(n_classes, dim, n_samples)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"kind": self.name, "size": self.size}
+
+    def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
+        self.check(n_classes, dim, n_samples)
+        X = self.size * np.sign(keyed(self.name, "X", key).standard_normal((n_samples, dim)))
+        return X, (X[:, 0] > 0).astype(np.int64)
+
+
+class Strict(Backend):
+    """The reference module of the array API standard, with the generic form of every operation."""
+
+    name, package = "strict", "array_api_strict"
+
+    def module(self) -> Module:
+        return array_api_strict
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registered() -> Iterator[None]:
+    """Register them for this module alone: other tests list the names that come with rmtsim."""
+    registries: list[Registry[Any]] = [_LOSSES, _ACTIVATIONS, _LAWS, _BACKENDS]
+    before = [registry.names() and dict(registry._items) for registry in registries]
+    register_loss(PseudoHuber())
+    register_activation(Tanh())
+    register_data(Signs)
+    register_backend(Strict())
+    yield
+    for registry, items in zip(registries, before, strict=True):
+        registry._items = dict(items)
+    _backend_of_package.cache_clear()
+
+
+def _pseudo_huber(logits: jax.Array, y: Values) -> jax.Array:
+    error = logits - jax.nn.one_hot(y, logits.shape[1])
+    return jnp.sum(jnp.sqrt(1 + error**2) - 1, axis=1)
+
+
+def _cross_entropy(logits: jax.Array, y: Values) -> jax.Array:
+    return -jax.nn.log_softmax(logits)[jnp.arange(len(y)), y]
+
+
+#: What JAX knows the losses and activations by.
+LOSSES: dict[str, Callable[[jax.Array, Values], jax.Array]] = {"pseudo_huber": _pseudo_huber, "ce": _cross_entropy}
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+
+#: Hidden layers: none, one, two.
+DEPTHS: tuple[tuple[int, ...], ...] = ((), (4,), (4, 3))
+
+
+class Network:
+    """A network of a few neurons, its data, and its loss as JAX has it."""
+
+    def __init__(self, hidden: tuple[int, ...], loss: str, activation: str, seed: int = 0) -> None:
+        rng = np.random.default_rng([seed, len(hidden)])
+        sizes = [5, *hidden, 3]
+        self.loss, self.activation = loss, activation
+        self.X, self.y = rng.normal(size=(11, sizes[0])), rng.integers(3, size=11)
+        self.weights = [rng.normal(size=(n, k)) for k, n in pairwise(sizes)]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the functions of rmtsim take."""
+        *hidden, V = self.weights
+        arrays: dict[str, Any] = {"X": self.X, "V": V, "W": hidden or None, "y": self.y}
+        return arrays | {"loss": self.loss, "activation": self.activation}
+
+    def loss_of(self, parameters: jax.Array) -> jax.Array:
+        """Mean loss as a function of all weights, layer after layer, row by row."""
+        h, start = jnp.asarray(self.X), 0
+        for k, W in enumerate(self.weights):
+            pre = h @ parameters[start : start + W.size].reshape(W.shape).T
+            h = pre if k == len(self.weights) - 1 else ACTIVATIONS[self.activation](pre)
+            start += W.size
+        return jnp.mean(LOSSES[self.loss](h, self.y))
+
+    @property
+    def parameters(self) -> Values:
+        return np.concatenate([W.ravel() for W in self.weights])
+
+    def hessian(self) -> Values:
+        """The full Hessian by forward over reverse differentiation."""
+        return np.asarray(jax.hessian(self.loss_of)(jnp.asarray(self.parameters)))
+
+
+CASES = [
+    (hidden, loss, activation)
+    for hidden in DEPTHS
+    for loss, activation in (("pseudo_huber", "relu"), ("ce", "tanh"), ("pseudo_huber", "tanh"))
+]
+
+
+@pytest.mark.parametrize(("hidden", "loss", "activation"), CASES)
+def test_full_hessian(hidden: tuple[int, ...], loss: str, activation: str) -> None:
+    network = Network(hidden, loss, activation)
+    expected = network.hessian()
+    np.testing.assert_allclose(rmtsim.hessian(**network.arguments), expected, rtol=1e-10, atol=1e-13)
+    if hidden and activation == "tanh":  # the oracle tells the activations apart
+        relu = rmtsim.hessian(**network.arguments | {"activation": "relu"})
+        assert np.abs(relu - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize(("hidden", "loss", "activation"), CASES)
+def test_layer_norms(hidden: tuple[int, ...], loss: str, activation: str) -> None:
+    network = Network(hidden, loss, activation)
+    H, start = network.hessian(), 0
+    for W, found in zip(network.weights, rmtsim.layer_norms(**network.arguments), strict=True):
+        n, rows = W.shape
+        part = H[start : start + W.size, start : start + W.size].reshape(n, rows, n, rows)
+        norms = np.sum(part**2, axis=(1, 3))
+        start += W.size
+        off = norms[~np.eye(n, dtype=bool)]
+        np.testing.assert_allclose(found.diag_sqfro, np.diagonal(norms).mean(), rtol=1e-10)
+        np.testing.assert_allclose(found.offdiag_sqfro, off.mean(), rtol=1e-10, atol=1e-25)
+
+
+@pytest.mark.parametrize("hidden", DEPTHS)
+def test_training(hidden: tuple[int, ...]) -> None:
+    """A step of Adam moves every weight by the rate, against the sign of the gradient that JAX finds."""
+    problem = Problem("pseudo_huber", 3, 5, 11, hidden, activation="tanh")
+    table = trajectory(problem, Schedule(2, 1e-3, (0, 0.5)), look=Look())
+    network = Network(hidden, "pseudo_huber", "tanh")
+    drawn = problem.draw()
+    network.X, network.y, network.weights = drawn.X, drawn.y, drawn.weights
+    start = network.parameters
+    moved = start - 1e-3 * np.sign(jax.grad(network.loss_of)(jnp.asarray(start)))
+    losses = table[table.quantity == "loss"].sort_values("step")["value"]
+    expected = [float(network.loss_of(jnp.asarray(at))) for at in (start, moved)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-8)
+    whole = table[(table.quantity == "total_sqfro") & (table.layer == 0) & (table.step == 0)]["value"]
+    np.testing.assert_allclose(whole.item(), np.sum(network.hessian() ** 2), rtol=1e-10)
+
+
+def test_training_depends_on_the_activation() -> None:
+    """In the identity of a problem only where it is not ReLU: tables made before keep their names."""
+    relu, tanh = (Problem("ce", 3, 5, 11, (4,), activation=name) for name in ("relu", "tanh"))
+    assert "activation" not in relu.parameters()
+    assert relu.id != tanh.id
+    assert relu.point is not None
+    assert tanh.point is None  # the closed forms are ReLU's
+
+
+SIGNS = """
+name = "signs"
+loss = ["mse"]
+[grid]
+n_classes = [2]
+dim = [4]
+n_samples = [16]
+hidden = [[]]
+data = ["signs:0.5"]
+[training]
+steps = 0
+checkpoints = [0]
+"""
+
+
+def test_data_law_of_a_specification(tmp_path: Path) -> None:
+    """With MSE the diagonal blocks of the linear model are (2/N) XᵀX, whatever the weights: 2s² on the diagonal."""
+    (tmp_path / "signs.toml").write_text(SIGNS)
+    store = tmp_path / "store"
+    assert main(["run", str(tmp_path / "signs.toml"), "--store", str(store)]) == 0
+    [path] = (store / "experiments").rglob("*.parquet")
+    table = pd.read_parquet(path)
+    assert set(table["data"]) == {"signs:0.5"}
+    X, _, y = Problem("mse", 2, 4, 16, data=parse_data("signs:0.5")).draw()
+    assert set(np.unique(X)) == {-0.5, 0.5}
+    assert np.array_equal(y, X[:, 0] > 0)
+    block = 2 / 16 * X.T @ X
+    assert np.all(np.diagonal(block) == 0.5)
+    found = table[(table.quantity == "diag_sqfro") & (table.layer == 1)]["value"].item()
+    np.testing.assert_allclose(found, np.sum(block**2), rtol=1e-12)
+    with pytest.raises(rmtsim.InputError, match=r"data: 'sign' is not known; choose one of .*, FILE\.npz, signs:S"):
+        parse_data("sign")
+
+
+@pytest.mark.parametrize("model", ["linear", "one_hidden"])
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_backend(model: ModelName, loss: LossName) -> None:
+    """Rows name it; its draws are NumPy's, its sums agree to rounding."""
+    point = rmtsim.Point(model, loss, 6, 5, 12, None if model == "linear" else 3)
+    own, numpy = (rmtsim.simulate(point, 3, backend=name) for name in ("strict", "numpy"))
+    assert set(own["backend"]) == {"strict"}
+    for column in ("diag_sqfro", "offdiag_sqfro"):
+        np.testing.assert_allclose(own[column], numpy[column], rtol=1e-12, equal_nan=True)
+    with pytest.raises(rmtsim.InputError, match="backend: 'jax' is not known; choose one of auto, cupy, numpy, strict"):
+        rmtsim.simulate(point, 3, backend="jax")
+
+
+def test_labels_are_asked_for_where_they_enter() -> None:
+    linear, deep = Network((), "pseudo_huber", "relu"), Network((4,), "ce", "tanh")
+    for arguments, what in ((linear.arguments, "loss 'pseudo_huber'"), (deep.arguments, "activation 'tanh'")):
+        with pytest.raises(rmtsim.InputError, match=f"y: {what} needs labels"):
+            rmtsim.layer_norms(**arguments | {"y": None})
+    with pytest.raises(rmtsim.InputError, match="y: loss 'pseudo_huber' needs labels"):
+        rmtsim.hessian(**linear.arguments | {"y": None})
+    assert rmtsim.layer_norms(**deep.arguments | {"y": None, "activation": "relu"})
+
+
+def test_closed_forms_are_of_two_losses() -> None:
+    network = Network((), "pseudo_huber", "relu")
+    with pytest.raises(rmtsim.InputError, match="loss: 'pseudo_huber' is not known; choose one of ce, mse"):
+        rmtsim.block_norms(network.X, network.weights[0], loss="pseudo_huber")
+
+
+def test_names_of_others_are_taken() -> None:
+    class Mine(PseudoHuber):
+        name = "ce"
+
+    class Spaced(Tanh):
+        name = "a name"
+
+    with pytest.raises(rmtsim.InputError, match="loss: the name 'ce' is taken"):
+        register_loss(Mine())
+    with pytest.raises(rmtsim.InputError, match="activation: the name 'a name' is not valid"):
+        register_activation(Spaced())
+    with pytest.raises(rmtsim.InputError, match="activation: 'gelu' is not known; choose one of relu, tanh"):
+        rmtsim.hessian(np.ones((2, 2)), np.ones((2, 2)), W=np.ones((2, 2)), y=[0, 1], activation="gelu")
