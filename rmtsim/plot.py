@@ -8,7 +8,7 @@ They draw on the Axes that they are given and change nothing else: no style, no 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -61,7 +61,7 @@ def decay(
     draws: pd.DataFrame,
     quantity: Quantity = "ratio",
     hue: str = "aspect_ratio",
-    theory: bool = True,
+    theory: bool | Collection[RegimeName] = True,
     ax: Axes | None = None,
 ) -> Axes:
     """Plot a measured quantity against the number of classes, with standard errors and the theory.
@@ -78,7 +78,8 @@ def decay(
         ``dim``, ``n_samples`` or one of the ensemble's. Series of one colour differ in their markers.
     theory
         Whether to draw the theory at the same d and N (solid) and its form as d, N → ∞, then C → ∞ (dashed), where
-        there is one.
+        there is one; or a selection of ``["finite", "large_c"]``. The former takes seconds for each C where there is
+        a hidden layer with cross-entropy, the first time.
     ax
         The axes to draw on; by default those of ``matplotlib.pyplot.gca``.
 
@@ -105,6 +106,7 @@ def decay(
     """
     check_choice("quantity", quantity, get_args(Quantity))
     check_choice("hue", hue, _SERIES)
+    regimes = _regimes(theory)
     means = summarize(draws)
     if ax is None:
         from matplotlib import pyplot
@@ -128,10 +130,10 @@ def decay(
             label=label,
         )
         positive |= bool((shown[quantity] > 0).any())
-        for regime, (style, _) in _THEORY.items() if theory else ():
+        for regime in regimes:
             curve = _curve(rows, regime)
             if curve is not None and (above := curve[curve[quantity] > 0]).shape[0]:
-                ax.plot(above["n_classes"], above[quantity], style, color=color, linewidth=1)
+                ax.plot(above["n_classes"], above[quantity], _THEORY[regime][0], color=color, linewidth=1)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     if means["n_classes"].max() >= _DECADE * means["n_classes"].min():
@@ -140,7 +142,7 @@ def decay(
         ax.set_yscale("log")
     ax.set_xlabel("number of classes $C$")
     ax.set_ylabel(_Y_LABELS[quantity])
-    _add_legend(ax, theory)
+    _add_legend(ax, regimes)
     return ax
 
 
@@ -197,11 +199,18 @@ def _curve(rows: pd.DataFrame, regime: RegimeName) -> pd.DataFrame | None:
     return of_layer
 
 
-def _add_legend(ax: Axes, theory: bool) -> None:
+def _regimes(theory: bool | Collection[RegimeName]) -> list[RegimeName]:
+    """Return the regimes to draw; raise InputError where one is not known."""
+    if isinstance(theory, bool):
+        return list(_THEORY) if theory else []
+    return [check_choice("theory", regime, _THEORY) for regime in theory]
+
+
+def _add_legend(ax: Axes, regimes: list[RegimeName]) -> None:
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()
-    for style, label in _THEORY.values() if theory else ():
+    for style, label in (_THEORY[regime] for regime in regimes):
         handles.append(Line2D([], [], linestyle=style, color="0.3", linewidth=1))
         labels.append(label)
     ax.legend(handles, labels, fontsize="small")

@@ -182,7 +182,7 @@ def test_objects_print_what_they_hold(store: rmtsim.Store) -> None:
     for shown, words in (
         (store, "2, 10, 20, 40, 100"),
         (outcome, "C = 100, d = 20, N = 40, m = 8"),
-        (fit, "exponent_theorem"),
+        (fit, "<th>verdict</th>"),
         (point, "<td>one_hidden</td>"),
         (spectrum, "<td>9</td>"),
     ):
@@ -234,7 +234,7 @@ def test_decay_by_layer_names_what_is_zero(store: rmtsim.Store) -> None:
     assert labels[:3] == ["cross", "hidden", "output: zero"]
 
 
-@pytest.mark.parametrize("wrong", [{"quantity": "norm"}, {"hue": "colour"}])
+@pytest.mark.parametrize("wrong", [{"quantity": "norm"}, {"hue": "colour"}, {"theory": ["exact"]}])
 def test_decay_names_what_it_does_not_know(store: rmtsim.Store, wrong: dict[str, Any]) -> None:
     with pytest.raises(rmtsim.InputError, match="is not known; choose one of"):
         rmtsim.plot.decay(store.draws(), ax=Figure().subplots(), **wrong)

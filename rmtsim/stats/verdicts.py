@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import GROUP, claims, claims_of
 from rmtsim.stats.points import points, points_of
 from rmtsim.stats.render import render
@@ -19,9 +21,8 @@ from rmtsim.text.tables import records
 __all__ = ["Fit", "claims", "fit", "points", "render"]
 
 
-#: Columns of the claims that the HTML table always has; those of `GROUP` that vary come after the first ones.
-_ALWAYS = ["model", "loss", "layer", "aspect_ratio"]
-_SHOWN = ["quantity", "exponent_theorem", "exponent", "std_error_exponent", "constant_theorem", "constant", "verdict"]
+#: What tells sweeps over C apart in the HTML table, where it varies; n_samples follows from the others.
+_IN_HTML = ["width", "aspect_ratio", "dim", *ENSEMBLE]
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,16 +46,18 @@ class Fit:
 
     def _repr_html_(self) -> str:
         """Return the claims as a table, then the tally of the points."""
-        claims = self.claims.assign(
-            exponent=self.claims["exponent"].map("{:+.4f}".format),
-            constant=self.claims["constant"].map("{:.4g}".format),
-            constant_theorem=self.claims["constant_theorem"].map("{:.4g}".format),
+        varying = [name for name in GROUP if name in _IN_HTML and self.claims[name].nunique() > 1]
+        table = self.claims[["model", "loss", "layer", *varying, "quantity"]].assign(
+            power=self.claims["exponent_theorem"].map(_number("{:.0f}")),
+            fitted_power=_measured(self.claims, "exponent", "{:+.4f}"),
+            constant=self.claims["constant_theorem"].map(_number("{:.4g}")),
+            fitted_constant=_measured(self.claims, "constant", "{:.4g}"),
+            verdict=self.claims["verdict"],
         )
-        varying = [name for name in GROUP if name not in _ALWAYS and claims[name].nunique() > 1]
-        table = claims[[*_ALWAYS, *varying, *_SHOWN]].to_html(
-            index=False, border=0, na_rep="", float_format="{:.4g}".format
-        )
-        return f"{table}<pre>{escape(self._tally())}</pre>"
+        table = table.rename(columns={"fitted_power": "fitted", "fitted_constant": "fitted "})
+        note = "Squared norms of d × d blocks are divided by d."
+        html = table.to_html(index=False, border=0, na_rep="")
+        return f"{html}<p>{note}</p><pre>{escape(self._tally())}</pre>"
 
     def text(self) -> str:
         """Return the claims as a table, then the tally of the points and those that fail."""
@@ -80,6 +83,16 @@ class Fit:
     def document(self) -> dict[str, list[dict[str, Any]]]:
         """Return ``{"claims": […], "points": […]}``, one object a line of the tables, null for what is missing."""
         return {"claims": records(self.claims), "points": records(self.points)}
+
+
+def _measured(claims: pd.DataFrame, name: str, how: str) -> list[str]:
+    """Return fitted values with their standard errors; nothing where there is no fit."""
+    pairs = zip(claims[name], claims[f"std_error_{name}"], strict=True)
+    return ["" if pd.isna(value) else f"{how.format(value)} ± {error:.2g}" for value, error in pairs]
+
+
+def _number(how: str) -> Callable[[float], str]:
+    return lambda value: "" if pd.isna(value) else how.format(value)
 
 
 def fit(draws: pd.DataFrame) -> Fit:
