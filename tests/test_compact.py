@@ -13,7 +13,7 @@ import rmtsim
 import rmtsim.store
 import rmtsim.store.ahead
 import rmtsim.store.compact
-import rmtsim.store.copies
+import rmtsim.store.repeated_rows
 import rmtsim.store.shards
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import KEY
@@ -76,7 +76,7 @@ def test_shards_of_other_origin_stay_apart(tmp_path: Path) -> None:
 
 def test_equal_copies_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rmtsim.store.compact, "ROWS", 48)
-    monkeypatch.setattr(rmtsim.store.copies, "_ROWS", 10)  # a point at a time
+    monkeypatch.setattr(rmtsim.store.repeated_rows, "_ROWS", 10)  # a point at a time
     store = store_of(tmp_path / "s", rows_of(range(8)), rows_of(range(4)), rows_of(range(2, 10)), rows_of(range(3)))
     with pytest.raises(StoreError, match=r"twice, with equal values; `rmtsim compact --store"):
         store.read()

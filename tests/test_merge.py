@@ -12,7 +12,7 @@ import pytest
 import rmtsim
 import rmtsim.store
 import rmtsim.store.compact
-import rmtsim.store.copies
+import rmtsim.store.repeated_rows
 import rmtsim.store.shards
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError

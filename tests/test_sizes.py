@@ -11,7 +11,7 @@ from rmtsim.model.point import Point
 from rmtsim.sweeps.spec import Sampling
 from rmtsim.sweeps.state import PointState
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 from tests.test_stopping import pair
 
 
@@ -31,8 +31,8 @@ def test_counts() -> None:
         math.inf: "over 1000 trillion",
     }
     assert {count: format_count(count) for count in said} == said
-    assert counted(1, "draw") == "1 draw"
-    assert counted(53_000_000, "draw") == "53 million draws"
+    assert number_of(1, "draw") == "1 draw"
+    assert number_of(53_000_000, "draw") == "53 million draws"
 
 
 def test_times() -> None:

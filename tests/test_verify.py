@@ -15,7 +15,7 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import SCHEMA
 from rmtsim.store import Store
-from rmtsim.store.coverage import Coverage, Runs, Series
+from rmtsim.store.coverage import Coverage, RangeSet, Series
 from rmtsim.store.shards import Shard
 from rmtsim.store.tables import FORMAT
 from rmtsim.store.verify import Finding, verify
@@ -246,7 +246,7 @@ def test_runs_agree_with_sets() -> None:
 
     random.seed(0)
     for _ in range(200):
-        runs, there = Runs(), set[int]()
+        runs, there = RangeSet(), set[int]()
         for _ in range(12):
             start = random.randrange(30)
             new = range(start, start + random.randrange(1, 8))

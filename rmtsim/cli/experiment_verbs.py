@@ -20,7 +20,7 @@ from rmtsim.store.saved_files import saved_prefix
 from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.text.tables import records
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 
 def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
@@ -99,7 +99,9 @@ def _tell(name: str, made: Any, code: int, as_json: bool) -> None:
         print_json(outcome)
     else:
         print_message(
-            made.stopped or f"{name}: {counted(made.tables, 'new table')}" if made.missing else f"{name}: nothing to do"
+            made.stopped or f"{name}: {number_of(made.tables, 'new table')}"
+            if made.missing
+            else f"{name}: nothing to do"
         )
 
 
@@ -139,7 +141,7 @@ def status_line(row: Mapping[str, Any], store: Store) -> str:
     if row["tables"] is None:
         where = store.files.where(f"experiments/{row['experiment']}/{SPEC}")
         return f"{row['experiment']}: {where} does not name its tables; run its spec again to go on with it"
-    return f"{row['experiment']}: {counted(row['tables'], 'table')}: {row['done']} done, {row['begun']} begun"
+    return f"{row['experiment']}: {number_of(row['tables'], 'table')}: {row['done']} done, {row['begun']} begun"
 
 
 def _check_memory(runs: Runs, memory: float | None) -> None:

@@ -19,7 +19,7 @@ from rmtsim.store import Store
 from rmtsim.store.experiment_tables import experiment_names, spec_of
 from rmtsim.sweeps.experiment import Experiment, Task, table_file
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
     from rmtsim.figures import Figure
@@ -187,8 +187,10 @@ class TrainingRuns:
         left = table[table["state"] == "new"]
         at_once = workers or cores()
         seconds = float(left["core_seconds"].sum()) / min(at_once, cores(), max(1, len(left)))
-        time = f"{format_flops(left['flops'].sum())}, about {format_seconds(seconds)} with {counted(at_once, 'worker')}"
-        summary = f"{self.name}: {counted(len(table), 'run')}: {len(table) - len(left)} done, {len(left)} new; "
+        time = (
+            f"{format_flops(left['flops'].sum())}, about {format_seconds(seconds)} with {number_of(at_once, 'worker')}"
+        )
+        summary = f"{self.name}: {number_of(len(table), 'run')}: {len(table) - len(left)} done, {len(left)} new; "
         return table, summary + (time if len(left) else "nothing to do"), seconds
 
 
@@ -245,6 +247,8 @@ class FigureRuns:
         elif math.isinf(left):
             time = "its time was never measured"
         else:
-            time = f"about {format_seconds(left)} on {counted(at_once, 'core')}"
-        summary = f"{self.name}: {counted(len(table), 'table')}: {len(table) - new.sum()} done, {new.sum()} new; {time}"
+            time = f"about {format_seconds(left)} on {number_of(at_once, 'core')}"
+        summary = (
+            f"{self.name}: {number_of(len(table), 'table')}: {len(table) - new.sum()} done, {new.sum()} new; {time}"
+        )
         return table, summary, left

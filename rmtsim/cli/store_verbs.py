@@ -23,7 +23,7 @@ from rmtsim.store import Store
 from rmtsim.store.coverage import point_batches
 from rmtsim.store.file_access import FOLDERS
 from rmtsim.text.tables import records
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
     from rmtsim.sweeps.experiment import Task
@@ -49,24 +49,24 @@ def verify(arguments: argparse.Namespace) -> int:
         print_text(finding)
     for note in report.notes:
         print_message(note)
-    made = f"; {counted(report.recomputed, 'draw')} made again"
+    made = f"; {number_of(report.recomputed, 'draw')} made again"
     made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
     if report.tables_recomputed or report.tables_skipped:
-        made += f"; {counted(report.tables_recomputed, 'table')} of experiments made again"
+        made += f"; {number_of(report.tables_recomputed, 'table')} of experiments made again"
         made += f", {report.tables_rounded} of them equal to rounding only, by another BLAS" * bool(
             report.tables_rounded
         )
         made += f", {report.tables_skipped} left out, as they cannot be compared here" * bool(report.tables_skipped)
-    tables = f", {counted(report.tables, 'table')} of experiments" if report.tables else ""
-    size = (
-        f"{counted(report.shards, 'shard')}, {counted(report.rows, 'row')}{tables}{made if arguments.recompute else ''}"
-    )
+    tables = f", {number_of(report.tables, 'table')} of experiments" if report.tables else ""
+    size = f"{number_of(report.shards, 'shard')}, {number_of(report.rows, 'row')}{tables}"
+    if arguments.recompute:
+        size += made
     if report.damage:
-        print_text(f"{size}: {counted(len(report.damage), 'finding')}")
+        print_text(f"{size}: {number_of(len(report.damage), 'finding')}")
     elif report.satisfied < report.points:
         print_text(
-            f"{size}: sound; {report.satisfied} of {counted(report.points, 'point')} hold what their sweep wants so "
+            f"{size}: sound; {report.satisfied} of {number_of(report.points, 'point')} hold what their sweep wants so "
             f"far, see `rmtsim status --store {store.quoted}`"
         )
     else:
@@ -95,13 +95,13 @@ def merge(arguments: argparse.Namespace) -> int:
     into = Store(arguments.store)
     found = merged(arguments.sources, into, requests_of)
     if not found.rows and not found.specs and not found.tables:
-        print_message(f"{into.location}: nothing to do, all {counted(found.known, 'row')} there")
+        print_message(f"{into.location}: nothing to do, all {number_of(found.known, 'row')} there")
     else:
-        tables = f", {counted(found.tables, 'table')} of experiments" if found.tables else ""
-        added = f"{counted(found.rows, 'row')} and {counted(found.specs, 'spec')} added{tables}"
-        print_message(f"{into.location}: {added}; {counted(found.known, 'row')} there before")
+        tables = f", {number_of(found.tables, 'table')} of experiments" if found.tables else ""
+        added = f"{number_of(found.rows, 'row')} and {number_of(found.specs, 'spec')} added{tables}"
+        print_message(f"{into.location}: {added}; {number_of(found.known, 'row')} there before")
     if found.rounded:
-        rounded = counted(found.rounded, "row")
+        rounded = number_of(found.rounded, "row")
         print_message(f"{into.location}: {rounded} there differ by rounding, made by another BLAS")
     return DONE
 
@@ -115,8 +115,8 @@ def compact(arguments: argparse.Namespace) -> int:
     if done.before == done.after and not done.dropped:
         print_message(f"{store.location}: nothing to do")
     else:
-        copies = f", {counted(done.dropped, 'repeated row')} dropped" if done.dropped else ""
-        print_message(f"{store.location}: {counted(done.before, 'shard')} into {done.after}{copies}")
+        copies = f", {number_of(done.dropped, 'repeated row')} dropped" if done.dropped else ""
+        print_message(f"{store.location}: {number_of(done.before, 'shard')} into {done.after}{copies}")
     return DONE
 
 
@@ -135,7 +135,7 @@ def export(arguments: argparse.Namespace) -> int:
         raise selection.nothing(store)
     table = pd.concat(parts, ignore_index=True)
     write_output(out, _encoded(table, out.suffix))
-    print_message(f"{out}: {counted(len(table), 'row')}")
+    print_message(f"{out}: {number_of(len(table), 'row')}")
     return DONE
 
 

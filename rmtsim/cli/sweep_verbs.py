@@ -28,7 +28,7 @@ from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.text.tables import records
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
     from rmtsim.sweeps.runner import Outcome
@@ -111,7 +111,7 @@ def status(arguments: argparse.Namespace) -> int:
         print_text(status_line(row, store))
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
-        print_text(f"{sweep}: {counted(len(part), 'point')}: {states}; {counted(int(part['draws'].sum()), 'draw')}")
+        print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {number_of(int(part['draws'].sum()), 'draw')}")
         for row in records(part[part["state"] != "done"]):
             print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
     return code
@@ -122,14 +122,14 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
     if row["state"] == "limited" and row["doubt"]:
         return f"{size}: limited, {row['doubt']}: raise max_draws"
     if row["rse"] is None:
-        return f"{size}: {row['state']}, {counted(row['draws'], 'draw')}: {goes_on}"
+        return f"{size}: {row['state']}, {number_of(row['draws'], 'draw')}: {goes_on}"
     if row["rse"] <= row["target_rse"]:
-        there = f"{format_count(row['draws'])} of {counted(row['needs_draws'], 'draw')}"
+        there = f"{format_count(row['draws'])} of {number_of(row['needs_draws'], 'draw')}"
         return f"{size}: {row['state']}, {there}: {goes_on}"
     reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else goes_on
     return (
         f"{size}: {row['state']}, rse {format_share(row['rse'])} > {row['target_rse']:.2%} ({row['worst']}); "
-        f"needs about {counted(row['needs_draws'], 'draw')}, has {format_count(row['draws'])}, "
+        f"needs about {number_of(row['needs_draws'], 'draw')}, has {format_count(row['draws'])}, "
         f"max {format_count(row['max_draws'])}: {reach}"
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rmtsim.cli.printing import print_message
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.text.call_progress import CallProgress
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def theory_of(draws: pd.DataFrame) -> Iterator[None]:
         yield
         return
     limits = len(hidden.drop(columns="dim").drop_duplicates())
-    print_message(f"theory: cross-entropy takes up to a few seconds for each of {counted(len(sizes), 'size')}, once")
+    print_message(f"theory: cross-entropy takes up to a few seconds for each of {number_of(len(sizes), 'size')}, once")
     before = answered()
     with watched("theory", len(sizes) + limits, "values", lambda: answered() - before):
         yield

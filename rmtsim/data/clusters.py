@@ -16,7 +16,7 @@ from rmtsim.data.labelled import Samples, check_sizes, keyed
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import MOST
 from rmtsim.text.checks import check_choice, check_size
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 SCALES = ("unit", "standard")
 
@@ -77,7 +77,7 @@ class Clusters(DataLaw):
         object.__setattr__(self, "n_clusters", check_size("n_clusters", self.n_clusters))
         number = isinstance(self.noise, Real) and not isinstance(self.noise, bool)
         if not number or not 0 <= self.noise <= MOST:
-            raise InputError(f"noise: {abridged(self.noise)} is not valid; give a number from 0 to {MOST:g}")
+            raise InputError(f"noise: {abridge(self.noise)} is not valid; give a number from 0 to {MOST:g}")
         object.__setattr__(self, "noise", float(self.noise))
         check_choice("scale", self.scale, SCALES)
 

@@ -10,7 +10,7 @@ from rmtsim.arrays.user_arrays import as_floats, as_labels, check_finite
 from rmtsim.errors import InputError
 from rmtsim.model.loss import get_loss, loss_names
 from rmtsim.text.checks import check_choice
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 
 class Given(NamedTuple):
@@ -80,7 +80,7 @@ def as_one_layer(W: Any, X: Any) -> Any:
         return None
     if _axes(X) < 3:
         raise InputError(
-            f"W: it is a sequence of {counted(len(W), 'layer')}, and block_norms takes one hidden layer (m, d); for "
+            f"W: it is a sequence of {number_of(len(W), 'layer')}, and block_norms takes one hidden layer (m, d); for "
             "deeper networks give W to rmtsim.layer_norms, or to rmtsim.hessian"
         )
     return plain(W, "W")

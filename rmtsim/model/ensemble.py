@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from rmtsim.errors import InputError
 from rmtsim.model.models import Model
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 InitName: TypeAlias = Literal["lecun", "he", "xavier"]
 INITS: tuple[InitName, ...] = get_args(InitName)
@@ -34,7 +34,7 @@ class Scales(NamedTuple):
 def _checked(name: str, value: Any) -> float:
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not LEAST <= value <= MOST:
-        raise InputError(f"{name}: {abridged(value)} is not valid; give a positive number from {LEAST:g} to {MOST:g}")
+        raise InputError(f"{name}: {abridge(value)} is not valid; give a positive number from {LEAST:g} to {MOST:g}")
     return float(value)
 
 
@@ -79,7 +79,7 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if self.init not in INITS:
-            raise InputError(f"init: {abridged(self.init)} is not known; choose one of {', '.join(INITS)}")
+            raise InputError(f"init: {abridge(self.init)} is not known; choose one of {', '.join(INITS)}")
         for name in ("data_variance", "hidden_gain", "last_gain"):
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
 

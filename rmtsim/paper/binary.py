@@ -13,7 +13,7 @@ from rmtsim.stats.estimates import mean_estimate, ratio_estimate
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.verdict import NEAR, NO_ERROR, bounds, z_score
 from rmtsim.text.tables import WIDTH, text_table
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 from rmtsim.theory import finite
 
 WORDS = {"binary_ce": "CE", "binary_mse": "MSE"}
@@ -122,7 +122,7 @@ def verdicts(table: pd.DataFrame) -> list[str]:
     means, width = mean_shares(shares), int(table["hidden"].iloc[0])
     by_loss = [_on_loss(loss, means[means["loss"] == loss], width) for loss in ("binary_mse", "binary_ce")]
     one = table[table["purpose"] == "training"].iloc[0]
-    how = f"{scheduled(one)}, {counted(shares['draw'].nunique(), 'draw')} of each data set."
+    how = f"{scheduled(one)}, {number_of(shares['draw'].nunique(), 'draw')} of each data set."
     return [
         f"One output, m = {width}, d = {one['dim']}, N = {one['n_samples']}; {how}",
         *by_loss,

@@ -15,7 +15,7 @@ from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.training import scheduled, standard_errors
 from rmtsim.paper.training_figure import LOSSES
 from rmtsim.stats.quoted import quoted
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 #: Losses that span more than this factor are drawn over their logarithm.
 _WIDE = 10
@@ -64,7 +64,7 @@ def _plot(ax: Axes, rows: pd.DataFrame) -> None:
     one = rows.iloc[0]
     color = sns.color_palette("colorblind")[0]
     for k, (_, of_draw) in enumerate(rows.groupby("draw")):
-        label = counted(rows["draw"].nunique(), "draw") if k == 0 else "_draw"
+        label = number_of(rows["draw"].nunique(), "draw") if k == 0 else "_draw"
         ax.plot(of_draw["step"], of_draw["value"], color=color, linewidth=0.9, alpha=0.8, label=label)
     answer, words = _constant_answer(one)
     ax.axhline(answer, color="0.4", linestyle=":", linewidth=1.2, label=words)
@@ -96,7 +96,7 @@ def _lines(rows: pd.DataFrame) -> list[str]:
     for _, of_setting in rows.groupby(_RUN, sort=False):
         one, draws = of_setting.iloc[0], of_setting.groupby("draw")
         name = f"{one.loss.upper()}, C = {one.n_classes}, d = {one.dim}, N = {one.n_samples}, m = {one.hidden}"
-        lines.append(f"{name}: {scheduled(one)}, {counted(len(draws), 'draw')}")
+        lines.append(f"{name}: {scheduled(one)}, {number_of(len(draws), 'draw')}")
         told = of_setting[of_setting["progress"].isin(PROGRESS)].groupby("progress")["value"]
         means, errors = told.mean(), standard_errors(told)
         lines.append("  " + ", ".join(f"{at:.0%}: {quoted(means[at], errors[at])}" for at in means.index))

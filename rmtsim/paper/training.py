@@ -14,7 +14,7 @@ from rmtsim.errors import InputError
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.straight_lines import slopes
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 from rmtsim.theory import finite
 
 Values = npt.NDArray[np.float64]
@@ -195,6 +195,6 @@ def settings(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for _, of_setting in runs.groupby(SETTING, sort=False):
         one = of_setting.iloc[0]
         data = "" if one.data == GAUSSIAN else f", {one.data}"
-        draws = counted(len(of_setting[["seed", "draw"]].drop_duplicates()), "draw")
+        draws = number_of(len(of_setting[["seed", "draw"]].drop_duplicates()), "draw")
         sizes = f"C = {one.n_classes}, d = {one.dim}, N = {one.n_samples}, m = {one.width}"
         yield f"{one.loss.upper()}, {sizes}{data}; {scheduled(one)}, {draws}", of_setting

@@ -19,7 +19,7 @@ from rmtsim.stats.quoted import quoted
 from rmtsim.stats.straight_lines import misfit, slopes
 from rmtsim.stats.verdict import IN_WORDS, NO_ERROR, tolerance
 from rmtsim.text.tables import WIDTH, text_table
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 from rmtsim.theory import finite
 
 Values = npt.NDArray[np.float64]
@@ -233,7 +233,7 @@ def headline_rates(table: pd.DataFrame) -> str:
 def _how(table: pd.DataFrame) -> str:
     """Tell how the runs were made."""
     one, draws = table.iloc[0], table[["seed", "draw"]].drop_duplicates()
-    return f"One hidden layer, m = {one['hidden']}, d = {one['dim']}; {scheduled(one)}, {counted(len(draws), 'draw')}"
+    return f"One hidden layer, m = {one['hidden']}, d = {one['dim']}; {scheduled(one)}, {number_of(len(draws), 'draw')}"
 
 
 def _headlines(fits: pd.DataFrame) -> Iterator[str]:

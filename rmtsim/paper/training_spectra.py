@@ -12,7 +12,7 @@ from rmtsim.paper.training import standard_errors
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.verdict import IN_WORDS, NO_ERROR, sign
 from rmtsim.text.tables import WIDTH, text_table
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 #: Numbers of a layer's blocks and their columns in the report, in two tables; ``spectra_summary`` has their means.
 _SHAPE = {
@@ -88,7 +88,7 @@ def headline_spectra(table: pd.DataFrame) -> str:
 
 def _named(case: Case, means: pd.DataFrame) -> str:
     """Name a case, with its draws."""
-    return f"{case.name}, {counted(int(means['draws'].iloc[0]), 'draw')}"
+    return f"{case.name}, {number_of(int(means['draws'].iloc[0]), 'draw')}"
 
 
 def _verdict(case: Case, means: pd.DataFrame) -> str:

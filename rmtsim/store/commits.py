@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rmtsim.store.coverage import Runs
+from rmtsim.store.coverage import RangeSet
 from rmtsim.store.failures import AbsentError, TornError
 from rmtsim.store.names import MOST_COMMITS, commit_number
 from rmtsim.store.storage import Files
@@ -37,7 +37,7 @@ class Commits:
 
     def absent(self, names: Iterable[str]) -> list[range]:
         """Numbers up to the last that are neither gone nor those of ``names``."""
-        known = Runs()
+        known = RangeSet()
         for run in (*self.gone, *(range(number, number + 1) for number in map(commit_number, names))):
             known.add(run)
         return known.gaps(range(1, self.last + 1))

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
-from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
+from rmtsim.store.repeated_rows import repeated_rows
 from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
@@ -112,7 +112,7 @@ def _plan(store: Store, shards: list[Shard]) -> _Plan:
             if copy.any():
                 with_copies.add(shard)
                 repeated.add(keys.filter(pa.array(copy)))
-    for found in copies(shards, repeated):
+    for found in repeated_rows(shards, repeated):
         if not found["equal"].all():
             row = found.loc[~found["equal"], KEY].iloc[0].to_dict()
             raise store.twice(row, equal=False)

@@ -20,7 +20,7 @@ class Series(NamedTuple):
     layer: str
 
 
-class Runs:
+class RangeSet:
     """A set of whole numbers, kept as disjoint ranges in order that do not touch."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Runs:
         return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
 
 
-class Coverage(dict[Series, Runs]):
+class Coverage(dict[Series, RangeSet]):
     """The draws of every point, seed and layer."""
 
     def add(self, keys: pa.Table) -> npt.NDArray[np.bool_]:
@@ -67,7 +67,7 @@ class Coverage(dict[Series, Runs]):
         repeated = np.zeros(keys.num_rows, dtype=bool)
         for series, draw, rows in _stretches(keys):
             repeated[rows[1:][np.diff(draw) == 0]] = True
-            for common in self.setdefault(series, Runs()).add(range(int(draw[0]), int(draw[-1]) + 1)):
+            for common in self.setdefault(series, RangeSet()).add(range(int(draw[0]), int(draw[-1]) + 1)):
                 repeated[rows[slice(*np.searchsorted(draw, (common.start, common.stop)))]] = True
         return repeated
 
@@ -75,7 +75,7 @@ class Coverage(dict[Series, Runs]):
         """Return for each row whether it is there."""
         held = np.zeros(keys.num_rows, dtype=bool)
         for series, draw, rows in _stretches(keys):
-            for run in self.get(series, Runs()).within(range(int(draw[0]), int(draw[-1]) + 1)):
+            for run in self.get(series, RangeSet()).within(range(int(draw[0]), int(draw[-1]) + 1)):
                 held[rows[slice(*np.searchsorted(draw, (run.start, run.stop)))]] = True
         return held
 
@@ -92,7 +92,7 @@ class Request(NamedTuple):
         """Whether none of these draws is missing."""
         first = range(self.min_draws)
         series = (Series(self.point_id, self.seed, layer) for layer in self.layers)
-        return not any(coverage.get(one, Runs()).gaps(first) for one in series)
+        return not any(coverage.get(one, RangeSet()).gaps(first) for one in series)
 
 
 def _stretches(keys: pa.Table) -> Iterator[tuple[Series, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rmtsim.errors import InputError, RunError
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
     from rmtsim.store.store import Store
@@ -54,7 +54,7 @@ def _contents(store: Store) -> str:
         draws = _distinct(store, _DRAW)
     except (InputError, RunError) as error:  # what shows an object must not fail
         return str(error)
-    return f"{counted(draws['point_id'].nunique(), 'point')}, {counted(len(draws), 'draw')}"
+    return f"{number_of(draws['point_id'].nunique(), 'point')}, {number_of(len(draws), 'draw')}"
 
 
 def _distinct(store: Store, columns: list[str]) -> pd.DataFrame:

@@ -16,18 +16,18 @@ import pyarrow as pa
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import KEY
 from rmtsim.store.commits import Commits, read_commits
-from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.experiment_tables import FOLDER, copy_tables, lacking_tables, specs, tables, write_spec
 from rmtsim.store.failures import TornError
 from rmtsim.store.names import commit_number
 from rmtsim.store.recompute import agreement
+from rmtsim.store.repeated_rows import repeated_rows
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import LocalFiles
 from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
 from rmtsim.store.writer import Writer
-from rmtsim.text.words import described, numbered
+from rmtsim.text.words import list_ranges, name_row
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def _warn_of_absent_commits(store: Store) -> None:
             _log.warning(
                 "SOURCE: %s lacks %s, whose shards someone removed; their rows are not merged",
                 store.location,
-                numbered("commit", absent),
+                list_ranges("commit", absent),
             )
 
 
@@ -164,7 +164,7 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard], sweeps_o
                     known += int(np.count_nonzero(copy))
                     fresh += int(np.count_nonzero(~copy))
     rounded = 0
-    for rows in copies([shard for _, shard in shards], repeated):
+    for rows in repeated_rows([shard for _, shard in shards], repeated):
         rounded += _check_values(rows[~rows["equal"]], [store for store, _ in shards], blas)
     return Merged(fresh, known, new_specs, rounded)
 
@@ -245,7 +245,7 @@ def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[st
         if here is there:
             raise here.twice(row.to_dict(), equal=False)
         raise InputError(
-            f"SOURCE: {described(row.to_dict())}, has other values in {here.location} than in {there.location}; "
+            f"SOURCE: {name_row(row.to_dict())}, has other values in {here.location} than in {there.location}; "
             f"`rmtsim verify --store {here.quoted} --recompute 100` may tell which are wrong; merge elsewhere meanwhile"
         )
     return int(np.count_nonzero(~equal))

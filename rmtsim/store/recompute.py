@@ -17,10 +17,10 @@ from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA, VALUES
 from rmtsim.sampling.simulation import simulate
-from rmtsim.store.coverage import Coverage, Runs, Series
+from rmtsim.store.coverage import Coverage, RangeSet, Series
 from rmtsim.store.shards import Shard
 from rmtsim.text.checks import check_choice
-from rmtsim.text.words import described
+from rmtsim.text.words import name_row
 
 #: How far values of the same draw may be apart, relative to them, that two kernels of BLAS made.
 ROUNDING = {"float64": 1e-9, "float32": 1e-4}
@@ -48,7 +48,7 @@ def recompute(shards: Sequence[Shard], there: Coverage, count: int) -> Iterator[
     stored = pd.concat(found, ignore_index=True)
     for _, rows in stored.groupby([*KEY[:3], "shard"], sort=True):
         of = rows.iloc[0]
-        yield Comparison(described(of[KEY[:3]].to_dict()), shards[of["shard"]], _compare(rows, blas[of["shard"]]))
+        yield Comparison(name_row(of[KEY[:3]].to_dict()), shards[of["shard"]], _compare(rows, blas[of["shard"]]))
 
 
 def stored_point(row: Mapping[Any, Any]) -> Point:
@@ -76,11 +76,11 @@ def agreement(stored: pd.DataFrame, others: pd.DataFrame) -> tuple[np.ndarray, n
 def _choose(there: Coverage, count: int) -> Coverage:
     """Choose draws, with all their layers."""
     layers: dict[tuple[str, int], list[str]] = {}
-    draws: dict[tuple[str, int], Runs] = {}
+    draws: dict[tuple[str, int], RangeSet] = {}
     for (point, seed, layer), runs in there.items():
         layers.setdefault((point, seed), []).append(layer)
         for run in runs:
-            draws.setdefault((point, seed), Runs()).add(run)
+            draws.setdefault((point, seed), RangeSet()).add(run)
     runs_of = [(key, run) for key, runs in draws.items() for run in runs]
     ends = np.cumsum([len(run) for _, run in runs_of])
     chosen = Coverage()
@@ -89,7 +89,7 @@ def _choose(there: Coverage, count: int) -> Coverage:
         key, run = runs_of[index]
         draw = run.stop - (int(ends[index]) - place)
         for layer in layers[key]:
-            chosen.setdefault(Series(*key, layer), Runs()).add(range(draw, draw + 1))
+            chosen.setdefault(Series(*key, layer), RangeSet()).add(range(draw, draw + 1))
     return chosen
 
 

@@ -14,7 +14,7 @@ from rmtsim.errors import InputError
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS
 from rmtsim.sampling.schema import SCHEMA
 from rmtsim.text.checks import check_choice
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 #: The columns whose values come from short lists, so that a name that is not on them is a typing error.
 _CHOICES: dict[str, tuple[str, ...]] = {"model": MODELS, "loss": LOSSES, "layer": LAYERS}
@@ -44,7 +44,7 @@ def _as_list(values: Any) -> list[Any]:
 
 def _checked(column: str, value: Any) -> Any:
     if column not in SCHEMA.names:
-        raise InputError(f"draws: there is no column {abridged(column)}; the columns are {', '.join(SCHEMA.names)}")
+        raise InputError(f"draws: there is no column {abridge(column)}; the columns are {', '.join(SCHEMA.names)}")
     if column in _CHOICES:
         return check_choice(column, value, _CHOICES[column])
     if value is None:
@@ -53,12 +53,12 @@ def _checked(column: str, value: Any) -> Any:
     if pa.types.is_string(kind):
         if isinstance(value, str):
             return value
-        raise InputError(f"{column}: {abridged(value)} is not valid; give a text or a list of texts")
+        raise InputError(f"{column}: {abridge(value)} is not valid; give a text or a list of texts")
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InputError(f"{column}: {abridged(value)} is not valid; give a number or a list of numbers")
+        raise InputError(f"{column}: {abridge(value)} is not valid; give a number or a list of numbers")
     number = float(value)
     if not pa.types.is_integer(kind):
         return number
     if not number.is_integer():
-        raise InputError(f"{column}: {abridged(value)} is not valid; give a whole number or a list of them")
+        raise InputError(f"{column}: {abridge(value)} is not valid; give a whole number or a list of them")
     return operator.index(value) if isinstance(value, Integral) else int(number)

@@ -31,7 +31,7 @@ from rmtsim.store.strays import is_stray
 from rmtsim.store.writer import Writer
 from rmtsim.text.addresses import Address
 from rmtsim.text.json_text import PlainDataError, parse_json
-from rmtsim.text.words import described
+from rmtsim.text.words import name_row
 
 __all__ = ["Store", "StoreError", "Writer"]
 
@@ -229,7 +229,7 @@ class Store:
 
     def twice(self, row: Mapping[Any, Any], equal: bool) -> StoreError:
         """Return the error that says that a row stands twice."""
-        where = f"store: {self.files.where('draws')} holds {described(row)}, twice"
+        where = f"store: {self.files.where('draws')} holds {name_row(row)}, twice"
         if equal:
             return StoreError(f"{where}, with equal values; `rmtsim compact --store {self.quoted}` drops the copies")
         return StoreError(

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
-from rmtsim.store.coverage import Coverage, Request, Runs, Series
+from rmtsim.store.coverage import Coverage, RangeSet, Request, Series
 from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.findings import Finding, finding_of
 from rmtsim.store.names import commit_number
@@ -17,10 +17,10 @@ from rmtsim.store.presence import who_writes
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.store.store import Store
-from rmtsim.store.verify_copies import duplicated
+from rmtsim.store.verify_repeated_rows import duplicated
 from rmtsim.store.verify_strays import notes_on_strays, strange_files
 from rmtsim.store.verify_tables import Makers, recompute_tables, verify_tables
-from rmtsim.text.words import counted, numbered
+from rmtsim.text.words import list_ranges, number_of
 
 #: Returns the draws that the document of a sweep's spec asks for at least; raises InputError if it is no such spec.
 RequestsOf: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Request]]
@@ -195,7 +195,7 @@ def _missing(absent: Sequence[range]) -> Iterator[Finding]:
     """Say which commits someone removed."""
     if absent:
         count = sum(map(len, absent))
-        what = f"{numbered('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
+        what = f"{list_ranges('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
         yield Finding("missing", what, "bring them back from a copy, or run the specs again, which makes their draws")
 
 
@@ -224,8 +224,8 @@ def _below_least(report: Report, there: Coverage, requests: Mapping[str, Sequenc
             satisfied[key] = satisfied.get(key, True) and enough
         if lacking:
             has = "has" if lacking == 1 else "have"
-            which = counted(lacking, "point") if len(points) == 1 else f"{lacking} of the {len(points)} points"
-            what = f"{which} of {name} {has} fewer than {counted(points[0].min_draws, 'draw')}"
+            which = number_of(lacking, "point") if len(points) == 1 else f"{lacking} of the {len(points)} points"
+            what = f"{which} of {name} {has} fewer than {number_of(points[0].min_draws, 'draw')}"
             yield Finding("unfinished", what, _AGAIN)
     report.points, report.satisfied = len(satisfied), sum(satisfied.values())
 
@@ -236,24 +236,24 @@ def _unfinished(there: Coverage, requests: Mapping[str, Sequence[Request]]) -> I
     for request in (request for points in requests.values() for request in points):
         key, layers = (request.point_id, request.seed), set(request.layers)
         asked[key] = asked[key] & layers if key in asked else layers  # a sweep may measure fewer layers than another
-    drawn: dict[tuple[str, int], Runs] = {}
+    drawn: dict[tuple[str, int], RangeSet] = {}
     layers_of: dict[tuple[str, int], set[str]] = {}
     for (point, seed, layer), runs in there.items():
         layers_of.setdefault((point, seed), set()).add(layer)
         for run in runs:
-            drawn.setdefault((point, seed), Runs()).add(run)
+            drawn.setdefault((point, seed), RangeSet()).add(run)
     for (point, seed), draws in sorted(drawn.items()):
         where, end = f"point {point}, seed {seed}", max(run.stop for run in draws)
         if gaps := draws.gaps(range(end)):
-            what = f"{where}: {numbered('draw', gaps)} of 0 to {end - 1} not there yet"
+            what = f"{where}: {list_ranges('draw', gaps)} of 0 to {end - 1} not there yet"
             yield Finding("unfinished", what, _AGAIN)
         everywhere = asked.get((point, seed), set())
         for layer in sorted(layers_of[point, seed] | everywhere):
-            has = there.get(Series(point, seed, layer), Runs())
+            has = there.get(Series(point, seed, layer), RangeSet())
             last = end if layer in everywhere else max(run.stop for run in has)
             lacking = [gap for run in draws.within(range(last)) for gap in has.gaps(run)]
             if lacking:
-                what = f"{where}: layer {layer} in {numbered('draw', lacking)} not there yet"
+                what = f"{where}: layer {layer} in {list_ranges('draw', lacking)} not there yet"
                 yield Finding("unfinished", what, _AGAIN)
 
 

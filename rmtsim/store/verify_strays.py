@@ -9,7 +9,7 @@ from rmtsim.store.findings import Finding, foreign_file, unfinished_file
 from rmtsim.store.storage import WRITING
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 
 def strange_files(store: Store) -> Iterator[Finding]:
@@ -36,7 +36,7 @@ def notes_on_strays(store: Store) -> Iterator[str]:
     for folder in ("draws", *(f"{FOLDER}/{name}" for name in experiment_names(store))):
         names = [*store.files.names(folder), *store.files.folders(folder)]
         if seen := [name for name in names if is_stray(name) and not name.startswith((".", "_"))]:
-            others = f" and {counted(len(seen) - 1, 'other')}" if len(seen) > 1 else ""
+            others = f" and {number_of(len(seen) - 1, 'other')}" if len(seen) > 1 else ""
             yield (
                 f"store: {store.files.where(f'{folder}/{seen[0]}')}{others}: rmtsim passes by what is not its own, but "
                 "pandas and others that read the folder fail there; move it elsewhere"

@@ -18,7 +18,7 @@ from rmtsim.store.saved_files import read_saved, saved_prefix
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile, as_stored
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 #: What makes a table, by the path at which a store keeps it.
 Makers: TypeAlias = Mapping[str, Callable[[], pd.DataFrame]]
@@ -99,7 +99,7 @@ def _spec(store: Store, name: str) -> Iterator[Finding]:
     if absent := [path for path in wanted if path not in there]:
         which = f"{store.files.where(absent[0])}{' and others' if len(absent) > 1 else ''}"
         are = "is" if len(absent) == 1 else "are"
-        what = f"{len(absent)} of the {counted(len(wanted), 'table')} of {name} {are} not there: {which}"
+        what = f"{len(absent)} of the {number_of(len(wanted), 'table')} of {name} {are} not there: {which}"
         yield Finding("unfinished", what, "the same `rmtsim run` makes them")
 
 

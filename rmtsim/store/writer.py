@@ -21,7 +21,7 @@ from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.strays import is_stray
 from rmtsim.store.tables import as_parquet, as_shard, as_table
-from rmtsim.text.words import numbered
+from rmtsim.text.words import list_ranges
 
 if TYPE_CHECKING:
     from rmtsim.store.store import Store
@@ -87,7 +87,7 @@ class Writer:
         if absent := Commits(self._number, self._noted.gone).absent({*self._names, *replaced}):
             _log.warning(
                 "store: %s of %s are not there any more; a sweep that wants draws of them makes them again",
-                numbered("commit", absent),
+                list_ranges("commit", absent),
                 self._files.where(),
             )
         if stale := {*replaced} & self._names:

@@ -18,7 +18,7 @@ import attrs
 
 from rmtsim.errors import InputError
 from rmtsim.sweeps.values import Values, choice, flag, invalid
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -154,7 +154,7 @@ def parse(cls: type[T], document: Any, **more: Any) -> T:
         At the first key or value that is not valid; the sentence names it and what would be.
     """
     if not isinstance(document, Mapping):
-        raise InputError(f"spec: {abridged(document)} is not valid; give a table of keys")
+        raise InputError(f"spec: {abridge(document)} is not valid; give a table of keys")
     keys = keys_of(cls)
     tables: dict[str, Mapping[str, Any]] = {}
     for place in dict.fromkeys(["", *(key.table for key in keys)]):
@@ -217,7 +217,7 @@ def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) ->
     """Raise InputError at the first key that is not known; ``where`` stands before its name."""
     for name in table:
         if name not in known:
-            shown = name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else abridged(name)
+            shown = name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else abridge(name)
             raise InputError(f"{where}{shown}: there is no such key; the keys are {', '.join(known)}")
 
 

@@ -23,7 +23,7 @@ from rmtsim.store import Store, Writer
 from rmtsim.store.experiment_tables import FOLDER, check_tables
 from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.table_files import TableFile, table_bytes, table_name
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 from rmtsim.training.task import Checkpoint, Task
 
 __all__ = ["Experiment", "Joined", "Location", "Task", "table_file"]
@@ -147,7 +147,7 @@ class Experiment:
             except BaseException:
                 stop.set()
                 try:
-                    end_calls(left, lambda n, t: _log.info("%s: waits for %s, %s", self.name, counted(n, "table"), t))
+                    end_calls(left, lambda n, t: _log.info("%s: waits for %s, %s", self.name, number_of(n, "table"), t))
                 finally:
                     given_up.set()
                 raise

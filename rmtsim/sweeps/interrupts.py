@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from rmtsim.arrays.pool import PATIENCE
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 #: SIGTERM is how schedulers and `ray job stop` ask; SIGHUP tells that the terminal is gone.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -56,4 +56,4 @@ def waits(seconds_left: Sequence[float | None]) -> str:
         return f"stops and commits what came in; {again}"
     known = [left for left in seconds_left if left is not None]
     how_long = f"about {max(1, math.ceil(max(known)))} s, " if len(known) == len(seconds_left) else ""
-    return f"stops; waits for {counted(len(seconds_left), 'batch')}, {how_long}at most {PATIENCE:.0f} s; {again}"
+    return f"stops; waits for {number_of(len(seconds_left), 'batch')}, {how_long}at most {PATIENCE:.0f} s; {again}"

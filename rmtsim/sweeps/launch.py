@@ -20,7 +20,7 @@ from rmtsim.sweeps.spec import Spec, from_document, load
 from rmtsim.text.checks import check_size
 from rmtsim.text.output import in_place
 from rmtsim.text.sizes import as_bytes
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 
 def run(
@@ -166,7 +166,7 @@ def as_specs(
     if isinstance(spec, str | os.PathLike):
         return [load(os.fspath(spec))]
     raise InputError(
-        f"spec: {abridged(spec)} is not valid; give the name of a built-in sweep, the path of a TOML file, a dict, an "
+        f"spec: {abridge(spec)} is not valid; give the name of a built-in sweep, the path of a TOML file, a dict, an "
         "rmtsim.Spec, or a list of points"
     )
 

@@ -25,7 +25,7 @@ from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.stopping import checkpoint_from
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 Values = npt.NDArray[np.float64]
 
@@ -164,7 +164,7 @@ class Total:
     def __str__(self) -> str:
         """Say it in a few words."""
         draws = span(self.draws.low, self.draws.high, format_count)
-        with_them = f"with {counted(self.workers, 'worker')}"
+        with_them = f"with {number_of(self.workers, 'worker')}"
         return (
             f"{draws} {'draw' if draws == '1' else 'draws'} to make, "
             f"{span(self.flops.low, self.flops.high, format_flops)}, "
@@ -201,9 +201,9 @@ def summary(spec: Spec, table: pd.DataFrame) -> str:
     states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("done", "partial", "new", "limited"))
     sampling = spec.sampling
     if not table["more_draws"].any():
-        return f"{spec.name}: {counted(len(table), 'point')}: {states}; 0 draws to make"
+        return f"{spec.name}: {number_of(len(table), 'point')}: {states}; 0 draws to make"
     return (
-        f"{spec.name}: {counted(len(table), 'point')}: {states}; {total(table)}, until every relative "
+        f"{spec.name}: {number_of(len(table), 'point')}: {states}; {total(table)}, until every relative "
         f"standard error is at most target_rse = {100 * sampling.target_rse:.3g}%, or a point has max_draws = "
         f"{format_count(sampling.max_draws)} draws"
     )

@@ -13,7 +13,7 @@ from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.scheduler import Failure
 from rmtsim.sweeps.state import PointState
 from rmtsim.text.sizes import format_count, format_seconds, format_share
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 #: Seconds over which the speed is measured.
 _SPEED_OVER = 60.0
@@ -39,7 +39,7 @@ class OpenPoint:
     def __str__(self) -> str:
         """Return the precision, its target and the draws, in a phrase."""
         reached = f"rse {format_share(self.rse)}" if math.isfinite(self.rse) else "no precision yet"
-        draws = f"{format_count(self.draws)} of about {counted(self.expected_draws, 'draw')}"
+        draws = f"{format_count(self.draws)} of about {number_of(self.expected_draws, 'draw')}"
         return f"{self.sizes}: {reached} → {self.target_rse:.2%}, {draws}"
 
 
@@ -88,14 +88,14 @@ class Progress:
 
     def __str__(self) -> str:
         """Return it in a line."""
-        workers = counted(self.workers, "worker") if self.workers else "waiting for workers"
-        failed = f", {counted(len(self.failures), self._job)} failed" if self.failures else ""
+        workers = number_of(self.workers, "worker") if self.workers else "waiting for workers"
+        failed = f", {number_of(len(self.failures), self._job)} failed" if self.failures else ""
         to_go = f", about {format_seconds(self.to_go)} to go" if self.to_go and self.workers else ""
         if self.unit == "table":
             return f"{self.name}: {self.finished}/{self.total} tables, {workers}{failed}{to_go}"
         pace = f"{self.per_second:.1f}" if self.per_second < 1000 else format_count(self.per_second)
         return (
-            f"{self.name}: {self.finished}/{self.total} points, {counted(self.done, 'draw')}, {pace} draws/s, "
+            f"{self.name}: {self.finished}/{self.total} points, {number_of(self.done, 'draw')}, {pace} draws/s, "
             f"{workers}{failed}{to_go}"
         )
 

@@ -30,7 +30,7 @@ from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_share
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 _log = logging.getLogger(__name__)
 
@@ -86,12 +86,12 @@ class Outcome:
             for state in self.states[:_SHOWN_POINTS]
         )
         more = len(self.states) - _SHOWN_POINTS
-        note = f"<p>… and {counted(more, 'point')} more</p>" if more > 0 else ""
+        note = f"<p>… and {number_of(more, 'point')} more</p>" if more > 0 else ""
         return f"<p><b>Outcome</b>: {escape(str(self))}</p><table><tr>{head}</tr>{rows}</table>{note}"
 
     def __str__(self) -> str:
         """Say it in a sentence."""
-        made = f"{counted(self.new_draws, 'new draw')}" if self.new_draws or self.unfinished else "nothing to do"
+        made = f"{number_of(self.new_draws, 'new draw')}" if self.new_draws or self.unfinished else "nothing to do"
         done = len(self.states) - len(self.limited) - len(self.unfinished)
         text = f"{made}; {done} of {len(self.states)} points done"
         if self.limited:
@@ -212,7 +212,7 @@ def run(
 
         stopped = drive(scheduler, executor, committer, stop, report)
         if left := executor.awaited():
-            say(f"{counted(len(left), 'batch')} did not end in {PATIENCE:.0f} s, and will be made again")
+            say(f"{number_of(len(left), 'batch')} did not end in {PATIENCE:.0f} s, and will be made again")
     return Outcome(states, committer.draws, scheduler.failures, stopped)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rmtsim.errors import InputError
 from rmtsim.text.checks import MAX_SIZE, check_choice, check_size
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 
 @attrs.frozen
@@ -93,7 +93,7 @@ def list_of(values: Values) -> Values:
             raise invalid(title, value, advice)
         kept = tuple(values.check(title, item) for item in items)
         if len(set(kept)) < len(kept):
-            raise InputError(f"{title}: {abridged(value)} names a value twice; name each once")
+            raise InputError(f"{title}: {abridge(value)} names a value twice; name each once")
         return kept
 
     plural = re.sub(r"^a (.*?)(number|list)", r"\1\2s", values.text)
@@ -102,4 +102,4 @@ def list_of(values: Values) -> Values:
 
 def invalid(title: str, value: Any, advice: str) -> InputError:
     """Return the error for a value that is not valid."""
-    return InputError(f"{title}: {abridged(value)} is not valid; {advice}")
+    return InputError(f"{title}: {abridge(value)} is not valid; {advice}")

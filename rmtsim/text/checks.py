@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from rmtsim.errors import InputError
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -19,7 +19,7 @@ def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
     """Return ``value`` if it is one of ``choices``; raise InputError, which lists them, if it is not."""
     known = tuple(choices)
     if value not in known:
-        raise InputError(f"{name}: {abridged(value)} is not known; choose one of {', '.join(known)}")
+        raise InputError(f"{name}: {abridge(value)} is not known; choose one of {', '.join(known)}")
     return value  # type: ignore[no-any-return]
 
 
@@ -30,5 +30,5 @@ def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> i
     except TypeError:
         size = least - 1
     if isinstance(value, bool) or not least <= size <= most:
-        raise InputError(f"{name}: {abridged(value)} is not valid; give a whole number from {least} to {most}")
+        raise InputError(f"{name}: {abridge(value)} is not valid; give a whole number from {least} to {most}")
     return size

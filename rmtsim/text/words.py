@@ -1,4 +1,4 @@
-"""Words of messages: how many of what, which draws, which row."""
+"""Parts of messages: a number of things, the draws in some ranges, a row of the store."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SHOWN = 5
 _LONGEST = 200
 
 
-def abridged(value: Any) -> str:
-    """Return a value as Python writes it, cut where it is long."""
+def abridge(value: Any) -> str:
+    """Return a value as Python writes it, cut after 200 characters."""
     try:
         text = repr(value)
     except ValueError:  # Python writes no whole number of more than some thousand digits
@@ -23,20 +23,20 @@ def abridged(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def counted(count: int, noun: str) -> str:
-    """Say how many: 1 shard, 2 shards."""
+def number_of(count: int, noun: str) -> str:
+    """Return a number and what it counts, in the plural where need be: "1 shard", "2 shards"."""
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
     return f"{format_count(count)} {noun if count == 1 else plural}"
 
 
-def numbered(noun: str, ranges: Sequence[range]) -> str:
-    """Say which: draw 3; draws 4 to 7, 9."""
+def list_ranges(noun: str, ranges: Sequence[range]) -> str:
+    """Return the numbers in some ranges as text: "draw 3"; "draws 4 to 7, 9"."""
     shown = [str(r.start) if len(r) == 1 else f"{r.start} to {r.stop - 1}" for r in ranges[:_SHOWN]]
-    more = f" and {counted(len(ranges) - _SHOWN, 'stretch')} more" if len(ranges) > _SHOWN else ""
+    more = f" and {number_of(len(ranges) - _SHOWN, 'range')} more" if len(ranges) > _SHOWN else ""
     return f"{noun}{'' if sum(map(len, ranges)) == 1 else 's'} {', '.join(shown)}{more}"
 
 
-def described(row: Mapping[Any, Any]) -> str:
-    """Say which row, or where there is no layer which draw, by its key."""
+def name_row(row: Mapping[Any, Any]) -> str:
+    """Return the key of a row as text; that of its draw where the row has no layer."""
     layer = f", layer {row['layer']}" if "layer" in row else ""
     return f"draw {row['draw']} of point {row['point_id']}, seed {row['seed']}{layer}"

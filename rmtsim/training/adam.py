@@ -18,7 +18,7 @@ from rmtsim.arrays.backend import Array, namespace, to_numpy
 from rmtsim.errors import InputError, RunError
 from rmtsim.full_hessian.propagation import loss_and_gradient
 from rmtsim.text.checks import check_size
-from rmtsim.text.words import abridged
+from rmtsim.text.words import abridge
 
 #: Adam's constants (Kingma & Ba 2014, as PyTorch has them).
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -60,15 +60,15 @@ class Schedule:
         rate, places = _number(self.learning_rate), self.checkpoints
         if not 0 < rate < math.inf:
             raise InputError(
-                f"learning_rate: {abridged(self.learning_rate)} is not valid; give a positive number, say 1e-4"
+                f"learning_rate: {abridge(self.learning_rate)} is not valid; give a positive number, say 1e-4"
             )
         numbers = tuple(map(_number, places)) if isinstance(places, Iterable) else ()
         if not numbers or not all(0 <= at <= 1 for at in numbers) or sorted(set(numbers)) != list(numbers):
             raise InputError(
-                f"checkpoints: {abridged(places)} is not valid; give ascending numbers from 0 to 1, say (0, 0.5, 1)"
+                f"checkpoints: {abridge(places)} is not valid; give ascending numbers from 0 to 1, say (0, 0.5, 1)"
             )
         if not self.steps and numbers != (0,):
-            raise InputError(f"checkpoints: {abridged(places)} is not valid without steps; give (0,), or steps")
+            raise InputError(f"checkpoints: {abridge(places)} is not valid without steps; give (0,), or steps")
         object.__setattr__(self, "learning_rate", rate)  # floats, whose texts make the identity of a table
         object.__setattr__(self, "checkpoints", numbers)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rmtsim.sampling.schema import KEY
-from rmtsim.store.copies import copies
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.findings import Finding
+from rmtsim.store.repeated_rows import repeated_rows
 from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
-from rmtsim.text.words import counted
+from rmtsim.text.words import number_of
 
 #: Columns that tell in which way the values of a row were made.
 _WAYS = ["backend", "dtype", "classes"]
@@ -19,7 +19,7 @@ _WAYS = ["backend", "dtype", "classes"]
 def duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage, made_again: int) -> Iterator[Finding]:
     """Say for each set of shards how many rows they share; ``made_again``: draws of these that are made again."""
     found: dict[tuple[tuple[int, ...], bool, tuple[str, ...]], int] = {}
-    for rows in copies(shards, repeated):
+    for rows in repeated_rows(shards, repeated):
         for _, same in rows.groupby(KEY):
             made = dict(zip(same["shard"].tolist(), same[_WAYS].astype(str).agg(" ".join, axis=1), strict=True))
             which = (tuple(sorted(made)), bool(same["equal"].all()), tuple(made[place] for place in sorted(made)))
@@ -27,7 +27,7 @@ def duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage, made_a
     for (places, equal, ways), count in sorted(found.items()):
         names = " and ".join(shards[place].name for place in places)
         stand = "stands" if count == 1 else "stand"
-        where = f"{counted(count, 'row')} {stand} twice, in {names} of {store.files.where('draws')}"
+        where = f"{number_of(count, 'row')} {stand} twice, in {names} of {store.files.where('draws')}"
         if equal:
             yield Finding("duplicated", f"{where}, with equal values", f"`rmtsim compact --store {store.quoted}`")
             continue

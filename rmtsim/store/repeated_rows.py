@@ -20,7 +20,7 @@ _ROWS = 500_000
 COMPARED = [*KEY, "backend", "dtype", "classes", *VALUES]
 
 
-def copies(shards: Sequence[Shard], repeated: Coverage) -> Iterator[pd.DataFrame]:
+def repeated_rows(shards: Sequence[Shard], repeated: Coverage) -> Iterator[pd.DataFrame]:
     """Rows of shards that are in ``repeated``, sorted by key and shard; all rows of a point come together.
 
     The columns are ``COMPARED``, ``shard`` (its place in ``shards``) and ``equal``: whether all rows of this key agree
