@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from rmtsim import Point, simulate
-from rmtsim.paper.agreement import compared, plot_agreement, report_agreement, spread
+from rmtsim.paper.agreement import Agreement, spread
 from rmtsim.sweeps.spec import builtin_specs, load
 from rmtsim.theory import finite
 
@@ -21,7 +21,7 @@ def draws() -> pd.DataFrame:
 
 
 def test_every_norm_stands_beside_its_theory(draws: pd.DataFrame) -> None:
-    text = report_agreement(draws)
+    text = Agreement().text(Agreement().numbers(draws))
     rows = [re.split(r" +\| +", line.strip("| ")) for line in text.splitlines() if line.startswith("|")][2:]
     # Linear: diag and offdiag; hidden: both, output: diag (the other is zero in every draw), cross: offdiag.
     assert len(rows) == 9 * 2 + 2 * 4
@@ -37,17 +37,17 @@ def test_every_norm_stands_beside_its_theory(draws: pd.DataFrame) -> None:
 
 
 def test_the_spread_is_that_of_a_unit_normal_and_says_when_it_is_not(draws: pd.DataFrame) -> None:
-    lines = compared(draws)
+    lines = Agreement().numbers(draws)
     assert lines["z"].abs().max() < 4
     p_values = [float(p) for p in re.findall(r"p = ([0-9.]+)\.", spread(lines))]
     assert len(p_values) == 2
     assert min(p_values) > 0.01
-    wrong = compared(draws.assign(diag_sqfro=1.05 * draws["diag_sqfro"]))
+    wrong = Agreement().numbers(draws.assign(diag_sqfro=1.05 * draws["diag_sqfro"]))
     assert float(re.findall(r"p = ([0-9.]+)\.", spread(wrong))[0]) < 0.01
 
 
 def test_the_figure_shows_every_z(draws: pd.DataFrame) -> None:
-    [ax] = plot_agreement(draws).axes
+    [ax] = Agreement().plot(Agreement().numbers(draws)).axes
     shown = [line for line in ax.lines if line.get_label() != "unit normal"]
     assert {line.get_label() for line in shown} == {
         "linear CE",
@@ -55,7 +55,7 @@ def test_the_figure_shows_every_z(draws: pd.DataFrame) -> None:
         "output layer, MSE",
         "cross layer, MSE",
     }
-    assert sorted(z for line in shown for z in line.get_ydata()) == sorted(compared(draws)["z"])
+    assert sorted(z for line in shown for z in line.get_ydata()) == sorted(Agreement().numbers(draws)["z"])
 
 
 def test_the_specs_reach_over_all_cases() -> None:

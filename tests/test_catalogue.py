@@ -15,7 +15,6 @@ from rmtsim.cli.main import main
 from rmtsim.errors import InputError, RunError
 from rmtsim.figures import Figure, all_figures, get_figure, register, registry
 from rmtsim.figures.costs import FILE, Cost, cost_of, in_words, read_costs
-from rmtsim.figures.headlines import claims_headline
 from rmtsim.figures.registry import DEFAULT, select_figures
 from rmtsim.model.point import Point
 from rmtsim.sweeps.experiment import Experiment, Task
@@ -242,10 +241,12 @@ def test_a_headline_has_the_rate_of_the_draws() -> None:
     """The theory's own values agree with the theorem; values that fall more slowly do not."""
     points = [Point("linear", "ce", C, 100, 200) for C in (10, 20, 50, 100, 200, 500, 1000)]
     exact = [finite("linear", "ce", point.n_classes, 100, 200)[0] for point in points]
-    good = claims_headline(sweep_of(points, [{"linear": (p.diag, p.offdiag)} for p in exact], rse=0.002))
-    slow = claims_headline(
-        sweep_of(points, [{"linear": (p.diag, p.offdiag * p.n_classes**0.5)} for p in exact], rse=0.002)
-    )
+    tables = [
+        sweep_of(points, [{"linear": (p.diag, p.offdiag * p.n_classes**slower)} for p in exact], rse=0.002)
+        for slower in (0, 0.5)
+    ]
+    figure = get_figure("fig8")
+    good, slow = (figure.headline(figure.numbers(table)) for table in tables)
     found = [re.search(r"p = (\S+) ± (\S+) \(bias of the fit (\S+)\); theorem: -2; (\w+)", s) for s in (good, slow)]
     rates = [[float(number) for number in match.groups()[:3]] for match in found if match]
     for (power, error, bias), expected in zip(rates, (-2, -1.5), strict=True):

@@ -225,7 +225,7 @@ def sizes() -> pd.DataFrame:
 def test_finite_size_shows_deviations_from_the_limit(
     sizes: pd.DataFrame, draws: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rmtsim.paper.finite_size_figure._CURVE_POINTS", 6)
+    monkeypatch.setattr("rmtsim.paper.finite_size._CURVE_POINTS", 6)
     others = draws[draws["aspect_ratio"] == 1]  # of one d: no series
     figure = draw("finite_size", pd.concat([sizes, others], ignore_index=True))
     summary = on_limit_scale(summarize(sizes)).query("n_classes == 100").sort_values("dim")

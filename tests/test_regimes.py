@@ -11,9 +11,8 @@ from scipy import integrate, optimize
 
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
-from rmtsim.paper.regimes import FAR, extended, last_power, regimes, regimes_from, regimes_of, report_regimes
-from rmtsim.paper.regimes_figure import plot_regimes
-from rmtsim.paper.regimes_headline import headline_regimes, told
+from rmtsim.paper.regime_rates import FAR, extended, judge_rates, last_power, regimes_of
+from rmtsim.paper.regimes import Regimes, rate_in_words
 from rmtsim.stats.claims import GROUP
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.spec import load
@@ -81,8 +80,13 @@ def sweep() -> pd.DataFrame:
     return sweep_of(points, means(points))
 
 
+@pytest.fixture(scope="module")
+def numbers(sweep: pd.DataFrame) -> pd.DataFrame:
+    return Regimes().numbers(Regimes().select(sweep))
+
+
 def test_rates_hold_at_one_sample_and_with_many_neurons(sweep: pd.DataFrame) -> None:
-    table = regimes(regimes_of(sweep)).set_index(["model", "quantity"])
+    table = judge_rates(extended(regimes_of(sweep))).set_index(["model", "quantity"])
     assert len(table) == 6
     assert (table["z"].abs() < 3.5).all()
     line = table.loc["linear", "ratio"]
@@ -102,7 +106,7 @@ def test_rates_hold_at_one_sample_and_with_many_neurons(sweep: pd.DataFrame) -> 
 
 def test_what_the_theory_does_not_say_differs(sweep: pd.DataFrame) -> None:
     bent = sweep.assign(offdiag_sqfro=sweep["offdiag_sqfro"] * sweep["n_classes"] ** 0.1)
-    table = regimes(bent).set_index(["model", "quantity"])
+    table = judge_rates(extended(bent)).set_index(["model", "quantity"])
     assert (table["verdict"].xs("offdiag", level="quantity") == "differs").all()
     assert (table["verdict"].xs("diag", level="quantity") != "differs").all()
 
@@ -136,14 +140,14 @@ def lines(
     ],
 )
 def test_verdicts_follow_from_three_exponents(table: pd.DataFrame, verdict: str) -> None:
-    [line] = regimes_from(table).to_dict("records")
+    [line] = judge_rates(table).to_dict("records")
     assert line["verdict"] == verdict
 
 
-def test_the_headline_tells_measurement_from_theory(sweep: pd.DataFrame) -> None:
-    first, _, linear, hidden = headline_regimes(sweep).split("\n")
+def test_the_headline_tells_measurement_from_theory(sweep: pd.DataFrame, numbers: pd.DataFrame) -> None:
+    first, _, linear, hidden = Regimes().headline(numbers).split("\n")
     assert "Draws are of C from 100 to 1000" in first
-    row = regimes(regimes_of(sweep)).set_index(["model", "quantity"]).loc[("linear", "ratio")]
+    row = judge_rates(extended(regimes_of(sweep))).set_index(["model", "quantity"]).loc[("linear", "ratio")]
     assert linear == (
         f"- linear model, CE (theorem: -2): holds at d = 32, d/N = 32: measured "
         f"{quoted(row['exponent'], row['std_error_exponent'])}; theory at the same C {row['exponent_theory']:.2f}, "
@@ -154,11 +158,11 @@ def test_the_headline_tells_measurement_from_theory(sweep: pd.DataFrame) -> None
 
 def test_nothing_is_said_of_infinitely_many_classes_where_no_power_is_known() -> None:
     few = pd.concat([lines("one_hidden", 3, p, p, quantity="ratio").assign(aspect_ratio=g) for p, g in FEW])
-    line = told(regimes_from(few))
+    line = rate_in_words(judge_rates(few))
     assert "holds up to C = 10^6 at d = 3, m = 8, d/N = 1/8, 8: measured -2.0000(" in line
     assert ") to -1.9500(" in line
     assert "as C" not in line
-    assert "10^6" not in told(regimes_from(few).assign(verdict="differs"))
+    assert "10^6" not in rate_in_words(judge_rates(few).assign(verdict="differs"))
 
 
 def test_the_specs_are_what_is_shown() -> None:
@@ -170,8 +174,8 @@ def test_the_specs_are_what_is_shown() -> None:
         regimes_of(fake.assign(dim=500))
 
 
-def test_the_figure_and_the_report_show_every_sweep(sweep: pd.DataFrame) -> None:
-    figure = plot_regimes(sweep)
+def test_the_figure_and_the_report_show_every_sweep(sweep: pd.DataFrame, numbers: pd.DataFrame) -> None:
+    figure = Regimes().plot(numbers)
     first, second = figure.axes[:2]
     table = extended(sweep).query("quantity == 'ratio'")
     for ax, model in ((first, "linear"), (second, "one_hidden")):
@@ -185,7 +189,7 @@ def test_the_figure_and_the_report_show_every_sweep(sweep: pd.DataFrame) -> None
         assert line[-1, 0] == FAR[1]
         [beyond] = ax.patches
         assert beyond.get_x() == 1000
-    text = report_regimes(sweep)
+    text = Regimes().text(numbers)
     assert "There are draws up to C = 1000; all that is said of more classes is theory." in text
     assert [line.split()[:3] for line in text.split("\n")[:2]] == [["theorem", "measured", "theory"], ["power"] * 3]
     assert "linear ce: d/N = 32, d = 32" in text

@@ -11,8 +11,9 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.cli.selection import Condition, holding
 from rmtsim.figures.decay_figure import _styles, plot_decay
-from rmtsim.figures.decays import DECAY_FIGURES, MOST_SERIES
+from rmtsim.figures.decays import MOST_SERIES
 from rmtsim.figures.figure_data import figure_data
+from rmtsim.paper.fig8 import Fig8Mse
 from rmtsim.store import Store
 
 ROW = {
@@ -228,7 +229,7 @@ def test_many_series_stay_readable(series: int) -> None:
     assert len(styles) == series
     assert len({(style.color, style.marker, style.size) for style in styles}) == series
     assert min(style.size for style in styles) >= 3
-    figure = plot_decay(data, DECAY_FIGURES["fig8_mse"])
+    figure = plot_decay(*data, Fig8Mse())
     figure.draw_without_rendering()
     height = figure.axes[0].get_window_extent().height * 72 / figure.dpi  # in points, as markers are
     assert max(style.size for style in styles) <= height / 10

@@ -1,20 +1,20 @@
-"""Figures 8 and 9 of the paper, and their analogues for the squared loss: norms against the number of classes."""
+"""Drawing of Figures 8 and 9 of the paper and of their analogues: norms against the number of classes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.decays import DecayFigure
-from rmtsim.figures.figure_data import FigureData
-from rmtsim.figures.style import paper_style
+from rmtsim.figures.style import BLOCKS, colors, legend_below, line, mark, marker, paper_style, title
 from rmtsim.model.ensemble import LECUN
+
+if TYPE_CHECKING:
+    from rmtsim.figures.decays import DecayFigure
 
 #: Names of a diagonal and an off-diagonal block, and what their norms are divided by.
 _BLOCKS = {
@@ -22,8 +22,6 @@ _BLOCKS = {
     "hidden": ("H_{w_i w_i}", "H_{w_i w_j}", r"\,/\,d"),
     "output": ("H_{v_i v_i}", "H_{v_i v_j}", ""),
 }
-_TITLES = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks", "ratio": "off-diagonal / diagonal"}
-_MARKERS = "osD^vPX*"
 _LEAST_MARKER, _MARKER_STEP, _LARGEST_MARKER = 3.5, 2.0, 9.5  # points
 
 #: Values that vary less than by this factor (constants in C) are drawn on a linear axis.
@@ -36,9 +34,17 @@ _DODGE = 1.07
 _WIDEST = 1.5
 
 
-def plot_decay(data: FigureData, spec: DecayFigure) -> Figure:
-    """Lay out the panels: per layer and quantity the values, and below them what they deviate from the theory."""
-    styles = _styles(data.points)
+def plot_decay(points: pd.DataFrame, curves: pd.DataFrame, spec: DecayFigure) -> Figure:
+    """Draw values over C for each layer and quantity, and below them how far they are from the theory.
+
+    Parameters
+    ----------
+    points, curves
+        As `rmtsim.figures.figure_data.figure_data` returns them.
+    spec
+        The figure: its layers, quantities, landmarks and heading.
+    """
+    styles = _styles(points)
     with paper_style():
         width = 10 if len(spec.quantities) > 1 else 7
         figure = Figure(figsize=(width, 3.9 * len(spec.layers) + 0.6), layout="constrained")
@@ -46,24 +52,26 @@ def plot_decay(data: FigureData, spec: DecayFigure) -> Figure:
         for layer, panel in zip(spec.layers, panels, strict=True):
             if len(spec.layers) > 1:
                 panel.suptitle(f"{layer} layer", fontweight="bold", fontsize="large")
-            of_layer = FigureData(*(table[table["layer"] == layer] for table in data))
-            _plot_layer(panel, layer, of_layer, styles, spec)
-        figure.suptitle(_title(data.points, spec), fontsize="x-large")
-        figure.legend(handles=_legend(styles), loc="outside lower center", ncols=3, frameon=False)
+            shown, theory = (table[table["layer"] == layer] for table in (points, curves))
+            _plot_layer(panel, layer, shown, theory, styles, spec)
+        title(figure, _title(points, spec))
+        legend_below(figure, _legend(styles), columns=3)
     return figure
 
 
-def _plot_layer(panel: SubFigure, layer: str, data: FigureData, styles: list[Style], spec: DecayFigure) -> None:
+def _plot_layer(
+    panel: SubFigure, layer: str, points: pd.DataFrame, curves: pd.DataFrame, styles: list[Style], spec: DecayFigure
+) -> None:
     shape = {"height_ratios": [3, 1.2]}
     axes = panel.subplots(2, len(spec.quantities), sharex=True, squeeze=False, gridspec_kw=shape)
     for quantity, (upper, lower) in zip(spec.quantities, axes.T, strict=True):
-        points, curves = (table[table["quantity"] == quantity] for table in data)
-        plot_values(upper, points, curves, styles)
-        plot_deviations(lower, points, styles)
-        power = curves["power"].iloc[0]
+        shown, theory = (table[table["quantity"] == quantity] for table in (points, curves))
+        plot_values(upper, shown, theory, styles)
+        plot_deviations(lower, shown, styles)
+        power = theory["power"].iloc[0]
         law = {0: r" $\to$ const.", 1: r" $\sim C$"}.get(power, rf" $\sim C^{{{power:.0f}}}$")
-        vanishes = (points["measured"].dropna() == 0).all()
-        upper.set_title(_TITLES[quantity] + ("" if vanishes else law))
+        vanishes = (shown["measured"].dropna() == 0).all()
+        upper.set_title(BLOCKS[quantity] + ("" if vanishes else law))
         upper.set_ylabel(_label(layer, quantity))
         lower.set_xlabel(r"number of classes $C$")
         for C, name in spec.landmarks.items():
@@ -134,7 +142,7 @@ class Style:
         return look | {"fmt": self.marker, "color": self.color, "label": self.label}
 
     def of(self, table: pd.DataFrame, *keys: str) -> pd.DataFrame:
-        """Return this series' rows, as far as ``keys`` tell it."""
+        """Return the rows of this series, by those of its keys that are given."""
         chosen = pd.Series(True, index=table.index)
         for key, value in zip(self.keys, self.values, strict=True):
             if key in keys:
@@ -149,7 +157,7 @@ def _styles(points: pd.DataFrame) -> list[Style]:
     """
     keys = ("aspect_ratio", "width", "dim", "ensemble")
     gammas = sorted(points["aspect_ratio"].unique())
-    palette = dict(zip(gammas, sns.color_palette("colorblind", len(gammas)), strict=True))
+    palette = dict(zip(gammas, colors(len(gammas)), strict=True))
     symbols = {"aspect_ratio": "d/N", "width": "m", "dim": "d"}
     varying = [key for key in keys if key == "aspect_ratio" or points[key].nunique() > 1]
     styles = []
@@ -157,20 +165,18 @@ def _styles(points: pd.DataFrame) -> list[Style]:
     step = min(_MARKER_STEP, (_LARGEST_MARKER - _LEAST_MARKER) / max(1, len(series) - 1))
     for place, (_, row) in enumerate(series.iterrows()):
         label = ", ".join(f"${symbols[key]} = {row[key]:g}$" if key in symbols else row[key] for key in varying)
-        marker = _MARKERS[place % len(_MARKERS)]
         size = _LEAST_MARKER + step * (len(series) - 1 - place)
-        styles.append(Style(keys, tuple(row[list(keys)]), palette[row["aspect_ratio"]], marker, size, label))
+        styles.append(Style(keys, tuple(row[list(keys)]), palette[row["aspect_ratio"]], marker(place), size, label))
     return styles
 
 
 def _legend(styles: list[Style]) -> list[Line2D]:
-    marks = [Line2D([], [], linestyle="", color=s.color, marker=s.marker, mfc="none", label=s.label) for s in styles]
-    lines: dict[Literal["-", "--", ":"], str] = {
-        "-": r"theory at this $C$, $d$, $N$",
-        "--": r"theory, $d, N \to \infty$, then $C \to \infty$",
-        ":": r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$",
-    }
-    return marks + [Line2D([], [], linestyle=how, color="0.3", label=label) for how, label in lines.items()]
+    return [
+        *(mark(style.label, color=style.color, marker=style.marker) for style in styles),
+        line(r"theory at this $C$, $d$, $N$"),
+        line(r"theory, $d, N \to \infty$, then $C \to \infty$", "--"),
+        line(r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$", ":"),
+    ]
 
 
 def _title(points: pd.DataFrame, spec: DecayFigure) -> str:
@@ -182,7 +188,7 @@ def _title(points: pd.DataFrame, spec: DecayFigure) -> str:
     ]
     ensembles = points["ensemble"].unique()
     words = [ensembles[0]] if len(ensembles) == 1 and ensembles[0] != str(LECUN) else []
-    return ", ".join([spec.title, *fixed, *words])
+    return ", ".join([spec.heading, *fixed, *words])
 
 
 def _label(layer: str, quantity: str) -> str:

@@ -1,39 +1,94 @@
-"""Figures 8 and 9 of the paper and their analogues: which model, layers and norms each shows against C."""
+"""Figures over the number of classes: the base class of Figures 8 and 9 of the paper and of their analogues."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
-from rmtsim.stats.summary import QUANTITIES
+import pandas as pd
+
+from rmtsim.errors import InputError
+from rmtsim.figures.figure import Figure
+from rmtsim.figures.figure_data import figure_data_of
+from rmtsim.figures.headlines import claims_headline, tally
+from rmtsim.figures.parts import join_parts, part
+from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.stats.claims import claims_of
+from rmtsim.stats.render import render
+from rmtsim.stats.summary import QUANTITIES, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 #: Series, each a sweep over C with all else fixed, that can be told apart in a figure.
 MOST_SERIES = 12
 
-
-@dataclass(frozen=True)
-class DecayFigure:
-    """What a figure over C shows: one row of panels per layer."""
-
-    model: str
-    loss: str
-    layers: tuple[str, ...]
-    title: str
-    quantities: tuple[str, ...] = QUANTITIES
-    landmarks: Mapping[int, str] = field(default_factory=dict)  # numbers of classes with a name
+#: Columns that distinguish series over C, beside the ensemble.
+_SERIES = ("width", "aspect_ratio", "dim")
 
 
-DECAY_FIGURES = {
-    "fig8": DecayFigure("linear", "ce", ("linear",), "Linear model, cross-entropy"),
-    "fig9": DecayFigure("one_hidden", "ce", ("hidden", "output"), "One hidden layer, cross-entropy"),
-    "fig8_mse": DecayFigure("linear", "mse", ("linear",), "Linear model, squared loss"),
-    "vocabulary": DecayFigure(
-        "linear",
-        "ce",
-        ("linear",),
-        "Linear model, cross-entropy, at vocabulary sizes",
-        ("ratio",),
-        {32_000: "Llama 2", 50_257: "GPT-2", 128_256: "Llama 3", 256_000: "Gemma"},
-    ),
-    "fig9_mse": DecayFigure("one_hidden", "mse", ("hidden", "output"), "One hidden layer, squared loss"),
-}
+class DecayFigure(Figure):
+    """Norms of one model and one loss against C, beside the theory.
+
+    Its numbers have three parts (`rmtsim.figures.parts.part`): ``points``, every measured value beside the theory at
+    its own size, with its z-score and verdict; ``curves``, the theory between the points; and ``claims``, the fitted
+    power and constant of every series beside the theorem's, with their verdicts.
+
+    Attributes
+    ----------
+    model, loss, layers
+        Draws that it shows; each layer has a row of panels.
+    heading
+        Title of the drawing.
+    quantities
+        Norms that it shows, each with a column of panels.
+    landmarks
+        Numbers of classes that have a name.
+    """
+
+    claims = True
+    model: ClassVar[str]
+    loss: ClassVar[str]
+    layers: ClassVar[tuple[str, ...]]
+    heading: ClassVar[str]
+    quantities: ClassVar[tuple[str, ...]] = QUANTITIES
+    landmarks: ClassVar[Mapping[int, str]] = {}
+
+    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the figure's model, loss and layers."""
+        found = rows[(rows["model"] == self.model) & (rows["loss"] == self.loss) & rows["layer"].isin(self.layers)]
+        for layer in self.layers:
+            if not (found["layer"] == layer).any():
+                raise InputError(
+                    f"figure {self.name}: the draws hold no rows of {self.model} {self.loss}, layer {layer}; run such "
+                    "a sweep into this store first"
+                )
+        series = found[[*_SERIES, *ENSEMBLE]].drop_duplicates()
+        if len(series) > MOST_SERIES:
+            varying = ", ".join(str(name) for name in series if series[name].nunique(dropna=False) > 1)
+            raise InputError(
+                f"figure {self.name}: the draws hold {len(series)} series over C, of different {varying}, and "
+                f"{MOST_SERIES} can be told apart; take some with --sweep NAME, or with --where, such as --where "
+                f"'dim == {series['dim'].max()}'"
+            )
+        return found
+
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the measured points and the theory's curves, and the claims on their decay rates."""
+        summary = summarize(rows)
+        data = figure_data_of(summary)
+        return join_parts({"points": data.points, "curves": data.curves, "claims": claims_of(summary)})
+
+    def plot(self, numbers: pd.DataFrame) -> Drawing:
+        """Draw values over C for each layer and quantity, and below them how far they are from the theory."""
+        from rmtsim.figures.decay_figure import plot_decay
+
+        return plot_decay(part(numbers, "points"), part(numbers, "curves"), self)
+
+    def text(self, numbers: pd.DataFrame) -> str:
+        """Return the claims as a table, and how many of the points agree with the theory."""
+        return f"{render(part(numbers, 'claims'))}\n\n{tally(part(numbers, 'points'))}"
+
+    def headline(self, numbers: pd.DataFrame) -> str:
+        """Return the power of every ratio beside the theorem's, and how many of the points agree with the theory."""
+        return claims_headline(part(numbers, "claims"), part(numbers, "points"))

@@ -1,4 +1,4 @@
-"""The tables behind the figures: measured points, and theory as curves in C."""
+"""Tables of figures over C: measured points, and the theory as curves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pandas as pd
 
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.points import points
+from rmtsim.stats.points import points_of
 from rmtsim.stats.predictions import plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES
+from rmtsim.stats.summary import QUANTITIES, summarize
 from rmtsim.theory import finite, large_c
 
 #: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.
@@ -22,7 +22,7 @@ _SERIES = ["layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
 
 
 class FigureData(NamedTuple):
-    """What a figure shows.
+    """Measured points and curves.
 
     points
         The table of ``rmtsim.stats.points``: measured values beside the theory; and ``ensemble`` in words.
@@ -37,8 +37,13 @@ class FigureData(NamedTuple):
 
 
 def figure_data(draws: pd.DataFrame) -> FigureData:
-    """Tables for a figure of one model and one loss, from draws with the store's columns."""
-    measured = points(draws)
+    """Return the tables of a figure of one model and one loss, from draws with the store's columns."""
+    return figure_data_of(summarize(draws))
+
+
+def figure_data_of(summary: pd.DataFrame) -> FigureData:
+    """Return ``figure_data`` from ``summarize(draws)``."""
+    measured = points_of(summary)
     ensembles = measured[ENSEMBLE].itertuples(index=False)
     measured = measured.assign(ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles])
     model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]

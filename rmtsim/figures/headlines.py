@@ -8,29 +8,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmtsim.stats.claims import claims_of
-from rmtsim.stats.points import points_of
-from rmtsim.stats.summary import summarize
 from rmtsim.text.tables import records
 
 
-def claims_headline(draws: pd.DataFrame) -> str:
+def claims_headline(claims: pd.DataFrame, points: pd.DataFrame) -> str:
     """Return the power of C of every ratio of off-diagonal to diagonal norms, and the tally of all points.
 
     Parameters
     ----------
-    draws
-        The store's columns.
+    claims, points
+        Tables of `rmtsim.stats.claims.claims` and `rmtsim.stats.points.points` of the same draws.
 
     Returns
     -------
     str
         A line per model, loss, layer and d/N with the fitted power, its standard error and bias, the theorem's and the
-        verdict of `rmtsim.stats.claims`; then `tally` of the same draws.
+        verdict; then `tally` of the points.
     """
-    summary = summarize(draws)
-    lines = [_rate(row) for row in records(claims_of(summary)) if row["quantity"] == "ratio"]
-    return "\n".join([*lines, f"- {tally(points_of(summary))}"])
+    lines = [_rate(row) for row in records(claims) if row["quantity"] == "ratio"]
+    return "\n".join([*lines, f"- {tally(points)}"])
 
 
 def _rate(row: dict[str, Any]) -> str:

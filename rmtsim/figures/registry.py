@@ -28,7 +28,7 @@ ALL = "all"
 _PACKAGES = ("rmtsim.paper",)
 
 #: Modules with such endings draw, and hold no figures: figures are listed without matplotlib.
-_DRAWING = ("_figure", ".loss_curves", ".agreement", ".regimes_headline")
+_DRAWING = ("_figure", ".loss_curves")
 
 _registered: dict[str, Figure] = {}
 

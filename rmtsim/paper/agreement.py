@@ -1,28 +1,22 @@
-"""Theory against simulation at many sizes: the table of the documentation, and its z-scores as a figure."""
+"""Theory against simulation at many sizes: the table of all norms, and their z-scores as a figure."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
 from scipy import stats
 
-from rmtsim.figures.style import paper_style
+from rmtsim.figures.figure import Figure
+from rmtsim.figures.registry import register
 from rmtsim.stats.points import points
 from rmtsim.text.tables import markdown_table, records
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
 _HEAD = ["model", "layer", "C", "d", "N", "m", "blocks", "theory", "simulation", "z"]
-_CASES = {
-    ("linear", "ce", "linear"): "linear CE",
-    ("linear", "mse", "linear"): "linear MSE",
-    ("one_hidden", "ce", "hidden"): "hidden layer, CE",
-    ("one_hidden", "ce", "output"): "output layer, CE",
-    ("one_hidden", "ce", "cross"): "cross layer, CE",
-    ("one_hidden", "mse", "hidden"): "hidden layer, MSE",
-    ("one_hidden", "mse", "output"): "output layer, MSE",
-    ("one_hidden", "mse", "cross"): "cross layer, MSE",
-}
 _INTRODUCTION = [
     "# Theory against simulation",
     "",
@@ -33,27 +27,55 @@ _INTRODUCTION = [
 _NAMES = {"diag": "diagonal", "offdiag": "off-diagonal"}
 
 
-def compared(draws: pd.DataFrame) -> pd.DataFrame:
-    """Lines of ``rmtsim.stats.points`` with a value to compare: norms, not ratios, less what is zero in every draw."""
-    lines = points(draws)
-    chosen: pd.DataFrame = lines[(lines["quantity"] != "ratio") & (lines["finite"] > 0) & np.isfinite(lines["z"])]
-    return chosen
+@register
+class Agreement(Figure):
+    """Theorems 1 and 2."""
 
+    name = "agreement"
+    title = "Theory against simulation at many sizes"
+    source = "Theorems 1 and 2"
+    sentence = (
+        "As the sample size and input dimension grow proportionally to infinity, we calculate the limit of "
+        "Frobenius norm of the diagonal and off-diagonal blocks of the Hessian."
+    )
+    place = 25
+    specs = (
+        "agreement_linear",
+        "agreement_vocabulary",
+        "agreement_linear_mse",
+        "agreement_hidden",
+        "agreement_hidden_vocabulary",
+        "agreement_widths",
+        "agreement_cross",
+        "agreement_hidden_mse",
+        "agreement_he",
+        "agreement_xavier",
+    )
 
-def report_agreement(draws: pd.DataFrame) -> str:
-    """Lay out theory, simulation, standard errors and z of every norm as Markdown, with the spread of z below."""
-    lines = compared(draws)
-    table = markdown_table(_HEAD, [_cells(line) for line in records(lines)])
-    return "\n".join([*_INTRODUCTION, "", *table, "", spread(lines)])
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return `rmtsim.stats.points.points` of what can be compared: norms, not ratios, less what is always zero."""
+        lines = points(rows)
+        chosen: pd.DataFrame = lines[(lines["quantity"] != "ratio") & (lines["finite"] > 0) & np.isfinite(lines["z"])]
+        return chosen
 
+    def plot(self, numbers: pd.DataFrame) -> Drawing:
+        """Draw the z-scores against the quantiles of a normal distribution."""
+        from rmtsim.paper.agreement_figure import plot_agreement
 
-def headline_agreement(draws: pd.DataFrame) -> str:
-    """Return how the z-scores of all norms spread."""
-    return spread(compared(draws))
+        return plot_agreement(numbers)
+
+    def text(self, numbers: pd.DataFrame) -> str:
+        """Return theory, simulation, standard errors and z of every norm as Markdown, with the spread of z below."""
+        table = markdown_table(_HEAD, [_cells(line) for line in records(numbers)])
+        return "\n".join([*_INTRODUCTION, "", *table, "", spread(numbers)])
+
+    def headline(self, numbers: pd.DataFrame) -> str:
+        """Return how the z-scores of all norms spread."""
+        return spread(numbers)
 
 
 def spread(lines: pd.DataFrame) -> str:
-    """Tell how the z-scores spread, in a few sentences."""
+    """Return how the z-scores spread, in a few sentences."""
     z = lines["z"].to_numpy()
     count = len(lines.drop_duplicates(["model", "loss", "layer", "n_classes", "dim", "n_samples", "width", "init"]))
     sentences = [
@@ -70,34 +92,6 @@ def spread(lines: pd.DataFrame) -> str:
             f"two-sided p = {2 * min(low, high):.2f}."
         )
     return "\n".join(sentences)
-
-
-def plot_agreement(draws: pd.DataFrame) -> Figure:
-    """Draw the z-scores against the quantiles of a normal, by case."""
-    lines = compared(draws)
-    cases = [case for case in _CASES if (_case(lines) == _CASES[case]).any()]
-    colors = dict(zip(cases, sns.color_palette("colorblind", len(cases)), strict=True))
-    with paper_style():
-        figure = Figure(figsize=(7, 5), layout="constrained")
-        ax = figure.subplots()
-        order = lines["z"].rank(method="first")
-        quantile = pd.Series(stats.norm.ppf((order - 0.5) / len(lines)), index=lines.index)
-        for marker, case in zip("osD^vPX*", cases, strict=False):
-            chosen = _case(lines) == _CASES[case]
-            look = {"color": colors[case], "markerfacecolor": "none", "markersize": 5, "label": _CASES[case]}
-            ax.plot(quantile[chosen], lines.loc[chosen, "z"], marker, **look)
-        reach = np.array([-3.3, 3.3])
-        ax.plot(reach, reach, color="0.5", linewidth=1, label="unit normal")
-        ax.set_xlabel("quantile of a unit normal")
-        ax.set_ylabel(r"$z$ = (simulation $-$ theory) / standard error")
-        ax.set_title(f"{len(lines)} norms against exact theory")
-        ax.legend(frameon=False, fontsize="small")
-    return figure
-
-
-def _case(lines: pd.DataFrame) -> pd.Series:
-    keys = zip(lines["model"], lines["loss"], lines["layer"], strict=True)
-    return pd.Series([_CASES[key] for key in keys], index=lines.index)
 
 
 def _cells(line: dict[str, object]) -> list[str]:

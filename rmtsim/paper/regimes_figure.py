@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from rmtsim.figures.style import paper_style
-from rmtsim.paper.regimes import FAR, extended, last_power, regimes_of
+from rmtsim.figures.style import MARKERS, MARKS, colors, legend_below, line, mark, paper_style, title
+from rmtsim.paper.regime_rates import FAR, last_power
+from rmtsim.paper.regimes import short
 from rmtsim.stats.claims import GROUP
 
 #: Color behind the C that have no draws.
@@ -22,8 +22,6 @@ _ALONE = "0.94"
 
 #: Below this d the sweeps are about d, above it about d/N or m.
 _SMALL_DIM = 10
-
-_MARKERS = "os^vD"
 
 
 class _Panel(NamedTuple):
@@ -59,9 +57,8 @@ def _small_hidden(table: pd.DataFrame) -> pd.Series:
     return either[0] | either[1]
 
 
-def plot_regimes(draws: pd.DataFrame) -> Figure:
-    """Draw the figure from the draws of a store: measured ratios and the theory to C = 1e6, over the theorem's form."""
-    table = extended(regimes_of(draws))
+def plot_regimes(table: pd.DataFrame) -> Figure:
+    """Draw measured ratios and the theory to C = 1e6 over the theorem's form, from `regime_rates.extended`."""
     table = table[table["quantity"] == "ratio"]
     panels = [panel for panel in _PANELS if panel.of(table).any()]
     columns = min(3, len(panels))
@@ -75,30 +72,26 @@ def plot_regimes(draws: pd.DataFrame) -> Figure:
             ax.set_axis_off()
         for ax in axes[::columns]:
             ax.set_ylabel("off-diagonal/diagonal over\nthe theorem's form")
-        figure.suptitle("Outside the proportional regime: do the rates in $C$ hold?", fontsize="x-large")
-        figure.legend(handles=_lines(), loc="outside lower center", ncols=3, frameon=False)
+        title(figure, "Outside the proportional regime: do the rates in $C$ hold?")
+        legend_below(figure, _lines(), columns=3)
     return figure
 
 
 def _plot(ax: Axes, panel: _Panel, table: pd.DataFrame) -> None:
-    colors = _looks(table, panel.color, sns.color_palette("colorblind"))
-    markers = _looks(table, panel.marker, _MARKERS) if panel.marker else {None: "o"}
+    palette = _looks(table, panel.color, colors())
+    markers = _looks(table, panel.marker, MARKERS) if panel.marker else {None: "o"}
     for _, series in table.groupby(GROUP, dropna=False, sort=False):
         first = series.iloc[0]
-        color, marker = colors[first[panel.color]], markers[first[panel.marker] if panel.marker else None]
-        line = series[series["theory"].notna()]
-        ax.plot(line["n_classes"], line["theory"] / line["form"], "-", color=color, linewidth=1, label="_theory")
+        color, marker = palette[first[panel.color]], markers[first[panel.marker] if panel.marker else None]
+        known = series[series["theory"].notna()]
+        ax.plot(known["n_classes"], known["theory"] / known["form"], "-", color=color, linewidth=1, label="_theory")
         ax.errorbar(
             series["n_classes"],
             series["measured"] / series["form"],
             series["std_error"] / series["form"],
-            linestyle="",
             marker=marker,
-            markersize=4.5,
-            markerfacecolor="none",
             color=color,
-            elinewidth=1,
-            capsize=2,
+            **MARKS,
         )
         _plot_last(ax, series, color)
     ax.axhline(1, linestyle="--", color="0.3", linewidth=0.9, label="_theorem")
@@ -111,10 +104,10 @@ def _plot(ax: Axes, panel: _Panel, table: pd.DataFrame) -> None:
     ax.set_xlim(ends)
     ax.set_xlabel("number of classes $C$")
     ax.set_title(panel.title + _shared(panel, table))
-    of_color = [Line2D([], [], color=c, label=f"{_NAMES[panel.color]} = {short(v)}") for v, c in colors.items()]
+    of_color = [line(f"{_NAMES[panel.color]} = {short(v)}", color=c) for v, c in palette.items()]
     of_marker = [
-        Line2D([], [], linestyle="", color="0.3", marker=mark, mfc="none", label=_of_marker(panel.marker, v))
-        for v, mark in markers.items()
+        mark(_of_marker(panel.marker, v), color="0.3", marker=symbol)
+        for v, symbol in markers.items()
         if panel.marker and len(markers) > 1
     ]
     ax.legend(handles=[*of_color, *of_marker], frameon=False, fontsize="small", ncols=2, loc="upper left")
@@ -155,20 +148,15 @@ def _shared(panel: _Panel, table: pd.DataFrame) -> str:
     return f"\n{', '.join(found)}" if found else "\n"
 
 
-def short(value: Any) -> str:
-    """Powers of two below 1 as fractions."""
-    return f"1/{1 / value:g}" if 0 < value < 1 and float(1 / value).is_integer() else f"{value:g}"
-
-
 def _of_marker(by: str | None, value: Any) -> str:
     return f"{value} layer" if by == "layer" else f"{_NAMES[by or '']} = {short(value)}"
 
 
-def _lines() -> list[Line2D | Patch]:
+def _lines() -> list[Artist]:
     return [
-        Line2D([], [], linestyle="", marker="o", color="0.3", mfc="none", label="measured"),
-        Line2D([], [], linestyle="-", color="0.3", label="theory at this $C$, $d$, $N$"),
+        mark("measured", color="0.3"),
+        line("theory at this $C$, $d$, $N$"),
         Patch(color=_ALONE, label="theory alone: no draws"),
-        Line2D([], [], linestyle="--", color="0.3", label=r"theorem: $d, N$, then $C \to \infty$"),
-        Line2D([], [], linestyle=":", color="0.3", label=r"theory: slope as $C \to \infty$ at this $d$"),
+        line(r"theorem: $d, N$, then $C \to \infty$", "--"),
+        line(r"theory: slope as $C \to \infty$ at this $d$", ":"),
     ]

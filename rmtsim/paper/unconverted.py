@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from rmtsim.errors import InputError
-from rmtsim.figures.decays import DECAY_FIGURES, MOST_SERIES
 from rmtsim.figures.figure import Figure
-from rmtsim.figures.figure_data import figure_data
-from rmtsim.figures.headlines import claims_headline
 from rmtsim.figures.registry import register
 from rmtsim.paper.experiments import binary_pictures, clustered_data, fan_out, training_experiments
-from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.sweeps.experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
-
-#: Columns that distinguish series over C, beside the ensemble.
-_SERIES = ("width", "aspect_ratio", "dim")
 
 
 class _OfRows(Figure):
@@ -52,112 +44,10 @@ class _OfRows(Figure):
         return str(_function(self.functions[2])(numbers))
 
 
-class _Decay(Figure):
-    """Norms against C."""
-
-    claims = True
-
-    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of the figure's model, loss and layers."""
-        spec = DECAY_FIGURES[self.name]
-        found = rows[(rows["model"] == spec.model) & (rows["loss"] == spec.loss) & rows["layer"].isin(spec.layers)]
-        for layer in spec.layers:
-            if not (found["layer"] == layer).any():
-                raise InputError(
-                    f"figure {self.name}: the draws hold no rows of {spec.model} {spec.loss}, layer {layer}; run such "
-                    "a sweep into this store first"
-                )
-        series = found[[*_SERIES, *ENSEMBLE]].drop_duplicates()
-        if len(series) > MOST_SERIES:
-            varying = ", ".join(str(name) for name in series if series[name].nunique(dropna=False) > 1)
-            raise InputError(
-                f"figure {self.name}: the draws hold {len(series)} series over C, of different {varying}, and "
-                f"{MOST_SERIES} can be told apart; take some with --sweep NAME, or with --where, such as --where "
-                f"'dim == {series['dim'].max()}'"
-            )
-        return found
-
-    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows."""
-        return rows
-
-    def plot(self, numbers: pd.DataFrame) -> Drawing:
-        """Draw the rows."""
-        from rmtsim.figures.decay_figure import plot_decay
-
-        return plot_decay(figure_data(numbers), DECAY_FIGURES[self.name])
-
-    def headline(self, numbers: pd.DataFrame) -> str:
-        """Return the powers of C and how the points agree with the theory."""
-        return claims_headline(numbers)
-
-
 def _function(path: str) -> Any:
     """Return a function of `rmtsim.paper`, whose module may import matplotlib."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(f"rmtsim.paper.{module}"), name)
-
-
-@register
-class Fig8(_Decay):
-    """Figure 8."""
-
-    name = "fig8"
-    title = "Norms of the blocks against C: linear model, cross-entropy"
-    source = "Figure 8"
-    sentence = (
-        "We find that: the ratio between the off-diagonal and diagonal blocks decays to zero at the rate of "
-        r"$\mathcal{O}(1/C^2)$, where $C$ is the number of classes. … This means that off-diagonal blocks "
-        "become relatively negligible as $C$ increases."
-    )
-    place = 8
-    specs = ("figure8",)
-
-
-@register
-class Fig8Mse(_Decay):
-    """Section 4, Case 1."""
-
-    name = "fig8_mse"
-    title = "Norms of the blocks against C: linear model, squared loss"
-    source = "Section 4, Case 1"
-    sentence = "Here, the Hessian is always block-diagonal with $C$ blocks."
-    place = 9
-    group = "fig8"
-    specs = ("linear_mse",)
-
-
-@register
-class Fig9(_Decay):
-    """Figure 9."""
-
-    name = "fig9"
-    title = "Norms of the blocks against C: one hidden layer, cross-entropy"
-    source = "Figure 9"
-    sentence = (
-        "For the hidden-layer Hessian, the ratios between their off-diagonal and diagonal blocks decay to "
-        r"zero at the rate of $\mathcal{O}(1/C)$. For the output-layer Hessian, the decay rate is "
-        r"$\mathcal{O}(1/C^2)$."
-    )
-    place = 10
-    specs = ("figure9",)
-
-
-@register
-class Fig9Mse(_Decay):
-    """Section 4, Case 3."""
-
-    name = "fig9_mse"
-    title = "Norms of the blocks against C: one hidden layer, squared loss"
-    source = "Section 4, Case 3"
-    sentence = (
-        r"The output-layer Hessian is block-diagonal. … As $v_{\cdot,i}, v_{\cdot,j}$ are independent, "
-        r"$\mathrm{Cov}(v_{\cdot,i}, v_{\cdot,j}) = 0$ and thus the block-diagonal structure in $H_{ww}$ "
-        r"occurs as $C \to \infty$."
-    )
-    place = 11
-    group = "fig9"
-    specs = ("figure9_mse",)
 
 
 @register
@@ -254,95 +144,6 @@ class DynamicForce(_OfRows):
     def tables(self, full: bool = False, data: str | None = None) -> Experiment:
         """Return its experiment."""
         return training_experiments.dynamic_force(full)
-
-
-@register
-class Vocabulary(_Decay):
-    """Section 1."""
-
-    name = "vocabulary"
-    title = "Off-diagonal over diagonal at vocabulary sizes"
-    source = "Section 1"
-    sentence = (
-        "Our theory may shed new light on the Hessian structures of LLMs since they usually have large $C$ "
-        "(more than $10^4$ or $10^5$)"
-    )
-    place = 23
-    specs = ("vocabulary",)
-
-
-@register
-class FiniteSize(_OfRows):
-    """Appendix A, first point."""
-
-    name = "finite_size"
-    title = "What finite d and N change"
-    source = "Appendix A, first point"
-    sentence = (
-        "Second, in the proportional asymptotic regime, we obtained new insights into the Hessian structure "
-        "(e.g., the effect of large $C$) and our insights matched a wide range of finite-dimensional "
-        "experiments."
-    )
-    place = 24
-    specs = ("finite_size", "finite_size_hidden")
-    functions = (
-        "finite_size_figure.plot_finite_size",
-        "finite_size_figure.report_finite_size",
-        "finite_size_figure.headline_finite_size",
-    )
-
-    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of its series."""
-        found: pd.DataFrame = _function("finite_size_figure.sizes_of")(rows)
-        return found
-
-
-@register
-class Agreement(_OfRows):
-    """Theorems 1 and 2."""
-
-    name = "agreement"
-    title = "Theory against simulation at many sizes"
-    source = "Theorems 1 and 2"
-    sentence = (
-        "As the sample size and input dimension grow proportionally to infinity, we calculate the limit of "
-        "Frobenius norm of the diagonal and off-diagonal blocks of the Hessian."
-    )
-    place = 25
-    specs = (
-        "agreement_linear",
-        "agreement_vocabulary",
-        "agreement_linear_mse",
-        "agreement_hidden",
-        "agreement_hidden_vocabulary",
-        "agreement_widths",
-        "agreement_cross",
-        "agreement_hidden_mse",
-        "agreement_he",
-        "agreement_xavier",
-    )
-    functions = ("agreement.plot_agreement", "agreement.report_agreement", "agreement.headline_agreement")
-
-
-@register
-class Regimes(_OfRows):
-    """Appendix A, first question."""
-
-    name = "regimes"
-    title = "Other regimes: d/N → 0 and → ∞, small d, many neurons"
-    source = "Appendix A, first question"
-    sentence = (
-        "We will try to extend our analysis to other regimes such as non-asymptotic or over-parameterized "
-        "regime in the future."
-    )
-    place = 26
-    specs = ("regime_aspect", "regime_samples", "regime_dim", "regime_dim_hidden", "regime_width", "regime_width_mse")
-    functions = ("regimes_figure.plot_regimes", "regimes.report_regimes", "regimes_headline.headline_regimes")
-
-    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of its series."""
-        found: pd.DataFrame = _function("regimes.regimes_of")(rows)
-        return found
 
 
 @register
