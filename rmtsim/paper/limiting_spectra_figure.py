@@ -1,4 +1,4 @@
-"""The figure of Propositions 2 and 3: eigenvalues of simulated blocks, and their limiting spectra."""
+"""The picture of Proposition 1: eigenvalues of simulated blocks, and their limiting spectra."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.style import paper_style
+from rmtsim.figures.style import colors as palette
+from rmtsim.figures.style import legend_below, line, mark, marker, paper_style, title
 from rmtsim.paper.limiting_spectra import SCALE, limiting_spectrum
 from rmtsim.stats.predictions import plain
 
@@ -23,8 +23,6 @@ _AXES = {"diag": r"$C \times$ eigenvalue of $H_{ii}$", "offdiag": r"$C^2 \times$
 
 _BINS, _CURVE_POINTS = 32, 400
 
-_MARKERS = "osD^v"
-
 #: Side step of neighbouring marks at the same d, as a factor.
 _DODGE = 1.06
 
@@ -32,7 +30,7 @@ _DODGE = 1.06
 def plot_spectrum(eigenvalues: pd.DataFrame, distances: pd.DataFrame, slopes: pd.DataFrame) -> Figure:
     """Draw the eigenvalues at the largest d, and the distances over d; the parts of the numbers of these names."""
     classes = sorted(eigenvalues["n_classes"].unique().tolist())
-    colors = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
+    colors = dict(zip(classes, palette(len(classes)), strict=True))
     with paper_style():
         figure = Figure(figsize=(10, 4.3), layout="constrained")
         *densities, right = figure.subplots(1, 3, width_ratios=[1.2, 1.2, 1.1])
@@ -40,16 +38,13 @@ def plot_spectrum(eigenvalues: pd.DataFrame, distances: pd.DataFrame, slopes: pd
             _plot_density(ax, block, eigenvalues[eigenvalues["block"] == block], colors)
         _plot_distances(right, distances, slopes, colors)
         dim, n_samples = eigenvalues[["dim", "n_samples"]].iloc[0]
-        figure.suptitle(
-            f"Spectra of Hessian blocks: linear model, cross-entropy, $d = {dim}$, $N = {n_samples}$",
-            fontsize="x-large",
-        )
-        figure.legend(handles=_legend(colors), loc="outside lower center", ncols=4, frameon=False)
+        title(figure, f"Spectra of Hessian blocks: linear model, cross-entropy, $d = {dim}$, $N = {n_samples}$")
+        legend_below(figure, _legend(colors), columns=4)
     return figure
 
 
 def _plot_density(ax: Axes, block: str, rows: pd.DataFrame, colors: dict[int, Any]) -> None:
-    """Histograms of log eigenvalues, a mark per bin, and the limiting densities x f(x)."""
+    """Draw histograms of log eigenvalues, a mark per bin, and the limiting densities x f(x)."""
     power, sign = SCALE[block]
     gamma = float((rows["dim"] / rows["n_samples"]).iloc[0])
     for C, color in colors.items():
@@ -70,7 +65,7 @@ def _plot_density(ax: Axes, block: str, rows: pd.DataFrame, colors: dict[int, An
 
 
 def _plot_distances(ax: Axes, distances: pd.DataFrame, slopes: pd.DataFrame, colors: dict[int, Any]) -> None:
-    """Kolmogorov-Smirnov distances over d; diagonal blocks hollow, off-diagonal ones filled."""
+    """Draw the Kolmogorov-Smirnov distances over d; diagonal blocks are hollow, off-diagonal ones filled."""
     groups = distances.groupby(["block", "n_classes"], sort=False)
     for place, (key, group) in enumerate(groups):
         block, C = plain(key)
@@ -98,13 +93,13 @@ def _legend(colors: dict[int, Any]) -> list[Line2D]:
     ]
     return [
         *marks,
-        Line2D([], [], linestyle="--", color="k", label=r"$C \to \infty$: log-normal weights"),
-        Line2D([], [], linestyle=":", color="0.4", label=r"right: slope $d^{-1/2}$"),
-        Line2D([], [], linestyle="", marker="o", color="0.3", mfc="none", label="right, hollow: diagonal"),
-        Line2D([], [], linestyle="", marker="o", color="0.3", label="right, filled: off-diagonal"),
+        line(r"$C \to \infty$: log-normal weights", "--", "k"),
+        line(r"right: slope $d^{-1/2}$", ":", "0.4"),
+        mark("right, hollow: diagonal", color="0.3"),
+        mark("right, filled: off-diagonal", color="0.3", markerfacecolor="0.3"),
     ]
 
 
 def _marks(colors: dict[int, Any], C: int) -> dict[str, Any]:
-    marker = _MARKERS[list(colors).index(C) % len(_MARKERS)]
-    return {"marker": marker, "markersize": 4, "markerfacecolor": "none", "markeredgewidth": 0.8}
+    look = {"markersize": 4, "markerfacecolor": "none", "markeredgewidth": 0.8}
+    return {"marker": marker(list(colors).index(C)), **look}

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from rmtsim.figures.style import paper_style
+from rmtsim.figures.style import colors, paper_style, title
 from rmtsim.paper.linked_network import TIES
 from rmtsim.paper.simo import EXAMPLES
 
@@ -30,9 +29,9 @@ _MOST_WRITTEN = 6
 
 
 def formula(row: str, column: str, paths: dict[str, list[str]]) -> str:
-    """Entry of the Hessian at label 0 and x = 1 of a network with one input, as mathematical text.
+    """Return the entry of the Hessian at label 0 and x = 1 of a network with one input, as mathematical text.
 
-    ``paths``: each output's number, and those of the hidden units that it is linked to.
+    ``paths`` maps the number of each output to those of the hidden units that it is linked to.
     """
     first, second = sorted((row, column), key=lambda name: name[0] == "v")  # w before v
     if second[0] == "w":
@@ -87,17 +86,18 @@ def plot_simo(entries: pd.DataFrame, ratios: pd.DataFrame) -> Figure:
         handles = [Patch(facecolor=color, edgecolor="0.5", label=_TIE_NAMES[tie]) for tie, color in _TIE_COLORS.items()]
         axes[0, 3].legend(handles=handles, loc="center", frameon=False, title="two weights have")
         _plot_ratios(axes[1, 3], ratios)
-        figure.suptitle("Hessians of single-input-multi-output examples: zeros from the links", fontsize="x-large")
+        title(figure, "Hessians of single-input-multi-output examples: zeros from the links")
     return figure
 
 
 def _square(part: pd.DataFrame, column: str) -> tuple[list[str], npt.NDArray[Any]]:
-    """Names of the weights and a column of the table as a matrix."""
+    """Return the names of the weights, and a column of the table as a matrix."""
     names = list(dict.fromkeys(part["row"]))
     return names, part[column].to_numpy().reshape(len(names), len(names))
 
 
 def _plot_pattern(ax: Axes, part: pd.DataFrame, name: str) -> None:
+    """Draw how each pair of weights is tied, with the formulas of the entries where there is room."""
     names, tie = _square(part, "tie")
     codes = np.vectorize(TIES.index)(tie)
     ax.imshow(codes, cmap=ListedColormap([_TIE_COLORS[t] for t in TIES]), vmin=0, vmax=len(TIES) - 1)
@@ -115,7 +115,7 @@ def _plot_pattern(ax: Axes, part: pd.DataFrame, name: str) -> None:
 
 
 def _plot_measured(ax: Axes, part: pd.DataFrame, norm: LogNorm) -> Any:
-    """Root mean squares; a cell is blank, with a 0, where the entry was 0 in every draw."""
+    """Draw the root mean squares; a cell is blank, with a 0, where the entry was 0 in every draw."""
     names, square = _square(part, "mean_square")
     _, largest = _square(part, "largest")
     size = np.ma.masked_where(largest == 0, np.sqrt(square))
@@ -131,6 +131,7 @@ def _plot_measured(ax: Axes, part: pd.DataFrame, norm: LogNorm) -> Any:
 
 
 def _frame(ax: Axes, names: list[str]) -> None:
+    """Draw the names of the weights, and lines between the cells."""
     labels = [f"${name[0]}_{{{name[1:]}}}$" for name in names]
     size = 8 if len(names) <= _MOST_WRITTEN else 6
     ax.set_xticks(range(len(names)), labels, fontsize=size, rotation=0 if len(names) <= _MOST_WRITTEN else 90)
@@ -145,7 +146,7 @@ def _frame(ax: Axes, names: list[str]) -> None:
 
 
 def _plot_ratios(ax: Axes, ratios: pd.DataFrame) -> None:
-    """Off-diagonal over diagonal mean square of the hidden part over the number of outputs."""
+    """Draw the off-diagonal over the diagonal mean square of the hidden part against the number of outputs."""
     q = ratios["n_outputs"].to_numpy(float)
     ax.errorbar(
         q,
@@ -156,7 +157,7 @@ def _plot_ratios(ax: Axes, ratios: pd.DataFrame) -> None:
         mfc="none",
         capsize=2.5,
         label="measured",
-        color=sns.color_palette("colorblind")[0],
+        color=colors()[0],
     )
     fine = np.geomspace(q[0], q[-1], 100)
     ax.plot(fine, 1 / (fine + 2), "k-", linewidth=1, label=r"$1/(q + 2)$")

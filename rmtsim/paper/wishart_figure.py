@@ -1,4 +1,4 @@
-"""The slides' eigenvalue histogram of (1/n) X Λ Xᵀ, beside the generalised Marchenko–Pastur law."""
+"""The picture of the eigenvalues of (1/n) X Λ Xᵀ beside the generalised Marchenko–Pastur law."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmtsim.figures.style import paper_style
+from rmtsim.figures.style import colors as palette
+from rmtsim.figures.style import marker, paper_style, title
 from rmtsim.paper.wishart import DIM, SAMPLES, WEIGHTS, law_scale, wishart_law
 
 Values = npt.NDArray[np.float64]
@@ -23,12 +23,10 @@ _TITLES = {
 }
 _BINS, _CURVE_POINTS = 60, 400
 
-_MARKERS = "osD"
-
 
 def plot_wishart(eigenvalues: pd.DataFrame, distances: pd.DataFrame) -> Figure:
     """Draw the eigenvalues at the slides' size, and the distances over n; the parts of the numbers of these names."""
-    colors = dict(zip(WEIGHTS, sns.color_palette("colorblind", len(WEIGHTS)), strict=True))
+    colors = dict(zip(WEIGHTS, palette(len(WEIGHTS)), strict=True))
     with paper_style():
         figure = Figure(figsize=(10, 5.8), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.15, 1])[:, 0]
@@ -39,15 +37,12 @@ def plot_wishart(eigenvalues: pd.DataFrame, distances: pd.DataFrame) -> Figure:
         _plot_atom(left, eigenvalues, colors)
         _plot_distances(right, distances, colors)
         repeats = eigenvalues["draw"].nunique()
-        figure.suptitle(
-            rf"Eigenvalues of $A_n = X \Lambda X^T/n$, $n = {SAMPLES}$, $d = {DIM}$, {repeats} samples",
-            fontsize="x-large",
-        )
+        title(figure, rf"Eigenvalues of $A_n = X \Lambda X^T/n$, $n = {SAMPLES}$, $d = {DIM}$, {repeats} samples")
     return figure
 
 
 def _plot_histogram(ax: Axes, rows: pd.DataFrame, line: pd.Series, color: Any) -> None:
-    """Density of the non-zero eigenvalues, of mass n/d, and the law's; the atom in words."""
+    """Draw the density of the non-zero eigenvalues, of mass n/d, and the law's; the atom stands in words."""
     x = rows["eigenvalue"].to_numpy()
     weights, n_classes = rows["weights"].iloc[0], int(rows["n_classes"].iloc[0])
     scale = law_scale(weights, n_classes)
@@ -69,7 +64,7 @@ def _plot_histogram(ax: Axes, rows: pd.DataFrame, line: pd.Series, color: Any) -
 
 
 def _plot_atom(ax: Axes, rows: pd.DataFrame, colors: dict[str, Any]) -> None:
-    """Distribution functions, the atom in them."""
+    """Draw the distribution functions, atoms included."""
     for weights, color in colors.items():
         part = rows[rows["weights"] == weights]
         n_classes = int(part["n_classes"].iloc[0])
@@ -94,12 +89,12 @@ def _plot_atom(ax: Axes, rows: pd.DataFrame, colors: dict[str, Any]) -> None:
 
 
 def _plot_distances(ax: Axes, distances: pd.DataFrame, colors: dict[str, Any]) -> None:
-    """Distances to the law of one draw and of the mean spectrum, and of the coupled to the copy, over n."""
+    """Draw the distances over n: to the law, of one draw and of the mean spectrum; and of the coupled to the copy."""
     look: dict[str, Any] = {"linestyle": "", "capsize": 2.5, "elinewidth": 1, "markersize": 5}
     for k, (weights, color) in enumerate(colors.items()):
         part = distances[distances["weights"] == weights]
         x = part["n_samples"] * 1.04 ** (k - 1)
-        own = look | {"marker": _MARKERS[k], "color": color}
+        own = look | {"marker": marker(k), "color": color}
         ax.errorbar(x, part["distance_of_draw"], part["std_error_distance_of_draw"], **own, label=_TITLES[weights])
         ax.errorbar(x, part["distance"], part["std_error_distance"], **own, mfc="none", label="_mean")
         if weights == "coupled":
