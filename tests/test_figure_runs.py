@@ -24,6 +24,7 @@ def few(full: bool = False) -> Experiment:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     simo_figure = get_figure("simo")
     monkeypatch.setattr(simo_figure, "tables", few)
+    monkeypatch.setattr(simo_figure, "numbers", lambda rows: rows)
     monkeypatch.setattr(simo_figure, "plot", lambda numbers: Drawing())
     monkeypatch.setattr(simo_figure, "text", lambda numbers: f"{len(numbers)} rows")
 
