@@ -292,7 +292,9 @@ def test_labels_are_asked_for_where_they_enter() -> None:
 
 def test_closed_forms_are_of_two_losses() -> None:
     network = Network((), "pseudo_huber", "relu")
-    with pytest.raises(rmtsim.InputError, match="loss: 'pseudo_huber' is not known; choose one of ce, mse"):
+    with pytest.raises(
+        rmtsim.InputError, match="loss: 'pseudo_huber' has no block norms in closed form; choose one of ce"
+    ):
         rmtsim.block_norms(network.X, network.weights[0], loss="pseudo_huber")
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from rmtsim.data.clusters import Clusters
 from rmtsim.figures.parts import part as part_of
-from rmtsim.full_hessian.description import Look, StripLook
+from rmtsim.full_hessian.description import Look
 from rmtsim.paper.deep_network import Deep
 from rmtsim.paper.fig2 import Fig2
 from rmtsim.paper.fig3 import Fig3
@@ -216,7 +216,7 @@ def test_the_figure_shows_maps_blocks_and_numbers(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_quick")
 def test_cells_are_drawn_by_their_means(tmp_path: Path) -> None:
     """Of several entries each: the largest would be another picture."""
-    table = table_of(tmp_path, picture_task("case", SMALL, look=StripLook(cells=5, strip=2)))
+    table = table_of(tmp_path, picture_task("case", SMALL, look=Look(cells=5, strip=2)))
     figure = picture_of(table, "whole", "hidden", "strip")
     X, (W, V), y = SMALL.draw()
     H = np.abs(autodiff.hessian(cases.Problem(X, V, W, y, "ce")))

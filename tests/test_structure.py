@@ -10,7 +10,7 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.full_hessian.description import Look, StripLook
+from rmtsim.full_hessian.description import Look
 from rmtsim.full_hessian.entry_map import cell_edges
 from rmtsim.full_hessian.structure import Structure
 from rmtsim.training.problem import Problem
@@ -134,7 +134,7 @@ def test_cells_respect_blocks() -> None:
     assert list(cell_edges([2, 3], [3, 2], 100)) == list(range(13))  # a small Hessian has a cell for each entry
 
 
-@pytest.mark.parametrize("look", [lambda: Look(cells=-5), lambda: Look(cells=2.5), lambda: StripLook(strip=-1)])  # type: ignore[arg-type]
+@pytest.mark.parametrize("look", [lambda: Look(cells=-5), lambda: Look(cells=2.5), lambda: Look(strip=-1)])  # type: ignore[arg-type]
 def test_bad_looks_are_told(look: Callable[[], Look]) -> None:
     with pytest.raises(InputError, match=r"(cells|strip): .* is not valid; give a whole number from 0"):
         look()

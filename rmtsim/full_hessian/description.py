@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ _GROUPS = 250
 
 @dataclass(frozen=True)
 class Look:
-    """What is kept of each Hessian beside the norms.
+    """Details that are kept of each Hessian beside the norms; the table ``[look]`` of specifications of training runs.
 
     Parameters
     ----------
@@ -58,6 +58,9 @@ class Look:
         Whether block norms are kept.
     eigenvalues
         Whether the eigenvalues of diagonal blocks are kept.
+    strip
+        Number of neurons of the next layer whose columns of each cross layer are mapped one by one, so that stripes a
+        column wide can be seen; 0: none. The rows of such a strip are in cells.
 
     Raises
     ------
@@ -68,28 +71,16 @@ class Look:
     cells: int = 0
     blocks: bool = False
     eigenvalues: bool = False
+    strip: int = 0
 
     def __post_init__(self) -> None:
         check_size("cells", self.cells, least=0)
-
-
-@dataclass(frozen=True)
-class StripLook(Look):
-    """A look that takes in a strip of each cross layer, where stripes a column wide can be seen.
-
-    It is a class of its own since tables are found by the fields of their look.
-
-    Parameters
-    ----------
-    strip
-        Of how many neurons of the next layer the strip has the columns, each for itself; its rows are in cells.
-    """
-
-    strip: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
         check_size("strip", self.strip, least=0)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the details as parameters of a table; without ``strip`` where there is none, as tables have it."""
+        found = asdict(self)
+        return found if self.strip else {key: value for key, value in found.items() if key != "strip"}
 
 
 def describe(
@@ -109,9 +100,8 @@ def describe(
     if not math.isfinite(value):
         raise InputError("X, W: the loss is above what float64 holds; give X or the weights in other units")
     rows = [_row(0, 0, "loss", value), _row(0, 0, "residual_sqnorm", xp.mean(xp.sum(r**2, axis=-1)))]
-    strip = look.strip if isinstance(look, StripLook) else 0
     found = Structure(
-        X, weights, y, loss, activation=activation, cells=look.cells, strip=strip, eigenvalues=look.eigenvalues
+        X, weights, y, loss, activation=activation, cells=look.cells, strip=look.strip, eigenvalues=look.eigenvalues
     )
     tables = [pd.DataFrame([*rows, *_norms(found)]), *_arrays(found, look)]
     return pd.concat(tables, ignore_index=True)

@@ -88,6 +88,7 @@ class DataKernel:
     def __init__(self, U: Array, tiling: Tiling, team: ThreadTeam, xp: Module, power: int = 2) -> None:
         self._U, self._tiling, self._team, self._xp, self._power = U, tiling, team, xp, power
         n_samples, inputs = U.shape[-2:]
+        self._backend = backend_of(xp)
         self.tiles = tiling.tiles(n_samples)
         self.few_features = few_features(inputs, n_samples)
         self._kept: dict[tuple[int, ...], Array] = {}
@@ -101,7 +102,7 @@ class DataKernel:
             return self._kept[i, j]
         A, B = (self._U[..., self.tiles[t], :] for t in (i, j))
         xp = self._xp
-        K = backend_of(xp).add_product(_zeros(A, B, xp), A, A if i == j else B)
+        K = self._backend.add_product(_zeros(A, B, xp), A, A if i == j else B)
         if self._power == 2:
             K *= K
         if i == j:

@@ -45,6 +45,11 @@ def as_network(
     InputError
         If something is not an array of finite real numbers, or they do not fit together.
     """
+    if losses is not None and loss in loss_names() and loss not in losses:
+        raise InputError(
+            f"loss: {loss!r} has no block norms in closed form; choose one of {', '.join(losses)}, or give it to "
+            "rmtsim.layer_norms or rmtsim.hessian"
+        )
     check_choice("loss", loss, loss_names() if losses is None else losses)
     one_output = get_loss(loss).one_output
     layers = [] if W is None else list(W) if is_sequence_of_layers(W) else [W]

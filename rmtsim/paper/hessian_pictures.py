@@ -15,7 +15,7 @@ import pandas as pd
 from rmtsim.data.clusters import Clusters
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
-from rmtsim.full_hessian.description import PARTS, Look, StripLook
+from rmtsim.full_hessian.description import PARTS, Look
 from rmtsim.kernels.norms import block_norms
 from rmtsim.model.choices import LOSSES
 from rmtsim.paper.norm_shares import PICTURE_KEYS, PROBLEM_KEYS, in_percent, shares
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PICTURE = Look(cells=400, blocks=True)
 
 #: The same with a strip of the cross layer: its stripes are one column in m, which larger cells average away.
-STRIPED = StripLook(cells=400, blocks=True)
+STRIPED = Look(cells=400, blocks=True, strip=8)
 
 #: Fractions of the steps at which the paper and its slides show Hessians.
 PROGRESS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)

@@ -188,7 +188,7 @@ def trajectory_task(
     backend: str = "numpy",
 ) -> Task:
     """Return the task that computes ``trajectory``; the problem and schedule stand in columns of the table."""
-    settings = problem.parameters() | asdict(schedule) | asdict(look) | {"draw": draw, "seed": seed}
+    settings = problem.parameters() | asdict(schedule) | look.parameters() | {"draw": draw, "seed": seed}
     if backend != "numpy":
         settings["backend"] = backend
 
@@ -222,4 +222,4 @@ def described(problem: Problem, schedule: Schedule) -> dict[str, Any]:
         "data": problem.data.text,
         "steps": schedule.steps,
         "learning_rate": schedule.learning_rate,
-    }
+    } | ({} if problem.activation == "relu" else {"activation": problem.activation})

@@ -88,7 +88,7 @@ def binary(
 
 
 def _training_task(case: str, problem: Problem, schedule: Schedule, draw: int, look: Look) -> Task:
-    settings = problem.parameters() | asdict(schedule) | asdict(look) | {"draw": draw, "case": case}
+    settings = problem.parameters() | asdict(schedule) | look.parameters() | {"draw": draw, "case": case}
     label = f"{problem.loss}-{case}-draw{draw:02d}".replace(" ", "-")
 
     def compute(checkpoint: Checkpoint) -> pd.DataFrame:
