@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 
 from rmtsim.errors import InputError
+from rmtsim.figures import get_figure
 from rmtsim.full_hessian import layer_norms as norms_module
 from rmtsim.full_hessian.layer_norms import own_norms
 from rmtsim.full_hessian.structure import Structure, off_diagonal
-from rmtsim.paper.experiments.fan_out import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
-from rmtsim.paper.fan_out import deviations, exponents, joint, later_sums, measured, predictors, role
-from rmtsim.paper.fan_out_figure import plot_fan_out
-from rmtsim.paper.fan_out_report import headline_fan_out, report_fan_out
+from rmtsim.paper.fan_out.networks import Case, all_at_random, fan_out, fan_out_draws, one_at_a_time
+from rmtsim.paper.fan_out.powers import deviations, exponents, joint, later_sums, measured, predictors, role
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.experiment import table_file
 from rmtsim.theory import finite
@@ -249,7 +248,9 @@ def test_the_next_layer_matters_and_the_own_does_not() -> None:
 
 
 def test_figure_shows_the_table(small: pd.DataFrame) -> None:
-    figure = plot_fan_out(small)
+    shown = get_figure("fan_out")
+    numbers = shown.numbers(small)
+    figure = shown.plot(numbers)
     upper, lower = figure.axes[0], figure.axes[3]
     rows = measured(small).query("steps == 0 and design == 'one'")
     for axes, loss in ((upper, "mse"), (lower, "ce")):
@@ -263,8 +264,8 @@ def test_figure_shows_the_table(small: pd.DataFrame) -> None:
     fits = exponents(small).query("loss == 'mse' and layer == 1 and steps == 0")
     marks = np.column_stack(figure.axes[6].containers[0].lines[0].get_data()).astype(float)
     np.testing.assert_allclose(marks[:, 1], fits["exponent"])
-    assert "after 20 steps of Adam from rate 0.001, 2 draws" in report_fan_out(small)
-    start, theory, training = headline_fan_out(small).split("\n")
+    assert "after 20 steps of Adam from rate 0.001, 2 draws" in shown.text(numbers)
+    start, theory, training = shown.headline(numbers).split("\n")
     assert start.startswith("- At initialisation")
     assert "layers of 8 networks: root mean square" in theory
     own = exponents(small).query("loss == 'ce' and role == 'own' and layer < 3 and steps > 0 and progress == 1")

@@ -12,7 +12,6 @@ import pytest
 from rmtsim.errors import StoppedError
 from rmtsim.paper.experiments.binary_pictures import binary
 from rmtsim.paper.experiments.block_spectra import spectra_task
-from rmtsim.paper.experiments.fan_out import fan_out
 from rmtsim.paper.experiments.training_experiments import (
     Joined,
     dynamic_force,
@@ -20,6 +19,7 @@ from rmtsim.paper.experiments.training_experiments import (
     training_rates,
     training_spectra,
 )
+from rmtsim.paper.fan_out.networks import fan_out
 from rmtsim.store import Store
 from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.training.adam import Schedule

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from rmtsim import InputError
-from rmtsim.paper.experiments.fan_out import fan_out
+from rmtsim.paper.fan_out.networks import fan_out
 from rmtsim.store import Store
 from rmtsim.sweeps.documents import builtin
 from rmtsim.sweeps.experiment import Experiment, table_file

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.registry import register
-from rmtsim.paper.experiments import binary_pictures, clustered_data, fan_out, training_experiments
+from rmtsim.paper.experiments import binary_pictures, clustered_data, training_experiments
 from rmtsim.sweeps.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -164,25 +164,6 @@ class TrainingRates(_OfRows):
     def tables(self, full: bool = False, data: str | None = None) -> Experiment:
         """Return its experiment."""
         return training_experiments.training_rates(full)
-
-
-@register
-class FanOut(_OfRows):
-    """Appendix A, third question."""
-
-    name = "fan_out"
-    title = "Deeper networks: block structure against each layer's fan-out"
-    source = "Appendix A, third question"
-    sentence = (
-        "For deeper models, we conjecture the block-diagonal structure will be primarily driven by the number"
-        " of output neurons in each layer (a.k.a., the “fan-out dimension”)."
-    )
-    place = 28
-    functions = ("fan_out_figure.plot_fan_out", "fan_out_report.report_fan_out", "fan_out_report.headline_fan_out")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return fan_out.fan_out(full)
 
 
 @register

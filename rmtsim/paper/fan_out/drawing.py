@@ -1,4 +1,4 @@
-"""The figure of the fan-out conjecture: what happens to each layer's block structure as one size of a network grows."""
+"""The picture of the fan-out conjecture: each layer's block structure as one size of a network grows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
+from rmtsim.figures.parts import part
 from rmtsim.figures.style import paper_style
-from rmtsim.paper.fan_out import at_start, exponents, measured, series, size_names, trained
+from rmtsim.paper.fan_out.powers import at_start, series, size_names, trained
 
 _LOSSES = {"mse": "squared loss", "ce": "cross-entropy"}
 _MARKERS = "os^Dv"
@@ -25,13 +26,13 @@ _LOSS_LOOK = {
 }
 
 
-def plot_fan_out(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.experiments.fan_out.fan_out``, of its deepest networks.
+def plot_fan_out(numbers: pd.DataFrame) -> Figure:
+    """Draw the numbers of the deepest networks.
 
     Rows of panels: off-diagonal over diagonal of every hidden layer as one size grows, and of networks whose sizes are
     all random against the theory, for each loss; then the powers of each size, before and after training.
     """
-    rows = measured(table)
+    rows, fits = part(numbers, "ratios"), part(numbers, "powers")
     depth = int(rows["depth"].max())
     deepest = rows[(rows["depth"] == depth) & (rows["steps"] == 0)]
     colors = sns.color_palette("colorblind", depth + 1)
@@ -47,7 +48,6 @@ def plot_fan_out(table: pd.DataFrame) -> Figure:
             line[0].set_ylabel("off-diagonal over diagonal")
             _plot_random(line[-1], rows[(rows["loss"] == loss) & (rows["design"] == "all")])
             line[-1].set_title(f"{_LOSSES[loss]}: all sizes random")
-        fits = exponents(table)
         for layer, ax in enumerate(axes[-1], 1):
             _plot_exponents(ax, fits[(fits["depth"] == depth) & (fits["layer"] == layer)], layer, depth)
         axes[-1][0].set_ylabel("power of the size in the ratio")

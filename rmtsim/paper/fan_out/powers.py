@@ -1,4 +1,4 @@
-"""Is a layer's block structure driven by its fan-out? Powers of the sizes that off-diagonal over diagonal follows."""
+"""Powers of the sizes of a deep network that off-diagonal over diagonal block norms follow, and what predicts them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rmtsim.figures.parts import join_parts
 from rmtsim.stats.estimates import mean_estimate, ratio_estimate
 from rmtsim.stats.least_squares import least_squares
 from rmtsim.stats.straight_lines import slopes
@@ -29,6 +30,33 @@ PREDICTORS = {
 _CASE = ["design", "loss", "depth", "steps", "progress", "layer"]
 
 
+def all_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return all numbers of the figure, in the parts of `rmtsim.figures.parts.join_parts`.
+
+    Parameters
+    ----------
+    table
+        That of `rmtsim.paper.fan_out.networks.fan_out`.
+
+    Returns
+    -------
+    DataFrame
+        The parts ``ratios``, of `measured`; ``powers``, of `exponents`; ``joint``, of `joint`; ``later_sums``, of
+        `later_sums`; ``predictors``, of `predictors`; and ``deviations``, of `deviations`.
+    """
+    rows, powers = measured(table), exponents(table)
+    return join_parts(
+        {
+            "ratios": rows,
+            "powers": powers,
+            "joint": joint(rows),
+            "later_sums": later_sums(powers),
+            "predictors": predictors(rows),
+            "deviations": deviations(rows),
+        }
+    )
+
+
 def sized(table: pd.DataFrame) -> pd.DataFrame:
     """Add ``sizes``, the tuple (d, n_1, …, C), to the experiment's table; drop layers with no off-diagonal."""
     hidden = table["hidden"].str.split("-")
@@ -47,22 +75,24 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of ``rmtsim.paper.experiments.fan_out.fan_out``.
+        That of `rmtsim.paper.fan_out.networks.fan_out`.
 
     Returns
     -------
     DataFrame
         ``design``, ``varied``, ``loss``, ``depth``, ``sizes``, ``steps``, ``progress``, ``layer``; ``draws``;
-        ``ratio``, of means over draws, with ``std_error``; ``theory``, that of ``rmtsim.theory.deep`` at
-        initialisation, NaN later. The last layer with MSE, whose off-diagonal blocks are zero, is left out.
+        ``ratio``, of means over draws, with ``std_error``; ``theory``, that of `rmtsim.theory.deep` at initialisation,
+        NaN later; and ``outside``, the share of the layer's squared norm outside its n diagonal blocks. The last layer
+        with MSE, whose off-diagonal blocks are zero, is left out.
     """
     lines = []
     keys = [*_CASE, "varied", "sizes", "n_samples"]
     for key, group in sized(table).groupby(keys, sort=False):
-        line = dict(zip(keys, key, strict=True))
+        line: dict[str, Any] = dict(zip(keys, key, strict=True))
         found = ratio_estimate(group["offdiag_sqfro"].to_numpy(), group["diag_sqfro"].to_numpy())
         line |= {"draws": len(group), "ratio": found.value, "std_error": found.std_error}
-        lines.append({**line, "theory": _theory(line)})
+        outside = 1 / (1 + 1 / ((line["sizes"][line["layer"]] - 1) * found.value))
+        lines.append({**line, "theory": _theory(line), "outside": outside})
     return pd.DataFrame(lines)
 
 
@@ -138,7 +168,7 @@ def joint(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def predictors(rows: pd.DataFrame) -> pd.DataFrame:
-    """Tell how well single numbers predict the ratios of hidden layers, where all sizes are random.
+    """Return how well single numbers predict the ratios of hidden layers, where all sizes are random.
 
     Returns
     -------
@@ -166,7 +196,7 @@ def predictors(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def deviations(rows: pd.DataFrame) -> pd.DataFrame:
-    """Tell how far log ratio of hidden layers is from log theory, where all sizes are random; nothing is fitted.
+    """Return how far log ratio of hidden layers is from log theory, where all sizes are random; nothing is fitted.
 
     Returns
     -------
@@ -187,7 +217,7 @@ def deviations(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def later_sums(fits: pd.DataFrame) -> pd.DataFrame:
-    """Sum the exponents of all layers after a hidden one: of ``exponents`` or of ``joint``."""
+    """Sum the exponents of the neurons of all layers after a hidden one, those of `exponents` or of `joint`."""
     keys = [name for name in ("loss", "depth", "steps", "progress", "layer") if name in fits]
     after = fits[fits["role"].isin(["next", "later"])]
     sums = after.assign(std_error=after["std_error"] ** 2).groupby(keys, sort=False)

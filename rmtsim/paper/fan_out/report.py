@@ -9,17 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rmtsim.paper.fan_out import (
-    PREDICTORS,
-    at_start,
-    deviations,
-    exponents,
-    joint,
-    later_sums,
-    measured,
-    predictors,
-    trained,
-)
+from rmtsim.figures.parts import part
+from rmtsim.paper.fan_out.powers import PREDICTORS, at_start, trained
 from rmtsim.stats.quoted import quoted
 from rmtsim.text.tables import WIDTH, text_table
 
@@ -34,38 +25,39 @@ _LEGEND = (
 _DEVIATIONS = "Log ratio less log theory, hidden layers, all sizes random"
 
 
-def report_fan_out(table: pd.DataFrame) -> str:
-    """Tell all exponents at initialisation and after training, the predictors, and the sums, as text."""
-    rows, fits = measured(table), exponents(table)
-    start, end, together = at_start(fits), trained(fits), joint(rows)
+def report_fan_out(numbers: pd.DataFrame) -> str:
+    """Return all exponents at initialisation and after training, their sums and the predictors, as text."""
+    fits, together = part(numbers, "powers"), part(numbers, "joint")
+    start, end = at_start(fits), trained(fits)
     lines: list[str] = []
     for _, group in start.groupby(["loss", "depth"], sort=False):
         lines += [*_at_initialisation(group, together), ""]
     for _, group in end.groupby("loss", sort=False):
         lines += [*_after_training(group), ""]
     lines.append("Sum of the exponents of all later layers, C among them, of hidden layers")
-    for row in later_sums(start).to_dict("records"):
+    for row in at_start(part(numbers, "later_sums")).to_dict("records"):
         value = quoted(row["exponent"], row["std_error"])
         where = f"{row['loss'].upper()}, {row['depth']} layers, layer {row['layer']}"
         lines.append(f"  {where}: {value}, theory {row['theory']:.3f}")
-    lines += ["", *_equal_sizes(rows), "", *_predictors(rows), "", _DEVIATIONS, *_deviations(rows)]
+    lines += ["", *_equal_sizes(part(numbers, "ratios")), "", *_predictors(part(numbers, "predictors"))]
+    lines += ["", _DEVIATIONS, *_deviations(part(numbers, "deviations"))]
     lines += ["", textwrap.fill(_LEGEND, WIDTH)]
     return "\n".join(lines)
 
 
-def headline_fan_out(table: pd.DataFrame) -> str:
-    """Tell the verdict in a few lines of Markdown: at initialisation, and after training."""
-    rows, fits = measured(table), exponents(table)
+def headline_fan_out(numbers: pd.DataFrame) -> str:
+    """Return the verdict in a few lines of Markdown: at initialisation, and after training."""
+    fits, all_sums = part(numbers, "powers"), part(numbers, "later_sums")
     start, end = at_start(fits), trained(fits)
     hidden, after = start[start["layer"] < start["depth"]], end[end["layer"] < end["depth"]]
     deep = hidden[hidden["layer"] < hidden["depth"] - 1]
     own = hidden[hidden["role"] == "own"]
-    sums, found = later_sums(start), predictors(rows).groupby("predictor")["r_squared"].min()
+    sums, found = at_start(all_sums), part(numbers, "predictors").groupby("predictor")["r_squared"].min()
     weights = own["std_error"] ** -2
     largest = (own["exponent"] / own["std_error"]).abs().max()
     mean = quoted(np.average(own["exponent"], weights=weights), weights.sum() ** -0.5)
     last = start.loc[(start["layer"] == start["depth"]) & (start["role"] == "own"), "exponent"]
-    groups = [group for _, group in after.groupby("loss", sort=False)]
+    fell = [_fell(group, trained(all_sums)) for _, group in after.groupby("loss", sort=False)]
     training = f"{after['depth'].iloc[0]} weight layers {_trained(after)}"
     return (
         f"- At initialisation, powers of the sizes in off-diagonal/diagonal of hidden layers: own neurons {mean} on "
@@ -75,14 +67,14 @@ def headline_fan_out(table: pd.DataFrame) -> str:
         f"{_span(last)}. With all sizes random, 1/n summed over all later layers explains "
         f"{_percent(found['harmonic'])} of the variance of the logarithm, the next layer's neurons "
         f"{_percent(found['next'])}, own neurons {_percent(found['own'])}.\n"
-        f"- {_DEVIATIONS}: {'; '.join(_deviations(rows))}\n"
-        f"- {training}, powers in layers 1, 2, …: {'; '.join(map(_fell, groups))}"
+        f"- {_DEVIATIONS}: {'; '.join(_deviations(part(numbers, 'deviations')))}\n"
+        f"- {training}, powers in layers 1, 2, …: {'; '.join(fell)}"
     )
 
 
-def _fell(fits: pd.DataFrame) -> str:
-    """Powers of a loss's hidden layers after training, with their errors over draws, layer by layer."""
-    own, sums = fits[fits["role"] == "own"], later_sums(fits)
+def _fell(fits: pd.DataFrame, all_sums: pd.DataFrame) -> str:
+    """Return the powers of a loss's hidden layers after training, with their errors over draws, layer by layer."""
+    own, sums = fits[fits["role"] == "own"], all_sums[all_sums["loss"] == fits["loss"].iloc[0]]
     least = (own["exponent"] / own["std_error"]).abs().min()
     values = (", ".join(quoted(*pair) for pair in zip(t["exponent"], t["std_error"], strict=True)) for t in (own, sums))
     return "{loss}, own neurons {} (|z| at least {least:.1f}), all later layers together {}".format(
@@ -95,8 +87,8 @@ def _trained(fits: pd.DataFrame) -> str:
     return f"after {first['steps']} steps of Adam from rate {first['learning_rate']:g}, {first['draws']} draws"
 
 
-def _deviations(rows: pd.DataFrame) -> Iterator[str]:
-    for row in deviations(rows).to_dict("records"):
+def _deviations(found: pd.DataFrame) -> Iterator[str]:
+    for row in found.to_dict("records"):
         yield (
             f"{row['loss'].upper()}, {row['layers']} layers of {row['networks']} networks: root mean square "
             f"{row['rms']:.3f}, mean {quoted(row['mean'], row['std_error'])}, from {row['least']:+.2f} to "
@@ -105,16 +97,14 @@ def _deviations(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _equal_sizes(rows: pd.DataFrame) -> Iterator[str]:
-    """Ratios where all sizes are equal, and the share of a layer's squared norm outside its diagonal blocks."""
+    """Return ratios where all sizes are equal, and the share of a layer's squared norm outside its diagonal blocks."""
     equal = rows[(rows["design"] == "one") & (rows["varied"] == -1) & (rows["steps"] == 0)]
     size = equal["sizes"].iloc[0][0]
     yield f"All sizes {size}: off-diagonal over diagonal, and the share of a layer's norm outside its diagonal blocks"
     for row in equal.to_dict("records"):
-        n = row["sizes"][row["layer"]]
-        outside = 1 / (1 + 1 / ((n - 1) * row["ratio"]))
         where = f"{row['loss'].upper()}, {row['depth']} layers, layer {row['layer']}"
         value = quoted(row["ratio"], row["std_error"])
-        yield f"  {where}: {value}, theory {row['theory']:.3g}; {outside:.0%} outside"
+        yield f"  {where}: {value}, theory {row['theory']:.3g}; {row['outside']:.0%} outside"
 
 
 def _at_initialisation(fits: pd.DataFrame, together: pd.DataFrame) -> Iterator[str]:
@@ -139,10 +129,10 @@ def _after_training(fits: pd.DataFrame) -> Iterator[str]:
     yield from text_table(grid, "><>", indent=2)
 
 
-def _predictors(rows: pd.DataFrame) -> Iterator[str]:
+def _predictors(found: pd.DataFrame) -> Iterator[str]:
     yield "Hidden layers, all sizes random: what one number predicts of log ratio, within each depth and layer"
     grid = [["", "loss", "power", "explained", "scatter"]]
-    for row in predictors(rows).to_dict("records"):
+    for row in found.to_dict("records"):
         fit = (f"{row['slope']:.2f}", f"{row['r_squared']:.1%}", f"{row['scatter']:.3f}")
         grid.append([PREDICTORS[row["predictor"]], row["loss"].upper(), *fit])
     yield from text_table(grid, "<>", indent=2)
@@ -153,7 +143,7 @@ def _heading(fits: pd.DataFrame) -> str:
 
 
 def _size(row: Mapping[Any, Any]) -> str:
-    """Return which size a row is of, and what it is to the layer."""
+    """Return the name of a row's size, and its role for the layer."""
     varied = row["varied"]
     return f"{'d' if varied == 0 else 'C' if varied == row['depth'] else f'n{varied}'} {row['role']}"
 
