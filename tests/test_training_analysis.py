@@ -10,18 +10,17 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
+from rmtsim.figures.registry import draw
 from rmtsim.paper import dynamic_force as force
-from rmtsim.paper import training_figure, training_rates, training_rates_figure
-from rmtsim.paper.dynamic_force import headline_dynamic_force, loss_floor, report_dynamic_force
-from rmtsim.paper.loss_curves import headline_loss_curves, plot_loss_curves, report_loss_curves
-from rmtsim.paper.training import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
-from rmtsim.paper.training_figure import plot_dynamic_force
-from rmtsim.paper.training_rates import at_equal_loss, exponents, headline_rates, ratios, report_rates
-from rmtsim.paper.training_rates_figure import plot_rates
+from rmtsim.paper import training_rates
+from rmtsim.paper.dynamic_force import loss_floor
+from rmtsim.paper.trained_networks import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
+from rmtsim.paper.training_rates import at_equal_loss, exponents, ratios
 from rmtsim.stats.quoted import quoted
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
+from tests.figures import headline_of, text_of
 
 SCHEDULE = Schedule(60, 0.05, (0.0, 0.1, 1.0))
 C, D, N, M = 5, 6, 20, 3
@@ -44,9 +43,7 @@ def both() -> pd.DataFrame:
 def quick_theory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the quadratures: they have tests of their own."""
     monkeypatch.setattr(force, "outside_at_start", lambda *sizes: 0.125)
-    monkeypatch.setattr(training_figure, "outside_at_start", lambda *sizes: 0.125)
-    for module in (training_rates, training_rates_figure):
-        monkeypatch.setattr(module, "theory", lambda at: 1 / np.sort(at["n_classes"].unique()))
+    monkeypatch.setattr(training_rates, "theory", lambda at: 1 / np.sort(at["n_classes"].unique()))
 
 
 # --- the layers' norms
@@ -175,7 +172,7 @@ def test_the_verdict_on_the_block_structure(both: pd.DataFrame, verdict: str, la
     late = chosen & (both["progress"] == 0.1)
     low = both["value"].where(~chosen, 0.01 + 1e-4 * both["draw"])  # at one checkpoint alone it is more
     table = both.assign(value=low.where(~late, both["draw"].map(dict(enumerate(PLANTED[verdict])))))
-    lines = headline_dynamic_force(table[table["loss"] == "ce"]).splitlines()
+    lines = headline_of("dynamic_force", table[table["loss"] == "ce"]).splitlines()
     [said] = [line for line in lines if f"Finding 1, {name} layer" in line]
     assert f"equal blocks {1 - 1 / (M if layer == 1 else C):.3f}. {verdict}" in said
 
@@ -183,13 +180,13 @@ def test_the_verdict_on_the_block_structure(both: pd.DataFrame, verdict: str, la
 @pytest.mark.usefixtures("quick_theory")
 def test_one_draw_gives_no_verdicts(both: pd.DataFrame) -> None:
     one = both[both["draw"] == 0]
-    headline = headline_dynamic_force(one)
+    headline = headline_of("dynamic_force", one)
     assert "; 60 steps of Adam from 0.05, 1 draw:" in headline
     assert headline.count("No verdict without a standard error") == 7  # MSE's output layer alone has one
     sizes = [trajectory_task("x", Problem("ce", c, D, N, (M,)), SCHEDULE).compute(None) for c in (8, 16, 32)]
     rates = pd.concat(sizes)
-    assert report_rates(rates).count("no verdict without a standard error") == 6
-    assert "no verdict without a standard error" in headline_rates(rates)
+    assert text_of("training_rates", rates).count("no verdict without a standard error") == 6
+    assert "no verdict without a standard error" in headline_of("training_rates", rates)
     assert "Finding 2, they vanish" in headline
 
 
@@ -217,7 +214,7 @@ def test_runs_of_other_data_or_sizes_are_kept_apart(both: pd.DataFrame) -> None:
 def test_runs_without_blocks_off_the_diagonal_are_refused(problem: Problem, message: str) -> None:
     table = trajectory_task("x", problem, SCHEDULE).compute(None)
     with pytest.raises(InputError, match=message):
-        report_dynamic_force(table)
+        text_of("dynamic_force", table)
 
 
 def test_runs_without_initialisation_are_refused(both: pd.DataFrame) -> None:
@@ -228,16 +225,16 @@ def test_runs_without_initialisation_are_refused(both: pd.DataFrame) -> None:
 
 @pytest.mark.usefixtures("quick_theory")
 def test_dynamic_force_says_and_shows_what_was_found(both: pd.DataFrame) -> None:
-    report, headline = report_dynamic_force(both), headline_dynamic_force(both)
+    report, headline = text_of("dynamic_force", both), headline_of("dynamic_force", both)
     assert "Finding 1, output layer, squared norm outside the diagonal blocks: none at any checkpoint" in headline
     last = over_draws(checkpoints(both).query("loss == 'ce' and progress == 1"), ["loss"], ["stripe_share"]).iloc[0]
     assert quoted(last["stripe_share"], last["std_error_stripe_share"]) in report
     assert max(map(len, report.splitlines())) <= 115
     more = pd.concat([both, runs_of("ce", 2, n_samples=8)])
     names = [name for name, _ in settings(checkpoints(more))]
-    assert names == [line[2:-1] for line in headline_dynamic_force(more).splitlines() if line.startswith("- ")]
+    assert names == [line[2:-1] for line in headline_of("dynamic_force", more).splitlines() if line.startswith("- ")]
     assert "CE, C = 5, d = 6, N = 8, m = 3; 60 steps of Adam from 0.05, 2 draws" in names
-    figure = plot_dynamic_force(both)
+    figure = draw("dynamic_force", both)
     assert "60 steps of Adam from 0.05" in figure.get_suptitle()
     assert len(figure.axes) == 8
     shown = figure.axes[1].containers[0].lines[0].get_ydata()
@@ -246,19 +243,19 @@ def test_dynamic_force_says_and_shows_what_was_found(both: pd.DataFrame) -> None
 
 
 def test_loss_curves_show_every_draw(both: pd.DataFrame) -> None:
-    figure = plot_loss_curves(both)
+    figure = draw("fig13", both)
     for ax, loss in zip(figure.axes, ("ce", "mse"), strict=True):
         assert ax.get_title().startswith({"ce": "cross-entropy", "mse": "squared loss"}[loss])
         curve = both.query("loss == @loss and quantity == 'loss' and draw == 2").sort_values("step")
         np.testing.assert_allclose(np.column_stack(ax.lines[2].get_data()), curve[["step", "value"]])
-    assert "CE, C = 5, d = 6, N = 20, m = 3: 60 steps of Adam" in report_loss_curves(both)
-    assert len(headline_loss_curves(both).splitlines()) == 2
+    assert "CE, C = 5, d = 6, N = 20, m = 3: 60 steps of Adam" in text_of("fig13", both)
+    assert len(headline_of("fig13", both).splitlines()) == 2
     for draws, words in ((3, "3 draws"), (1, "1 draw")):
         some = both[both["draw"] < draws]
-        legend = plot_loss_curves(some).axes[0].get_legend()
+        legend = draw("fig13", some).axes[0].get_legend()
         assert legend is not None
         assert legend.get_texts()[0].get_text() == words
-        assert f"60 steps of Adam from 0.05, {words}\n" in report_loss_curves(some)
+        assert f"60 steps of Adam from 0.05, {words}\n" in text_of("fig13", some)
 
 
 # --- rates
@@ -323,11 +320,11 @@ def test_rates_are_told_and_drawn() -> None:
         "N = 160": [8, 16, 32],
         "N = 10 C": [8, 16, 32],
     }
-    report = report_rates(table)
+    report = text_of("training_rates", table)
     assert "MSE, output layer, N = 160: theorem -2; off-diagonal blocks are zero in every run" in report
-    assert len(headline_rates(table).splitlines()) == 9
+    assert len(headline_of("training_rates", table).splitlines()) == 9
     assert "60 steps of Adam from 0.05, 2 draws" in report
-    figure = plot_rates(table)
+    figure = draw("training_rates", table)
     rows = found.query("loss == 'ce' and layer == 'output' and rule == 'N = 10 C' and progress == 1")
     shown = np.column_stack(figure.axes[4].containers[-1].lines[0].get_data()).astype(float)
     expected = np.exp(np.log(rows["ratio"]).groupby(rows["n_classes"]).mean())

@@ -10,18 +10,14 @@ import pandas as pd
 import pytest
 
 from rmtsim.errors import StoppedError
+from rmtsim.figures import get_figure
+from rmtsim.paper.dynamic_force import dynamic_force
 from rmtsim.paper.experiments.binary_pictures import binary
-from rmtsim.paper.experiments.block_spectra import spectra_task
-from rmtsim.paper.experiments.training_experiments import (
-    Joined,
-    dynamic_force,
-    fig13,
-    training_rates,
-    training_spectra,
-)
 from rmtsim.paper.fan_out.networks import fan_out
+from rmtsim.paper.training_rates import training_rates
+from rmtsim.paper.training_spectra.eigenvalues import spectra_task, training_spectra
 from rmtsim.store import Store
-from rmtsim.sweeps.experiment import Experiment, table_file
+from rmtsim.sweeps.experiment import Experiment, Joined, table_file
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.task import Checkpoint, Task
@@ -47,7 +43,7 @@ def test_joined_experiments_keep_their_tables(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         joined.read(tmp_path), pd.concat([part.read(tmp_path) for part in parts], ignore_index=True)
     )
-    assert {task.label[:3] for task in fig13().tasks} == {"ce-", "mse"}
+    assert {task.label[:3] for task in get_figure("fig13").tables().tasks} == {"ce-", "mse"}
 
 
 @pytest.mark.parametrize("make", [dynamic_force, training_rates, training_spectra])

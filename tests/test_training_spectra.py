@@ -10,12 +10,12 @@ from scipy import stats
 
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
-from rmtsim.paper.block_spectra import Case, cases, output_mse_eigenvalues, spectra_numbers
-from rmtsim.paper.experiments.block_spectra import diagonal_weights, spectra, spectra_task
-from rmtsim.paper.training_spectra import headline_spectra, report_spectra
-from rmtsim.paper.training_spectra_figure import plot_spectra
+from rmtsim.figures.registry import draw
+from rmtsim.paper.training_spectra.distances import Case, cases, output_mse_eigenvalues, spectra_numbers
+from rmtsim.paper.training_spectra.eigenvalues import diagonal_weights, spectra, spectra_task
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
+from tests.figures import headline_of, text_of
 
 SCHEDULE = Schedule(60, 0.05, (0.0, 0.1, 1.0))
 C, D, N, M = 5, 6, 20, 3
@@ -120,13 +120,15 @@ def planted(low: float, high: float, rest: float, scatter: float = 0.0) -> pd.Da
     ],
 )
 def test_the_verdict_needs_the_distance_and_the_edges(change: tuple[float, ...], verdict: str) -> None:
-    assert f"the decoupling {verdict}" in headline_spectra(planted(*change))
+    assert f"the decoupling {verdict}" in headline_of("training_spectra", planted(*change))
 
 
 @pytest.mark.parametrize("draws", [1, 2])
 def test_one_draw_has_no_verdict_nor_have_equal_ones(eigenvalues: pd.DataFrame, draws: int) -> None:
     one = eigenvalues[eigenvalues["draw"] == 0]
-    report = report_spectra(pd.concat([one.assign(draw=draw) for draw in range(draws)])).replace("\n  ", " ")
+    report = text_of("training_spectra", pd.concat([one.assign(draw=draw) for draw in range(draws)])).replace(
+        "\n  ", " "
+    )
     assert report.count("the decoupling has no verdict without a standard error") == 2
     assert "is lost" not in report.partition("Of all diagonal blocks")[0]
     assert "survives" not in report
@@ -160,11 +162,11 @@ def test_spectra_are_told_and_drawn(eigenvalues: pd.DataFrame) -> None:
         Case("hidden", "mse", C, D, N, M, "60 steps of Adam from 0.05"),
         Case("output", "mse", C, D, N, M, "60 steps of Adam from 0.05"),
     ]
-    report = report_spectra(eigenvalues)
+    report = text_of("training_spectra", eigenvalues)
     assert report.count("2 draws") == 3
     assert max(map(len, report.splitlines())) <= 115
-    assert len(headline_spectra(eigenvalues).splitlines()) == 3
-    figure: Figure = plot_spectra(eigenvalues)
+    assert len(headline_of("training_spectra", eigenvalues).splitlines()) == 3
+    figure: Figure = draw("training_spectra", eigenvalues)
     linear, numbers = figure.axes[0], figure.axes[3]
     areas = [np.sum(p.get_data().values * np.diff(np.log(p.get_data().edges))) for p in linear.patches]
     np.testing.assert_allclose(areas, 1, atol=0.05)

@@ -28,7 +28,7 @@ ALL = "all"
 _PACKAGES = ("rmtsim.paper",)
 
 #: Modules with such endings draw, and hold no figures: figures are listed without matplotlib.
-_DRAWING = ("_figure", ".loss_curves")
+_DRAWING = ("_figure",)
 
 _registered: dict[str, Figure] = {}
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import seaborn as sns
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
@@ -29,6 +31,9 @@ MARKS: dict[str, Any] = {
 LOSSES = {"ce": "cross-entropy", "mse": "squared loss"}
 LAYERS = {"linear": "linear model", "hidden": "hidden layer", "output": "output layer"}
 BLOCKS = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks", "ratio": "off-diagonal / diagonal"}
+
+#: The checkpoints of the paper's pictures, as fractions of the steps of training: the ticks of an axis of progress.
+CHECKPOINTS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)
 
 #: seaborn would take Arial where the machine has it; this font comes with matplotlib.
 _FONT = {"font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans"]}
@@ -69,3 +74,13 @@ def legend_below(figure: Figure | SubFigure, handles: Sequence[Artist], columns:
 def title(figure: Figure, text: str) -> None:
     """Write the title above all panels."""
     figure.suptitle(text, fontsize="x-large")
+
+
+def progress_axis(ax: Axes, title: str = "") -> None:
+    """Show progress through training on a scale of square roots, which sets the paper's checkpoints apart."""
+    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    ax.set_xlim(0, 1.03)
+    ax.set_xticks(CHECKPOINTS, [f"{100 * tick:.0f}" for tick in CHECKPOINTS])
+    ax.minorticks_off()
+    ax.set_xlabel("steps done (%)")
+    ax.set_title(title)

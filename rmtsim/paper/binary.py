@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from rmtsim.paper.training import over_draws, scheduled
+from rmtsim.paper.trained_networks import over_draws, scheduled
 from rmtsim.stats.estimates import mean_estimate, ratio_estimate
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.verdict import NEAR, NO_ERROR, bounds, z_score

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.drawing import settings
+from rmtsim.figures.style import progress_axis
 from rmtsim.paper.binary import WORDS, initial_ratio, initial_ratios, mean_shares, outside_shares
 from rmtsim.paper.hessian_figure import STYLE, colour_bar, draw_map
-from rmtsim.paper.training import scheduled
-from rmtsim.paper.training_figure import over_progress
+from rmtsim.paper.trained_networks import scheduled
 
 _COLOURS = dict(zip(("binary_ce", "binary_mse"), sns.color_palette("colorblind"), strict=False))
 _MARKERS = {"binary_ce": "o", "binary_mse": "s"}
@@ -95,7 +95,7 @@ def _plot_shares(ax: Axes, means: pd.DataFrame, one: pd.Series, case: str) -> No
     if case == "Gaussian":
         others = (width - 1) * initial_ratio(int(one["dim"]), int(one["n_samples"]), width)
         ax.plot(0, others / (1 + others), "x", color="k", markersize=7, zorder=5, clip_on=False, label="_theory")
-    over_progress(ax)
+    progress_axis(ax)
     ax.set_ylim(0, 1)
     ax.set_title(case, fontsize=9)
 

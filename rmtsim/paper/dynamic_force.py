@@ -1,21 +1,41 @@
-"""The dynamic force in numbers: Section 3.1's Findings 1 and 2, and what Section 4 says of the cross layer."""
+"""The dynamic force: Section 3.1's Findings 1 and 2, and what Section 4 says of the cross layer."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from rmtsim.figures import Figure, register
+from rmtsim.figures.parts import join_parts, part
+from rmtsim.model.choices import LOSSES
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.paper.training import GAUSSIAN, RELATIVE, checkpoints, outside_at_start, over_draws, settings, stripe_slopes
+from rmtsim.paper.schedules import DENSE, PER_CLASS, WIDTH, appendix_b3
+from rmtsim.paper.trained_networks import (
+    GAUSSIAN,
+    RELATIVE,
+    SETTING,
+    checkpoints,
+    outside_at_start,
+    over_draws,
+    settings,
+    stripe_slopes,
+)
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.verdict import IN_WORDS, LOST, NEAR, NO_ERROR, bounds, structure
-from rmtsim.text.tables import WIDTH, text_table
+from rmtsim.sweeps.experiment import Experiment
+from rmtsim.text.tables import WIDTH as LINE
+from rmtsim.text.tables import text_table
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import trajectory_task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 #: More than half of the squared norm is most of it; a tenth of it is not negligible.
 _MOST, _NEGLIGIBLE = 0.5, 0.1
@@ -56,84 +76,189 @@ _LEGEND = (
 )
 
 
-def report_dynamic_force(table: pd.DataFrame) -> str:
-    """Tell the layers' norms and shares at every checkpoint, and the verdicts, as text.
+@register
+class DynamicForce(Figure):
+    """Norms of the layers' Hessians and the loss through training."""
+
+    name = "dynamic_force"
+    title = "The dynamic force: norms of the layers' Hessians and the loss through training"
+    source = "Section 4, Case 4; slides, “dynamic force”"
+    sentence = (
+        r"As the training goes, $p_n \to y_n$ and the block-circulant structure disappears. This shows the “dynamic "
+        "force” arisen from training."
+    )
+    place = 16
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        """Return the experiment, see `dynamic_force`."""
+        return dynamic_force(full)
+
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return norms, shares and findings, see `force_numbers`."""
+        return force_numbers(rows)
+
+    def plot(self, numbers: pd.DataFrame) -> Drawing:
+        """Draw norms, shares and what lies outside the diagonal blocks against progress, a row of panels per loss."""
+        from rmtsim.paper.dynamic_force_figure import plot_dynamic_force
+
+        return plot_dynamic_force(numbers)
+
+    def text(self, numbers: pd.DataFrame) -> str:
+        """Return the layers' norms and shares at every checkpoint, and the verdicts, as text."""
+        parts = []
+        for name, *tables in _settings(numbers):
+            said = [
+                textwrap.fill(line, LINE, initial_indent="- ", subsequent_indent="  ") for line in _verdicts(*tables)
+            ]
+            parts.append("\n".join([name, *_lines(tables[0]), *said]))
+        return "\n\n".join([*parts, textwrap.fill(_LEGEND, LINE)])
+
+    def headline(self, numbers: pd.DataFrame) -> str:
+        """Return the verdicts on every setting in Markdown."""
+        return "\n".join(
+            line
+            for name, *tables in _settings(numbers)
+            for line in (f"- {name}:", *(f"  - {verdict}" for verdict in _verdicts(*tables)))
+        )
+
+
+def dynamic_force(full: bool = False) -> Experiment:
+    """Experiment of Section 3.1, Finding 2: one hidden layer, d = C, N = 10 C, random labels, CE and MSE.
+
+    And with one sample a class, as in Section 8, where 8 neurons can learn all labels by heart, so that the residual
+    vanishes. d = C = 64 with 10 draws, or 500 with 3.
+    """
+    size, draws, times = (500, 3, 1) if full else (64, 10, 10)
+    schedule = appendix_b3(DENSE, times)
+    tasks = [
+        trajectory_task(f"{loss}-n{per_class * size:04d}-draw{draw}", problem, schedule, draw)
+        for loss in LOSSES
+        for per_class in (PER_CLASS, 1)
+        for problem in [Problem(loss, size, size, per_class * size, (WIDTH,), dtype="float32")]
+        for draw in range(draws)
+    ]
+    return Experiment("dynamic_force", tasks)
+
+
+def force_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return all numbers of the figure, in the parts of `rmtsim.figures.parts.join_parts`.
 
     Parameters
     ----------
     table
-        That of ``rmtsim.paper.experiments.training_experiments.dynamic_force``, or of any runs with one hidden layer.
+        That of `dynamic_force`, or of any runs with one hidden layer.
+
+    Returns
+    -------
+    DataFrame
+        Every part has the columns ``SETTING`` and ``setting``, their name.
+
+        runs
+            The rows of `rmtsim.paper.trained_networks.checkpoints`.
+        means
+            Their means over draws at each ``progress``, with standard errors, and those of ``cross_over_hidden`` and
+            ``cross_over_output``, ‖H_wv‖² over ‖H_ww‖² and ‖H_vv‖². ``looks`` is the number of checkpoints.
+        structure
+            For each ``layer`` of ``blocks`` diagonal blocks: ``factor``, by which the share outside them grows through
+            training, a geometric mean over draws, with ``std_error``; ``theory``, that share of expected norms at
+            initialisation on Gaussian data; and ``verdict``, that of `rmtsim.stats.verdict.structure`, or ``"exact"``
+            where there are no off-diagonal blocks, by the model.
+        stripes
+            The rows of `rmtsim.paper.trained_networks.stripe_slopes`; ``own_share``, what the stripes' own fall is of
+            the fall of log(stripes/cross layer); and with MSE ``loss_floor``.
     """
-    parts = []
+    parts: dict[str, list[pd.DataFrame]] = {"runs": [], "means": [], "structure": [], "stripes": []}
     for name, runs in settings(checkpoints(table)):
-        verdicts = [textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in _verdicts(runs)]
-        parts.append("\n".join([name, *_lines(runs), *verdicts]))
-    return "\n\n".join([*parts, textwrap.fill(_LEGEND, WIDTH)])
+        one = {key: _plain(runs[key].iloc[0]) for key in SETTING}
+        means = _means(runs)
+        last = {key: math.log(means[f"relative_{key}"].iloc[-1]) for key in ("stripe", "cross")}
+        stripes = stripe_slopes(runs).assign(own_share=last["stripe"] / (last["stripe"] - last["cross"]))
+        if one["loss"] == "mse":
+            stripes["loss_floor"] = loss_floor(one["n_classes"], one["n_samples"], one["width"])
+        found = {"runs": runs, "means": means.assign(**one), "stripes": stripes}
+        found["structure"] = _structure(runs, means).assign(**one)
+        for key, rows in found.items():
+            parts[key].append(rows.assign(setting=name))
+    return join_parts({key: pd.concat(rows, ignore_index=True) for key, rows in parts.items()})
 
 
-def headline_dynamic_force(table: pd.DataFrame) -> str:
-    """Tell the verdicts on every setting in Markdown."""
-    return "\n".join(
-        line
-        for name, runs in settings(checkpoints(table))
-        for line in (f"- {name}:", *(f"  - {verdict}" for verdict in _verdicts(runs)))
-    )
+def _means(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over the draws of one setting, a row per checkpoint."""
+    of_cross = {f"cross_over_{layer}": runs["cross"] / runs[layer] for layer in ("hidden", "output")}
+    columns = ["value", "residual", *_SHARES, "column_share", *_RELATIVE, *of_cross]
+    one = runs.iloc[0]
+    fixed = ["output_outside"] if "ratio" in fixed_values(one["loss"], "output", one["n_classes"]) else []
+    means = over_draws(runs.assign(**of_cross), ["progress"], list(dict.fromkeys(columns)), fixed=fixed)
+    return means.assign(looks=len(means))
 
 
-def _lines(runs: pd.DataFrame) -> list[str]:
+def _structure(runs: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
+    """Return whether the hidden and the output layer are near-block-diagonal at every checkpoint, of one setting."""
+    loss, C, d, N, m = (_plain(runs[key].iloc[0]) for key in ("loss", "n_classes", "dim", "n_samples", "width"))
+    gaussian = (runs["data"] == GAUSSIAN).all()
+    lines = []
+    for layer, n in (("hidden", m), ("output", C)):
+        column = f"{layer}_outside"
+        theory = outside_at_start(layer, loss, C, d, N, m) if gaussian else math.nan
+        line = {"layer": layer, "blocks": n, "factor": math.nan, "std_error": math.nan, "theory": theory}
+        if fixed_values(loss, layer, C).get("offdiag") == 0:
+            lines.append(line | {"verdict": "exact"})
+            continue
+        by_draw = runs.groupby(["seed", "draw"])[column]
+        mean, error = mean_estimate(np.log((by_draw.last() / by_draw.first()).to_numpy()))
+        verdict = structure(means[column], means[f"std_error_{column}"], int(means["draws"].iloc[0]))
+        factor = math.exp(mean)
+        lines.append(line | {"factor": factor, "std_error": factor * error, "verdict": verdict})
+    return pd.DataFrame(lines)
+
+
+def _settings(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
+    """Yield the name of each setting, with its means, its structure and its stripes."""
+    tables = [part(numbers, key) for key in ("means", "structure", "stripes")]
+    for name in dict.fromkeys(tables[0]["setting"]):
+        means, layers, stripes = (table[table["setting"] == name] for table in tables)
+        yield name, means, layers, stripes
+
+
+def _lines(means: pd.DataFrame) -> list[str]:
     """Lay out the means of one setting, a line per checkpoint."""
     names = list(_COLUMNS)[1:]
     over = {3: "norms", 7: "shares", 9: "outside"}
     grid = [[over.get(k, "") for k in range(len(_COLUMNS))], list(_COLUMNS.values())]
-    for row in over_draws(runs, ["progress"], names).to_dict("records"):
+    for row in means.to_dict("records"):
         grid.append([f"{row['progress']:.0%}", *(quoted(row[x], row[f"std_error_{x}"]) for x in names)])
     return text_table(grid, ">", gap=1)
 
 
-def _verdicts(runs: pd.DataFrame) -> list[str]:
-    """Sentences on Finding 1, and on Finding 2 (CE) or on the cross layer (MSE), for one setting."""
-    columns = ["value", *_SHARES, "column_share", *_RELATIVE]
-    of_cross = {f"cross_over_{layer}": runs["cross"] / runs[layer] for layer in ("hidden", "output")}
-    one = runs.iloc[0]
-    fixed = ["output_outside"] if "ratio" in fixed_values(one["loss"], "output", one["n_classes"]) else []
-    means = over_draws(runs.assign(**of_cross), ["progress"], [*columns, *of_cross], fixed=fixed)
-    means["looks"] = len(means)
-    rest = _findings_on_stripes if one["loss"] == "ce" else _finding_on_the_cross_layer
-    return [*_finding_one(runs, means), *rest(runs, means)]
+def _verdicts(means: pd.DataFrame, layers: pd.DataFrame, stripes: pd.DataFrame) -> list[str]:
+    """Return sentences on Finding 1, and on Finding 2 (CE) or on the cross layer (MSE), for one setting."""
+    rest = _findings_on_stripes if means["loss"].iloc[0] == "ce" else _finding_on_the_cross_layer
+    return [*_finding_one(means, layers), *rest(means, stripes.iloc[0])]
 
 
-def _finding_one(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
+def _finding_one(means: pd.DataFrame, layers: pd.DataFrame) -> Iterator[str]:
     """Yield whether the hidden and the output layer are near-block-diagonal at every checkpoint."""
-    loss, C, d, N, m = (_plain(runs[key].iloc[0]) for key in ("loss", "n_classes", "dim", "n_samples", "width"))
-    gaussian = (runs["data"] == GAUSSIAN).all()
-    for layer, n in (("hidden", m), ("output", C)):
-        column = f"{layer}_outside"
-        start = f"Finding 1, {layer} layer, squared norm outside the diagonal blocks"
-        if fixed_values(loss, layer, C).get("offdiag") == 0:
+    for row in layers.to_dict("records"):
+        column = f"{row['layer']}_outside"
+        start = f"Finding 1, {row['layer']} layer, squared norm outside the diagonal blocks"
+        if row["verdict"] == "exact":
             yield f"{start}: none at any checkpoint: holds exactly."
             continue
         largest = means.sort_values(column).iloc[-1]
-        by_draw = runs.groupby(["seed", "draw"])[column]
-        growth = np.log((by_draw.last() / by_draw.first()).to_numpy())
-        mean, error = mean_estimate(growth)
-        factor = math.exp(mean)
-        theory = f"; theory at initialisation {outside_at_start(layer, loss, C, d, N, m):.4f}" if gaussian else ""
-        verdict = _STRUCTURE[structure(means[column], means[f"std_error_{column}"], int(means["draws"].iloc[0]))]
+        theory = "" if math.isnan(row["theory"]) else f"; theory at initialisation {row['theory']:.4f}"
         yield (
-            f"{start}: {_ends(means, column)}, times {quoted(factor, factor * error)}; at most "
-            f"{_at(largest, column)}{theory}; equal blocks {1 - 1 / n:.3f}. {verdict}."
+            f"{start}: {_ends(means, column)}, times {quoted(row['factor'], row['std_error'])}; at most "
+            f"{_at(largest, column)}{theory}; equal blocks {1 - 1 / row['blocks']:.3f}. {_STRUCTURE[row['verdict']]}."
         )
 
 
-def _findings_on_stripes(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
+def _findings_on_stripes(means: pd.DataFrame, stripes: pd.Series) -> Iterator[str]:
     """Yield whether the cross layer is stripes at initialisation, whether they vanish, and by what."""
-    first, last, m = means.iloc[0], means.iloc[-1], _plain(runs["width"].iloc[0])
+    first, last, own = means.iloc[0], means.iloc[-1], stripes["own_share"]
     striped = _over(means.iloc[[0]], "stripe_share", _MOST)
-    own = math.log(last["relative_stripe"]) / (math.log(last["relative_stripe"]) - math.log(last["relative_cross"]))
-    [slope] = stripe_slopes(runs).to_dict("records")
     yield (
         f"Finding 2, stripes in the cross layer: {_at(first, 'stripe_share')} of its squared norm at initialisation, "
-        f"{_at(first, 'column_share')} in their columns ({1 / m:.3f} without them). "
+        f"{_at(first, 'column_share')} in their columns ({1 / first['width']:.3f} without them). "
         f"{striped} (over {_MOST:g})."
     )
     yield (
@@ -142,7 +267,7 @@ def _findings_on_stripes(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[st
     )
     yield (
         f"Dynamic force: the stripes' squared norm goes to {_at(last, 'relative_stripe')} of its start, the residual's "
-        f"to {_at(last, 'relative_residual')}, with the power {quoted(slope['slope'], slope['std_error_slope'])} of it "
+        f"to {_at(last, 'relative_residual')}, with the power {_at(stripes, 'slope')} of it "
         f"(1 by (18) at fixed direction); the whole cross layer's to {_at(last, 'relative_cross')}, the hidden's to "
         f"{_at(last, 'relative_hidden')}, the output's to {_at(last, 'relative_output')}. "
         + (f"Their own fall is {own:.0%} of the fall of log(stripes/cross layer). " if own < 1 else "")
@@ -150,21 +275,20 @@ def _findings_on_stripes(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[st
     )
 
 
-def _finding_on_the_cross_layer(runs: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
+def _finding_on_the_cross_layer(means: pd.DataFrame, stripes: pd.Series) -> Iterator[str]:
     """Yield whether the cross layer is negligible with MSE, as Section 4, Case 3 says."""
-    [slope] = stripe_slopes(runs).to_dict("records")
+    last = means.iloc[-1]
     yield (
         f"Section 4, cross layer negligible with MSE: share of ‖H‖² {_ends(means, 'cross_share')}. "
         f"{_under(means, 'cross_share', _NEGLIGIBLE)} (under {_NEGLIGIBLE:g} throughout). ‖H_wv‖²/‖H_ww‖² "
         f"{_ends(means, 'cross_over_hidden')}; ‖H_wv‖²/‖H_vv‖² {_ends(means, 'cross_over_output')}. Beside the output "
         f"layer alone: {_under(means, 'cross_over_output', _NEGLIGIBLE)}."
     )
-    last, sizes = means.iloc[-1], [_plain(runs[key].iloc[0]) for key in ("n_classes", "n_samples", "width")]
     yield (
         f"Section 4, the first term of (11) approaches 0: its squared norm goes to {_at(last, 'relative_stripe')} of "
         f"its start, the residual's to {_at(last, 'relative_residual')}, with the power "
-        f"{quoted(slope['slope'], slope['std_error_slope'])} of it. It cannot reach 0: m neurons do not fit the labels "
-        f"of C classes, so the loss stays above {loss_floor(*sizes):.3f}; it ends at {_at(last, 'value')}."
+        f"{_at(stripes, 'slope')} of it. It cannot reach 0: m neurons do not fit the labels "
+        f"of C classes, so the loss stays above {stripes['loss_floor']:.3f}; it ends at {_at(last, 'value')}."
     )
 
 
@@ -191,13 +315,13 @@ def _ends(means: pd.DataFrame, column: str) -> str:
 
 
 def _under(rows: pd.DataFrame, column: str, limit: float) -> str:
-    """Say whether all means lie under the limit, with room for their errors."""
+    """Return whether all means lie under the limit, with room for their errors."""
     lower, upper = _range(rows, column)
     return _verdict(bool((upper < limit).all()), bool((lower > limit).any()), upper)
 
 
 def _over(rows: pd.DataFrame, column: str, limit: float) -> str:
-    """Say whether all lie over it, likewise."""
+    """Return whether all lie over it, likewise."""
     lower, upper = _range(rows, column)
     return _verdict(bool((lower > limit).all()), bool((upper < limit).any()), upper)
 

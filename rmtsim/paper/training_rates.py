@@ -1,26 +1,37 @@
-"""Rates through training: the power of C that off-diagonal over diagonal follows at every checkpoint."""
+"""Rates through training: the power of C that off-diagonal over diagonal norms follow at every checkpoint."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.figures import Figure, register
+from rmtsim.figures.parts import join_parts, part
+from rmtsim.model.choices import LOSSES
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.paper.training import SETTING, checkpoints, scheduled
+from rmtsim.paper.schedules import DENSE, PER_CLASS, WIDTH, appendix_b3
+from rmtsim.paper.trained_networks import SETTING, checkpoints, scheduled, standard_errors
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.straight_lines import misfit, slopes
 from rmtsim.stats.verdict import IN_WORDS, NO_ERROR, tolerance
-from rmtsim.text.tables import WIDTH, text_table
+from rmtsim.sweeps.experiment import Experiment
+from rmtsim.text.tables import WIDTH as LINE
+from rmtsim.text.tables import text_table
 from rmtsim.text.words import number_of
 from rmtsim.theory import finite
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import trajectory_task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 Values = npt.NDArray[np.float64]
 
@@ -33,10 +44,112 @@ MIN_CLASSES = 8
 #: Probability below which a test says that a straight line does not fit.
 LEVEL = 0.001
 
-#: What runs must have in common for their rates to be told together.
+#: Columns in which the runs of one figure must not differ.
 _COMMON = ["data", "dim", "width", "steps", "learning_rate"]
 
 _KEYS = ["loss", "layer", "rule"]
+
+
+@register
+class TrainingRates(Figure):
+    """Ratios of block norms against C through training, and their powers of C."""
+
+    name = "training_rates"
+    title = "Off-diagonal over diagonal against C, through training"
+    source = "Appendix A, second question"
+    sentence = (
+        "Interestingly, we numerically find that the block-diagonal Hessian structure remains throughout the training "
+        "process (see Figure 2 and 3). … It is possible to extend our theory to the whole training process, but it "
+        "requires substantially new mathematical tools and we leave as a future direction."
+    )
+    place = 27
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        """Return the experiment, see `training_rates`."""
+        return training_rates(full)
+
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return ratios, their means and their powers, see `rate_numbers`."""
+        return rate_numbers(rows)
+
+    def plot(self, numbers: pd.DataFrame) -> Drawing:
+        """Draw the ratios against C at several checkpoints, and below their powers at all."""
+        from rmtsim.paper.training_rates_figure import plot_rates
+
+        return plot_rates(numbers)
+
+    def text(self, numbers: pd.DataFrame) -> str:
+        """Return the exponents at every checkpoint, with verdicts, and those at equal loss, as text."""
+        return report_rates(numbers)
+
+    def headline(self, numbers: pd.DataFrame) -> str:
+        """Return the exponents at the start and the end in Markdown."""
+        lines = (f"{_how(part(numbers, 'ratios'))}.", *_headlines(part(numbers, "exponents")))
+        return "\n".join(f"- {line}" for line in lines)
+
+
+def training_rates(full: bool = False) -> Experiment:
+    """Experiment of Appendix A's second question: one hidden layer at fixed d and many C, through training.
+
+    The theorems vary C at fixed d and N; the paper's runs have N = 10 C, so that every class has as many samples. Both
+    are done. C to 256 (128 with N = 10 C), d = 64, N = 640, 10 draws; or to 1024 (512), d = 100, N = 1000, 8 draws.
+    """
+    dim, most, draws, times = (100, 1024, 8, 5) if full else (64, 256, 10, 10)
+    schedule = appendix_b3(DENSE, times)
+    fixed = PER_CLASS * dim
+    classes = [2**k for k in range(2, 11) if 2**k <= most]
+    sizes = {(C, fixed) for C in classes} | {(C, PER_CLASS * C) for C in classes if most >= 2 * C}
+    tasks = [
+        trajectory_task(
+            f"{loss}-c{C:04d}-n{N:05d}-draw{draw}",
+            Problem(loss, C, dim, N, (WIDTH,), dtype="float32"),
+            schedule,
+            draw,
+        )
+        for loss in LOSSES
+        for C, N in sorted(sizes)
+        for draw in range(draws)
+    ]
+    return Experiment("training_rates", tasks)
+
+
+def rate_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Return all numbers of the figure, in the parts of `rmtsim.figures.parts.join_parts`.
+
+    Parameters
+    ----------
+    table
+        That of `training_rates`.
+
+    Returns
+    -------
+    DataFrame
+        The parts ``ratios``, of `ratios`; ``exponents``, of `exponents`; ``equal_loss``, of `at_equal_loss`; and
+        ``means``: for each ``loss``, ``layer`` and ``rule``, ``progress`` and ``n_classes``, the geometric mean over
+        draws ``ratio``, with ``std_error_log``, the standard error of its logarithm, and ``theory``, the ratio of
+        expected norms at initialisation.
+    """
+    found = ratios(table)
+    parts = {"ratios": found, "exponents": exponents(found), "equal_loss": at_equal_loss(found)}
+    return join_parts(parts | {"means": mean_ratios(found)})
+
+
+def mean_ratios(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the means over draws of `ratios`, but where off-diagonal blocks are zero by the model."""
+    frames = []
+    for key, rows in found.groupby(_KEYS, sort=False):
+        case: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
+        if fixed_values(case["loss"], case["layer"], int(rows["n_classes"].min())).get("ratio") == 0:
+            continue
+        logs = rows.assign(log=np.log(rows["ratio"].where(rows["ratio"] > 0)))
+        groups = logs.groupby(["progress", "n_classes"])["log"]
+        known = groups.count() == groups.size()  # there is no geometric mean where a draw has the ratio 0
+        means = np.exp(groups.mean().where(known)).rename("ratio").reset_index()
+        means["std_error_log"] = standard_errors(groups).to_numpy()
+        expected = dict(zip(np.sort(rows["n_classes"].unique()), theory(rows), strict=True))
+        frames.append(means.assign(theory=means["n_classes"].map(expected), **case))
+    whole: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    return whole
 
 
 def ratios(table: pd.DataFrame) -> pd.DataFrame:
@@ -45,14 +158,14 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of ``rmtsim.paper.experiments.training_experiments.training_rates``.
+        That of `training_rates`.
 
     Returns
     -------
     DataFrame
         ``loss``, ``layer``, ``rule`` ("N = 640" or "N = 10 C", a run may belong to both), ``n_classes``, ``dim``,
-        ``n_samples``, ``width``, ``draw``, ``progress``, ``relative_loss``, that over its value at initialisation,
-        and ``ratio``.
+        ``n_samples``, ``width``, ``steps``, ``learning_rate``, ``seed``, ``draw``, ``progress``, ``relative_loss``,
+        that over its value at initialisation, and ``ratio``.
 
     Raises
     ------
@@ -62,7 +175,8 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
     runs = checkpoints(table)
     for key in _COMMON:
         if len(found := runs[key].unique()) > 1:
-            raise InputError(f"{key}: rates are told of runs of one, these have {', '.join(map(str, found))}; give one")
+            values = ", ".join(map(str, found))
+            raise InputError(f"{key}: rates need runs with a single {key}; found {values}; give one")
     runs["relative_loss"] = runs["value"] / runs.groupby([*SETTING, "seed", "draw"])["value"].transform("first")
     fixed = runs["n_samples"].mode().iloc[0]
     per_class = (runs["n_samples"] / runs["n_classes"])[runs["n_samples"] != fixed]
@@ -70,7 +184,8 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
     if len(per_class):
         each = round(per_class.iloc[0])
         rules.append((f"N = {each} C", runs["n_samples"] == each * runs["n_classes"]))
-    columns = ["loss", "layer", "rule", "n_classes", "dim", "n_samples", "width", "draw", "progress", "relative_loss"]
+    columns = ["loss", "layer", "rule", "n_classes", "dim", "n_samples", "width", "steps", "learning_rate", "seed"]
+    columns += ["draw", "progress", "relative_loss"]
     parts = [
         runs[chosen].assign(layer=layer, rule=rule, ratio=runs[f"{layer}_offdiag"] / runs[f"{layer}_diag"])
         for layer in THEOREM
@@ -191,11 +306,10 @@ def theory(at: pd.DataFrame) -> Values:
     )
 
 
-def report_rates(table: pd.DataFrame) -> str:
-    """Tell the exponents at every checkpoint, with verdicts, and those at equal loss, as text."""
-    found = ratios(table)
-    fits = exponents(found)
-    lines = [_how(table), ""]
+def report_rates(numbers: pd.DataFrame) -> str:
+    """Return the exponents at every checkpoint, with verdicts, and those at equal loss, as text."""
+    fits, equal = part(numbers, "exponents"), part(numbers, "equal_loss")
+    lines = [_how(part(numbers, "ratios")), ""]
     for key, of_case in fits.groupby(_KEYS, sort=False):
         loss, layer, rule = plain(key)
         first = of_case.iloc[0]
@@ -209,7 +323,6 @@ def report_rates(table: pd.DataFrame) -> str:
             said = _in_words(row["verdict"], row["power"])
             grid.append([f"{row['progress']:.0%}", *values, f"{row['f']:.1f}", said])
         lines += [*text_table(grid, ">>>>><", indent=2), ""]
-    equal = at_equal_loss(found)
     lines.append("CE, where the loss is a part of that at initialisation:")
     for row in equal.to_dict("records"):
         exponent = quoted(row["exponent"], row["std_error_exponent"])
@@ -222,18 +335,13 @@ def report_rates(table: pd.DataFrame) -> str:
         "steeper, flatter: not, but negative by as many; lost: not even that. no power law: so large an F has a "
         f"probability under {LEVEL:g}. Squared loss has no equal stage at all C: it begins at about C/2, ends near 1."
     )
-    return "\n".join([*lines, "", textwrap.fill(legend, WIDTH)])
+    return "\n".join([*lines, "", textwrap.fill(legend, LINE)])
 
 
-def headline_rates(table: pd.DataFrame) -> str:
-    """Tell the exponents at the start and the end in Markdown."""
-    return "\n".join(f"- {line}" for line in (f"{_how(table)}.", *_headlines(exponents(ratios(table)))))
-
-
-def _how(table: pd.DataFrame) -> str:
-    """Tell how the runs were made."""
-    one, draws = table.iloc[0], table[["seed", "draw"]].drop_duplicates()
-    return f"One hidden layer, m = {one['hidden']}, d = {one['dim']}; {scheduled(one)}, {number_of(len(draws), 'draw')}"
+def _how(found: pd.DataFrame) -> str:
+    """Return how the runs were made, in words."""
+    one, draws = found.iloc[0], found[["seed", "draw"]].drop_duplicates()
+    return f"One hidden layer, m = {one['width']}, d = {one['dim']}; {scheduled(one)}, {number_of(len(draws), 'draw')}"
 
 
 def _headlines(fits: pd.DataFrame) -> Iterator[str]:

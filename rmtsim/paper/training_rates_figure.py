@@ -1,4 +1,4 @@
-"""The figure of rates through training: off-diagonal over diagonal against C, and its power at every checkpoint."""
+"""The picture of rates through training: off-diagonal over diagonal against C, and its power at every checkpoint."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.style import paper_style
-from rmtsim.paper.training import scheduled, standard_errors
-from rmtsim.paper.training_figure import LOSSES, over_progress
-from rmtsim.paper.training_rates import MIN_CLASSES, THEOREM, exponents, ratios, theory
+from rmtsim.figures.parts import part
+from rmtsim.figures.style import LOSSES, paper_style, progress_axis
+from rmtsim.paper.trained_networks import scheduled
+from rmtsim.paper.training_rates import MIN_CLASSES, THEOREM
 
 #: Checkpoints whose ratios are shown; exponents are at all.
 _SHOWN = (0.0, 0.01, 0.1, 0.25, 1.0)
@@ -24,30 +24,29 @@ _MARKERS = "osD^v<>"
 _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidth": 1, "capsize": 2, "linewidth": 1}
 
 
-def plot_rates(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.experiments.training_experiments.training_rates``.
+def plot_rates(numbers: pd.DataFrame) -> Figure:
+    """Draw the numbers of `rmtsim.paper.training_rates.rate_numbers`.
 
     A column per loss and layer that has off-diagonal blocks; a row per rule for N with the ratios, geometric means over
     draws; below, the exponents of both rules, with those of the theory at initialisation and of the theorems.
     """
-    found = ratios(table)
-    fits = exponents(found)
-    rules = list(dict.fromkeys(found["rule"]))
+    means, fits = part(numbers, "means"), part(numbers, "exponents")
+    rules = list(dict.fromkeys(means["rule"]))
     with paper_style():
         figure = Figure(figsize=(10.5, 2.2 + 2.6 * (1 + len(rules))), layout="constrained")
         axes = figure.subplots(1 + len(rules), len(_CASES), squeeze=False)
         for k, (loss, layer) in enumerate(_CASES):
             for ax, rule in zip(axes[:-1, k], rules, strict=True):
-                _plot_ratios(ax, _only(found, loss, layer, rule))
+                _plot_ratios(ax, _only(means, loss, layer, rule))
                 ax.set_ylabel(f"${rule.replace('N', '{N}')}$\noff-diagonal / diagonal" if k == 0 else "")
             axes[0, k].set_title(f"{layer} layer, {LOSSES[loss]}")
             for rule, how in zip(rules, ("-", "--"), strict=False):
                 _plot_exponents(axes[-1, k], _only(fits, loss, layer, rule), how)
             axes[-1, k].axhline(THEOREM[layer], color="k", linestyle=":", linewidth=1)
             axes[-1, k].set_ylabel(f"power of $C$, $C \\geq {MIN_CLASSES}$" if k == 0 else "")
-        one = table.iloc[0]
+        one = part(numbers, "ratios").iloc[0]
         figure.suptitle(
-            f"Rates through training: one hidden layer, $d = {one.dim}$, $m = {one.hidden}$, {scheduled(one)}",
+            f"Rates through training: one hidden layer, $d = {one.dim}$, $m = {one.width}$, {scheduled(one)}",
             fontsize="x-large",
         )
         figure.legend(handles=_legend(rules), loc="outside lower center", ncols=5, frameon=False)
@@ -59,16 +58,16 @@ def _only(rows: pd.DataFrame, loss: str, layer: str, rule: str) -> pd.DataFrame:
 
 
 def _plot_ratios(ax: Axes, rows: pd.DataFrame) -> None:
-    logs = rows.assign(log=np.log(rows["ratio"])).groupby(["progress", "n_classes"])["log"]
-    means, errors = np.exp(logs.mean()), standard_errors(logs)
     for k, progress in enumerate(_SHOWN):
-        if progress in means.index:
-            y = means[progress]
+        at = rows[rows["progress"] == progress]
+        if len(at):
+            y = at["ratio"]
             look = {**_MARKS, "marker": _MARKERS[k], "color": _color(k), "linestyle": "-"}
-            factor = np.exp(np.asarray(errors[progress]))
-            ax.errorbar(y.index, y, np.stack([y - y / factor, y * factor - y]), **look)
-    classes = np.sort(rows["n_classes"].unique())
-    ax.plot(classes, theory(rows), "--", color="k", linewidth=1, zorder=0, label="_theory")
+            factor = np.exp(np.asarray(at["std_error_log"]))
+            ax.errorbar(at["n_classes"], y, np.stack([y - y / factor, y * factor - y]), **look)
+    start = rows[rows["progress"] == 0]
+    classes = start["n_classes"].to_numpy()
+    ax.plot(classes, start["theory"], "--", color="k", linewidth=1, zorder=0, label="_theory")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(classes, [str(C) for C in classes])
@@ -81,7 +80,7 @@ def _plot_exponents(ax: Axes, fits: pd.DataFrame, how: str) -> None:
     color = sns.color_palette("colorblind")[0 if how == "-" else 3]
     ax.errorbar(fits["progress"], fits["exponent"], fits["std_error_exponent"], color=color, **look)
     ax.plot(0, fits["theory"].iloc[0], "x", color="k", markersize=7, clip_on=False, zorder=5, label="_theory")
-    over_progress(ax)
+    progress_axis(ax)
 
 
 def _color(k: int) -> Any:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.registry import register
-from rmtsim.paper.experiments import binary_pictures, clustered_data, training_experiments
+from rmtsim.paper.experiments import binary_pictures, clustered_data
 from rmtsim.sweeps.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -102,88 +102,3 @@ class Fig12(_OfRows):
     def tables(self, full: bool = False, data: str | None = None) -> Experiment:
         """Return its experiment."""
         return clustered_data.fig12(full)
-
-
-@register
-class Fig13(_OfRows):
-    """Figure 13."""
-
-    name = "fig13"
-    title = "Loss through training"
-    source = "Figure 13"
-    sentence = (
-        "All the models are trained using Adam with lr = 1e-4 with cosine annealing schedule with lr_min = 0."
-        " We train the models until convergence."
-    )
-    place = 15
-    functions = ("loss_curves.plot_loss_curves", "loss_curves.report_loss_curves", "loss_curves.headline_loss_curves")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return training_experiments.fig13(full)
-
-
-@register
-class DynamicForce(_OfRows):
-    """Section 4, Case 4; slides, dynamic force."""
-
-    name = "dynamic_force"
-    title = "The dynamic force: norms of the layers' Hessians and the loss through training"
-    source = "Section 4, Case 4; slides, “dynamic force”"
-    sentence = (
-        r"As the training goes, $p_n \to y_n$ and the block-circulant structure disappears. This shows the "
-        "“dynamic force” arisen from training."
-    )
-    place = 16
-    functions = (
-        "training_figure.plot_dynamic_force",
-        "dynamic_force.report_dynamic_force",
-        "dynamic_force.headline_dynamic_force",
-    )
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return training_experiments.dynamic_force(full)
-
-
-@register
-class TrainingRates(_OfRows):
-    """Appendix A, second question."""
-
-    name = "training_rates"
-    title = "Off-diagonal over diagonal against C, through training"
-    source = "Appendix A, second question"
-    sentence = (
-        "Interestingly, we numerically find that the block-diagonal Hessian structure remains throughout the "
-        "training process (see Figure 2 and 3). … It is possible to extend our theory to the whole training "
-        "process, but it requires substantially new mathematical tools and we leave as a future direction."
-    )
-    place = 27
-    functions = ("training_rates_figure.plot_rates", "training_rates.report_rates", "training_rates.headline_rates")
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return training_experiments.training_rates(full)
-
-
-@register
-class TrainingSpectra(_OfRows):
-    """Appendix A, fourth question."""
-
-    name = "training_spectra"
-    title = "The blocks' spectra through training"
-    source = "Appendix A, fourth question"
-    sentence = (
-        "One future direction is to theoretically characterize the block-wise spectrum and provide guidance "
-        "for optimizer design."
-    )
-    place = 29
-    functions = (
-        "training_spectra_figure.plot_spectra",
-        "training_spectra.report_spectra",
-        "training_spectra.headline_spectra",
-    )
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return its experiment."""
-        return training_experiments.training_spectra(full)

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from rmtsim.paper.experiments.block_spectra import COPIES
-from rmtsim.paper.training import scheduled
+from rmtsim.paper.trained_networks import scheduled
+from rmtsim.paper.training_spectra.eigenvalues import COPIES
 from rmtsim.stats.distances import distance_of_samples, distances_from_law
 from rmtsim.stats.predictions import plain
 from rmtsim.theory.spectra import Spectrum, block_spectrum
 
 Values = npt.NDArray[np.float64]
 
-#: What tells one set of runs from another.
+#: Columns that identify a set of runs.
 SETTING = ["hidden", "loss", "n_classes", "dim", "n_samples", "steps", "learning_rate"]
 
 #: Smallest eigenvalues that make the lower edge.

@@ -1,4 +1,4 @@
-"""The figures of training: the dynamic force, and the loss curves of Figure 13."""
+"""The picture of the dynamic force."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.style import paper_style
-from rmtsim.paper.hessian_pictures import PROGRESS
-from rmtsim.paper.training import GAUSSIAN, checkpoints, outside_at_start, over_draws, scheduled, settings
+from rmtsim.figures.parts import part
+from rmtsim.figures.style import LOSSES, colors, paper_style, progress_axis
+from rmtsim.paper.trained_networks import scheduled
 from rmtsim.stats.verdict import NEAR
 
 _COLORS = dict(zip(("hidden", "output", "cross", "stripe", "residual"), sns.color_palette("colorblind"), strict=False))
@@ -26,28 +26,27 @@ _WORDS = {
     "residual": r"residual, mean of $\|r_n\|^2$",
 }
 
-#: Names of the losses in titles.
-LOSSES = {"ce": "cross-entropy", "mse": "squared loss"}
 _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidth": 1, "capsize": 2, "linewidth": 1}
 
 
-def plot_dynamic_force(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of the experiment ``dynamic_force``, a row of panels per loss.
+def plot_dynamic_force(numbers: pd.DataFrame) -> Figure:
+    """Draw the numbers of `rmtsim.paper.dynamic_force.force_numbers`, a row of panels per loss.
 
     Norms over those at initialisation, shares of the cross layer, and what lies outside the diagonal blocks, against
     progress, for the setting with most samples; and stripes against the residual, with every setting and draw.
     """
-    runs = checkpoints(table)
+    runs, means, layers, stripes = (part(numbers, name) for name in ("runs", "means", "structure", "stripes"))
     losses = list(dict.fromkeys(runs["loss"]))
     with paper_style():
         figure = Figure(figsize=(12.5, 1.2 + 2.9 * len(losses)), layout="constrained")
         for loss, axes in zip(losses, figure.subplots(len(losses), 4, squeeze=False), strict=True):
-            of_loss = runs[runs["loss"] == loss]
-            _, most = next(settings(of_loss[of_loss["n_samples"] == of_loss["n_samples"].max()]))
+            of_loss = means[means["loss"] == loss]
+            name = of_loss.loc[of_loss["n_samples"] == of_loss["n_samples"].max(), "setting"].iloc[0]
+            most = means[means["setting"] == name]
             _plot_norms(axes[0], most)
             _plot_shares(axes[1], most)
-            _plot_outside(axes[2], most)
-            _plot_stripes(axes[3], of_loss)
+            _plot_outside(axes[2], most, layers[layers["setting"] == name])
+            _plot_stripes(axes[3], runs[runs["loss"] == loss], stripes)
             axes[0].set_ylabel(f"{LOSSES[loss]}\n" + r"$\|\cdot\|^2$ over that at initialisation")
         one = runs[runs["n_samples"] == runs["n_samples"].max()].iloc[0]
         figure.suptitle(
@@ -59,49 +58,47 @@ def plot_dynamic_force(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _plot_norms(ax: Axes, runs: pd.DataFrame) -> None:
+def _plot_norms(ax: Axes, means: pd.DataFrame) -> None:
     for name in _COLORS:
-        _plot_means(ax, runs, f"relative_{name}", name)
+        _plot_means(ax, means, f"relative_{name}", name)
     ax.axhline(1, color="0.6", linewidth=0.8)
     ax.set_yscale("log")
-    over_progress(ax, "norms and residual")
+    progress_axis(ax, "norms and residual")
 
 
-def _plot_shares(ax: Axes, runs: pd.DataFrame) -> None:
-    _plot_means(ax, runs, "stripe_share", "stripe")
-    _plot_means(ax, runs, "column_share", "stripe", linestyle="--")
-    _plot_means(ax, runs, "cross_share", "cross")
-    ax.axhline(1 / runs["width"].iloc[0], color="0.4", linewidth=1, linestyle=":")
+def _plot_shares(ax: Axes, means: pd.DataFrame) -> None:
+    _plot_means(ax, means, "stripe_share", "stripe")
+    _plot_means(ax, means, "column_share", "stripe", linestyle="--")
+    _plot_means(ax, means, "cross_share", "cross")
+    ax.axhline(1 / means["width"].iloc[0], color="0.4", linewidth=1, linestyle=":")
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("share of the squared norm")
-    over_progress(ax, r"of $H_{wv}$ (stripes), of $H$ (cross layer)")
+    progress_axis(ax, r"of $H_{wv}$ (stripes), of $H$ (cross layer)")
 
 
-def _plot_outside(ax: Axes, runs: pd.DataFrame) -> None:
+def _plot_outside(ax: Axes, means: pd.DataFrame, layers: pd.DataFrame) -> None:
     """Mark the theory at initialisation by a cross; equal blocks would have almost all outside."""
-    one = runs.iloc[0]
-    for layer in ("hidden", "output"):
-        _plot_means(ax, runs, f"{layer}_outside", layer)
-        sizes = (one["loss"], *(int(one[key]) for key in ("n_classes", "dim", "n_samples", "width")))
-        if one["data"] == GAUSSIAN:
+    for row in layers.to_dict("records"):
+        _plot_means(ax, means, f"{row['layer']}_outside", row["layer"])
+        if not np.isnan(row["theory"]):
             look: dict[str, Any] = {"color": "k", "markersize": 7, "zorder": 5, "clip_on": False, "label": "_theory"}
-            ax.plot(0, outside_at_start(layer, *sizes), "x", **look)
+            ax.plot(0, row["theory"], "x", **look)
     ax.axhline(NEAR, color="0.6", linewidth=0.8, linestyle="-.")
     ax.set_ylim(min(0, ax.get_ylim()[0]), max(0.25, 1.1 * ax.get_ylim()[1]))
     ax.set_ylabel("share outside diagonal blocks")
-    over_progress(ax, r"block-diagonal structure")
+    progress_axis(ax, r"block-diagonal structure")
 
 
-def _plot_stripes(ax: Axes, runs: pd.DataFrame) -> None:
+def _plot_stripes(ax: Axes, runs: pd.DataFrame, stripes: pd.DataFrame) -> None:
     """Stripes against the residual, a line per draw; the line m γ/2 of a residual independent of the inputs."""
-    for k, (_, of_setting) in enumerate(settings(runs)):
-        one, color = of_setting.iloc[0], sns.color_palette("colorblind")[(9, 5)[k % 2]]
+    for k, (name, of_setting) in enumerate(runs.groupby("setting", sort=False)):
+        color = colors()[(9, 5)[k % 2]]
         for _, of_run in of_setting.groupby(["seed", "draw"]):
             ax.plot(of_run["residual"], of_run["stripe"], "-", marker=".", color=color, linewidth=0.6, markersize=3)
         ends = np.array([of_setting["residual"].min(), of_setting["residual"].max()])
-        multiple = one["width"] * one["dim"] / one["n_samples"] / 2
+        multiple = stripes.loc[stripes["setting"] == name, "multiple_theory"].iloc[0]
         ax.plot(ends, multiple * ends, "--", color="k", linewidth=1, label="_theory")
-        ax.plot([], [], "-", marker=".", color=color, label=f"$N = {one['n_samples']}$")
+        ax.plot([], [], "-", marker=".", color=color, label=f"$N = {of_setting['n_samples'].iloc[0]}$")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.legend(frameon=False, loc="upper left")
@@ -110,20 +107,10 @@ def _plot_stripes(ax: Axes, runs: pd.DataFrame) -> None:
     ax.set_title("stripes follow the residual")
 
 
-def _plot_means(ax: Axes, runs: pd.DataFrame, column: str, name: str, linestyle: str = "-") -> None:
-    means = over_draws(runs, ["progress"], [column])
+def _plot_means(ax: Axes, means: pd.DataFrame, column: str, name: str, linestyle: str = "-") -> None:
     look = {**_MARKS, "color": _COLORS[name], "marker": _MARKERS[name], "linestyle": linestyle}
-    ax.errorbar(means["progress"], means[column], means[f"std_error_{column}"], **look)
-
-
-def over_progress(ax: Axes, title: str = "") -> None:
-    """Show progress on a scale of square roots, which sets the paper's checkpoints apart."""
-    ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ax.set_xlim(0, 1.03)
-    ax.set_xticks(PROGRESS, [f"{100 * tick:.0f}" for tick in PROGRESS])
-    ax.minorticks_off()
-    ax.set_xlabel("steps done (%)")
-    ax.set_title(title)
+    errors = means[f"std_error_{column}"]
+    ax.errorbar(means["progress"], means[column], errors.where(errors > 0), **look)  # no bar where it is exact
 
 
 def _legend() -> list[Line2D]:

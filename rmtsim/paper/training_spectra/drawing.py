@@ -1,4 +1,4 @@
-"""The figure of spectra through training: eigenvalues of diagonal blocks, the laws of initialisation, and distances."""
+"""The picture of spectra through training: eigenvalues of diagonal blocks, the laws of initialisation, distances."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -14,17 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from rmtsim.figures.style import paper_style
-from rmtsim.paper.block_spectra import Case, cases, laws_of, output_mse_eigenvalues
-from rmtsim.paper.training_figure import LOSSES, over_progress
-from rmtsim.paper.training_spectra import spectra_summary
+from rmtsim.figures.parts import part
+from rmtsim.figures.style import LOSSES, paper_style, progress_axis
 
-Values = npt.NDArray[np.float64]
-
-_BINS, _CURVE_POINTS, _COLUMNS = 40, 400, 3
-
-#: Share of the eigenvalues that may lie beyond either end of an axis.
-_TAIL = 0.002
+_COLUMNS = 3
 
 #: Axes shorter than this, in powers of e, have more ticks than those of the decades.
 _NARROW = 4.0
@@ -46,63 +38,60 @@ _EDGES = {
 _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidth": 1, "capsize": 2, "linewidth": 1}
 
 
-def plot_spectra(table: pd.DataFrame) -> Figure:
-    """Draw the figure from the table of ``rmtsim.paper.experiments.training_experiments.training_spectra``.
+def plot_spectra(numbers: pd.DataFrame) -> Figure:
+    """Draw the numbers of `rmtsim.paper.training_spectra.numbers.all_numbers`.
 
     For each layer three panels: the density of log eigenvalues at each checkpoint, with the law of initialisation (in
     the hidden layer, a mean of those of several V) and, for the last checkpoint, the spectrum that independent data
-    with the same weights have; the numbers of `rmtsim.paper.training_spectra` against progress; and how far the edges
-    lie from those of decoupled blocks.
+    with the same weights have; the distances against progress; and how far the edges lie from those of decoupled
+    blocks.
     """
-    found, means = list(cases(table)), spectra_summary(table)
-    rows = -(-len(found) // _COLUMNS)
+    means, cases, curves = (part(numbers, name) for name in ("means", "verdicts", "densities"))
+    rows = -(-len(cases) // _COLUMNS)
+    progress = sorted(curves["progress"].dropna().unique())
     with paper_style():
         figure = Figure(figsize=(11, 1.4 + 5.9 * rows), layout="constrained")
         panels = len(_PANELS)
         axes = figure.subplots(panels * rows, _COLUMNS, squeeze=False, height_ratios=_PANELS * rows)
-        for k, ((case, of_case), (_, of_means)) in enumerate(zip(found, means, strict=True)):
-            density, numbers, edges = axes[panels * (k // _COLUMNS) :, k % _COLUMNS][:panels]
-            _plot_densities(density, case, of_case)
-            _plot_numbers(numbers, of_means, _SERIES)
-            numbers.set_ylim(0, 1.02)
-            numbers.set_ylabel("distance; effective rank")
-            if case.layer != "output":
+        for k, (_, case) in enumerate(cases.iterrows()):
+            density, distances, edges = axes[panels * (k // _COLUMNS) :, k % _COLUMNS][:panels]
+            of_means = means[means["case"] == k]
+            _plot_densities(density, curves[curves["case"] == k])
+            _plot_numbers(distances, of_means, _SERIES)
+            distances.set_ylim(0, 1.02)
+            distances.set_ylabel("distance; effective rank")
+            if case["layer"] != "output":
                 _plot_numbers(edges, of_means, _EDGES)
                 edges.axhline(0, color="0.6", linewidth=0.8)
                 edges.set_ylabel("log of eigenvalues\nover decoupled ones")
             density.set_title(_title(case))
         for ax in axes.ravel()[[not ax.has_data() for ax in axes.ravel()]]:
             ax.set_axis_off()
-        progress = sorted(table.loc[table["quantity"] == "eigenvalue", "progress"].unique())
-        schedules = ", ".join(dict.fromkeys(case.schedule for case, _ in found))
+        schedules = ", ".join(dict.fromkeys(cases["schedule"]))
         figure.suptitle(f"Spectra of diagonal Hessian blocks through training, {schedules}", fontsize="x-large")
         figure.legend(handles=_legend(progress), loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _plot_densities(ax: Axes, case: Case, rows: pd.DataFrame) -> None:
-    eigenvalues = rows[(rows["quantity"] == "eigenvalue") & (rows["value"] > 0)]
-    logs = np.log(eigenvalues["value"].to_numpy())
-    # spectra that move by decades have more bins
-    low, high = np.quantile(logs, [_TAIL, 1 - _TAIL]).tolist()
-    edges = np.linspace(low, high, _BINS * int(np.clip((high - low) / 4, 1, 3)) + 1)
-    progress = np.sort(eigenvalues["progress"].unique())
-    for k, at in enumerate(progress):
-        values = np.log(eigenvalues.loc[eigenvalues["progress"] == at, "value"].to_numpy())
-        ax.stairs(_density(values, edges), np.exp(edges), color=_color(k, len(progress)), linewidth=1.2)
-    copies = rows[(rows["quantity"] == "decoupled") & (rows["progress"] == progress[-1]) & (rows["value"] > 0)]
-    if len(copies):
-        middle = np.exp((edges[1:] + edges[:-1]) / 2)
-        density = _density(np.log(copies["value"].to_numpy()), edges)
-        ax.plot(middle, density, ".", color=sns.color_palette("colorblind")[3], markersize=3.5, label="_decoupled")
-    if laws := laws_of(case, rows):
-        x = np.exp(np.linspace(edges[0], edges[-1], _CURVE_POINTS))
-        ax.plot(x, x * np.mean([law.density(x) for law in laws], axis=0), "--", color="k", linewidth=1, label="_law")
-    elif case.loss == "mse" and case.width is not None:
-        for place in output_mse_eigenvalues(case.width):
+def _plot_densities(ax: Axes, curves: pd.DataFrame) -> None:
+    of_kind = dict(iter(curves.groupby("kind")))
+    measured = of_kind["measured"]
+    count = measured["progress"].nunique()
+    for k, (_, bins) in enumerate(measured.groupby("progress")):
+        edges = np.append(bins["x"], bins["x_end"].iloc[-1])
+        ax.stairs(bins["density"], edges, color=_color(k, count), linewidth=1.2)
+    if "decoupled" in of_kind:
+        dots = of_kind["decoupled"]
+        look: dict[str, Any] = {"color": sns.color_palette("colorblind")[3], "markersize": 3.5, "label": "_decoupled"}
+        ax.plot(dots["x"], dots["density"], ".", **look)
+    if "law" in of_kind:
+        law = of_kind["law"]
+        ax.plot(law["x"], law["density"], "--", color="k", linewidth=1, label="_law")
+    elif "place" in of_kind:
+        for place in of_kind["place"]["x"]:
             ax.axvline(place, color="k", linestyle="--", linewidth=1, label="_law")
     ax.set_xscale("log")
-    if edges[-1] - edges[0] < _NARROW:
+    if np.log(measured["x_end"].max() / measured["x"].min()) < _NARROW:
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -116,18 +105,12 @@ def _plot_numbers(ax: Axes, means: pd.DataFrame, series: Mapping[str, tuple[str,
         if means[name].notna().any():
             look = {**_MARKS, "marker": marker, "color": sns.color_palette("colorblind")[color]}
             ax.errorbar(means["progress"], means[name], means[f"std_error_{name}"], **look)
-    over_progress(ax)
+    progress_axis(ax)
 
 
-def _density(values: Values, edges: Values) -> Values:
-    """Histogram whose integral is the share of the values between the edges."""
-    counts, _ = np.histogram(values, bins=edges)
-    return np.asarray(counts / (max(len(values), 1) * np.diff(edges)))
-
-
-def _title(case: Case) -> str:
+def _title(case: pd.Series) -> str:
     kind = "linear model" if case.layer == "linear" else f"{case.layer} layer"
-    m = "" if case.width is None else f", $m = {case.width}$"
+    m = "" if pd.isna(case.width) else f", $m = {case.width}$"
     return f"{kind}, {LOSSES[case.loss]}\n$C = {case.n_classes}$, $d = {case.dim}$, $N = {case.n_samples}${m}"
 
 

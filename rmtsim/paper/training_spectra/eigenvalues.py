@@ -13,15 +13,37 @@ from rmtsim.arrays.backend import Array, array_module
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import Look, describe
 from rmtsim.full_hessian.propagation import propagate
+from rmtsim.model.choices import LOSSES
 from rmtsim.paper.block_eigenvalues import block_weights
+from rmtsim.paper.hessian_pictures import PROGRESS
+from rmtsim.paper.schedules import WIDTH, appendix_b3
 from rmtsim.sampling.draws import STREAMS, NormalRows
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.task import Checkpoint, Task
 from rmtsim.training.trajectory import COLUMNS, described, tables_along
 
-#: Quantities made of a copy of the data each: the decoupled blocks, and those that tell how far two such lie apart.
+#: Quantities made of a copy of the data each: the decoupled blocks, and a control that they are compared with.
 COPIES = ("decoupled", "control")
+
+
+def training_spectra(full: bool = False) -> Experiment:
+    """Experiment of Appendix A's fourth question: eigenvalues of all diagonal blocks, through training.
+
+    Linear CE with more samples than it can learn by heart and with fewer; one hidden layer with CE and MSE.
+    d = 100 with 24 draws, or 200 with 8; C = 10 for the linear model, C = d with a hidden layer.
+    """
+    dim, draws, times = (200, 8, 5) if full else (100, 24, 10)
+    schedule = appendix_b3(PROGRESS, times)
+    problems = [
+        Problem("ce", 10, dim, 10 * dim, dtype="float32"),
+        Problem("ce", 10, dim, 2 * dim, dtype="float32"),
+        *(Problem(loss, dim, dim, 10 * dim, (WIDTH,), dtype="float32") for loss in LOSSES),
+    ]
+    return Experiment(
+        "training_spectra", [spectra_task(problem, schedule, draw) for problem in problems for draw in range(draws)]
+    )
 
 
 def spectra_task(problem: Problem, schedule: Schedule, draw: int = 0, *, seed: int = 0) -> Task:
