@@ -10,7 +10,7 @@ from scipy import stats
 
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
-from rmtsim.figures.registry import draw
+from rmtsim.figures import registry
 from rmtsim.paper.training_spectra.distances import Case, cases, output_mse_eigenvalues, spectra_numbers
 from rmtsim.paper.training_spectra.eigenvalues import diagonal_weights, spectra, spectra_task
 from rmtsim.training.adam import Schedule
@@ -166,7 +166,7 @@ def test_spectra_are_told_and_drawn(eigenvalues: pd.DataFrame) -> None:
     assert report.count("2 draws") == 3
     assert max(map(len, report.splitlines())) <= 115
     assert len(headline_of("training_spectra", eigenvalues).splitlines()) == 3
-    figure: Figure = draw("training_spectra", eigenvalues)
+    figure: Figure = registry.draw("training_spectra", eigenvalues)
     linear, numbers = figure.axes[0], figure.axes[3]
     areas = [np.sum(p.get_data().values * np.diff(np.log(p.get_data().edges))) for p in linear.patches]
     np.testing.assert_allclose(areas, 1, atol=0.05)

@@ -57,7 +57,7 @@ def spectra_task(problem: Problem, schedule: Schedule, draw: int = 0, *, seed: i
     _check(problem)
     settings = problem.parameters() | asdict(schedule) | {"draw": draw, "seed": seed, "spectra": list(COPIES)}
 
-    def compute(checkpoint: Checkpoint) -> pd.DataFrame:
+    def compute(checkpoint: Checkpoint | None = None) -> pd.DataFrame:
         table = spectra(problem, schedule, draw, seed=seed, checkpoint=checkpoint)
         return table.assign(**described(problem, schedule), draw=draw, seed=seed)
 
