@@ -7,8 +7,11 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.cli.parser import parser
 from rmtsim.sampling.schema import SCHEMA
@@ -49,18 +52,28 @@ def test_the_theory_printed_is_what_it_prints(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.split() == output.split()
 
 
-def test_the_python_lines_run() -> None:
-    import numpy as np
+def test_the_python_session_prints_what_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("matplotlib.pyplot.gca", lambda: Figure().subplots())
+    session = README.split("## From Python")[1]
+    [code, *_], [output, *_] = (
+        re.findall(r"```python\n(.*?)```", session, re.DOTALL),
+        re.findall(r"(?:    .*\n)+", session),
+    )
+    exec(code, {})
+    assert capsys.readouterr().out.split() == output.split()
 
-    (first, *_rest) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+def test_the_lines_on_arrays_run() -> None:
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
     rng = np.random.default_rng(0)
-    lines = first.splitlines()
-    exec("\n".join(lines[:7]), names := {})
-    exec(lines[7], names | {"X": rng.normal(size=(6, 3)), "V": rng.normal(size=(4, 3))})
-    shapes = {"X": (6, 3), "W": (2, 3), "V": (4, 2), "W1": (5, 3), "W2": (2, 5)}
-    arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    for line in lines[8:]:
-        exec(line, names | arrays | {"y": rng.integers(4, size=6)})
+    shapes = {"X": (6, 3), "W": (2, 3), "W1": (5, 3), "W2": (2, 5)}
+    names = {name: rng.normal(size=shape) for name, shape in shapes.items()} | {"y": rng.integers(4, size=6)}
+    first, *others = code.splitlines()
+    exec(first, {"rmtsim": rmtsim, "V": rng.normal(size=(4, 3)), **names})
+    exec("\n".join(others), {"rmtsim": rmtsim, "V": rng.normal(size=(4, 2)), **names})
 
 
 def test_what_to_cite_is_the_same_everywhere() -> None:
