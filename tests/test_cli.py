@@ -206,9 +206,8 @@ def test_store_errors_end_with_1(store: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_the_readmes_query_runs(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On another store than the README's, so it is the code that is tested; the numbers are not."""
-    code = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text("utf-8"), re.DOTALL)[
-        1
-    ]
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    [code, *_] = re.findall(r"```python\n(.*?)```", readme.split("## The store")[1], re.DOTALL)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "store").symlink_to(store)
     monkeypatch.chdir(tmp_path)

@@ -66,6 +66,12 @@ def test_the_session_runs(store: rmtsim.Store) -> None:
     fit = rmtsim.fit(store.draws())
     assert isinstance(fit.claims, pd.DataFrame)
     assert isinstance(fit.points, pd.DataFrame)
+    [own] = means.query("n_classes == 100 and aspect_ratio == 1").itertuples()
+    compared = fit.points.query("n_classes == 100 and aspect_ratio == 1 and loss == 'ce'").set_index("quantity")
+    assert compared.loc["diag", "measured"] == pytest.approx(own.diag_sqfro)
+    assert compared.loc["offdiag", "std_error"] == pytest.approx(own.std_error_offdiag)
+    limit = rmtsim.predict(rmtsim.Point("linear", "ce", 100, 40, 40), "limit")
+    assert compared.loc["diag", "limit"] == pytest.approx(limit.diag_sqfro.item())
     assert "verdict" in repr(fit).splitlines()[0]
     assert "linear ce: d/N = 0.5, d = 40, N = 80" in repr(fit)
     ax = Figure().subplots()

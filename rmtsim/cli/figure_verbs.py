@@ -115,7 +115,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     if reproduction.claimed:
         report = verdicts.fit(reproduction.store.read(points=reproduction.claimed))
         write_output(out / "verdicts.json", json.dumps(report.document(), indent=1) + "\n")
-        text = f"{report.text()}\n\n{verdicts.render(report.points)}\n"
+        text = f"{report.text()}\n\n{verdicts.render(report.compared)}\n"
         write_output(out / "verdicts.txt", presentable(text, lines=True))
         print_text(report.text(), lines=True)
     if everything:

@@ -144,7 +144,7 @@ def fit(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.document())
     else:
-        text = f"{verdicts.render(report.points)}\n\n{report.text()}" if arguments.points else report.text()
+        text = f"{verdicts.render(report.compared)}\n\n{report.text()}" if arguments.points else report.text()
         print_text(text, lines=True)
     return DONE
 

@@ -47,7 +47,7 @@ def claims(draws: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One line per (model, loss, layer, width, aspect_ratio, dim, n_samples, ensemble) and quantity (diag, offdiag,
-        ratio); norms of d × d blocks divided by d.
+        ratio); constants of d × d blocks are those of the squared norm over d, where ``divided_by_dim`` says so.
 
         - ``exponent_theorem``, ``constant_theorem``: value → constant · C**exponent as d, N, then C → ∞;
         - ``constant_finite_size``, with its standard error: the constant at this d and N, and
@@ -126,6 +126,7 @@ def _compare(
         )
     return {
         "quantity": quantity,
+        "divided_by_dim": BY_NAME[group["layer"].iloc[0]].is_d_by_d and quantity != "ratio",
         "n_points": fit.n_points,
         "n_corrections": fit.n_corrections,
         "exponent_theorem": exponent,

@@ -31,7 +31,8 @@ def points(draws: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One line per point, layer and quantity; norms of d × d blocks divided by d.
+        One line per point, layer and quantity; norms of d × d blocks are divided by d, where ``divided_by_dim`` says
+        so.
 
         - ``measured`` and its ``std_error``;
         - ``limit`` (d, N → ∞ at this C) and ``finite`` (this C, d, N), each with ``std_error_…``, and
@@ -54,8 +55,16 @@ def points_of(summary: pd.DataFrame) -> pd.DataFrame:
         at_size, reason = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
         for quantity in QUANTITIES if BY_NAME[layer].has_diagonal else ("offdiag",):
             line = {key: row[key] for key in (*keys, "draws", "effective_draws")} | {"quantity": quantity}
+            line["divided_by_dim"] = BY_NAME[layer].is_d_by_d and quantity != "ratio"
             lines.append(line | _compare(quantity, row, at_limit, at_size, reason))
     return pd.DataFrame(lines).astype({"width": "Int64", "within_limit": "boolean"})
+
+
+def in_units_of_draws(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of ``points`` in the units of draws: what was divided by d is multiplied by it again."""
+    names = ["measured", "std_error", "limit", "std_error_limit", "finite", "std_error_finite"]
+    scale = table["dim"].where(table["divided_by_dim"], 1)
+    return table.assign(**{name: table[name] * scale for name in names}).drop(columns="divided_by_dim")
 
 
 def _compare(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import GROUP, claims, claims_of
-from rmtsim.stats.points import points, points_of
+from rmtsim.stats.points import in_units_of_draws, points, points_of
 from rmtsim.stats.render import render
 from rmtsim.stats.summary import summarize
 from rmtsim.stats.verdict import TOLERANCE
@@ -33,13 +33,22 @@ class Fit:
     ----------
     claims
         One row for each claim of Theorems 1 and 2 on a layer: its power of C and constant beside those fitted, and
-        the verdict. See `rmtsim.stats.claims.claims`.
+        the verdict. Constants are the theorems', so those of d × d blocks are of the squared norm over d; the column
+        ``divided_by_dim`` says where.
+    compared
+        `points` with squared norms of d × d blocks divided by d, as tables print them.
     points
-        One row for each measured value beside the theory at its own C, d and N. See `rmtsim.stats.points.points`.
+        One row for each measured value beside the theory at its own C, d and N, with the verdict, in the units of
+        `rmtsim.summarize`.
     """
 
     claims: pd.DataFrame
-    points: pd.DataFrame
+    compared: pd.DataFrame
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """The comparison of every measured value with the theory, in the units of draws."""
+        return in_units_of_draws(self.compared)
 
     def __repr__(self) -> str:
         return self.text()
@@ -61,13 +70,13 @@ class Fit:
 
     def text(self) -> str:
         """Return the claims as a table, then the tally of the points and those that fail."""
-        failing = (self.points["verdict"] == "differs") | ~self.points["within_limit"].fillna(True)
+        failing = (self.compared["verdict"] == "differs") | ~self.compared["within_limit"].fillna(True)
         parts = [render(self.claims), self._tally()]
-        return "\n\n".join([*parts, render(self.points[failing])] if failing.any() else parts)
+        return "\n\n".join([*parts, render(self.compared[failing])] if failing.any() else parts)
 
     def _tally(self) -> str:
         """Count the points that agree, with what they were held to."""
-        tested = self.points[self.points["verdict"] != "not tested"]
+        tested = self.compared[self.compared["verdict"] != "not tested"]
         if tested.empty:
             return "No measured value has a theory to be held against."
         z = tested.loc[np.isfinite(tested["z"]), "z"]
@@ -82,7 +91,7 @@ class Fit:
 
     def document(self) -> dict[str, list[dict[str, Any]]]:
         """Return ``{"claims": […], "points": […]}``, one object a line of the tables, null for what is missing."""
-        return {"claims": records(self.claims), "points": records(self.points)}
+        return {"claims": records(self.claims), "points": records(self.compared)}
 
 
 def _measured(claims: pd.DataFrame, name: str, how: str) -> list[str]:
