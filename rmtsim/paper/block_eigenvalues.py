@@ -1,4 +1,4 @@
-"""Eigenvalues of simulated blocks: what the limiting spectra (55), (56), (81), (82) and (97) are compared with.
+"""Eigenvalues of simulated blocks, to be compared with the limiting spectra (55), (56), (81), (82) and (97).
 
 A block of a layer is (1/N) Σ_n λ_n u_n u_nᵀ, with u_n = x_n for the linear and the hidden layer and u_n = σ_n for the
 output layer. Only the block (1, 1) or (1, 2) is formed.
@@ -27,7 +27,7 @@ _SYMMETRIC = ("linear", "hidden", "output")
 
 
 def block_weights(U: Values, V: Values, *, layer: str, loss: str, block: str) -> Values:
-    """Weights λ_n of the block (1, 1), ``"diag"``, or (1, 2), ``"offdiag"``, with the sign that the block has.
+    """Return the weights λ_n of the block (1, 1), ``"diag"``, or (1, 2), ``"offdiag"``, with the block's sign.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def block_weights(U: Values, V: Values, *, layer: str, loss: str, block: str) ->
     V
         Last layer, (C, m); used for the hidden layer only.
     layer, loss, block
-        Which block: (3), (5), (9), (15) for ``"linear"`` and ``"output"``, (8), (14) for ``"hidden"``.
+        The block: (3), (5), (9), (15) for ``"linear"`` and ``"output"``, (8), (14) for ``"hidden"``.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def block_weights(U: Values, V: Values, *, layer: str, loss: str, block: str) ->
 
 
 def check_block(point: Point, layer: str, block: str) -> None:
-    """Raise InputError unless the point has such a block, symmetric."""
+    """Raise InputError unless the point has such a block, and it is symmetric."""
     check_choice("layer", layer, tuple(name for name in point.layers if name in _SYMMETRIC))
     check_choice("block", block, BLOCKS)
     if block == "offdiag" and ((point.width or 1) if layer == "hidden" else point.n_classes) < 2:
@@ -79,8 +79,8 @@ def block_eigenvalues(
     block
         ``"diag"``: the block (1, 1); ``"offdiag"``: the block (1, 2), which for linear CE is negative definite.
     draws, seed
-        As in ``simulate``, and the same draws. Those of a hidden layer differ in V, on which its limiting spectrum
-        depends: compare with theory draw by draw.
+        As in `rmtsim.simulate`, which has the same draws. The limiting spectrum of a hidden layer depends on V, which
+        differs from draw to draw: compare it with theory draw by draw.
     layer
         ``"linear"``, ``"hidden"`` or ``"output"``; by default the first that the point has.
 
@@ -93,7 +93,7 @@ def block_eigenvalues(
     Raises
     ------
     InputError
-        If there is no such block.
+        If the point has no such block.
 
     Examples
     --------

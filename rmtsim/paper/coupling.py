@@ -1,22 +1,22 @@
-"""The decoupling of Lemmas 1 to 3, measured: what changes when the weights Λ no longer come from the data they weigh.
+"""The decoupling of Lemmas 1 to 3, simulated: what changes when the weights Λ no longer come from the data they weigh.
 
-A d × d block of the Hessian is H = (1/N) Xᵀ Λ X with weights λ(A x_n): they see a sample through r numbers only, its
-logits (A = V, r = C) or its pre-activations (A = W, r = m). The lemmas compare H with H̃, whose Λ is made from an
+A d × d block of the Hessian is H = (1/N) Xᵀ Λ X with weights λ(A x_n). They depend on a sample through r numbers only:
+its logits (A = V, r = C) or its pre-activations (A = W, r = m). The lemmas compare H with H̃, whose Λ is made from an
 independent copy X̃, and let Δ_N(z) = E s_H(z) − E s_H̃(z) → 0 for the Stieltjes transforms s(z) = (1/d) tr (· − z)⁻¹.
 
-Of X, only the components along the rows of A meet the weights: X = (Y, B) with r and d − r columns, B independent of Λ
-as it is. So H̃ has the law of H with Y replaced by an independent Ỹ, and the proof's H(t), whose Λ is made from
-√t X + √(1−t) X̃, that of H with U = √t Y + √(1−t) Ỹ in place of Y. Paired like this the two share Λ and B, and differ in
-r rows and columns. With Γ = (1/N) BᵀΛU and H_B = (1/N) BᵀΛB, Schur's complement gives
+Only the components of X along the rows of A enter the weights: X = (Y, B) has r and d − r columns, and B is
+independent of Λ. So H̃ has the law of H with Y replaced by an independent Ỹ. The proof's H(t), whose Λ is made from
+√t X + √(1−t) X̃, has the law of H with U = √t Y + √(1−t) Ỹ in place of Y. In this pairing the two share Λ and B, and
+differ in r rows and columns. With Γ = (1/N) BᵀΛU and H_B = (1/N) BᵀΛB, Schur's complement gives
 
     tr (H − z)⁻¹ = tr (H_B − z)⁻¹ − tr S(z)⁻¹ S′(z),    S(z) = (1/N) UᵀΛU − z − Γᵀ (H_B − z)⁻¹ Γ,
 
 so d Δ_N is the mean difference of two r × r expressions: no traces cancel, and its error falls as N^−1/2.
 
-*The proof's rate.* Stein's lemma leaves of dE s/dt only terms t^−1/2 (1/dN) Σ_n ∂λ_n a·(H − z)⁻² x_n · O(1), with a
-row a of A. Hölder's inequality over their entries, ‖∂λ aᵀ‖_F ‖(H − z)⁻² Xᵀ‖_F = O(√N · √(dN)), bounds Δ_N by O(N^−1/2).
-That is not sharp: ∂λ aᵀ has rank one, so the operator norm does for the second factor, which gives O(N⁻¹); and this is
-the true rate, for d Δ_N has a limit that is not zero in general (`rmtsim.theory.decoupling_limit`).
+*The proof's rate.* After Stein's lemma, dE s/dt consists of the terms t^−1/2 (1/dN) Σ_n ∂λ_n a·(H − z)⁻² x_n · O(1),
+with a row a of A. Hölder's inequality over their entries, ‖∂λ aᵀ‖_F ‖(H − z)⁻² Xᵀ‖_F = O(√N · √(dN)), bounds Δ_N by
+O(N^−1/2). This is not sharp: ∂λ aᵀ has rank one, so the operator norm suffices for the second factor, which gives
+O(N⁻¹). That is the true rate, for d Δ_N has a limit that is not zero in general (`rmtsim.theory.decoupling_limit`).
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ Complex = npt.NDArray[np.complex128]
 PLACES = (1 + 1j, 2 + 0.5j, 0.5 + 0.25j)
 TIMES = (0.25, 0.5, 0.75, 1.0)
 
-#: Samples and dimension for the scale of a coupling, and the seed of what does not vary from draw to draw.
+#: Samples and dimension for the scale of a coupling, and the seed of the arrays that all draws share.
 _SCALE_SAMPLES, _SCALE_DIM, _FIXED_SEED = 2**14, 128, 0
 
-#: Numbers of X held at once.
+#: Entries of X that are held at once.
 _BATCH = 2**20
 
 
@@ -86,24 +86,24 @@ class Coupling:
             raise InputError("loss: 'mse' gives the linear model constant weights, with nothing to decouple; give 'ce'")
 
     def point(self, dim: int, n_samples: int) -> Point:
-        """Point whose draws of X and A are used."""
+        """Return the point whose draws of X and A are used."""
         if self.model == "radial":
             return Point("linear", "ce", 1, dim, n_samples)
         return Point(get_model(self.model).name, self.loss, self.n_classes, dim, n_samples, self.width)
 
     def n_features(self, dim: int) -> int:
-        """Return r, how many components of a sample the weights depend on."""
+        """Return r, the number of components of a sample that the weights depend on."""
         return dim // 2 if self.model == "radial" else self.width or self.n_classes
 
     @cached_property
     def V(self) -> Values:  # noqa: N802  # the paper's letter
-        """Last layer of the one_hidden model, (C, m) with entries N(0, 1/m), the same for all draws and sizes."""
+        """The last layer of the one_hidden model, (C, m) with entries N(0, 1/m): the same for all draws and sizes."""
         m = self.width or 1
         rng = np.random.default_rng([_FIXED_SEED, self.n_classes, m])
         return np.asarray(rng.standard_normal((self.n_classes, m)) / m**0.5)
 
     def weights(self, U: Values) -> Values:
-        """Weights λ (…, N) from logits or pre-activations U (…, N, r), with the sign that the block has."""
+        """Return the weights λ (…, N) for logits or pre-activations U (…, N, r), with the sign that the block has."""
         if self.model == "radial":
             return np.asarray(np.sum(U**2, axis=-1) > U.shape[-1], dtype=np.float64)
         layer = "linear" if self.model == "linear" else "hidden"
@@ -111,7 +111,7 @@ class Coupling:
 
     @cached_property
     def scale(self) -> float:
-        """Root mean square of the weights as d → ∞, with the sign of their mean: the unit of z and of 1/Δ."""
+        """The root mean square of the weights as d → ∞, with the sign of their mean: the unit of z and of 1/Δ."""
         U = np.random.default_rng(_FIXED_SEED).standard_normal((_SCALE_SAMPLES, self.n_features(_SCALE_DIM)))
         weights = self.weights(U)
         return float(np.copysign(np.sqrt(np.mean(weights**2)), np.mean(weights)))
@@ -127,7 +127,7 @@ def decoupling_draws(
     coupling, dim, n_samples
         How the weights depend on the data; d and N.
     draws, seed
-        X and A are those draws of ``simulate``.
+        X and A are the draws of `rmtsim.simulate` of these numbers.
     copies
         Independent copies Ỹ for each draw; their mean is stored.
 
@@ -163,7 +163,7 @@ def decoupling_draws(
 def _differences(
     coupling: Coupling, dim: int, n_samples: int, draws: range, seed: int, copies: int, times: Values, z: Complex
 ) -> Complex:
-    """Return (draws, times, places)."""
+    """Return the differences of Stieltjes transforms, (draws, times, places)."""
     r, xp = coupling.n_features(dim), array_module("numpy")
     Y, B, U = split_data(coupling, dim, n_samples, draws, seed)
     key = f"{STREAMS['numpy']}/{seed}/{coupling.point(dim, n_samples).id}/copy"

@@ -1,4 +1,4 @@
-"""Pictures of Hessians: maps of |entries|, block norms, and what share of the squared norm lies where."""
+"""Drawings of Hessians: maps of |entries| and of block norms, with the shares of the squared norm in their titles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rmtsim.paper.norm_shares import PICTURE_KEYS, in_percent, layer_names, neur
 
 Values = npt.NDArray[np.float64]
 
-#: Entries from this fraction of the largest on have the same colour, as in the paper's pictures.
+#: Entries above this fraction of the largest have one colour, as in the paper's pictures.
 CLIP = {"whole": 1 / 100, "linear": 1 / 100, "hidden": 1 / 10, "output": 1 / 100, "strip": 1 / 4}
 _CLIP_OF_LAYERS = 1 / 100
 
@@ -31,11 +31,11 @@ _COLOURS = "cividis"
 #: Style of these figures.
 STYLE: dict[Any, Any] = {"font.size": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.6}
 
-#: What the shares in the titles are.
+#: Definitions of the shares in the titles.
 _WORDS = "outside: share of the squared norm outside the diagonal blocks"
 _ON_STRIPES = "; stripes: share of the residual's term in that of the cross layer"
 
-#: Up to so many blocks a side, lines are drawn between them.
+#: Lines are drawn between blocks where there are at most this many a side.
 _MOST_BLOCKS = 40
 
 
@@ -134,6 +134,7 @@ def _share_in_words(shares: pd.DataFrame, key: tuple[Any, ...], view: str, neuro
 
 
 def _array(picture: pd.DataFrame, quantity: str, layer: int = 0, other: int | None = None) -> Values:
+    """Return a quantity of a part of the Hessian as a matrix."""
     other = layer if other is None else other
     rows = picture[(picture["quantity"] == quantity) & (picture["layer"] == layer) & (picture["other"] == other)]
     out = np.zeros((rows["i"].max() + 1, rows["j"].max() + 1))
@@ -142,6 +143,7 @@ def _array(picture: pd.DataFrame, quantity: str, layer: int = 0, other: int | No
 
 
 def _part(view: str, neurons: list[int]) -> int:
+    """Return the number of the layer that a view shows, 0 for all."""
     return 0 if view in ("whole", "linear") else layer_names(neurons).index(view) + 1
 
 
@@ -170,7 +172,7 @@ def _lines(ax: Axes, across: Values, down: Values, width: float) -> None:
 
 
 def _draw_strip(ax: Axes, picture: pd.DataFrame, neurons: list[int]) -> None:
-    """Draw the strip of the cross layer as ``draw_map`` does, its columns as wide as its height shows them."""
+    """Draw the strip of the cross layer as `draw_map` does, but stretched to a square."""
     rows, columns, mean, largest = (_array(picture, name, 1, 2) for name in ("edge", "column_edge", "mean", "largest"))
     top = largest.max() * CLIP["strip"] or 1.0
     ax.pcolormesh(columns.ravel(), rows.ravel(), mean / top, norm=Normalize(0, 1), cmap=_COLOURS, rasterized=True)
@@ -186,7 +188,7 @@ def _inputs(picture: pd.DataFrame, neurons: list[int]) -> list[int]:
 
 
 def _draw_blocks(ax: Axes, picture: pd.DataFrame) -> None:
-    """Root mean square entry of every block, or group of blocks; axes in parameters, log colours."""
+    """Draw the root mean square entry of every block or group of blocks; axes in parameters, colours in logarithms."""
     neurons = neurons_of(problem_of(picture))
     rows = np.repeat(_inputs(picture, neurons), neurons)
     starts = np.concatenate([[0], np.cumsum(rows)])
@@ -200,6 +202,7 @@ def _draw_blocks(ax: Axes, picture: pd.DataFrame) -> None:
 
 
 def _frame(ax: Axes, columns: Values, rows: Values | None = None) -> None:
+    """Set the limits and ticks of a map to its first and last parameter."""
     rows = columns if rows is None else rows
     ax.set_aspect("equal")
     ax.set_xlim(columns[0], columns[-1])

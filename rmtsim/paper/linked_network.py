@@ -1,4 +1,4 @@
-"""The slides' single-input-multi-output examples: which entries of a Hessian vanish because no path joins two weights.
+"""Linear networks with given links: which entries of the Hessian vanish because no path joins two weights.
 
 A linear network with one hidden layer of given links, f_j = Σ_k L_jk v_jk h_k with h_k = w_k·x, and
 ℓ = ½ Σ_j (f_j − y_j)². With r_j = f_j − y_j, the Hessian is
@@ -7,10 +7,10 @@ A linear network with one hidden layer of given links, f_j = Σ_k L_jk v_jk h_k 
     ∂²ℓ/∂v_jk ∂v_j'l = δ_jj' h_k h_l,
     ∂²ℓ/∂w_ka ∂v_jl = x_a (v_jk h_l + δ_kl r_j),
 
-v_jk standing for L_jk v_jk. So the links alone say which entries can differ from zero. Two weights that reach one
-output through one hidden unit have an entry with a sum of squares or the residual (``"path"``); two that reach it
-through different units have one of mean zero, the slides' indirect relation (``"output"``); two without a common output
-have zero (``"none"``).
+where v_jk stands for L_jk v_jk. So the links alone decide which entries can differ from zero. Two weights that reach
+one output through one hidden unit have an entry with a sum of squares or the residual (``"path"``). Two that reach it
+through different units have an entry of mean zero, the slides' indirect relation (``"output"``). Two without a common
+output have the entry zero (``"none"``).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LinkedNetwork:
     Raises
     ------
     InputError
-        If ``links`` is no rectangle of 0 and 1 with a link in every row and column, or p < 1.
+        If ``links`` is not a rectangle of 0 and 1 with a link in every row and column, or p < 1.
 
     Examples
     --------
@@ -81,21 +81,22 @@ class LinkedNetwork:
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """L as booleans, (q, m)."""
+        """The links L as truth values, (q, m)."""
         return np.array(self.links, dtype=bool)
 
     @cached_property
     def _positions(self) -> tuple[npt.NDArray[np.intp], ...]:
-        """Hidden unit and input of each w; output and hidden unit of each v."""
+        """The hidden unit and input of each w; the output and hidden unit of each v."""
         unit, source = np.divmod(np.arange(self.mask.shape[1] * self.n_inputs), self.n_inputs)
         output, origin = np.nonzero(self.mask)
         return unit, source, output, origin
 
     @property
     def weight_names(self) -> list[str]:
-        """Weights in the order of the Hessian: w1, w2, … (w11, w12, … with several inputs), then v11, v12, ….
+        """The names of the weights in the order of the Hessian: w1, w2, …, then v11, v12, ….
 
-        From ten inputs on, w1,1 … w1,10, and from ten hidden units on v1,1 … v1,10.
+        With several inputs they are w11, w12, …. From ten inputs or hidden units on a comma separates the numbers:
+        w1,10 or v1,10.
         """
         unit, source, output, origin = self._positions
         between_w, between_v = ("," if count > 9 else "" for count in (self.n_inputs, self.mask.shape[1]))
@@ -104,7 +105,7 @@ class LinkedNetwork:
         return first + [f"v{j + 1}{between_v}{k + 1}" for j, k in zip(output, origin, strict=True)]
 
     def ties(self) -> npt.NDArray[np.str_]:
-        """How each pair of weights is joined, (n, n) entries of ``TIES``, read off the links alone."""
+        """Return how each pair of weights is joined: (n, n) entries of ``TIES``, read off the links alone."""
         unit, _, output, origin = self._positions
         through = np.concatenate([unit, origin])  # the hidden unit of a weight
         reaches = np.concatenate([self.mask[:, unit].T, np.eye(len(self.mask), dtype=bool)[output]])
@@ -115,7 +116,7 @@ class LinkedNetwork:
     def hessian(
         self, W: npt.ArrayLike, V: npt.ArrayLike, x: npt.ArrayLike | None = None, y: npt.ArrayLike | None = None
     ) -> Values:
-        """Hessian of ½ Σ_j (f_j − y_j)².
+        """Return the Hessian of ½ Σ_j (f_j − y_j)².
 
         Parameters
         ----------
@@ -156,7 +157,7 @@ class LinkedNetwork:
         return np.concatenate([np.concatenate([WW, WV], axis=-1), np.concatenate([WV.mT, VV], axis=-1)], axis=-2)
 
     def mean_square(self) -> Values:
-        """E[entry²] of the Hessian at label 0 and x = 1, for W ~ N(0, 1/p) and V ~ N(0, 1), (n, n).
+        """Return E[entry²] of the Hessian at label 0 and x = 1, for W ~ N(0, 1/p) and V ~ N(0, 1): (n, n).
 
         Then h ~ N(0, 1). With n_k outputs of unit k, n_kl of both k and l, and m_j units at output j:
         E(Σ_j v_jk²)² = n_k² + 2n_k, E(Σ_j v_jk v_jl)² = n_kl, E(h_k² h_l²) = 1 or 3, and as
@@ -172,7 +173,7 @@ class LinkedNetwork:
         return np.block([[WW, WV], [WV.T, VV]])
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Values, Values]:
-        """Weights W (count, m, p) with entries N(0, 1/p), and V (count, q, m), N(0, 1)."""
+        """Draw weights W (count, m, p) with entries N(0, 1/p), and V (count, q, m) with entries N(0, 1)."""
         q, m = self.mask.shape
         W = rng.standard_normal((count, m, self.n_inputs)) / self.n_inputs**0.5
         return W, rng.standard_normal((count, q, m))
@@ -185,5 +186,5 @@ def _numbers(name: str, values: Any) -> Values:
 
 
 def full_links(n_outputs: int, n_hidden: int) -> list[list[int]]:
-    """All links: the slides' second example is ``full_links(2, 2)``."""
+    """Return all links; the slides' second example is ``full_links(2, 2)``."""
     return [[1] * n_hidden for _ in range(n_outputs)]

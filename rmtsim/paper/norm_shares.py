@@ -1,4 +1,4 @@
-"""Shares of a Hessian's squared norm: what lies outside its diagonal blocks, or in its cross layers."""
+"""Shares of the squared norm of a Hessian: outside its diagonal blocks, and between its layers."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def problem_of(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def neurons_of(row: Mapping[str, Any]) -> list[int]:
-    """Neurons of each layer, from the columns of a table."""
+    """Return the neurons of each layer, from the columns of a table."""
     hidden = [int(width) for width in row["hidden"].split("-") if width]
     return [*hidden, int(row["n_classes"]) if row["loss"] in LOSSES else 1]
 
@@ -102,7 +102,7 @@ def layer_names(neurons: Sequence[int]) -> list[str]:
 
 
 def share_parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, tuple[Any, Any]]:
-    """Return squared norms of each share's part and of what it is a part of; values may be arrays over draws."""
+    """Return of each share the squared norms of the part and of the whole; values may be arrays over draws."""
     inside, outside, names = 0.0, 0.0, layer_names(neurons)
     found, cross = {}, 0.0
     for a, n in enumerate(neurons, 1):
@@ -121,14 +121,14 @@ def share_parts(parts: Mapping[Any, Any], neurons: Sequence[int]) -> dict[str, t
 
 
 def fixed_shares(loss: str, neurons: Sequence[int]) -> set[str]:
-    """Return the shares that are the same in every draw, by the model: what is no estimate has no standard error."""
+    """Return the shares that the model fixes: they are the same in every draw, and have no standard error."""
     last = layer_names(neurons)[-1]
     single = {name for name, n in zip(layer_names(neurons), neurons, strict=True) if n == 1}  # nothing lies outside
     return single | ({last} if "ratio" in fixed_values(loss, "output", neurons[-1]) else set())
 
 
 def _ratio(part: Values, whole: Values, *, fixed: bool) -> Estimate:
-    """Ratio of means over draws, one that is fixed without error; NaN for 0 of 0."""
+    """Return the ratio of means over draws, without error where it is fixed; NaN for 0 of 0."""
     if not whole.any():  # a saturated softmax has no curvature
         return Estimate(math.nan, math.nan)
     if len(part) == 1:
@@ -139,7 +139,7 @@ def _ratio(part: Values, whole: Values, *, fixed: bool) -> Estimate:
 
 
 def _theory(row: Mapping[str, Any], neurons: Sequence[int]) -> dict[str, Estimate]:
-    """Return the shares of expected norms at initialisation, where there is theory; NaN errors where not exact."""
+    """Return the shares of the expected norms at initialisation, where there is theory; inexact ones have no error."""
     if row["data"] != "gaussian" or row["loss"] not in LOSSES:
         return {}
     sizes = (int(row["n_classes"]), int(row["dim"]), int(row["n_samples"]))
@@ -150,7 +150,7 @@ def _theory(row: Mapping[str, Any], neurons: Sequence[int]) -> dict[str, Estimat
 
 
 def _leading(loss: str, n_classes: int, dim: int, n_samples: int, neurons: Sequence[int]) -> dict[str, Estimate]:
-    """Return those of each layer of a deep network, to leading order in 1/width."""
+    """Return the expected share of each layer of a deep network, to leading order in 1/width."""
     layers = deep_layers(loss, (dim, *neurons), n_samples)
     others = [(n - 1) * layer.ratio for n, layer in zip(neurons, layers, strict=True)]
     names = layer_names(neurons)
@@ -158,7 +158,7 @@ def _leading(loss: str, n_classes: int, dim: int, n_samples: int, neurons: Seque
 
 
 def _finite(loss: str, n_classes: int, dim: int, n_samples: int, neurons: Sequence[int]) -> dict[str, Estimate]:
-    """Return those of the linear model, or of one hidden layer."""
+    """Return the expected shares of the linear model, or of one hidden layer."""
     width = neurons[0] if len(neurons) > 1 else None
     expected = {}
     for layer in finite("one_hidden" if width else "linear", loss, n_classes, dim, n_samples, width):
