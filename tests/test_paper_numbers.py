@@ -59,8 +59,13 @@ def test_pictures_have_shares_losses_and_maps() -> None:
         assert (row.value, row.std_error, row.draws) == pytest.approx((losses.mean(), sem(losses), 4))
         assert (row.steps, row.learning_rate) == (4, 0.05)
     maps = part(numbers, "maps")
-    assert maps["value"].tolist() == pictures.loc[pictures["quantity"].isin(maps["quantity"]), "value"].tolist()
     assert {"edge", "mean", "largest", "block_edge", "block_sqfro"} == set(maps["quantity"])
+    for quantity, kept in maps.groupby("quantity"):
+        values = pictures[pictures["quantity"] == quantity].groupby(["step", "layer"])["value"]
+        if quantity == "largest":
+            assert kept.set_index(["step", "layer"])["value"].to_dict() == values.max().to_dict()
+        else:
+            assert kept.groupby(["step", "layer"])["value"].agg(list).to_dict() == values.agg(list).to_dict()
 
 
 def test_ties_and_ratios_are_those_of_the_entries() -> None:

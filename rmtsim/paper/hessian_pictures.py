@@ -77,11 +77,10 @@ class HessianPictures(Figure):
         """Return the parts ``shares`` (`rmtsim.paper.norm_shares.shares`), ``training`` and ``maps``.
 
         ``training`` has the mean loss over draws at the first and the last step, with its standard error, and the
-        schedule; it is empty where nothing was trained. ``maps`` has the entries of the maps and the norms of blocks.
+        schedule; it is empty where nothing was trained. ``maps`` has the mean |entry| of each cell, the norms of the
+        blocks, and of the largest |entry| of each cell only the largest of all.
         """
-        columns = [*PICTURE_KEYS, *PROBLEM_KEYS, *(name for name in COLUMNS if name not in PICTURE_KEYS)]
-        maps = rows.loc[rows["quantity"].isin(MAPS), columns]
-        return join_parts({"shares": shares(rows), "training": _training(rows), "maps": maps})
+        return join_parts({"shares": shares(rows), "training": _training(rows), "maps": _maps(rows)})
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the maps, with the shares in their titles."""
@@ -154,6 +153,15 @@ def _leading_order(found: pd.DataFrame) -> list[str]:
         return []
     values = ", ".join(f"{row['share']} {_theory(row)}" for row in rows.to_dict("records"))
     return [f"theory at initialisation, to leading order in 1/width: {values}"]
+
+
+def _maps(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of maps and blocks, and of the quantity ``largest`` only the row that is largest in its part."""
+    columns = [*PICTURE_KEYS, *PROBLEM_KEYS, *(name for name in COLUMNS if name not in PICTURE_KEYS)]
+    largest = table[table["quantity"] == "largest"]
+    tops = largest.groupby([*PICTURE_KEYS, "layer", "other"], sort=False)["value"].idxmax()
+    others = table["quantity"].isin(MAPS) & (table["quantity"] != "largest")
+    return table.loc[others | table.index.isin(tops), columns]
 
 
 def _training(table: pd.DataFrame) -> pd.DataFrame:
