@@ -14,11 +14,12 @@ from harness.simulated_workers import SECONDS_PER_DRAW, SimulatedWorkers, on_the
 from rmtsim.store import Store
 from rmtsim.store.writer import Writer
 from rmtsim.sweeps.connection import connected
-from rmtsim.sweeps.executor import Executor
+from rmtsim.sweeps.jobs import Executor
+from rmtsim.sweeps.loop import drive
 from rmtsim.sweeps.ray_workers import RayWorkers
 from rmtsim.sweeps.resources import Resources
-from rmtsim.sweeps.runner import Committer, drive
-from rmtsim.sweeps.scheduler import Scheduler
+from rmtsim.sweeps.runner import DrawCommitter, SweepWork
+from rmtsim.sweeps.scheduler import DrawScheduler
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import PointState, read_states
 
@@ -37,7 +38,7 @@ def run(quick: bool) -> Part:
         Target("memory of the driver at the end over that at a tenth", simulated["memory_growth"], 1.1),
     ]
     about = (
-        f"Simulated: rmtsim.sweeps.runner.drive, scheduler, stopping rule and a store on disk, against {_WORKERS} "
+        f"Simulated: rmtsim.sweeps.loop.drive, scheduler, stopping rule and a store on disk, against {_WORKERS} "
         f"workers that compute nothing, batches of about a second ({SECONDS_PER_DRAW} s a draw), one in "
         f"{1 / _LOSS:.0f} lost with its worker and done again. The clock counts the driver's own time, and skips its "
         "waiting. Ray: the same driver with actors on this machine and batches of one draw that takes them a "
@@ -56,8 +57,8 @@ def _simulated(batches: int) -> Row:
     with tempfile.TemporaryDirectory() as folder, on_the_clock(workers):
         store = Store(Path(folder) / "store")
 
-        def tell(committer: Committer) -> None:
-            if not memory and committer.draws >= points * draws / 10:
+        def tell(committer: DrawCommitter) -> None:
+            if not memory and committer.done >= points * draws / 10:
                 memory.append(_peak_mib())
 
         start = time.perf_counter()
@@ -97,7 +98,7 @@ def _with_ray(batches: int, actors: int) -> Row:
         connected("ray", actors) as ray,
         patch("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1),
     ):
-        workers = RayWorkers(ray, actors, "numpy")
+        workers = RayWorkers(ray, actors, "numpy", SweepWork.queued)
         while workers.workers < actors:
             workers.next_done(0.1)
         cpu, wall = time.process_time(), time.perf_counter()
@@ -116,8 +117,8 @@ def _drive(spec: Spec, store: Store, executor: Executor, tell: Any = lambda comm
     writer: Writer
     with store.writer() as writer:
         writer.save_spec(spec.name, spec.document())
-        committer = Committer(writer, spec.document())
-        scheduler = Scheduler(states, spec, "numpy", Resources(None, 1, None))
+        scheduler = DrawScheduler(states, spec, "numpy", Resources(None, 1, None))
+        committer = DrawCommitter(writer, spec.document(), scheduler)
         drive(scheduler, executor, committer, report=lambda: tell(committer))
 
 

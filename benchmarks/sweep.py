@@ -119,7 +119,7 @@ def _timed_batches() -> Iterator[list[float]]:
     spent: list[float] = []
     lock, compute = Lock(), Batch.compute
 
-    def timed(batch: Batch) -> Result:
+    def timed(batch: Batch, *_: object) -> Result:
         start = time.perf_counter()
         result = compute(batch)
         with lock:

@@ -30,12 +30,12 @@ from unittest.mock import patch
 
 from rmtsim.cli.main import main
 from rmtsim.store.storage import LocalFiles
-from rmtsim.sweeps import ray_workers, runner, scheduler, thread_workers
+from rmtsim.sweeps import loop, ray_workers, scheduler, thread_workers
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.display import ProgressDisplay
 from rmtsim.sweeps.pace import Pace
 from rmtsim.sweeps.progress import Progress
-from rmtsim.sweeps.scheduler import Scheduler
+from rmtsim.sweeps.scheduler import DrawScheduler, Scheduler
 
 #: Where a commit can be cut short.
 STEPS = ("before", "middle", "written", "synced", "renamed", "after")
@@ -53,7 +53,7 @@ order: dict[str, Any] = {
     "raises": 0,
     "kills": 0,
     "losses": scheduler.LOSSES,
-    "patience": runner.PATIENCE,
+    "patience": loop.PATIENCE,
 }
 
 
@@ -107,13 +107,13 @@ class Worker(ray_workers._RemoteWorker):
         return replace(result, simulated=replace(result.simulated, backend=batch.backend))
 
 
-def napping(compute: Callable[[Batch], Result]) -> Callable[[Batch], Result]:
+def napping(compute: Callable[..., Result]) -> Callable[..., Result]:
     """Have threads of this process nap, too."""
 
-    def nap_and_compute(batch: Batch) -> Result:
+    def nap_and_compute(batch: Batch, *stopping: Any) -> Result:
         time.sleep(order["nap"])
         wait_for_go()
-        return compute(batch)
+        return compute(batch, *stopping)
 
     return nap_and_compute
 
@@ -166,7 +166,7 @@ def die_at(step: str) -> None:
 
 def watch() -> None:
     """Keep the journal: batches that are given out, come back or are lost; every commit is told at once, too."""
-    submit, failed, done = ray_workers.RayWorkers.submit, Scheduler.failed, Scheduler.done
+    submit, failed, done = ray_workers.RayWorkers.submit, Scheduler.failed, DrawScheduler.done
     update, drain = ProgressDisplay.update, thread_workers.ThreadWorkers.drain
 
     def named(batch: Batch) -> str:
@@ -181,7 +181,7 @@ def watch() -> None:
         note("lost" if lost else "failed", batch=named(batch), reason=reason)
         return failed(scheduler, batch, reason, lost=lost)
 
-    def coming_back(scheduler: Scheduler, batch: Batch, result: Result) -> None:
+    def coming_back(scheduler: DrawScheduler, batch: Batch, result: Result) -> None:
         note("back", batch=named(batch))
         done(scheduler, batch, result)
 
@@ -194,7 +194,7 @@ def watch() -> None:
         note("drains")
         return drain(workers, at_most)
 
-    ray_workers.RayWorkers.submit, Scheduler.failed, Scheduler.done = submitting, failing, coming_back
+    ray_workers.RayWorkers.submit, Scheduler.failed, DrawScheduler.done = submitting, failing, coming_back
     ProgressDisplay.update, thread_workers.ThreadWorkers.drain = telling, draining
 
 
@@ -205,8 +205,8 @@ if __name__ == "__main__":
         ray_workers._cupy_problem = lambda: ""
     sizes = random.Random(0)
     Pace.batch_draws = lambda *_: sizes.randint(1, order["draws"])
-    runner.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0
-    runner.PATIENCE = order["patience"]
+    loop.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0
+    loop.PATIENCE = order["patience"]
     watch()
     if order["die"]:
         die_at(order["die"])

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.sweeps.batches import Batch, Result
-from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished
+from rmtsim.sweeps.jobs import Finished
+from rmtsim.sweeps.runner import SweepWork
 
 #: Seconds that the fake kernel takes for a draw, up to a lognormal factor for each batch: about what d = 1024 takes.
 SECONDS_PER_DRAW = 0.1
@@ -46,7 +47,7 @@ class SimulatedWorkers:
         self._loss, self._timer = loss, timer
         self._rng = np.random.default_rng(0)
         self._ends = [0.0] * workers  # when each worker is through with what it has
-        self._places = deque(list(range(workers)) * IN_FLIGHT_PER_WORKER)
+        self._places = deque(list(range(workers)) * SweepWork.queued)
         self._running: list[tuple[float, int, int, Batch, float]] = []  # heap: end, order, worker, batch, seconds
         self._order = 0
         self._ahead = -timer()  # what the clock is ahead of the timer
@@ -99,7 +100,7 @@ class SimulatedWorkers:
 def on_the_clock(workers: SimulatedWorkers) -> Iterator[None]:
     """Have the runner read the clock of the workers, and make batches of a second."""
     with (
-        patch("rmtsim.sweeps.runner.time", SimpleNamespace(monotonic=workers.clock)),
+        patch("rmtsim.sweeps.loop.time", SimpleNamespace(monotonic=workers.clock)),
         patch("rmtsim.sweeps.pace.TARGET_SECONDS", 1.0),
     ):
         yield

@@ -9,6 +9,7 @@ import sys
 import traceback
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
 from rmtsim.store.storage import open_files
-from rmtsim.sweeps import experiment_runner
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.table_runner import TableJob, TableWork, run_tables
 from rmtsim.text.addresses import Address, discreet, shown
+from rmtsim.training.task import Checkpoint
 from tests.s3 import s3, s3_server
 
 __all__ = ["s3", "s3_server"]  # fixtures
@@ -272,7 +274,7 @@ def test_a_secret_is_in_no_file_of_a_store_and_in_no_word(quoting: str, capsys: 
         for draws in (range(2), range(2, 4)):
             writer.append(rmtsim.simulate(rmtsim.Point("linear", "ce", 3, 4, 5), draws), {"name": "test"})
         inside = {path: bytes(Quoting.store[path].getvalue()) for path in Quoting.store}
-    Experiment("squares", [Task("t", {}, lambda: pd.DataFrame({"k": [1]}))]).run(store)
+    run_tables(Experiment("squares", [Task("t", {}, lambda: pd.DataFrame({"k": [1]}))]), store)
     assert any("/locks/" in path for path in inside)
     inside |= {path: bytes(Quoting.store[path].getvalue()) for path in Quoting.store}
     assert len(inside) >= 5
@@ -299,54 +301,28 @@ def test_what_is_hidden_still_opens_the_store(quoting: str) -> None:
     assert SECRET not in repr(handed)
 
 
-def test_workers_get_the_whole_address(quoting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_get_the_whole_address(quoting: str) -> None:
     """Each task of an experiment on a cluster saves what it has where the driver writes, with the same credentials."""
-    places: list[Any] = []
+    kept: list[bytes | None] = []
 
-    class Call:
-        """A call that is made when its result is asked for, with its arguments as a worker gets them."""
-
-        def __init__(self, compute: Any, *arguments: Any) -> None:
-            places.append(arguments[1])
-            self.result = lambda: compute(arguments[0], pickle.loads(pickle.dumps(arguments[1])))
-
-    class Ray:
-        """Computes in this process."""
-
-        exceptions = type("exceptions", (), {"RayError": RuntimeError})
-
-        def available_resources(self) -> dict[str, float]:
-            return {"CPU": 1.0}
-
-        def remote(self, **_: Any) -> Any:
-            return lambda compute: type("", (), {"remote": staticmethod(lambda *words: Call(compute, *words))})
-
-        def wait(self, pending: list[Call], **_: Any) -> tuple[list[Call], list[Call]]:
-            return pending[:1], pending[1:]
-
-        def get(self, ready: Call) -> pd.DataFrame:
-            return ready.result()
-
-    class Connected:
-        def __init__(self, *_: Any) -> None: ...
-        def __enter__(self) -> Ray:
-            return Ray()
-
-        def __exit__(self, *_: object) -> None: ...
-
-    def save(saved: Any) -> pd.DataFrame:
-        saved.save("half", b"half")
+    def save(checkpoint: Checkpoint) -> pd.DataFrame:
+        kept.append(checkpoint.load("half"))
+        checkpoint.save("half", b"half")
         return pd.DataFrame({"k": [1]})
 
-    monkeypatch.setattr(experiment_runner, "connected", Connected)
     experiment = Experiment("squares", [Task("t", {}, save, resumable=True)])
-    store = Store(quoting)
-    with store.writer():
-        pass
-    made = experiment_runner.run_experiment(experiment, store, address="auto")
-    assert made.tables == 1, made
-    assert [place[0].reveal() for place in places] == [quoting]
-    assert SECRET not in repr(places)
+    work = TableWork(experiment, None, "auto")
+    with Store(quoting).writer(work.folders) as writer:
+        jobs, _ = work.begin(writer, "numpy")
+        job = jobs.next(1)
+    assert isinstance(job, TableJob)
+    assert isinstance(job.place, Address)
+    assert job.place.reveal() == quoting
+    assert SECRET not in repr(job)
+    sent = replace(job, place=pickle.loads(pickle.dumps(job.place)))
+    for _ in range(2):  # the second worker, after the first has died
+        assert sent.compute().frame["k"].tolist() == [1]
+    assert kept == [None, b"half"]
 
 
 def test_stores_with_other_credentials_are_others(quoting: str, capsys: pytest.CaptureFixture[str]) -> None:

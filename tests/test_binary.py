@@ -18,6 +18,7 @@ from rmtsim.paper.binary import (
 )
 from rmtsim.paper.binary_figure import plot_binary
 from rmtsim.paper.experiments.binary_pictures import DATA, binary, fig10
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory import finite
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
@@ -30,7 +31,7 @@ N = 40
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     folder = tmp_path_factory.mktemp("binary")
     experiment = binary("test", SCHEDULE, n_samples=N, draws=3, start_draws=6, cells=16)
-    experiment.run(folder)
+    run_tables(experiment, folder)
     return experiment.read(folder)
 
 
@@ -89,7 +90,7 @@ def test_the_ratio_of_one_output_is_the_closed_form() -> None:
 def test_initial_ratios_are_compared_with_it(tmp_path: Path) -> None:
     experiment = binary("test", Schedule(), n_samples=32, draws=0, start_draws=150)
     experiment.tasks = [task for task in experiment.tasks if task.parameters["n_samples"] == 32]
-    experiment.run(tmp_path)
+    run_tables(experiment, tmp_path)
     found = initial_ratios(experiment.read(tmp_path)).set_index("curvature")
     assert (found["draws"] == 150).all()
     assert abs(found.loc["binary_mse", "z"]) < 4

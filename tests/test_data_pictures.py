@@ -18,6 +18,7 @@ from rmtsim.paper.fig1 import Fig1
 from rmtsim.paper.hessian_pictures import data_norms_task, picture_task, simulated_norms_task
 from rmtsim.paper.norm_shares import shares
 from rmtsim.sweeps.experiment import table_file
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.problem import Problem
 from tests.test_cifar import published, write
 from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
@@ -70,7 +71,7 @@ def test_a_user_s_own_data(tmp_path: Path) -> None:
     experiment = Fig1().tables(data=str(path))
     parameters = experiment.tasks[0].parameters
     assert [parameters[k] for k in ("n_classes", "dim", "n_samples")] == [5, 6, 50]
-    experiment.run(tmp_path / "store")
+    run_tables(experiment, tmp_path / "store")
     table = experiment.read(tmp_path / "store")
     found = shares(table).set_index("share")
     assert (found["draws"] == 32).all()
@@ -125,7 +126,7 @@ def test_the_largest_and_the_smallest_of_a_user_s_data_have_shares(tmp_path: Pat
 def small(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     folder = tmp_path_factory.mktemp("clusters")
     experiment = clustered("test", (2,), (2, 30), clusters=(2, 20), draws=6, n_samples=40)
-    experiment.run(folder)
+    run_tables(experiment, folder)
     return experiment.read(folder)
 
 

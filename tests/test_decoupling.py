@@ -13,6 +13,7 @@ from rmtsim.paper.coupling import PLACES, TIMES, Coupling, border_traces, decoup
 from rmtsim.paper.decoupling import Decoupling, decoupling
 from rmtsim.paper.decoupling_rates import fit_decoupling, fit_rate, summarize_decoupling
 from rmtsim.sweeps.experiment import Experiment, Task, table_file
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory.decoupling_limit import (
     _at,
     hidden_weights,
@@ -236,19 +237,17 @@ def tables(calls: list[int], n: int = 3, fail_at: int = -1) -> Experiment:
 def test_a_repeat_computes_nothing_and_a_kill_loses_only_what_was_in_flight(tmp_path: Path) -> None:
     calls: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        tables(calls, fail_at=1).run(tmp_path, workers=1)
+        run_tables(tables(calls, fail_at=1), tmp_path, workers=1)
     assert calls == [0]
-    done: list[str] = []
-    assert tables(calls).run(tmp_path, workers=2, done=lambda task: done.append(task.label)) == 2
-    assert sorted(done) == ["table-1", "table-2"]
-    assert tables(calls).run(tmp_path) == 0
+    assert run_tables(tables(calls), tmp_path, workers=2).new_tables == 2
+    assert run_tables(tables(calls), tmp_path).new_tables == 0
     assert sorted(calls) == [0, 1, 2]
     assert tables(calls).read(tmp_path)["square"].tolist() == [0, 1, 4]
     assert [path.suffix for path in (tmp_path / "experiments" / "squares").iterdir()] == [".parquet"] * 3
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    tables([], n=2).run(tmp_path)
+    run_tables(tables([], n=2), tmp_path)
     with pytest.raises(
         InputError, match=r"squares: 1 of its 3 tables are not in .*; run `rmtsim reproduce squares --out DIR`"
     ):
@@ -259,7 +258,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         tables([], n=2).read(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file; give a directory"):
-        tables([]).run(tmp_path / "file")
+        run_tables(tables([]), tmp_path / "file")
 
 
 def test_other_parameters_are_other_tables() -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from harness.simulated_workers import SimulatedWorkers, on_the_clock
 from rmtsim.store import Store
-from rmtsim.sweeps import runner
+from rmtsim.sweeps import loop, runner
 from rmtsim.sweeps.batches import Batch
+from rmtsim.sweeps.loop import drive
 from rmtsim.sweeps.pace import Pace
 from rmtsim.sweeps.resources import Resources
-from rmtsim.sweeps.runner import Committer, drive
-from rmtsim.sweeps.scheduler import ATTEMPTS, LOSSES, Scheduler
+from rmtsim.sweeps.runner import DrawCommitter
+from rmtsim.sweeps.scheduler import ATTEMPTS, LOSSES, DrawScheduler
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import PointState
 
@@ -36,19 +37,20 @@ def spec_of(points: int, draws: int, **sampling: object) -> Spec:
     )
 
 
-def scheduler_of(spec: Spec) -> Scheduler:
+def scheduler_of(spec: Spec) -> DrawScheduler:
     states = [PointState(point, spec.layers, spec.sampling) for point in spec.points()]
-    return Scheduler(states, spec, "numpy", Resources(None, 1, None))
+    return DrawScheduler(states, spec, "numpy", Resources(None, 1, None))
 
 
-def sweep(spec: Spec, store: Store, workers: SimulatedWorkers) -> Committer:
+def sweep(spec: Spec, store: Store, workers: SimulatedWorkers) -> DrawCommitter:
     with store.writer() as writer, on_the_clock(workers):
-        committer = Committer(writer, spec.document())
-        drive(scheduler_of(spec), workers, committer)
+        scheduler = scheduler_of(spec)
+        committer = DrawCommitter(writer, spec.document(), scheduler)
+        drive(scheduler, workers, committer)
     return committer
 
 
-def batches_of(scheduler: Scheduler) -> Iterator[Batch]:
+def batches_of(scheduler: DrawScheduler) -> Iterator[Batch]:
     while batch := scheduler.next(4):
         yield batch
 
@@ -56,7 +58,7 @@ def batches_of(scheduler: Scheduler) -> Iterator[Batch]:
 def test_a_time_limit_stops_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock of simulated workers, which moves only while the runner waits for them."""
     workers = SimulatedWorkers(10, timer=lambda: 0.0)
-    monkeypatch.setattr(runner, "open_executor", lambda *_: nullcontext(workers))
+    monkeypatch.setattr(loop, "open_executor", lambda *_: nullcontext(workers))
     with on_the_clock(workers):
         outcome = runner.run(spec_of(3, 6000), Store(tmp_path / "s"), backend="numpy", time_limit=30)
     assert outcome.stopped == "time limit"
@@ -72,7 +74,7 @@ def test_a_thousand_workers_are_kept_busy(tmp_path: Path) -> None:
         committer = sweep(spec, Store(tmp_path / str(slowness)), workers)
         cost.append((time.process_time() - start) / workers.batches)
         busy.append(workers.busy / (1000 * workers.clock()))
-        assert committer.draws == 180_000
+        assert committer.done == 180_000
         assert len(Store(tmp_path / str(slowness)).shards()) < 60  # commits are grouped
     assert busy[0] >= 0.9  # of a short sweep; the benchmark's long one: 98 %
     assert busy[1] < 0.9

@@ -15,6 +15,7 @@ from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import block_eigenvalues
 from rmtsim.paper.limiting_spectra import distances_to_limits, limiting_spectrum, slopes, spectrum
 from rmtsim.sampling.draws import sample
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory.spectra import block_spectrum
 
 
@@ -86,7 +87,7 @@ def test_the_law_without_a_number_of_classes_is_the_scaled_limit() -> None:
 
 def test_the_experiment_covers_both_blocks_of_every_size(tmp_path: Path) -> None:
     small = spectrum(draws={16: 2, 32: 1})
-    assert small.run(tmp_path, workers=1) == 8
+    assert run_tables(small, tmp_path, workers=1).new_tables == 8
     rows = small.read(tmp_path)
     assert len(rows) == 4 * 2 * (2 * 16 + 32)
     assert (rows.loc[rows["block"] == "offdiag", "eigenvalue"] < 0).all()

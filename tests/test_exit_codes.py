@@ -17,7 +17,7 @@ from rmtsim.cli import exit_codes
 from rmtsim.cli.exit_codes import DONE, FAILED, LIMITED, UNFINISHED, exit_code, joint_exit_code
 from rmtsim.cli.main import main
 from rmtsim.cli.parser import parser
-from rmtsim.sweeps import runner
+from rmtsim.sweeps import loop as run_loop
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,9 +42,9 @@ LATE = """
 from itertools import count
 from types import SimpleNamespace
 from rmtsim.cli.main import main
-from rmtsim.sweeps import runner
+from rmtsim.sweeps import loop
 hours = count()
-runner.time = SimpleNamespace(monotonic=lambda: 3600.0 * next(hours))
+loop.time = SimpleNamespace(monotonic=lambda: 3600.0 * next(hours))
 raise SystemExit(main())
 """
 
@@ -147,7 +147,7 @@ def test_stopped_says_3_then_the_same_command_goes_on(
     spec.write_text(SPEC.format(rse=0.9))
     run = ["run", str(spec), "--store", "s", "--backend", "numpy", "--workers", "1", "--json"]
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "time", _Late())
+        patched.setattr(run_loop, "time", _Late())
         assert main([*run, "--time-limit", "1h"]) == 3
     document = json.loads(capsys.readouterr().out)
     assert document["exit_code"] == 3

@@ -14,6 +14,7 @@ from rmtsim.figures.registry import draw
 from rmtsim.paper.decoupling import decoupling
 from rmtsim.paper.decoupling_rates import fit_decoupling, summarize_decoupling
 from rmtsim.paper.limiting_spectra import distances_to_limits, limiting_spectrum, spectrum
+from rmtsim.sweeps.table_runner import run_tables
 from tests.test_figures import curves
 
 SMALL = {32: 40, 64: 40, 128: 20}
@@ -23,7 +24,7 @@ SMALL = {32: 40, 64: 40, 128: 20}
 def differences(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     store = tmp_path_factory.mktemp("decoupling")
     experiment = decoupling(draws=SMALL)
-    experiment.run(store)
+    run_tables(experiment, store)
     return experiment.read(store)
 
 
@@ -51,7 +52,7 @@ def test_decoupling_shows_every_size_with_its_error(differences: pd.DataFrame) -
 
 def test_spectrum_shows_histograms_beside_their_limits(tmp_path: Path) -> None:
     experiment = spectrum(draws={32: 4, 128: 3})
-    experiment.run(tmp_path)
+    run_tables(experiment, tmp_path)
     table = experiment.read(tmp_path)
     figure = draw("spectrum", table)
     for block, power, ax in zip(("diag", "offdiag"), (1, 2), figure.axes[:2], strict=True):

@@ -20,8 +20,8 @@ from rmtsim.store.merge import merge
 from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
 from rmtsim.store.verify_tables import recompute_tables
-from rmtsim.sweeps.experiment import Experiment, Joined, Task
-from rmtsim.sweeps.experiment_runner import run_experiment
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.task import Checkpoint
 from tests.test_training_spec import SMALL
 
@@ -35,8 +35,8 @@ def experiment(values: range, name: str = "squares") -> Experiment:
 
 def test_stores_are_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    experiment(range(3)).run(ours)
-    experiment(range(2, 5)).run(theirs)
+    run_tables(experiment(range(3)), ours)
+    run_tables(experiment(range(2, 5)), theirs)
     before = {path.name: path.stat().st_mtime_ns for path in (ours / "experiments/squares").iterdir()}
     assert main(["merge", str(theirs), "--store", str(ours)]) == 0
     assert "2 tables of experiments" in capsys.readouterr().err
@@ -51,9 +51,9 @@ def test_stores_are_merged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_torn_source_is_merged_not_at_all(tmp_path: Path) -> None:
     """Nor what is sound in it, nor another source."""
     sound, torn, into = tmp_path / "sound", tmp_path / "torn", Store(tmp_path / "into")
-    experiment(range(3), "cubes").run(sound)
-    experiment(range(3)).run(torn)
-    experiment(range(3, 4)).run(into)
+    run_tables(experiment(range(3), "cubes"), sound)
+    run_tables(experiment(range(3)), torn)
+    run_tables(experiment(range(3, 4)), into)
     before = sorted((tmp_path / "into").rglob("*"))
     last = sorted((torn / "experiments/squares").iterdir())[-1]
     whole = last.read_bytes()
@@ -80,9 +80,8 @@ def test_specs_that_share_a_name_are_both_counted(tmp_path: Path, caplog: pytest
     ranges = {"ours": range(3), "theirs": range(3, 7), "others": range(7, 9)}
     stores = {name: Store(tmp_path / name) for name in ranges}
     for name, store in stores.items():
-        wanted = experiment(ranges[name])
-        wanted.tasks = wanted.tasks[1:]  # one is not there yet
-        wanted.run(store)
+        wanted = Experiment("squares", experiment(ranges[name]).tasks[1:])  # one is not there yet
+        run_tables(wanted, store)
         with store.writer() as writer:
             write_spec(writer, "squares", {"spec": {"of": name}, "tables": experiment(ranges[name]).paths()})
     ours, theirs, others = stores.values()
@@ -99,15 +98,16 @@ def test_specs_that_share_a_name_are_both_counted(tmp_path: Path, caplog: pytest
 
 
 def test_experiments_that_are_shown_together_keep_their_folders(tmp_path: Path) -> None:
-    both = Joined("both", [experiment(range(2)), experiment(range(2, 4), "more")])
-    both.run(tmp_path)
+    both = Experiment("both", parts=[experiment(range(2)), experiment(range(2, 4), "more")])
+    run_tables(both, tmp_path)
     assert all((tmp_path / path).exists() for path in both.paths())
-    assert [both.folder_of(task) for task in both.tasks] == ["experiments/squares"] * 2 + ["experiments/more"] * 2
+    assert [table.folder for table in both.tables] == ["experiments/squares"] * 2 + ["experiments/more"] * 2
+    assert both.folders == ("experiments/both", "experiments/squares", "experiments/more")
 
 
 def test_a_table_that_stands_twice_is_made_once(tmp_path: Path) -> None:
     twice = Experiment("squares", [*experiment(range(3)).tasks, *experiment(range(1, 4)).tasks])
-    assert len(twice.tasks) == twice.run(tmp_path) == 4
+    assert len(twice.tasks) == run_tables(twice, tmp_path).new_tables == 4
 
 
 def test_a_stop_hides_no_error(tmp_path: Path) -> None:
@@ -125,11 +125,9 @@ def test_a_stop_hides_no_error(tmp_path: Path) -> None:
         raise ValueError("no luck")
 
     tasks = [Task("waits", {}, waits, cost=2.0, resumable=True), Task("fails", {}, fails)]
-    with pytest.raises(ValueError, match="no luck"):
-        Experiment("e", tasks).run(tmp_path, workers=2)
-    made = run_experiment(Experiment("e", tasks), Store(tmp_path), workers=2, fail_fast=True)
-    assert (made.tables, made.failures) == (0, [("fails", "no luck")])
-    assert "stopped with" in made.stopped
+    outcome = run_tables(Experiment("e", tasks), tmp_path, workers=2, fail_fast=True)
+    assert (outcome.new_tables, outcome.missing, outcome.stopped) == (0, 2, "failure")
+    assert [str(failure) for failure in outcome.failures] == ["fails failed 3 times: no luck"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -137,16 +135,21 @@ def test_a_failure_is_told_and_the_others_are_made(tmp_path: Path, workers: int)
     def fails() -> pd.DataFrame:
         raise ValueError("no luck\nat all")
 
-    mixed = experiment(range(4))
-    mixed.tasks[1:1] = [Task(name, {}, fails, cost=9.0) for name in ("one", "two")]
-    made = run_experiment(mixed, Store(tmp_path), workers=workers)
-    assert (made.tables, sorted(made.failures), made.stopped) == (4, [("one", "no luck"), ("two", "no luck")], "")
+    failing = [Task(name, {}, fails, cost=9.0) for name in ("one", "two")]
+    mixed = Experiment("squares", [*failing, *experiment(range(4)).tasks])
+    outcome = run_tables(mixed, tmp_path, workers=workers)
+    assert (outcome.new_tables, outcome.missing, outcome.stopped) == (4, 2, "")
+    assert sorted((str(failure.job), failure.reason) for failure in outcome.failures) == [
+        ("one", "no luck"),
+        ("two", "no luck"),
+    ]
+    assert str(outcome) == "4 new tables; 4 of 6 tables done; 2 tables failed, the same command tries them again"
     assert len(mixed.missing(tmp_path)) == 2
 
 
 def test_torn_tables_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "store"
-    experiment(range(3)).run(store)
+    run_tables(experiment(range(3)), store)
     assert main(["verify", "--store", str(store)]) == 0
     assert "3 tables of experiments: all is well" in capsys.readouterr().out
     cut, flipped, _ = sorted((store / "experiments/squares").iterdir())
@@ -164,7 +167,7 @@ def test_torn_tables_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str
         merge([store], Store(tmp_path / "other"))
     cut.unlink()
     flipped.unlink()
-    assert experiment(range(3)).run(store) == 2
+    assert run_tables(experiment(range(3)), store).new_tables == 2
     assert not verify(Store(store)).findings
 
 
@@ -175,8 +178,8 @@ def test_tables_of_the_same_name_are_compared(tmp_path: Path, capsys: pytest.Cap
         return Experiment("e", [Task("t", {}, lambda: pd.DataFrame({"value": [value, float("nan")]}))])
 
     for name, value in {"one": 0.1, "same": 0.1, "other": 0.1 + 2**-55}.items():
-        with_value(value).run(tmp_path / name)
-    experiment(range(1)).run(tmp_path / "other")
+        run_tables(with_value(value), tmp_path / name)
+    run_tables(experiment(range(1)), tmp_path / "other")
     [path] = (tmp_path / "same/experiments/e").iterdir()
     path.write_bytes(path.read_bytes().replace(b"openblas", b"0penblas"))  # a file of other bytes and metadata
     into = tmp_path / "one"
@@ -186,7 +189,7 @@ def test_tables_of_the_same_name_are_compared(tmp_path: Path, capsys: pytest.Cap
     path.unlink()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rmtsim.store.table_files.blas_kernel", lambda: "another BLAS")
-        table.run(tmp_path / "same")
+        run_tables(table, tmp_path / "same")
     assert path.read_bytes() != next((into / "experiments/e").iterdir()).read_bytes()
     assert merge([tmp_path / "same"], Store(into)).tables == 0
     before = sorted(into.rglob("*"))
@@ -204,7 +207,7 @@ def test_tables_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str
     spec, store = tmp_path / "small.toml", tmp_path / "store"
     spec.write_text(SMALL.replace("draws = 2", "draws = 1"))
     assert main(["run", str(spec), "--store", str(store)]) == 0
-    experiment(range(1)).run(store)  # no spec says how it is made
+    run_tables(experiment(range(1)), store)  # no spec says how it is made
     capsys.readouterr()
     assert main(["verify", "--store", str(store), "--recompute", "100"]) == 0
     said = capsys.readouterr()
@@ -231,7 +234,7 @@ def test_tables_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_rounding_of_another_blas_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pd.DataFrame({"k": [1, 2], "value": [1.0, float("nan")], "word": ["a", "b"]})
     made = Experiment("e", [Task("t", {}, lambda: rows)])
-    made.run(tmp_path)
+    run_tables(made, tmp_path)
     [path] = made.paths()
     changes = {"equal": 0.0, "rounded": 1e-7, "far": 1e-2}
     found = {}

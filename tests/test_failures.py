@@ -28,7 +28,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> Counter[Batch]:
     """Make the batches of one point fail so often; count how often each was tried."""
     compute, tries = Batch.compute, Counter()
 
-    def compute_or_fail(batch: Batch) -> Result:
+    def compute_or_fail(batch: Batch, *_: object) -> Result:
         tries[batch] += 1
         if batch.point.n_classes == 2 and batch.point.n_samples == 60 and tries[batch] <= times:
             raise MemoryError("no room")
@@ -58,7 +58,7 @@ def test_a_batch_that_always_fails_is_reported_while_the_rest_goes_on(
         assert main(line) == 1
     err = capsys.readouterr().err
     assert re.search(r"small: draws 0 to 7 of Point\(.*n_classes=2.* failed 3 times: no room", err)
-    assert "5 of 6 points done; 1 batches failed, the same command tries them again" in err
+    assert "5 of 6 points done; 1 batch failed, the same command tries it again" in err
     poor = rmtsim.Point("one_hidden", "ce", 2, 30, 60, 4).id
     expected = undisturbed[undisturbed["point_id"] != poor].reset_index(drop=True)
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), expected, check_exact=True)
@@ -85,7 +85,7 @@ def test_a_draw_longer_than_the_time_limit_is_not_thrown_away(tmp_path: Path, mo
     """Else a job whose limit is short would never get on."""
     compute, begun, looks, go_on = Batch.compute, [], [], threading.Event()
 
-    def slowly(batch: Batch) -> Result:
+    def slowly(batch: Batch, *_: object) -> Result:
         begun.append(batch)
         go_on.wait()
         return compute(batch)
@@ -99,7 +99,7 @@ def test_a_draw_longer_than_the_time_limit_is_not_thrown_away(tmp_path: Path, mo
     monkeypatch.setattr(Batch, "compute", slowly)
     monkeypatch.setattr("rmtsim.sweeps.thread_workers.wait", waiting)
     monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1)
-    monkeypatch.setattr("rmtsim.sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(begun))))
+    monkeypatch.setattr("rmtsim.sweeps.loop.time", SimpleNamespace(monotonic=lambda: float(len(begun))))
     outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy", time_limit=2)
     assert outcome.stopped == "time limit"
     assert outcome.unfinished
@@ -140,7 +140,7 @@ def test_a_time_limit_stops_and_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         tries = failing(patch, 0)
         patch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1)
-        patch.setattr("rmtsim.sweeps.runner.time", SimpleNamespace(monotonic=lambda: float(len(tries))))  # one a second
+        patch.setattr("rmtsim.sweeps.loop.time", SimpleNamespace(monotonic=lambda: float(len(tries))))  # one a second
         outcome = run(spec, store, workers=1, backend="numpy", time_limit=3)
     assert outcome.stopped == "time limit"
     assert "stopped (time limit)" in str(outcome)

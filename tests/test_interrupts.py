@@ -21,10 +21,11 @@ import pytest
 from harness.cluster import RayCluster
 from harness.driver import Driver, is_part, rows_in
 from rmtsim.arrays.pool import threads_at_work
-from rmtsim.errors import StoppedError
+from rmtsim.errors import GOES_ON
 from rmtsim.store import Store
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.interrupts import interrupts, waits
+from rmtsim.sweeps.table_runner import run_tables
 from tests.test_ray_workers import sweep
 
 
@@ -181,7 +182,6 @@ def test_tables_that_do_not_end_are_left(
 ) -> None:
     """And what their threads make later is not written: by then, another may be the writer."""
     caplog.set_level(logging.INFO, "rmtsim")
-    monkeypatch.setattr("rmtsim.arrays.pool.PATIENCE", 0.05)
     begun, may_end = threading.Event(), threading.Event()
 
     def compute() -> pd.DataFrame:
@@ -190,9 +190,14 @@ def test_tables_that_do_not_end_are_left(
         return pd.DataFrame({"value": [1.0]})
 
     experiment = Experiment("slow", [Task("only", {}, compute)])
-    with pytest.raises(StoppedError, match="1 tables to make"):
-        experiment.run(Store(tmp_path / "s"), 1, stopping=begun.is_set)
-    assert "slow: waits for 1 table, at most 0 s, and saves where training is; Ctrl-C or SIGTERM" in caplog.text
+    monkeypatch.setattr("rmtsim.sweeps.loop.PATIENCE", 0.05)
+    monkeypatch.setattr("rmtsim.sweeps.interrupts.PATIENCE", 0.05)
+    threading.Thread(target=lambda: begun.wait(60) and os.kill(os.getpid(), signal.SIGTERM)).start()
+    outcome = run_tables(experiment, tmp_path / "s", workers=1)
+    assert str(outcome) == f"0 new tables; 0 of 1 table done; stopped (interrupted): {GOES_ON}"
+    again = "Ctrl-C or SIGTERM again leaves at once, with what is committed"
+    assert f"slow: interrupted: stops; waits for 1 table, at most 0 s; {again}" in caplog.text
+    assert "slow: 1 table did not end in 0 s, and will be made again" in caplog.text
     may_end.set()
     while threads_at_work():
         time.sleep(0.01)
@@ -221,7 +226,7 @@ raise SystemExit(main())
 def test_a_signal_while_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """Training runs end at once, as sweeps do: there is nothing yet to wait for."""
     from rmtsim.cli.main import main
-    from rmtsim.sweeps import experiment_runner
+    from rmtsim.sweeps import executors
 
     @contextmanager
     def starting(*_: object) -> Iterator[None]:
@@ -229,7 +234,7 @@ def test_a_signal_while_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise AssertionError("it went on")
         yield
 
-    monkeypatch.setattr(experiment_runner, "connected", starting)
+    monkeypatch.setattr(executors, "connected", starting)
     (tmp_path / "t.toml").write_text(
         'name = "t"\nloss = ["ce"]\n[grid]\nn_classes = [2]\ndim = [4]\nn_samples = [12]\nhidden = [[]]\n'
         "[training]\nsteps = 2\ncheckpoints = [0, 1]\n"

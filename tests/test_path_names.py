@@ -20,6 +20,7 @@ from rmtsim.store import Store, StoreError
 from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.verify import verify
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.sweeps.training_spec import load_any
 from tests.test_one_writer import TINY
 from tests.test_table_files import TRAIN
@@ -196,7 +197,7 @@ def test_what_this_pyarrow_cannot_decode_is_not_to_be_deleted(
     """As one that was built without the codec: the bytes are those that were written."""
     shutil.copytree(made / "store", tmp_path / "store")
     store = Store(tmp_path / "store")
-    assert load_any(str(made / "train.toml")).experiment().run(store) == 1  # type: ignore[union-attr]
+    assert run_tables(load_any(str(made / "train.toml")).experiment(), store).new_tables == 1  # type: ignore[union-attr]
 
     def refuses(*_: object, **__: object) -> None:
         raise pa.ArrowNotImplementedError("Support for codec 'zstd' not built")

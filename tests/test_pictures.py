@@ -28,6 +28,7 @@ from rmtsim.paper.norm_shares import in_percent, shares
 from rmtsim.stats.estimates import ratio_estimate
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.experiment import Experiment, table_file
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory import Prediction, finite
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
@@ -70,7 +71,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def table_of(folder: Path, *tasks: object) -> pd.DataFrame:
     experiment = Experiment("test", tasks)  # type: ignore[arg-type]
-    experiment.run(folder)
+    run_tables(experiment, folder)
     return experiment.read(folder)
 
 

@@ -12,18 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 
 import rmtsim
 from rmtsim.errors import RunError
-from rmtsim.store import Store
 from rmtsim.sweeps import connection
-from rmtsim.sweeps.experiment import Experiment, Task
-from rmtsim.sweeps.experiment_runner import _on_ray
 from rmtsim.sweeps.first_worker import check_worker
 from rmtsim.sweeps.last_words import last_words
 from rmtsim.sweeps.ray_settings import absolute_paths, environment, own_signals, private_folder
+from rmtsim.sweeps.ray_workers import RayWorkers
 
 
 def test_paths_mean_the_same_in_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +56,7 @@ def test_settings_that_ray_cannot_read() -> None:
     script = """
 from rmtsim.errors import InputError
 from rmtsim.sweeps.connection import connected
+from rmtsim.sweeps.ray_workers import RayWorkers
 from rmtsim.sweeps.ray_settings import environment
 with environment({}, closed=True):
     print("inside")
@@ -161,10 +159,7 @@ def test_what_a_worker_wrote_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 class FullRay:
-    """A cluster with no CPU free, which computes nevertheless."""
-
-    class exceptions:  # noqa: N801
-        RayError = OSError
+    """A cluster with no CPU free, of which nothing is asked but how full it is."""
 
     def __init__(self, cpus: float, free: float) -> None:
         self._cpus, self._free = cpus, free
@@ -176,35 +171,26 @@ class FullRay:
         return {"CPU": self._cpus} if self._cpus else {}
 
     def remote(self, **_: object) -> Any:
-        return lambda function: SimpleNamespace(remote=lambda *arguments: _Reference(function(*arguments)))
-
-    def wait(self, references: list[_Reference], **_: object) -> tuple[list[_Reference], list[_Reference]]:
-        return references[:1], references[1:]
-
-    def get(self, reference: _Reference) -> pd.DataFrame:
-        return reference.value
+        return lambda worker: SimpleNamespace(remote=lambda: worker_that_waits())
 
 
-class _Reference:
-    def __init__(self, value: pd.DataFrame) -> None:
-        self.value = value
+def worker_that_waits() -> Any:
+    return SimpleNamespace(hello=SimpleNamespace(remote=lambda _: object()))
 
 
 @pytest.mark.parametrize(
     ("cpus", "free", "words"),
     [
-        (4.0, 0.0, "full: waits for workers: all 4 CPUs of the cluster are in use"),
-        (0.0, 0.0, "full: waits for workers: the cluster has no CPU"),
+        (4.0, 0.0, "run: waits for workers: all 4 CPUs of the cluster are in use"),
+        (0.0, 0.0, "run: waits for workers: the cluster has no CPU"),
         (4.0, 2.0, ""),
     ],
 )
-def test_experiments_say_that_they_wait(
-    tmp_path: Path, cpus: float, free: float, words: str, caplog: pytest.LogCaptureFixture
+def test_runs_say_that_they_wait(
+    cpus: float, free: float, words: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "rmtsim")
-    experiment = Experiment("full", [Task("one", {}, lambda: pd.DataFrame({"value": [1.0]}))])
-    done: list[Task] = []
-    with Store(tmp_path / "s").writer(experiment.folders) as writer:
-        _on_ray(FullRay(cpus, free), experiment, writer, False, False, done.append, bool, lambda *_: None)
+    monkeypatch.setattr("rmtsim.sweeps.ray_workers.check_head", lambda: None)
+    executor = RayWorkers(FullRay(cpus, free), 2, "numpy", 1)
+    assert (executor.workers, executor.free) == (0, 0)
     assert "".join(caplog.messages) == words
-    assert len(done) == 1

@@ -20,7 +20,7 @@ import rmtsim
 from harness.specs import SPEC, spec_of
 from rmtsim.cli.main import main
 from rmtsim.store import Store
-from rmtsim.sweeps import runner
+from rmtsim.sweeps import loop
 from rmtsim.sweeps.display import ProgressDisplay
 from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.runner import run
@@ -68,7 +68,7 @@ def test_workers_change_nothing(workers: int, tmp_path: Path, undisturbed: pd.Da
 def test_batch_size_changes_nothing(tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = random.Random(0)
     monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: sizes.randint(1, 5))
-    monkeypatch.setattr("rmtsim.sweeps.runner.COMMIT_EVERY", 0.0)
+    monkeypatch.setattr("rmtsim.sweeps.loop.COMMIT_EVERY", 0.0)
     run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy")
     assert len(Store(tmp_path / "s").shards()) > undisturbed["point_id"].nunique() * 3
     pd.testing.assert_frame_equal(Store(tmp_path / "s").read(), undisturbed, check_exact=True)
@@ -156,14 +156,14 @@ def test_missing_layers_are_filled_in(tmp_path: Path, undisturbed: pd.DataFrame)
 def test_a_writer_that_was_before_us_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another run finishes between our look at the store and our lock: no row is stored twice."""
     spec, store = spec_of(SPEC, tmp_path), Store(tmp_path / "s")
-    opened = runner.open_executor
+    opened = loop.open_executor
 
     def slowly(*arguments: object) -> object:
-        monkeypatch.setattr(runner, "open_executor", opened)
+        monkeypatch.setattr(loop, "open_executor", opened)
         run(spec_of('layers = ["output"]\n' + SPEC, tmp_path), store, workers=1, backend="numpy")
         return opened(*arguments)
 
-    monkeypatch.setattr(runner, "open_executor", slowly)
+    monkeypatch.setattr(loop, "open_executor", slowly)
     run(spec, store, workers=1, backend="numpy")
     assert not store.read().duplicated(["point_id", "seed", "draw", "layer"]).any()
 
@@ -172,7 +172,7 @@ def test_progress_says_points_speed_and_time_to_go(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rmtsim.sweeps.display._PLAIN_EVERY", 0.0)
-    monkeypatch.setattr("rmtsim.sweeps.runner.COMMIT_EVERY", 0.0)
+    monkeypatch.setattr("rmtsim.sweeps.loop.COMMIT_EVERY", 0.0)
     monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 4)
     with ProgressDisplay("small") as display:
         run(
@@ -253,7 +253,7 @@ def test_exact_and_sampled_draws_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_a_callable_gets_a_record_of_every_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmtsim.sweeps.runner.COMMIT_EVERY", 0.0)
+    monkeypatch.setattr("rmtsim.sweeps.loop.COMMIT_EVERY", 0.0)
     records: list[Progress] = []
     store = Store(tmp_path / "s")
     outcome = run(spec_of(SPEC, tmp_path), store, workers=1, backend="numpy", on_progress=records.append)

@@ -18,6 +18,7 @@ from rmtsim.errors import InputError
 from rmtsim.paper.linked_network import LinkedNetwork, full_links
 from rmtsim.paper.simo import EXAMPLES, Simo, by_tie, hidden_ratios, simo_entries
 from rmtsim.paper.simo_figure import formula
+from rmtsim.sweeps.table_runner import run_tables
 from tests import autodiff
 
 assert autodiff.jax.config.jax_enable_x64
@@ -110,7 +111,7 @@ def test_mean_squares_are_those_of_many_draws(network: LinkedNetwork) -> None:
 def entries(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     store = tmp_path_factory.mktemp("simo")
     experiment = Simo().tables()
-    assert experiment.run(store, workers=1) == 9
+    assert run_tables(experiment, store, workers=1).new_tables == 9
     return experiment.read(store)
 
 

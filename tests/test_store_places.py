@@ -25,6 +25,7 @@ from rmtsim.cli.main import main
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store import Store, StoreError
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.table_runner import run_tables
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
@@ -227,8 +228,8 @@ def test_experiments_work_on_s3(s3: str) -> None:
     store = Store(s3)
     with store.writer():
         pass
-    assert experiment.run(store) == 3
-    assert experiment.run(store) == 0
+    assert run_tables(experiment, store).new_tables == 3
+    assert run_tables(experiment, store).new_tables == 0
     assert experiment.read(store)["k"].tolist() == [0, 1, 2]
 
 

@@ -22,6 +22,7 @@ from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.sweeps.training_spec import load_any
 
 GOLDEN = Path(__file__).parent / "golden" / "unsealed_tables"
@@ -222,7 +223,7 @@ def test_what_is_read_is_what_was_made(tmp_path: Path) -> None:
         }
     )
     experiment = Experiment("e", [Task("t", {"k": [1, 0.5, "x", None]}, lambda: rows)])
-    assert experiment.run(tmp_path) == 1
+    assert run_tables(experiment, tmp_path).new_tables == 1
     pd.testing.assert_frame_equal(experiment.read(tmp_path), rows, check_exact=True)
     [path] = tmp_path.glob("experiments/e/*.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(path), rows, check_exact=True)  # by others, too

@@ -21,6 +21,7 @@ from rmtsim.store.failures import TornError
 from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import open_files
 from rmtsim.sweeps.experiment import Experiment, table_file
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.task import Checkpoint
@@ -142,6 +143,7 @@ import itertools, os, signal, sys
 from types import SimpleNamespace
 import rmtsim.training.trajectory
 from rmtsim.sweeps.experiment import Experiment
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.adam import Run
 from tests.test_training import long_task
 advance, start = Run.advance, []
@@ -157,7 +159,7 @@ def dying(run, *arguments):
 Run.advance = dying
 rmtsim.training.trajectory._SAVE_EVERY = 400
 rmtsim.training.trajectory.time = SimpleNamespace(monotonic=itertools.count().__next__)
-Experiment("killed", [long_task()]).run(sys.argv[1])
+run_tables(Experiment("killed", [long_task()]), sys.argv[1])
 """
 
 
@@ -179,9 +181,9 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path: Path) -> None:
     assert 1 < begins[1] <= 1000 < begins[2] <= 2000  # each goes on where a state was saved
     assert not list(folder.glob("*.parquet"))
     experiment = Experiment("killed", [long_task()])  # type: ignore[list-item]
-    assert experiment.run(store) == 1
+    assert run_tables(experiment, store).new_tables == 1
     undisturbed = Experiment("killed", [long_task()])  # type: ignore[list-item]
-    undisturbed.run(tmp_path / "other")
+    run_tables(undisturbed, tmp_path / "other")
     pd.testing.assert_frame_equal(experiment.read(store), undisturbed.read(tmp_path / "other"), check_exact=True)
     assert [path.suffix for path in folder.iterdir()] == [".parquet"]
 

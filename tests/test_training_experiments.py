@@ -16,8 +16,8 @@ from rmtsim.paper.experiments.binary_pictures import binary
 from rmtsim.paper.fan_out.networks import fan_out
 from rmtsim.paper.training_rates import training_rates
 from rmtsim.paper.training_spectra.eigenvalues import spectra_task, training_spectra
-from rmtsim.store import Store
-from rmtsim.sweeps.experiment import Experiment, Joined, table_file
+from rmtsim.sweeps.experiment import Experiment, table_file
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.task import Checkpoint, Task
@@ -28,18 +28,13 @@ def test_joined_experiments_keep_their_tables(tmp_path: Path) -> None:
     problem = Problem("mse", 2, 3, 4)
     tasks = [trajectory_task(name, problem, Schedule(), draw) for draw, name in enumerate(("a", "b"))]
     parts = [Experiment(task.label, [task]) for task in tasks]
-    joined = Joined("both", parts)
-    assert [task.label for task in joined.missing(tmp_path)] == ["a", "b"]
-    parts[0].run(tmp_path)
-    done: list[str] = []
-    assert joined.run(tmp_path, done=lambda task: done.append(task.label)) == 1
-    assert done == ["b"]
+    joined = Experiment("both", parts=parts)
+    assert [table.task.label for table in joined.missing(tmp_path)] == ["a", "b"]
+    run_tables(parts[0], tmp_path)
+    assert [table.task.label for table in joined.missing(tmp_path)] == ["b"]
+    assert run_tables(joined, tmp_path).new_tables == 1
     assert joined.missing(tmp_path) == []
-    elsewhere = tmp_path / "elsewhere"
-    with Store(elsewhere).writer(joined.folders) as writer:
-        joined.keep(writer, tasks[1], tasks[1].compute(None))
-    assert parts[0].missing(elsewhere)
-    assert not parts[1].missing(elsewhere)
+    assert parts[0].missing(tmp_path) == parts[1].missing(tmp_path) == []
     pd.testing.assert_frame_equal(
         joined.read(tmp_path), pd.concat([part.read(tmp_path) for part in parts], ignore_index=True)
     )

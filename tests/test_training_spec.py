@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -24,8 +25,8 @@ from rmtsim.paper.fan_out.networks import fan_out
 from rmtsim.store import Store
 from rmtsim.sweeps.documents import builtin
 from rmtsim.sweeps.experiment import Experiment, table_file
-from rmtsim.sweeps.experiment_runner import run_experiment
 from rmtsim.sweeps.spec import Spec
+from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.sweeps.training_spec import TrainingSpec, builtin_trainings, from_document, load_any
 from rmtsim.training.adam import Run
 
@@ -172,7 +173,7 @@ def test_runs_have_names_of_their_own(tmp_path: Path) -> None:
     assert len({task.label for task in wider.tasks}) == 24
     small = grid | {"n_classes": [2], "n_samples": [12], "hidden": [[]]}
     few = from_document(document() | {"loss": ["ce"], "grid": small, "sampling": {"draws": 1}}).experiment()
-    few.run(tmp_path / "store")
+    run_tables(few, tmp_path / "store")
     data = few.read(tmp_path / "store")["data"].unique().tolist()
     assert data[:3] == ["clusters:2", "clusters:20", "clusters:2:standard:0.05"]
     assert [re.sub("@.*", "", text) for text in data[3:]] == ["mine.npz", "mine.npz"]
@@ -185,7 +186,7 @@ def test_two_names_of_the_same_data_are_one_run(tmp_path: Path, monkeypatch: pyt
     grid = document()["grid"] | {"data": ["mine.npz", "./mine.npz"]}
     spec = from_document(document() | {"grid": grid})
     assert len(spec.runs()) == len(spec.experiment().tasks) == 2 * 3 * 2
-    assert run_experiment(spec.experiment(), Store("store")).tables == 12
+    assert run_tables(spec.experiment(), "store").new_tables == 12
 
 
 def test_a_file_needs_no_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,15 +224,16 @@ def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monkey
             yield step
 
     monkeypatch.setattr(Run, "advance", slowly)
-    made = run_experiment(spec.experiment(), store, workers=2, stopping=at_work.is_set)
-    assert "the same call goes on" in made.stopped
+    monkeypatch.setattr("rmtsim.sweeps.loop.time", SimpleNamespace(monotonic=lambda: float(at_work.is_set())))
+    outcome = run_tables(spec.experiment(), store, workers=2, time_limit=0.5)
+    assert (outcome.stopped, outcome.new_tables) == ("time limit", 0)
+    assert str(outcome).endswith("stopped (time limit): what was committed is safe, the same command goes on")
     monkeypatch.undo()
     assert list(folder.glob("*.run"))
     assert pd.read_parquet(folder).empty  # what is saved on the way is no table
-    made = run_experiment(spec.experiment(), store)
-    assert 0 < made.tables <= 24
+    assert run_tables(spec.experiment(), store).new_tables == 24
     assert {path.suffix for path in folder.iterdir()} == {".parquet"}
-    run_experiment(spec.experiment(), Store(tmp_path / "other"))
+    run_tables(spec.experiment(), tmp_path / "other")
     pd.testing.assert_frame_equal(
         spec.experiment().read(store), spec.experiment().read(tmp_path / "other"), check_exact=True
     )
@@ -239,18 +241,16 @@ def test_stopping_keeps_what_there_is(tmp_path: Path, monkeypatch: pytest.Monkey
 
 _ON_RAY = """
 import sys
-from rmtsim.sweeps.experiment import Task
-from rmtsim.store import Store
-from rmtsim.sweeps.experiment_runner import run_experiment
+from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.table_runner import run_tables
 from tests.test_training_spec import mixed
 
 def fail():
     raise ValueError("no luck")
 
-experiment = mixed()
-experiment.tasks.append(Task("bad", {}, fail))
-made = run_experiment(experiment, Store(sys.argv[1]), address="ray", workers=2)
-print(made.tables, made.failures)
+experiment = Experiment("mixed", [*mixed().tasks, Task("bad", {}, fail)])
+outcome = run_tables(experiment, sys.argv[1], address="ray", workers=2)
+print(outcome.new_tables, outcome)
 """
 
 
@@ -269,7 +269,8 @@ def test_on_ray_the_same_tables_to_the_bit(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.strip().endswith("9 [('bad', 'no luck')]")
-    assert run_experiment(mixed(), Store(tmp_path / "here")).tables == 9
-    assert run_experiment(mixed(), Store(tmp_path / "here")).tables == 0
+    said = "9 9 new tables; 9 of 10 tables done; 1 table failed, the same command tries it again"
+    assert done.stdout.splitlines()[-1] == said
+    assert run_tables(mixed(), tmp_path / "here").new_tables == 9
+    assert run_tables(mixed(), tmp_path / "here").new_tables == 0
     pd.testing.assert_frame_equal(mixed().read(tmp_path / "ray"), mixed().read(tmp_path / "here"), check_exact=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 from _thread import start_new_thread
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Lock, Semaphore
@@ -116,17 +116,3 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def end_calls(futures: Iterable[Future[Any]], tell: Callable[[int, str], None]) -> None:
-    """Cancel the calls that have not begun; wait for the others, at most `PATIENCE` seconds.
-
-    ``tell`` is told how many these are, and in words for how long they are waited for.
-    """
-    at_work = [future for future in futures if not future.cancel() and not future.done()]
-    if at_work:
-        tell(
-            len(at_work),
-            f"at most {PATIENCE:.0f} s, and saves where training is; Ctrl-C or SIGTERM again leaves at once",
-        )
-        wait(at_work, PATIENCE)

@@ -19,7 +19,7 @@ from rmtsim.cli.parser import parser
 from rmtsim.cli.printing import print_message, printed_messages, stdout_refused
 from rmtsim.cli.signals import release_signals
 from rmtsim.cli.streams import finish_stdout, prepare_streams
-from rmtsim.errors import InputError, RunError, StoppedError, short_of_threads
+from rmtsim.errors import GOES_ON, InputError, RunError, short_of_threads
 
 
 def command(argv: Sequence[str] | None) -> int:
@@ -74,9 +74,6 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
     except ModuleNotFoundError as error:
         print_message(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
         return FAILED
-    except StoppedError as error:
-        print_message(f"{who} {error}")
-        return UNFINISHED
     except (RunError, MemoryError) as error:
         print_message(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
         return FAILED
@@ -87,7 +84,7 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
         return FAILED
     except KeyboardInterrupt:
         if arguments.verb in ("run", "reproduce", "merge", "compact"):
-            print_message(f"{who} stopped; what was committed is safe, the same command goes on")
+            print_message(f"{who} stopped; {GOES_ON}")
         else:
             print_message(f"{who} stopped; nothing is left half-done, the same command begins again")
         return UNFINISHED

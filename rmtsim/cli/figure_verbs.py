@@ -6,13 +6,12 @@ import argparse
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
-from itertools import count
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,18 +19,19 @@ from rmtsim.arrays.machine import processor
 from rmtsim.arrays.threads import cores
 from rmtsim.cli.exit_codes import DONE, FAILED, joint_exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
+from rmtsim.cli.running import RunOptions, announce_change, outcome_code, run_source
 from rmtsim.cli.selection import Selection
+from rmtsim.cli.sources import FigureRuns
 from rmtsim.cli.store_verbs import existing
-from rmtsim.cli.sweep_verbs import outcome_code, run_sweep
 from rmtsim.cli.theory_progress import theory_of
-from rmtsim.errors import InputError, RunError, StoppedError
+from rmtsim.errors import InputError, RunError
 from rmtsim.files.output_files import write_output
 from rmtsim.store import Store
-from rmtsim.store.experiment_tables import spec_of, write_spec
-from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.text.output import presentable
 from rmtsim.text.sizes import format_seconds
 from rmtsim.text.tables import records, text_table
+from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
     from rmtsim.figures import Figure
@@ -150,6 +150,12 @@ class _Reproduction:
     codes: list[int] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)  # points that the verdicts are on
     stopped: bool = False
+    begun: float = field(default_factory=perf_counter)
+
+    @property
+    def options(self) -> RunOptions:
+        """How to run."""
+        return RunOptions.of(self.arguments)
 
     def work(self, figure: Figure) -> _Work:
         """Return what a figure needs, found before anything is computed, so that bad input is refused first."""
@@ -175,8 +181,10 @@ class _Reproduction:
         if not work.problem:
             try:
                 return self._make(work)
+            except _FailedTablesError as error:  # the others go on
+                work = _Work(work.figure, problem=str(error))
             except (InputError, RunError, MemoryError) as error:
-                if not self.everything or isinstance(error, StoppedError):
+                if not self.everything:
                     raise
                 work = _Work(work.figure, problem=str(error) or "not enough memory")
         print_message(f"{work.figure.name}: left out: {work.problem}")
@@ -229,22 +237,39 @@ class _Reproduction:
 
     def _rows(self, work: _Work) -> tuple[pd.DataFrame, _Made]:
         """Return what a figure shows, computed as far as it is missing, and how much of it was."""
-        workers, memory = self.arguments.workers, self.arguments.memory
         if work.experiment is not None:
-            return _tables(work, self.store, self.arguments)
+            return self._tables(work.figure, work.experiment)
         new_draws = 0
         for spec in work.specs:
-            outcome = run_sweep(spec, self.store, address="local", backend="auto", workers=workers, memory=memory)
-            self.codes.append(outcome_code(outcome))
-            new_draws += outcome.new_draws
-            if outcome.stopped:
-                self.stopped = True
+            new_draws += self._run(spec).new_draws
+            if self.stopped:
                 return pd.DataFrame(), _Made.SOME
         ids = {point.id for spec in work.specs for point in spec.points()}
         if work.figure.claims:
             self.claimed |= ids
         rows = self.store.read(points=ids)
         return rows, _made(new_draws, len(rows[["point_id", "seed", "draw"]].drop_duplicates()))
+
+    def _tables(self, figure: Figure, experiment: Experiment) -> tuple[pd.DataFrame, _Made]:
+        outcome = self._run(FigureRuns(figure, self.arguments.full, self.arguments.data))
+        if self.stopped:
+            return pd.DataFrame(), _Made.SOME
+        if outcome.failures:
+            raise _FailedTablesError(f"{len(outcome.failures)} of its {number_of(outcome.total, 'table')} failed")
+        return experiment.read(self.store), _made(outcome.new_tables, outcome.total)
+
+    def _run(self, source: Any) -> Any:
+        """Run a sweep or the tables of a figure in the time that is left; return its outcome."""
+        options = replace(self.options, time_limit=max(0.0, self.options.time_limit - (perf_counter() - self.begun)))
+        announce_change(source, self.store)
+        outcome = run_source(source, self.store, options)
+        self.codes.append(outcome_code(outcome))
+        self.stopped = bool(outcome.stopped)
+        return outcome
+
+
+class _FailedTablesError(RunError):
+    """Some of the tables that a figure shows could not be made."""
 
 
 class _Made(Enum):
@@ -255,25 +280,3 @@ class _Made(Enum):
 
 def _made(new: int, there: int) -> _Made:
     return _Made.ALL if new == there else _Made.SOME if new else _Made.NONE
-
-
-def _tables(work: _Work, store: Store, arguments: argparse.Namespace) -> tuple[pd.DataFrame, _Made]:
-    """Compute what an experiment lacks; return all its tables, and how many were missing."""
-    from rmtsim.sweeps.interrupts import interrupts
-
-    name, experiment, done = work.figure.name, work.experiment, count(1)
-    assert experiment is not None
-    missing = len(experiment.missing(store))
-    to_do = f"{missing} of {len(experiment.tasks)} tables to compute" if missing else "nothing to do"
-    print_message(f"{name}: {to_do}")
-    data = {"data": arguments.data} if work.figure.data else {}
-    document = {"spec": {"figure": name, "full": arguments.full, **data}, "tables": experiment.paths()}
-
-    def tell(task: Task) -> None:
-        print_message(f"{name}: {task.label} done, {next(done)} of {missing}")
-
-    if missing or document != spec_of(store, experiment.name):
-        with store.writer(experiment.folders) as writer, interrupts() as asked:
-            write_spec(writer, experiment.name, document)
-            experiment.make(writer, arguments.workers, tell, asked)
-    return experiment.read(store), _made(missing, len(experiment.tasks))

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from rmtsim.arrays.backend import BACKENDS
-from rmtsim.cli.argument_types import directory, positive, seconds, seed, summary_file, whole
+from rmtsim.cli.argument_types import directory, positive, seed, summary_file, whole
 from rmtsim.cli.names import GROUPS, KEYS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
     add_full,
     add_json,
     add_memory,
+    add_running,
     add_selection,
     add_spec,
     add_store,
@@ -107,8 +107,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_full(p)
     p.add_argument("--out", default="out", type=directory, metavar="DIR", help="where everything goes (default: out)")
-    add_workers(p)
-    add_memory(p)
+    add_running(p)
 
     p = verb(
         "plan",
@@ -132,23 +131,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.epilog = KEYS
     add_spec(p)
-    p.add_argument(
-        "--address",
-        default="local",
-        metavar="WHERE",
-        help="local: threads of this process (default); ray: a Ray of its own on this machine; "
-        "or a running cluster: auto, HOST:6379, ray://HOST:10001",
-    )
-    p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
-    add_workers(p)
-    add_memory(p)
-    p.add_argument("--fail-fast", action="store_true", help="stop at the first batch or table that fails for good")
-    p.add_argument(
-        "--time-limit",
-        type=seconds,
-        metavar="TIME",
-        help="stop after this time, such as 90s, 30min or 2h; the same command goes on",
-    )
+    add_running(p)
     add_json(p)
 
     p = verb("status", "points per state, precision reached, what limits the rest", "Reads the store only.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from rmtsim.cli.argument_types import seed, size_in_bytes, whole
+from rmtsim.arrays.backend import BACKENDS
+from rmtsim.cli.argument_types import seconds, seed, size_in_bytes, whole
 from rmtsim.cli.names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
 
 
@@ -67,4 +68,25 @@ def add_memory(p: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="memory for all draws at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine tenths of "
         "what the job may use); on a cluster or a GPU, for each worker; large draws are then made in pieces",
+    )
+
+
+def add_running(p: argparse.ArgumentParser) -> None:
+    """Take where and how to run."""
+    p.add_argument(
+        "--address",
+        default="local",
+        metavar="WHERE",
+        help="local: threads of this process (default); ray: a Ray of its own on this machine; "
+        "or a running cluster: auto, HOST:6379, ray://HOST:10001",
+    )
+    p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
+    add_workers(p)
+    add_memory(p)
+    p.add_argument("--fail-fast", action="store_true", help="stop at the first batch or table that fails for good")
+    p.add_argument(
+        "--time-limit",
+        type=seconds,
+        metavar="TIME",
+        help="stop after this time, such as 90s, 30min or 2h; the same command goes on",
     )

@@ -200,6 +200,7 @@ class FigureRuns:
 
     figure: Figure
     full: bool = False
+    data: str | None = None
 
     @property
     def name(self) -> str:
@@ -208,8 +209,9 @@ class FigureRuns:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The figure, and whether at the paper's size."""
-        return {"figure": self.name, "full": self.full}
+        """The figure, whether at the paper's size, and where its data are if it takes any."""
+        data = {"data": self.data} if self.figure.data else {}
+        return {"figure": self.name, "full": self.full, **data}
 
     def backend(self, wanted: str, address: str) -> str:
         """Return ``"numpy"``."""
@@ -219,7 +221,7 @@ class FigureRuns:
 
     def experiment(self, backend: str = "numpy") -> Experiment:
         """Return the experiment of the figure."""
-        experiment = self.figure.experiment(self.full)
+        experiment = self.figure.experiment(self.full, self.data)
         assert experiment is not None
         return experiment
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,11 +12,10 @@ from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.experiment_verbs import (
     experiment_status,
     plan_experiment,
-    run_experiment,
-    say_if_changed,
     status_line,
 )
-from rmtsim.cli.printing import print_json, print_message, print_text
+from rmtsim.cli.printing import print_json, print_text
+from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_memory, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.theory_progress import theory_of
@@ -31,10 +29,9 @@ from rmtsim.text.tables import records
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
-    from rmtsim.sweeps.runner import Outcome
-    from rmtsim.sweeps.spec import Spec
+    pass
 
-__all__ = ["fit", "outcome_code", "plan", "run", "run_sweep", "status", "theory"]
+__all__ = ["fit", "plan", "run", "status", "theory"]
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -46,7 +43,7 @@ def plan(arguments: argparse.Namespace) -> int:
     if not isinstance(spec, Spec):
         return plan_experiment(spec, store, arguments)
     table = plans.plan(spec, store, arguments.memory, arguments.workers)
-    _say_if_changed(spec, store)
+    announce_change(spec, store)
     if arguments.json:
         document = {"summary": plans.summary(spec, table), **plans.total(table).document(), "points": records(table)}
         print_json(document)
@@ -71,22 +68,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a sweep or an experiment; return the exit code for how it ended."""
     from rmtsim.sweeps.spec import Spec
 
-    spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
-    if not isinstance(spec, Spec):
-        return run_experiment(spec, store, arguments)
-    _say_if_long(spec, store, arguments)
-    outcome = run_sweep(
-        spec,
-        store,
-        as_json=arguments.json,
-        address=arguments.address,
-        backend=arguments.backend,
-        workers=arguments.workers,
-        memory=arguments.memory,
-        time_limit=math.inf if arguments.time_limit is None else arguments.time_limit,
-        fail_fast=arguments.fail_fast,
+    source, store, options = (
+        sources.load(arguments.spec, arguments.full),
+        Store(arguments.store),
+        RunOptions.of(arguments),
     )
-    return outcome_code(outcome)
+    if not isinstance(source, Spec):
+        check_memory(source, options.memory)
+    announce_change(source, store)
+    announce_time(source, store, options)
+    return outcome_code(run_source(source, store, options, as_json=arguments.json))
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -147,41 +138,3 @@ def fit(arguments: argparse.Namespace) -> int:
         text = f"{verdicts.render(report.compared)}\n\n{report.text()}" if arguments.points else report.text()
         print_text(text, lines=True)
     return DONE
-
-
-def run_sweep(spec: Any, store: Store, *, as_json: bool = False, **options: Any) -> Outcome:
-    """Run a sweep with its progress on display; tell how it ended."""
-    from rmtsim.sweeps import runner
-    from rmtsim.sweeps.display import ProgressDisplay
-
-    _say_if_changed(spec, store)
-    with ProgressDisplay(spec.name, as_json=as_json) as display:
-        outcome = runner.run(spec, store, on_progress=display.update, on_message=display.say, **options)
-    if as_json:
-        print_json(outcome.document() | {"exit_code": outcome_code(outcome)})
-    else:
-        print_message(f"{spec.name}: {outcome}")
-    return outcome
-
-
-def _say_if_long(spec: Spec, store: Store, arguments: argparse.Namespace) -> None:
-    """Say how long a sweep will take, where that is hours or days."""
-    from rmtsim.sweeps.executors import THIS_MACHINE
-    from rmtsim.sweeps.plan import long_run
-
-    if arguments.address in THIS_MACHINE:  # how fast a cluster is, it does not tell
-        found = long_run(spec, store, arguments.memory, arguments.workers)
-        if found is not None:
-            print_message(f"{spec.name}: {found}; `rmtsim plan` tells it point by point")
-
-
-def _say_if_changed(spec: Any, store: Store) -> None:
-    """Draws stay, whatever the spec; but `status` follows the one that was run last."""
-    stored = next((document for document in store.specs() if document["name"] == spec.name), None)
-    if stored is not None:
-        say_if_changed(spec.name, stored, spec.document())
-
-
-def outcome_code(outcome: Outcome) -> int:
-    """Return the exit code for how a sweep ended."""
-    return exit_code(failed=outcome.failures, unfinished=outcome.unfinished, limited=outcome.limited)

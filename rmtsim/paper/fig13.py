@@ -15,7 +15,7 @@ from rmtsim.paper.fig3 import Fig3
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.trained_networks import scheduled, standard_errors
 from rmtsim.stats.quoted import quoted
-from rmtsim.sweeps.experiment import Experiment, Joined
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Fig13(Figure):
 
     def tables(self, full: bool = False, data: str | None = None) -> Experiment:
         """Return the tables of Figures 2 and 3."""
-        return Joined("fig13", [Fig2().tables(full), Fig3().tables(full)])
+        return Experiment("fig13", parts=[Fig2().tables(full), Fig3().tables(full)])
 
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the losses, their means and how flat the curves end, see `loss_numbers`."""

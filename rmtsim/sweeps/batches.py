@@ -1,9 +1,11 @@
-"""Batches: ranges of draws of one point, what a worker takes at a time."""
+"""Batches: ranges of draws of one point, each of which a worker computes at a time."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from rmtsim.kernels.cost import flops, normals
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.sampling.simulation import simulate_arrays
+from rmtsim.sweeps.jobs import never
 
 #: A normal number costs about as much as this many flops of a matrix product.
 _FLOPS_PER_NORMAL = 300.0
@@ -19,7 +22,7 @@ _FLOPS_PER_NORMAL = 300.0
 
 @dataclass(frozen=True)
 class Batch:
-    """Everything that a worker needs; what it returns is a pure function of it."""
+    """A job that makes draws: everything that a worker needs, of which the result is a pure function."""
 
     point: Point
     draws: range
@@ -31,8 +34,8 @@ class Batch:
     threads: int
     memory: float | None
 
-    def compute(self) -> Result:
-        """Simulate the draws.
+    def compute(self, stopping: Callable[[], bool] = never) -> Result:
+        """Simulate the draws; they are not stopped on the way, since a batch takes seconds.
 
         Raises
         ------
@@ -55,6 +58,14 @@ class Batch:
         if np.isinf(simulated.values).any() or (lacking.any(axis=0) != lacking.all(axis=0)).any():
             raise RunError("a value is not finite")
         return Result(simulated, time.perf_counter() - start)
+
+    def within(self, memory: float) -> Batch:
+        """Return the batch for a worker that has ``memory`` bytes, if it computes in the machine's own memory."""
+        return replace(self, memory=memory) if self.memory is None and self.backend == "numpy" else self
+
+    def document(self) -> dict[str, Any]:
+        """Return the parameters as plain data."""
+        return {**asdict(self), "draws": [self.draws.start, self.draws.stop]}
 
     def __str__(self) -> str:
         return f"draws {self.draws.start} to {self.draws.stop - 1} of {self.point}"

@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rmtsim.sweeps.jobs import Failure
 from rmtsim.sweeps.progress import Progress, most_telling
-from rmtsim.sweeps.scheduler import Failure
 from rmtsim.text.output import in_place, presentable, presentable_json, write_line
 from rmtsim.text.sizes import format_count, format_share
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rmtsim.arrays.backend import resolve
 from rmtsim.sweeps.connection import OWN_RAY, connected
-from rmtsim.sweeps.executor import Executor
+from rmtsim.sweeps.jobs import Executor
 from rmtsim.sweeps.ray_workers import RayWorkers
 from rmtsim.sweeps.thread_workers import default_workers, thread_workers
 
@@ -21,8 +21,10 @@ THIS_MACHINE = (LOCAL, OWN_RAY)
 
 
 @contextmanager
-def open_executor(address: str, workers: int | None, backend: str) -> Iterator[Executor]:
+def open_executor(address: str, workers: int | None, backend: str, queued: int) -> Iterator[Executor]:
     """Open the executor at ``address``: ``local``, ``ray`` or the address of a Ray cluster.
+
+    Each worker of a cluster has up to ``queued`` jobs at a time.
 
     Raises
     ------
@@ -31,8 +33,8 @@ def open_executor(address: str, workers: int | None, backend: str) -> Iterator[E
     """
     if address == LOCAL:
         backend = resolve(backend)
-        with thread_workers(workers or default_workers(backend), backend) as executor:
+        with thread_workers(workers or default_workers(backend), backend, queued) as executor:
             yield executor
         return
     with connected(address, workers) as ray:
-        yield RayWorkers(ray, workers, backend)
+        yield RayWorkers(ray, workers, backend, queued)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a question that the runner asks when it suits, not an exception in a commit."""
+"""Signals that ask a run to stop: the loop looks for them between its steps, so that none interrupts a commit."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from types import FrameType
 from rmtsim.arrays.pool import PATIENCE
 from rmtsim.text.words import number_of
 
-#: SIGTERM is how schedulers and `ray job stop` ask; SIGHUP tells that the terminal is gone.
+#: Ctrl-C; SIGTERM, which schedulers and `ray job stop` send; and SIGHUP, sent when the terminal is gone.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interrupts(tell: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether a signal asked to stop; the second one raises KeyboardInterrupt.
+def interrupts(announce: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether a signal asked to stop; a second signal raises KeyboardInterrupt.
 
-    ``tell`` is called when the first one comes, whatever the main thread is doing. Signals reach the main thread only;
-    in another the function is always false.
+    ``announce`` is called when the first signal comes, whatever the main thread is doing. Signals reach the main thread
+    only; in another thread the function always returns false.
     """
     came = threading.Event()
 
@@ -29,7 +29,7 @@ def interrupts(tell: Callable[[], None] = lambda: None) -> Iterator[Callable[[],
         if came.is_set():
             raise KeyboardInterrupt
         came.set()
-        tell()
+        announce()
 
     if threading.current_thread() is not threading.main_thread():
         yield came.is_set
@@ -43,17 +43,19 @@ def interrupts(tell: Callable[[], None] = lambda: None) -> Iterator[Callable[[],
             signal.signal(number, handler)
 
 
-def waits(seconds_left: Sequence[float | None]) -> str:
-    """Say what a run that is to stop waits for.
+def waits(seconds_left: Sequence[float | None], noun: str = "batch") -> str:
+    """Return what a run that is to stop waits for, as a sentence.
 
     Parameters
     ----------
     seconds_left
-        For each batch that is being computed, the seconds that it will take yet, or None where that is not known.
+        For each job that is being computed, the seconds that it will take yet, or None where that is not known.
+    noun
+        A job, in a word.
     """
     again = "Ctrl-C or SIGTERM again leaves at once, with what is committed"
     if not seconds_left:
         return f"stops and commits what came in; {again}"
     known = [left for left in seconds_left if left is not None]
     how_long = f"about {max(1, math.ceil(max(known)))} s, " if len(known) == len(seconds_left) else ""
-    return f"stops; waits for {number_of(len(seconds_left), 'batch')}, {how_long}at most {PATIENCE:.0f} s; {again}"
+    return f"stops; waits for {number_of(len(seconds_left), noun)}, {how_long}at most {PATIENCE:.0f} s; {again}"

@@ -1,4 +1,4 @@
-"""What a Ray worker that died has to say about it, in a line."""
+"""The reason why a Ray worker died, in a line."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from rmtsim.sweeps.executor import reason
+from rmtsim.sweeps.jobs import error_line
 
 #: Lines of a worker's log that Ray writes for itself.
 _RAYS_OWN = re.compile(r":(job_id|actor_name|task_name):|\[[0-9-]+ [0-9:,]+ [A-Z] |\*\*\* |\s*$")
 
 
 def last_words(error: BaseException) -> str:
-    """Return what a worker died of: its error, what it wrote last where its log is here, or what Ray makes of it."""
+    """Return why a worker died: its error, the last line of its log if that is on this machine, or Ray's own words."""
     text = str(error)
-    lines = [reason(RuntimeError(line)) for line in text.splitlines() if line.strip()]
+    lines = [error_line(RuntimeError(line)) for line in text.splitlines() if line.strip()]
     if errors := [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]:
         advice = "; install rmtsim on all nodes, or submit the checkout with --working-dir"
         return errors[-1] + (advice if "No module named" in errors[-1] else "")

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rmtsim.sweeps.batches import cost
-from rmtsim.sweeps.scheduler import Failure
+from rmtsim.sweeps.jobs import Failure
 from rmtsim.sweeps.state import PointState
 from rmtsim.text.sizes import format_count, format_seconds, format_share
 from rmtsim.text.words import number_of

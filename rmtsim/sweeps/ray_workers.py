@@ -1,4 +1,4 @@
-"""Ray actors that compute batches: one for each GPU, or for each CPU, which join and leave while a sweep runs."""
+"""Ray actors that compute jobs: one for each GPU, or for each CPU, which join and leave while a run goes on."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import math
 import os
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.machine import usable_memory
-from rmtsim.arrays.threads import cores
+from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import InputError, RunError
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import simulate_arrays
-from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.connection import check_head
-from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
+from rmtsim.sweeps.jobs import Finished, Job, error_line, never
 from rmtsim.sweeps.last_words import last_words
 from rmtsim.version import __version__
 
@@ -44,18 +43,18 @@ class _Worker:
 
 
 class _Call(NamedTuple):
-    """A call of an actor: of a batch, or (None) to say that it has started."""
+    """A call of an actor: of a job, or (None) to say that it has started."""
 
     worker: _Worker
-    batch: Batch | None
+    job: Job | None
 
 
 class RayWorkers:
     """The executor on Ray.
 
-    For an actor that dies another is started, wherever there is room for it; the batches it had go to others at once,
-    since that may take long. So is one for an actor on which a batch raised an error. Actors that wait for room make a
-    cluster with an autoscaler grow.
+    For an actor that dies another is started, wherever there is room for it; the jobs it had go to others at once,
+    since that may take long. Another is started, too, for an actor on which a job raised an error. Actors that wait
+    for room make a cluster with an autoscaler grow.
 
     Parameters
     ----------
@@ -65,6 +64,8 @@ class RayWorkers:
         How many actors, even if there is no room for them yet; by default as many as there is room for at any time.
     backend
         ``"numpy"``, ``"cupy"``, or ``"auto"`` for what the cluster has.
+    queued
+        How many jobs an actor has at a time, the one at work included.
 
     Raises
     ------
@@ -74,8 +75,8 @@ class RayWorkers:
         Then and later, if no worker can start, or the head of the cluster is gone.
     """
 
-    def __init__(self, ray: Any, workers: int | None, backend: str) -> None:
-        self._ray = ray
+    def __init__(self, ray: Any, workers: int | None, backend: str, queued: int) -> None:
+        self._ray, self._queued = ray, queued
         resources = ray.cluster_resources()
         self.backend = backend if backend != "auto" else _found_backend(ray)
         self._asked = workers
@@ -90,17 +91,18 @@ class RayWorkers:
             num_cpus=0 if gpu else 1,
             num_gpus=1 if gpu else 0,
             max_restarts=0,  # Ray would start for ever, without a word, one that dies whenever it starts
-            max_task_retries=0,  # a batch goes to another worker rather than wait for this one
+            max_task_retries=0,  # a job goes to another worker rather than wait for this one
             runtime_env={"env_vars": _blas_settings()},
         )(_RemoteWorker)
         self._workers: list[_Worker] = []
         self._running: dict[Any, _Call] = {}
-        self._places: deque[_Worker] = deque()  # where a batch can go
+        self._places: deque[_Worker] = deque()  # where a job can go
         self._looked = -_LOOK_EVERY
         self._begun = time.monotonic()
         self._unfit = 0  # workers that could not start; another in their place could not either
         self._kernels: list[str] = []  # of BLAS
         self._told: set[str] = set()
+        self._announce_wait(resources)
         self._grow()
 
     @property
@@ -110,20 +112,20 @@ class RayWorkers:
 
     @property
     def free(self) -> int:
-        """How many more batches to submit now."""
+        """How many more jobs to submit now."""
         while self._places and not self._places[0].ready:
             self._places.popleft()
         return len(self._places)
 
-    def submit(self, batch: Batch) -> None:
-        """Give a batch to the worker that has waited longest."""
+    def submit(self, job: Job) -> None:
+        """Give a job to the worker that has waited longest."""
         if not self.free:
             raise RuntimeError("no worker has a place free")
         worker = self._places.popleft()
-        self._running[worker.actor.compute.remote(batch)] = _Call(worker, batch)
+        self._running[worker.actor.compute.remote(job)] = _Call(worker, job)
 
     def next_done(self, timeout: float) -> list[Finished]:
-        """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
+        """Wait at most ``timeout`` seconds for a job to come back; return all that have."""
         self._grow()
         if not self._running:
             time.sleep(timeout)
@@ -139,7 +141,7 @@ class RayWorkers:
         calls = [self._running.pop(reference) for reference in done]
         return [f for call, value in zip(calls, values, strict=True) if (f := self._over(call, value)) is not None]
 
-    def awaited(self) -> dict[Batch, float]:
+    def awaited(self) -> dict[Job, float]:
         """Return none: Ray ends what is being computed with the actors."""
         return {}
 
@@ -154,13 +156,13 @@ class RayWorkers:
             return error
 
     def _over(self, call: _Call, value: Any) -> Finished | None:
-        """Take note of a call that is over; return the batch if it was of one."""
-        worker, batch = call
+        """Take note of a call that is over; return the job if it was the call of one."""
+        worker, job = call
         raised = isinstance(value, self._ray.exceptions.RayTaskError)  # by the code on the worker, which is well
         lost = isinstance(value, self._ray.exceptions.RayError) and not raised
-        if batch is None:
+        if job is None:
             if raised:
-                self._failed_start(worker, reason(value.cause or value))
+                self._failed_start(worker, error_line(value.cause or value))
             elif lost:
                 self._died(worker, value)
             else:
@@ -170,17 +172,25 @@ class RayWorkers:
             if worker.ready:
                 worker.ready = False
                 self._workers.remove(worker)
-                self._ray.kill(worker.actor)  # an error of a GPU may stay with its process, and eat up batches
+                self._ray.kill(worker.actor)  # an error of a GPU may stay with its process, and eat up jobs
                 self._start()
             if lost:
-                return Finished(batch, None, f"its worker is gone ({reason(value)})", lost=True)
-            return Finished(batch, None, reason(value.cause or value))
+                return Finished(job, None, f"its worker is gone ({error_line(value)})", lost=True)
+            return Finished(job, None, error_line(value.cause or value))
         if worker.ready:
             self._places.append(worker)
-        return Finished(batch, value)
+        return Finished(job, value)
+
+    def _announce_wait(self, resources: dict[str, float]) -> None:
+        """Say that the run waits where the cluster has no room for a worker now."""
+        if self._ray.available_resources().get(self._resource, 0) >= 1:
+            return
+        there = resources.get(self._resource, 0)
+        used = f"all {there:.0f} {self._resource}s of the cluster are in use"
+        _log.info("run: waits for workers: %s", used if there else f"the cluster has no {self._resource}")
 
     def _start(self, deaths: int = 0) -> None:
-        """Start a worker; it gets no batches until it answers."""
+        """Start a worker; it gets no jobs until it answers."""
         worker = _Worker(self._actor.remote(), deaths)
         self._workers.append(worker)
         self._running[worker.actor.hello.remote(self.backend)] = _Call(worker, None)
@@ -207,7 +217,7 @@ class RayWorkers:
                 _log.warning("run: workers have BLAS kernels %s, whose last digits differ", kernels)
         worker.ready = True
         worker.deaths = 0
-        self._places.extend([worker] * IN_FLIGHT_PER_WORKER)
+        self._places.extend([worker] * self._queued)
 
     def _failed_start(self, worker: _Worker, why: str) -> None:
         """Do without a worker that cannot start; raise RunError if no other is left that may."""
@@ -276,11 +286,11 @@ class _RemoteWorker:
     """Runs on the cluster."""
 
     def hello(self, backend: str) -> dict[str, str]:
-        """Load all that a batch needs; tell about this worker. Raises InputError where the backend is not there."""
-        simulated = simulate_arrays(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
-        return {"version": __version__, "kernel": simulated.blas}
+        """Load all that a job needs; return what this worker is. Raises InputError where the backend is not there."""
+        draws = simulate_arrays(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
+        return {"version": __version__, "kernel": draws.blas}
 
-    def compute(self, batch: Batch) -> Result:
-        if batch.memory is None and batch.backend == "numpy":  # a core's part of its machine
-            batch = replace(batch, memory=usable_memory() / cores())
-        return batch.compute()
+    def compute(self, job: Job) -> Any:
+        """Compute a job with a core's part of this machine's memory, until it is done: Ray ends the process to stop."""
+        with single_threaded_blas():
+            return job.within(usable_memory() / cores()).compute(never)

@@ -1,13 +1,10 @@
-"""Run a sweep: keep workers busy, commit what comes back, decide, until every point has its draws."""
+"""Run a sweep: its draws as work of the run loop, their commits, and how it ended."""
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from html import escape
 from typing import Any
 
@@ -15,28 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.backend import resolve
-from rmtsim.arrays.pool import PATIENCE
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.compact import MANY, compact_with
 from rmtsim.store.writer import Writer
-from rmtsim.sweeps.executor import Executor, Finished
-from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE, open_executor
-from rmtsim.sweeps.interrupts import interrupts, waits
+from rmtsim.sweeps.batches import Batch, Result
+from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE
+from rmtsim.sweeps.jobs import Failure
+from rmtsim.sweeps.loop import ending, run_work
 from rmtsim.sweeps.progress import Progress, SweepWatch
 from rmtsim.sweeps.resources import Resources, allocate
-from rmtsim.sweeps.scheduler import Failure, Scheduler
+from rmtsim.sweeps.scheduler import DrawScheduler
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_share
 from rmtsim.text.words import number_of
-
-_log = logging.getLogger(__name__)
-
-#: Seconds between commits: what workers send in that time becomes one shard, and is all that a kill of the driver can
-#: cost beside the batches in flight.
-COMMIT_EVERY = 1.0
 
 #: Points that an outcome shows in a notebook.
 _SHOWN_POINTS = 20
@@ -96,11 +87,7 @@ class Outcome:
         text = f"{made}; {done} of {len(self.states)} points done"
         if self.limited:
             text += f", {len(self.limited)} used up max_draws above target_rse (see rmtsim status)"
-        if self.failures:
-            text += f"; {len(self.failures)} batches failed, the same command tries them again"
-        elif self.unfinished:
-            text += f"; stopped ({self.stopped}): what was committed is safe, the same command goes on"
-        return text
+        return text + ending(self.failures, self.stopped, bool(self.unfinished), "batch")
 
     def document(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -168,83 +155,79 @@ def run(
         resources = allocate(spec, workers, default_workers(backend), memory, processes=address == OWN_RAY)
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
         resources = Resources(workers, 1, memory)
-    end = time.monotonic() + time_limit
-    scheduler: Scheduler | None = None
-
-    def say(text: str) -> None:
-        if on_message:
-            on_message(text)
-        else:
-            _log.info("%s: %s", spec.name, text)
-
-    def farewell(why: str) -> None:
-        awaited = executor.awaited()
-        expected = [(since, scheduler.seconds(batch) if scheduler else None) for batch, since in awaited.items()]
-        say(f"{why}: {waits([None if total is None else total - since for since, total in expected])}")
-
-    # The executor comes first: where no cluster answers, no store is left behind.
-    with (
-        open_executor(address, resources.workers, backend) as executor,
-        interrupts(partial(farewell, "interrupted")) as asked,
-        store.writer() as writer,
-    ):
-        states = read_states(spec, store, executor.backend)  # again: another writer may have been before us
-        writer.save_spec(spec.name, spec.document())
-        scheduler = Scheduler(states, spec, executor.backend, resources)
-        committer = Committer(writer, spec.document())
-
-        watch = SweepWatch(spec.name, states) if on_progress else None
-
-        def report() -> None:
-            if on_progress and watch:
-                on_progress(watch.progress(committer.draws, executor.workers, scheduler.failures))
-
-        def stop() -> str:
-            if asked():
-                return "interrupted"
-            # Without the first draws, a limit below the time that they take would end nothing; but none may ever come.
-            over = time.monotonic() - end
-            late = over >= 0 and (committer.draws > 0 or (over >= PATIENCE and not scheduler.in_flight))
-            why = "failure" if scheduler.failures and fail_fast else "time limit" if late else ""
-            if why:
-                farewell(why)
-            return why
-
-        stopped = drive(scheduler, executor, committer, stop, report)
-        if left := executor.awaited():
-            say(f"{number_of(len(left), 'batch')} did not end in {PATIENCE:.0f} s, and will be made again")
-    return Outcome(states, committer.draws, scheduler.failures, stopped)
+    work = SweepWork(spec, resources)
+    stopped = run_work(
+        work,
+        store,
+        address=address,
+        backend=backend,
+        workers=resources.workers,
+        time_limit=time_limit,
+        fail_fast=fail_fast,
+        on_progress=on_progress,
+        on_message=on_message,
+    )
+    return Outcome(work.states, work.committer.done, work.scheduler.failures, stopped)
 
 
-class Committer:
-    """Gathers results, and commits them about once a second as one shard; many small shards become a large one.
+class SweepWork:
+    """The draws that the points of a sweep are missing, as work of the run loop.
 
     Attributes
     ----------
-    draws
+    states, scheduler, committer
+        The points, what is to be done, and who commits it; set when the work begins.
+    """
+
+    noun = "batch"
+    folders = ("sweeps", "draws")
+    queued = 2  # so that no worker waits for the driver
+    saves = False
+
+    states: list[PointState]
+    scheduler: DrawScheduler
+    committer: DrawCommitter
+
+    def __init__(self, spec: Spec, resources: Resources) -> None:
+        self.name, self._spec, self._resources = spec.name, spec, resources
+
+    def begin(self, writer: Writer, backend: str) -> tuple[DrawScheduler, DrawCommitter]:
+        """Read the points again, since another writer may have been at work, and keep the spec."""
+        self.states = read_states(self._spec, writer.store, backend)
+        writer.save_spec(self._spec.name, self._spec.document())
+        self.scheduler = DrawScheduler(self.states, self._spec, backend, self._resources)
+        self.committer = DrawCommitter(writer, self._spec.document(), self.scheduler)
+        self._watch = SweepWatch(self.name, self.states)
+        return self.scheduler, self.committer
+
+    def progress(self, workers: int) -> Progress:
+        """Return where the sweep stands."""
+        return self._watch.progress(self.committer.done, workers, self.scheduler.failures)
+
+
+class DrawCommitter:
+    """Gathers draws, and commits them about once a second as one shard; many small shards become a large one.
+
+    Attributes
+    ----------
+    done
         Draws that were committed.
     """
 
-    def __init__(self, writer: Writer, document: Mapping[str, Any]) -> None:
-        self.draws = 0
-        self._writer, self._document = writer, document
+    def __init__(self, writer: Writer, document: Mapping[str, Any], scheduler: DrawScheduler) -> None:
+        self.done = 0
+        self._writer, self._document, self._scheduler = writer, document, scheduler
         self._simulated: list[SimulatedDraws] = []
         self._stored: list[dict[int, set[str]]] = []
-        self._last = -math.inf
         self._until_compaction = MANY - len(writer.loose())
 
-    def add(self, simulated: SimulatedDraws, stored: dict[int, set[str]]) -> None:
-        """Take in draws, but for layers in ``stored``, which the store has; they are done only when committed."""
-        self._simulated.append(simulated)
-        self._stored.append(stored)
-
-    @property
-    def due(self) -> bool:
-        """Whether the last commit was not just now."""
-        return time.monotonic() - self._last >= COMMIT_EVERY
+    def add(self, job: Batch, result: Result) -> None:
+        """Take in the draws of a batch, except for layers that the store has; they are done when they are committed."""
+        self._simulated.append(result.simulated)
+        self._stored.append(self._scheduler.stored_layers(job))
 
     def commit(self) -> None:
-        """Put what was gathered on the disk. What fails, or is interrupted, is not tried again: it may be there."""
+        """Write what was gathered. What fails, or is interrupted, is not tried again: it may be on the disk."""
         simulated, stored = self._simulated, self._stored
         self._simulated, self._stored = [], []
         if simulated:
@@ -252,64 +235,13 @@ class Committer:
             if any(stored):
                 rows = rows.filter(np.concatenate([_fresh(*pair) for pair in zip(simulated, stored, strict=True)]))
             self._writer.append(rows, self._document)
-            self.draws += sum(len(one.draws) for one in simulated)
+            self.done += sum(len(one.draws) for one in simulated)
             self._until_compaction -= 1
             if self._until_compaction <= 0:
                 compact_with(self._writer)
                 self._until_compaction = MANY
-        self._last = time.monotonic()
 
 
 def _fresh(simulated: SimulatedDraws, stored: dict[int, set[str]]) -> npt.NDArray[np.bool_]:
     """Return which rows of simulated draws, by draw, then layer, the store does not have."""
     return np.array([layer not in stored.get(draw, ()) for draw in simulated.draws for layer in simulated.layers])
-
-
-def drive(
-    scheduler: Scheduler,
-    executor: Executor,
-    committer: Committer,
-    stop: Callable[[], str] = str,
-    report: Callable[[], None] = lambda: None,
-) -> str:
-    """Feed batches and commit what comes back until nothing is wanted.
-
-    Parameters
-    ----------
-    scheduler, executor, committer
-        What comes next, who computes it, and where it goes.
-    stop
-        Returns why to stop before the end, or "". What is in flight is then dropped, but for what threads are
-        computing, who cannot be stopped, and get `PATIENCE` seconds; what came back is committed.
-    report
-        Called about once a second, after a commit.
-
-    Returns
-    -------
-    str
-        Why it stopped before the end, or "".
-    """
-
-    def take(several: list[Finished]) -> None:
-        for finished in several:
-            if finished.result is None:
-                scheduler.failed(finished.batch, finished.reason, lost=finished.lost)
-            else:
-                committer.add(finished.result.simulated, scheduler.stored_layers(finished.batch))
-                scheduler.done(finished.batch, finished.result)
-
-    reason = ""
-    try:
-        while not scheduler.idle and not (reason := stop()):
-            while executor.free and (batch := scheduler.next(executor.free + scheduler.in_flight)):
-                executor.submit(batch)
-            take(executor.next_done(timeout=COMMIT_EVERY / 4))
-            if committer.due:
-                committer.commit()
-                report()
-        committer.commit()
-        take(executor.drain(PATIENCE))
-    finally:
-        committer.commit()
-        report()
-    return reason

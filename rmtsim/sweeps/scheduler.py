@@ -1,64 +1,121 @@
-"""Which batch comes next, and what to do when one fails: no workers, files or clocks in here."""
+"""Which job comes next, and what to do when one fails: no workers, files or clocks in here."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from heapq import heappop, heappush
-from typing import Any
+from typing import Generic, TypeVar
 
 from rmtsim.sweeps.batches import Batch, Result, cost
+from rmtsim.sweeps.jobs import Failure, Job
 from rmtsim.sweeps.pace import Pace
 from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState
 
-#: How often a batch is tried that fails by an error of its own, or because its worker is gone. Workers go for other
-#: reasons too, but a batch that takes one after the other with it must not do so for ever.
+#: How often a job is tried that fails by an error of its own, or because its worker is gone. Workers go for other
+#: reasons too, but a job that takes one after the other with it must not do so for ever.
 ATTEMPTS, LOSSES = 3, 10
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A batch that was given up, after ``attempts`` attempts, with what it failed of."""
-
-    batch: Batch
-    reason: str
-    attempts: int
-
-    def __str__(self) -> str:
-        return f"{self.batch} failed {self.attempts} times: {self.reason}"
-
-    def document(self) -> dict[str, Any]:
-        """Return it as plain data: the batch's parameters, and why it was given up."""
-        batch = {**asdict(self.batch), "draws": [self.batch.draws.start, self.batch.draws.stop]}
-        return {**batch, "attempts": self.attempts, "reason": self.reason, "message": str(self)}
+J = TypeVar("J", bound=Job)
+R = TypeVar("R")
 
 
-class Scheduler:
-    """Cuts what points are missing into batches, the costliest points first, until nothing is wanted.
+class Scheduler(ABC, Generic[J, R]):
+    """Gives out jobs until none is wanted, and gives those that fail out again.
+
+    Attributes
+    ----------
+    failures
+        Jobs that were given up; all others go on.
+    in_flight
+        Jobs that were given out and did not come back.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        self.in_flight = 0
+        self._again: deque[J] = deque()
+        self._tries: Counter[tuple[J, bool]] = Counter()
+
+    @property
+    @abstractmethod
+    def waiting(self) -> bool:
+        """Whether jobs wait that were never given out."""
+
+    @abstractmethod
+    def _take(self, places: int) -> J:
+        """Return the next job of those that wait, given how many ``places`` for jobs there are."""
+
+    @abstractmethod
+    def seconds(self, job: J) -> float | None:
+        """Return the time that a job takes, to judge by the others; None before the first has come back."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is in flight."""
+        return not (self.waiting or self._again or self.in_flight)
+
+    def next(self, places: int) -> J | None:
+        """Return the next job to compute, given how many ``places`` for jobs there are; None where none waits."""
+        if not (self._again or self.waiting):
+            return None
+        job = self._again.popleft() if self._again else self._take(places)
+        self._given_out(job)
+        return job
+
+    def done(self, job: J, result: R) -> None:
+        """Take note that a job has come back with its result."""
+        self._came_back(job)
+        self._forget(job)
+
+    def failed(self, job: J, reason: str, *, lost: bool) -> Failure | None:
+        """Give a job out again, or give it up and return that; ``lost`` if its worker is gone."""
+        self._came_back(job)
+        self._tries[job, lost] += 1
+        tries = self._tries[job, lost]
+        if tries < (LOSSES if lost else ATTEMPTS):
+            if lost:  # ahead of the one lost before it, which was computed while it waited: should that one kill its
+                self._again.appendleft(job)  # workers, it does so alone
+            else:
+                self._again.append(job)
+            return None
+        self._forget(job)
+        failure = Failure(job, reason, tries)
+        self.failures.append(failure)
+        return failure
+
+    def _given_out(self, job: J) -> None:
+        self.in_flight += 1
+
+    def _came_back(self, job: J) -> None:
+        self.in_flight -= 1
+
+    def _forget(self, job: J) -> None:
+        for lost in (False, True):
+            self._tries.pop((job, lost), None)
+
+
+class DrawScheduler(Scheduler[Batch, Result]):
+    """Cuts the draws that points are missing into batches, the costliest points first, until nothing is wanted.
+
+    Points whose batches were given up stay where they are.
 
     Attributes
     ----------
     states
         The points, with the draws that came back.
-    failures
-        Batches that were given up. Their points are left where they are; all others go on.
-    in_flight
-        Batches that were given out and did not come back.
     """
 
     def __init__(self, states: Sequence[PointState], spec: Spec, backend: str, resources: Resources) -> None:
+        super().__init__()
         self.states = list(states)
-        self.failures: list[Failure] = []
-        self.in_flight = 0
         self._spec, self._backend, self._resources = spec, backend, resources
         self._index = {state.point: k for k, state in enumerate(self.states)}
         self._costs = [cost(state.point, spec.layers, spec.sampling.diagonal) for state in self.states]
         self._pace = Pace()
-        self._again: deque[Batch] = deque()
-        self._tries: Counter[tuple[Batch, bool]] = Counter()
         self._waiting: list[tuple[float, int, int, range]] = []  # heap: costliest points first, then in their order
         self._out = [0] * len(self.states)  # draws of each point that wait or are in flight
         self._work_left = 0.0
@@ -66,20 +123,15 @@ class Scheduler:
             self._want(k)
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing is in flight."""
-        return not (self._waiting or self._again or self.in_flight)
+    def waiting(self) -> bool:
+        """Whether draws wait that were never given out."""
+        return bool(self._waiting)
 
     def stored_layers(self, batch: Batch) -> dict[int, set[str]]:
         """Draw → its stored layers, of those draws of a batch of which some layers, not all, are stored."""
         return self.states[self._index[batch.point]].stored_layers(batch.draws)
 
-    def next(self, places: int) -> Batch | None:
-        """Return the next batch to compute, given how many ``places`` for batches there are; None where none waits."""
-        if self._again:
-            return self._given_out(self._again.popleft())
-        if not self._waiting:
-            return None
+    def _take(self, places: int) -> Batch:
         minus_cost, k, _, draws = heappop(self._waiting)
         point = self.states[k].point
         size = self._pace.batch_draws(point, -minus_cost, self._work_left, places)
@@ -88,67 +140,43 @@ class Scheduler:
             heappush(self._waiting, (minus_cost, k, cut, range(cut, draws.stop)))
         self._work_left += minus_cost * (cut - draws.start)
         sampling = self._spec.sampling
-        return self._given_out(
-            Batch(
-                point,
-                range(draws.start, cut),
-                self._spec.layers,
-                sampling.seed,
-                self._backend,
-                sampling.dtype,
-                sampling.diagonal,
-                self._resources.threads,
-                self._resources.memory,
-            )
+        return Batch(
+            point,
+            range(draws.start, cut),
+            self._spec.layers,
+            sampling.seed,
+            self._backend,
+            sampling.dtype,
+            sampling.diagonal,
+            self._resources.threads,
+            self._resources.memory,
         )
 
-    def _given_out(self, batch: Batch) -> Batch:
-        self.in_flight += 1
-        self.states[self._index[batch.point]].at_work += 1
-        return batch
+    def _given_out(self, job: Batch) -> None:
+        super()._given_out(job)
+        self.states[self._index[job.point]].at_work += 1
 
-    def _came_back(self, batch: Batch) -> None:
-        self.in_flight -= 1
-        self.states[self._index[batch.point]].at_work -= 1
+    def _came_back(self, job: Batch) -> None:
+        super()._came_back(job)
+        self.states[self._index[job.point]].at_work -= 1
 
-    def seconds(self, batch: Batch) -> float | None:
-        """Return the time that a batch takes, as far as others tell; None before the first has come back."""
+    def seconds(self, job: Batch) -> float | None:
+        """Return the time that a batch takes, to judge by the others; None before the first has come back."""
         if not self._pace.measured:
             return None
-        return self._pace.seconds(batch.point, self._costs[self._index[batch.point]] * len(batch.draws))
+        return self._pace.seconds(job.point, self._costs[self._index[job.point]] * len(job.draws))
 
-    def done(self, batch: Batch, result: Result) -> None:
+    def done(self, job: Batch, result: Result) -> None:
         """Count the draws of a batch; at a checkpoint, see whether its point wants more."""
-        self._came_back(batch)
-        self._forget(batch)
-        k = self._index[batch.point]
+        super().done(job, result)
+        k = self._index[job.point]
         state = self.states[k]
-        self._pace.measure(batch.point, self._costs[k] * len(batch.draws), result.seconds)
-        state.forget_partial(batch.draws)
-        state.add(batch.draws.start, result.simulated.values[:, :, :2])
-        self._out[k] -= len(batch.draws)
+        self._pace.measure(job.point, self._costs[k] * len(job.draws), result.seconds)
+        state.forget_partial(job.draws)
+        state.add(job.draws.start, result.simulated.values[:, :, :2])
+        self._out[k] -= len(job.draws)
         if not self._out[k]:
             self._want(k)
-
-    def failed(self, batch: Batch, reason: str, *, lost: bool) -> Failure | None:
-        """Give a batch out again, or give it up and say so; ``lost`` if its worker is gone."""
-        self._came_back(batch)
-        self._tries[batch, lost] += 1
-        tries = self._tries[batch, lost]
-        if tries < (LOSSES if lost else ATTEMPTS):
-            if lost:  # ahead of the one lost before it, which was computed while it waited: should that one kill its
-                self._again.appendleft(batch)  # workers, it does so alone
-            else:
-                self._again.append(batch)
-            return None
-        self._forget(batch)
-        failure = Failure(batch, reason, tries)
-        self.failures.append(failure)
-        return failure
-
-    def _forget(self, batch: Batch) -> None:
-        for lost in (False, True):
-            self._tries.pop((batch, lost), None)
 
     def _want(self, k: int) -> None:
         """Line up what a point is missing up to its next checkpoint."""

@@ -1,4 +1,4 @@
-"""Threads of this process that compute batches, one for each core."""
+"""Threads of this process that compute jobs, one for each core."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from threading import Event
+from typing import Any
 
 from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.pool import Pool
 from rmtsim.arrays.threads import cores, single_threaded_blas
-from rmtsim.sweeps.batches import Batch, Result
-from rmtsim.sweeps.executor import IN_FLIGHT_PER_WORKER, Finished, reason
+from rmtsim.errors import StoppedError
+from rmtsim.sweeps.jobs import Finished, Job, error_line
 
 _log = logging.getLogger(__name__)
 
 
 def default_workers(backend: str) -> int:
-    """Return how many batches to compute at a time in this process: one per core, or one for the GPU."""
+    """Return how many jobs to compute at a time in this process: one per core, or one for the GPU."""
     return 1 if get_backend(backend).needs_gpu else cores()
 
 
 @contextmanager
-def thread_workers(workers: int, backend: str) -> Iterator[ThreadWorkers]:
-    """Open the executor, with one BLAS thread for each worker: a draw then has the same bits whoever computes it."""
+def thread_workers(workers: int, backend: str, queued: int) -> Iterator[ThreadWorkers]:
+    """Open the executor, with one BLAS thread for each worker: results then have the same bits on every worker."""
     with single_threaded_blas(), Pool(workers) as pool:
         if pool.threads < workers:
             _log.warning(
@@ -33,51 +35,56 @@ def thread_workers(workers: int, backend: str) -> Iterator[ThreadWorkers]:
                 workers,
                 "with these" if pool.threads else "in the main one",
             )
-        yield ThreadWorkers(pool, backend)
+        yield ThreadWorkers(pool, backend, queued)
 
 
 class ThreadWorkers:
-    """The executor: NumPy lets go of the interpreter lock in the products, passes and fills that take the time."""
+    """The executor in this process: NumPy releases the interpreter's lock in the calls that take most of the time."""
 
-    def __init__(self, pool: Pool, backend: str) -> None:
+    def __init__(self, pool: Pool, backend: str, queued: int) -> None:
         self.backend, self.workers = backend, max(1, pool.threads)
-        self._pool = pool
-        self._running: dict[Future[Result], Batch] = {}
-        self._begun: dict[Batch, float] = {}
+        self._pool, self._queued = pool, queued
+        self._running: dict[Future[Any], Job] = {}
+        self._begun: dict[Job, float] = {}
+        self._stop = Event()
 
     @property
     def free(self) -> int:
-        """How many more batches to submit now."""
-        return IN_FLIGHT_PER_WORKER * self.workers - len(self._running)
+        """How many more jobs to submit now."""
+        return self._queued * self.workers - len(self._running)
 
-    def submit(self, batch: Batch) -> None:
-        """Put a batch in the queue."""
-        self._running[self._pool.submit(self._compute, batch)] = batch
+    def submit(self, job: Job) -> None:
+        """Put a job in the queue."""
+        self._running[self._pool.submit(self._compute, job)] = job
 
     def next_done(self, timeout: float) -> list[Finished]:
-        """Wait at most ``timeout`` seconds for a batch to come back; return all that have."""
+        """Wait at most ``timeout`` seconds for a job to come back; return all that have."""
         done, _ = wait(self._running, timeout, FIRST_COMPLETED)
-        return [self._finished(future) for future in done]
+        return [found for future in done if (found := self._finished(future)) is not None]
 
-    def awaited(self) -> dict[Batch, float]:
-        """Return the batches that threads are computing, who cannot be stopped, and since how many seconds."""
+    def awaited(self) -> dict[Job, float]:
+        """Return the jobs that threads are computing, and for how many seconds: a thread cannot be stopped."""
         now = time.monotonic()
-        return {batch: now - self._begun.get(batch, now) for future, batch in self._running.items() if future.running()}
+        return {job: now - self._begun.get(job, now) for future, job in self._running.items() if future.running()}
 
     def drain(self, at_most: float) -> list[Finished]:
-        """Drop what is queued; wait ``at_most`` so many seconds for what is being computed, and return it."""
-        self._running = {future: batch for future, batch in self._running.items() if not future.cancel()}
+        """Drop queued jobs and ask the others to stop; wait at most ``at_most`` seconds, and return what came back."""
+        self._stop.set()
+        self._running = {future: job for future, job in self._running.items() if not future.cancel()}
         wait(self._running, at_most)
         return self.next_done(0)
 
-    def _compute(self, batch: Batch) -> Result:
-        self._begun[batch] = time.monotonic()
-        return batch.compute()
+    def _compute(self, job: Job) -> Any:
+        self._begun[job] = time.monotonic()
+        return job.compute(self._stop.is_set)
 
-    def _finished(self, future: Future[Result]) -> Finished:
-        batch = self._running.pop(future)
-        self._begun.pop(batch, None)
+    def _finished(self, future: Future[Any]) -> Finished | None:
+        """Return the job of a future that is done, None where it has stopped as it was asked to."""
+        job = self._running.pop(future)
+        self._begun.pop(job, None)
         try:
-            return Finished(batch, future.result())
+            return Finished(job, future.result())
+        except StoppedError as error:
+            return None if self._stop.is_set() else Finished(job, None, error_line(error))
         except Exception as error:
-            return Finished(batch, None, reason(error))
+            return Finished(job, None, error_line(error))

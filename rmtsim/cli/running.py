@@ -1,0 +1,150 @@
+"""Run a sweep or the tables of an experiment for a verb: progress on stderr, then how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rmtsim.cli.exit_codes import exit_code
+from rmtsim.cli.printing import print_json, print_message
+from rmtsim.cli.sources import Runs
+from rmtsim.errors import InputError
+from rmtsim.store import Store
+from rmtsim.store.experiment_tables import spec_of
+
+if TYPE_CHECKING:
+    from rmtsim.sweeps.display import ProgressDisplay
+    from rmtsim.sweeps.runner import Outcome
+    from rmtsim.sweeps.spec import Spec
+    from rmtsim.sweeps.table_runner import TableOutcome
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and how to run, as the verbs `run` and `reproduce` are given it."""
+
+    address: str = "local"
+    backend: str = "auto"
+    workers: int | None = None
+    memory: float | None = None
+    time_limit: float = math.inf
+    fail_fast: bool = False
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> RunOptions:
+        """Return the options of a command line."""
+        limit = math.inf if arguments.time_limit is None else arguments.time_limit
+        return cls(
+            arguments.address,
+            arguments.backend,
+            arguments.workers,
+            arguments.memory,
+            limit,
+            arguments.fail_fast,
+        )
+
+
+def run_source(
+    source: Spec | Runs, store: Store, options: RunOptions, *, as_json: bool = False
+) -> Outcome | TableOutcome:
+    """Run or resume a sweep, or the tables of an experiment; print how it ended."""
+    from rmtsim.sweeps.display import ProgressDisplay
+    from rmtsim.sweeps.spec import Spec
+
+    with ProgressDisplay(source.name, as_json=as_json) as display:
+        outcome = (
+            _run_sweep(source, store, options, display)
+            if isinstance(source, Spec)
+            else _run_tables(source, store, options, display)
+        )
+    if as_json:
+        print_json(outcome.document() | {"exit_code": outcome_code(outcome)})
+    else:
+        print_message(f"{source.name}: {outcome}")
+    return outcome
+
+
+def outcome_code(outcome: Outcome | TableOutcome) -> int:
+    """Return the exit code for how a run ended."""
+    return exit_code(failed=outcome.failures, unfinished=outcome.unfinished, limited=outcome.limited)
+
+
+def _run_sweep(spec: Spec, store: Store, options: RunOptions, display: ProgressDisplay) -> Outcome:
+    from rmtsim.sweeps import runner
+
+    return runner.run(
+        spec,
+        store,
+        address=options.address,
+        backend=options.backend,
+        workers=options.workers,
+        memory=options.memory,
+        time_limit=options.time_limit,
+        fail_fast=options.fail_fast,
+        on_progress=display.update,
+        on_message=display.say,
+    )
+
+
+def _run_tables(runs: Runs, store: Store, options: RunOptions, display: ProgressDisplay) -> TableOutcome:
+    from rmtsim.sweeps import table_runner
+
+    backend = runs.backend(options.backend, options.address)
+    return table_runner.run_tables(
+        runs.experiment(backend),
+        store,
+        spec=runs.document,
+        address=options.address,
+        backend=backend,
+        workers=options.workers,
+        time_limit=options.time_limit,
+        fail_fast=options.fail_fast,
+        on_progress=display.update,
+        on_message=display.say,
+    )
+
+
+def check_memory(runs: Runs, memory: float | None) -> None:
+    """Raise InputError if a limit of memory is given for tables."""
+    if memory is not None:
+        raise InputError(f"--memory: the tables of {runs.name} are not made in pieces; leave it out")
+
+
+def announce_time(source: Spec | Runs, store: Store, options: RunOptions) -> None:
+    """Print how long a run will take where that is hours or days, on a machine whose speed is known: this one."""
+    from rmtsim.sweeps.executors import THIS_MACHINE
+    from rmtsim.sweeps.plan import LONG_SECONDS, long_run
+    from rmtsim.sweeps.spec import Spec
+
+    if options.address not in THIS_MACHINE:
+        return
+    if isinstance(source, Spec):
+        found = long_run(source, store, options.memory, options.workers)
+        if found is not None:
+            print_message(f"{source.name}: {found}; `rmtsim plan` shows it for every point")
+        return
+    experiment = source.experiment(source.backend(options.backend, options.address))
+    if missing := {table.file for table in experiment.missing(store)}:
+        _, summary, seconds = source.plan(experiment, missing, options.workers)
+        if LONG_SECONDS <= seconds < math.inf:
+            print_message(summary)
+
+
+def announce_change(source: Spec | Runs, store: Store) -> None:
+    """Print what differs where the store has another spec of this name: results stay, but `status` follows the last."""
+    from rmtsim.sweeps.spec import Spec
+
+    stored: Mapping[str, Any] | None
+    if isinstance(source, Spec):
+        new: Mapping[str, Any] = source.document()
+        stored = next((document for document in store.specs() if document["name"] == source.name), None)
+    else:
+        new, kept = source.document, spec_of(store, source.name)
+        stored = kept and kept["spec"]
+    changed = sorted(key for key in {*stored, *new} if stored.get(key) != new.get(key)) if stored is not None else []
+    if changed:
+        differs = f"the store has a spec of this name that differs in {', '.join(changed)}"
+        print_message(f"{source.name}: {differs}; this one replaces it")
