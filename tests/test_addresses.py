@@ -118,7 +118,7 @@ def test_an_address_without_secrets_is_shown_whole(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["no such host: {}", "'{}' is no address; try again", "for url ({}).", "{}", "a={}, b"]
+    "text", ["no such host: {}", "'{}' is not a valid address; try again", "for url ({}).", "{}", "a={}, b"]
 )
 def test_a_text_that_quotes_an_address(text: str) -> None:
     for address in ADDRESSES:

@@ -142,7 +142,10 @@ LINES = [
     (["figure", "fig8", "--store", ".", "--out", "f.png"], "holds no store"),
     (["run", "good.toml", "--store", ""], "the location is empty, as from a variable that is not set"),
     (["plan", "good.toml", "--store", " "], "the location is empty"),
-    (["run", "good.toml", "--store", "s3:/bucket/x"], "'s3:/bucket/x' is no address; give s3://bucket/x, with two"),
+    (
+        ["run", "good.toml", "--store", "s3:/bucket/x"],
+        "'s3:/bucket/x' is not a valid address; give s3://bucket/x, with two",
+    ),
     (["status", "--store", "File:/data"], "give File://data, with two slashes"),
     (["figure", "fig8", "--store", "S", "--out", "f.png"], "`rmtsim run` wrote"),
     (["figure", "fig99", "--store", ".", "--out", "f.png"], "fig8"),
@@ -189,16 +192,16 @@ ADDRESSES = [
     ("S3://", "names no bucket; give s3://bucket/prefix"),
     ("s3:///dir", "names no bucket"),
     ("s3://host:9000/bucket", "?endpoint_override=HOST:PORT"),
-    ("s3://bucket/dir?endpoint=host", "'endpoint' is no option of an s3:// address; choose from endpoint_override"),
+    ("s3://bucket/dir?endpoint=host", "'endpoint' is not an option of an s3:// address; choose from endpoint_override"),
     ("s3://bucket/dir?scheme=ftp", "choose http or https"),
     ("s3://bucket/dir?allow_bucket_creation=yes", "choose true or false"),
     ("s3://bucket/dir?connect_timeout=0", "positive number of seconds"),
     ("s3://bucket/dir?request_timeout=soon", "positive number of seconds"),
     ("s3://bucket/dir?region=", "region has no value"),
     ("s3://bucket/dir?access_key=me", "give both or none"),
-    ("s3://buc ket/dir", "is no address"),
-    ("s3://[bucket/dir", "is no address"),
-    ("://bucket", "is no address"),
+    ("s3://buc ket/dir", "is not a valid address"),
+    ("s3://[bucket/dir", "is not a valid address"),
+    ("://bucket", "is not a valid address"),
     ("gs://", "names no bucket"),
     ("file://elsewhere/dir", "file:///data/store"),
     ("carrier-pigeon://coop", "is not known; choose s3, gs"),
@@ -321,10 +324,10 @@ def test_too_little_memory_says_what_python_takes(here: Path, capsys: pytest.Cap
     for arguments, words in (
         (["--memory", "100MiB"], "--memory: a draw at"),
         (["--memory", "230MiB", "--workers", "1000"], "give at most"),
-        (["--memory", "10XB"], "is no size"),
-        (["--memory", "9" * 400], "is no size"),
+        (["--memory", "10XB"], "is not a valid size"),
+        (["--memory", "9" * 400], "is not a valid size"),
         (["--memory", "5000TiB"], "is more than this machine has"),
     ):
         code, message = run(["run", "good.toml", "--store", "S", *arguments], capsys)
         check(code, message, words, here)
-        assert "Python included" in message or "no size" in message or "more than" in message
+        assert "Python included" in message or "valid size" in message or "more than" in message

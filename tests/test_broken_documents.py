@@ -97,9 +97,9 @@ def test_any_value_of_a_stored_sweep_may_be_any(
             from_document(document)
         except InputError:
             assert main(["status", "--store", str(store)]) == 1, value
-            assert f"{path} is no spec" in capsys.readouterr().err
+            assert f"{path} is not a valid spec" in capsys.readouterr().err
             assert code == 1, value
-            assert f"torn: {path} is no spec" in told
+            assert f"torn: {path} is not a valid spec" in told
         else:
             assert main(["status", "--store", str(store)]) in (0, 3, 4), value
             assert code in (0, 1), value
@@ -132,10 +132,10 @@ def test_a_stored_sweep_of_wrong_types_is_damage(
     path = store / "sweeps/tiny.json"
     path.write_text(json.dumps(sweep() | change))
     [finding] = verify(Store(store), requests_of=requests_of).findings
-    assert str(finding).startswith(f"torn: {path} is no spec (")
+    assert str(finding).startswith(f"torn: {path} is not a valid spec (")
     assert str(finding).endswith("); remove it and run its spec again")
     assert main(["merge", str(store), "--store", str(store.parent / "new")]) == 1
-    assert f"store: {path} is no spec (" in capsys.readouterr().err
+    assert f"store: {path} is not a valid spec (" in capsys.readouterr().err
     assert not (store.parent / "new").exists()
 
 
@@ -314,5 +314,5 @@ def test_specs_are_regular_files(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_store_names_what_is_wrong_with_it_once(store: Path) -> None:
     (store / "sweeps/tiny.json").write_text('{"name": "other"}')
-    with pytest.raises(StoreError, match=r"tiny.json is no spec of rmtsim; remove it and run its spec again"):
+    with pytest.raises(StoreError, match=r"tiny.json is not a valid spec of rmtsim; remove it and run its spec again"):
         Store(store).specs()

@@ -197,7 +197,7 @@ def test_tables_of_the_same_name_are_compared(tmp_path: Path, capsys: pytest.Cap
         assert main(["merge", *map(str, sources), "--store", str(target)]) == 2
         said = capsys.readouterr().err
         assert f"{tmp_path / 'other/experiments/e'}/{path.name} has other values than {into / 'experiments/e'}/" in said
-        assert "--recompute 100` may tell which are wrong; merge elsewhere meanwhile" in said
+        assert "--recompute 100` may show which are wrong; merge elsewhere meanwhile" in said
     assert sorted(into.rglob("*")) == before
     assert not (tmp_path / "new").exists()
 

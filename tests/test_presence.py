@@ -143,7 +143,7 @@ def test_copies_made_in_another_way(tmp_path: Path, given: int, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("given", "advice"), [(0, "--recompute 100` tells which is wrong"), (100, "remove a shard that is called wrong")]
+    ("given", "advice"), [(0, "--recompute 100` shows which is wrong"), (100, "remove a shard that is called wrong")]
 )
 def test_recompute_does_not_advise_itself(
     tmp_path: Path, given: int, advice: str, capsys: pytest.CaptureFixture[str]

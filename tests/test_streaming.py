@@ -200,7 +200,7 @@ def test_sizes_that_are_none(memory: object) -> None:
         lambda: rmtsim.simulate(Point("linear", "ce", 3, 4, 5), 1, memory=memory),
         lambda: rmtsim.block_norms(np.ones((5, 4)), np.ones((3, 4)), memory=memory),
     ):
-        with pytest.raises(rmtsim.InputError, match="is no size; give"):
+        with pytest.raises(rmtsim.InputError, match="is not a valid size; give"):
             call()
 
 

@@ -316,7 +316,7 @@ def test_what_desktops_and_file_systems_leave_is_no_damage(folder: Path, capsys:
     assert "all is well" in said.out
     assert "nothing to do" in said.err
     assert (
-        said.err.count(": rmtsim passes by what is not its own") == 2
+        said.err.count(": rmtsim skips files that are not its own") == 2
     )  # in draws/ and in experiments/train/, where pandas fails
     assert before.items() <= contents(folder).items()
     assert not [path for path in (folder / "other").rglob("*") if path.name in {*STRAYS, *STRAY_FOLDERS}]
@@ -338,7 +338,7 @@ def test_verify_notes_what_pandas_stumbles_over(
     assert main(["verify", "--store", str(folder / "store")]) == 0
     said = capsys.readouterr()
     assert "all is well" in said.out
-    assert (f"{path}: rmtsim passes by what is not its own" in said.err) == fails
+    assert (f"{path}: rmtsim skips files that are not its own" in said.err) == fails
 
 
 @pytest.mark.parametrize(

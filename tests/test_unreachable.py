@@ -23,8 +23,8 @@ REACHED = {
     "https://127.0.0.1:1/x": "Connection refused",
     "http://nowhere.invalid/x": "",
     "hdfs://127.0.0.1:1/x": "",
-    "reference://x": "it is no address of a place that a store can be in",
-    "filecache://x": "it is no address of a place that a store can be in",
+    "reference://x": "it is not a valid address of a place that a store can be in",
+    "filecache://x": "it is not a valid address of a place that a store can be in",
     "jupyter://127.0.0.1:1/x": "",
 }
 
@@ -67,7 +67,7 @@ def test_an_address_that_is_none_of_its_kind_has_an_example(address: str, capsys
     assert main(["status", "--store", address]) == 2
     [said] = capsys.readouterr().err.splitlines()
     assert said.endswith(
-        "is no address of its kind; give one such as abfs://ACCOUNT.dfs.core.windows.net/CONTAINER/prefix"
+        "is not a valid address of its kind; give one such as abfs://ACCOUNT.dfs.core.windows.net/CONTAINER/prefix"
     )
 
 

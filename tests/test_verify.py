@@ -146,7 +146,7 @@ def test_a_shard_of_format_4_that_holds_other_draws_than_its_name_tells(store: S
     assert found(store) == []
     paths[0].rename(store.draws_folder / f"00000009-{'0' * 16}.parquet")
     renamed, missing, *_ = found(store)
-    assert "holds other draws than its name tells" in renamed.what
+    assert "holds other draws than its name says" in renamed.what
     assert "commit 1, whose shard is not there any more" in missing.what
 
 

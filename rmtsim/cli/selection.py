@@ -63,7 +63,7 @@ class Condition:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             if isinstance(error, InputError):
                 raise
-            raise _refused(text if len(text) <= _LONGEST else "it", "is no expression") from None
+            raise _refused(text if len(text) <= _LONGEST else "it", "is not an expression") from None
 
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether a row, plain values by column, is one of those meant; None is equal to nothing."""
@@ -89,15 +89,15 @@ def _check(node: ast.expr) -> None:
         for left, sign, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
             _check_comparison(left, sign, right)
     else:
-        raise _refused(ast.unparse(node), "is no comparison")
+        raise _refused(ast.unparse(node), "is not a comparison")
 
 
 def _check_comparison(left: ast.expr, sign: ast.cmpop, right: ast.expr) -> None:
     if type(sign) not in _COMPARISONS:
-        raise _refused(ast.unparse(ast.Compare(left, [sign], [right])), "is no comparison of values")
+        raise _refused(ast.unparse(ast.Compare(left, [sign], [right])), "is not a comparison of values")
     several = isinstance(sign, ast.In | ast.NotIn)
     if several and not isinstance(right, ast.List | ast.Tuple | ast.Set):
-        raise _refused(ast.unparse(right), "is no list of values")
+        raise _refused(ast.unparse(right), "is not a list of values")
     kinds = {_kind(part) for part in [left, *(right.elts if several else [right])]}  # type: ignore[attr-defined]
     if len(kinds) > 1:
         raise _refused(ast.unparse(ast.Compare(left, [sign], [right])), "compares a number with text")
@@ -106,7 +106,7 @@ def _check_comparison(left: ast.expr, sign: ast.cmpop, right: ast.expr) -> None:
 def _kind(node: ast.expr) -> type:
     if isinstance(node, ast.Name):
         if node.id not in _NUMBERS + _TEXTS:
-            raise _refused(node.id, "is no column")
+            raise _refused(node.id, "is not a column")
         return float if node.id in _NUMBERS else str
     value = _constant(node)
     if value is None:
@@ -239,4 +239,6 @@ def _stored_spec(store: Store, name: str) -> Spec:
         return from_document(documents[name])
     except InputError as error:
         where = store.files.where(f"sweeps/{name}.json")
-        raise InputError(f"--sweep: {where} is no spec ({error}); run its spec again, or leave --sweep out") from None
+        raise InputError(
+            f"--sweep: {where} is not a valid spec ({error}); run its spec again, or leave --sweep out"
+        ) from None

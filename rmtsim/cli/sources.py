@@ -116,7 +116,7 @@ def _stored_experiment(spec: Mapping[str, Any], backend: str) -> Experiment:
             figure = all_figures().get(name) if data is None or isinstance(data, str) else None
             if figure is not None and (experiment := figure.experiment(full, data)) is not None:
                 return experiment
-            raise InputError(f"spec: {name!r} is no figure that shows tables; choose one of `rmtsim figure --list`")
+            raise InputError(f"spec: {name!r} is not a figure that shows tables; choose one of `rmtsim figure --list`")
     return from_document(spec).experiment(backend)
 
 

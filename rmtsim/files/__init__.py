@@ -1,1 +1,1 @@
-"""Local files: regular ones only, written whole or not at all."""
+"""Local files: only regular files, written whole or not at all."""

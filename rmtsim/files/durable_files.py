@@ -1,4 +1,4 @@
-"""Local files that are whole or absent, and on disk once they are written."""
+"""Writing of local files that are whole or absent, and on disk once they are written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: What file systems say that cannot bring a folder or file to disk on demand, as CIFS and FUSE: the rename has worked.
+#: Errors of file systems, such as CIFS and FUSE, that cannot bring a file to disk on demand; they are ignored.
 _NO_SYNC = {
     errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EISDIR
 }  # fmt: skip
@@ -25,7 +25,7 @@ def write_durably(target: Path, data: bytes | pa.Buffer, temporaries: Path) -> N
     target, data
         The file and its content.
     temporaries
-        The folder of the temporary file, which is made where there is none. If it lies on another file system than
+        The folder of the temporary file, which is made where it does not exist. If it lies on another file system than
         the target, the temporary file is hidden beside the target instead.
 
     Raises

@@ -1,4 +1,4 @@
-"""Files that a verb writes beside the store, such as figures and tables: each is there whole, or not at all."""
+"""Writing of output files, such as figures and tables: each is whole or absent."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["check_output", "write_output"]
 
 
 def check_output(path: str | os.PathLike[str], option: str = "--out") -> None:
-    """Raise InputError unless a file can be written there: a new one, or in place of a regular file or a link to one.
+    """Raise InputError unless a file can be written: a new one, or one in place of a regular file or a link to one.
 
     Parameters
     ----------
     path
         The file to write.
     option
-        What the user gave it with, for the message.
+        The option that the user gave it with, for messages.
     """
     given = os.fspath(path)
     if "://" in given or shown(given) != given:
@@ -48,7 +48,7 @@ def check_output(path: str | os.PathLike[str], option: str = "--out") -> None:
 def write_output(path: str | os.PathLike[str], content: bytes | str, option: str = "--out") -> None:
     """Write a file, whole or not at all, in place of what was there; on return it is on disk.
 
-    What is written first is a new file beside it, under a name that cannot be guessed, so that nobody can lay a link
+    The content first goes to a new file beside it, under a name that cannot be guessed, so that nobody can place a link
     there. A link in the place of the file is replaced, not followed.
 
     Parameters
@@ -58,7 +58,7 @@ def write_output(path: str | os.PathLike[str], content: bytes | str, option: str
     content
         Its content; text is written as UTF-8.
     option
-        What the user gave it with, for the message.
+        The option that the user gave it with, for messages.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Names of files and folders that everything here can open: Python, and what reads paths as UTF-8, as pyarrow does."""
+"""The check that a path is UTF-8, as pyarrow and others need it to open files and folders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_path(path: str | os.PathLike[str], name: str, advice: str) -> None:
 
 
 def _escaped(path: str) -> str:
-    """Return a path with escapes in the place of what is no UTF-8."""
+    """Return a path with escapes in place of bytes that are not UTF-8."""
     try:
         return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # surrogates that stand for no byte

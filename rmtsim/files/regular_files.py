@@ -1,4 +1,4 @@
-"""Opening of regular files only: a named pipe would wait for ever, and a device is no place for results."""
+"""Opening of regular files only: a named pipe would wait for ever, and a device cannot keep results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-#: What else may lie under a name.
+#: Kinds of files that are not regular, in words.
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -37,7 +37,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def regular_status(path: str | os.PathLike[str]) -> os.stat_result:
-    """Return what ``os.stat`` tells of a regular file, or of a link to one.
+    """Return the result of ``os.stat`` for a regular file, or for a link to one.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Shards opened one after the other, the next few being fetched meanwhile."""
+"""Opening of shards one after the other, with the next few fetched in the background."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from itertools import islice
 from rmtsim.arrays.pool import Pool
 from rmtsim.store.shards import OpenShard, Shard
 
-#: Shards that are fetched at a time, ahead of the one in use.
+#: Number of shards that are fetched at a time, ahead of the one in use.
 AHEAD = 8
 
 
 def open_ahead(shards: Collection[Shard]) -> Generator[tuple[Shard, OpenShard], None, None]:
-    """Open shards in their order, each until the next is asked for; errors are those of `Shard.open`."""
+    """Yield shards in their order, each open until the next one is requested; raises what `Shard.open` raises."""
     with Pool(min(AHEAD, len(shards))) as pool:
         opening: deque[tuple[Shard, Future[OpenShard]]] = deque()
         left = iter(shards)

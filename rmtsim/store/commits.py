@@ -1,8 +1,8 @@
-"""Which commits a store has had: a shard that someone removed comes to light by its number.
+"""The record of a store's commits, by which shards that someone removed are noticed.
 
 ``commits.json`` keeps the number of the last commit, and those whose shards went since, as by compaction. A writer
-brings it up to date when it opens the store, before it removes shards, and when it closes the store; so it may lag
-behind the shards, and never leads.
+brings it up to date when it opens the store, before it removes shards, and when it closes the store. So it may be older
+than the shards, never newer.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ PATH = "commits.json"
 
 @dataclass(frozen=True)
 class Commits:
-    """What is known of the commits.
+    """The record of the commits.
 
     Attributes
     ----------
     last
-        Number of the last one.
+        Number of the last commit.
     gone
-        Numbers of those that need not be there any more.
+        Ranges of numbers of commits whose shards are gone by right, as after compaction.
     """
 
     last: int = 0
     gone: tuple[range, ...] = ()
 
     def absent(self, names: Iterable[str]) -> list[range]:
-        """Numbers up to the last that are neither gone nor those of ``names``."""
+        """Return the ranges of numbers, up to the last, that are neither gone nor those of the shards ``names``."""
         known = RangeSet()
         for run in (*self.gone, *(range(number, number + 1) for number in map(commit_number, names))):
             known.add(run)
         return known.gaps(range(1, self.last + 1))
 
     def document(self) -> dict[str, object]:
-        """Return them as plain data."""
+        """Return the record as plain data."""
         return {"last": self.last, "gone": [[run.start, run.stop - 1] for run in self.gone]}
 
 
 def read_commits(files: Files) -> Commits:
-    """Read what a store's last writer knew; of a store without it, nothing.
+    """Read the record that a store's last writer left; a store without one has an empty record.
 
     Raises
     ------
     StoreError
-        If it is there, and cannot be read.
+        If the file exists and cannot be read.
     """
     try:
         text = files.read(PATH)
@@ -64,16 +64,16 @@ def read_commits(files: Files) -> Commits:
     except PlainDataError:
         document = None
     match document:
-        case {"last": last, "gone": list(gone)} if _is_number(last) and all(map(_is_stretch, gone)):
+        case {"last": last, "gone": list(gone)} if _is_number(last) and all(map(_is_range, gone)):
             return Commits(last, tuple(range(first, end + 1) for first, end in gone))
     raise TornError(f"store: {files.where(PATH)} is torn; remove it, and the next writer makes it anew")
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is the number of a commit, or 0."""
+    """Return whether a value is the number of a commit, or 0."""
     return type(value) is int and 0 <= value <= MOST_COMMITS
 
 
-def _is_stretch(value: Any) -> bool:
-    """Whether a value is the first and the last number of a stretch of commits."""
+def _is_range(value: Any) -> bool:
+    """Return whether a value is a pair: the first and the last number of a range of commits."""
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]

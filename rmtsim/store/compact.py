@@ -1,7 +1,8 @@
-"""Compaction: many small shards into few large ones, rows that stand twice dropped.
+"""Compaction: many small shards become few large ones, and repeated rows are dropped.
 
-A new shard tells in its metadata which shards it replaces. Readers leave those out, there or not, so that a kill
-between writing the one and removing the others loses and repeats nothing; the next writer removes what is left.
+A new shard names in its metadata the shards that it replaces. Readers leave these out, whether they are still there or
+not. So a kill between writing the new shard and removing the old ones loses and repeats no row; the next writer removes
+the old ones.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ from rmtsim.store.store import Store
 from rmtsim.store.tables import sort
 from rmtsim.store.writer import Writer
 
-#: So many small shards are made few in the midst of a sweep.
+#: A sweep compacts its store each time it has written this many small shards.
 MANY = 512
 
-#: Rows of a large shard, at most; one with half as many counts as large already.
+#: Most rows of a large shard; a shard with half as many counts as large already.
 ROWS = 1 << 20
 
 
 class Compaction(NamedTuple):
-    """What compaction did."""
+    """The outcome of a compaction."""
 
-    before: int  #: shards
-    after: int
-    dropped: int  #: rows that stood twice
+    before: int  #: number of shards before
+    after: int  #: number of shards after
+    dropped: int  #: number of repeated rows that were dropped
 
 
 class _Plan(NamedTuple):
@@ -46,13 +47,13 @@ class _Plan(NamedTuple):
 def compact(store: Store) -> Compaction:
     """Compact a store.
 
-    Shards go together whose rows come from the same spec, seed, machine and version. A store with nothing to compact is
-    not touched.
+    Shards are joined if their rows come from the same spec, seed, machine and version. A store with nothing to compact
+    is not touched.
 
     Raises
     ------
     StoreError
-        If a shard cannot be read, rows of the same key differ, or another writer is there; nothing is lost.
+        If a shard cannot be read, rows of the same key differ, or another writer is at work; nothing is lost.
     """
     plan, leftovers = _plan(store, store.shards()), len(store.listed()) - len(store.shards())
     if not plan.groups and not leftovers:
@@ -66,15 +67,15 @@ def compact(store: Store) -> Compaction:
 
 
 def compact_with(writer: Writer) -> None:
-    """Compact the shards of a store that no compaction has made, in the midst of writing it; see `compact`.
+    """Compact the shards of a store that no compaction has made, while it is being written; see `compact`.
 
-    The others are not looked at, so that a long sweep does not read all that it has made again and again.
+    Compacted shards are not read, so that a long sweep does not read all its rows again and again.
     """
     _carry_out(_plan(writer.store, writer.loose()), writer)
 
 
 def _carry_out(plan: _Plan, writer: Writer) -> int:
-    """Make the large shards; return how many rows stood twice."""
+    """Write the large shards; return the number of repeated rows."""
     dropped = 0
     moving = {shard for group in plan.groups for shard in group}
     seen = Coverage()
@@ -100,7 +101,7 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
 
 
 def _plan(store: Store, shards: list[Shard]) -> _Plan:
-    """Group small shards, those with rows that others hold too, and those without a digest of their bytes."""
+    """Group small shards, shards with rows that others hold too, and shards without a digest of their bytes."""
     origins: dict[Shard, dict[str, str]] = {}
     rows: dict[Shard, int] = {}
     seen, repeated, with_copies = Coverage(), Coverage(), set()
@@ -115,7 +116,7 @@ def _plan(store: Store, shards: list[Shard]) -> _Plan:
     for found in repeated_rows(shards, repeated):
         if not found["equal"].all():
             row = found.loc[~found["equal"], KEY].iloc[0].to_dict()
-            raise store.twice(row, equal=False)
+            raise store.repeated_row_error(row, equal=False)
     groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
     size: dict[tuple[tuple[str, str], ...], int] = defaultdict(int)  # rows of the last group
     for shard in shards:
@@ -136,7 +137,7 @@ def _plan(store: Store, shards: list[Shard]) -> _Plan:
 
 
 def _encoded(table: pa.Table) -> pa.Table:
-    """Return a table with text as a dictionary, which takes a quarter of the memory."""
+    """Return a table whose text columns are dictionaries, which take a quarter of the memory."""
     for place, field in enumerate(SCHEMA):
         if pa.types.is_string(field.type):
             table = table.set_column(place, field.name, table[field.name].dictionary_encode())

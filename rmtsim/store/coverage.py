@@ -1,4 +1,4 @@
-"""Which draws there are, as runs without gaps: small, however many the draws are."""
+"""The set of stored draws, kept as ranges without gaps, so that it stays small however many draws there are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 
 class Series(NamedTuple):
-    """What draws are numbered in."""
+    """A series of draws, numbered from 0: those of one point, seed and layer."""
 
     point_id: str
     seed: int
@@ -34,7 +34,7 @@ class RangeSet:
         return sum(self._stops) - sum(self._starts)
 
     def add(self, new: range) -> list[range]:
-        """Add a range; return what of it was there before."""
+        """Add a range; return the parts of it that were in the set before."""
         common = self.within(new)
         first, last = bisect_left(self._stops, new.start), bisect_right(self._starts, new.stop)  # what it touches
         start, stop = min([new.start, *self._starts[first:last]]), max([new.stop, *self._stops[first:last]])
@@ -42,22 +42,22 @@ class RangeSet:
         return common
 
     def within(self, span: range) -> list[range]:
-        """Return the ranges of ``span`` that are there."""
+        """Return the parts of ``span`` that are in the set."""
         first, last = bisect_right(self._stops, span.start), bisect_left(self._starts, span.stop)
         ends = zip(self._starts[first:last], self._stops[first:last], strict=True)
         return [range(max(start, span.start), min(stop, span.stop)) for start, stop in ends]
 
     def gaps(self, span: range) -> list[range]:
-        """Return the ranges of ``span`` that are not there."""
+        """Return the parts of ``span`` that are not in the set."""
         edges = [span.start, *(edge for run in self.within(span) for edge in (run.start, run.stop)), span.stop]
         return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
 
 
 class Coverage(dict[Series, RangeSet]):
-    """The draws of every point, seed and layer."""
+    """The stored draws of every series."""
 
     def add(self, keys: pa.Table) -> npt.NDArray[np.bool_]:
-        """Add rows; return for each whether it was there before, or stands twice among them.
+        """Add rows; return for each whether it was in the set before, or repeats another row of the table.
 
         Parameters
         ----------
@@ -65,16 +65,16 @@ class Coverage(dict[Series, RangeSet]):
             A table with the columns point_id, seed, draw and layer.
         """
         repeated = np.zeros(keys.num_rows, dtype=bool)
-        for series, draw, rows in _stretches(keys):
+        for series, draw, rows in _gapless_parts(keys):
             repeated[rows[1:][np.diff(draw) == 0]] = True
             for common in self.setdefault(series, RangeSet()).add(range(int(draw[0]), int(draw[-1]) + 1)):
                 repeated[rows[slice(*np.searchsorted(draw, (common.start, common.stop)))]] = True
         return repeated
 
     def holds(self, keys: pa.Table) -> npt.NDArray[np.bool_]:
-        """Return for each row whether it is there."""
+        """Return for each row whether it is in the set."""
         held = np.zeros(keys.num_rows, dtype=bool)
-        for series, draw, rows in _stretches(keys):
+        for series, draw, rows in _gapless_parts(keys):
             for run in self.get(series, RangeSet()).within(range(int(draw[0]), int(draw[-1]) + 1)):
                 held[rows[slice(*np.searchsorted(draw, (run.start, run.stop)))]] = True
         return held
@@ -95,8 +95,8 @@ class Request(NamedTuple):
         return not any(coverage.get(one, RangeSet()).gaps(first) for one in series)
 
 
-def _stretches(keys: pa.Table) -> Iterator[tuple[Series, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Rows of one series without a gap between their draws: the series, the draws, and which rows they are."""
+def _gapless_parts(keys: pa.Table) -> Iterator[tuple[Series, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Yield parts of a table: rows of one series without a gap between draws. Each is (series, draws, row numbers)."""
     if keys.num_rows == 0:
         return
     (points, point), (layers, layer) = (_codes(keys[name]) for name in ("point_id", "layer"))
@@ -113,16 +113,16 @@ def _stretches(keys: pa.Table) -> Iterator[tuple[Series, npt.NDArray[np.int64], 
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Distinct values of a column of text, and for each row which of them it has."""
+    """Return the distinct values of a text column, and for each row the index of its value."""
     encoded = column.combine_chunks()
     encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
 def point_batches(rows: Mapping[str, int], most: int) -> Iterator[list[str]]:
-    """Divide points, given with the number of rows of each, into batches of at most so many rows.
+    """Divide points into batches of at most ``most`` rows; ``rows`` has the number of rows of each point.
 
-    The order stays, and a point with more rows has a batch of its own.
+    The order is kept, and a point with more rows has a batch of its own.
     """
     batch: list[str] = []
     held = 0

@@ -1,7 +1,8 @@
-"""Files of a folder replaced by one, in one step: whoever lists the folder sees them all, or the new one.
+"""Replacement of several files of a folder by one new file, in a single step.
 
-A folder of hard links to what stays, with the new file beside them, changes places with the old folder. Linux can do
-that on most local file systems (``renameat2``); elsewhere the caller has to write the one and then delete the others.
+Whoever lists the folder sees either all old files or the new one. A new folder, with hard links to the files that stay
+and with the new file, changes places with the old folder. Linux can do that on most local file systems
+(``renameat2``); elsewhere the caller has to write the new file and then delete the old ones.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from rmtsim.files.durable_files import sync_folder, write_durably
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
-#: How the names of such folders begin until they have changed places.
+#: Prefix of the names of new folders until they have changed places.
 BEGINS = ".folder."
 
 
 def replace_files(folder: Path, name: str, data: bytes | pa.Buffer, gone: Collection[str], temporaries: Path) -> bool:
-    """Put a file in the place of others in the same folder.
+    """Replace files of a folder by one new file.
 
     Parameters
     ----------
@@ -35,14 +36,14 @@ def replace_files(folder: Path, name: str, data: bytes | pa.Buffer, gone: Collec
     name, data
         The new file.
     gone
-        Names of the files that it replaces.
+        Names of the files that the new file replaces.
     temporaries
-        A folder on the same file system for what is not finished.
+        A folder on the same file system for unfinished files.
 
     Returns
     -------
     bool
-        Whether it was done. If not, as where the file system cannot do it, nothing has changed.
+        Whether it was done. If not, for example because the file system cannot do it, nothing has changed.
     """
     fresh = temporaries / f"{BEGINS}{uuid.uuid4().hex[:12]}.tmp"
     try:
@@ -68,7 +69,7 @@ def replace_files(folder: Path, name: str, data: bytes | pa.Buffer, gone: Collec
 
 
 def dissolve(old: Path, folder: Path, gone: Collection[str]) -> None:
-    """Remove a folder that has changed places, or was to; files that someone put there meanwhile go to the other."""
+    """Remove a folder that has changed places, or was about to; files added to it meanwhile move to ``folder``."""
     for path in old.iterdir():
         if path.name.endswith(".tmp") or path.name in gone or _same(path, folder / path.name):
             path.unlink()
@@ -78,7 +79,7 @@ def dissolve(old: Path, folder: Path, gone: Collection[str]) -> None:
 
 
 def _has_rules(folder: Path) -> bool:
-    """Whether a folder has an access control list, which a new one would lack."""
+    """Return whether a folder has an access control list, which a new folder would lack."""
     try:
         return any("acl" in name for name in os.listxattr(folder))
     except OSError:  # a file system without such

@@ -1,7 +1,7 @@
-"""The tables of experiments in a store: which there are, which there should be, and copies of those it lacks.
+"""The tables of experiments in a store: those that exist, those that should, and copies of tables from other stores.
 
-``_spec.json`` in the folder of an experiment says what was run under its name: the spec, and the paths of the tables
-that it makes, so that nothing else is needed to tell which are there.
+``_spec.json`` in the folder of an experiment holds what was run under its name: the spec, and the paths of the tables
+that it makes. So nothing else is needed to see which tables are missing.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from rmtsim.store.table_files import TableFile
 from rmtsim.store.writer import Writer
 from rmtsim.text.json_text import PlainDataError, parse_json
 
-#: Where the tables are in a store, in a folder for each experiment.
+#: Folder of the tables in a store; each experiment has a folder in it.
 FOLDER = "experiments"
 
-#: What a folder's spec is called: pandas leaves names with an underscore out.
+#: Name of the file with an experiment's spec; pandas skips names that begin with an underscore.
 SPEC = "_spec.json"
 
-#: What was run under a name: ``spec``, as plain data, and ``tables``, the paths that it makes.
+#: The document of an experiment: ``spec``, as plain data, and ``tables``, the paths of the tables that it makes.
 Document = dict[str, Any]
 
-#: Files that are read at a time.
+#: Number of files that are read at a time.
 _AT_A_TIME = 4
 
 
 def experiment_names(store: Store) -> list[str]:
-    """Names of the folders of experiments."""
+    """Return the names of the folders of experiments."""
     return [name for name in store.files.folders(FOLDER) if not is_stray(name)]
 
 
 def is_table(name: str) -> bool:
-    """Whether the file of a name in the folder of an experiment is meant as a table."""
+    """Return whether a file of this name, in the folder of an experiment, is meant as a table."""
     return name.endswith(".parquet") and not name.startswith((".", "_")) and not is_stray(name)
 
 
 def tables(store: Store) -> list[str]:
-    """Paths of all tables in a store."""
+    """Return the paths of all tables in a store."""
     return [
         f"{FOLDER}/{folder}/{name}"
         for folder in experiment_names(store)
@@ -54,19 +54,19 @@ def tables(store: Store) -> list[str]:
 
 
 def specs(store: Store) -> dict[str, Document]:
-    """Return what was run into a store, by name.
+    """Return the documents of the experiments that were run into a store, by name.
 
     Raises
     ------
     StoreError
-        If a document cannot be read, or is none.
+        If a document cannot be read, or is not valid.
     """
     found = ((name, spec_of(store, name)) for name in experiment_names(store))
     return {name: document for name, document in found if document is not None}
 
 
 def spec_of(store: Store, name: str) -> Document | None:
-    """Return what was run under a name, None where nothing was; raises as ``specs`` does."""
+    """Return the document of an experiment, None where nothing was run under its name; raises as `specs` does."""
     path = f"{FOLDER}/{name}/{SPEC}"
     if SPEC not in store.files.names(f"{FOLDER}/{name}"):
         return None
@@ -85,24 +85,24 @@ def spec_of(store: Store, name: str) -> Document | None:
 
 
 def _is_path(path: Any) -> bool:
-    """Whether it is the path of a table, such as ``experiments/NAME/FILE.parquet``."""
+    """Return whether a value is the path of a table, such as ``experiments/NAME/FILE.parquet``."""
     parts = path.split("/") if isinstance(path, str) else ()
     return len(parts) == 3 and parts[0] == FOLDER and parts[1] not in ("", ".", "..") and is_table(parts[2])
 
 
 def files_beside(store: Store, paths: Collection[str]) -> set[str]:
-    """Return the paths of all files in the folders of these paths: those of tables that are there, and others."""
+    """Return the paths of all files in the folders of these paths."""
     folders = {path.rpartition("/")[0] for path in paths}
     return {f"{folder}/{name}" for folder in folders for name in store.files.names(folder)}
 
 
 def write_spec(writer: Writer, name: str, document: Mapping[str, Any]) -> None:
-    """Keep what is run under a name."""
+    """Write the document of an experiment."""
     writer.put(f"{FOLDER}/{name}/{SPEC}", json.dumps(document, indent=1).encode())
 
 
 def check_tables(files: Files, paths: Sequence[str]) -> None:
-    """Raise StoreError if a table is damaged, or not the one that its path says; a few are read at a time."""
+    """Raise StoreError if a table is damaged, or is not the one that its path names; a few are read at a time."""
 
     def check(path: str) -> None:
         TableFile(files, path)
@@ -113,14 +113,14 @@ def check_tables(files: Files, paths: Sequence[str]) -> None:
 
 
 def lacking_tables(sources: Sequence[Store], into: Store) -> dict[str, Store]:
-    """Return the paths of the tables that a store lacks of others, each with the first store that has it.
+    """Return the paths of the tables that a store lacks and other stores have, each with the first store that has it.
 
     A table is a function of the parameters that its name has a hash of, so tables of the same name must be the same.
 
     Raises
     ------
     StoreError
-        If a table of a source, or one that is to be compared with it, is damaged or not the one that its path says.
+        If a table of a source, or one that it is compared with, is damaged or is not the one that its path names.
     InputError
         If tables of the same path have different values.
     """
@@ -137,7 +137,7 @@ def lacking_tables(sources: Sequence[Store], into: Store) -> dict[str, Store]:
 
 
 def copy_tables(lacking: Mapping[str, Store], writer: Writer) -> None:
-    """Add tables of other stores to that of a writer, each found sound when it is copied."""
+    """Copy tables of other stores into that of a writer; each is checked when it is copied."""
     for path, store in lacking.items():
         writer.put(path, TableFile(store.files, path).data)
 
@@ -149,6 +149,6 @@ def _compare(path: str, store: Store, other: Store) -> None:
         why = f" (made by {' and '.join(sorted(kernels))})" if len(kernels) > 1 else ""
         raise InputError(
             f"SOURCE: {store.files.where(path)} has other values than {other.files.where(path)}{why}; "
-            f"`rmtsim verify --store {store.quoted} --recompute 100` may tell which are wrong; merge elsewhere "
+            f"`rmtsim verify --store {store.quoted} --recompute 100` may show which are wrong; merge elsewhere "
             "meanwhile"
         )

@@ -1,4 +1,4 @@
-"""What file systems and servers refuse: why, whether it may pass, and what to do about it."""
+"""Failures of file systems and servers: their reason, whether they are transient, and advice on them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rmtsim.errors import InputError, RunError, short_of_threads
 from rmtsim.files.regular_files import NotRegularError
 from rmtsim.text.addresses import Address
 
-#: What file systems raise when they cannot do what they are asked to.
+#: Exceptions that file systems raise.
 FAILURES = (OSError, pa.ArrowException, NotImplementedError)
 
-#: What the errors of AWS mean.
+#: Meanings of error codes of AWS.
 _MEANING = {
     "NETWORK_CONNECTION": "no server answers",
     "ACCESS_DENIED": "permission denied",
@@ -24,14 +24,14 @@ _MEANING = {
     "NO_SUCH_BUCKET": "there is no such bucket; create it, or add allow_bucket_creation=true to the address",
 }
 
-#: Errors of servers that may go away by themselves: no answer, too many requests, a fault of their own.
+#: Errors of servers that may pass: no answer, too many requests, an internal error.
 _TRANSIENT = re.compile(
     r"NETWORK_CONNECTION|SLOW_DOWN|THROTTLING|REQUEST_TIMEOUT|INTERNAL_FAILURE|SERVICE_UNAVAILABLE|"
     r"HTTP status (408|429|5\d\d)|UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|[Tt]imed? ?out|curlCode"
 )
 
 
-#: What libraries say of servers, and what it means; the first that fits.
+#: Patterns in the messages of libraries about servers, and their meanings; the first match counts.
 _IN_WORDS = [
     (re.compile(pattern, re.IGNORECASE), words)
     for pattern, words in (
@@ -41,17 +41,17 @@ _IN_WORDS = [
         (r"credential|OAuth|authenti|authori[sz]|forbidden|permission|denied|\b40[13]\b", "permission denied"),
         (r"refused|NewConnection|Max retries|UNAVAILABLE|unreachable|connect|curlCode", "no server answers"),
         (r"\b404\b|not ?found|does not exist|no such", "there is no such place"),
-        (r"^(Type|Value|Attribute|Index|Key)Error", "it is no address of a place that a store can be in"),
+        (r"^(Type|Value|Attribute|Index|Key)Error", "it is not a valid address of a place that a store can be in"),
     )
 ]
 
 
 class ServerError(OSError):
-    """A server, or the library that speaks with it, refused; its words are for us, and not to be shown."""
+    """A server, or the library that speaks with it, refused; its message is not shown to users."""
 
 
 class StoreError(RunError):
-    """The store cannot be read or written, told in one sentence that names the file."""
+    """The store cannot be read or written; the message is one sentence that names the file."""
 
 
 class TornError(StoreError):
@@ -59,19 +59,19 @@ class TornError(StoreError):
 
 
 class UnreadableError(StoreError):
-    """A file that the system or a server does not hand out: nothing is known of what is in it."""
+    """A file that the system or a server does not hand out, so that nothing is known of its content."""
 
 
 class AbsentError(UnreadableError):
-    """A file that is not there."""
+    """A file that does not exist."""
 
 
 class ForeignError(StoreError):
-    """A file that is no shard, or none that this version reads, or not under the name that it was written with."""
+    """A file that is not a shard, that this version does not read, or that was written under another name."""
 
 
 def transient(error: BaseException) -> bool:
-    """Whether a StoreError comes from a failure that may go away by itself."""
+    """Return whether a StoreError comes from a failure that may pass."""
     cause = error.__cause__
     if isinstance(cause, ConnectionError | TimeoutError):
         return True
@@ -79,7 +79,7 @@ def transient(error: BaseException) -> bool:
 
 
 def advice(error: BaseException) -> str:
-    """Say what to do about a file that cannot be read."""
+    """Return advice on a file that cannot be read."""
     if isinstance(error, NotRegularError):
         return "move it elsewhere"
     if short_of_threads(error):
@@ -90,7 +90,7 @@ def advice(error: BaseException) -> str:
 
 @contextmanager
 def hiding_secrets(address: Address) -> Iterator[None]:
-    """Have errors of libraries, which may quote an address, leave as errors of the system without its secrets."""
+    """Replace errors of libraries, which may quote an address, by errors of the system without its secrets."""
     try:
         yield
     except (InputError, RunError, MemoryError):
@@ -110,7 +110,7 @@ def _without_secrets(error: Exception, address: Address) -> OSError:
     return ServerError(text if isinstance(error, FAILURES) else f"{type(error).__name__}: {text}")
 
 
-#: What errors of the system mean that come without its words.
+#: Meanings of errors of the system that have no message.
 _OF_KIND: dict[type[OSError], str] = {
     ConnectionError: "no server answers",
     TimeoutError: "no answer in time",
@@ -120,7 +120,7 @@ _OF_KIND: dict[type[OSError], str] = {
 
 
 def reason(error: BaseException) -> str:
-    """Say in a few words why a file system refused."""
+    """Return in a few words why a file system refused."""
     text = str(error)
     if short_of_threads(error):
         return "the system gives no more threads, ulimit -u"

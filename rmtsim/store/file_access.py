@@ -1,4 +1,4 @@
-"""What every place of a store can do with its files."""
+"""The interface to the files of a store, whatever the place that they lie in."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rmtsim.arrays.pool import Pool
 from rmtsim.store.failures import FAILURES, AbsentError, StoreError, UnreadableError, advice, reason
 from rmtsim.text.addresses import Address
 
-#: Folders of a store; whatever has one of them is one.
+#: Folders of a store; a place with one of them counts as a store.
 FOLDERS = ("draws", "sweeps", "experiments")
 
-#: Files that a server is asked to delete at a time.
+#: Number of files that are deleted at a time.
 _AT_A_TIME = 16
 
 
 class Files(ABC):
-    """Files below the root of a store; paths are relative to it, folders are made as they are needed."""
+    """Files below the root of a store. Paths are relative to the root; folders are made when they are needed."""
 
-    #: What opens them again, here or elsewhere.
+    #: The address that opens the same files again, here or on another machine.
     address: Address
 
     #: The root as the user wrote it, without secrets.
@@ -30,7 +30,7 @@ class Files(ABC):
 
     @abstractmethod
     def exists(self, folder: str = "") -> bool:
-        """Whether there is anything at the root, or a folder in it."""
+        """Return whether there is anything at the root, or whether a folder in it exists."""
 
     @abstractmethod
     def prepare(self, folders: tuple[str, ...]) -> None:
@@ -44,11 +44,11 @@ class Files(ABC):
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, hidden ones too, sorted; of a folder that is not there, none."""
+        """Return the sorted names of the files in a folder, hidden ones too; none for a folder that does not exist."""
 
     @abstractmethod
     def folders(self, folder: str) -> list[str]:
-        """Names of the folders in a folder, sorted."""
+        """Return the sorted names of the folders in a folder."""
 
     @abstractmethod
     def open(self, path: str) -> pa.NativeFile:
@@ -56,37 +56,37 @@ class Files(ABC):
 
     @abstractmethod
     def state(self, path: str) -> object:
-        """Return what changes when anyone writes a file; None where only its content tells."""
+        """Return a value that changes when anyone writes the file; None where only the content shows that."""
 
     @abstractmethod
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        """Write a file, whole or not at all, over what was there; on return it is on disk.
+        """Write a file, whole or not at all, in place of an older one; on return it is on disk.
 
         Raises
         ------
         StoreError
-            If the disk refuses; what was there is as it was.
+            If the disk refuses; an older file is then as it was.
         """
 
     @abstractmethod
     def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
-        """Write a file in the place of others of its folder, in one step; return False, and do nothing, if it cannot.
+        """Replace files of a folder by a new one in a single step; return False, and do nothing, where that fails.
 
         Parameters
         ----------
         path, data
-            The file.
+            The new file.
         gone
-            Names of the others.
+            Names of the files that it replaces.
         """
 
     @abstractmethod
     def settle(self, folder: str, gone: Callable[[], Collection[str]]) -> None:
-        """Finish what a killed `replace` has left of a folder; ``gone`` is called, if need be, for what was to go."""
+        """Finish a `replace` that was killed; ``gone`` returns the names of the files that it replaced."""
 
     @abstractmethod
     def delete(self, path: str) -> None:
-        """Delete a file; nothing happens where there is none."""
+        """Delete a file; nothing happens if it does not exist."""
 
     def delete_all(self, paths: Collection[str]) -> None:
         """Delete files, several at a time."""
@@ -96,7 +96,7 @@ class Files(ABC):
 
     @abstractmethod
     def where(self, path: str = "") -> str:
-        """Name a path in messages."""
+        """Return a path as messages show it."""
 
     def read(self, path: str) -> bytes:
         """Return the content of a file.

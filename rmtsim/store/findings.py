@@ -1,4 +1,4 @@
-"""What can be wrong with a store."""
+"""Findings: the faults that `verify` reports."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rmtsim.store.shards import VanishedError
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong.
+    """A fault of a store.
 
     Attributes
     ----------
     kind
-        ``torn``, ``unreadable``, ``foreign``, ``duplicated``, ``missing`` (a commit) or ``wrong``; or what is no
-        damage: ``unfinished`` (draws and tables that are still to be made) and ``leftover`` (of a process that was
-        killed).
+        ``torn``, ``unreadable``, ``foreign``, ``duplicated``, ``missing`` (a commit) or ``wrong``. Two more kinds are
+        not damage: ``unfinished`` (draws and tables that are still to be made) and ``leftover`` (files of a process
+        that was killed).
     what, advice
-        Half a sentence each: what is wrong where, and what to do about it.
+        Two halves of a sentence: what is wrong where, and what to do about it.
     """
 
     kind: str
@@ -31,18 +31,18 @@ class Finding:
 
 
 def unfinished_file(where: str) -> Finding:
-    """Return the finding that a temporary file was left by a writer."""
+    """Return the finding for a temporary file that a killed writer left."""
     advice = "if none writes now, nothing is lost, and the next writer removes it"
     return Finding("leftover", f"{where} is what a writer had begun when it was killed", advice)
 
 
 def foreign_file(where: str) -> Finding:
-    """Return the finding that a file is none that a store has."""
-    return Finding("foreign", f"{where} is no file of a store", "move it elsewhere")
+    """Return the finding for a file that does not belong to a store."""
+    return Finding("foreign", f"{where} is not a file of a store", "move it elsewhere")
 
 
 def finding_of(error: StoreError) -> Finding:
-    """Return the finding that an error of a store tells of."""
+    """Return the finding for an error of a store."""
     unreadable = isinstance(error, UnreadableError | VanishedError)
     kind = "torn" if isinstance(error, TornError) else "unreadable" if unreadable else "foreign"
     what, _, advice = str(error).removeprefix("store: ").rpartition("; ")

@@ -1,4 +1,4 @@
-"""Addresses of stores, such as ``s3://bucket/prefix?region=eu-west-1``: what they mean, and how to reach them."""
+"""Parsing of store addresses such as ``s3://bucket/prefix?region=eu-west-1``, and connecting to them."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ import pyarrow.fs as pafs
 from rmtsim.errors import InputError
 from rmtsim.text.addresses import Address
 
-#: Reaches a file system: it, and the path of the store's root in it.
+#: Connects to a file system; returns it, and the path of the store's root in it.
 Connect = Callable[[], tuple[Any, str]]
 
-#: Options of an address of S3, as pyarrow's S3FileSystem names them; the others are text.
+#: Options of an S3 address, under the names of pyarrow's S3FileSystem. Options in neither list are text.
 _SWITCHES = ("allow_bucket_creation", "anonymous", "force_virtual_addressing")
 _SECONDS = ("connect_timeout", "request_timeout")
 _OPTIONS = ("endpoint_override", "scheme", "region", "access_key", "secret_key", "session_token", *_SECONDS, *_SWITCHES)
 
-#: Addresses of the kinds that pyarrow knows.
+#: Examples of addresses of the kinds that pyarrow knows.
 _EXAMPLES = {
     **dict.fromkeys(("gs", "gcs"), "gs://bucket/prefix"),
     **dict.fromkeys(("abfs", "abfss"), "abfs://ACCOUNT.dfs.core.windows.net/CONTAINER/prefix"),
     **dict.fromkeys(("hdfs", "viewfs"), "hdfs://HOST:PORT/prefix"),
 }
 
-#: Python packages whose modules have another name.
+#: Python packages whose modules have other names.
 _PACKAGES = {"smbclient": "smbprotocol", "git": "pygit2"}
 
-#: A server that does not answer is given up after about this many seconds.
+#: Seconds to wait for a server's answer, and the number of attempts.
 _PATIENCE = 5
 _ATTEMPTS = 3
 
 
 class Place(NamedTuple):
-    """What an address means."""
+    """The place that an address stands for."""
 
-    path: str  #: where it is a local directory
-    connect: Connect | None  #: elsewhere
+    path: str  #: path of a local directory, else ""
+    connect: Connect | None  #: connects to the place, None for a local directory
 
 
 def parse_address(address: Address) -> Place:
-    """Take an address apart; raise InputError if it is not valid."""
+    """Return the place that an address stands for; raise InputError if the address is not valid."""
     scheme, separator, rest = address.reveal().partition("://")
     scheme = scheme.lower()
     location = f"{scheme}{separator}{rest}"
@@ -77,7 +77,7 @@ def parse_address(address: Address) -> Place:
 
 
 def _no_address(address: Address) -> InputError:
-    return InputError(f"store: '{address}' is no address; give a directory, or one such as s3://bucket/prefix")
+    return InputError(f"store: '{address}' is not a valid address; give a directory, or one such as s3://bucket/prefix")
 
 
 def _s3(location: str, address: Address) -> Connect:
@@ -95,8 +95,10 @@ def _s3(location: str, address: Address) -> Connect:
         if key not in _OPTIONS:
             known = ", ".join(_OPTIONS)
             if get_close_matches(key, _OPTIONS):  # a slip, and not a secret
-                raise InputError(f"store: {key!r} is no option of an s3:// address; choose from {known}")
-            raise InputError(f"store: option {place} of '{address}' is none of an s3:// address; choose from {known}")
+                raise InputError(f"store: {key!r} is not an option of an s3:// address; choose from {known}")
+            raise InputError(
+                f"store: option {place} of '{address}' is not one of an s3:// address; choose from {known}"
+            )
         options[key] = _option(key, value)
     if options.get("scheme", "https") not in ("http", "https"):
         raise InputError("store: the value of scheme is not valid; choose http or https")
@@ -131,7 +133,7 @@ def _option(key: str, value: str) -> Any:
 
 
 def _check_answers(location: str, scheme: str) -> None:
-    """Raise OSError unless something listens there: fsspec takes a server that does not answer for an empty one."""
+    """Raise OSError unless a server listens there: fsspec treats a server that does not answer as an empty one."""
     parts = urlsplit(location)
     port = parts.port or {"http": 80, "https": 443}[scheme]
     socket.create_connection((parts.hostname or "", port), _PATIENCE).close()
@@ -148,7 +150,7 @@ def _arrow(location: str, scheme: str) -> tuple[Any, str]:
         system, path = pafs.FileSystem.from_uri(location)
     except pa.ArrowInvalid:
         raise InputError(
-            f"store: '{Address(location)}' is no address of its kind; give one such as {_EXAMPLES[scheme]}"
+            f"store: '{Address(location)}' is not a valid address of its kind; give one such as {_EXAMPLES[scheme]}"
         ) from None
     return system, path.rstrip("/")
 
@@ -181,7 +183,7 @@ def _fsspec(location: str, scheme: str, address: Address) -> Connect:
 
 
 class _Listing(pafs.FSSpecHandler):  # type: ignore[misc]
-    """Files of fsspec, whose walk takes a folder that cannot be listed for one that is empty."""
+    """Files of fsspec; its own walk would treat a folder that cannot be listed as empty."""
 
     def get_file_info_selector(self, selector: pafs.FileSelector) -> Any:
         with suppress(FileNotFoundError):

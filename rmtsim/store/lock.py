@@ -1,8 +1,8 @@
-"""The lock of a store: one writer, whose name others are told; a dead writer's lock is free.
+"""Single-writer lock of a store; it reports its holder, and the lock of a dead writer can be taken over.
 
 On a local directory the system keeps the lock and frees it when the process ends, however it ends. Elsewhere a writer
-lays a claim: a small object that it renews. No clock of any machine is compared with another's: a claim whose content
-has not changed for ``PATIENCE`` seconds, while its reader watched, is that of a dead writer.
+writes a claim: a small object that it renews. Clocks of different machines are never compared: a claim whose content
+has not changed for ``PATIENCE`` seconds, while its reader watched, belongs to a dead writer.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from rmtsim.text.json_text import PlainDataError, parse_json
 
 _log = logging.getLogger(__name__)
 
-#: Seconds for which a claim must stand still before its owner counts as dead, and between two renewals.
+#: Seconds without a renewal after which the owner of a claim counts as dead; seconds between two renewals.
 PATIENCE, RENEWAL = 30.0, 5.0
 
 
 class Lock(ABC):
-    """The right to write to a store."""
+    """The exclusive right to write to a store."""
 
     @abstractmethod
     def acquire(self) -> None:
@@ -47,15 +47,15 @@ class Lock(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise StoreError if the lock was taken over, as from a process that slept for long."""
+        """Raise StoreError if the lock was taken over, as happens to a process that was suspended for long."""
 
     @abstractmethod
     def release(self) -> None:
-        """Give the lock back; nothing happens if it is not held."""
+        """Release the lock; nothing happens if it is not held."""
 
 
 def lock_of(files: Files) -> Lock:
-    """Return the lock of the store with these files."""
+    """Return the lock of a store, given its files."""
     return FlockLock(files) if isinstance(files, LocalFiles) else ClaimLock(files)
 
 
@@ -72,7 +72,7 @@ def _refused(files: Files, owner: str) -> StoreError:
 
 
 class FlockLock(Lock):
-    """A file that the system locks."""
+    """A lock on a file, kept by the system."""
 
     def __init__(self, files: LocalFiles) -> None:
         self._files = files
@@ -118,7 +118,7 @@ class FlockLock(Lock):
             return regular_descriptor(path, os.O_RDONLY | os.O_NOFOLLOW)
 
     def _lock(self, descriptor: int) -> None:
-        """Lock the file; once more after a moment, as one who asks whether a writer is there has it for that long."""
+        """Lock the file. Try twice: whoever asks for a writer's presence holds the lock for a moment."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -126,10 +126,10 @@ class FlockLock(Lock):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def check(self) -> None:
-        """Nothing to do: the system takes the lock from no process that lives."""
+        """Do nothing: the system does not take a lock from a living process."""
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._descriptor is not None:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
@@ -138,7 +138,7 @@ class FlockLock(Lock):
 
 
 def _read_name(descriptor: int) -> str:
-    """Read the owner's name, which it may be about to write."""
+    """Return the owner's name, which it may be about to write."""
     for _ in range(10):
         time.sleep(0.05)
         if name := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
@@ -147,7 +147,7 @@ def _read_name(descriptor: int) -> str:
 
 
 class ClaimLock(Lock):
-    """Claims in ``locks/``: whoever sees another living claim refuses, so of two at once at most one goes on."""
+    """A lock by claims in ``locks/``: a writer that sees another living claim gives up, so at most one goes on."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -185,7 +185,7 @@ class ClaimLock(Lock):
             ) from error
 
     def _dead(self) -> list[str]:
-        """Watch all other claims; return those that stood still, raise StoreError if one changes."""
+        """Watch all other claims; return those that were not renewed, raise StoreError if one was."""
         watched: dict[str, tuple[str, float]] = {}  # name → content, and when it was first seen
         while others := self._others():
             for name, content in others.items():
@@ -206,7 +206,7 @@ class ClaimLock(Lock):
         return []
 
     def _others(self) -> dict[str, str]:
-        """Content of the other claims."""
+        """Return the content of the other claims, by name."""
         return {name: content for name, content in claims(self._files).items() if name != self._name}
 
     def check(self) -> None:
@@ -243,7 +243,7 @@ class ClaimLock(Lock):
                     return  # a server that does not answer may do so next time
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if not self._held:
             return
         self._held = False
@@ -265,7 +265,7 @@ def claims(files: Files) -> dict[str, str]:
 
 
 def parse_claim(content: str) -> dict[str, Any]:
-    """Return what a claim tells: its ``owner``, how often it was renewed (``counter``), and whom it has ``buried``."""
+    """Return a claim: ``owner``, number of renewals (``counter``), and the claims that it took over (``buried``)."""
     with suppress(PlainDataError):
         match parse_json(content):
             case {"owner": str(owner), "counter": int(counter), "buried": list(buried)}:

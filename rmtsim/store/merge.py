@@ -1,4 +1,4 @@
-"""The union of stores, as of sweeps on two clusters: by point, seed, draw and layer, if they mean the same."""
+"""Union of stores, for example of sweeps on two clusters, by point, seed, draw and layer."""
 
 from __future__ import annotations
 
@@ -31,35 +31,42 @@ from rmtsim.text.words import list_ranges, name_row
 
 _log = logging.getLogger(__name__)
 
-#: Characters of a spec's name, at most.
+#: Most characters of a spec's name.
 _NAME = 64
 
 #: Raises InputError if the document of a sweep's spec is no such spec.
 SpecCheck: TypeAlias = Callable[[Mapping[str, Any]], object]
 
-#: What returns the specs of a store.
+#: Returns the specs of a store.
 _SpecsOf: TypeAlias = Callable[[Store], list[dict[str, Any]]]
 
 
 class Merged(NamedTuple):
-    """What a merge did."""
+    """The outcome of a merge."""
 
-    rows: int  #: rows that the store lacked
-    known: int  #: rows that it had, or that an earlier source brought
-    specs: int  #: specs that it lacked
-    rounded: int  #: rows that it had, equal to rounding only: another BLAS made the source's
-    tables: int = 0  #: tables of experiments that it lacked
+    rows: int  #: number of rows that the store lacked
+    known: int  #: number of rows that it had, or that an earlier source brought
+    specs: int  #: number of specs that it lacked
+    rounded: int  #: number of rows that it had with values equal up to rounding, made by another BLAS
+    tables: int = 0  #: number of tables of experiments that it lacked
 
 
 def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: SpecCheck | None = None) -> Merged:
     """Add to a store what it lacks of others, which stay as they are. A repeat adds nothing and touches no file.
 
-    ``check_spec`` looks at each spec of a sweep, such as `rmtsim.sweeps.spec.requests_of`; by default none is checked.
+    Parameters
+    ----------
+    sources
+        Locations of the other stores.
+    into
+        The store.
+    check_spec
+        Checks each spec of a sweep, such as `rmtsim.sweeps.spec.requests_of`; by default none is checked.
 
     Raises
     ------
     InputError
-        If a source is no store, or its rows have another meaning than those of the same key; nothing is written then.
+        If a source is not a store, or its rows contradict rows of the same key; nothing is then written.
     StoreError
         If a store cannot be read or written; what was there is safe, and the same merge goes on.
     """
@@ -96,7 +103,7 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: Sp
 
 
 def _add_draws(stores: Sequence[Store], into: Store, writer: Writer, sweeps_of: _SpecsOf) -> None:
-    """Add the specs and rows of sweeps that a store lacks, the specs first, so that no rows lack theirs."""
+    """Add the specs and rows of sweeps that a store lacks; the specs come first, so that no rows are without theirs."""
     for document, name, origin in _new_specs(stores, into, sweeps_of):
         writer.save_spec(name, {**document, "name": name})
         _warn_if_renamed(document, name, origin, into)
@@ -113,9 +120,9 @@ def _add_draws(stores: Sequence[Store], into: Store, writer: Writer, sweeps_of: 
 
 
 def _warn_of_absent_commits(store: Store) -> None:
-    """Log which commits of a source are not there any more, so that nobody takes the union for whole."""
+    """Log which commits of a source were removed, so that nobody takes the union for complete."""
     listed = store.listed()
-    with suppress(TornError):  # of a store that cannot tell, verify says so
+    with suppress(TornError):  # verify reports a damaged record
         commits = read_commits(store.files)
         last = max([commits.last, *(commit_number(shard.name) for shard in listed)])
         absent = Commits(last, commits.gone).absent([*replaced_by(listed), *(shard.name for shard in listed)])
@@ -139,7 +146,7 @@ def _warn_if_renamed(document: dict[str, Any], name: str, origin: Store, into: S
 
 
 def _place(store: Store) -> object:
-    """Return what is equal for the same place under two names."""
+    """Return a value that is equal for two names of the same place."""
     if isinstance(store.files, LocalFiles):
         return store.files.root.resolve()
     base, _, options = store.files.address.reveal().partition("?")
@@ -147,7 +154,7 @@ def _place(store: Store) -> object:
 
 
 def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard], sweeps_of: _SpecsOf) -> Merged:
-    """Look at all rows and specs; raise InputError if any means something else."""
+    """Compare all rows and specs; raise InputError if any contradict each other."""
     new_specs = len(_new_specs(stores, into, sweeps_of))
     shards = [(into, shard) for shard in held] + [(store, shard) for store in stores for shard in store.shards()]
     seen, repeated = Coverage(), Coverage()
@@ -170,7 +177,7 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard], sweeps_o
 
 
 def _sweeps(store: Store, check_spec: SpecCheck | None) -> list[dict[str, Any]]:
-    """Return the specs of a store; raise StoreError if one is none, which is not to be spread."""
+    """Return the specs of a store; raise StoreError if one is not valid, so that it does not spread."""
     documents = store.specs()
     for document in documents:
         try:
@@ -178,17 +185,19 @@ def _sweeps(store: Store, check_spec: SpecCheck | None) -> list[dict[str, Any]]:
                 check_spec(document)
         except InputError as error:
             where = store.files.where(f"sweeps/{document['name']}.json")
-            raise TornError(f"store: {where} is no spec ({error}); remove it and run its spec again") from error
+            raise TornError(
+                f"store: {where} is not a valid spec ({error}); remove it and run its spec again"
+            ) from error
     return documents
 
 
 def _experiments(store: Store) -> list[dict[str, Any]]:
-    """Return what was run into a store beside sweeps; tables of all names stay in the folder that they are in."""
+    """Return the experiments that were run into a store; their tables stay in the folders that they are in."""
     return [{"name": name, **document} for name, document in specs(store).items()]
 
 
 def _new_specs(stores: Sequence[Store], into: Store, specs_of: _SpecsOf) -> list[tuple[dict[str, Any], str, Store]]:
-    """Specs that a store lacks, each with the name to keep it under and the store that it is from.
+    """Return the specs that a store lacks, each with the name to keep it under and the store that it comes from.
 
     A name that the store has for another spec gets the first free number: NAME-2, NAME-3, and so on.
     """
@@ -209,7 +218,7 @@ def _new_specs(stores: Sequence[Store], into: Store, specs_of: _SpecsOf) -> list
 
 
 def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...], tuple[str, str]]) -> None:
-    """Hold what the rows of each point and seed were computed with against what is known of them."""
+    """Compare backend, dtype and classes of the rows of each point and seed with those of earlier rows."""
     columns = ["point_id", "seed", "layer", "backend", "dtype", "classes"]
     for row in piece.group_by(columns).aggregate([]).to_pylist():
         for column in columns[3:]:
@@ -228,7 +237,7 @@ def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...]
 
 
 def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[str]) -> int:
-    """Refuse different values for the same key; return how many differ as two kernels of BLAS do."""
+    """Refuse different values of the same key; return how many differ only by the rounding of another BLAS."""
     if rows.empty:
         return 0
     starts = (~rows.duplicated(KEY)).to_numpy()
@@ -243,9 +252,9 @@ def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[st
         place = int(np.flatnonzero(inside if inside.any() else wrong)[0])
         row, (here, there) = rows.iloc[place], pairs[place]
         if here is there:
-            raise here.twice(row.to_dict(), equal=False)
+            raise here.repeated_row_error(row.to_dict(), equal=False)
         raise InputError(
             f"SOURCE: {name_row(row.to_dict())}, has other values in {here.location} than in {there.location}; "
-            f"`rmtsim verify --store {here.quoted} --recompute 100` may tell which are wrong; merge elsewhere meanwhile"
+            f"`rmtsim verify --store {here.quoted} --recompute 100` may show which are wrong; merge elsewhere meanwhile"
         )
     return int(np.count_nonzero(~equal))

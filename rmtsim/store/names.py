@@ -1,9 +1,9 @@
-"""What a shard's name tells: ``NUMBER-DRAWS-BYTES.parquet``.
+"""Names of shards: ``NUMBER-DRAWS-BYTES.parquet``.
 
-The number is that of its commit; DRAWS is a digest of which draws it holds, and BYTES one of all its bytes, which
-anybody can make: ``b2sum -l 64``. Bytes that no checksum of Parquet covers, as those of the footer, decide what is
-read; the name tells whether they are those that were written. The commit stands in the metadata too, so that a shard
-under the name of another is found out.
+NUMBER is the number of the commit, DRAWS a digest of the keys of its draws, and BYTES a digest of all bytes of the
+file, which anybody can compute: ``b2sum -l 64``. Parquet's checksums do not cover the footer, which decides what is
+read; BYTES shows whether it is as it was written. The metadata name the commit too, so that a shard under the name of
+another is noticed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-#: Numbers of commits have at most 17 digits, so that how many there are in a stretch can be counted.
+#: Numbers of commits have at most 17 digits, so that Python can count the numbers of a range.
 MOST_COMMITS = 10**17 - 1
 
-#: Names since format 4, which had no digest of the bytes; compacted shards, which may replace others, say so.
+#: Names since format 4, whose names have no BYTES; compacted shards, which may replace others, are marked.
 _PATTERN = re.compile(r"(\d{8,17}-[0-9a-f]{16})(?:-([0-9a-f]{16}))?(-compacted)?\.parquet")
 
-#: Bytes of a file that are held at a time.
+#: Number of bytes of a file that are held at a time.
 _BLOCK = 1 << 20
 
 
@@ -32,9 +32,9 @@ class ShardName(NamedTuple):
     commit
         The number of the commit, and the digest of its draws: ``NUMBER-DRAWS``.
     digest
-        The digest of the bytes; "" in format 4.
+        The digest of the bytes, BYTES; "" in format 4.
     compacted
-        Whether compaction made it, and it may replace others.
+        Whether compaction made the shard, which may then replace others.
     """
 
     commit: str
@@ -52,19 +52,19 @@ class ShardName(NamedTuple):
 
 
 def parse_name(name: str) -> ShardName | None:
-    """Take a name apart; names of formats 2 and 3, which have no number, are None."""
+    """Return the parts of a name; None for names of formats 2 and 3, which have no number."""
     found = _PATTERN.fullmatch(name)
     return ShardName(found[1], found[2] or "", bool(found[3])) if found else None
 
 
 def commit_number(name: str) -> int:
-    """Return the number of the commit that a shard's name tells; 0 for names of formats 2 and 3, which have none."""
+    """Return the number of the commit in a shard's name; 0 for names of formats 2 and 3, which have none."""
     parts = parse_name(name)
     return parts.number if parts else 0
 
 
 def file_digest(file: pa.NativeFile) -> str:
-    """Digest of all bytes of a file, which is at its start before and after."""
+    """Return the digest of all bytes of a file, which must be at its start, and is there again afterwards."""
     digest = blake2b(digest_size=8)
     while block := file.read(_BLOCK):
         digest.update(block)

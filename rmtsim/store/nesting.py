@@ -1,4 +1,4 @@
-"""A store does not lie within another: whether a folder is one of a store's own."""
+"""The check that a store does not lie within another store."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rmtsim.text.json_text import PlainDataError, parse_json
 
 
 class Listing(NamedTuple):
-    """How to look into a place: paths have slashes, and begin where its roots do."""
+    """Access to a file system. Paths have slashes."""
 
-    names: Callable[[str], Sequence[str]]  #: of files and folders in a folder; none where it is not there
-    read: Callable[[str], bytes]
+    names: Callable[[str], Sequence[str]]  #: returns the names in a folder; none for one that does not exist
+    read: Callable[[str], bytes]  #: returns the content of a file
 
 
 def check_apart(root: str, listing: Listing, shown: str) -> None:
-    """Raise InputError if a root lies in a folder of a store; ``shown`` names it in messages.
+    """Raise InputError if a root lies in a folder of a store; ``shown`` is the root as messages show it.
 
-    A folder that only has such a name, beside folders of that kind which are none of a store's, is welcome.
+    A folder that only has such a name, and does not lie in a store, is accepted.
     """
     above, _, name = root.rpartition("/")
     higher, _, outer = above.rpartition("/")
@@ -37,14 +37,14 @@ def _within(shown: str, store: str) -> InputError:
 
 
 def _is_store(place: str, listing: Listing) -> bool:
-    """Whether a folder holds a shard, a spec or a table that rmtsim wrote."""
+    """Return whether a folder holds a shard, a spec or a table that rmtsim wrote."""
     try:
         return (
             any(name.endswith(".parquet") and commit_number(name) > 0 for name in listing.names(f"{place}/draws"))
             or any(_is_spec(place, name, listing) for name in listing.names(f"{place}/sweeps"))
             or any(_is_table(place, name, listing) for name in listing.names(f"{place}/experiments"))
         )
-    except (*FAILURES, StoreError):  # what cannot be looked into tells nothing
+    except (*FAILURES, StoreError):  # a place that cannot be read is not known to be a store
         return False
 
 

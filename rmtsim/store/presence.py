@@ -1,4 +1,4 @@
-"""Who is writing a store now, as its lock tells; nothing is taken or changed."""
+"""Presence of a writer, as the lock of a store shows it; nothing is locked or changed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rmtsim.store.storage import Files, LocalFiles
 class Presence(NamedTuple):
     """A writer at work."""
 
-    owner: str  #: its process, user and host
-    since: str  #: how long it has been, in words
+    owner: str  #: process, user and host
+    since: str  #: since when or for how long, in words
 
     def __str__(self) -> str:
         return f"{self.owner}, {self.since}"
 
 
 def who_writes(files: Files) -> Presence | None:
-    """Return who is writing; None if nobody is.
+    """Return the writer that is at work in a store; None if there is none.
 
-    On a local directory the system tells. Elsewhere a writer renews its claim, which is watched until it does: for at
-    most two renewals, and not at all where there is no claim.
+    On a local directory the system knows. Elsewhere a writer renews its claim: claims are watched for at most the time
+    of two renewals, and not at all where there is none.
     """
     return _by_lock(files) if isinstance(files, LocalFiles) else _by_claim(files)
 

@@ -1,4 +1,4 @@
-"""Stored draws made again, and held against what is stored: to the bit, or to rounding where another BLAS made them."""
+"""Recomputation of stored draws: compared to the bit, or up to rounding where another BLAS made them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from rmtsim.store.shards import Shard
 from rmtsim.text.checks import check_choice
 from rmtsim.text.words import name_row
 
-#: How far values of the same draw may be apart, relative to them, that two kernels of BLAS made.
+#: Largest relative difference between values of one draw that two kernels of BLAS made.
 ROUNDING = {"float64": 1e-9, "float32": 1e-4}
 
 
 class Comparison(NamedTuple):
-    """A stored draw beside the same made now."""
+    """A stored draw, compared with the same draw made now."""
 
-    draw: str  #: which it is
-    shard: Shard  #: where it stands
-    verdict: str  #: ``equal``, ``rounded``, ``wrong``, or ``skipped``: there is no GPU here, which made it
+    draw: str  #: its key, as text
+    shard: Shard  #: the shard that holds it
+    verdict: str  #: ``equal``, ``rounded``, ``wrong``, or ``skipped``: a GPU made it, and there is none here
 
 
 def recompute(shards: Sequence[Shard], there: Coverage, count: int) -> Iterator[Comparison]:
-    """Make ``count`` draws again, chosen at random from those in ``there``."""
+    """Recompute ``count`` draws, chosen at random from those in ``there``."""
     chosen = _choose(there, count)
     points = {series.point_id for series in chosen}
     found, blas = [], []
@@ -52,7 +52,7 @@ def recompute(shards: Sequence[Shard], there: Coverage, count: int) -> Iterator[
 
 
 def stored_point(row: Mapping[Any, Any]) -> Point:
-    """Return the point that a row's columns tell."""
+    """Return the point of a row."""
     return Point(
         model=get_model(row["model"]).name,
         loss=check_choice("loss", row["loss"], LOSSES),
@@ -65,7 +65,7 @@ def stored_point(row: Mapping[Any, Any]) -> Point:
 
 
 def agreement(stored: pd.DataFrame, others: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each pair of rows whether they agree to the bit, and whether to rounding."""
+    """Return for each pair of rows whether they agree to the bit, and whether they agree up to rounding."""
     left, right = (frame[VALUES].to_numpy(dtype=float) for frame in (stored, others))
     null = np.isnan(left) & np.isnan(right)
     tolerance = stored["dtype"].map(ROUNDING).to_numpy(dtype=float)[:, None]
@@ -74,7 +74,7 @@ def agreement(stored: pd.DataFrame, others: pd.DataFrame) -> tuple[np.ndarray, n
 
 
 def _choose(there: Coverage, count: int) -> Coverage:
-    """Choose draws, with all their layers."""
+    """Return ``count`` draws chosen at random, with all their layers."""
     layers: dict[tuple[str, int], list[str]] = {}
     draws: dict[tuple[str, int], RangeSet] = {}
     for (point, seed, layer), runs in there.items():

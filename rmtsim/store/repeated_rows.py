@@ -1,4 +1,4 @@
-"""Rows that stand in several shards: found, and told apart into equal and different ones, in bounded memory."""
+"""Rows that several shards hold: found and compared in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rmtsim.sampling.schema import KEY, VALUES
 from rmtsim.store.coverage import Coverage, point_batches
 from rmtsim.store.shards import Shard
 
-#: Rows that are compared at a time.
+#: Most rows that are compared at a time.
 _ROWS = 500_000
 
-#: The columns that are compared: the others follow from the point.
+#: The columns that are compared; all others follow from the point.
 COMPARED = [*KEY, "backend", "dtype", "classes", *VALUES]
 
 
 def repeated_rows(shards: Sequence[Shard], repeated: Coverage) -> Iterator[pd.DataFrame]:
-    """Rows of shards that are in ``repeated``, sorted by key and shard; all rows of a point come together.
+    """Yield the rows of shards whose keys are in ``repeated``, sorted by key and shard; a point's rows come together.
 
     The columns are ``COMPARED``, ``shard`` (its place in ``shards``) and ``equal``: whether all rows of this key agree
     in them.

@@ -1,7 +1,7 @@
-"""The files that a task saves beside its table until that is there, each with a digest before its content.
+"""Files with the saved state of a task, beside its table until that exists. Each begins with a digest.
 
-The digest is of the content and the file's name, so that the state of one task is not taken for that of another.
-Earlier versions took it of the content alone.
+The digest is of the content and the file's name, so that the state of one task is not taken for that of another. In
+earlier versions it was of the content alone.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from hashlib import blake2b
 from rmtsim.store.failures import TornError
 from rmtsim.store.storage import Files
 
-#: Bytes of the digest.
+#: Number of bytes of the digest.
 _SIZE = 16
 
 
 def saved_prefix(file: str) -> str:
-    """Return how the names of all files begin that are saved on the way to a table's file."""
+    """Return the prefix of the names of all files that are saved on the way to a table's file."""
     return f"_{file.removesuffix('.parquet')}."
 
 
 class SavedFiles(MutableMapping[str, bytes]):
-    """What the task of one table has saved, by name: a file for each name, in the folder of the table.
+    """The saved state of the task of one table, by name: a file for each name, in the folder of the table.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class SavedFiles(MutableMapping[str, bytes]):
         self._files.delete(self._path(name))
 
     def clear(self) -> None:
-        """Remove all files, those too that a kill left half-written under a hidden name."""
+        """Remove all files, including those that a kill left half-written under a hidden name."""
         for file in self._files.names(self._folder):
             if file.startswith((self._prefix, f".{self._prefix}")):
                 self._files.delete(f"{self._folder}/{file}")
@@ -63,17 +63,17 @@ class SavedFiles(MutableMapping[str, bytes]):
 
 
 def saved_bytes(name: str, data: bytes) -> bytes:
-    """Return the content of a file that is to be saved under a name."""
+    """Return the content of a file that is to be saved under a name: the digest, then the data."""
     return _digest(name, data) + data
 
 
 def read_saved(files: Files, path: str) -> bytes:
-    """Return what was saved in a file.
+    """Return the data that were saved in a file.
 
     Raises
     ------
     TornError
-        If it is not what was saved there.
+        If the content is not what was saved there.
     UnreadableError
         If the file is not handed out.
     """

@@ -1,11 +1,11 @@
-"""A seal: a digest of a whole file that stands in the file itself, so that it goes wherever the file is copied to."""
+"""A seal: a digest of a whole file, kept in the file itself, so that it is copied along with the file."""
 
 from __future__ import annotations
 
 import re
 from hashlib import blake2b
 
-#: What a file to be sealed holds where its digest will stand.
+#: Placeholder for the digest in a file that is to be sealed.
 BLANK = f"blake2b:{'0' * 64}"
 
 _SEAL = re.compile(rb"blake2b:[0-9a-f]{64}")
@@ -28,7 +28,7 @@ def seal(data: bytes) -> bytes:
 
 
 def seal_holds(data: bytes) -> bool | None:
-    """Whether a file's bytes are those that were sealed; None where there is no seal.
+    """Return whether a file's bytes are those that were sealed; None where there is no seal.
 
     A damaged seal may look like none. A file that says elsewhere that it is sealed is then known to be damaged.
     """

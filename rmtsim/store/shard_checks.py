@@ -1,4 +1,4 @@
-"""Whether a shard is what its name and its metadata say: held against them before its rows are believed."""
+"""Checks of a shard against its name and its metadata, made before its rows are used."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 #: Formats that are read.
 FORMATS = ("2", "3", "4", FORMAT)
 
-#: Columns that may lack a value.
+#: Columns that may have nulls.
 _NULLABLE = ("width", *VALUES)
 
 _AGAIN = "bring it back from a copy, or remove it and run its spec again"
 
 
 def check_bytes(shard: Shard, source: pa.NativeFile) -> None:
-    """Hold the bytes of a shard against the digest in its name, where there is one.
+    """Compare the bytes of a shard with the digest in its name, where there is one.
 
     Raises
     ------
     TornError
-        If they are not those that were written.
+        If the bytes are not those that were written.
     """
     if shard.digest and file_digest(source) != shard.digest:
         raise TornError(f"store: {shard} does not hold the bytes that were written under its name; {_AGAIN}")
 
 
 def check_format(shard: Shard, metadata: Mapping[str, str]) -> None:
-    """Look whether this version reads a shard, and continues its draws.
+    """Check that this version reads a shard, and continues its draws.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def check_format(shard: Shard, metadata: Mapping[str, str]) -> None:
     """
     version, stream = metadata.get("format"), metadata.get("stream", "?")
     if version is None:
-        raise ForeignError(f"store: {shard} is no shard of rmtsim; move it elsewhere")
+        raise ForeignError(f"store: {shard} is not a shard of rmtsim; move it elsewhere")
     if version not in FORMATS:
         raise ForeignError(
             f"store: {shard} has format {version}, this rmtsim reads {', '.join(FORMATS)}; use another --store"
@@ -59,7 +59,7 @@ def check_format(shard: Shard, metadata: Mapping[str, str]) -> None:
 
 
 def check_name(shard: Shard, metadata: Mapping[str, str]) -> None:
-    """Hold the name of a shard against what its metadata tell of it since format 5.
+    """Compare the name of a shard with the commit that its metadata name since format 5.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def check_name(shard: Shard, metadata: Mapping[str, str]) -> None:
 
 
 def check_draws(shard: Shard, keys: Callable[[], pa.Table]) -> None:
-    """Hold the keys of a shard's rows against its name, where it tells a digest of these and none of the bytes.
+    """Compare the keys of a shard's rows with its name, where that has a digest of the keys and none of the bytes.
 
     Raises
     ------
@@ -83,11 +83,11 @@ def check_draws(shard: Shard, keys: Callable[[], pa.Table]) -> None:
     """
     parts = parse_name(shard.name)
     if parts and not parts.digest and commit_name(parts.number, keys()) != parts.commit:
-        raise ForeignError(f"store: {shard} holds other draws than its name tells; {_AGAIN}")
+        raise ForeignError(f"store: {shard} holds other draws than its name says; {_AGAIN}")
 
 
 def check_content(table: pa.Table) -> None:
-    """Raise a ValueError if a table holds what no writer wrote."""
+    """Raise ValueError if a table holds values that no writer writes."""
     table.validate(full=True)
     if empty := [name for name in table.column_names if name not in _NULLABLE and table[name].null_count]:
         raise ValueError(f"{empty[0]} is missing in some rows")

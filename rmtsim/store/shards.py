@@ -1,8 +1,8 @@
-"""Shards: the Parquet files of a store, what their metadata tell, and the formats that are read.
+"""Shards: the Parquet files of a store, their metadata, and the formats that are read.
 
-A shard's rows are sorted by point, seed, draw and layer. Its name tells a digest of its bytes, which is looked at
-before anything that they say is believed; its pages have checksums, which are looked at whenever they are read. Shards
-of earlier formats lack the digest: of these every row group is read, whatever the statistics say.
+A shard's rows are sorted by point, seed, draw and layer. Its name has a digest of its bytes, which is checked before
+the content is used; its pages have checksums, which are checked whenever they are read. Shards of earlier formats have
+no digest: every row group of them is read, whatever the statistics say.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, c
 from rmtsim.store.storage import Files
 from rmtsim.text.json_text import parse_json
 
-#: Columns that a format lacks, with the value that all its rows have.
+#: Columns that a format lacks, with the value that all rows of that format have.
 _LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN)}
 
 
@@ -36,9 +36,9 @@ class Shard:
     Attributes
     ----------
     files, name
-        Where it lies: ``draws/NAME``.
+        The files of the store, and the name: the shard is ``draws/NAME``.
     checked
-        Shards whose content was held against their names, and need not be again while they stay as they are.
+        Shards whose content was checked against their names, which is not repeated while they do not change.
     """
 
     files: Files
@@ -58,7 +58,7 @@ class Shard:
 
     @property
     def order(self) -> tuple[int, str]:
-        """What shards are sorted by: commits in order, after shards of older formats by name."""
+        """Sort key: commits in order, after shards of older formats by name."""
         return commit_number(self.name), self.name
 
     @property
@@ -69,7 +69,7 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """Digest of its bytes, as its name tells it; "" for shards of earlier formats, which have none."""
+        """Digest of its bytes, from its name; "" for shards of earlier formats, which have none."""
         parts = parse_name(self.name)
         return parts.digest if parts else ""
 
@@ -84,7 +84,7 @@ class OpenShard:
     Attributes
     ----------
     metadata
-        What it tells of itself, without the ``rmtsim.`` of the keys.
+        Its metadata, without the prefix ``rmtsim.`` of the keys.
     """
 
     metadata: dict[str, str]
@@ -134,22 +134,22 @@ class OpenShard:
 
     @property
     def format(self) -> str:
-        """Version of the layout that it has."""
+        """Version of its layout."""
         return str(self.metadata["format"])
 
     @property
     def origin(self) -> dict[str, str]:
-        """Where its rows come from: the metadata, as they stand in the file, that hold for them in any shard."""
+        """The part of the metadata that describes its rows, and so holds for them in any shard."""
         own = ("commit", "format", "replaces")
         return {f"rmtsim.{key}": value for key, value in self.metadata.items() if key not in own}
 
     @property
     def replaces(self) -> list[str]:
-        """Names of the shards whose rows it holds: they count no more, there or not."""
+        """Names of the shards that it replaces: they do not count any more, whether they still exist or not."""
         with self._readable():
             names = parse_json(self.metadata.get("replaces", "[]"))
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ValueError("what it replaces is no list of names")
+                raise ValueError("what it replaces is not a list of names")
         return [str(name) for name in names]
 
     @property
@@ -169,7 +169,7 @@ class OpenShard:
     def pieces(
         self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None
     ) -> Iterator[pa.Table]:
-        """Like `read`, a row group at a time; what the statistics rule out is not read, where they are covered."""
+        """Like `read`, a row group at a time; groups that reliable statistics rule out are not read."""
         schema = _schema_of(columns)
         wanted = None if points is None else pa.array(sorted(points), pa.string())
         stored = [name for name in schema.names if name not in self._lacking]
@@ -220,7 +220,7 @@ class OpenShard:
 
 
 class VanishedError(StoreError):
-    """A shard that was listed is not there any more, as after compaction."""
+    """A shard that was listed does not exist any more, as after compaction."""
 
     def __init__(self, shard: Shard) -> None:
         super().__init__(f"store: {shard} was removed while it was to be read; try again")
@@ -232,7 +232,7 @@ def _schema_of(columns: Collection[str]) -> pa.Schema:
 
 
 def replaced_by(shards: Iterable[Shard]) -> dict[str, str]:
-    """Return the names of shards that others hold the rows of, with the names of those others."""
+    """Return the names of shards that others replace, each with the name of the shard that replaces it."""
     found: dict[str, str] = {}
     for shard in shards:
         if shard.compacted:

@@ -1,4 +1,4 @@
-"""Where a store's files lie: a local directory, or a file system of pyarrow or fsspec. A file is whole or absent."""
+"""Files of a store in a local directory, or in a file system of pyarrow or fsspec. A file is whole or absent."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from rmtsim.text.addresses import Address
 
 __all__ = ["WRITING", "Files", "LocalFiles", "RemoteFiles", "open_files"]
 
-#: Names that fsspec has for object stores and what is like them.
+#: Names that fsspec has for object stores and similar file systems.
 _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 
-#: Object stores show an object when it is whole; elsewhere a file is written under a hidden name and renamed.
+#: Object stores show only whole objects; elsewhere a file is written under a hidden name and renamed.
 _OBJECT_STORES = {"s3", "gcs", "abfs", *(f"py::fsspec+{name}" for name in _FSSPEC)}
 
 
-#: Bytes of a file that are fetched in one request.
+#: Most bytes of a file that are fetched in one request.
 _WHOLE = 64 << 20
 
-#: Folder of files that are being written: readers of a whole folder, such as polars, take hidden files for data.
+#: Folder of files that are being written: readers of a whole folder, such as polars, read hidden files as data.
 WRITING = ".writing"
 
 
 class LocalFiles(Files):
-    """A local directory: hidden temporary name, fsync, rename, fsync of the directory."""
+    """A local directory. Files are written under a hidden name, with fsync, rename, and fsync of the directory."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.location = root, str(root)
@@ -51,7 +51,7 @@ class LocalFiles(Files):
         check_apart(os.path.realpath(root), Listing(_listed, lambda path: Path(path).read_bytes()), str(root))
 
     def exists(self, folder: str = "") -> bool:
-        """Whether the root is there, or a folder in it."""
+        """Return whether the root, or a folder in it, exists."""
         return (self.root / folder).is_dir()
 
     def prepare(self, folders: tuple[str, ...]) -> None:
@@ -69,11 +69,11 @@ class LocalFiles(Files):
             ) from error
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder."""
+        """Return the names of the files in a folder."""
         return self._names(folder, lambda entry: not entry.is_dir())
 
     def folders(self, folder: str) -> list[str]:
-        """Names of the folders in a folder."""
+        """Return the names of the folders in a folder."""
         return self._names(folder, lambda entry: entry.is_dir())
 
     def _names(self, folder: str, wanted: Callable[[os.DirEntry[str]], bool]) -> list[str]:
@@ -89,7 +89,7 @@ class LocalFiles(Files):
         return pa.PythonFile(open_regular(self.root / path), mode="r")
 
     def state(self, path: str) -> object:
-        """Return what changes when anyone writes a file."""
+        """Return a value that changes when anyone writes the file."""
         status = os.stat(self.root / path)
         return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -99,12 +99,12 @@ class LocalFiles(Files):
             write_durably(self.root / path, data, self.root / WRITING)
 
     def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
-        """Write a file in the place of others, in one step where the file system can do that."""
+        """Replace files by a new one, in one step where the file system can do that."""
         target = self.root / path
         return replace_files(target.parent, target.name, data, gone, self.root / WRITING)
 
     def settle(self, folder: str, gone: Callable[[], Collection[str]]) -> None:
-        """Finish what a killed `replace` has left of a folder."""
+        """Finish a `replace` that was killed."""
         for name in self.folders(WRITING):
             if name.startswith(BEGINS):
                 with self._refusal(f"{WRITING}/{name}", "removed", "nothing is lost"):
@@ -116,12 +116,12 @@ class LocalFiles(Files):
             (self.root / path).unlink(missing_ok=True)
 
     def where(self, path: str = "") -> str:
-        """Name a path in messages."""
+        """Return a path as messages show it."""
         return str(self.root / path)
 
 
 class RemoteFiles(Files):
-    """A file system of pyarrow's kind."""
+    """A file system with pyarrow's interface."""
 
     def __init__(self, address: Address, connect: Callable[[], tuple[Any, str]]) -> None:
         self.address, self.location, self._connect = address, address.shown, connect
@@ -137,7 +137,7 @@ class RemoteFiles(Files):
         return self._system
 
     def exists(self, folder: str = "") -> bool:
-        """Whether the root is there, or a folder in it."""
+        """Return whether the root, or a folder in it, exists."""
         with self._refusal("", "reached", "give another --store"), hiding_secrets(self.address):
             return self._is_folder(self._path(folder))
 
@@ -152,11 +152,11 @@ class RemoteFiles(Files):
                     self.system.create_dir(self._path(folder))
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder."""
+        """Return the names of the files in a folder."""
         return self._names(folder, pafs.FileType.File)
 
     def folders(self, folder: str) -> list[str]:
-        """Names of the folders in a folder."""
+        """Return the names of the folders in a folder."""
         return self._names(folder, pafs.FileType.Directory)
 
     def _names(self, folder: str, kind: pafs.FileType) -> list[str]:
@@ -183,7 +183,7 @@ class RemoteFiles(Files):
                 return pa.BufferReader(file.read_buffer())
 
     def state(self, path: str) -> object:
-        """Return None: a server would have to be asked, and whoever asks reads the file next."""
+        """Return None: only a request to the server could tell, and the caller reads the file next anyway."""
         return None
 
     def _content(self, path: str) -> bytes:
@@ -205,7 +205,7 @@ class RemoteFiles(Files):
                 self.system.move(temporary, self._path(path))
 
     def _temporary(self, path: str) -> str:
-        """Path of a file until it is whole."""
+        """Return the path of a file until it is whole."""
         folder, _, name = path.rpartition("/")
         if folder == "locks":  # claims are written without the lock, whose holder tidies the other folder up
             return f"{folder}/.{name}.tmp"
@@ -221,7 +221,7 @@ class RemoteFiles(Files):
         return False
 
     def settle(self, folder: str, gone: Callable[[], Collection[str]]) -> None:
-        """Nothing to do, as `replace` does nothing."""
+        """Do nothing, as `replace` does nothing."""
 
     def delete(self, path: str) -> None:
         """Delete a file."""
@@ -233,7 +233,7 @@ class RemoteFiles(Files):
             self.system.delete_file(self._path(path))
 
     def where(self, path: str = "") -> str:
-        """Name a path in messages."""
+        """Return a path as messages show it."""
         base = self.location.partition("?")[0].rstrip("/")
         return f"{base}/{path}" if path else base
 
@@ -242,7 +242,7 @@ class RemoteFiles(Files):
 
 
 def open_files(location: str | os.PathLike[str] | Address) -> Files:
-    """Return the files at a local path or an address such as ``s3://bucket/prefix``; nothing is asked of a server yet.
+    """Return the files at a local path or an address such as ``s3://bucket/prefix``, without contacting a server yet.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def open_files(location: str | os.PathLike[str] | Address) -> Files:
         raise InputError("store: the location is empty, as from a variable that is not set; give a directory")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/[^/]", location):  # as pathlib makes of an address
         right = Address(location.replace(":/", "://", 1))
-        raise InputError(f"store: '{address}' is no address; give {right}, with two slashes")
+        raise InputError(f"store: '{address}' is not a valid address; give {right}, with two slashes")
     if "://" in location:
         if re.search("[\ud800-\udfff]", location):
             raise InputError(f"store: '{address}' is not valid UTF-8; give another address")

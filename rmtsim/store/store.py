@@ -1,8 +1,8 @@
 """The Parquet store of draws: immutable shards, one writer, nothing half-written.
 
 ``DIR/draws/`` is a plain Parquet dataset with the columns of ``rmtsim.sampling.schema``. A shard holds the rows of one
-commit, draws of one point or of several, and never changes, but that a writer gives shards of format 2 the columns
-they lack. It appears whole or not at all, so a kill at any moment loses nothing that was committed. ``DIR/sweeps/``
+commit, draws of one point or of several, and never changes, except that a writer adds missing columns to shards of
+format 2. It appears whole or not at all, so a kill at any moment loses nothing that was committed. ``DIR/sweeps/``
 keeps the specs that were run, one JSON document each. DIR is a local directory or an address such as
 ``s3://bucket/prefix``.
 """
@@ -48,14 +48,14 @@ class Store:
     Attributes
     ----------
     location
-        The root as it was given, without secrets.
+        The root as the user gave it, without secrets.
     files
-        What reads and writes its files.
+        Its files.
 
     Raises
     ------
     InputError
-        If the location is a file or no address.
+        If the location is a file, or not a valid address.
     """
 
     def __init__(self, location: str | os.PathLike[str] | Address) -> None:
@@ -77,7 +77,7 @@ class Store:
 
     @property
     def quoted(self) -> str:
-        """The location as a shell takes it."""
+        """The location, quoted for a shell."""
         return shlex.quote(self.location)
 
     def __repr__(self) -> str:
@@ -87,11 +87,11 @@ class Store:
         return html_of(self)
 
     def exists(self) -> bool:
-        """Whether there is anything at the location."""
+        """Return whether there is anything at the location."""
         return self.files.exists()
 
     def shards(self) -> list[Shard]:
-        """All shards whose rows count, in commit order."""
+        """Return all shards whose rows count, in commit order."""
         while True:
             listed = self.listed()
             try:
@@ -102,7 +102,7 @@ class Store:
                 return [shard for shard in listed if shard.name not in replaced]
 
     def listed(self) -> list[Shard]:
-        """All shards, in commit order, those included that a killed compaction has replaced and not removed."""
+        """Return all shards in commit order, including those that a killed compaction replaced and did not remove."""
         names = (name for name in self.files.names("draws") if name.endswith(".parquet") and name[0] != ".")
         return sorted((Shard(self.files, name, self._checked) for name in names), key=lambda shard: shard.order)
 
@@ -175,9 +175,9 @@ class Store:
         return selected
 
     def tables(self, columns: Iterable[str] | None = None, points: Iterable[str] | None = None) -> Iterator[pa.Table]:
-        """Read the draws a shard at a time, in commit order; of large shards, some 100 000 rows at a time.
+        """Read the draws a shard at a time, in commit order; large shards come in parts of some 100 000 rows.
 
-        Nothing is kept, so that memory stays the same however many rows there are. Arguments and errors are those of
+        No part is kept, so that memory does not grow with the number of rows. Arguments and errors are those of
         `read`; columns come in the order asked for.
         """
         columns = list(SCHEMA.names if columns is None else columns)
@@ -208,14 +208,14 @@ class Store:
                 self._check_vanished(error)
 
     def _check_vanished(self, error: VanishedError) -> None:
-        """Raise the error again if its shard is listed still, as a link to nowhere would be."""
+        """Raise the error again if its shard is still listed, as a link to nowhere would be."""
         if error.shard.name in self.files.names("draws"):
             raise error
 
     def _pieces(
         self, fields: set[str], points: set[str] | None, shards: Collection[Shard]
     ) -> Iterator[tuple[Shard, pa.Table]]:
-        """Pieces of shards, in their order."""
+        """Yield the pieces of shards, in their order."""
         with closing(open_ahead(shards)) as ahead:
             for shard, opened in ahead:
                 for table in opened.pieces(fields, points):
@@ -225,10 +225,10 @@ class Store:
         point = self._all(set(SCHEMA.names), {row["point_id"]})
         frame = pa.concat_tables(point).to_pandas()
         equal = int(frame.duplicated(KEY).sum()) == int(frame.duplicated().sum())
-        raise self.twice(row, equal)
+        raise self.repeated_row_error(row, equal)
 
-    def twice(self, row: Mapping[Any, Any], equal: bool) -> StoreError:
-        """Return the error that says that a row stands twice."""
+    def repeated_row_error(self, row: Mapping[Any, Any], equal: bool) -> StoreError:
+        """Return the error for a row that the store holds twice."""
         where = f"store: {self.files.where('draws')} holds {name_row(row)}, twice"
         if equal:
             return StoreError(f"{where}, with equal values; `rmtsim compact --store {self.quoted}` drops the copies")
@@ -248,14 +248,14 @@ class Store:
             except PlainDataError as error:
                 raise TornError(f"store: {where} is torn ({error}); remove it and run its spec again") from error
             if not isinstance(document, dict) or document.get("name") != name.removesuffix(".json"):
-                raise StoreError(f"store: {where} is no spec of rmtsim; remove it and run its spec again")
+                raise StoreError(f"store: {where} is not a valid spec of rmtsim; remove it and run its spec again")
             documents.append(document)
         return sorted(documents, key=lambda document: str(document["name"]))
 
     def writer(self, folders: tuple[str, ...] = ("sweeps", "draws")) -> Writer:
         """Open the store for writing, as a context manager; only one writer at a time.
 
-        ``folders`` are made where there are none.
+        ``folders`` are made where they do not exist.
         """
         return Writer(self, folders)
 

@@ -1,10 +1,10 @@
-"""Files of others that turn up in any folder: what desktops, file systems and editors leave is no part of a store."""
+"""Stray files: those that desktops, file systems and editors leave in any folder, and that are not part of a store."""
 
 from __future__ import annotations
 
 import re
 
-#: Names of files and folders, without regard to case.
+#: Names of stray files and folders, without regard to case.
 _NAMES = re.compile(
     r"""
     # macOS
@@ -23,7 +23,7 @@ _NAMES = re.compile(
     | .*@syno(eastream|resource)
     # editors
     | .*~ | \..*\.sw[a-z] | \..*\.kate-swp | \#.*\# | \.\#.* | 4913 | .*___jb_(tmp|old)___ | \.ipynb_checkpoints
-    # what copies folders about
+    # programs that copy folders
     | \.git(ignore|keep|attributes) | \.st(folder|ignore|versions) | \.dropbox.* | \.sync.*
     | \..*\.(parquet|json)\.[a-z0-9]{6}
     """,
@@ -32,9 +32,9 @@ _NAMES = re.compile(
 
 
 def is_stray(name: str) -> bool:
-    """Whether a file or a folder of this name is of a desktop, a file system or an editor.
+    """Return whether a file or folder of this name belongs to a desktop, a file system or an editor.
 
-    Nothing that rmtsim writes has such a name. Readers pass it by, and it is no damage.
+    Nothing that rmtsim writes has such a name. Readers skip it, and it is not damage.
 
     Examples
     --------

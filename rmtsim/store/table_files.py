@@ -1,7 +1,7 @@
-"""A table of an experiment as a file: a Parquet file that says which table it is, with a seal on all of its bytes.
+"""The file of an experiment's table: Parquet, with the table's identity in its metadata and a seal on all bytes.
 
-The name of the file ends in a hash of all that the table is a function of, which stands in the metadata too. So a
-table under the name of another, or in the folder of another experiment, is noticed by whoever reads it.
+The name of the file ends in a hash of all that the table is a function of, which the metadata hold too. So a reader
+notices a table under the name of another, or in the folder of another experiment.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _AGAIN = "remove it and run its experiment again"
 
 
 def table_name(label: str, parameters: Mapping[str, Any], version: str = FORMAT, stream: str = STREAMS["numpy"]) -> str:
-    """Return the name of the file of a table: its label, and a hash of all that it is a function of."""
+    """Return the name of a table's file: its label, and a hash of all that the table is a function of."""
     identity = json.dumps([version, stream, label, parameters], sort_keys=True)
     return f"{label}-{blake2b(identity.encode(), digest_size=6).hexdigest()}.parquet"
 
 
 def table_bytes(rows: pd.DataFrame, path: str, parameters: Mapping[str, Any]) -> bytes:
-    """Return the file of a table, sealed; ``path`` is where it will be in the store."""
+    """Return the bytes of a table's file, sealed; ``path`` is its path in the store."""
     about = {
         "format": FORMAT,
         "version": __version__,
@@ -70,14 +70,14 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 
 class TableFile:
-    """A table's file, found to be whole and to be the table that its path says.
+    """A table's file, checked to be whole and to be the table that its path names.
 
     Attributes
     ----------
     data
         The bytes of the file.
     metadata
-        What it tells of itself, without the ``rmtsim.`` of the keys.
+        Its metadata, without the prefix ``rmtsim.`` of the keys.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class TableFile:
     TornError
         If its content is not what was written.
     ForeignError
-        If it is no table of an experiment, or another one than its path says.
+        If it is not a table of an experiment, or another one than its path names.
     """
 
     def __init__(self, files: Files, path: str) -> None:
@@ -104,7 +104,7 @@ class TableFile:
         self._check_path(path)
 
     def frame(self) -> pd.DataFrame:
-        """Return the table as pandas has it, its width a whole number or missing; pages have checksums, too."""
+        """Return the table as a DataFrame, its width a nullable integer; check the checksums of its pages, too."""
         try:
             return _frame(pq.read_table(pa.BufferReader(self.data), page_checksum_verification=True))
         except MemoryError as error:
@@ -113,7 +113,7 @@ class TableFile:
             raise self._undecodable(error) from error
 
     def _undecodable(self, error: Exception) -> StoreError:
-        """Return the error that says that pyarrow does not take the file."""
+        """Return the error for a file that pyarrow cannot read."""
         if short_of_threads(error):
             return UnreadableError(f"{self._where} cannot be read ({reason(error)}); {advice(error)}")
         if self._sealed:
@@ -135,7 +135,7 @@ class TableFile:
 
     def _check_path(self, path: str) -> None:
         if not {"format", "stream", "parameters"} <= self.metadata.keys():
-            raise ForeignError(f"{self._where} is no table of rmtsim; move it elsewhere")
+            raise ForeignError(f"{self._where} is not a table of rmtsim; move it elsewhere")
         try:
             parameters = parse_json(self.metadata["parameters"])
         except PlainDataError as error:

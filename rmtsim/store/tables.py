@@ -1,4 +1,4 @@
-"""Rows as the Parquet table of a shard: sorted, with metadata, and a name that tells what it is."""
+"""Conversion of rows to the Parquet file of a shard: sorted, with metadata, and with a name made of digests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rmtsim.version import __version__
 #: Version of the store's layout; a reader refuses versions that it does not know.
 FORMAT = "5"
 
-#: Rows of a row group: what is read and written at once.
+#: Number of rows of a row group, which is read and written at once.
 GROUP_ROWS = 1 << 17
 
-#: Columns with a value of its own in every row; the others repeat a few values.
+#: Columns whose values differ from row to row; the others repeat a few values.
 _OWN = ("draw", "diag_sqfro", "offdiag_sqfro")
 _TEXT = [field.name for field in SCHEMA if pa.types.is_string(field.type)]
-#: What pandas is told: that a missing width makes it a nullable integer.
+#: Metadata for pandas: the width, which may be missing, is a nullable integer.
 _PANDAS = json.dumps(
     {
         "index_columns": [],
@@ -42,12 +42,12 @@ _PANDAS = json.dumps(
 
 
 def commit_name(number: int, table: pa.Table) -> str:
-    """Name a commit by its number and the draws of its sorted table."""
+    """Return the name of a commit: its number, and a digest of the draws in its sorted table."""
     return f"{number:08d}-{content_digest(table)}"
 
 
 def content_digest(table: pa.Table) -> str:
-    """Digest of which draws a table holds, whatever their values; its rows must be sorted."""
+    """Return a digest of the keys of a table's draws; its rows must be sorted."""
     digest = blake2b(digest_size=8)
     for name in KEY:
         column = table[name].combine_chunks()
@@ -60,7 +60,7 @@ def content_digest(table: pa.Table) -> str:
 
 
 def as_table(rows: pd.DataFrame | pa.Table, spec: Mapping[str, Any]) -> pa.Table:
-    """Return rows as the table of a shard, sorted, with the metadata that say where they come from."""
+    """Return rows as the table of a shard: sorted, with metadata on their origin."""
     if isinstance(rows, pd.DataFrame):
         blas = rows.attrs.get("blas", "unknown")
         table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
@@ -89,7 +89,7 @@ def sort(table: pa.Table) -> pa.Table:
 
 
 def sort_order(table: pa.Table) -> pa.Array | None:
-    """Return the order of a table's rows by point, seed, draw and layer; None if that is the order they are in."""
+    """Return the order of a table's rows by point, seed, draw and layer; None if they are sorted already."""
     ranks = []
     for name in KEY:
         column = table[name].combine_chunks()
@@ -116,7 +116,7 @@ def as_shard(table: pa.Table, number: int, replaces: Collection[str] = ()) -> tu
     table, number
         Its rows and metadata, and its number.
     replaces
-        Names of the shards that it takes the place of.
+        Names of the shards that it replaces.
     """
     commit = commit_name(number, table)
     metadata = {**(table.schema.metadata or {}), b"rmtsim.commit": commit.encode()}

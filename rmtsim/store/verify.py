@@ -1,4 +1,4 @@
-"""What is wrong with a store, and what to do about it. Nothing is changed."""
+"""Verification of a store: findings on what is wrong, with advice. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width",
 
 @dataclass
 class Report:
-    """What was looked at, and what was found."""
+    """The extent of a verification, and its findings."""
 
     shards: int = 0
     rows: int = 0
-    recomputed: int = 0
-    rounded: int = 0  #: of those recomputed: equal to rounding only, as another BLAS made them
-    skipped: int = 0  #: draws that a GPU made, and there is none here
-    points: int = 0  #: that stored specs ask for
-    satisfied: int = 0  #: of these: with min_draws draws of all layers
-    tables: int = 0  #: of experiments
-    tables_recomputed: int = 0
-    tables_rounded: int = 0  #: of those recomputed: equal to rounding only, as another BLAS made them
-    tables_skipped: int = 0  #: that cannot be compared here
+    recomputed: int = 0  #: number of recomputed draws
+    rounded: int = 0  #: number of these that are equal up to rounding only, as another BLAS made them
+    skipped: int = 0  #: number of draws that a GPU made and that are not recomputed, as there is none here
+    points: int = 0  #: number of points that stored specs ask for
+    satisfied: int = 0  #: number of these with min_draws draws of all layers
+    tables: int = 0  #: number of tables of experiments
+    tables_recomputed: int = 0  #: number of recomputed tables
+    tables_rounded: int = 0  #: number of these that are equal up to rounding only, as another BLAS made them
+    tables_skipped: int = 0  #: number of tables that cannot be compared here
     findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  #: what is no fault of the store, and disturbs other readers
+    notes: list[str] = field(default_factory=list)  #: not faults of the store, but they disturb other readers
 
     @property
     def damage(self) -> list[Finding]:
@@ -60,30 +60,30 @@ class Report:
 
 
 def verify(store: Store, draws: int = 0, makers: Makers | None = None, requests_of: RequestsOf | None = None) -> Report:
-    """Read every byte of a store, and look for rows that are torn, foreign, duplicated or missing.
+    """Read every byte of a store, and look for rows that are torn, foreign, repeated or missing.
 
-    Shards that someone removed are missed by their commit's number (`rmtsim.store.commits`), until the next writer
-    takes note that they are gone, and its sweep makes their draws again. Not missed are shards of formats 2 and 3,
-    which have no number, and the very last commits of a writer that was killed.
+    Shards that someone removed are noticed by their commit's number (`rmtsim.store.commits`), until the next writer
+    records that they are gone, and its sweep makes their draws again. Not noticed are missing shards of formats 2 and
+    3, which have no number, and the very last commits of a writer that was killed.
 
     Parameters
     ----------
     store
         The store.
     draws
-        So many stored draws, chosen at random, are made again and compared; if any stand twice, of those.
+        Number of stored draws, chosen at random, that are recomputed and compared; of repeated draws, if there are any.
     makers
-        What makes tables of experiments, by their paths. So many of them as ``draws`` says are made again, too.
+        Functions that make tables of experiments, by their paths; ``draws`` of them are recomputed, too.
     requests_of
-        Returns what a stored spec asks for at least, such as `rmtsim.sweeps.spec.requests_of`; by default no draws are
-        missed for the sake of specs.
+        Returns the draws that a stored spec asks for at least, such as `rmtsim.sweeps.spec.requests_of`; by default
+        specs ask for none.
     """
     while True:
         try:
             report = _verify(store, draws, makers or {}, requests_of or _no_requests)
         except VanishedError:  # compaction has put others in its place meanwhile
             continue
-        _say_who_writes(report, store)
+        _note_writer(report, store)
         return report
 
 
@@ -153,8 +153,8 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
     return report
 
 
-def _say_who_writes(report: Report, store: Store) -> None:
-    """Where something is unfinished and a writer is at work, there is nothing to do about it."""
+def _note_writer(report: Report, store: Store) -> None:
+    """Note a writer at work, and take the advice to run again from unfinished findings."""
     unfinished = [finding for finding in report.findings if finding.kind == "unfinished"]
     if unfinished and (writer := who_writes(store.files)):
         report.notes.append(f"{store.location} is being written by {writer}; it goes on by itself")
@@ -165,15 +165,15 @@ def _say_who_writes(report: Report, store: Store) -> None:
 def _commits(store: Store) -> Commits:
     try:
         return read_commits(store.files)
-    except StoreError:  # which is told of later
+    except StoreError:  # it is reported later
         return Commits()
 
 
 def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator[Finding]:
-    """Read a shard to its last row, which looks at its checksums, and hold it against its sweep."""
+    """Read a shard to its last row, which checks its checksums, and compare it with its sweep."""
     for piece in opened.pieces():
         for row in piece.group_by(_POINT).aggregate([]).to_pylist():
-            yield from _point_is(shard, row)
+            yield from _check_point(shard, row)
     name = opened.sweep
     if name is not None and specs is not None and name not in specs:
         what = f"{shard} is of the sweep {name}, which was not run into this store"
@@ -181,7 +181,7 @@ def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator
         yield Finding("foreign", what, advice)
 
 
-def _point_is(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_point(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         right = stored_point(row).id == row["point_id"]
     except (ArithmeticError, TypeError, ValueError):
@@ -192,7 +192,7 @@ def _point_is(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _missing(absent: Sequence[range]) -> Iterator[Finding]:
-    """Say which commits someone removed."""
+    """Yield a finding on commits that someone removed."""
     if absent:
         count = sum(map(len, absent))
         what = f"{list_ranges('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
@@ -208,7 +208,7 @@ def _requests(
         try:
             yield name, requests_of(document)
         except InputError as error:
-            what = f"{store.files.where(f'sweeps/{name}.json')} is no spec ({error})"
+            what = f"{store.files.where(f'sweeps/{name}.json')} is not a valid spec ({error})"
             report.findings.append(Finding("torn", what, "remove it and run its spec again"))
 
 

@@ -1,4 +1,4 @@
-"""Rows that stand in several shards: which, whether they agree, and whether they were made in the same way."""
+"""Findings on rows that several shards hold: whether they agree, and whether they were made in the same way."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
 from rmtsim.text.words import number_of
 
-#: Columns that tell in which way the values of a row were made.
+#: Columns that say how the values of a row were made.
 _WAYS = ["backend", "dtype", "classes"]
 
 
 def duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage, made_again: int) -> Iterator[Finding]:
-    """Say for each set of shards how many rows they share; ``made_again``: draws of these that are made again."""
+    """Yield a finding for each set of shards that share rows; ``made_again`` of these draws are recomputed besides."""
     found: dict[tuple[tuple[int, ...], bool, tuple[str, ...]], int] = {}
     for rows in repeated_rows(shards, repeated):
         for _, same in rows.groupby(KEY):
@@ -37,7 +37,7 @@ def duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage, made_a
             yield Finding("duplicated", f"{where}, made in different ways, {each} (backend, dtype, classes)", advice)
             continue
         again = f"`rmtsim verify --store {store.quoted} --recompute {max(100, 2 * made_again)}`"
-        advice = f"{again} tells which is wrong: remove that shard, and run its spec again"
+        advice = f"{again} shows which is wrong: remove that shard, and run its spec again"
         if made_again:
             advice = f"remove a shard that is called wrong, and run its spec again; if none is, {again} looks at more"
         yield Finding("duplicated", f"{where}, with different values", advice)

@@ -1,4 +1,4 @@
-"""Files and folders that lie in a store and are none of its own."""
+"""Findings on files and folders in a store that do not belong to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rmtsim.text.words import number_of
 
 
 def strange_files(store: Store) -> Iterator[Finding]:
-    """Files that are no shards and no specs."""
+    """Yield findings on files that are neither shards nor specs."""
     for folder, suffix in (("draws", ".parquet"), ("sweeps", ".json"), (WRITING, ".tmp")):
         for name in store.files.folders(folder):
             where = store.files.where(f"{folder}/{name}")
@@ -32,12 +32,12 @@ def strange_files(store: Store) -> Iterator[Finding]:
 
 
 def notes_on_strays(store: Store) -> Iterator[str]:
-    """Files that rmtsim passes by, and that others who read the whole folder do not."""
+    """Yield notes on files that rmtsim skips, and that other readers of the whole folder do not."""
     for folder in ("draws", *(f"{FOLDER}/{name}" for name in experiment_names(store))):
         names = [*store.files.names(folder), *store.files.folders(folder)]
         if seen := [name for name in names if is_stray(name) and not name.startswith((".", "_"))]:
             others = f" and {number_of(len(seen) - 1, 'other')}" if len(seen) > 1 else ""
             yield (
-                f"store: {store.files.where(f'{folder}/{seen[0]}')}{others}: rmtsim passes by what is not its own, but "
-                "pandas and others that read the folder fail there; move it elsewhere"
+                f"store: {store.files.where(f'{folder}/{seen[0]}')}{others}: rmtsim skips files that are not its own, "
+                "but pandas and others that read the folder fail there; move it elsewhere"
             )

@@ -1,4 +1,4 @@
-"""What is wrong with the tables of experiments in a store."""
+"""Findings on the tables of experiments in a store."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from rmtsim.store.strays import is_stray
 from rmtsim.store.table_files import TableFile, as_stored
 from rmtsim.text.words import number_of
 
-#: What makes a table, by the path at which a store keeps it.
+#: Functions that make tables again, by the paths at which a store keeps them.
 Makers: TypeAlias = Mapping[str, Callable[[], pd.DataFrame]]
 
-#: How far numbers of the same table may be apart, relative to them, that two kernels of BLAS made.
+#: Largest relative difference between numbers of one table that two kernels of BLAS made.
 _ROUNDING = 1e-4
 
 
 def verify_tables(store: Store) -> tuple[int, list[Finding]]:
-    """Read every byte of all tables, and of what tasks saved on the way to them.
+    """Read every byte of all tables, and of the saved state of their tasks.
 
     Returns
     -------
     int
-        How many tables there are.
+        The number of tables.
     list
-        What is wrong: tables that are damaged, are not those that their names say, or are wanted by a stored spec and
-        not there; files that are none of a store.
+        Findings: tables that are damaged, that are not those that their names say, or that a stored spec asks for and
+        that are missing; files that do not belong to a store.
     """
     count = 0
     findings: list[Finding] = []
@@ -59,7 +59,7 @@ def verify_tables(store: Store) -> tuple[int, list[Finding]]:
 
 
 def _files(store: Store, experiment: str, there: list[str]) -> Iterator[Finding]:
-    """Look at each file in the folder of an experiment."""
+    """Yield findings on the files in the folder of an experiment."""
     prefixes = {saved_prefix(name) for name in there if is_table(name)}
     for name in there:
         path = f"{FOLDER}/{experiment}/{name}"
@@ -81,7 +81,7 @@ def _files(store: Store, experiment: str, there: list[str]) -> Iterator[Finding]
 
 
 def _spec(store: Store, name: str) -> Iterator[Finding]:
-    """Hold what is there against what a stored spec names."""
+    """Yield findings on tables that a stored spec names and that are missing."""
     try:
         document = spec_of(store, name)
     except StoreError as error:
@@ -104,28 +104,28 @@ def _spec(store: Store, name: str) -> Iterator[Finding]:
 
 
 def _may_be_kept_under(name: str, folder: str) -> bool:
-    """Whether the spec of a name belongs in a folder: that of its name, or NAME-2 and so on after a merge."""
+    """Return whether a spec belongs in a folder: that of its name, or after a merge NAME-2 and so on."""
     numbered = re.fullmatch(r"(.+)-\d+", folder)
     return folder == name or (numbered is not None and name.startswith(numbered[1]))
 
 
 def recompute_tables(store: Store, makers: Makers, count: int) -> Iterator[tuple[str, str]]:
-    """Make tables again, ``count`` of them chosen at random, and hold them against those that a store has.
+    """Recompute ``count`` tables, chosen at random, and compare them with those that a store has.
 
     Yields
     ------
     str
         Path of a table.
     str
-        ``equal``, ``rounded`` (made by another BLAS), ``wrong``, or ``skipped``: nothing here makes it, or another BLAS
-        made it whose rounding a training has carried too far. Damaged tables are left out.
+        ``equal``, ``rounded`` (made by another BLAS), ``wrong``, or ``skipped``: it cannot be made here, or another
+        BLAS made it whose rounding the training has amplified. Damaged tables are left out.
     """
     paths = tables(store) if count else []
     for path in sorted(random.sample(paths, min(count, len(paths)))):
         try:
             file = TableFile(store.files, path)
             stored = file.frame()
-        except StoreError:  # which `verify_tables` tells of
+        except StoreError:  # `verify_tables` reports it
             continue
         if path not in makers:
             yield path, "skipped"
@@ -144,7 +144,7 @@ def recompute_tables(store: Store, makers: Makers, count: int) -> Iterator[tuple
 
 
 def _near(made: pd.DataFrame, stored: pd.DataFrame) -> bool:
-    """Whether two tables agree to rounding."""
+    """Return whether two tables agree up to rounding."""
     try:
         pd.testing.assert_frame_equal(made, stored, check_exact=False, rtol=_ROUNDING, atol=0.0)
     except AssertionError:

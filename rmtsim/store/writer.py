@@ -1,4 +1,4 @@
-"""The one writer of a store: commits, and what it tidies up after writers that were killed."""
+"""The writer of a store: it commits rows, and tidies up after writers that were killed."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Seconds to wait before a commit is tried again that a server did not take, for about a minute in all.
+#: Seconds to wait before each retry of a commit that a server did not take: about a minute in all.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 class Writer:
-    """The one writer of a store; its lock names it, and is free when its process ends, however it ends.
+    """The only writer of a store. Its lock names it, and is free when its process ends, however it ends.
 
     Parameters
     ----------
     store
         The store.
     folders
-        Folders in it that are made where there are none.
+        Folders in it that are made where they do not exist.
     """
 
     def __init__(self, store: Store, folders: tuple[str, ...] = ("sweeps", "draws")) -> None:
@@ -69,7 +69,7 @@ class Writer:
             self._lock.release()
 
     def _tidy(self) -> None:
-        """Finish what killed writers have left, and bring shards of format 2 up to date."""
+        """Finish the work of killed writers, and bring shards of format 2 up to date."""
         # Earlier versions had temporary files beside those that they became.
         experiments = [f"experiments/{name}/" for name in self._files.folders("experiments") if not is_stray(name)]
         folders = [(folder, ".") for folder in (f"{WRITING}/", "draws/", "sweeps/", *experiments)]
@@ -102,7 +102,7 @@ class Writer:
                         self._files.write(shard.path, as_parquet(table, "3"))
 
     def save_spec(self, name: str, document: Mapping[str, Any]) -> None:
-        """Keep a spec beside the draws; the same spec again leaves the file untouched."""
+        """Write a spec beside the draws; a repeat with the same spec leaves the file untouched."""
         path = f"sweeps/{name}.json"
         text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
         if f"{name}.json" not in self._files.names("sweeps") or self._files.read(path) != text:
@@ -114,10 +114,10 @@ class Writer:
         Parameters
         ----------
         rows
-            Rows of one seed and backend, of any points and draws. A table tells the BLAS library that made them in
+            Rows of one seed and backend, of any points and draws. A table names the BLAS library that made them in
             ``schema.metadata[b"rmtsim.blas"]``, a DataFrame in ``attrs["blas"]``.
         spec
-            Document of the spec that wanted them.
+            Document of the spec that they were made for.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Writer:
         return self.commit(as_table(rows, spec))
 
     def commit(self, table: pa.Table, replaces: Collection[str] = ()) -> Shard:
-        """Commit a sorted table with its metadata, in the place of other shards; see `append`."""
+        """Commit a sorted table with its metadata, replacing other shards; see `append`."""
         name, data = as_shard(table, self._number + 1, replaces)
         shard = Shard(self._files, name)
         at_once = bool(replaces) and self._files.replace(shard.path, data, replaces)
@@ -142,12 +142,12 @@ class Writer:
         return shard
 
     def put(self, path: str, data: bytes | pa.Buffer) -> None:
-        """Write a file, again and again for a minute if a server does not take it: it is the same each time.
+        """Write a file; where a server refuses, retry for about a minute, as the same write may be repeated.
 
         Raises
         ------
         StoreError
-            If the disk refuses, or the lock was taken over. What was there is as it was.
+            If the disk refuses, or the lock was taken over. An older file is then as it was.
         """
         pauses = () if isinstance(self._files, LocalFiles) else PAUSES
         for attempt in count(1):
@@ -172,22 +172,22 @@ class Writer:
                 return
 
     def loose(self) -> list[Shard]:
-        """Shards that no compaction has made, in commit order."""
+        """Return the shards that no compaction has made, in commit order."""
         return [shard for shard in self.store.listed() if shard.name in self._names and not shard.compacted]
 
     def remove(self, names: Collection[str]) -> None:
-        """Remove shards whose rows others hold."""
+        """Remove shards whose rows other shards hold."""
         self._forget(names)
         self._files.delete_all([f"draws/{name}" for name in sorted(names)])
 
     def _forget(self, names: Collection[str]) -> None:
-        """Take note that shards need not be there any more."""
+        """Record that shards need not exist any more."""
         if names:
             self._names -= set(names)
             self._note()
 
     def _note(self) -> None:
-        """Keep which commits there are; those whose shards are not there by now need not be."""
+        """Write the record of commits; those whose shards do not exist by now count as gone by right."""
         now = Commits(self._number, tuple(Commits(self._number).absent(self._names)))
         if now != self._noted:
             self._lock.check()

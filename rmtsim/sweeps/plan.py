@@ -216,9 +216,9 @@ def status(store: Store) -> pd.DataFrame:
         try:
             spec = from_document(document)
         except InputError as error:
-            name = f"{document['name']}.json"
+            where = store.files.where(f"sweeps/{document['name']}.json")
             raise StoreError(
-                f"store: {store.files.where(f'sweeps/{name}')} is no spec ({error}); remove it and run its spec again"
+                f"store: {where} is not a valid spec ({error}); remove it and run its spec again"
             ) from error
         for state in read_states(spec, store):
             rse, quantity = state.precision

@@ -1,7 +1,7 @@
-"""Addresses such as ``s3://key:secret@bucket/prefix?region=eu-west-1``: what they show, apart from what they are.
+"""Addresses such as ``s3://key:secret@bucket/prefix?region=eu-west-1``, and the text that may be shown of them.
 
-What an address shows is what is known to be harmless, and nothing else: the user's part, options that are not known and
-whatever cannot be told apart from them is replaced by ``***``.
+Only parts that are known to be harmless are shown. The user's part, options that are not known, and whatever cannot be
+distinguished from them are replaced by ``***``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SERVER = rf"(?:{_HOST})(?::\d{{1,5}})?"
 #: Schemes whose addresses begin with a bucket, which has no port.
 _BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
 
-#: Options that show their values, where these are of this form.
+#: Options whose values are shown if they have this form.
 _HARMLESS = {
     "region": r"[a-z0-9-]+",
     "scheme": r"https?",
@@ -30,7 +30,7 @@ _HARMLESS = {
     **dict.fromkeys(("connect_timeout", "request_timeout", "retry_limit_seconds", "replication"), r"[0-9.]{1,8}"),
 }
 
-#: Options that are known, and whose values are secret.
+#: Known options whose values are secret.
 _SECRET = ("access_key", "secret_key", "session_token")
 
 #: Options in a path, where a question mark was forgotten, escaped or mistaken.
@@ -47,7 +47,7 @@ _WITHIN = re.compile(
     re.DOTALL,
 )
 
-#: What stands between the parts of an address.
+#: Separators of the parts of an address.
 _PARTS = re.compile(r"[/?:@&=#]+")
 
 #: Shorter parts of an address would be found everywhere.
@@ -55,7 +55,7 @@ _TELLING = 3
 
 
 class Address:
-    """An address whose secrets are not shown: its text and its representation are what it shows.
+    """An address whose text and representation do not show its secrets.
 
     Parameters
     ----------
@@ -90,13 +90,13 @@ class Address:
         return hash(self._whole)
 
     def discreet(self, text: str) -> str:
-        """Return a text of others, as of a library's error, with no part of the address that it does not show."""
+        """Return a text, such as a library's message, without the hidden parts of this address."""
         for part in self._hidden():
             text = text.replace(part, _HIDDEN)
         return discreet(text)
 
     def _hidden(self) -> list[str]:
-        """Parts of the address that it does not show, in every way to write them, the longest first."""
+        """Return the hidden parts of the address, in every way to write them, the longest first."""
         parts = {*_PARTS.split(self._whole)} - {*_PARTS.split(self.shown), *_HARMLESS, *_SECRET}
         ways = {way(part) for part in parts for way in (str, unquote, unquote_plus, quote, quote_plus)}
         return sorted((part for part in ways if len(part) >= _TELLING), key=len, reverse=True)

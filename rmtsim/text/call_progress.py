@@ -1,4 +1,4 @@
-"""How far a call is: told on stderr once it has taken seconds, in a terminal or a notebook, or where asked for."""
+"""Progress of a long call, shown on stderr once it has taken some seconds: in a terminal, a notebook, or on request."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import TextIO
 from rmtsim.text.output import in_place, presentable
 from rmtsim.text.sizes import format_seconds
 
-#: Seconds before anything is shown, and between two looks, in place and as lines.
+#: Seconds before anything is shown, and between two updates in place and as lines.
 _AFTER, _EVERY, _LINE_EVERY = 3.0, 0.5, 5.0
 
 
 class CallProgress:
-    """Shows what part is done and how long the rest may take; a context manager.
+    """A context manager that shows which part is done and how long the rest may take.
 
     Parameters
     ----------
     what, total, unit
-        The call, of how many what; the rest is then told too.
+        Name of the call, number of its parts, and what a part is called in the plural.
     after
         Seconds before anything is shown.
     show
         True: always, as lines where there is no terminal; False: never; None: in a terminal or a notebook.
     clock, stream
-        The time in seconds, and where to show it; by default a clock that only goes forward, and stderr.
+        The time in seconds, and the stream; by default a monotonic clock and stderr.
     """
 
     def __init__(
@@ -48,23 +48,23 @@ class CallProgress:
         self._due = self._start + after
 
     def advance(self, done: int) -> None:
-        """Take note of how many are done, and show it if that is due."""
+        """Set the number of parts that are done, and show it if that is due."""
         self._done = done
         self.tick()
 
     def tick(self) -> None:
-        """Show how far the call is, if that is due; work calls this between its pieces."""
+        """Show the progress if that is due; the call makes this call between its parts."""
         if not self._shown or (now := self._clock()) < self._due:
             return
         self._due = now + (_EVERY if self._in_place else _LINE_EVERY)
         self._write(self.text(now - self._start))
 
     def text(self, seconds: float) -> str:
-        """Say how far the call is after so many seconds."""
-        told = f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {format_seconds(seconds)}"
+        """Return the progress after some seconds as text."""
+        text = f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {format_seconds(seconds)}"
         if 0 < self._done < self._total:
-            told += f", about {format_seconds(seconds * (self._total - self._done) / self._done)} to go"
-        return told
+            text += f", about {format_seconds(seconds * (self._total - self._done) / self._done)} to go"
+        return text
 
     def __enter__(self) -> CallProgress:
         return self

@@ -1,4 +1,4 @@
-"""JSON that comes from files, which anyone may have changed: read within limits, or refused with a reason."""
+"""Reading of JSON from files, which anyone may have changed, within limits on size and depth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 class PlainDataError(ValueError):
-    """A text or a value is no plain data; the message is the reason, in a few words without a full stop."""
+    """A text or a value is not plain data; the message is the reason, in a few words without a full stop."""
 
 
 def parse_json(text: bytes | str, most_bytes: int = MOST_BYTES) -> Any:
@@ -76,12 +76,12 @@ def check_plain(value: Any, *, any_number: bool = False) -> None:
     value
         The value.
     any_number
-        Whether all numbers are let through, for a caller that holds each against what it may be.
+        Whether numbers of any size are accepted, for a caller that checks each.
 
     Raises
     ------
     PlainDataError
-        At the first value that is none; the reason begins with the keys that lead to it.
+        At the first value that is not plain data; the reason begins with the keys that lead to it.
     """
     left: list[tuple[Any, tuple[str, ...]]] = [(value, ())]  # no recursion: the depth is what is in doubt
     while left:
@@ -102,7 +102,7 @@ _TOO_LARGE = "it has a whole number of more than 64 bits"
 
 
 def _reason(value: Any, depth: int) -> str | None:
-    """Say why a value, whatever is inside it, is no plain data; None where it is."""
+    """Return why a value is not plain data, apart from the values inside it; None where it is."""
     match value:
         case None | bool():
             return None

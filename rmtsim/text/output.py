@@ -34,7 +34,7 @@ def write_line(text: str, stream: TextIO) -> None:
 
 
 def _presentable(value: Any) -> Any:
-    """Return plain data as JSON may show it: without secrets of addresses, and with null for what is not finite."""
+    """Return plain data without secrets of addresses, and with None for numbers that are not finite."""
     if isinstance(value, str):
         return discreet(value)
     if isinstance(value, float):
@@ -45,7 +45,7 @@ def _presentable(value: Any) -> Any:
 
 
 def in_place() -> bool:
-    """Whether stderr is a terminal where lines can be written over, and not a notebook, which keeps them all.
+    """Return whether stderr is a terminal, where lines can be overwritten, and not a notebook, which keeps them all.
 
     A notebook's ``!command`` has a terminal of its own, too; Jupyter and IPython's kernel leave their marks in the
     environment. Settings such as FORCE_COLOR, which are about colours, do not count.

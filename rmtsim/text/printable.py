@@ -6,8 +6,8 @@ import unicodedata
 
 __all__ = ["printable"]
 
-#: Characters that a terminal obeys instead of showing them: controls, format characters (those that turn the direction
-#: of writing among them), lone surrogates (bytes of a file's name that are no UTF-8), separators of lines.
+#: Categories of characters that a terminal obeys instead of showing: controls, format characters (some change the
+#: direction of writing), lone surrogates (bytes of a file's name that are not UTF-8), separators of lines.
 _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -22,7 +22,7 @@ def printable(text: object, *, lines: bool = False) -> str:
     text
         Anything; ``str`` of it is taken.
     lines
-        Whether newlines are meant, as between the lines of a table, and stay.
+        Whether newlines are kept, as between the lines of a table.
 
     Examples
     --------

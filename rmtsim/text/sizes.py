@@ -1,4 +1,4 @@
-"""Amounts as people write and read them: bytes, work, counts, times. All messages take them from here."""
+"""Formatting and parsing of amounts for people: bytes, work, counts, times. All messages use these functions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def parse_bytes(text: str) -> float:
     Raises
     ------
     InputError
-        If it is no such size, or none above zero.
+        If the text is not such a size, or not above zero.
     """
     number = r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]{1,2})?|\.[0-9]+)"
     match = re.fullmatch(number + r"\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
     value = float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[(match[2] or "").lower()] if match else 0.0
     if not 0 < value < math.inf:
-        raise InputError(f"memory: {text!r} is no size; give one such as 1.5GiB or 800MB")
+        raise InputError(f"memory: {text!r} is not a valid size; give one such as 1.5GiB or 800MB")
     return value
 
 
@@ -34,7 +34,7 @@ def as_bytes(size: Any) -> float:
     if isinstance(size, str):
         return parse_bytes(size)
     if isinstance(size, bool) or not isinstance(size, Real) or not 0 < float(size) < math.inf:
-        raise InputError(f"memory: {size!r} is no size; give bytes, or a text such as '1.5GiB'")
+        raise InputError(f"memory: {size!r} is not a valid size; give bytes, or a text such as '1.5GiB'")
     return float(size)
 
 
@@ -68,7 +68,7 @@ def format_seconds(value: float) -> str:
 
 
 def format_share(value: float) -> str:
-    """Return a share in percent: 1.23%; a share that says nothing any more as such: over 1000%."""
+    """Return a share in percent: "1.23%"; of shares above ten only that: "over 1000%"."""
     return f"{value:.2%}" if value <= 10 else "over 1000%"
 
 
@@ -76,7 +76,7 @@ _YEAR = 365.25 * 86_400
 
 
 def _scaled(value: float, base: int, units: Sequence[str]) -> str:
-    """Return three digits and the unit in which they are below ``base``; what is above all units as "over" that."""
+    """Return a value with three digits, in the first unit in which it is below ``base``, or as over all units."""
     for unit in units:
         if value < base * (1 - 5e-4):  # which rounds to the base
             return f"{_digits(value)} {unit}"
