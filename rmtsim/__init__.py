@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from rmtsim.model.ensemble import Ensemble as Ensemble
     from rmtsim.model.point import Point as Point
     from rmtsim.sampling.simulation import simulate as simulate
+    from rmtsim.stats.fit import Fit as Fit
+    from rmtsim.stats.fit import fit as fit
     from rmtsim.stats.prediction_table import predict as predict
     from rmtsim.stats.summary import summarize as summarize
-    from rmtsim.stats.verdicts import Fit as Fit
-    from rmtsim.stats.verdicts import fit as fit
     from rmtsim.store.store import Store as Store
     from rmtsim.store.store import open_store as open_store
     from rmtsim.sweeps.launch import run as run
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BlockNorms": "kernels.results",
     "Ensemble": "model.ensemble",
-    "Fit": "stats.verdicts",
+    "Fit": "stats.fit",
     "InputError": "errors",
     "LayerNorms": "full_hessian.layer_norms",
     "Outcome": "sweeps.runner",
@@ -73,7 +73,7 @@ _HOMES = {
     "Spec": "sweeps.spec",
     "Store": "store.store",
     "block_norms": "kernels.norms",
-    "fit": "stats.verdicts",
+    "fit": "stats.fit",
     "hessian": "full_hessian.assembled",
     "layer_norms": "full_hessian.layer_norms",
     "open_store": "store.store",

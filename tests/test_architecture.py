@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
         ("import rmtsim; rmtsim.open_store('s').draws()", "ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim; rmtsim.run, rmtsim.plot, rmtsim.predict([])", "ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim.sweeps.runner", "cupy ray matplotlib seaborn"),
-        ("import rmtsim.stats.verdicts", "cupy ray matplotlib seaborn"),
+        ("import rmtsim.stats.fit", "cupy ray matplotlib seaborn"),
     ],
 )
 def test_what_is_not_loaded(statement: str, absent: str) -> None:

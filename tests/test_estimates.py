@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import rmtsim
+from rmtsim.stats.comparison import compare
+from rmtsim.stats.decay_fit import fit_decay
 from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
-from rmtsim.stats.fits import fit_decay
-from rmtsim.stats.points import points
 from rmtsim.stats.summary import summarize
 
 
@@ -77,7 +77,7 @@ def test_summaries_of_few_zero_and_equal_draws(diag: list[float], offdiag: list[
     numbers = summary.select_dtypes("number").drop(columns="width")
     assert not np.isinf(numbers).any(axis=None)
     if scale == 1:
-        assert len(points(draws)) == 3 * len(DRAWN)
+        assert len(compare(draws)) == 3 * len(DRAWN)
     for quantity, column in (("diag", "diag_sqfro"), ("offdiag", "offdiag_sqfro"), ("ratio", "ratio")):
         columns = (summary[name].to_numpy() for name in ("n_classes", column, f"std_error_{quantity}"))
         assert fit_decay(*columns).reason

@@ -14,7 +14,7 @@ import pytest
 from rmtsim import Point, simulate
 from rmtsim.cli.main import main
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.stats.points import points
+from rmtsim.stats.comparison import compare
 from rmtsim.stats.summary import summarize
 from rmtsim.theory import finite
 
@@ -87,7 +87,7 @@ def test_more_draws_tell(dead: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_chance_zero_has_no_verdict(dead: Path) -> None:
-    diag = points(zeros(dead)).set_index("quantity").loc["diag"]
+    diag = compare(zeros(dead)).set_index("quantity").loc["diag"]
     assert diag["verdict"] == "not tested"
     assert "all 3 draws are equal" in diag["reason"]
 

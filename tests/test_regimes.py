@@ -13,7 +13,7 @@ from rmtsim.errors import InputError
 from rmtsim.model.point import Point
 from rmtsim.paper.regime_rates import FAR, extended, judge_rates, last_power, regimes_of
 from rmtsim.paper.regimes import Regimes, rate_in_words
-from rmtsim.stats.claims import GROUP
+from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.spec import load
 from rmtsim.theory import finite, large_c
@@ -123,7 +123,7 @@ def lines(
     rows = pd.DataFrame({"n_classes": C, "theory": theory, "measured": np.where(C < 2000, theory, np.nan)})
     rows = rows.assign(std_error=0.01 * rows["measured"], quantity=quantity, power=power, constant=1.0)
     rows = rows.assign(form=C**power, constant_last=1.0, reason="")
-    for name, value in zip(GROUP, keys, strict=True):
+    for name, value in zip(SWEEP_COLUMNS, keys, strict=True):
         rows[name] = value
     return rows
 

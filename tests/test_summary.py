@@ -6,7 +6,7 @@ import pytest
 
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
-from rmtsim.stats.summary import KEYS, on_limit_scale, summarize
+from rmtsim.stats.summary import POINT_COLUMNS, on_limit_scale, summarize
 from tests.synthetic import draws_of, sweep_of
 
 LINEAR = Point(model="linear", loss="ce", n_classes=10, dim=20, n_samples=40)
@@ -97,7 +97,7 @@ def test_one_line_per_point_and_layer_sorted_by_classes() -> None:
     summary = summarize(sweep_of(points, [{"linear": (1.0, 1.0)}] * 3, draws=3))
     assert summary["n_classes"].tolist() == [2, 10, 30]
     assert summary["width"].isna().all()
-    assert list(summary.columns[: len(KEYS)]) == KEYS
+    assert list(summary.columns[: len(POINT_COLUMNS)]) == POINT_COLUMNS
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 from rmtsim.model.point import Point
-from rmtsim.stats.verdicts import claims, fit, points, render
+from rmtsim.stats.claims import claims
+from rmtsim.stats.comparison import compare
+from rmtsim.stats.fit import fit
+from rmtsim.stats.render import render
 from rmtsim.theory import finite
 from tests.synthetic import sweep_of
 
@@ -101,7 +104,7 @@ def test_a_single_nonzero_draw_spoils_an_exact_zero() -> None:
     claim = the_claim(claims(draws), "offdiag")
     assert claim["verdict"] == "differs"
     assert "exactly zero" in claim["reason"]
-    assert (points(draws).query("quantity == 'offdiag'")["verdict"] == "differs").sum() == 1
+    assert (compare(draws).query("quantity == 'offdiag'")["verdict"] == "differs").sum() == 1
 
 
 def test_too_few_classes_are_not_tested() -> None:
@@ -131,7 +134,7 @@ def test_no_claim_on_the_cross_layer_but_a_theory() -> None:
 
 
 def test_points_agree_with_the_theory_at_finite_size(linear_draws: pd.DataFrame) -> None:
-    table = points(linear_draws)
+    table = compare(linear_draws)
     assert len(table) == 3 * len(CLASSES)
     assert (table["verdict"] == "agrees").all()
     assert table["within_limit"].all()
@@ -147,7 +150,7 @@ def test_points_agree_with_the_theory_at_finite_size(linear_draws: pd.DataFrame)
 
 def test_z_scores_are_standard_normal() -> None:
     classes = tuple(range(10, 160))
-    table = points(sweep("one_hidden", "mse", 4, classes=classes))
+    table = compare(sweep("one_hidden", "mse", 4, classes=classes))
     z = table[(table["layer"] == "hidden") & (table["quantity"] == "offdiag")]["z"]
     assert len(z) == 150
     assert abs(z.mean()) < 4 / math.sqrt(150)
@@ -156,7 +159,7 @@ def test_z_scores_are_standard_normal() -> None:
 
 def test_a_point_off_by_three_percent_differs() -> None:
     draws = sweep("linear", "ce", twist=lambda C, mean: 1.03 * mean if C == 100 and mean is not None else mean)
-    table = points(draws)
+    table = compare(draws)
     differing = table[table["verdict"] == "differs"]
     assert "offdiag" in differing["quantity"].tolist()
     assert set(differing["n_classes"]) == {100}
@@ -165,9 +168,9 @@ def test_a_point_off_by_three_percent_differs() -> None:
 
 def test_few_draws_are_given_students_t(linear_draws: pd.DataFrame) -> None:
     few = linear_draws[linear_draws["draw"] < 3]
-    table = points(few)
+    table = compare(few)
     assert (table["verdict"] == "agrees").all()
-    one = points(linear_draws[linear_draws["draw"] == 0])
+    one = compare(linear_draws[linear_draws["draw"] == 0])
     assert (one["verdict"] == "not tested").all()
     assert (one["reason"] == "one draw has no standard error").all()
 
@@ -175,7 +178,7 @@ def test_few_draws_are_given_students_t(linear_draws: pd.DataFrame) -> None:
 def test_one_class_has_no_off_diagonal_blocks() -> None:
     single = Point(model="linear", loss="mse", n_classes=1, dim=DIM, n_samples=N_SAMPLES)
     [prediction] = finite("linear", "mse", 1, DIM, N_SAMPLES)
-    table = points(sweep_of([single], [{"linear": (prediction.diag, None)}]))
+    table = compare(sweep_of([single], [{"linear": (prediction.diag, None)}]))
     assert table["verdict"].tolist() == ["agrees", "not tested", "not tested"]
     assert the_claim(table, "offdiag")["reason"] == "there are no such blocks"
 

@@ -96,7 +96,8 @@ def _check_data(data: str | None, figures: Sequence[Figure]) -> None:
 def reproduce(arguments: argparse.Namespace) -> int:
     """Compute what the figures show, draw them and print their numbers; return 1 if a figure was left out."""
     from rmtsim.figures import costs, gallery, registry
-    from rmtsim.stats import verdicts
+    from rmtsim.stats.fit import fit as fit_rates
+    from rmtsim.stats.render import render
 
     names = arguments.figures or registry.DEFAULT
     everything = registry.ALL in names
@@ -113,9 +114,9 @@ def reproduce(arguments: argparse.Namespace) -> int:
         if reproduction.stopped:
             return joint_exit_code(reproduction.codes)
     if reproduction.claimed:
-        report = verdicts.fit(reproduction.store.read(points=reproduction.claimed))
+        report = fit_rates(reproduction.store.read(points=reproduction.claimed))
         write_output(out / "verdicts.json", json.dumps(report.document(), indent=1) + "\n")
-        text = f"{report.text()}\n\n{verdicts.render(report.compared)}\n"
+        text = f"{report.text()}\n\n{render(report.compared)}\n"
         write_output(out / "verdicts.txt", presentable(text, lines=True))
         print_text(report.text(), lines=True)
     if everything:

@@ -127,14 +127,15 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Print the verdicts on a store's draws."""
-    from rmtsim.stats import verdicts
+    from rmtsim.stats.fit import fit as fit_rates
+    from rmtsim.stats.render import render
 
     draws = Selection.of(arguments).read(existing(arguments.store))
     with theory_of(draws):
-        report = verdicts.fit(draws)
+        report = fit_rates(draws)
     if arguments.json:
         print_json(report.document())
     else:
-        text = f"{verdicts.render(report.compared)}\n\n{report.text()}" if arguments.points else report.text()
+        text = f"{render(report.compared)}\n\n{report.text()}" if arguments.points else report.text()
         print_text(text, lines=True)
     return DONE

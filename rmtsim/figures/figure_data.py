@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.points import points_of
+from rmtsim.stats.comparison import compare_summary
 from rmtsim.stats.predictions import plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, summarize
 from rmtsim.theory import finite, large_c
@@ -25,7 +25,7 @@ class FigureData(NamedTuple):
     """Measured points and curves.
 
     points
-        The table of ``rmtsim.stats.points``: measured values beside the theory; and ``ensemble`` in words.
+        The table of ``rmtsim.stats.comparison``: measured values beside the theory; and ``ensemble`` in words.
     curves
         One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``dim``, ``n_samples``, ``ensemble``, ``quantity``,
         ``kind`` ("finite": at this C, d and N; "asymptote": d, N → ∞, then C → ∞), ``n_classes``, ``value`` (norms of
@@ -43,7 +43,7 @@ def figure_data(draws: pd.DataFrame) -> FigureData:
 
 def figure_data_of(summary: pd.DataFrame) -> FigureData:
     """Return ``figure_data`` from ``summarize(draws)``."""
-    measured = points_of(summary)
+    measured = compare_summary(summary)
     ensembles = measured[ENSEMBLE].itertuples(index=False)
     measured = measured.assign(ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles])
     model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]

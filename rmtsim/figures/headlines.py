@@ -17,7 +17,7 @@ def claims_headline(claims: pd.DataFrame, points: pd.DataFrame) -> str:
     Parameters
     ----------
     claims, points
-        Tables of `rmtsim.stats.claims.claims` and `rmtsim.stats.points.points` of the same draws.
+        Tables of `rmtsim.stats.claims.claims` and `rmtsim.stats.comparison.compare` of the same draws.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def _rate(row: dict[str, Any]) -> str:
 
 
 def tally(table: pd.DataFrame) -> str:
-    """Return how many values of `rmtsim.stats.points.points` agree with the theory, and their z-scores."""
+    """Return how many values of `rmtsim.stats.comparison.compare` agree with the theory, and their z-scores."""
     tested = table[table["verdict"] != "not tested"]
     z = tested.loc[np.isfinite(tested["z"]), "z"]
     spread_of_z = (

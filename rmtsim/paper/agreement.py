@@ -10,7 +10,7 @@ from scipy import stats
 
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.registry import register
-from rmtsim.stats.points import points
+from rmtsim.stats.comparison import compare
 from rmtsim.text.tables import markdown_table, records
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Agreement(Figure):
     )
 
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return `rmtsim.stats.points.points` of what can be compared: norms, not ratios, less what is always zero."""
-        lines = points(rows)
+        """Return the rows of `rmtsim.stats.comparison.compare` for norms, not ratios, that are not always zero."""
+        lines = compare(rows)
         chosen: pd.DataFrame = lines[(lines["quantity"] != "ratio") & (lines["finite"] > 0) & np.isfinite(lines["z"])]
         return chosen
 

@@ -14,8 +14,8 @@ from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.points import points
-from rmtsim.stats.predictions import percent, plain, predict_layer, value
+from rmtsim.stats.comparison import compare
+from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
 from rmtsim.stats.render import render
 from rmtsim.stats.summary import QUANTITIES
 from rmtsim.theory import finite, limit
@@ -98,11 +98,11 @@ def deviations_from_limit(draws: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
     Returns
     -------
     tuple
-        Measured points, those of ``rmtsim.stats.points`` with ``deviation`` = 100 (measured/limit − 1) and its
+        Measured points, those of ``rmtsim.stats.comparison`` with ``deviation`` = 100 (measured/limit − 1) and its
         ``std_error_deviation``; and the theory's curves: the series' keys, ``quantity``, ``dim``, ``deviation`` =
         100 (finite/limit − 1). Both name their ``series``.
     """
-    measured = points(draws)
+    measured = compare(draws)
     relative = np.hypot(measured["std_error"], measured["std_error_limit"] * measured["measured"] / measured["limit"])
     measured["deviation"] = 100 * (measured["measured"] / measured["limit"] - 1)
     measured["std_error_deviation"] = 100 * relative / measured["limit"]
@@ -122,7 +122,7 @@ def deviations_from_limit(draws: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
         for dim in _sizes(group["dim"], gamma):
             at_size, _ = predict_layer(layer, finite, ensemble, model, loss, C, dim, round(dim / gamma), width)
             for quantity in QUANTITIES:
-                deviation = percent(value(at_size, quantity), value(at_limit, quantity))
+                deviation = percent_deviation(value(at_size, quantity), value(at_limit, quantity))
                 vertices.append(series | {"quantity": quantity, "dim": dim, "deviation": deviation})
     curves = pd.DataFrame(vertices).astype({"width": "Int64"})
     return tuple(table.assign(series=[_label(row) for row in table.to_dict("records")]) for table in (measured, curves))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.stats.claims import GROUP
-from rmtsim.stats.fits import fit_decay
+from rmtsim.stats.claims import SWEEP_COLUMNS
+from rmtsim.stats.decay_fit import fit_decay
 from rmtsim.stats.predictions import plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
 from rmtsim.stats.verdict import agrees, z_score
@@ -29,7 +29,7 @@ MARGIN = 0.1
 
 def regimes_of(draws: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of sweeps over C at small d; raise InputError if there are none."""
-    keys = [key for key in GROUP if key in draws]
+    keys = [key for key in SWEEP_COLUMNS if key in draws]
     rows = draws[(draws["dim"] <= MAX_DIM) & (draws["layer"] != "cross")]
     if len(rows):
         many = rows["n_classes"].where(rows["n_classes"] >= LEAST_CLASSES)
@@ -84,13 +84,13 @@ def extended(draws: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per sweep over C (the keys ``rmtsim.stats.claims.GROUP``), quantity and C: ``measured``, ``std_error``
-        (NaN at ``FAR``), ``theory`` at this C, d, N, and ``form``, the theorem's constant · C**power for d, N, then C
-        → ∞ at this d/N; ``power``; ``constant_last``, the constant as C → ∞ at this d and N (infinite or NaN if there
-        is none), and ``constant``. Norms of d × d blocks are divided by d.
+        One row per sweep over C (``SWEEP_COLUMNS`` of `rmtsim.stats.claims`), quantity and C: ``measured``,
+        ``std_error`` (NaN at ``FAR``), ``theory`` at this C, d, N, and ``form``, the theorem's constant · C**power for
+        d, N, then C → ∞ at this d/N; ``power``; ``constant_last``, the constant as C → ∞ at this d and N (infinite or
+        NaN if there is none), and ``constant``. Norms of d × d blocks are divided by d.
     """
     lines: list[dict[str, Any]] = []
-    for key, group in on_limit_scale(summarize(draws)).groupby(GROUP, dropna=False, sort=False):
+    for key, group in on_limit_scale(summarize(draws)).groupby(SWEEP_COLUMNS, dropna=False, sort=False):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         theorem, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
         last, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width, dim, n_samples)
@@ -105,7 +105,7 @@ def extended(draws: pd.DataFrame) -> pd.DataFrame:
                     "measured": row.get(quantity, math.nan),
                     "std_error": row.get(f"std_error_{quantity}", math.nan),
                 }
-                line = dict(zip(GROUP, key, strict=True)) | {"quantity": quantity, "n_classes": C} | found
+                line = dict(zip(SWEEP_COLUMNS, key, strict=True)) | {"quantity": quantity, "n_classes": C} | found
                 lines.append(line | _theory(theorem, last, at_size, quantity, C) | {"reason": reason})
     return pd.DataFrame(lines).astype({"width": "Int64"})
 
@@ -145,7 +145,7 @@ def judge_rates(table: pd.DataFrame) -> pd.DataFrame:
           yet*, *does not hold*, or *differs* where z is beyond the tolerance of `rmtsim.stats.verdict`, so that nothing
           is said of the rate; *not tested* where the theory has no value.
     """
-    keys = [*GROUP, "quantity"]
+    keys = [*SWEEP_COLUMNS, "quantity"]
     lines = [
         dict(zip(keys, key, strict=True)) | _judge(group)
         for key, group in table.groupby(keys, dropna=False, sort=False)

@@ -11,7 +11,7 @@ from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.paper.regime_rates import FAR, LEAST_CLASSES, extended, judge_rates, regimes_of
-from rmtsim.stats.claims import GROUP
+from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.verdict import TOLERANCE
@@ -74,7 +74,7 @@ class Regimes(Figure):
         sweep: tuple[Any, ...] | None = None
         rates = part(numbers, "rates")
         for row in rates.to_dict("records"):
-            if (now := plain(row[key] for key in GROUP)) != sweep:
+            if (now := plain(row[key] for key in SWEEP_COLUMNS)) != sweep:
                 lines += ["", _heading(row)]
                 sweep = now
             lines.append(_cells(row))

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from rmtsim.figures.style import MARKERS, MARKS, colors, legend_below, line, mark, paper_style, title
 from rmtsim.paper.regime_rates import FAR, last_power
 from rmtsim.paper.regimes import short
-from rmtsim.stats.claims import GROUP
+from rmtsim.stats.claims import SWEEP_COLUMNS
 
 #: Color behind the C that have no draws.
 _ALONE = "0.94"
@@ -80,7 +80,7 @@ def plot_regimes(table: pd.DataFrame) -> Figure:
 def _plot(ax: Axes, panel: _Panel, table: pd.DataFrame) -> None:
     palette = _looks(table, panel.color, colors())
     markers = _looks(table, panel.marker, MARKERS) if panel.marker else {None: "o"}
-    for _, series in table.groupby(GROUP, dropna=False, sort=False):
+    for _, series in table.groupby(SWEEP_COLUMNS, dropna=False, sort=False):
         first = series.iloc[0]
         color, marker = palette[first[panel.color]], markers[first[panel.marker] if panel.marker else None]
         known = series[series["theory"].notna()]

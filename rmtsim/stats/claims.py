@@ -12,15 +12,15 @@ from scipy import stats
 
 from rmtsim.model.layers import BY_NAME
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.fits import CORRECTION_SCALE, DecayFit, fit_decay
-from rmtsim.stats.predictions import percent, plain, power, predict_layer, value
+from rmtsim.stats.decay_fit import CORRECTION_SCALE, DecayFit, fit_decay
+from rmtsim.stats.predictions import percent_deviation, plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
 from rmtsim.stats.verdict import agrees
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
 #: A claim is on one of these: a sweep over C with all else fixed.
-GROUP = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
+SWEEP_COLUMNS = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
 
 #: Where the corrections of the hidden layer with CE set in. Its weights are covariances under p, and large |σ|², so
 #: large logit variances, dominate their squares: v = 1.6 makes 2e^{2v} about 50 (see ``fits.CORRECTION_SCALE``).
@@ -53,7 +53,7 @@ def claims(draws: pd.DataFrame) -> pd.DataFrame:
         - ``constant_finite_size``, with its standard error: the constant at this d and N, and
           ``size_deviation_percent`` = 100 (finite size/theorem − 1);
         - ``exponent``, and ``constant`` at the theorem's exponent, as fitted, each with ``std_error_…`` and
-          ``bias_…``; ``plain_slope``; ``chi2``, ``dof``: see ``rmtsim.stats.fits``;
+          ``bias_…``; ``plain_slope``; ``chi2``, ``dof``: see ``rmtsim.stats.decay_fit``;
         - ``verdict`` and ``reason``.
 
     Notes
@@ -72,7 +72,7 @@ def claims(draws: pd.DataFrame) -> pd.DataFrame:
 def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
     """``claims`` from ``summarize(draws)``."""
     lines = []
-    for key, group in on_limit_scale(summary).groupby(GROUP, dropna=False, sort=False):
+    for key, group in on_limit_scale(summary).groupby(SWEEP_COLUMNS, dropna=False, sort=False):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         theorem, reason = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
         sized, reason_at_size = predict_layer(layer, large_c, ensemble, model, loss, gamma, width, dim, n_samples)
@@ -86,7 +86,7 @@ def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
                 line |= {"verdict": "not tested", "reason": "the theorems make no claim on the cross layer"}
             elif theorem is None or sized is None:
                 line |= {"verdict": "not tested", "reason": reason or reason_at_size}
-            lines.append(dict(zip(GROUP, key, strict=True)) | line)
+            lines.append(dict(zip(SWEEP_COLUMNS, key, strict=True)) | line)
     return pd.DataFrame(lines).astype({"width": "Int64"})
 
 
@@ -109,7 +109,7 @@ def _compare(
     bias_exponent = closure.exponent.value - exponent
     bias_constant = closure.pinned_constant.value - at_size
     last = int(np.argmax(C))
-    distance = abs(percent(float(theory[last]), at_size * float(C[last]) ** exponent)) / 100
+    distance = abs(percent_deviation(float(theory[last]), at_size * float(C[last]) ** exponent)) / 100
     if constant == 0:
         verdict, reason = _judge_zero(values)
     elif sized is not None and math.isinf(at_size):
@@ -138,7 +138,7 @@ def _compare(
         "constant_theorem": constant,
         "constant_finite_size": at_size,
         "std_error_constant_finite_size": std_error_at_size,
-        "size_deviation_percent": percent(at_size, constant),
+        "size_deviation_percent": percent_deviation(at_size, constant),
         "constant": fit.pinned_constant.value,
         "std_error_constant": fit.pinned_constant.std_error,
         "bias_constant": bias_constant,

@@ -12,7 +12,7 @@ from rmtsim.errors import InputError
 from rmtsim.model.choices import REGIMES, RegimeName
 from rmtsim.model.layers import D_BY_D
 from rmtsim.model.point import Point, check_point
-from rmtsim.stats.summary import ESTIMATES, KEYS
+from rmtsim.stats.summary import ESTIMATES, POINT_COLUMNS
 from rmtsim.text.checks import check_choice
 from rmtsim.theory import Prediction, at_point
 
@@ -73,7 +73,13 @@ def predict(points: Point | Iterable[Point], regime: RegimeName = "finite") -> p
     """
     check_choice("regime", regime, REGIMES)
     rows = [_row(point, prediction) for point in as_points(points) for prediction in _predictions(point, regime)]
-    columns = [*KEYS, *ESTIMATES, "regime", "note", *(["diag_power", "offdiag_power"] if regime == "large_c" else [])]
+    columns = [
+        *POINT_COLUMNS,
+        *ESTIMATES,
+        "regime",
+        "note",
+        *(["diag_power", "offdiag_power"] if regime == "large_c" else []),
+    ]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({name: _TYPES.get(name, "int64") for name in columns})
 

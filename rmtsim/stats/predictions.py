@@ -46,7 +46,7 @@ def power(prediction: Prediction | None, quantity: str) -> float:
     return float(powers.get(quantity, prediction.offdiag_power - prediction.diag_power))
 
 
-def percent(numerator: float, denominator: float) -> float:
+def percent_deviation(numerator: float, denominator: float) -> float:
     """Return 100 (numerator/denominator − 1); NaN over zero."""
     return 100 * (numerator / denominator - 1) if denominator else math.nan
 

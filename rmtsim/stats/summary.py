@@ -17,7 +17,7 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
-KEYS = [
+POINT_COLUMNS = [
     "point_id",
     "model",
     "loss",
@@ -90,8 +90,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     """
     rows = _checked(draws)
     lines = []
-    for key, group in rows.groupby(KEYS, dropna=False, sort=False):
-        row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+    for key, group in rows.groupby(POINT_COLUMNS, dropna=False, sort=False):
+        row: dict[str, Any] = dict(zip(POINT_COLUMNS, key, strict=True))
         fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
         diag, offdiag, *errors = (group[column].to_numpy() for column in (*_VALUES, *_ERRORS))
         effective = min(effective_draws(x, error) for x, error in zip((diag, offdiag), errors, strict=True))
@@ -101,7 +101,9 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
             ratio_estimate(offdiag, diag, fixed="ratio" in fixed),
         )
         lines.append((*key, len(group), effective, *itertools.chain(*estimates)))
-    summary = pd.DataFrame(lines, columns=[*KEYS, "draws", "effective_draws", *ESTIMATES]).astype({"width": "Int64"})
+    summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES]).astype(
+        {"width": "Int64"}
+    )
     for quantity, column in zip(QUANTITIES, (*_VALUES, "ratio"), strict=True):
         value, std_error = summary[column], summary[f"std_error_{quantity}"]
         relative = std_error / value.abs().mask(value == 0)
@@ -126,7 +128,7 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     """Check the table; nulls of the values as NaN, widths as nullable integers."""
     lecun = asdict(LECUN)
     draws = draws.assign(**{name: draws.get(name, value) for name, value in lecun.items()}).fillna(lecun)
-    needed = [*KEYS, "seed", "draw", *_VALUES]
+    needed = [*POINT_COLUMNS, "seed", "draw", *_VALUES]
     missing = [column for column in needed if column not in draws.columns]
     if missing:
         raise InputError(f"draws: no column {', '.join(missing)}; give a table with the store's columns")
@@ -141,7 +143,7 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
             f"draws: point {first.point_id}, seed {first.seed}, draw {first.draw}, layer {first.layer} occurs more "
             "than once; keep one row per (point, seed, draw, layer)"
         )
-    values = rows.groupby(KEYS, dropna=False)[_VALUES]
+    values = rows.groupby(POINT_COLUMNS, dropna=False)[_VALUES]
     partly_null = (values.count().rsub(values.size(), axis=0) > 0) & (values.count() > 0)
     if partly_null.to_numpy().any():
         point, layer = partly_null.index[partly_null.any(axis=1)][0][0:4:3]

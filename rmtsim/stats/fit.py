@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.claims import GROUP, claims, claims_of
-from rmtsim.stats.points import in_units_of_draws, points, points_of
+from rmtsim.stats.claims import SWEEP_COLUMNS, claims_of
+from rmtsim.stats.comparison import compare_summary, in_units_of_draws
 from rmtsim.stats.render import render
 from rmtsim.stats.summary import summarize
 from rmtsim.stats.verdict import TOLERANCE
 from rmtsim.text.tables import records
 
-__all__ = ["Fit", "claims", "fit", "points", "render"]
+__all__ = ["Fit", "fit"]
 
 
 #: What tells sweeps over C apart in the HTML table, where it varies; n_samples follows from the others.
@@ -55,7 +55,7 @@ class Fit:
 
     def _repr_html_(self) -> str:
         """Return the claims as a table, then the tally of the points."""
-        varying = [name for name in GROUP if name in _IN_HTML and self.claims[name].nunique() > 1]
+        varying = [name for name in SWEEP_COLUMNS if name in _IN_HTML and self.claims[name].nunique() > 1]
         table = self.claims[["model", "loss", "layer", *varying, "quantity"]].assign(
             power=self.claims["exponent_theorem"].map(_number("{:.0f}")),
             fitted_power=_measured(self.claims, "exponent", "{:+.4f}"),
@@ -132,4 +132,4 @@ def fit(draws: pd.DataFrame) -> Fit:
     [['diag', 0.0, 'agrees'], ['offdiag', 0.0, 'exact']]
     """
     summary = summarize(draws)
-    return Fit(claims_of(summary), points_of(summary))
+    return Fit(claims_of(summary), compare_summary(summary))

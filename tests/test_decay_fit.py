@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rmtsim.errors import InputError
-from rmtsim.stats.fits import CORRECTION_SCALE, MAX_CORRECTIONS, fit_decay
+from rmtsim.stats.decay_fit import CORRECTION_SCALE, MAX_CORRECTIONS, fit_decay
 from rmtsim.theory import large_c, limit
 
 CLASSES = np.array([10, 30, 100, 300, 1000, 3000])

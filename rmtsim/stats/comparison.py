@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.model.layers import BY_NAME
-from rmtsim.stats.claims import GROUP
-from rmtsim.stats.predictions import percent, plain, predict_layer, value
+from rmtsim.stats.claims import SWEEP_COLUMNS
+from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
 from rmtsim.stats.verdict import agrees, tolerance
 from rmtsim.theory import finite, limit
@@ -20,7 +20,7 @@ from rmtsim.theory.prediction import Prediction
 ROUNDING = 1e-5
 
 
-def points(draws: pd.DataFrame) -> pd.DataFrame:
+def compare(draws: pd.DataFrame) -> pd.DataFrame:
     """Every measured value beside its limit (d, N → ∞) and its expectation at finite size.
 
     Parameters
@@ -42,12 +42,12 @@ def points(draws: pd.DataFrame) -> pd.DataFrame:
         - ``verdict``: *agrees* if |z| ≤ 3.5, else *differs*; or *not tested*, for the ``reason`` given. With few
           draws, 3.5 stands for the quantile of Student's t that is exceeded as rarely.
     """
-    return points_of(summarize(draws))
+    return compare_summary(summarize(draws))
 
 
-def points_of(summary: pd.DataFrame) -> pd.DataFrame:
-    """``points`` from ``summarize(draws)``."""
-    keys = [*GROUP, "n_classes"]
+def compare_summary(summary: pd.DataFrame) -> pd.DataFrame:
+    """``compare`` from ``summarize(draws)``."""
+    keys = [*SWEEP_COLUMNS, "n_classes"]
     lines = []
     for row in on_limit_scale(summary).to_dict("records"):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble, C = plain(row[key] for key in keys)
@@ -93,7 +93,7 @@ def _compare(
         "std_error_limit": value(at_limit, f"std_error_{quantity}"),
         "finite": expected,
         "std_error_finite": std_error_expected,
-        "size_deviation_percent": percent(expected, asymptote),
+        "size_deviation_percent": percent_deviation(expected, asymptote),
         "z": z,
         "within_limit": within,
         "verdict": verdict,
