@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import pandas as pd
 import pytest
 
 from rmtsim import InputError
-from rmtsim.errors import RunError
+from rmtsim.errors import RunError, StoppedError
 from rmtsim.full_hessian.description import Look
 from rmtsim.full_hessian.propagation import loss_and_gradient
+from rmtsim.store import Store
 from rmtsim.store.failures import TornError
 from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import open_files
+from rmtsim.store.verify import verify
 from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.adam import Run, Schedule
@@ -142,6 +146,7 @@ _KILLED = """
 import itertools, os, signal, sys
 from types import SimpleNamespace
 import rmtsim.training.trajectory
+from rmtsim.store.verify import verify
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.adam import Run
@@ -256,3 +261,35 @@ def test_draws_are_those_of_the_sweeps() -> None:
     other = Problem("ce", 6, 5, 40, (4, 4))
     assert np.var(other.draw(0).weights[1]) == pytest.approx(1 / 4, rel=1.0)
     assert not np.array_equal(other.draw(0).X, other.draw(1).X)
+
+
+def test_a_state_that_an_earlier_version_saved_is_gone_on_from(tmp_path: Path) -> None:
+    """Its files are a digest, of the content alone or with the file's name as its key, and then the state."""
+    task = trajectory_task("a", PROBLEM, SCHEDULE)
+    folder, stem = tmp_path / "experiments/e", table_file(task).removesuffix(".parquet")
+    folder.mkdir(parents=True)
+    saved: dict[str, bytes] = {}
+    looks = count()
+    with pytest.raises(StoppedError, match="what was committed is safe, the same command goes on"):
+        task.table(Checkpoint(saved, lambda: next(looks) >= 40))
+    assert set(saved) == {"run", "step0", "step6"}
+    for name, data in saved.items():
+        file = f"_{stem}.{name}"
+        key = b"" if name == "step0" else blake2b(file.encode(), digest_size=32).digest()
+        (folder / file).write_bytes(blake2b(data, digest_size=16, key=key).digest() + data)
+    assert not verify(Store(tmp_path)).findings
+    steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        advance = Run.advance
+
+        def watched(run: Run, *arguments: Any) -> Iterator[int]:
+            for step in advance(run, *arguments):
+                steps.append(step)
+                yield step
+
+        patch.setattr(Run, "advance", watched)
+        experiment = Experiment("e", [task])
+        assert run_tables(experiment, tmp_path, workers=1).new_tables == 1
+    assert steps[0] == Run.load(saved["run"], PROBLEM.draw().weights).step + 1 > 6
+    pd.testing.assert_frame_equal(experiment.read(tmp_path), task.table(), check_exact=True)
+    assert [path.suffix for path in folder.iterdir()] == [".parquet"]

@@ -1,4 +1,4 @@
-"""Whether the workers of a Ray of our own get as far as rmtsim."""
+"""A check that worker processes of a Ray of our own start."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-"""How many draws make a batch: seconds of work, by measurement."""
+"""The number of draws in a batch: it is chosen so that a batch takes a few seconds, as measured."""
 
 from __future__ import annotations
 
 from rmtsim.model.point import Point
 
-#: A batch should take so many seconds: little is lost at a kill, and the driver has little to do.
+#: Seconds that a batch should take: little is lost at a kill, and the driver has little to do.
 TARGET_SECONDS = 2.0
 
-#: But where little work is left, batches get shorter, down to this, so that all workers have some of it.
+#: Shortest time of a batch where little work is left, so that all workers have some of it.
 _LEAST_SECONDS = 0.25
 
-#: Seconds of work for batches of a point that was not measured, at the speed of others: that guess may be far off.
+#: Seconds of the first batch of a point, at the speed of other points, which may be far from its own.
 _PROBE_SECONDS = 0.1
 
-#: Weight of a new measurement; the rest is that of the ones before.
+#: Weight of a new measurement in the running mean.
 _WEIGHT = 0.3
 
 #: Work a second of a core, until it is measured.
@@ -29,7 +29,7 @@ class Pace:
         self._of_point: dict[Point, float] = {}
 
     def measure(self, point: Point, work: float, seconds: float) -> None:
-        """Take note that so much work at ``point`` took so many seconds."""
+        """Record that ``work`` at ``point`` took ``seconds``."""
         speed = work / max(seconds, 1e-6)
         before = self._of_point.get(point)
         self._of_point[point] = speed if before is None else before + _WEIGHT * (speed - before)
@@ -37,20 +37,20 @@ class Pace:
         self.measured = True
 
     def seconds(self, point: Point, work: float) -> float:
-        """Time that work at ``point`` takes a worker; of a point not met yet, as of the others."""
+        """Return the seconds that ``work`` at ``point`` takes a worker, at the speed of other points if it is new."""
         return work / self._of_point.get(point, self._speed)
 
     def batch_draws(self, point: Point, cost: float, work_left: float, places: int) -> int:
-        """Draws for the next batch.
+        """Return the number of draws of the next batch.
 
         Parameters
         ----------
         point, cost
-            Whose draws, and the work of one.
+            The point, and the work of one of its draws.
         work_left
-            Work that waits, of all points.
+            Work of all points that is not given out yet.
         places
-            Batches that are computed or queued at a time.
+            Number of batches that are computed or queued at a time.
         """
         share = work_left / self._speed / max(1, places)
         seconds = min(TARGET_SECONDS, max(_LEAST_SECONDS, share)) if point in self._of_point else _PROBE_SECONDS

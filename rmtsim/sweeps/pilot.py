@@ -1,4 +1,4 @@
-"""How much draws spread, from a few of them: what a sweep's target will take, before it runs.
+"""Pilot draws: an estimate of how many draws a sweep's target takes, from a few draws before it runs.
 
 The draws are those that the sweep would begin with, so the answer is always the same, up to a point's size: where a
 draw is costly, smaller ones of the same kind stand in for it.
@@ -43,12 +43,12 @@ _FALL = {"linear": 2.0, "one_hidden": 0.0}
 #: Factor by which the draws that are wanted may be off, either way, where smaller ones stood in.
 _STAND_IN = 1.5
 
-#: How likely a range is to hold the draws that are wanted, were draws normal.
+#: Probability that a range holds the number of draws that are wanted, if draws were normal.
 _CONFIDENCE = 0.8
 
 
 class Range(NamedTuple):
-    """What is expected of a quantity, and from where to where it may be."""
+    """The expected value of a quantity, and the ends of its likely range."""
 
     low: float
     expected: float
@@ -57,7 +57,7 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Pilot:
-    """What a few draws of a point, or of a smaller one in its place, showed.
+    """The spread of a few draws of a point, or of a smaller one in its place.
 
     Attributes
     ----------

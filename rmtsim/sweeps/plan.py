@@ -1,4 +1,4 @@
-"""What a run would do, and what a store says of the sweeps in it: tables that change nothing."""
+"""Plans of sweeps and the status of those in a store, as tables. Nothing here changes a store."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ Values = npt.NDArray[np.float64]
 _EFFICIENCY = 0.55
 
 
-#: A run that takes so many seconds is told of before it begins.
+#: Seconds from which on a run is announced with its time before it begins.
 LONG_SECONDS = 1800.0
 
-#: Work a second that any machine does, small draws included.
+#: Lower bound of the work per second of any machine, small draws included.
 _LEAST_SPEED = 1e8
 
 

@@ -1,4 +1,4 @@
-"""What Ray reads and writes around it, for as long as we use it: environment, folders, paths, standard error."""
+"""The surroundings of Ray while it is in use: environment variables, folders, paths and standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store holds of a spec's points, and what is still wanted."""
+"""The state of a spec's points: the draws that a store has of each, and those that are still wanted."""
 
 from __future__ import annotations
 
@@ -27,23 +27,24 @@ Numbers = npt.NDArray[np.int64]
 _COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"]
 
 
-#: Draws that a target is said to take, at most: it is out of reach, and the number still fits into 64 bits.
+#: Largest number of draws that an extrapolation returns; it fits into 64 bits, and no run makes as many.
 _MOST_NEEDED = 1e18
 
 
 class PointState:
-    """Draws of one point: a tally of those without a gap, those ahead of a gap, and the decision on them.
+    """Draws of one point: a tally of those up to the first gap, those beyond it, and whether more are wanted.
 
-    Memory does not grow with the draws, only with how many came ahead of their turn.
+    Memory grows only with the number of draws beyond the gap.
 
     Attributes
     ----------
     wanted
-        Draws that the point needs, as far as those without a gap can tell: the next checkpoint, or the last.
+        Number of draws that the point needs by the draws up to the gap: its next checkpoint, or its last.
     finished
-        Whether no more draws are wanted: target reached, or max_draws used up. Draws from ``wanted`` on do not count.
+        Whether no more draws are wanted, since the target is reached or max_draws used up. Draws from ``wanted`` on do
+        not count.
     at_work
-        Batches of it that were given out and did not come back.
+        Number of its batches that were given out and did not come back.
     """
 
     def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
@@ -56,7 +57,7 @@ class PointState:
 
     @property
     def prefix(self) -> int:
-        """How many draws there are without a gap from draw 0, of those that count."""
+        """Number of draws from draw 0 to the first gap, as far as they count."""
         return self._tally.count
 
     def add(self, start: int, values: Values) -> None:
@@ -80,7 +81,7 @@ class PointState:
         self._advance()
 
     def _advance(self) -> None:
-        """Count what has no gap before it, and decide wherever a checkpoint is reached."""
+        """Add draws to the tally up to the first gap, and decide at every checkpoint."""
         while self._ahead and self._ahead[0][0] == self.prefix and not self.finished:
             start, stop = self._ahead.pop(0)
             values = self._values.pop(start)
@@ -103,7 +104,7 @@ class PointState:
         Parameters
         ----------
         draws, layers
-            Of each row: its draw, and the place of its layer in the sweep's; rows come in the order of both.
+            The draw of each row, and the index of its layer among those of the sweep; rows are sorted by both.
         values
             (rows, 2): diag and offdiag.
         """
@@ -131,7 +132,7 @@ class PointState:
         return {draw: {self.layers[k] for k in self._partial[draw]} for draw in found}
 
     def forget_partial(self, draws: range) -> None:
-        """Take note that all layers of ``draws`` are there now."""
+        """Record that all layers of ``draws`` are there now."""
         for draw in draws if self._partial else ():
             self._partial.pop(draw, None)
 
@@ -142,7 +143,7 @@ class PointState:
 
     @property
     def doubt(self) -> str:
-        """Why the precision is not known, in words; empty where it is."""
+        """The reason why the precision is not known, in words; empty if it is known."""
         rse, quantity = self.precision
         if math.isfinite(rse):
             return ""
@@ -152,7 +153,7 @@ class PointState:
 
     @property
     def state(self) -> str:
-        """State in a word: new, partial, done, or limited (max_draws used up above the target)."""
+        """One of ``"new"``, ``"partial"``, ``"done"`` and ``"limited"`` (max_draws used up above the target)."""
         if not self.finished:
             return "partial" if self.prefix or self._ahead or self._partial else "new"
         return "done" if self.precision[0] <= self.sampling.target_rse else "limited"
@@ -172,7 +173,7 @@ class PointState:
         return min(self.needed_draws, self.sampling.max_draws)
 
     def missing(self) -> Iterator[range]:
-        """Stretches of draws that are wanted and not there."""
+        """Yield the ranges of draws that are wanted and not there."""
         start = self.prefix
         for first, last in [*self._ahead, (self.wanted, self.wanted)]:
             if start < min(first, self.wanted):
@@ -192,7 +193,7 @@ def _runs(draws: Numbers) -> Iterator[tuple[int, int]]:
 
 
 def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[PointState]:
-    """Hold the spec's points against the store, a shard at a time.
+    """Return the state of each of the spec's points in a store, which is read a shard at a time.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""When a point has enough draws: decided on prefixes of the draws, at checkpoints fixed beforehand.
+"""The stopping rule: whether a point has enough draws is decided on prefixes of them, at fixed checkpoints.
 
-The decision sees draws 0 … n − 1, added up in their order, and nothing of timing, workers, batches or what else the
-store holds, so a sweep ends with the same draws however it went.
+The decision depends on draws 0 … n − 1 alone, added up in their order, and not on timing, workers, batches or other
+draws of the store, so that a sweep always ends with the same draws.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def next_checkpoint(count: int, sampling: Sampling) -> int:
 
 
 def checkpoint_from(draws: float, sampling: Sampling) -> int:
-    """Return the first checkpoint at which there are so many draws, or the last of all."""
+    """Return the first checkpoint with at least ``draws`` draws, or the last checkpoint."""
     count = sampling.min_draws
     while count < draws and count < sampling.max_draws:
         count = next_checkpoint(count, sampling)
@@ -35,17 +35,17 @@ def checkpoint_from(draws: float, sampling: Sampling) -> int:
 
 
 class Tally:
-    """Running sums over the draws of a point: all that the decision needs, in memory that does not grow.
+    """Running sums over the draws of a point, which are all that the decision needs; their memory does not grow.
 
-    Sums are of differences from draw 0, so that little cancels in the variances, and are added strictly in the order
-    of the draws, so that their bits do not depend on how the draws came.
+    They are sums of differences from draw 0, so that little cancels in the variances. They are added strictly in the
+    order of the draws, so that their bits do not depend on the order in which draws arrive.
 
     Parameters
     ----------
     layers
-        The layers of which draws are added.
+        The layers whose norms are added.
     fixed
-        Of each layer, the quantities that the model makes the same in every draw (`rmtsim.model.fixed_values`).
+        For each layer, the quantities that are equal in all draws by the model (`rmtsim.model.fixed_values`).
 
     Attributes
     ----------
