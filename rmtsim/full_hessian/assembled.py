@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from numpy.typing import ArrayLike
 
 from rmtsim.arrays.backend import Array, Module, backend_of
 from rmtsim.errors import InputError
@@ -15,7 +16,15 @@ from rmtsim.model.loss import get_loss
 from rmtsim.text.sizes import format_bytes
 
 
-def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce", activation: str = "relu") -> Array:
+def hessian(
+    X: ArrayLike,
+    V: ArrayLike,
+    *,
+    W: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    loss: str = "ce",
+    activation: str = "relu",
+) -> Array:
     """Assemble the full Hessian of a linear model, or of a network of any depth without biases.
 
     The Hessian is symmetric: its order is C·d (linear), m·d + C·m (one hidden layer), or the number of all weights.
@@ -67,18 +76,18 @@ def hessian(X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce", a
     >>> bool(np.allclose(H.reshape(4, 3, 4, 3).sum(axis=2), 0))
     True
     """
-    X, hidden, V, y, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
+    samples, hidden, last, labels, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
     if hidden:
-        check_labelled(y, "the cross layers need" if len(hidden) > 1 else "the cross layer needs")
+        check_labelled(labels, "the cross layers need" if len(hidden) > 1 else "the cross layer needs")
     elif get_loss(loss).curvature_needs_labels:
-        check_labelled(y, f"loss {loss!r} needs")
-    elif y is None:  # then the labels do not enter
-        y = xp.zeros(X.shape[0], dtype=xp.int64)
-    weights = [*hidden, V]
+        check_labelled(labels, f"loss {loss!r} needs")
+    elif labels is None:  # then they do not enter
+        labels = xp.zeros(samples.shape[0], dtype=xp.int64)
+    weights = [*hidden, last]
     for kind in dict.fromkeys((dtype, "float64")):
         _check_memory(weights, kind, xp)
         try:
-            return _assembled(X, weights, y, loss, activation, kind, xp)
+            return _assembled(samples, weights, labels, loss, activation, kind, xp)
         except OutOfRange as error:
             reason = str(error)
         except MemoryError:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rmtsim.arrays.backend import Array, Module, backend_of, namespace
 from rmtsim.errors import InputError
@@ -49,7 +50,13 @@ class Means(NamedTuple):
 
 
 def layer_norms(
-    X: Any, V: Any, *, W: Any = None, y: Any = None, loss: str = "ce", activation: str = "relu"
+    X: ArrayLike,
+    V: ArrayLike,
+    *,
+    W: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    loss: str = "ce",
+    activation: str = "relu",
 ) -> list[LayerNorms]:
     """Norms and shares of every layer's own blocks, for networks of any depth without biases.
 
@@ -85,17 +92,19 @@ def layer_norms(
     >>> [round(float(layer.outside), 3) for layer in norms]
     [0.357, 0.12, 0.0]
     """
-    X, hidden, V, y, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
+    samples, hidden, last, labels, dtype, xp = as_network(X, V, W=W, y=y, loss=loss)
     smooth = bool(hidden) and not get_activation(activation).piecewise_linear
     if smooth or get_loss(loss).curvature_needs_labels:
-        check_labelled(y, f"activation {activation!r} needs" if smooth else f"loss {loss!r} needs")
-    _check_memory(X, [*hidden, V], smooth, xp)
-    X, *weights = (xp.astype(A, xp.float64) if dtype == "float32" else A for A in (X, *hidden, V))
+        check_labelled(labels, f"activation {activation!r} needs" if smooth else f"loss {loss!r} needs")
+    _check_memory(samples, [*hidden, last], smooth, xp)
+    samples, *weights = (xp.astype(A, xp.float64) if dtype == "float32" else A for A in (samples, *hidden, last))
     try:
-        X, weights, scaling = scaled_network(X, weights, loss, "float64", xp, activation)
-        check_certainty(X, weights, loss, "float64", xp, activation)
+        samples, weights, scaling = scaled_network(samples, weights, loss, "float64", xp, activation)
+        check_certainty(samples, weights, loss, "float64", xp, activation)
         found = []
-        for a, (means, layer) in enumerate(zip(own_norms(X, weights, loss, y, activation), weights, strict=True)):
+        for a, (means, layer) in enumerate(
+            zip(own_norms(samples, weights, loss, labels, activation), weights, strict=True)
+        ):
             power, what = 2 * int(scaling.entry(a, a)), f"the mean squared norm of layer {a + 1}"
             diag, offdiag = (_at_own_scale(value, power, what) for value in means)
             others = (layer.shape[0] - 1) * means.offdiag if layer.shape[0] > 1 else 0.0

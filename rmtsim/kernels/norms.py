@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import ThreadTeam
@@ -48,11 +49,11 @@ from rmtsim.text.sizes import as_bytes
 
 
 def block_norms(
-    X: Any,
-    V: Any,
+    X: ArrayLike,
+    V: ArrayLike,
     *,
-    W: Any = None,
-    y: Any = None,
+    W: ArrayLike | None = None,
+    y: ArrayLike | None = None,
     loss: LossName = "ce",
     layers: LayerName | Iterable[LayerName] | None = None,
     threads: int | None = None,
@@ -111,23 +112,25 @@ def block_norms(
     >>> bool(np.isclose(norms["linear"].diag_sqfro, norms["linear"].offdiag_sqfro, rtol=1e-12))
     True
     """
-    X, hidden, V, y, dtype, xp = as_network(X, V, W=as_one_layer(W, X), y=y, loss=loss, losses=LOSSES, batched=True)
-    W = hidden[0] if hidden else None
-    width = None if W is None else W.shape[-2]
+    given = as_network(X, V, W=as_one_layer(W, X), y=y, loss=loss, losses=LOSSES, batched=True)
+    hidden = given.hidden[0] if given.hidden else None
+    width = None if hidden is None else hidden.shape[-2]
     model = model_with(width)
     known = model.layer_names
     if layers is None:
-        layers = known if y is not None else tuple(layer.name for layer in model.layers if layer.has_diagonal)
+        layers = known if given.y is not None else tuple(layer.name for layer in model.layers if layer.has_diagonal)
     chosen = check_layers(layers, known)
     if CROSS.name in chosen:
-        check_labelled(y)
-    point = Point(model.name, check_choice("loss", loss, LOSSES), V.shape[-2], X.shape[-1], X.shape[-2], width)
+        check_labelled(given.y)
+    (n_samples, dim), n_classes = given.X.shape[-2:], given.V.shape[-2]
+    point = Point(model.name, check_choice("loss", loss, LOSSES), n_classes, dim, n_samples, width)
     threads = None if threads is None else check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
-    for kind in dict.fromkeys((dtype, "float64")):
+    for kind in dict.fromkeys((given.dtype, "float64")):
         try:
             with CallProgress("block_norms", len(chosen), "layers", show=progress) as shown:
-                found = _in_dtype(X, V, W, y, point, chosen, kind, xp, threads=threads, memory=memory, shown=shown)
+                options: dict[str, Any] = {"threads": threads, "memory": memory, "shown": shown}
+                found = _in_dtype(given.X, given.V, hidden, given.y, point, chosen, kind, given.xp, **options)
             return {layer: norms.in_dtype(kind) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
         except OutOfRange as error:
             reason = str(error)
