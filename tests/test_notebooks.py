@@ -33,4 +33,5 @@ def test_a_notebook_runs(name: str, tmp_path: Path) -> None:
     assert sum("image/png" in data for data in shown) == pictures
     text = "\n".join([output.get("text", "") for output in outputs] + [data["text/plain"] for data in shown])
     assert all(word in text.replace("-", "−") or word in text for word in words), text
+    assert any("<progress" in data.get("text/html", "") for data in shown)  # of the sweep, as it went on
     assert not [output for output in outputs if output.get("name") == "stderr"]  # no warnings

@@ -41,41 +41,69 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> rmtsim.Store:
     return opened
 
 
-def test_the_session_runs(store: rmtsim.Store) -> None:
-    point = rmtsim.Point(model="linear", loss="ce", n_classes=1000, dim=500, n_samples=1000)
-    drawn = rmtsim.simulate(point, draws=2, seed=0)
-    predicted = rmtsim.predict([point], regime="finite")
-    assert drawn["diag_sqfro"].mean() == pytest.approx(predicted["diag_sqfro"].item(), rel=0.05)
+#: The session that the documentation shows; X, V, W, y and ax are the user's.
+SESSION = """
+import rmtsim
 
-    rng = np.random.default_rng(0)
-    X, W, V, y = rng.normal(size=(9, 4)), rng.normal(size=(3, 4)), rng.normal(size=(5, 3)), rng.integers(5, size=9)
-    norms = rmtsim.block_norms(X, V, W=W, y=y, loss="ce")
-    assert set(norms) == {"hidden", "output", "cross"}
-    full = rmtsim.hessian(X, V, W=W, y=y, loss="ce")
-    assert full.shape == (27, 27)
+point = rmtsim.Point(model="linear", loss="ce", n_classes=1000, dim=500, n_samples=1000)   # width=8 for one_hidden
+simulated = rmtsim.simulate(point, draws=16, seed=0)          # DataFrame, the store's columns
+predicted = rmtsim.predict([point], regime="finite")          # DataFrame: the same columns and units, theory
+norms = rmtsim.block_norms(X, V, W=W, y=y, loss="ce")         # the same statistics of arrays of one's own
+full = rmtsim.hessian(X, V, W=W, y=y, loss="ce")              # the full Hessian
 
-    assert rmtsim.open_store(store) is store
-    seen: list[rmtsim.Progress] = []
-    outcome = rmtsim.run(SWEEPS[0], store, workers=2, progress=True, on_progress=seen.append)
-    assert repr(outcome) == "Outcome(nothing to do; 10 of 10 points done)"
-    draws = store.draws(loss="ce", n_classes=[10, 100])
+store = rmtsim.open_store("results")              # or s3://bucket/prefix
+outcome = rmtsim.run("figure8", store, workers=2, progress=True)      # a built-in name, a path, a dict, or a Spec
+draws = store.draws(loss="ce", n_classes=[10, 100])         # DataFrame
+means = rmtsim.summarize(draws)                   # one row a point and layer: means, standard errors, ratio, draws
+fit = rmtsim.fit(draws)                           # .claims and .points: DataFrames; prints the verdict table
+drawn_on = rmtsim.plot.decay(draws, quantity="ratio", hue="aspect_ratio", theory=True, ax=ax)
+"""
+
+
+def test_the_session_runs(store: rmtsim.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line by line, in the folder of a store of two small sweeps, one of them under the name of a built-in."""
+    small = f"""
+        name = "figure8"
+        model = "linear"
+        loss = "ce"
+        [grid]
+        n_classes = {SWEEPS[0]["grid"]["n_classes"]}
+        aspect_ratio = [0.5, 1.0]
+        dim = [40]
+        [sampling]
+        seed = 3
+        min_draws = 32
+        max_draws = 40
+        target_rse = 0.2
+    """
+    monkeypatch.setattr("rmtsim.sweeps.documents.builtin", lambda: {"figure8": small})
+    monkeypatch.setattr("rmtsim.sweeps.spec.builtin", lambda: {"figure8": small})
+    monkeypatch.chdir(Path(store.location).parent)
+    rng, ax = np.random.default_rng(0), Figure().subplots()
+    own = {"X": rng.normal(size=(9, 4)), "W": rng.normal(size=(3, 4)), "V": rng.normal(size=(5, 3))}
+    names: dict[str, Any] = {**own, "y": rng.integers(5, size=9), "ax": ax}
+    exec(SESSION, names)
+
+    simulated, predicted = names["simulated"], names["predicted"]
+    assert list(simulated.columns) == list(store.draws().columns)
+    assert simulated["diag_sqfro"].mean() == pytest.approx(predicted["diag_sqfro"].item(), rel=0.01)
+    assert set(names["norms"]) == {"hidden", "output", "cross"}
+    assert names["full"].shape == (27, 27)
+    assert repr(names["outcome"]) == "Outcome(nothing to do; 10 of 10 points done)"
+    draws, means, fit = names["draws"], names["means"], names["fit"]
     assert set(draws["n_classes"]) == {10, 100}
     assert set(draws["loss"]) == {"ce"}
-    means = rmtsim.summarize(draws)
     assert means["draws"].tolist() == [32] * 4
-    fit = rmtsim.fit(store.draws())
     assert isinstance(fit.claims, pd.DataFrame)
-    assert isinstance(fit.points, pd.DataFrame)
-    [own] = means.query("n_classes == 100 and aspect_ratio == 1").itertuples()
-    compared = fit.points.query("n_classes == 100 and aspect_ratio == 1 and loss == 'ce'").set_index("quantity")
-    assert compared.loc["diag", "measured"] == pytest.approx(own.diag_sqfro)
-    assert compared.loc["offdiag", "std_error"] == pytest.approx(own.std_error_offdiag)
+    [own_mean] = means.query("n_classes == 100 and aspect_ratio == 1").itertuples()
+    compared = fit.points.query("n_classes == 100 and aspect_ratio == 1").set_index("quantity")
+    assert compared.loc["diag", "measured"] == pytest.approx(own_mean.diag_sqfro)
+    assert compared.loc["offdiag", "std_error"] == pytest.approx(own_mean.std_error_offdiag)
     limit = rmtsim.predict(rmtsim.Point("linear", "ce", 100, 40, 40), "limit")
-    assert compared.loc["diag", "limit"] == pytest.approx(limit.diag_sqfro.item())
-    assert "verdict" in repr(fit).splitlines()[0]
+    assert compared.loc["diag", "limit"] == pytest.approx(limit["diag_sqfro"].item())
+    assert "verdict" in repr(fit)
     assert "linear ce: d/N = 0.5, d = 40, N = 80" in repr(fit)
-    ax = Figure().subplots()
-    assert rmtsim.plot.decay(draws, quantity="ratio", hue="aspect_ratio", theory=True, ax=ax) is ax
+    assert names["drawn_on"] is ax
 
 
 def test_theory_and_means_of_a_store_can_be_joined(store: rmtsim.Store) -> None:
