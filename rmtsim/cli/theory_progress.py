@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rmtsim.cli.printing import print_message
+from rmtsim.model.layers import WITH_DIAGONAL
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.words import number_of
@@ -61,7 +62,7 @@ def theory_of(draws: pd.DataFrame) -> Iterator[None]:
     """Say how long the theory beside these draws takes, where that is noticeable, and how far it is."""
     from rmtsim.theory.disk_cache import answered
 
-    kept = draws[(draws["loss"] == "ce") & draws["layer"].isin(["linear", "hidden", "output"])]
+    kept = draws[(draws["loss"] == "ce") & draws["layer"].isin(WITH_DIAGONAL)]
     sizes = kept[["model", "n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates()
     hidden = sizes[sizes["model"] == "one_hidden"]
     if hidden.empty and not (sizes["dim"] < _FEW_DIMENSIONS).any():

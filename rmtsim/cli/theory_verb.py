@@ -17,6 +17,8 @@ from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.theory_progress import watched
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN, Ensemble
+from rmtsim.model.loss import get_loss
+from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.text.tables import records
 from rmtsim.theory import Prediction, finite, large_c, limit
@@ -37,8 +39,9 @@ def theory(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if (arguments.model == "linear") != (arguments.width is None):
-        need = "has no width; leave --width out" if arguments.model == "linear" else "needs --width, a whole number"
+    has_width = get_model(arguments.model).has_width
+    if has_width != (arguments.width is not None):
+        need = "needs --width, a whole number" if has_width else "has no width; leave --width out"
         raise InputError(f"--width: the {arguments.model} model {need}")
     if (arguments.dim is None) != (arguments.samples is None):
         raise InputError("--dim, --samples: one was given without the other; give both or none")
@@ -157,7 +160,7 @@ def _spectrum(arguments: argparse.Namespace) -> None:
 def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
     """Yield the laws asked for; V, where they depend on it, is a draw of its ensemble with a fixed seed."""
     model, loss, ensemble = arguments.model, arguments.loss, _ensemble(arguments)
-    layer = "linear" if model == "linear" else "hidden"
+    layer = get_model(model).layers[0].name
     for m, C, gamma, block in itertools.product(
         arguments.width or [None], arguments.classes, arguments.aspect_ratio, arguments.block or ["diag", "offdiag"]
     ):
@@ -170,7 +173,9 @@ def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
         gain = scales.gain if m is None else scales.data * scales.hidden
         if m is not None:
             V = np.random.default_rng(arguments.seed or 0).standard_normal((C, m)) * (scales.last / m) ** 0.5
-        spectrum = block_spectrum(model, loss, layer, block, C, gamma, m, V, gain=gain if loss == "ce" else 1.0)
+        spectrum = block_spectrum(
+            model, loss, layer, block, C, gamma, m, V, gain=gain if get_loss(loss).softmax else 1.0
+        )
         case = {"model": model, "loss": loss, "layer": layer, "block": block}
         sizes = {"n_classes": C, "aspect_ratio": gamma, "width": m, "seed": None if m is None else arguments.seed or 0}
         sign = -1 if (model, loss, block) == ("linear", "ce", "offdiag") else 1

@@ -21,6 +21,7 @@ from scipy.special import ndtri, softmax
 from scipy.stats import qmc
 
 from rmtsim.errors import InputError
+from rmtsim.model.loss import get_loss
 
 Values = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
@@ -54,7 +55,7 @@ def hidden_weights(V: Values, loss: str, block: str) -> Callable[[Values], Value
 
     def weights(U: Values) -> Values:
         active = (U[:, 0] > 0) * (U[:, 0 if block == "diag" else 1] > 0)
-        if loss == "mse":
+        if not get_loss(loss).softmax:
             return np.asarray(2 * np.sum(first * second) * active)
         p = softmax(np.where(U > 0, U, 0.0) @ V.T, axis=1)
         centred = first - (p @ first)[:, None]

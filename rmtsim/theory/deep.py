@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LOSSES
+from rmtsim.model.loss import get_loss
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.theory.arc_cosine import relu_moments
 from rmtsim.theory.quadrature import angle_rule
@@ -135,7 +136,7 @@ def _norms(loss: str, sizes: Sequence[int], theta: Array, *, same: bool) -> list
         overlaps.append(lengths * (n * (n - 1) * first**2 + own))
         lengths = lengths * (n * (n - 1) / 4 + own)
         theta = np.arccos(np.minimum(2 * first, 1.0))
-    S = _squared(sizes[-1], theta) if loss == "mse" else _softmax(sizes[-1], 0.5 ** len(on), theta, same)
+    S = _softmax(sizes[-1], 0.5 ** len(on), theta, same) if get_loss(loss).softmax else _squared(sizes[-1], theta)
     found, s, t = [overlaps[-1] * np.stack([S.diag, S.offdiag])], S.s, S.t
     for n, q, overlap in zip(sizes[-2:0:-1], on[::-1], overlaps[-2::-1], strict=True):
         own = q * (s + 2 * t)

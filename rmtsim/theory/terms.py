@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import Scales
-from rmtsim.model.layers import CROSS, HIDDEN
+from rmtsim.model.layers import CROSS, HIDDEN, OUTPUT
 from rmtsim.model.loss import get_loss
 from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse
 from rmtsim.theory.neuron_pairs import n_coordinates
@@ -92,5 +92,6 @@ def _prefactor(layer: str, scales: Scales) -> float:
     """
     if layer == CROSS.name:
         return scales.data
-    root = {"linear": scales.data, "hidden": scales.data * scales.last, "output": scales.data * scales.hidden}[layer]
+    of_weights = scales.last if layer == HIDDEN.name else scales.hidden if layer == OUTPUT.name else 1.0
+    root = scales.data * of_weights
     return root * root

@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LOSSES, MODELS
+from rmtsim.model.layers import D_BY_D
+from rmtsim.model.loss import get_loss
+from rmtsim.model.models import get_model
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.theory.spectra import weight_laws
 from rmtsim.theory.spectra.spectrum import Spectrum
@@ -17,7 +20,7 @@ from rmtsim.theory.spectra.weight_laws import WeightLaw
 __all__ = ["BLOCKS", "LAYERS", "Spectrum", "block_spectrum", "weight_laws"]
 
 BLOCKS = ("diag", "offdiag")
-LAYERS = ("linear", "hidden")
+LAYERS = D_BY_D
 
 
 def block_spectrum(
@@ -72,14 +75,14 @@ def block_spectrum(
         )
     check_choice("layer", layer, LAYERS)
     check_choice("block", block, BLOCKS)
-    wanted = "linear" if model == "linear" else "hidden"
+    wanted = get_model(model).layers[0].name
     if layer != wanted:
         raise InputError(f"layer: {layer!r} is not a layer of the model {model!r}; give {wanted!r}")
     if n_classes is not None:
         check_size("n_classes", n_classes)
-    if loss == "mse" and gain != 1:
+    if not get_loss(loss).softmax and gain != 1:
         raise InputError(f"gain: {gain!r} was given, but MSE blocks do not depend on it; leave it out")
-    if model == "linear":
+    if not get_model(model).has_width:
         if width is not None or V is not None:
             raise InputError("width, V: the linear model has no hidden layer; leave them out")
         return Spectrum(_linear(loss, block, n_classes, gain), aspect_ratio)
@@ -92,7 +95,7 @@ def _linear(loss: str, block: str, n_classes: int | None, gain: float) -> Weight
     diag = block == "diag"
     if n_classes == 1 and not diag:
         raise InputError("n_classes: with 1 class there is no off-diagonal block; give 2 or more")
-    if loss == "mse":  # (3): H_ii = (2/N) Σ x xᵀ, H_ij = 0
+    if not get_loss(loss).softmax:  # (3): H_ii = (2/N) Σ x xᵀ, H_ij = 0
         return weight_laws.bernoulli(2.0 if diag else 0.0, 1.0)
     if n_classes is None:
         return weight_laws.lognormal(gain if diag else 2 * gain)
@@ -108,7 +111,7 @@ def _hidden_limit(loss: str, block: str, n_classes: int | None, width: int | Non
         raise InputError(
             "n_classes: off-diagonal hidden blocks have no limit free of V as C grows; give V and its number of classes"
         )
-    return weight_laws.bernoulli((1.0 if loss == "ce" else 2.0) / width, 0.5)
+    return weight_laws.bernoulli((1.0 if get_loss(loss).softmax else 2.0) / width, 0.5)
 
 
 def _hidden(
@@ -125,7 +128,7 @@ def _hidden(
     for name, size, given in zip(("n_classes", "width"), array.shape, (n_classes, width), strict=True):
         if given != size and not (name == "width" and given is None):
             raise InputError(f"{name}: {given!r} does not fit V of shape {array.shape}; give {size}")
-    if loss == "mse":  # (8), (97)
+    if not get_loss(loss).softmax:  # (8), (97)
         return weight_laws.bernoulli(2 * float(np.dot(array[:, i], array[:, j])), 0.5 if i == j else 0.25)
     if i == j:
         return weight_laws.hidden_ce_diag(array, i, gain)
