@@ -1,4 +1,4 @@
-"""Array backends, chosen by name or by the arrays at hand.
+"""Array backends, chosen by name or by the type of the arrays.
 
 A backend is an array module ``xp``, which is passed along, and what only it knows: how draws are made, how memory is
 counted, and native forms of the few operations in which a draw spends its time. Any other module that follows the
@@ -144,7 +144,7 @@ class Backend(ABC):
 
 
 class _AnyModule(Backend):
-    """A module that follows the array API standard and is no registered backend."""
+    """A module that follows the array API standard and is not a registered backend."""
 
     name = "array API"
 

@@ -18,7 +18,7 @@ ROOT = Path("/")
 #: Limits of addresses, and what a process has of each, as ``/proc/self/status`` calls it.
 _ADDRESSES = {resource.RLIMIT_AS: "VmSize", resource.RLIMIT_DATA: "VmData"}
 
-#: Addresses that are taken after a limit is looked at: stacks of threads, 8 MiB each, and buffers of BLAS.
+#: Addresses that are taken after a limit was read: stacks of threads, 8 MiB each, and buffers of BLAS.
 _RESERVED = 128 * 2**20
 
 
@@ -62,7 +62,7 @@ def address_limit() -> int | None:
 
 
 def address_space(root: Path = ROOT) -> int | None:
-    """Return the bytes that this process may come to hold within that limit; None if there is none.
+    """Return the bytes that this process can hold within that limit; None if there is no limit.
 
     That is what it holds in memory now, and what it may still reserve, but for some that others than draws take.
     """

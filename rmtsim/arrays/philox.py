@@ -1,7 +1,7 @@
 """The GPU's generator of normals in NumPy: what ``kernels.cu`` computes, written to be read and to be tested against.
 
 Philox4x32-10 (Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3*, SC 2011, Section 3.2 and
-Table 2) turns a 128-bit counter and a 64-bit key into 128 random bits. There is no state, so any stretch of a stream
+Table 2) turns a 128-bit counter and a 64-bit key into 128 random bits. There is no state, so any part of a stream
 can be made alone, by any number of threads. The 128 bits that name a stream are its key and the high half of its
 counters; the low half counts pairs of normals. So two streams share no counter unless they have the same name.
 """
@@ -59,7 +59,7 @@ def normals(identity: bytes, start: int, stop: int, dtype: DTypeLike = np.float6
     identity
         Name of the stream, 16 bytes: a hash of all that identifies it.
     start, stop
-        Numbers from 0 to 2^63. Values do not depend on how a stream is cut into stretches.
+        Numbers from 0 to 2^63. Values do not depend on how a stream is divided into parts.
     dtype
         Of the result. Normals are made in float64 and rounded, so all dtypes see the same draw.
 

@@ -78,7 +78,7 @@ def read_pickle(data: bytes, names: Collection[str]) -> Any:
     RefusedError
         If it names anything else.
     ValueError
-        If it is no pickle of such data, or has more than `MOST_STEPS` opcodes.
+        If it is not a pickle of such data, or has more than `MOST_STEPS` opcodes.
     """
     return _Machine(data, names).run()
 

@@ -35,7 +35,7 @@ class Structure:
     cells
         About how many cells a side of a map has; 0: there are no maps.
     strip
-        For how many neurons of the next layer each cross layer is mapped; 0: none.
+        Number of neurons of the next layer for which each cross layer is mapped; 0: none.
     eigenvalues
         Whether the eigenvalues of all diagonal blocks are kept.
 

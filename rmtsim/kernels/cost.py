@@ -19,12 +19,12 @@ _SAMPLED_CLASSES = 512
 
 
 def point_tiling(point: Point, *, gpu: bool = False) -> Tiling:
-    """Return the tiling of the point's draws where memory is no limit."""
+    """Return the tiling of the point's draws if memory is unlimited."""
     return tiling(point.n_classes, point.width or point.dim, point.n_samples, gpu=gpu)
 
 
 def diagonal_classes(point: Point, diagonal: str) -> int:
-    """Return from how many classes the terms of single classes are taken, for ``diagonal`` of `DIAGONALS`.
+    """Return the number of classes whose single terms are summed, for ``diagonal`` of `DIAGONALS`.
 
     Taking all costs up to two thirds of a draw's products where K is contracted directly. Their part in the sums falls
     as 1/C, so with many classes a few hundred of them leave an error far below the spread from draw to draw (see
@@ -60,13 +60,13 @@ def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu
 
 
 def normals(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu: bool = False) -> float:
-    """Return how many normal numbers are made for one draw; rows of V are made anew for every pass."""
+    """Return the number of normals drawn for one draw; the rows of V are drawn again for every pass."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     return N * d + m * d + (m or d) * (C + _classes_again(point, layers, diagonal, gpu))
 
 
 def _classes_again(point: Point, layers: tuple[str, ...], diagonal: str, gpu: bool) -> int:
-    """Return how many classes pass a second time, in chunks that are not held."""
+    """Return the number of classes that are streamed a second time, in chunks that are not held."""
     tiling = point_tiling(point, gpu=gpu)
     second = get_loss(point.loss).softmax and not set(LAST).isdisjoint(layers)
     return diagonal_classes(point, diagonal) if second and not tiling.hold else 0

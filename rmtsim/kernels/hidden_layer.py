@@ -30,9 +30,9 @@ def hidden(
 ) -> BlockNorms:
     """Norms over the blocks (i, j) with weights λ_n = covariance_n,ij 1_{n,i} 1_{n,j}, at the network's own scale.
 
-    ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, in float64, and ``active`` (…, N, m). The weights'
-    fourth powers, as it were, leave the range of the dtype first, so they have a power of two of their own. ``softmax``
-    is given where probabilities enter.
+    ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, in float64, and ``active`` (…, N, m). Norms go as
+    the squares of these weights and leave the range of the dtype first, so a power of two is taken out of them.
+    ``softmax`` is given where probabilities enter.
     """
     n_samples, m = active.shape[-2:]
     size = exponent(covariance, xp, _BAND)

@@ -30,7 +30,7 @@ def memory(
     inputs, chunk = m or d, min(tiling.chunk, C)
     n_tiles = tiling.n_tiles(N)
     whole = tiling.span >= n_tiles
-    rows = min(N, tiling.tile * (tiling.span if whole else 2 * tiling.span))  # of tiles at hand at once
+    rows = min(N, tiling.tile * (tiling.span if whole else 2 * tiling.span))  # of the tiles held at once
     pairs = n_tiles * (n_tiles + 1) // 2 if whole else tiling.span**2
     area = tiling.tile**2
     numbers = N * d + m * d + 3 * N * m  # X, W, pre-activations, mask, features

@@ -1,4 +1,4 @@
-"""Whether the dtype could hold what a draw's norms are sums of: zero only where it is so by law, finite all else."""
+"""Checks that a dtype holds the terms of a draw's norms: a norm is finite, and zero only if it must be."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LARGE_LOGIT = 512.0
 
 
 class PrecisionCheck(NamedTuple):
-    """How closely norms are looked at.
+    """A check of norms, and how strict it is.
 
-    ``careful`` finds what has lost digits, where the caller can compute again in float64; else only what has lost all
-    of them is found.
+    With ``careful`` it rejects norms that have lost digits, for callers that can compute again in float64; otherwise it
+    rejects only those that have lost all of them.
     """
 
     dtype: str

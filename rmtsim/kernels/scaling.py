@@ -155,7 +155,7 @@ def times_power(A: Array, e: Any, xp: Module) -> Array:
     e = np.asarray(e)
     for k in range(4):  # no factor leaves the dtype's range, and all work in one direction
         factor = np.ldexp(1.0, (e + k) // 4)
-        with np.errstate(over="ignore"):  # what is then infinite is found where it is looked at
+        with np.errstate(over="ignore"):  # infinities are found by the checks that follow
             A = A * xp.asarray(factor.astype(str(A.dtype).rpartition(".")[2]))[..., None, None]
     return A
 

@@ -67,7 +67,7 @@ class Tiling:
 
 
 def tiling(n_classes: int, inputs: int, n_samples: int, *, gpu: bool = False) -> Tiling:
-    """Return the tiling of a draw where memory is no limit; V has ``inputs`` columns."""
+    """Return the tiling of a draw if memory is unlimited; V has ``inputs`` columns."""
     factor = _GPU_FACTOR if gpu else 1
     largest = _TILE * factor
     chunk = min(_CHUNK * factor, max(1, _power_of_two(_CHUNK_NUMBERS * factor // inputs)))

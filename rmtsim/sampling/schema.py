@@ -15,8 +15,9 @@ from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
 
 #: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
-#: one class or one neuron, `width` for the linear model. `classes` is how many classes the terms of single classes
-#: were summed over; where not all, the standard errors of estimating the rest follow. The last four are the ensemble.
+#: one class or one neuron, `width` for the linear model. `classes` is the number of classes that the terms of single
+#: classes were summed over; if not all, the standard errors of estimating the rest follow. The last four are the
+#: ensemble.
 SCHEMA = pa.schema(
     [
         ("point_id", pa.string()),

@@ -38,7 +38,7 @@ class Schedule:
     learning_rate
         lr, that of the first step.
     checkpoints
-        Fractions of the steps, ascending, at which the Hessian is looked at.
+        Fractions of the steps, ascending, at which the Hessian is described.
 
     Raises
     ------

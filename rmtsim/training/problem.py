@@ -103,7 +103,7 @@ class Problem:
 
     @property
     def memory(self) -> int:
-        """About how many bytes a look at the Hessian holds: data, activations, a panel and its factors."""
+        """Approximate bytes held while a Hessian is described: data, activations, a panel and its factors."""
         widest = max(max(rows, columns) for rows, columns in self.shapes)
         panel = max(widest, 512) * self.n_parameters
         activations = 6 * self.n_samples * sum(rows for rows, _ in self.shapes)
