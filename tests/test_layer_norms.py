@@ -192,7 +192,7 @@ def test_a_hessian_that_is_too_large_says_what_to_do_instead(monkeypatch: pytest
     ],
 )
 def test_sizes_that_cannot_fit_are_told(compute: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for home in ("sampling.simulation", "arrays.user_arrays", "kernels.draw_resources"):
+    for home in ("sampling.simulation", "arrays.user_arrays", "arrays.backend"):
         monkeypatch.setattr(f"rmtsim.{home}.usable_memory", lambda: 16 * 2**30)
     with pytest.raises(rmtsim.InputError, match=words):
         compute()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.arrays.backend import resolve
+from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.compact import MANY, compact_with
@@ -151,7 +151,7 @@ def run(
     states = read_states(spec, store, None if backend == "auto" else backend)
     if all(state.finished for state in states) and spec.document() in store.specs():
         return Outcome(states, 0)
-    if here and backend == "numpy":
+    if here and not get_backend(backend).needs_gpu:
         resources = allocate(spec, workers, default_workers(backend), memory, processes=address == OWN_RAY)
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
         resources = Resources(workers, 1, memory)
