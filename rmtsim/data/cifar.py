@@ -42,7 +42,7 @@ class Cifar100(DataLaw):
     ----------
     folder
         The unpacked ``cifar-100-python``; its file ``train`` is read, when it is first needed. The file is a pickle,
-        which could run any code: it is read by a reader of our own, which looks up no name, so that it cannot.
+        which could run any code. Our own reader (`rmtsim.data.pickle_reader`) looks up no names, so this one cannot.
     normalisation
         ``"half"``: mean and std ½ in each channel, so x lies in [−1, 1], as in the code that the paper's authors
         published; ``"channel"``: mean and std of the channel over the file; ``"none"``.

@@ -27,14 +27,14 @@ class Clusters(DataLaw):
     """K clusters around centres on the unit sphere of R^d; a class is made of one or more of them.
 
     A sample is x = s (μ_k + ε) with a centre μ_k, uniform on the unit sphere, and ε ~ N(0, noise² I_d), so that
-    E‖ε‖² = d · noise². All is spread as evenly as may be, in random order:
+    E‖ε‖² = d · noise². Samples and classes are spread over the clusters as evenly as possible, in random order:
 
     - K ≥ C: a class has ⌊K/C⌋ or ⌈K/C⌉ clusters, and clusters have equally many samples;
     - K < C: a cluster has ⌊C/K⌋ or ⌈C/K⌉ classes, and classes have equally many samples, which share their cluster's
-      centre: within a cluster, labels know nothing of x.
+      centre: within a cluster, labels are independent of x.
 
-    The paper describes K ≥ C only. K < C keeps what its question is about, how many features the data have where C is
-    given: the data stay K points and noise, and each class keeps to one of them.
+    The paper describes K ≥ C only. K < C extends its question, how many features the data have at a given C: the data
+    are K points and noise, and each class belongs to one of them.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ class Clusters(DataLaw):
     scale
         ``"unit"``: s = 1, the unit sphere, as the paper and Li et al. have it. Entries then are of size 1/√d, logits of
         LeCun weights too, and p is close to 1/C: a far smaller gain than with the N(0, 1) entries of Assumption 1.
-        ``"standard"``: s² = d/(1 + d · noise²), so that E x_i² = 1 as in Assumption 1: what differs from Gaussian data
-        then is the clusters alone.
+        ``"standard"``: s² = d/(1 + d · noise²), so that E x_i² = 1 as in Assumption 1: the data then differ from
+        Gaussian ones by the clusters alone.
 
     Raises
     ------

@@ -30,12 +30,12 @@ def check_sizes(n_classes: int, dim: int, n_samples: int) -> None:
 
 
 def stamp(path: str, wanted: str) -> tuple[int, int]:
-    """Size and time of a file, which change when it is written anew.
+    """Return the size and time of a file, which change when it is written anew.
 
     Raises
     ------
     InputError
-        If there is no such file, or it is a pipe, a device or a folder; ``wanted`` says what to give.
+        If the file does not exist, or is a pipe, a device or a folder; ``wanted`` is the advice in the message.
     """
     check_path(path, "data", wanted)
     try:
@@ -46,12 +46,12 @@ def stamp(path: str, wanted: str) -> tuple[int, int]:
 
 
 def unreadable(path: str, reason: str, wanted: str) -> InputError:
-    """Return the error that says that a file cannot be read, why, and what to give."""
+    """Return the error for a file that cannot be read, with the reason and the advice ``wanted``."""
     return InputError(f"data: {path} cannot be read ({reason}); {wanted}")
 
 
 def content_hash(*arrays: npt.NDArray[Any]) -> str:
-    """SHA-256 of dtypes, shapes and values, in whatever file they stand."""
+    """Return the SHA-256 of dtypes, shapes and values, whatever file they come from."""
     content = sha256()
     for array in arrays:
         content.update(f"{array.dtype.str}{array.shape}".encode())

@@ -156,7 +156,7 @@ def _load(path: str, stamp: tuple[int, int]) -> Samples:
 
 
 def _array(archive: ZipFile, name: str, path: str) -> npt.NDArray[Any]:
-    """Read an array, once what the file claims of it was held against how large the file is."""
+    """Read an array, after its claimed size was checked against the size of the file."""
     info = archive.getinfo(f"{name}.npy")
     file_size = os.fstat(cast(BinaryIO, archive.fp).fileno()).st_size
     with archive.open(info) as file:

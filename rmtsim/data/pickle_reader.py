@@ -1,8 +1,8 @@
-"""A reader of pickles that hold plain data and arrays, from anyone.
+"""A safe reader of pickles that hold plain data and arrays.
 
-Python's own unpickler can run any code, follows a length that a file only claims, and recurses as deep as a file wants.
-This reader is a small machine of its own: it knows the opcodes of plain data, looks up no name, takes no byte that is
-not in the file, and keeps the number of its steps within a limit. Calls are recorded, not made.
+Python's own unpickler can run any code, trusts the lengths that a file claims, and recurses as deep as a file demands.
+This reader is a small machine of its own: it knows only the opcodes of plain data, looks up no names, reads no bytes
+beyond the end of the file, and limits the number of its steps. Calls are recorded, not made.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import struct
 from collections.abc import Collection
 from typing import Any
 
-#: Opcodes that a pickle may have. A file of 50 000 images has some 300 000.
+#: Most opcodes of a pickle. A file of 50 000 images has about 300 000.
 MOST_STEPS = 4_000_000
 
-#: Bytes of a line, as old pickles have them for names and numbers.
+#: Most bytes of a line, in which old pickles hold names and numbers.
 _LONGEST_LINE = 1000
 
 #: Opcode → bytes of the number that is its argument, and whether that number has a sign.
@@ -25,7 +25,7 @@ _NUMBERS = {
     pickle.BININT2: (2, False),
 }
 
-#: Opcode → bytes of the number that says how long the text is that follows.
+#: Opcode → bytes of the number that gives the length of the text that follows.
 _BYTES = {
     pickle.BINSTRING: 4,
     pickle.SHORT_BINSTRING: 1,
@@ -43,11 +43,11 @@ _GETS = {pickle.BINGET: 1, pickle.LONG_BINGET: 4}
 
 
 class RefusedError(ValueError):
-    """A pickle asks for a name that it has no need of; the message says which, in half a sentence."""
+    """A pickle refers to a name that plain data do not need; the message names it, in half a sentence."""
 
 
 class Recorded:
-    """What a pickle asks to make: the name that it calls, with which arguments, and the state that it then sets.
+    """An object that a pickle describes: the name that it calls, the arguments, and the state that it then sets.
 
     Attributes
     ----------
@@ -71,12 +71,12 @@ def read_pickle(data: bytes, names: Collection[str]) -> Any:
     data
         The file's content.
     names
-        What the pickle may name, such as ``numpy.dtype``.
+        Names that the pickle may refer to, such as ``numpy.dtype``.
 
     Raises
     ------
     RefusedError
-        If it names anything else.
+        If it refers to another name.
     ValueError
         If it is not a pickle of such data, or has more than `MOST_STEPS` opcodes.
     """

@@ -26,8 +26,8 @@ _POINTS = 4096  # evaluated at once
 class CovarianceTable:
     """``log_partition.derivatives`` for C ≥ 2 classes at |τ|, |τ'| up to ``largest`` and correlations from 0 to 1.
 
-    A tensor product of Chebyshev series in |τ|, |τ'| and ρ. What stays clear of zero on the whole grid is
-    interpolated in its logarithm, and derivatives as multiples of ∂_s K = E[p·p'].
+    A tensor product of Chebyshev series in |τ|, |τ'| and ρ. Quantities that stay away from zero on the whole grid are
+    interpolated in their logarithm, and derivatives as multiples of ∂_s K = E[p·p'].
     """
 
     def __init__(self, n_classes: int, largest: float) -> None:
@@ -59,7 +59,7 @@ class CovarianceTable:
         self._coefficients = np.einsum("ai,bj,ck,ijkf->abcf", by_n, by_n, by_rho, values, optimize=True)
 
     def __call__(self, size: Array, size_2: Array, rho: Array, names: Iterable[str]) -> dict[str, Array]:
-        """Evaluate some of ``log_partition.derivatives`` at |τ|, |τ'| and ρ, each (points,)."""
+        """Evaluate the named ``log_partition.derivatives`` at |τ|, |τ'| and ρ, each (points,)."""
         names = list(dict.fromkeys(["s", *names]))
         chosen = [_NAMES.index(name) for name in names]
         columns = np.concatenate(
@@ -88,7 +88,7 @@ class CovarianceTable:
 
 
 def covariance_table(n_classes: int, largest: float) -> CovarianceTable:
-    """Return a table that reaches to ``largest`` at least, the same one for all that are close."""
+    """Return a table that reaches at least to ``largest``; close values share one table."""
     return _covariance_table(n_classes, math.ceil(2 * largest) / 2)
 
 
@@ -119,7 +119,7 @@ class MeanCurvature:
 
 
 def mean_curvature(n_classes: int, largest: float) -> MeanCurvature:
-    """Return interpolants that reach to ``largest`` at least."""
+    """Return interpolants that reach at least to ``largest``."""
     return _mean_curvature(n_classes, math.ceil(2 * largest) / 2)
 
 
@@ -132,6 +132,6 @@ def _nodes(low: float, high: float, n: int) -> Array:
 
 
 def _to_coefficients(n: int) -> Array:
-    """Values at the Chebyshev nodes → coefficients of the series, (n, n)."""
+    """Return the matrix (n, n) from values at the Chebyshev nodes to coefficients of the series."""
     inverse: Array = np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(n), n - 1)).astype(np.float64)
     return inverse

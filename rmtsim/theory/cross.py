@@ -1,7 +1,7 @@
 """Cross blocks between the layers, (11) and (18), at initialisation: labels are uniform and independent.
 
-The theorems make no claim on them; their expected norms follow from the same two pieces as those of the other blocks.
-Below, ∂_i is the derivative by the i-th coordinate of σ, and 1_i says that neuron i is on.
+The theorems make no claim about these blocks. Their expected norms have the same two terms as those of the other
+blocks. Below, ∂_i is the derivative by the i-th coordinate of σ, and 1_i is 1 where neuron i is active, else 0.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def mse(n_classes: int | None, width: int, dim: int | None, gain: float = 1.0) -
 
 
 def ce_large_c(dim: int | None) -> Terms:
-    """Leading constant of (18) · C as C → ∞: only the label's own residual is left, A → d/2."""
+    """Leading constant of (18) · C as C → ∞: only the residual of the label itself remains, A → d/2."""
     return Terms(math.nan, (dim or 1) / 2, math.nan, 0.0)
 
 
@@ -57,14 +57,14 @@ def ce(n_classes: int, width: int, dim: int | None, gain: float = 1.0, target_rs
 
 
 def n_coordinates(width: int, dim: int | None) -> int:
-    """Coordinates of the unit cube that a pair takes: those of T, y and y' below."""
+    """Return the number of coordinates of the unit cube for a pair: those of T, y and y' below."""
     k = width if dim is None else min(dim, width)
     return 2 * k + (0 if dim is None else width * k)
 
 
 @kept_on_disk(Expectations, {"mean": (1,), "covariance": (1, 1)})
 def _ce_pair(n_classes: int, width: int, dim: int | None, gain: float, target_rse: float) -> Expectations:
-    """B, mean over all blocks.
+    """Return B, the mean over all blocks.
 
     With P = E_V Σ_j p_j p'_j = ∂_s K of ``log_partition``, Σ_j E_V of the product at two samples is
     P − 1/C + σ_i ∂_i P + σ'_i ∂'_i P + σ·σ' ∂_i ∂'_i P. W x is sampled in few dimensions: W = T Q/√d with Q orthonormal
@@ -110,7 +110,7 @@ class _Integrand:
         return np.array([[column.mean() for column in (value, *controls)]])
 
     def _samples(self, cube: Array) -> tuple[Array, Array, Array]:
-        """σ, σ' and E[x·x' | the rest]."""
+        """Return σ, σ' and E[x·x' | σ, σ']."""
         _, m, d = self._sizes
         k = m if d is None else min(d, m)
         y, y_2 = (ndtri(np.clip(cube[:, j * k : (j + 1) * k], 1e-16, 1 - 1e-16)) for j in (0, 1))
@@ -122,7 +122,7 @@ class _Integrand:
 
 
 def _bartlett(cube: Array, dim: int) -> Array:
-    """Factors T/√d, (points, m, k), with T Tᵀ distributed as d W Wᵀ: triangular where d ≥ m, else all of W."""
+    """Return factors T/√d, (points, m, k), with T Tᵀ distributed as d W Wᵀ: triangular if d ≥ m, else all of W."""
     m = cube.shape[1]
     T = ndtri(np.clip(cube, 1e-16, 1 - 1e-16))
     if dim >= m:
@@ -133,7 +133,7 @@ def _bartlett(cube: Array, dim: int) -> Array:
 
 
 def _overlaps(width: int, dim: int | None) -> tuple[float, float, float]:
-    """E[x·x' 1_i 1'_i f] for f = 1, σ·σ', σ_iσ'_i; ``dim`` None is the limit.
+    """Return E[x·x' 1_i 1'_i f] for f = 1, σ·σ', σ_iσ'_i; ``dim`` None is the limit.
 
     With the angle θ, p(θ) = (π − θ)/2π and k₁ the first moment of ``arc_cosine``: E[|x||x'| cos θ p] and
     d E[cos θ k₁ (1 + (m − 1) p)], d E[cos θ k₁]; as d → ∞, d E[cos θ f(θ)] → −f'(π/2).

@@ -1,13 +1,14 @@
 """The limit of d (E s_H(t) − E s_H̃) as d, N → ∞: the error of order 1/d that the decoupling of Lemmas 1 and 2 makes.
 
-Weights λ(u) see r components u ~ N(0, I_r) of a sample. By Schur's complement, tr (H − z)⁻¹ differs from the same
-without these components by −(d/dz) log det S, and S, an average over samples, tends to −z + E[u uᵀ λ/(1 + γλs)], with s
-the limiting Stieltjes transform (37). With an independent copy of u that is 1/s times the identity, and with
-√t u + √(1−t) ũ the mixture, so that
+The weights λ(u) depend on r components u ~ N(0, I_r) of a sample. By Schur's complement, tr (H − z)⁻¹ differs from its
+value without these components by −(d/dz) log det S. As an average over samples, S tends to −z + E[u uᵀ λ/(1 + γλs)],
+with s the limiting Stieltjes transform (37). With an independent copy of u the limit is 1/s times the identity, and
+with √t u + √(1−t) ũ it is the mixture of the two, so that
 
     d (E s_H(t)(z) − E s_H̃(z)) → −(d/dz) log det[ 1 + t (s M − 1) ],    M = −z + E[u uᵀ λ/(1 + γλs)].
 
-It is zero for λ = 1(u_i > 0), the diagonal blocks of (8): x and −x give the same x xᵀ, so those are decoupled exactly.
+The limit is zero for λ = 1(u_i > 0), the diagonal blocks of (8): x and −x give the same x xᵀ, so those blocks are
+decoupled exactly.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rmtsim.model.loss import get_loss
 Values = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 
-#: Scrambled Sobol points in each of some replications; their spread gives the standard error.
+#: Scrambled Sobol points in each replication, and replications, whose spread gives the standard error.
 _LOG2_POINTS, _REPLICATIONS = 15, 8
 
 _ITERATIONS, _TOLERANCE = 10_000, 1e-13
@@ -71,7 +72,7 @@ def limiting_difference(
     z: npt.ArrayLike,
     times: npt.ArrayLike = 1.0,
 ) -> LimitingDifference:
-    """Limit of d (E s_H(t)(z) − E s_H̃(z)) as d, N → ∞ with d/N = ``aspect_ratio``.
+    """Return the limit of d (E s_H(t)(z) − E s_H̃(z)) as d, N → ∞ with d/N = ``aspect_ratio``.
 
     Parameters
     ----------
@@ -82,13 +83,13 @@ def limiting_difference(
     aspect_ratio
         γ > 0.
     z, times
-        Places off the real axis and times t in [0, 1]: scalars or one axis each.
+        Places off the real axis, and times t in [0, 1]: scalars or arrays with one axis.
 
     Returns
     -------
     LimitingDifference
-        Expectations over U are by quasi-Monte Carlo, to about three digits; the standard error is that of eight
-        replications.
+        Expectations over U are found by quasi-Monte Carlo, to about three digits; the standard error is that of
+        eight replications.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def _at(U: Values, weights: Values, gamma: float, z: complex, t: Values) -> Comp
 
 
 def stieltjes_of_sample(weights: Values, gamma: float, z: complex) -> complex:
-    """Solve (37) for a law of equally likely weights by damped iteration, which keeps Im s and Im z of one sign."""
+    """Solve (37) for equally likely weights by damped iteration, which keeps the signs of Im s and Im z equal."""
     s = -1 / z
     for _ in range(_ITERATIONS):
         new = complex(1 / (-z + np.mean(weights / (1 + gamma * weights * s))))

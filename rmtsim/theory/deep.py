@@ -2,12 +2,12 @@
 
 With B_a = W_L D_{L−1} W_{L−1} ⋯ W_{a+1} D_a and S the curvature of the loss, the blocks of layer a are
 H_{w_i w_j} = (1/N) Σ_n [A_a]_ij h_{a−1} h_{a−1}ᵀ, A_a = B_aᵀ S B_a. The columns of W_{a+1} are normal and independent
-of what comes after, so two samples at an angle θ have
+of all later layers, so two samples at an angle θ have
 
     E [A_a]_ij [A'_a]_ij = q_a² t / n_a² for i ≠ j,      E [A_a]_ii [A'_a]_ii = q_a (s + 2t) / n_a²,
 
-s = E tr A tr A', t = E tr AA' of layer a + 1; q = (π − θ)/2π is the chance that a neuron is on at both. Wick's theorem
-takes these through a layer of n neurons, from s_L, t_L (C², C of S = I, for example) down:
+s = E tr A tr A', t = E tr AA' of layer a + 1; q = (π − θ)/2π is the probability that a neuron is active at both.
+Wick's theorem carries s and t through a layer of n neurons, down from s_L, t_L (C², C for S = I, for example):
 
     s ← ¼ (1 − 1/n) s + q (s + 2t)/n,      t ← q² (1 − 1/n) t + q (s + 2t)/n.
 
@@ -16,8 +16,8 @@ Without masks (all q = 1) this is exact for linear networks. To leading order it
     q_a [ (t_L/s_L) Π_{k>a} (2q_k)² + Σ_{k>a} (4q_k/n_k) Π_{a<l<k} (2q_l)² ],
 
 a sum over all later layers: the number of neurons of the layer itself and of those before it do not enter. Angles are
-those of infinite width (Cho and Saul, 2009); that masks and logits depend on the weights is left out, which is of
-relative order 1/width. With one hidden layer, or one sample, it is exact for MSE.
+those of infinite width (Cho and Saul, 2009); the dependence of masks and logits on the weights is neglected, which is
+of relative order 1/width. With one hidden layer, or one sample, the result is exact for MSE.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _squared(n_classes: int, theta: Array) -> _Curvature:
 
 
 def _softmax(n_classes: int, variance: float, theta: Array, same: bool) -> _Curvature:
-    """S = diag(p) − p pᵀ of normal logits; the variance of tr S, of order 1/C³, is left out of s."""
+    """S = diag(p) − p pᵀ of normal logits; the variance of tr S, of order 1/C³, is neglected in s."""
     C, p = n_classes, laplace_table(n_classes, variance)
     s = np.full_like(theta, (1 - C * p.distinct([(2, 0, 0)])) ** 2)
     if same:

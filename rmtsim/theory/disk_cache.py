@@ -1,9 +1,9 @@
-"""Values of the theory that take seconds, kept on disk between runs.
+"""A cache on disk for values of the theory that take seconds.
 
-A file for each value in ``$RMTSIM_CACHE``, by default ``rmtsim`` in the user's cache directory; ``RMTSIM_CACHE=``
-(empty) keeps nothing. Each file holds the question that it answers, the answer, and a checksum of both. A file that
-does not hold what was written, for this question and in these shapes, is as good as none: the value is computed again.
-Deleting the directory costs nothing but time, and where there can be none the theory does without.
+There is a file for each value in ``$RMTSIM_CACHE``, by default ``rmtsim`` in the user's cache directory; with
+``RMTSIM_CACHE=`` (empty) nothing is kept. Each file holds the function and arguments, the value, and a checksum of all.
+A file that is damaged, or belongs to other arguments or shapes, is ignored: the value is computed again. The directory
+may be deleted at any time, and the theory works without it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from rmtsim.text.json_text import parse_json
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Changes whenever a value that is kept changes by more than rounding; a test with such values says so.
+#: Must change whenever a kept value changes by more than rounding; a test compares such values.
 EDITION = 1
 
-#: Bytes of an entry, at most; they have a few hundred.
+#: Most bytes of an entry; usual ones have a few hundred.
 _MOST_BYTES = 1 << 16
 
-#: What each of the functions keeps in memory.
+#: Values that each of the functions keeps in memory.
 _KEPT: list[Mapping[str, Any]] = []
 
 #: Name of a field of the record → its shape.
@@ -45,7 +45,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Keep what a function of numbers returns, in memory and on disk.
+    """Keep the values of a function of numbers in memory and on disk; returns a decorator.
 
     Parameters
     ----------
@@ -81,12 +81,12 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
 
 
 def answered() -> int:
-    """Return how many questions were answered so far in this process, by all functions together."""
+    """Return the number of values found so far in this process, by all functions together."""
     return sum(map(len, _KEPT))
 
 
 def directory() -> Path | None:
-    """Return the directory of the cache; None if nothing is to be kept, or there is no place for it."""
+    """Return the directory of the cache; None if nothing is to be kept, or no directory can be found."""
     chosen = os.environ.get("RMTSIM_CACHE")
     if chosen is not None:
         return Path(chosen) if chosen else None
@@ -100,7 +100,7 @@ def directory() -> Path | None:
 
 
 def _question(name: str, arguments: Mapping[str, Any]) -> str:
-    """Return all that a value depends on: the function, its arguments, and who makes the random points."""
+    """Return everything that a value depends on: the function, its arguments, and versions of the libraries."""
     plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in arguments.items()}
     by = {"edition": EDITION, "numpy": np.__version__, "scipy": scipy.__version__}
     return json.dumps([name, plain, by], sort_keys=True)
@@ -116,7 +116,7 @@ def _digest(text: str) -> str:
 
 
 def _read(path: Path | None, question: str, shapes: Shapes) -> dict[str, NDArray[np.float64]] | None:
-    """Return the fields of an entry, or None where there is none that is sound."""
+    """Return the fields of an entry, or None where it is missing or damaged."""
     if path is None:
         return None
     try:
@@ -135,7 +135,7 @@ def _write(path: Path | None, question: str, value: Any) -> None:
     fields = {name: _numbers(array) for name, array in asdict(value).items()}
     if path is None or any(number is not None and math.isinf(number) for v in fields.values() for number in v):
         return
-    with suppress(OSError):  # a full or foreign disk: the value is right all the same
+    with suppress(OSError):  # a disk that is full or read-only: the value is valid all the same
         write_durably(path, json.dumps(_entry(question, fields)).encode(), path.parent)
 
 

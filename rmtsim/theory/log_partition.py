@@ -6,10 +6,10 @@ of K = E[L(τ) L(τ')], which depends on three numbers only, whatever m is:
 
     a = |τ|²/2,   b = |τ'|²/2,   s = τ·τ'.
 
-By L = ∫ (e^{−t} − e^{−t Σ e^z}) dt/t at both samples, K = ∫∫ ψ^C du du' but for terms that mixed derivatives do not
-see, ψ(u, u') = E exp(−e^{u+z} − e^{u'+z'}) over one class. Since ψ solves the heat equation, ∂_s ψ = ∂_u ∂_{u'} ψ and
-∂_a ψ = (∂_u² − ∂_u) ψ; the drift −∂_u, that of z − Var(z)/2, takes the leading part a of L out, and with it all
-cancellations at large C. A derivative of the power ψ^C is a sum over set partitions.
+By L = ∫ (e^{−t} − e^{−t Σ e^z}) dt/t at both samples, K = ∫∫ ψ^C du du' up to terms that mixed derivatives remove,
+where ψ(u, u') = E exp(−e^{u+z} − e^{u'+z'}) over one class. Since ψ solves the heat equation, ∂_s ψ = ∂_u ∂_{u'} ψ and
+∂_a ψ = (∂_u² − ∂_u) ψ; the drift −∂_u, that of z − Var(z)/2, removes the leading part a of L, and with it all
+cancellation at large C. A derivative of the power ψ^C is a sum over set partitions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NEGLIGIBLE = 22.0
 
 #: Combinations of derivatives of K̂ = E[(L − a)(L' − b)] that blocks need: name → {order: factor}. With the operators
 #: e₁ = ∂_a∂_b + ∂_s², e₂ = ∂_a∂_s, e₃ = ∂_b∂_s, e₄ = ∂_s, ∂_{τ_i}∂_{τ'_i} is τ_iτ'_i e₁ + τ_i² e₂ + τ'_i² e₃ + e₄;
-#: "e1e2" and so on are their products, "d…" what is left of ∂²_{τ_i}∂²_{τ'_i} since its coefficients vary.
+#: "e1e2" and so on are their products, "d…" the further terms of ∂²_{τ_i}∂²_{τ'_i}, whose coefficients vary.
 DERIVATIVES: dict[str, dict[Order, int]] = {
     "e1e1": {(2, 2, 0): 1, (1, 1, 2): 2, (0, 0, 4): 1},
     "e1e2": {(2, 1, 1): 1, (1, 0, 3): 1},
@@ -53,7 +53,7 @@ DERIVATIVES: dict[str, dict[Order, int]] = {
     "s": {(0, 0, 1): 1},
 }
 
-#: What the names become when the two samples change places.
+#: The name of each derivative when the two samples change places.
 SWAPPED = dict(zip(DERIVATIVES, DERIVATIVES, strict=True)) | {
     "e1e2": "e1e3",
     "e1e3": "e1e2",
@@ -125,7 +125,7 @@ def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[s
     n_terms = min(first.deficit.shape[1], second.deficit.shape[1])
     powers = rho[:, None] ** np.arange(n_terms)
     log_of_psi = log_psi(first, second, powers)
-    # C(C−1)…(C−k+1) ψ^{C−k}, k classes being told from the others.
+    # C(C−1)…(C−k+1) ψ^{C−k}, where k classes are distinguished from the others.
     others = {k: math.perm(C, k) * np.exp((C - k) * log_of_psi) for k in range(1, min(C, 4) + 1)}
     psi = {order: pair_means(*_sides(first, second, order), powers) for order in _FACTORS}
     integrals: dict[tuple[Order, ...], Array] = {}

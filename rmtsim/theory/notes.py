@@ -1,4 +1,4 @@
-"""Why a prediction has no value, or an infinite one, in a sentence."""
+"""The reason why a prediction is NaN or infinite, in a sentence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rmtsim.theory.prediction import Case, Estimate
 
 
 def note(case: Case, layer: str, estimate: Estimate) -> str:
-    """Return the reasons for what is NaN or infinite in ``estimate``; nothing where all is finite."""
+    """Return the reasons for values of ``estimate`` that are NaN or infinite; empty where all are finite."""
     parts = []
     if layer == CROSS.name:
         return "cross blocks are all off-diagonal"
@@ -23,7 +23,7 @@ def note(case: Case, layer: str, estimate: Estimate) -> str:
 
 
 def _divergence(case: Case, layer: str, quantity: str) -> str:
-    """Why the C → ∞ constant diverges: E e^{c gain |σ|²/m} does, where 2c gain / m is not below 1.
+    """Return why the C → ∞ constant diverges: E e^{c gain |σ|²/m} does where 2c gain / m is not below 1.
 
     The linear model has |x|²/d for |σ|²/m. Pairs n ≠ k, alone in the limit of the output layer, need c gain / m to be
     below 1. At finite d the gain stands with |x|²/d.

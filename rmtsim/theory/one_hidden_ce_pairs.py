@@ -1,7 +1,7 @@
 """One hidden layer, cross-entropy, at finite C: the two-sample terms B of hidden and output blocks.
 
-V integrates out exactly (``log_partition``), the data but for (r, r', ρ) too (``neuron_pairs``). What is left is an
-integral over a pair of activation vectors, whose cost does not depend on C: randomised quasi-Monte Carlo, with the
+V integrates out exactly (``log_partition``), and so do the data except (r, r', ρ) (``neuron_pairs``). The remaining
+integral is over a pair of activation vectors, and its cost does not depend on C: randomised quasi-Monte Carlo, with the
 large-C law in the density of the points and its exact means as control variates.
 """
 
@@ -91,7 +91,7 @@ class _Integrand:
         return neuron_pairs(cube, self._width, self._dim, tilt * self._tilt, weighted=weighted)
 
     def _reach(self, pilot: Array, n_classes: int) -> float:
-        """Find the |τ| beyond which next to nothing of the integrals lies, by the large-C form of each and its bound.
+        """Return the |τ| beyond which the integrals are negligible, by the large-C form of each and its bound.
 
         The moments of p are e^{τ·τ'} times what they are at p = 1/C, and at most C or C² times that, less as the
         softmax saturates; at the output they come with (σ·σ')².
@@ -111,13 +111,13 @@ class _Integrand:
             return self._hidden_diag(self._pairs(cube, 0.5, weighted=True))
         if value == 1:
             return self._hidden_offdiag(self._pairs(cube, 1.5, weighted=True))
-        # Beyond the large-C law: what its control variates leave lies where the softmax saturates.
+        # A tilt beyond the large-C law: its control variates do not explain the part where the softmax saturates.
         if value == 2:
             return self._output(self._pairs(cube, 1.5, weighted=False), 1, "diag")
         return self._output(self._pairs(cube, 3.0, weighted=False), 2, "offdiag")
 
     def _derivatives(self, pairs: NeuronPairs, names: Iterable[str]) -> tuple[Array, Array, Array, dict[str, Array]]:
-        """τ, τ', σ·σ', and the two-point function, at the table's edge for what lies beyond it."""
+        """Return τ, τ', σ·σ' and the two-point function; pairs beyond the table take the values at its edge."""
         tau, tau_2 = self._scale * pairs.sigma, self._scale * pairs.sigma_2
         size, size_2 = (np.minimum(_norm(t), self._of_pair.largest) for t in (tau, tau_2))
         overlap = (tau * tau_2).sum(axis=1)

@@ -1,4 +1,4 @@
-"""What the theory returns, and how every value depends on N: the pairs n = k of a double sum, and the pairs n ≠ k."""
+"""Results of the theory, and their dependence on N: a double sum has pairs n = k and pairs n ≠ k."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Prediction:
 
 
 class Case(NamedTuple):
-    """What is asked for; ``n_classes`` is None in ``large_c``, ``dim`` and ``n_samples`` are where d, N → ∞."""
+    """The case to predict; ``n_classes`` is None in ``large_c``, and ``dim`` and ``n_samples`` are where d, N → ∞."""
 
     model: str
     loss: str
@@ -113,7 +113,7 @@ def combine(terms: Terms, same_weight: float, pair_weight: float = 1.0) -> Estim
     """Return same_weight · A + pair_weight · B, with standard errors; that of the ratio by the delta method."""
     diag = _plus(same_weight * terms.same_diag if same_weight else 0.0, pair_weight * terms.pair_diag)
     offdiag = _plus(same_weight * terms.same_offdiag if same_weight else 0.0, pair_weight * terms.pair_offdiag)
-    # NaN where there is nothing to compare; infinite where the off-diagonal value is, whatever the diagonal one.
+    # NaN where the diagonal is 0; infinite where the off-diagonal value is, whatever the diagonal one.
     ratio = math.nan if diag == 0 else math.inf if math.isinf(offdiag) else offdiag / diag
     std_error_diag, std_error_offdiag = (pair_weight * math.sqrt(v) for v in (terms.var_diag, terms.var_offdiag))
     std_error_ratio = 0.0

@@ -13,8 +13,8 @@ from rmtsim.errors import InputError
 
 Array = NDArray[np.float64]
 
-#: Points of the unit cube, (points, coordinates), and which values are wanted → means over the points,
-#: (values wanted, 1 + controls): of each value, and of control variates of expectation 0.
+#: Points of the unit cube, (points, coordinates), and the indices of the requested values → means over the points,
+#: (values requested, 1 + controls): of each value, and of control variates of expectation 0.
 Integrand = Callable[[Array, NDArray[np.intp]], Array]
 
 TARGET_RSE = 1e-3

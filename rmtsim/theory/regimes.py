@@ -47,7 +47,7 @@ def limit(
     Norms of d×d blocks (layers linear and hidden) are divided by d, those of m×m and of cross blocks are not.
     Deterministic but for one hidden layer with cross-entropy, where an integral over a pair of samples is left to
     randomised quasi-Monte Carlo, with a fixed seed, towards the relative standard error ``target_rse``. It takes
-    seconds, whatever C is, and is kept on disk (``rmtsim.theory.disk_cache``). The standard errors tell what was
+    seconds, whatever C is, and is kept on disk (``rmtsim.theory.disk_cache``). The standard errors are those
     reached. ``layers`` selects some of the model's, by default all; the cross layer has no diagonal blocks.
     ``"xavier"`` weights of fan-in d have d times the variance 2 in this limit, whatever their fan-out.
 

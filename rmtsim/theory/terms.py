@@ -1,4 +1,4 @@
-"""The pieces A and B of every model, loss and layer, in the ensemble asked for."""
+"""The terms A and B of every model, loss and layer, for a given ensemble."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def terms(case: Case, layers: tuple[str, ...], target_rse: float) -> Iterator[tu
     """Yield A and B of each of ``layers`` at finite C, in the limit where the case has no dim."""
     scales = ensemble_scales(case)
     if get_loss(case.loss).softmax and case.width is not None and (case.n_classes or 0) > 1:
-        for layer in layers:  # all of them first: what is refused shall not be so after half a minute
+        for layer in layers:  # all of them first, so that a refusal does not come after half a minute
             of_pair = cross.n_coordinates if layer == CROSS.name else n_coordinates
             check_coordinates(of_pair(case.width, case.dim))
     for layer in layers:
@@ -74,7 +74,7 @@ def _of_layer_large_c(case: Case, layer: str, gain: float) -> Terms:
 
 
 def ensemble_scales(case: Case) -> Scales:
-    """Scales of the case's ensemble; raise InputError if cross-entropy has a gain that is too large."""
+    """Return the scales of the case's ensemble; raise InputError if the gain is too large for cross-entropy."""
     scales = case.ensemble.scales(case.n_classes, case.width, case.dim)
     most = min(MOST_GAIN, MOST_GAIN_OVER_DIM * case.dim) if case.width is None and case.dim else MOST_GAIN
     if get_loss(case.loss).softmax and scales.gain > most:
@@ -86,7 +86,7 @@ def ensemble_scales(case: Case) -> Scales:
 
 
 def _prefactor(layer: str, scales: Scales) -> float:
-    """Factor of a squared norm over that of the LeCun-shaped block, whose logits alone have the gain.
+    """Return the factor of a squared norm over that of the LeCun-shaped block, whose logits alone have the gain.
 
     x xᵀ has s², a hidden block's λ has ν in it, σ σᵀ has s² w; of a cross block x has s, and the rest the logits' gain.
     """

@@ -68,7 +68,7 @@ class LogTable:
             slope = slope * x + value
             value = value * x + self._cells[cell, k]
         inside = (place.real >= 0) & (place.real <= len(self.log_density) - 1)
-        # A bound for what oscillates at half the table's rate or slower: where log g has kinks the polynomial has none.
+        # A bound for oscillations at half the table's rate or slower: where log g has kinks, the polynomial has none.
         most = self._peaks[cell] + math.pi / 2 * np.abs(place.imag) + 0.1
         g = np.where(inside, np.exp(np.minimum(value.real, most) + 1j * value.imag), 0)
         return g, g * slope / self.step
@@ -80,7 +80,7 @@ class LogTable:
 
 @dataclass(frozen=True)
 class Cauchy:
-    """What the curve asks of a law at u = t + iv, each of shape (n,).
+    """The transforms of a law at u = t + iv that the curve needs, each of shape (n,).
 
     J = E λ/(u − λ), K' = −E λ²/(u − λ)² (``derivative``), I = E λ²/|u − λ|², P(λ ≠ 0) − I (``deficit``) free of
     cancellation at small u, and −dI/d(v²) = E λ²/|u − λ|⁴.
@@ -162,7 +162,7 @@ class AnalyticLaw:
 
     @property
     def reach(self) -> float:
-        """The largest λ ≥ 0 that the table holds; what lies beyond does not count in E λ⁴."""
+        """The largest λ ≥ 0 that the table holds; larger ones are negligible in E λ⁴."""
         return max(float(self._nodes[0].max()), 0.0)
 
     @property
@@ -209,7 +209,7 @@ class AnalyticLaw:
         return Cauchy(J, dK, intensity, deficit, minus_slope)
 
     def _pole_terms(self, y: Complex, u: Complex, place: Complex, step: float) -> tuple[Complex, Complex]:
-        """Return what a pole adds to the sum for K = E λ²/(u − λ), and to that for K'; ``place`` = (y − o)/h."""
+        """Return the terms of a pole in the sums for K = E λ²/(u − λ) and for K'; ``place`` = (y − o)/h."""
         g, dg = (self.nonzero * part for part in self.density.with_slope(y))
         slope, bend = self.slopes(y)
         side = np.where(y.imag < 0, -1.0, 1.0)

@@ -5,8 +5,8 @@ With u = −1/(γ s), equation (37), s = 1/(−z + E[λ/(1 + γλs)]), reads
     z(u) = u (γ + J(u)),   J(u) = E[λ/(u − λ)],   Im z = v (γ − I(t, v)),   I = E[λ²/|u − λ|²],   u = t + iv.
 
 I falls in v, so Im z(t + iv) = η has one solution v(t) for each t; Re z grows in t along it, for z is conformal there.
-Two monotone equations in one unknown each are thus all there is to solve, at every distance η from the real axis
-(after Biane, 1997, who did it for the semicircle; Silverstein and Choi, 1995, for the support).
+So only two monotone equations in one unknown each have to be solved, at every distance η from the real axis (after
+Biane, 1997, for the semicircle; Silverstein and Choi, 1995, for the support).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FLOOR = 1e-140  # of v² over E λ²: below it, v is 0
 
 
 class Law(Protocol):
-    """What the weights' law must tell: see ``DiscreteLaw`` and ``AnalyticLaw``."""
+    """The interface of a law of the weights: see ``DiscreteLaw`` and ``AnalyticLaw``."""
 
     @property
     def nonzero(self) -> float: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""The spectral curve cut into panels, on each of which density and distribution function are polynomials."""
+"""Panels of the spectral curve, on each of which the density and the distribution function are polynomials."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
-#: Ratios d/N beyond which bands are so narrow, or so far from 0, that a float does not tell their ends apart.
+#: Ratios d/N beyond which bands are so narrow, or so far from 0, that floats cannot separate their ends.
 _LEAST_RATIO, _MOST_RATIO = 1e-9, 1e9
 
 
@@ -157,13 +157,13 @@ class Spectrum:
 
     @property
     def rule(self) -> tuple[Array, Array]:
-        """Points x and weights: Σ weights · f(x) = ∫ f(x) ρ(x) dx, the atom left out."""
+        """Points x and weights with Σ weights · f(x) = ∫ f(x) ρ(x) dx, without the atom."""
         if len(self._bands) == 0:
             return np.zeros(0), np.zeros(0)
         return self._panels.x.ravel(), self._panels.weights.ravel()
 
     def grid(self, n: int = 400) -> tuple[Array, Array]:
-        """Return some ``n`` increasing x and the density there, for drawing: dense where it bends, with the edges."""
+        """Return about ``n`` increasing x and the density there, for drawing: denser where it bends, edges included."""
         if isinstance(n, bool) or not isinstance(n, Integral) or n < 2:
             raise InputError(f"n: {n!r} is not valid; give a whole number of points, 2 or more")
         x, weights = self.rule

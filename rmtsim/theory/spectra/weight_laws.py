@@ -32,12 +32,12 @@ _CHUNK = 2**20
 #: Between these the largest output weight lies: eighth powers, in the fourth moments, then stay in float64.
 _SIZES = (1e-35, 1e35)
 
-#: Neurons up to which these, and not products with V, take the time; and the most of them, and entries of an array.
+#: Neurons up to which they, and not products with V, take the time; most neurons; and most entries of an array.
 _FEW_NEURONS, _MOST_NEURONS, _MOST_ENTRIES = 64, 4096, 10**8
 
 
 def discrete(values: ArrayLike, probabilities: ArrayLike) -> DiscreteLaw:
-    """Any law with finitely many atoms, for (37): ``probabilities`` at ``values``, both (n,)."""
+    """Return the law with ``probabilities`` at ``values``, both (n,), for (37)."""
     x, p = as_numbers(values, "values"), as_numbers(probabilities, "probabilities")
     if x.ndim != 1 or x.shape != p.shape or len(x) == 0:
         raise InputError(
@@ -148,7 +148,7 @@ def hidden_ce_offdiag(V: ArrayLike, i: int = 0, j: int = 1, gain: float = 1.0) -
 
 
 def check_output_weights(V: ArrayLike, neurons: Sequence[int]) -> Array:
-    """V as a finite (C, m) array that has the ``neurons``."""
+    """Return V as an array (C, m); raise InputError unless it is finite and has the ``neurons``."""
     array = as_numbers(V, "V")
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(f"V: shape {array.shape} is not valid; give the (C, m) output weights")
@@ -165,7 +165,7 @@ def check_output_weights(V: ArrayLike, neurons: Sequence[int]) -> Array:
 
 
 def check_work(n_classes: int, width: int) -> None:
-    """Raise InputError if weights of so many classes and neurons are too many for a law that depends on them."""
+    """Raise InputError if there are too many classes and neurons for a law that depends on all output weights."""
     if width > _MOST_NEURONS or n_classes * width > _MOST_ENTRIES:
         raise InputError(
             f"n_classes, width: {format_count(n_classes)} classes and {format_count(width)} neurons are too many for a "
