@@ -8,20 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rmtsim.paper.binary import (
-    headline_binary,
+from rmtsim.figures.registry import draw
+from rmtsim.paper.fig10.networks import DATA, binary, fig10
+from rmtsim.paper.fig10.numbers import (
     initial_ratio,
     initial_ratios,
     mean_shares,
     outside_shares,
-    report_binary,
 )
-from rmtsim.paper.binary_figure import plot_binary
-from rmtsim.paper.experiments.binary_pictures import DATA, binary, fig10
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory import finite
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
+from tests.figures import headline_of, text_of
 
 SCHEDULE = Schedule(20, 0.05, (0, 0.05, 0.2, 0.5, 1))
 N = 40
@@ -98,17 +97,17 @@ def test_initial_ratios_are_compared_with_it(tmp_path: Path) -> None:
 
 
 def test_the_report_tells_every_checkpoint(table: pd.DataFrame) -> None:
-    text = report_binary(table)
+    text = text_of("fig10", table)
     lines = text.splitlines()
     assert [sum(line.startswith(f"{case} ") for line in lines) for case in DATA] == [10, 10, 10]
     assert sum("1 step" in line for line in lines) == 6
-    assert len(headline_binary(table).splitlines()) == 3 + len(DATA) + 1
+    assert len(headline_of("fig10", table).splitlines()) == 3 + len(DATA) + 1
 
 
 def test_verdicts_follow_the_numbers(table: pd.DataFrame) -> None:
     off = table["quantity"] == "offdiag_sqfro"
     table = table.assign(value=table["value"].where(~off, 1e4 * table["value"]))  # far from block-diagonal
-    how, mse, ce, *factor, start = headline_binary(table).splitlines()
+    how, mse, ce, *factor, start = headline_of("fig10", table).splitlines()
     assert how.endswith("20 steps of Adam from 0.05, 3 draws of each data set.")
     assert mse.startswith("- MSE")
     assert ce.endswith("Near-block-diagonal (under 0.1): at no checkpoint.")
@@ -116,21 +115,21 @@ def test_verdicts_follow_the_numbers(table: pd.DataFrame) -> None:
     assert "closed form" in start
     small = off & (table["curvature"] == "binary_ce") & (table["step"] > 0)  # with the factor alone
     changed = table.assign(value=table["value"].where(~small, 1e-9 * table["value"]))
-    _, mse_again, ce, *factor, _ = headline_binary(changed).splitlines()
+    _, mse_again, ce, *factor, _ = headline_of("fig10", changed).splitlines()
     assert mse_again == mse
     assert ce.endswith("not excluded at every checkpoint.")
     assert all("makes the block-diagonal structure" in line for line in factor)
 
 
 def test_one_draw_gives_no_verdict(table: pd.DataFrame) -> None:
-    _, *by_loss, start = headline_binary(table[(table["draw"] == 0) | (table["purpose"] == "start")]).splitlines()
+    _, *by_loss, start = headline_of("fig10", table[(table["draw"] == 0) | (table["purpose"] == "start")]).splitlines()
     assert all(line.endswith("no verdict without a standard error.") for line in by_loss)
     assert len(by_loss) == 2 + len(DATA)
     assert "closed form" in start
 
 
 def test_the_figure_shows_maps_and_shares(table: pd.DataFrame) -> None:
-    figure = plot_binary(table)
+    figure = draw("fig10", table)
     upper, lower = figure.subfigs
     for part in upper.subfigs:
         maps = [ax for ax in part.axes if ax.get_title()]

@@ -11,22 +11,24 @@ import pytest
 
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
-from rmtsim.paper.cluster_figure import plot_clusters
-from rmtsim.paper.clusters import cluster_ratios, headline_clusters, report_clusters, verdicts
-from rmtsim.paper.experiments.clustered_data import clustered, fig11, fig12
+from rmtsim.figures.registry import draw
+from rmtsim.paper.clustered.networks import clustered, fig11, fig12
+from rmtsim.paper.clustered.ratios import cluster_ratios
+from rmtsim.paper.clustered.report import verdicts
 from rmtsim.paper.fig1 import Fig1
 from rmtsim.paper.hessian_pictures import data_norms_task, picture_task, simulated_norms_task
 from rmtsim.paper.norm_shares import shares
 from rmtsim.sweeps.experiment import table_file
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.problem import Problem
+from tests.figures import headline_of, text_of
 from tests.test_cifar import published, write
 from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
 
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmtsim.paper.clusters.finite", quick_theory)
+    monkeypatch.setattr("rmtsim.paper.clustered.ratios.finite", quick_theory)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
@@ -163,11 +165,11 @@ def test_ratios_are_those_of_the_norms(small: pd.DataFrame) -> None:
 
 @pytest.mark.usefixtures("_quick")
 def test_verdicts_follow_the_numbers(small: pd.DataFrame) -> None:
-    lines = headline_clusters(small).splitlines()
+    lines = headline_of("fig11", small).splitlines()
     assert [line.split(",")[0] for line in lines[:2]] == ["- C = 2", "- C = 30"]
     for multiple, words in ((100, "at no K"), (1e-4, "at every K")):
         values = small["value"].where(small["quantity"] != "offdiag_sqfro", multiple * small["value"])
-        said = headline_clusters(small.assign(value=values)).splitlines()[:2]
+        said = headline_of("fig11", small.assign(value=values)).splitlines()[:2]
         assert all(line.endswith(f": hidden and output layers {words}; the whole with CE {words}.") for line in said)
     ratios = cluster_ratios(small)
     # Under the threshold by 2.84 standard errors, what ten looks allow for.
@@ -186,7 +188,7 @@ def test_verdicts_follow_the_numbers(small: pd.DataFrame) -> None:
     spread = whole.groupby(["n_classes", "scale"])["outside"].agg(lambda x: x.max() / x.min())
     assert f"a factor of {spread.max():.2f}"[:-1] in lines[4]
     assert f"at C = {spread.idxmax()[0]} " in lines[4]
-    text = report_clusters(small)
+    text = text_of("fig11", small)
     assert text.count("\nhidden  CE ") == 2 * 2 * 2  # ratios and shares, C, scales
     assert text.count("\nwhole   CE ") == 2 * 2
     assert "Gaussian" in text
@@ -194,7 +196,7 @@ def test_verdicts_follow_the_numbers(small: pd.DataFrame) -> None:
 
 @pytest.mark.usefixtures("_quick")
 def test_the_figure_has_pictures_and_ratios(small: pd.DataFrame) -> None:
-    figure = plot_clusters(small)
+    figure = draw("fig11", small)
     upper, lower = figure.subfigs
     assert ["$K = 2$" in ax.get_title() for ax in upper.axes[:2]] == [True, False]
     found = cluster_ratios(small)

@@ -1,91 +1,24 @@
-"""Figures 11 and 12 in numbers: block structure on clustered data, over clusters K and classes C."""
+"""What Figures 11 and 12 say, in words: block structure on clustered data, over clusters K and classes C."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from typing import Any
 
 import pandas as pd
 
-from rmtsim.errors import InputError
-from rmtsim.full_hessian.description import PARTS
-from rmtsim.model.fixed_values import fixed_values
-from rmtsim.paper.norm_shares import share_parts
-from rmtsim.stats.estimates import Estimate, ratio_estimate
+from rmtsim.figures.parts import part
+from rmtsim.paper.clustered.ratios import LAYERS
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.verdict import NEAR, bounds, z_score
 from rmtsim.text.tables import WIDTH, text_table
-from rmtsim.theory import finite
-
-#: What is told: two layers, and the Hessian as a whole, which holds the cross layer too.
-LAYERS = ("hidden", "output")
-_TOLD = (*LAYERS, "whole")
 
 _SCALES = {"unit": "on the unit sphere", "standard": "at standard scale"}
 
-_SETTING = ["loss", "n_classes", "dim", "n_samples", "hidden", "n_clusters", "scale"]
 
-
-def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """Ratio of mean squared norms of off-diagonal and diagonal blocks, and the share of the former, at initialisation.
-
-    Parameters
-    ----------
-    table
-        That of ``rmtsim.paper.experiments.clustered_data.fig11`` or ``fig12``.
-
-    Returns
-    -------
-    DataFrame
-        One row per ``layer``, or ``"whole"``, loss, C, K (``n_clusters``, 0 for Gaussian data) and ``scale``:
-        ``draws``; ``value`` and ``std_error`` of the ratio, NaN for the whole; ``outside`` and ``std_error_outside``,
-        what of the layer's squared norm lies outside its diagonal blocks; ``theory``, the ratio of expectations on
-        Gaussian data at this size, NaN where there is no theory, with ``std_error_theory``.
-    """
-    norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"])]
-    lines = []
-    for key, group in norms.groupby(_SETTING, sort=False):
-        row: dict[str, Any] = dict(zip(_SETTING, key, strict=True))
-        wide = group.pivot_table(index="draw", columns=["layer", "other", "quantity"], values="value")
-        values: dict[Any, Any] = {column: wide[column].to_numpy(float) for column in wide.columns}
-        parts = share_parts(values, [int(row["hidden"]), int(row["n_classes"])])
-        for layer in _TOLD:
-            fixed = "ratio" in fixed_values(row["loss"], layer, int(row["n_classes"]))
-            outside, ratio = ratio_estimate(*parts[layer], fixed=fixed), Estimate(math.nan, math.nan)
-            if layer in LAYERS:
-                norms_of = (values[*PARTS[layer], name] for name in ("offdiag_sqfro", "diag_sqfro"))
-                ratio = ratio_estimate(*norms_of, fixed=fixed)
-            lines.append(row | {"layer": layer, "draws": len(wide), "value": ratio.value})
-            lines[-1] |= {"std_error": _known(ratio, fixed), "outside": outside.value}
-            lines[-1] |= {"std_error_outside": _known(outside, fixed)}
-    found = pd.DataFrame(lines).sort_values(["loss", "n_classes", "layer"], kind="stable", ignore_index=True)
-    settings = found[_SETTING[:5]].drop_duplicates().itertuples(index=False)
-    theory = pd.concat([_gaussian(*row) for row in settings])
-    return found.merge(theory, on=["loss", "n_classes", "layer"], how="left")
-
-
-def _known(found: Estimate, fixed: bool) -> float:
-    """Return the standard error, 0 where the model fixes the value: the draws then differ by rounding alone."""
-    return 0.0 if fixed else found.std_error
-
-
-def _gaussian(loss: str, n_classes: int, dim: int, n_samples: int, hidden: str) -> pd.DataFrame:
-    """Ratio of expected norms on Gaussian data at initialisation, by layer."""
-    lines: list[dict[str, Any]] = []
-    try:
-        for layer in finite("one_hidden", loss, n_classes, dim, n_samples, int(hidden), layers=LAYERS):
-            relative = math.hypot(layer.std_error_diag / layer.diag, layer.std_error_offdiag / (layer.offdiag or 1))
-            ratio = layer.offdiag / layer.diag
-            lines.append({"layer": layer.layer, "theory": ratio, "std_error_theory": ratio * relative})
-    except InputError:
-        lines = [{"layer": name, "theory": math.nan, "std_error_theory": math.nan} for name in LAYERS]
-    return pd.DataFrame(lines).assign(loss=loss, n_classes=n_classes)
-
-
-def report_clusters(table: pd.DataFrame) -> str:
-    """Tell the ratios and shares, a line per layer, loss, C and scale and a column per K, and the verdicts, as text."""
-    ratios = cluster_ratios(table)
+def report_clusters(numbers: pd.DataFrame) -> str:
+    """Return ratios and shares, a line per layer, loss, C and scale and a column per K, and the verdicts, as text."""
+    ratios = part(numbers, "ratios")
     parts = [_RATIO, *_grid(ratios[ratios["layer"] != "whole"], "value", "std_error", theory=True)]
     parts += ["", _OUTSIDE, *_grid(ratios, "outside", "std_error_outside"), ""]
     parts += [textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in verdicts(ratios)]
@@ -116,13 +49,13 @@ _RATIO = (
 _OUTSIDE = "Share of the squared norm outside the diagonal blocks, of a layer's own Hessian or the whole"
 
 
-def headline_clusters(table: pd.DataFrame) -> str:
-    """Tell the verdicts in Markdown."""
-    return "\n".join(f"- {line}" for line in verdicts(cluster_ratios(table)))
+def headline_clusters(numbers: pd.DataFrame) -> str:
+    """Return the verdicts in Markdown."""
+    return "\n".join(f"- {line}" for line in verdicts(part(numbers, "ratios")))
 
 
 def verdicts(ratios: pd.DataFrame) -> list[str]:
-    """Sentences, per number of classes, on whether there is block-diagonal structure at any K; and on C against K."""
+    """Return sentences on whether there is block-diagonal structure at any K, for each C, and on C against K."""
     clustered = _shown(ratios[ratios["n_clusters"] > 0])
     said = [_on_classes(int(str(C)), group) for C, group in clustered.groupby("n_classes")]
     said += [_within(layer, clustered) for layer in LAYERS]
@@ -136,12 +69,12 @@ def verdicts(ratios: pd.DataFrame) -> list[str]:
 
 
 def _shown(ratios: pd.DataFrame) -> pd.DataFrame:
-    """Drop the rows without news: Gaussian data, and MSE's output layer, whose off-diagonal blocks are zero."""
+    """Return clustered data alone, without the output layer of MSE, whose off-diagonal blocks are zero."""
     return ratios[(ratios["n_clusters"] > 0) & ((ratios["loss"] == "ce") | (ratios["layer"] == "hidden"))]
 
 
 def _on_classes(C: int, ratios: pd.DataFrame) -> str:
-    """Say what lies outside the diagonal blocks at the ends of K, scale by scale, and whether it is little at all K."""
+    """Return what lies outside the diagonal blocks at the ends of K, by scale, and whether it is little at all K."""
     few, many = ratios["n_clusters"].min(), ratios["n_clusters"].max()
     said = []
     for scale, of_scale in ratios.groupby("scale", sort=False):
@@ -168,7 +101,7 @@ def _whether(rows: pd.DataFrame) -> str:
 
 
 def _within(layer: str, ratios: pd.DataFrame) -> str:
-    """Say by what factors K and C change the ratio of blocks within a layer, ends against ends."""
+    """Return by what factors K and C change the ratio of blocks within a layer, ends against ends."""
     rows = ratios[(ratios["layer"] == layer) & (ratios["loss"] == "ce")]
     sizes, classes = sorted(rows["n_clusters"].unique()), sorted(rows["n_classes"].unique())
     over_k, over_c = [], []
@@ -194,7 +127,7 @@ def _mean_factor(pairs: list[tuple[pd.Series, pd.Series]]) -> tuple[str, float]:
 
 
 def _of_the_whole(ratios: pd.DataFrame) -> str:
-    """Say how far K changes the share outside the whole's diagonal blocks, where it does so most."""
+    """Return how far K changes the share outside the whole's diagonal blocks, where it does so most."""
     rows = ratios[(ratios["layer"] == "whole") & (ratios["loss"] == "ce")]
     found = []
     for (C, scale), group in rows.groupby(["n_classes", "scale"], sort=False):

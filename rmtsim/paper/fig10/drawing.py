@@ -1,4 +1,4 @@
-"""Figure 10: one output and two classes, maps of the hidden layer's Hessian and what lies outside its blocks."""
+"""The picture of Figure 10: maps of the hidden layer's Hessian, and what lies outside its diagonal blocks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.drawing import settings
+from rmtsim.figures.parts import part
 from rmtsim.figures.style import progress_axis
-from rmtsim.paper.binary import WORDS, initial_ratio, initial_ratios, mean_shares, outside_shares
+from rmtsim.paper.fig10.report import WORDS
 from rmtsim.paper.hessian_figure import STYLE, colour_bar, draw_map
 from rmtsim.paper.trained_networks import scheduled
 
@@ -27,42 +28,37 @@ _MAPPED = 2
 _PLACES = (0, 1, 3, -1)
 
 
-def plot_binary(table: pd.DataFrame) -> Figure:
+def plot_binary(numbers: pd.DataFrame) -> Figure:
     """Draw maps through training, shares outside the diagonal blocks, norms against p(1 − p), and initial ratios.
 
-    Parameters
-    ----------
-    table
-        That of ``rmtsim.paper.experiments.binary_pictures``.
+    The numbers are those of `rmtsim.paper.fig10.numbers.all_numbers`.
     """
-    shares = outside_shares(table)
-    means, one = mean_shares(shares), table[table["purpose"] == "training"].iloc[0]
+    means, maps, one = part(numbers, "means"), part(numbers, "maps"), part(numbers, "setting").iloc[0]
     cases = list(dict.fromkeys(means["case"]))
     with settings(STYLE):
         figure = Figure(figsize=(14.5, 8.2), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.25, 1])[:, 0]
-        for part, case in zip(upper.subfigures(1, _MAPPED), cases[:_MAPPED], strict=True):
-            _draw_maps(part, table[(table["case"] == case) & (table["purpose"] == "training")], case)
+        for panel, case in zip(upper.subfigures(1, _MAPPED), cases[:_MAPPED], strict=True):
+            _draw_maps(panel, maps[maps["case"] == case], case)
         axes = lower.subplots(1, len(cases) + 2)
         for ax, case in zip(axes, cases, strict=False):
             _plot_shares(ax, means[means["case"] == case], one, case)
         axes[0].set_ylabel("share of the squared norm\noutside the diagonal blocks")
         _plot_norms(axes[-2], means[means["loss"] == "binary_ce"])
-        _plot_start(axes[-1], table, one)
+        _plot_start(axes[-1], part(numbers, "start"), part(numbers, "curve"))
         lower.legend(handles=_legend(), loc="outside lower center", ncols=6, frameon=False)
         figure.suptitle(
-            f"One output, two classes: hidden layer of {one['hidden']} neurons, $d = {one['dim']}$, "
+            f"One output, two classes: hidden layer of {one['width']} neurons, $d = {one['dim']}$, "
             f"$N = {one['n_samples']}$, {scheduled(one)}",
             fontsize=11,
         )
     return figure
 
 
-def _draw_maps(part: SubFigure, rows: pd.DataFrame, case: str) -> None:
+def _draw_maps(panel: SubFigure, rows: pd.DataFrame, case: str) -> None:
     """Draw a row for each loss, a column for each checkpoint."""
-    rows = rows[rows["quantity"].isin(["edge", "mean", "largest"])]
     losses = list(dict.fromkeys(rows["loss"]))
-    grid = part.subplots(len(losses), len(_PLACES))
+    grid = panel.subplots(len(losses), len(_PLACES))
     for axes, loss in zip(grid, losses, strict=True):
         of_loss = rows[rows["loss"] == loss]
         steps = sorted(of_loss["step"].unique())
@@ -71,9 +67,9 @@ def _draw_maps(part: SubFigure, rows: pd.DataFrame, case: str) -> None:
             draw_map(ax, picture, "hidden", [int(picture["hidden"].iloc[0]), 1])
             ax.set_title(_when(picture.iloc[0]), fontsize=8)
         axes[0].set_ylabel(f"{WORDS[loss]}, hidden layer, |entry|")
-        colour_bar(part, axes, "hidden")
+        colour_bar(panel, axes, "hidden")
     labels = "random labels" if case == "Gaussian" else "each of one class"
-    part.suptitle(f"{case}, {labels}", fontsize=9)
+    panel.suptitle(f"{case}, {labels}", fontsize=9)
 
 
 def _when(row: pd.Series) -> str:
@@ -90,11 +86,9 @@ def _plot_shares(ax: Axes, means: pd.DataFrame, one: pd.Series, case: str) -> No
             ax.errorbar(
                 runs["progress"], runs["other"], runs["std_error_other"], linestyle="--", label="_without", **look
             )
-    width = int(one["hidden"])
-    ax.axhline(1 - 1 / width, color="0.4", linewidth=1, linestyle=":")
+    ax.axhline(1 - 1 / one["width"], color="0.4", linewidth=1, linestyle=":")
     if case == "Gaussian":
-        others = (width - 1) * initial_ratio(int(one["dim"]), int(one["n_samples"]), width)
-        ax.plot(0, others / (1 + others), "x", color="k", markersize=7, zorder=5, clip_on=False, label="_theory")
+        ax.plot(0, one["outside_theory"], "x", color="k", markersize=7, zorder=5, clip_on=False, label="_theory")
     progress_axis(ax)
     ax.set_ylim(0, 1)
     ax.set_title(case, fontsize=9)
@@ -124,15 +118,12 @@ def _plot_norms(ax: Axes, means: pd.DataFrame) -> None:
     ax.set_title("norms follow the factor in both kinds of blocks", fontsize=9)
 
 
-def _plot_start(ax: Axes, table: pd.DataFrame, one: pd.Series) -> None:
-    ratios = initial_ratios(table)
+def _plot_start(ax: Axes, ratios: pd.DataFrame, curve: pd.DataFrame) -> None:
     for shift, curvature in zip((0.96, 1.04), _COLOURS, strict=True):
         group = ratios[ratios["curvature"] == curvature]
         look = {**_MARKS, "color": _COLOURS[curvature], "marker": _MARKERS[curvature], "linestyle": ""}
         ax.errorbar(group["n_samples"] * shift, group["value"], group["std_error"], label=f"_{curvature}", **look)
-    sizes = np.unique(np.geomspace(ratios["n_samples"].min(), ratios["n_samples"].max(), 30).round().astype(int))
-    theory = [initial_ratio(int(one["dim"]), int(N), int(one["hidden"])) for N in sizes]
-    ax.plot(sizes, theory, "-", color="k", linewidth=1, label="_theory")
+    ax.plot(curve["n_samples"], curve["theory"], "-", color="k", linewidth=1, label="_theory")
     ax.set_xscale("log")
     ax.set_xticks(np.unique(ratios["n_samples"]), [str(N) for N in np.unique(ratios["n_samples"])])
     ax.minorticks_off()

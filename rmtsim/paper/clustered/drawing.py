@@ -1,4 +1,4 @@
-"""Figures 11 and 12: pictures of Hessians on clustered data, and their blocks' ratios against clusters."""
+"""The pictures of Figures 11 and 12: Hessians on clustered data, and ratios of their blocks against clusters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from rmtsim.figures.drawing import settings
-from rmtsim.paper.clusters import cluster_ratios
+from rmtsim.figures.parts import part
 from rmtsim.paper.hessian_figure import STYLE, draw_pictures
-from rmtsim.paper.norm_shares import shares
 
 _VIEWS = ("whole", "hidden", "output")
 _MARKS: dict[str, Any] = {"markersize": 4, "elinewidth": 1, "capsize": 2, "linewidth": 1}
@@ -32,24 +31,19 @@ _PANELS = (
 )
 
 
-def plot_clusters(table: pd.DataFrame) -> Figure:
+def plot_clusters(numbers: pd.DataFrame) -> Figure:
     """Draw a column of maps for each C and K, and below what lies outside the diagonal blocks against K.
 
     Of layers that is the ratio of off-diagonal to diagonal blocks, of the whole its share of the squared norm.
 
-    Parameters
-    ----------
-    table
-        That of ``rmtsim.paper.experiments.clustered_data.fig11`` or ``fig12``.
+    The numbers are those of `rmtsim.paper.clustered.ratios.all_numbers`.
     """
-    mapped = table[table["quantity"] == "mean"]["case"].unique()
-    one = table.iloc[0]
+    maps, shares, ratios = (part(numbers, name) for name in ("maps", "shares", "ratios"))
+    pictures, one = maps["case"].nunique(), ratios.iloc[0]
     with settings(STYLE):
-        figure = Figure(figsize=(0.5 + 2.1 * len(mapped), 0.6 + 2.2 * len(_VIEWS) + 3.6), layout="constrained")
+        figure = Figure(figsize=(0.5 + 2.1 * pictures, 0.6 + 2.2 * len(_VIEWS) + 3.6), layout="constrained")
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.2 * len(_VIEWS), 3.6])[:, 0]
-        pictured = table[table["case"].isin(mapped)]
-        draw_pictures(upper, pictured, shares(pictured), _VIEWS)
-        ratios = cluster_ratios(table)
+        draw_pictures(upper, maps, shares, _VIEWS)
         classes = sorted(ratios["n_classes"].unique())
         looks = dict(zip(classes, zip(sns.color_palette("colorblind"), _MARKERS, strict=False), strict=False))
         for ax, (layer, loss, title) in zip(lower.subplots(1, len(_PANELS)), _PANELS, strict=True):
