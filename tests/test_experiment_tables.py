@@ -12,7 +12,8 @@ import pytest
 
 from rmtsim.cli.experiment_verbs import experiment_status
 from rmtsim.cli.main import main
-from rmtsim.errors import StoppedError
+from rmtsim.errors import InputError, StoppedError
+from rmtsim.kernels.memory import BASE
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import specs, write_spec
 from rmtsim.store.failures import TornError
@@ -21,6 +22,7 @@ from rmtsim.store.table_files import TableFile, table_bytes
 from rmtsim.store.verify import verify
 from rmtsim.store.verify_tables import recompute_tables
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.resources import allocate_tables
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.task import Checkpoint
 from tests.test_training_spec import SMALL
@@ -253,3 +255,22 @@ def test_rounding_of_another_blas_is_no_damage(tmp_path: Path, monkeypatch: pyte
         ("another", "rounded"): "rounded",
         ("another", "far"): "skipped",
     }
+
+
+def test_memory_limits_how_many_tables_are_made_at_a_time() -> None:
+    gib = 2.0**30
+    tasks = [Task(name, {}, pd.DataFrame, memory=int(BASE + need)) for name, need in (("small", 1), ("large", gib / 8))]
+    assert allocate_tables(tasks, None, 8, BASE + gib / 2) == 4
+    assert allocate_tables(tasks, None, 2, BASE + gib / 2) == 2
+    assert allocate_tables(tasks, None, 8, 3 * (BASE + gib / 8), processes=True) == 3
+    assert allocate_tables(tasks[:1], 5, 8, BASE + gib / 2) == 5
+    unknown = [Task("unknown", {}, pd.DataFrame)]
+    assert (allocate_tables(unknown, 9, 2, BASE), allocate_tables(unknown, None, 2, BASE)) == (9, 2)
+    with pytest.raises(
+        InputError, match=r"--memory: the table large takes 348 MiB, Python included, and there are 252 MiB"
+    ):
+        allocate_tables(tasks, None, 8, BASE + gib / 32)
+    with pytest.raises(InputError, match=r"--workers: 5 tables at a time as large as large take .*; give at most 4"):
+        allocate_tables(tasks, 5, 8, BASE + gib / 2)
+    with pytest.raises(InputError, match=r"--memory: .* is more than this machine has"):
+        allocate_tables(tasks, None, 8, 1e18)

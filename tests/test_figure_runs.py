@@ -73,7 +73,10 @@ def test_reproduce_only_draws_what_was_run(tmp_path: Path, capsys: pytest.Captur
             ["fig88"],
             "there is no 'fig88'; give a .toml file, or one of .*figure8, .*training, fig2, .*training_spectra",
         ),
-        (["simo", "--memory", "1GiB"], "--memory: the tables of simo are not made in pieces; leave it out"),
+        (
+            ["simo", "--memory", "1MiB"],
+            "--memory: the table .* takes 220 MiB, Python included, and there are 1 MiB; give more memory, or smaller",
+        ),
         (["figure8", "--full"], "--full: figure8 says its sizes itself; leave it out, or give the name of a figure"),
     ],
 )

@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rmtsim.arrays.threads import cores
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_json, print_text
-from rmtsim.cli.running import announce_change, check_memory
+from rmtsim.cli.running import announce_change
 from rmtsim.cli.sources import Runs
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, specs
@@ -21,10 +22,13 @@ from rmtsim.text.words import number_of
 
 def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
     """Print what `run` would do: the tables, done or new, their work, time and memory."""
-    check_memory(runs, arguments.memory)
+    from rmtsim.sweeps.resources import allocate_tables
+
     experiment = runs.experiment()
-    missing = {table.file for table in experiment.missing(store)}
-    table, summary, _ = runs.plan(experiment, missing, arguments.workers)
+    missing, workers = experiment.missing(store), arguments.workers
+    if arguments.memory is not None and missing:
+        workers = allocate_tables([table.task for table in missing], workers, cores(), arguments.memory)
+    table, summary, _ = runs.plan(experiment, {table.file for table in missing}, workers)
     announce_change(runs, store)
     if arguments.json:
         print_json({"summary": summary, "runs": records(table)})

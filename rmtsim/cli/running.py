@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from rmtsim.cli.exit_codes import exit_code
 from rmtsim.cli.printing import print_json, print_message
 from rmtsim.cli.sources import Runs
-from rmtsim.errors import InputError
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of
 
@@ -100,17 +99,12 @@ def _run_tables(runs: Runs, store: Store, options: RunOptions, display: Progress
         address=options.address,
         backend=backend,
         workers=options.workers,
+        memory=options.memory,
         time_limit=options.time_limit,
         fail_fast=options.fail_fast,
         on_progress=display.update,
         on_message=display.say,
     )
-
-
-def check_memory(runs: Runs, memory: float | None) -> None:
-    """Raise InputError if a limit of memory is given for tables."""
-    if memory is not None:
-        raise InputError(f"--memory: the tables of {runs.name} are not made in pieces; leave it out")
 
 
 def announce_time(source: Spec | Runs, store: Store, options: RunOptions) -> None:

@@ -66,7 +66,8 @@ def add_memory(p: argparse.ArgumentParser) -> None:
         "--memory",
         type=size_in_bytes,
         metavar="SIZE",
-        help="memory for all draws at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine tenths of "
+        help="memory for all draws or tables at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine "
+        "tenths of "
         "what the job may use); on a cluster or a GPU, for each worker; large draws are then made in pieces",
     )
 

@@ -15,7 +15,7 @@ from rmtsim.cli.experiment_verbs import (
     status_line,
 )
 from rmtsim.cli.printing import print_json, print_text
-from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_memory, outcome_code, run_source
+from rmtsim.cli.running import RunOptions, announce_change, announce_time, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import existing
 from rmtsim.cli.theory_progress import theory_of
@@ -66,15 +66,11 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a sweep or an experiment; return the exit code for how it ended."""
-    from rmtsim.sweeps.spec import Spec
-
     source, store, options = (
         sources.load(arguments.spec, arguments.full),
         Store(arguments.store),
         RunOptions.of(arguments),
     )
-    if not isinstance(source, Spec):
-        check_memory(source, options.memory)
     announce_change(source, store)
     announce_time(source, store, options)
     return outcome_code(run_source(source, store, options, as_json=arguments.json))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtsim.arrays.machine import total_memory, usable_memory
@@ -10,6 +11,7 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE, least_memory
 from rmtsim.sweeps.spec import Spec
 from rmtsim.text.sizes import format_bytes
+from rmtsim.training.task import Task
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,7 @@ def allocate(
     InputError
         If a single draw, or one for each of ``workers``, does not fit.
     """
-    budget = usable_memory() if memory is None else memory
-    layers, dtype = spec.layers, spec.sampling.dtype
-    if budget > total_memory():
-        raise InputError(
-            f"--memory: {format_bytes(budget)} is more than this machine has, or than limits leave to this job; give "
-            f"at most {format_bytes(total_memory())}"
-        )
+    budget, layers, dtype = _budget(memory), spec.layers, spec.sampling.dtype
     needs = {point: least_memory(point, layers, dtype, cores()) for point in spec.points()}
     largest, need = max(needs.items(), key=lambda item: item[1])
     # Threads share one Python.
@@ -77,3 +73,45 @@ def allocate(
     count = workers or min(wanted, at_most)
     each = budget / count if processes else (budget - BASE) / count + BASE
     return Resources(count, 1 if processes else max(1, cores() // count), each)
+
+
+def allocate_tables(
+    tasks: Sequence[Task], workers: int | None, wanted: int, memory: float | None, *, processes: bool = False
+) -> int:
+    """Return how many of these tables to make at a time: ``workers``, or at most ``wanted`` as memory allows.
+
+    Tables are not made in pieces; those of which nobody knows the memory count as if they took none beside Python's.
+
+    Raises
+    ------
+    InputError
+        If the largest table, or one for each of ``workers``, does not fit.
+    """
+    budget, largest = _budget(memory), max(tasks, key=lambda task: task.memory)
+    need = max(0, largest.memory - BASE)
+    own, shared = (BASE + need, 0) if processes else (need, BASE)
+    at_most = (int((budget - shared) // own) if own else wanted) if budget >= BASE + need else 0
+    if at_most == 0:
+        raise InputError(
+            f"{'[grid]' if memory is None else '--memory'}: the table {largest.label} takes "
+            f"{format_bytes(BASE + need)}, Python included, and there are {format_bytes(budget)}; give more memory, or "
+            "smaller sizes"
+        )
+    if workers and own and workers > at_most:
+        raise InputError(
+            f"--workers: {workers} tables at a time as large as {largest.label} take "
+            f"{format_bytes(shared + workers * own)}, Python included, and there are {format_bytes(budget)}; give at "
+            f"most {at_most} workers, or more memory"
+        )
+    return workers or min(wanted, at_most)
+
+
+def _budget(memory: float | None) -> float:
+    """Return the bytes that all workers on this machine may use."""
+    budget = usable_memory() if memory is None else memory
+    if budget > total_memory():
+        raise InputError(
+            f"--memory: {format_bytes(budget)} is more than this machine has, or than limits leave to this job; give "
+            f"at most {format_bytes(total_memory())}"
+        )
+    return budget

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from rmtsim.arrays.backend import get_backend
 from rmtsim.store.experiment_tables import spec_of, write_spec
 from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import Files, RemoteFiles, open_files
@@ -21,7 +22,9 @@ from rmtsim.sweeps.experiment import Experiment, Location, Table, as_store
 from rmtsim.sweeps.jobs import Failure, never
 from rmtsim.sweeps.loop import ending, run_work
 from rmtsim.sweeps.progress import Progress
+from rmtsim.sweeps.resources import allocate_tables
 from rmtsim.sweeps.scheduler import Scheduler
+from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.addresses import Address
 from rmtsim.text.words import number_of
 from rmtsim.training.task import Checkpoint
@@ -246,6 +249,7 @@ def run_tables(
     address: str = LOCAL,
     backend: str = "numpy",
     workers: int | None = None,
+    memory: float | None = None,
     time_limit: float = math.inf,
     fail_fast: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -263,8 +267,8 @@ def run_tables(
         The tables, and where they go.
     spec
         What is asked for, as plain data; the store keeps it under the name of the experiment.
-    address, backend, workers
-        Where to compute, with what, and how many tables at a time.
+    address, backend, workers, memory
+        Where to compute, with what, how many tables at a time, and bytes for all of them on this machine.
     time_limit
         Seconds after which to stop. If no task saves its state, the first table is always made, so that a run that is
         repeated comes to its end.
@@ -274,18 +278,22 @@ def run_tables(
     Raises
     ------
     InputError
-        If no such backend is there, or no Ray answers.
+        If no such backend is there, no Ray answers, or a table does not fit into memory.
     RunError
         If the store fails, or another writer is at work.
     """
     store = as_store(store)
     document = None if spec is None else {"spec": dict(spec), "tables": experiment.paths()}
     total = len(experiment.tables)
-    if not experiment.missing(store):
+    missing = [table.task for table in experiment.missing(store)]
+    if not missing:
         if document is not None and document != spec_of(store, experiment.name):
             with store.writer(experiment.folders) as writer:
                 keep_spec(writer, experiment.name, document)
         return TableOutcome(experiment.name, total)
+    if address in THIS_MACHINE and not get_backend(backend).needs_gpu:
+        own_ray = address != LOCAL
+        workers = allocate_tables(missing, workers, default_workers(backend), memory, processes=own_ray)
     work = TableWork(experiment, document, address)
     stopped = run_work(
         work,

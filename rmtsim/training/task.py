@@ -79,6 +79,8 @@ class Task:
         Relative time; the costliest tasks start first.
     resumable
         If true, ``compute`` receives a `Checkpoint`.
+    memory
+        Bytes that computing holds at its peak, Python included; 0 if that is not known.
     """
 
     label: str
@@ -86,6 +88,7 @@ class Task:
     compute: Callable[..., pd.DataFrame]
     cost: float = 1.0
     resumable: bool = False
+    memory: int = 0
 
     def table(self, checkpoint: Checkpoint | None = None) -> pd.DataFrame:
         """Compute the table; a resumable task goes on from the checkpoint."""

@@ -196,7 +196,7 @@ def trajectory_task(
         table = trajectory(problem, schedule, draw, seed=seed, look=look, checkpoint=checkpoint, backend=backend)
         return table.assign(**described(problem, schedule), draw=draw, seed=seed)
 
-    return Task(label, settings, compute, cost=flops(problem, schedule), resumable=True)
+    return Task(label, settings, compute, cost=flops(problem, schedule), resumable=True, memory=problem.memory)
 
 
 def flops(problem: Problem, schedule: Schedule) -> float:
