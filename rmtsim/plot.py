@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Quantity: TypeAlias = Literal["diag_sqfro", "offdiag_sqfro", "ratio"]
 
-#: What tells one sweep over C from another.
+#: The columns that have one value each within a sweep over C.
 _SERIES = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
 
 #: What a series is labelled by where it varies; n_samples follows from the others.

@@ -113,6 +113,7 @@ def test_theory_prints_the_reference_values(capsys: pytest.CaptureFixture[str]) 
     assert records[2]["offdiag"] == pytest.approx(4.69439926705625e-24, rel=1e-13)
     assert (records[3]["diag_power"], records[3]["offdiag_power"]) == (-2, -4)
     assert records[0]["std_error_diag"] == 0
+    assert all(record["divided_by_dim"] is True for record in records)
 
 
 def test_theory_at_finite_size_and_as_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +126,7 @@ def test_theory_at_finite_size_and_as_text(capsys: pytest.CaptureFixture[str]) -
     records = json.loads(capsys.readouterr().out)
     assert [r["layer"] for r in records] == ["hidden", "output", "cross"]
     assert records[0]["offdiag"] == pytest.approx(587.778839714953, rel=1e-12)
+    assert not any(record["divided_by_dim"] for record in records)
     assert isinstance(records[0]["width"], int)
 
 

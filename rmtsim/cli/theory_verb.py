@@ -17,6 +17,7 @@ from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.theory_progress import watched
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN, Ensemble
+from rmtsim.model.layers import BY_NAME
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE
@@ -81,7 +82,8 @@ def _norms(arguments: argparse.Namespace) -> None:
             print_message(f"rmtsim theory: {prediction.regime}, {prediction.layer} layer{size}: {prediction.note}")
     found = records(pd.DataFrame([asdict(prediction) for prediction in predictions]))
     if arguments.json:
-        print_json(found)
+        per_dim = [one.regime != "finite" and BY_NAME[one.layer].is_d_by_d for one in predictions]
+        print_json([record | {"divided_by_dim": flag} for record, flag in zip(found, per_dim, strict=True)])
         return
     table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # with infinities, which JSON has not
     table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio", "note"])

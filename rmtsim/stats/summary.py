@@ -69,8 +69,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
 
         `rmtsim.predict` returns the same columns, with the theory in place of draws.
 
-        Standard errors are null with one draw, and where all draws are equal, zeros above all: such draws do not tell
-        how much they spread. They are 0 only for what the model makes the same in every draw, as the off-diagonal
+        Standard errors are null with one draw, and where all draws are equal, zeros above all: their
+        spread is not known then. They are 0 only for what the model makes the same in every draw, as the off-diagonal
         blocks of the last layer with MSE, and then ``rse_…`` is 0 too. What has no blocks is null: ``offdiag_sqfro``
         where there is one class or one neuron, ``diag_sqfro`` of the cross layer, and then the ratio.
 

@@ -13,10 +13,10 @@ from rmtsim.text.words import number_of
 if TYPE_CHECKING:
     from rmtsim.store.store import Store
 
-#: What tells the rows of one kind of draws in the HTML table, and the sizes whose values it lists.
+#: The columns that a row of the HTML table is for, and the sizes whose values it lists.
 _KIND, _SIZES = ["model", "loss"], ["n_classes", "dim", "aspect_ratio", "width"]
 
-#: What tells draws apart. A draw has a row in the store for each layer.
+#: The columns that identify a draw. A draw has a row in the store for each layer.
 _DRAW = ["point_id", "seed", "draw"]
 
 #: Values of a size that are listed one by one; of more, the first and the last are.
