@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmtsim.text.tables import text_table
+
 Row = dict[str, Any]
 
 
@@ -67,13 +69,8 @@ def _lines(rows: list[Row]) -> list[str]:
     """Align the columns; the header is the union of the rows' keys."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[name.replace("_", " ") for name in names], *([_shown(row.get(name)) for name in names] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
-    return ["  " + "  ".join(_aligned(*cell) for cell in zip(line, widths, numeric, strict=True)) for line in cells]
-
-
-def _aligned(cell: str, width: int, right: bool) -> str:
-    return cell.rjust(width) if right else cell.ljust(width)
+    return text_table(cells, "".join(">" if right else "<" for right in numeric), indent=2)
 
 
 def _shown(value: Any) -> str:

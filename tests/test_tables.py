@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rmtsim.text.tables import markdown_table, records, text_table
+from rmtsim.text.tables import frame_table, markdown_table, records, text_table
 
 
 def test_columns_align_and_lines_between_them_do_not_widen_them() -> None:
@@ -50,3 +50,14 @@ def test_rows_become_plain_data() -> None:
     found = records(table)
     assert found == [{"n_classes": 2, "width": None, "x": None}, {"n_classes": None, "width": 8, "x": 1.5}]
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_table_of_pandas_is_shown_with_what_is_missing() -> None:
+    width = pd.array([None, 8], dtype="Int64")
+    table = pd.DataFrame({"layer": ["linear", None], "width": width, "x": [0.125, math.nan], "y": [math.inf, 1e-12]})
+    assert frame_table(table) == [
+        " layer width     x     y",
+        "linear     - 0.125   inf",
+        "     -     8     - 1e-12",
+    ]
+    assert frame_table(table.iloc[:0]) == ["layer width x y"]

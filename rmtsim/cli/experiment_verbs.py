@@ -16,7 +16,7 @@ from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, specs
 from rmtsim.store.saved_files import saved_prefix
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
-from rmtsim.text.tables import records
+from rmtsim.text.tables import frame_table, records
 from rmtsim.text.words import number_of
 
 
@@ -35,7 +35,7 @@ def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> 
         return DONE
     shown = {"flops": format_flops, "core_seconds": _seconds, "memory": format_bytes}
     text = table.assign(**{column: table[column].map(form) for column, form in shown.items() if column in table})
-    print_text(f"{text.to_string(index=False)}\n\n{summary}", lines=True)
+    print_text("\n".join([*frame_table(text), "", summary]), lines=True)
     return DONE
 
 

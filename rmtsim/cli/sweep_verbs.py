@@ -25,7 +25,7 @@ from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
-from rmtsim.text.tables import records
+from rmtsim.text.tables import frame_table, records
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def plan(arguments: argparse.Namespace) -> int:
         core_time=[plans.span(*pair, format_seconds) if pair[1] else "-" for pair in ends["core_seconds"]],
         memory_per_worker=table["memory"].map(format_bytes),
     )
-    print_text(shown.to_string(index=False, na_rep="-"), lines=True)
+    print_text("\n".join(frame_table(shown)), lines=True)
     print_text(f"\n{plans.summary(spec, table)}", lines=True)
     return DONE
 

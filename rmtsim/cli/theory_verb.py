@@ -21,7 +21,7 @@ from rmtsim.model.layers import BY_NAME
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.text.tables import records
+from rmtsim.text.tables import frame_table, records
 from rmtsim.theory import Prediction, finite, large_c, limit
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
@@ -91,7 +91,7 @@ def _norms(arguments: argparse.Namespace) -> None:
         table = table.drop(columns=ENSEMBLE)
     for key in ("n_classes", "width"):
         table[key] = [record[key] or "-" for record in found]  # null is no number
-    print_text(table.to_string(index=False, float_format="{:.9g}".format, na_rep="-"), lines=True)
+    print_text("\n".join(frame_table(table, "{:.9g}")), lines=True)
 
 
 def _predictions(arguments: argparse.Namespace) -> Iterator[list[Prediction]]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.sweeps.experiment import Experiment
+from rmtsim.text.tables import frame_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -73,9 +74,9 @@ class Figure(ABC):
     ...         return drawing
     >>> rows = pd.DataFrame({"n_classes": [2, 2, 10, 10], "ratio": [1.0, 1.5, 0.25, 0.75]})
     >>> print(Ratios().text(Ratios().numbers(rows)))
-     n_classes  mean  sem
-             2  1.25 0.25
-            10  0.50 0.25
+    n_classes mean  sem
+            2 1.25 0.25
+           10  0.5 0.25
 
     ``rmtsim.figures.register(Ratios)`` then puts it beside the others: `rmtsim figure --list`, `rmtsim reproduce
     ratios` and the gallery have it.
@@ -127,7 +128,7 @@ class Figure(ABC):
 
     def text(self, numbers: pd.DataFrame) -> str:
         """Put the numbers into words and tables of plain text."""
-        return numbers.to_string(index=False)
+        return "\n".join(frame_table(numbers))
 
     def headline(self, numbers: pd.DataFrame) -> str:
         """Put the numbers into a few lines of Markdown, for the gallery."""

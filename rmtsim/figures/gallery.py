@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rmtsim.figures.costs import Cost, Costs, cores_in_words, cost_of, in_words, stored_costs
 from rmtsim.figures.figure import Figure
 from rmtsim.text.sizes import format_seconds
+from rmtsim.text.tables import markdown_table
 
 _INTRODUCTION = """\
 Every figure of *Towards Quantifying the Hessian Structure of Neural Networks* ([arXiv
@@ -79,20 +80,20 @@ def gallery(results: Sequence[Result], full: bool = False) -> str:
     if not full:
         comma = "," if cores else ""
         size = f"Sizes are those of `rmtsim reproduce all`{comma}{on_cores}; with `--full` they are the paper's."
-    table = [f"| figure | source | time{on_cores} | with `--full` |", "|---|---|---|---|"]
-    table += [_row(result.figure, costs, mixed=not cores) for result in results]
+    rows = [_row(result.figure, costs, mixed=not cores) for result in results]
+    table = markdown_table(["figure", "source", f"time{on_cores}", "with `--full`"], rows)
     sections = [_section(result, full) for result in results]
     missing = ", ".join(result.figure.name for result in results if result.problem)
     introduction = _INTRODUCTION.format(except_for=f" except {missing} (below is why)" if missing else "")
     return "\n\n".join(["# Gallery", f"{introduction}\n{size}", "\n".join(table), *sections]) + "\n"
 
 
-def _row(figure: Figure, costs: Costs, *, mixed: bool) -> str:
-    """Return the line of a figure; times name their cores where these differ."""
+def _row(figure: Figure, costs: Costs, *, mixed: bool) -> list[str]:
+    """Return the cells of a figure; times name their cores where these differ."""
     times = []
     for cost in (cost_of(figure, full, costs) for full in (False, True)):
         times.append(in_words(cost) + (f" ({cost.cores} cores)" if mixed and cost.measured else ""))
-    return f"| [{figure.name}](#{figure.name}) | {figure.source} | {' | '.join(times)} |"
+    return [f"[{figure.name}](#{figure.name})", figure.source, *times]
 
 
 def _section(result: Result, full: bool) -> str:

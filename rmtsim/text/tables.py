@@ -47,6 +47,27 @@ def text_table(rows: Iterable[Sequence[str] | str], align: str = "<", gap: int =
     return [row if isinstance(row, str) else (" " * indent + next(lines)).rstrip() for row in grid]
 
 
+def frame_table(table: pd.DataFrame, number: str = "{:g}") -> list[str]:
+    """Return the lines of a table of pandas, right-aligned, under the names of its columns.
+
+    Parameters
+    ----------
+    table
+        The table. What is missing is shown as "-".
+    number
+        Format of numbers that are not whole.
+    """
+    import pandas as pd
+
+    def cell(value: Any) -> str:
+        if pd.isna(value):
+            return "-"
+        return number.format(value) if isinstance(value, float) else str(value)
+
+    rows = table.astype(object).itertuples(index=False, name=None)
+    return text_table([list(map(str, table.columns)), *([cell(value) for value in row] for row in rows)], ">", gap=1)
+
+
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "<") -> list[str]:
     """Return the lines of a table in Markdown; ``align`` as in `text_table`.
 
