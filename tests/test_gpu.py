@@ -74,11 +74,11 @@ def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPat
     whole = rmtsim.simulate(point, 2, backend="cupy")
     compute = simulation.compute
 
-    def failing(*arguments, cut, **options):
-        if cut.span > 1:
-            failures.append(cut.span)
+    def failing(*arguments, tiling, **options):
+        if tiling.span > 1:
+            failures.append(tiling.span)
             raise cupy.cuda.memory.OutOfMemoryError(1, 1, 1)
-        return compute(*arguments, cut=cut, **options)
+        return compute(*arguments, tiling=tiling, **options)
 
     monkeypatch.setattr(simulation, "compute", failing)
     pd.testing.assert_frame_equal(rmtsim.simulate(point, 2, backend="cupy"), whole, check_exact=True)
