@@ -16,6 +16,7 @@ from rmtsim.paper.fig10.numbers import (
     mean_shares,
     outside_shares,
 )
+from rmtsim.sweeps.experiment import Experiment
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory import finite
 from rmtsim.training.adam import Run, Schedule
@@ -87,8 +88,8 @@ def test_the_ratio_of_one_output_is_the_closed_form() -> None:
 
 
 def test_initial_ratios_are_compared_with_it(tmp_path: Path) -> None:
-    experiment = binary("test", Schedule(), n_samples=32, draws=0, start_draws=150)
-    experiment.tasks = [task for task in experiment.tasks if task.parameters["n_samples"] == 32]
+    whole = binary("test", Schedule(), n_samples=32, draws=0, start_draws=150)
+    experiment = Experiment("test", [task for task in whole.tasks if task.parameters["n_samples"] == 32])
     run_tables(experiment, tmp_path)
     found = initial_ratios(experiment.read(tmp_path)).set_index("curvature")
     assert (found["draws"] == 150).all()

@@ -56,7 +56,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports bad input in one line."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Take the words apart; ends with 2 where some are left, which are told without the secrets of addresses."""
+        """Parse the command line; end with 2 where arguments are left, naming them without the secrets of addresses."""
         found, left = self.parse_known_args(args, namespace)
         if left:
             self.error(f"unrecognized arguments: {' '.join(map(shown, left))}")

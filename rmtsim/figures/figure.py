@@ -23,8 +23,9 @@ __all__ = ["Figure"]
 class Figure(ABC):
     """A figure, as one class in one module.
 
-    The numbers are computed once, by `numbers`; the picture, the text and the headline are views of them. What draws
-    is imported inside `plot`, since figures are listed without matplotlib.
+    The numbers are computed once, by `numbers`; the picture, the text and the headline are views of them. Figures are
+    listed without matplotlib, so modules that draw are imported inside `plot`. A module of `rmtsim.paper` that draws
+    has a name that ends in ``_figure``, or stands in the package of its figure.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ ALL = "all"
 #: Packages whose modules hold figures.
 _PACKAGES = ("rmtsim.paper",)
 
-#: Modules with such endings draw, and hold no figures: figures are listed without matplotlib.
+#: Modules whose names end so draw, and hold no figures: figures are listed without matplotlib.
 _DRAWING = ("_figure",)
 
 _registered: dict[str, Figure] = {}

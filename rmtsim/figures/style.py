@@ -47,7 +47,7 @@ def paper_style() -> Iterator[None]:
 
 
 def colors(count: int | None = None) -> list[Any]:
-    """Return so many colors that the color-blind can tell apart, ten by default; further ones repeat these."""
+    """Return a number of colors that the color-blind can distinguish, ten by default; further ones repeat these."""
     return list(sns.color_palette("colorblind", count))
 
 

@@ -16,6 +16,6 @@ def appendix_b3(checkpoints: tuple[float, ...], times: int = 1) -> Schedule:
     """Return the paper's schedule, 50 000 steps from 1e-4, or one of ``times`` fewer steps at as many times the rate.
 
     Steps times rate bounds how far a weight moves. Runs of the same product still differ, by more the larger the rate
-    is, so figures tell theirs.
+    is, so figures name theirs.
     """
     return Schedule(PAPER.steps // times, PAPER.learning_rate * times, checkpoints)

@@ -19,10 +19,10 @@ from rmtsim.theory import finite
 
 Values = npt.NDArray[np.float64]
 
-#: What tells one set of runs from another; its draws differ in seed and draw.
+#: Columns that identify a set of runs, whose draws differ in seed and draw.
 SETTING = ["loss", "data", "n_classes", "dim", "n_samples", "width", "steps", "learning_rate"]
 
-#: Data that the theory is of, as the column ``data`` has them.
+#: The data that the theory describes, as the column ``data`` names them.
 GAUSSIAN = "gaussian"
 
 #: Columns of ``checkpoints``, and where they stand in the table of `rmtsim.full_hessian.description`.
@@ -43,10 +43,10 @@ _PARTS = {
     "output_offdiag": (2, 2, "offdiag_sqfro"),
 }
 
-#: What is told relative to its value at initialisation.
+#: Columns that are also given relative to their value at initialisation.
 RELATIVE = ("cross", "stripe", "residual", "hidden", "output")
 
-#: What spans decades, within a run and between runs.
+#: Columns that span decades, within a run and between runs.
 _LOGARITHMIC = ("value", "residual", *(f"relative_{name}" for name in RELATIVE))
 
 
@@ -110,7 +110,7 @@ def _check(rows: pd.DataFrame) -> None:
     if (rows["n_classes"] < 2).any():
         raise InputError("n_classes: one class makes one output block, and nothing lies outside it; give at least 2")
     if (rows.groupby([*SETTING, "seed", "draw"])["step"].min() > 0).any():
-        raise InputError("checkpoints: a run has none at initialisation, which norms are told relative to; give 0 too")
+        raise InputError("checkpoints: a run has none at initialisation, to which norms are relative; give 0 too")
 
 
 def over_draws(
@@ -137,7 +137,7 @@ def over_draws(
 def standard_errors(groups: Any, fixed: Collection[str] = ()) -> Any:
     """Return the standard errors of means over the draws of each group, as ``groups.sem()`` would.
 
-    But NaN where the draws are all equal, which do not tell how much they spread, see
+    But NaN where the draws are all equal, since their spread is then not known, see
     `rmtsim.stats.estimates.known_error`; 0 in the ``fixed`` columns, whose value the model makes the same in every
     draw.
 

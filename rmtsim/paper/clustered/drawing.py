@@ -19,7 +19,7 @@ _VIEWS = ("whole", "hidden", "output")
 _MARKS: dict[str, Any] = {"markersize": 4, "elinewidth": 1, "capsize": 2, "linewidth": 1}
 _MARKERS = "osD^v"
 
-#: Ends of an axis further apart than by this factor have powers of ten enough between them.
+#: Axes that span less than this factor have more ticks than the powers of ten.
 _WIDE = 100
 
 #: Layer, loss and title of each panel.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from rmtsim.model.fixed_values import fixed_values
 from rmtsim.paper.hessian_pictures import MAPS
 from rmtsim.paper.norm_shares import share_parts, shares
 from rmtsim.stats.estimates import Estimate, ratio_estimate
+from rmtsim.stats.verdict import z_score
 from rmtsim.theory import finite
 
 #: The two layers. Beside them stands the Hessian as a whole, which holds the cross layer too.
@@ -35,11 +37,12 @@ def all_numbers(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The parts ``maps``, the rows of the table that hold maps; ``shares``, of `rmtsim.paper.norm_shares.shares`, of
-        the Hessians that have maps; and ``ratios``, of `cluster_ratios`.
+        the Hessians that have maps; ``ratios``, of `cluster_ratios`; and ``factors``, of `factors`.
     """
     pictured = table[table["case"].isin(table.loc[table["quantity"] == "mean", "case"].unique())]
     maps = pictured[pictured["quantity"].isin(MAPS)]
-    return join_parts({"maps": maps, "shares": shares(pictured), "ratios": cluster_ratios(table)})
+    ratios = cluster_ratios(table)
+    return join_parts({"maps": maps, "shares": shares(pictured), "ratios": ratios, "factors": factors(ratios)})
 
 
 def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
@@ -55,7 +58,7 @@ def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per ``layer``, or ``"whole"``, loss, C, K (``n_clusters``, 0 for Gaussian data) and ``scale``:
         ``draws``; ``value`` and ``std_error`` of the ratio, NaN for the whole; ``outside`` and ``std_error_outside``,
-        what of the layer's squared norm lies outside its diagonal blocks; ``theory``, the ratio of expectations on
+        the share of the layer's squared norm outside its diagonal blocks; ``theory``, the ratio of expectations on
         Gaussian data at this size, NaN where there is no theory, with ``std_error_theory``.
     """
     norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"])]
@@ -96,3 +99,46 @@ def _gaussian(loss: str, n_classes: int, dim: int, n_samples: int, hidden: str) 
     except InputError:
         lines = [{"layer": name, "theory": math.nan, "std_error_theory": math.nan} for name in LAYERS]
     return pd.DataFrame(lines).assign(loss=loss, n_classes=n_classes)
+
+
+def factors(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Return by what factors K and C change the numbers of `cluster_ratios` on clustered data, with CE.
+
+    Returns
+    -------
+    DataFrame
+        Rows per ``layer`` and ``scale``, with ``factor`` and its ``std_error``. In the layers: of the ratio of blocks,
+        ``over`` ``"clusters"``, at the fewest K, ``first``, over that at the most, ``last``, a geometric mean over C;
+        and ``over`` ``"classes"``, at the fewest C over that at the most, a geometric mean over the two K; ``z`` is
+        how many standard errors the logarithm is from 0. In the whole, a row per ``n_classes``: of the largest share
+        outside the diagonal blocks, at the K ``last``, over the smallest, at ``first``.
+    """
+    rows = ratios[(ratios["n_clusters"] > 0) & (ratios["loss"] == "ce")]
+    lines: list[dict[str, Any]] = []
+    for (layer, scale), group in rows[rows["layer"] != "whole"].groupby(["layer", "scale"], sort=False):
+        at = group.set_index(["n_clusters", "n_classes"])
+        (few, *_, many), (least, *_, most) = (sorted(group[name].unique()) for name in at.index.names)
+        over = {
+            "clusters": (few, many, [(at.loc[few, C], at.loc[many, C]) for C in sorted(group["n_classes"].unique())]),
+            "classes": (least, most, [(at.loc[K, least], at.loc[K, most]) for K in (few, many)]),
+        }
+        for name, (first, last, pairs) in over.items():
+            place = {"layer": layer, "scale": scale, "over": name, "first": int(first), "last": int(last)}
+            lines.append(place | _mean_factor(pairs))
+    for (C, scale), group in rows[rows["layer"] == "whole"].groupby(["n_classes", "scale"], sort=False):
+        low, high = group.sort_values("outside").iloc[[0, -1]].to_dict("records")
+        factor = high["outside"] / low["outside"]
+        error = factor * math.hypot(*(row["std_error_outside"] / row["outside"] for row in (low, high)))
+        place = {"layer": "whole", "scale": scale, "over": "clusters", "n_classes": C}
+        ends = {"first": low["n_clusters"], "last": high["n_clusters"]}
+        lines.append(place | ends | {"factor": factor, "std_error": error})
+    return pd.DataFrame(lines).astype({"n_classes": "Int64"})
+
+
+def _mean_factor(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> dict[str, float]:
+    """Return the geometric mean of ratios of independent values, with its error, and the z-score of its logarithm."""
+    logs = [math.log(a["value"] / b["value"]) for a, b in pairs]
+    squares = [(row["std_error"] / row["value"]) ** 2 for pair in pairs for row in pair]
+    mean, error = sum(logs) / len(pairs), math.sqrt(sum(squares)) / len(pairs)
+    factor = math.exp(mean)
+    return {"factor": factor, "std_error": factor * error, "z": z_score(mean, 0.0, error)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,11 @@ def report_clusters(numbers: pd.DataFrame) -> str:
     ratios = part(numbers, "ratios")
     parts = [_RATIO, *_grid(ratios[ratios["layer"] != "whole"], "value", "std_error", theory=True)]
     parts += ["", _OUTSIDE, *_grid(ratios, "outside", "std_error_outside"), ""]
-    parts += [textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in verdicts(ratios)]
+    said = (
+        textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ")
+        for line in verdicts(ratios, part(numbers, "factors"))
+    )
+    parts += said
     return "\n".join(parts)
 
 
@@ -51,15 +56,15 @@ _OUTSIDE = "Share of the squared norm outside the diagonal blocks, of a layer's 
 
 def headline_clusters(numbers: pd.DataFrame) -> str:
     """Return the verdicts in Markdown."""
-    return "\n".join(f"- {line}" for line in verdicts(part(numbers, "ratios")))
+    return "\n".join(f"- {line}" for line in verdicts(part(numbers, "ratios"), part(numbers, "factors")))
 
 
-def verdicts(ratios: pd.DataFrame) -> list[str]:
+def verdicts(ratios: pd.DataFrame, factors: pd.DataFrame) -> list[str]:
     """Return sentences on whether there is block-diagonal structure at any K, for each C, and on C against K."""
-    clustered = _shown(ratios[ratios["n_clusters"] > 0])
+    clustered = _shown(ratios)
     said = [_on_classes(int(str(C)), group) for C, group in clustered.groupby("n_classes")]
-    said += [_within(layer, clustered) for layer in LAYERS]
-    said.append(_of_the_whole(clustered))
+    said += [_within(layer, factors) for layer in LAYERS]
+    said.append(_of_the_whole(clustered, factors))
     control = ratios[(ratios["n_clusters"] == 0) & (ratios["std_error"] > 0)].dropna(subset="theory")
     columns = ("value", "theory", "std_error", "std_error_theory")
     z = [abs(z_score(*values)) for values in control[list(columns)].itertuples(index=False)]
@@ -100,44 +105,35 @@ def _whether(rows: pd.DataFrame) -> str:
     return f"in {near} of {len(rows)} cases, not in {far}" + (f", {rest} unresolved" if rest else "")
 
 
-def _within(layer: str, ratios: pd.DataFrame) -> str:
-    """Return by what factors K and C change the ratio of blocks within a layer, ends against ends."""
-    rows = ratios[(ratios["layer"] == layer) & (ratios["loss"] == "ce")]
-    sizes, classes = sorted(rows["n_clusters"].unique()), sorted(rows["n_classes"].unique())
-    over_k, over_c = [], []
-    for scale, group in rows.groupby("scale", sort=False):
-        at = group.set_index(["n_clusters", "n_classes"])
-        factor, z = _mean_factor([(at.loc[sizes[0], C], at.loc[sizes[-1], C]) for C in classes])
-        over_k.append(f"{factor} {_SCALES[str(scale)]} (z {z:+.1f})")
-        over_c.append(_mean_factor([(at.loc[K, classes[0]], at.loc[K, classes[-1]]) for K in (sizes[0], sizes[-1])])[0])
+def _within(layer: str, factors: pd.DataFrame) -> str:
+    """Return by what factors K and C change the ratio of blocks within a layer, in words."""
+    of_layer = factors[factors["layer"] == layer]
+    clusters, classes = (of_layer[of_layer["over"] == over] for over in ("clusters", "classes"))
+    over_k = [f"{_factor(row)} {_SCALES[row['scale']]} (z {row['z']:+.1f})" for row in clusters.to_dict("records")]
+    over_c = [_factor(row) for row in classes.to_dict("records")]
+    (few, many), (least, most) = (rows[["first", "last"]].iloc[0] for rows in (clusters, classes))
     return (
-        f"{layer.capitalize()} layer, CE, off-diagonal over diagonal: K = {sizes[0]} over K = {sizes[-1]} is "
-        f"{', '.join(over_k)}, geometric means over C; C = {classes[0]} over C = {classes[-1]} is {', '.join(over_c)}, "
+        f"{layer.capitalize()} layer, CE, off-diagonal over diagonal: K = {few} over K = {many} is "
+        f"{', '.join(over_k)}, geometric means over C; C = {least} over C = {most} is {', '.join(over_c)}, "
         "means over these K."
     )
 
 
-def _mean_factor(pairs: list[tuple[pd.Series, pd.Series]]) -> tuple[str, float]:
-    """Return the geometric mean of ratios of independent values, with its error, and how far from 1 it is."""
-    logs = [math.log(a["value"] / b["value"]) for a, b in pairs]
-    squares = [(row["std_error"] / row["value"]) ** 2 for pair in pairs for row in pair]
-    mean, error = sum(logs) / len(pairs), math.sqrt(sum(squares)) / len(pairs)
-    factor = math.exp(mean)
-    return quoted(factor, factor * error), z_score(mean, 0.0, error)
+def _factor(row: Mapping[Any, Any]) -> str:
+    return quoted(row["factor"], row["std_error"])
 
 
-def _of_the_whole(ratios: pd.DataFrame) -> str:
+def _of_the_whole(ratios: pd.DataFrame, factors: pd.DataFrame) -> str:
     """Return how far K changes the share outside the whole's diagonal blocks, where it does so most."""
-    rows = ratios[(ratios["layer"] == "whole") & (ratios["loss"] == "ce")]
-    found = []
-    for (C, scale), group in rows.groupby(["n_classes", "scale"], sort=False):
-        low, high = group.sort_values("outside").iloc[[0, -1]].to_dict("records")
-        factor = high["outside"] / low["outside"]
-        error = factor * math.hypot(*(row["std_error_outside"] / row["outside"] for row in (low, high)))
-        ends = (f"{quoted(x['outside'], x['std_error_outside'])} at K = {x['n_clusters']}" for x in (low, high))
-        found.append((factor, f"from {' to '.join(ends)}, a factor of {quoted(factor, error)}", C, scale))
-    _, said, C, scale = max(found)
+    most = factors[factors["layer"] == "whole"].sort_values("factor").iloc[-1]
+    same = (ratios["layer"] == "whole") & (ratios["loss"] == "ce")
+    same &= (ratios["n_classes"] == most["n_classes"]) & (ratios["scale"] == most["scale"])
+    by_k = {row["n_clusters"]: row for row in ratios[same].to_dict("records")}
+    low, high = (
+        f"{quoted(by_k[K]['outside'], by_k[K]['std_error_outside'])} at K = {K}" for K in (most["first"], most["last"])
+    )
     return (
-        f"Whole Hessian, CE, with what lies between layers: K changes the share outside the diagonal blocks {said}, at "
-        f"C = {C} {_SCALES[str(scale)]}, where it does so most."
+        f"Whole Hessian, CE, with what lies between layers: K changes the share outside the diagonal blocks from {low} "
+        f"to {high}, a factor of {_factor(most.to_dict())}, at C = {most['n_classes']} {_SCALES[most['scale']]}, where "
+        "it does so most."
     )

@@ -22,10 +22,10 @@ from rmtsim.training.problem import Problem
 from rmtsim.training.task import Checkpoint, Task
 from rmtsim.training.trajectory import AT_START, described, saved_table, train
 
-#: Networks of so many weight layers: the theorems' two, and deeper ones.
+#: Numbers of weight layers of the networks: the theorems' two, and more.
 DEPTHS = (2, 3, 4)
 
-#: Where the trained networks are looked at.
+#: Checkpoints of the trained networks, as fractions of the steps.
 _PROGRESS = (0.0, 0.1, 1.0)
 
 _SEED = 20250509
