@@ -109,7 +109,7 @@ def _own(cpus: int) -> Iterator[ModuleType]:
         silent(str(folder / "driver.err")),
     ):
         try:
-            with chdir(folder), own_signals():  # Ray tells workers to import from the folder that it is started in
+            with chdir(folder), own_signals():  # Ray has workers import from the folder that it is started in
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -209,7 +209,7 @@ def _check_listens(address: str, found: str) -> None:
 def _auth_mode(address: str, found: str) -> str:
     """Return the RAY_AUTH_MODE with which the cluster lets us in: the user's, or the one it asks for.
 
-    Ray would ask 20 times, and print what it was told. The first question goes without a token, which is so not shown
+    Ray would ask 20 times, and print the answers. The first question goes without a token, which is so not shown
     to a cluster that does not ask for it; nor may a GcsClient ask with a token that is not there: it aborts.
     """
     from ray.exceptions import AuthenticationError

@@ -88,9 +88,9 @@ class Pilot:
 
 
 def needed(draws: int, rse: float, target_rse: float) -> Range:
-    """Return the draws that a target takes, from the relative standard error that so many draws reached.
+    """Return the draws that a target takes, from the relative standard error that ``draws`` draws have reached.
 
-    The relative standard error falls as 1/√draws. The range is that of the variance of so many normal draws; with
+    The relative standard error falls as 1/√draws. The range is that of the variance of as many normal draws; with
     heavy tails the truth is rather above than below it.
     """
     excess = rse / target_rse
@@ -118,7 +118,7 @@ def pilots(spec: Spec, points: Sequence[Point]) -> dict[Point, Pilot]:
 
 
 def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
-    """Make draws of about so much work, and at most so many."""
+    """Make draws of about the given work, and at most the given number."""
     sampling = spec.sampling
     for small in _smaller(point):
         price = cost(small, spec.layers, sampling.diagonal)

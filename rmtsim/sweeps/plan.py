@@ -162,7 +162,7 @@ class Total:
         return {"workers": self.workers, **{name: found._asdict() for name, found in ranges.items()}}
 
     def __str__(self) -> str:
-        """Say it in a few words."""
+        """Return it in a few words."""
         draws = span(self.draws.low, self.draws.high, format_count)
         with_them = f"with {number_of(self.workers, 'worker')}"
         return (
@@ -190,7 +190,7 @@ def _sum(low: Values, expected: Values, high: Values) -> Range:
 
 
 def span(low: float, high: float, form: Callable[[float], str]) -> str:
-    """Say a range: 3 to 5, or 3 where both ends read alike."""
+    """Return a range in words: 3 to 5, or 3 where both ends read alike."""
     first, last = form(low), form(high)
     return first if first == last else f"{first} to {last}"
 

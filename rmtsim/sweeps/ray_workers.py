@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 #: Seconds between looks for nodes that have joined, and whether the head is there.
 _LOOK_EVERY = 5.0
 
-#: Seconds without any worker after which that is told.
+#: Seconds without any worker after which a message says so.
 _SILENCE = 60.0
 
 #: Starts of a worker that may end in its death, one after the other.
@@ -101,7 +101,7 @@ class RayWorkers:
         self._begun = time.monotonic()
         self._unfit = 0  # workers that could not start; another in their place could not either
         self._kernels: list[str] = []  # of BLAS
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._announce_wait(resources)
         self._grow()
 
@@ -182,7 +182,7 @@ class RayWorkers:
         return Finished(job, value)
 
     def _announce_wait(self, resources: dict[str, float]) -> None:
-        """Say that the run waits where the cluster has no room for a worker now."""
+        """Log that the run waits if the cluster has no room for a worker now."""
         if self._ray.available_resources().get(self._resource, 0) >= 1:
             return
         there = resources.get(self._resource, 0)
@@ -226,8 +226,8 @@ class RayWorkers:
         self._unfit += 1
         if not self._workers:
             raise RunError(f"no worker can start: {why}")
-        if why not in self._told:
-            self._told.add(why)
+        if why not in self._reported:
+            self._reported.add(why)
             _log.warning("run: a worker cannot start and is left out: %s", why)
 
     def _grow(self) -> None:
@@ -261,7 +261,7 @@ def _found_backend(ray: Any) -> str:
     reference = ask.remote()
     while not ray.wait([reference], timeout=_LOOK_EVERY)[0]:
         check_head()
-        _log.info("run: waits for a node with GPUs to tell whether it has CuPy; --backend numpy does without")
+        _log.info("run: waits for a node with GPUs to report whether it has CuPy; --backend numpy does without")
     try:
         problem = str(ray.get(reference))
     except ray.exceptions.RayError as error:

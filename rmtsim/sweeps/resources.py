@@ -80,7 +80,7 @@ def allocate_tables(
 ) -> int:
     """Return how many of these tables to make at a time: ``workers``, or at most ``wanted`` as memory allows.
 
-    Tables are not made in pieces; those of which nobody knows the memory count as if they took none beside Python's.
+    Tables are not made in pieces. Where the memory of a table is not known, it counts as Python's alone.
 
     Raises
     ------

@@ -81,7 +81,7 @@ class Outcome:
         return f"<p><b>Outcome</b>: {escape(str(self))}</p><table><tr>{head}</tr>{rows}</table>{note}"
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return it in a sentence."""
         made = f"{number_of(self.new_draws, 'new draw')}" if self.new_draws or self.unfinished else "nothing to do"
         done = len(self.states) - len(self.limited) - len(self.unfinished)
         text = f"{made}; {done} of {len(self.states)} points done"
