@@ -188,8 +188,8 @@ def test_a_run_of_days_says_so_before_it_begins(tmp_path: Path, capsys: pytest.C
     assert main(run) == 3
     first, *_, last = capsys.readouterr().err.splitlines()
     assert first.startswith("hidden: 50 million draws to make, ")
-    assert re.search(r" (h|days?|years)\b.* with 1 worker; `rmtsim plan` tells it point by point$", first)
+    assert re.search(r" (h|days?|years)\b.* with 1 worker; `rmtsim plan` shows it for every point$", first)
     assert "time limit" in last
     spec = written(tmp_path, text, max_draws=20)
     assert main(run[:-2]) == 4
-    assert "tells it point by point" not in capsys.readouterr().err
+    assert "shows it for every point" not in capsys.readouterr().err
