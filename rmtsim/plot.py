@@ -46,7 +46,7 @@ _MARKERS = "os^Dv<>P"
 _CYCLE = 10
 
 #: Values of C on a smooth curve of the theory, where it takes no seconds.
-_CURVE_POINTS = 40
+_CURVE_POINTS = 20
 
 #: Numbers of classes that span this factor have ticks enough without labels between the powers of ten.
 _DECADE = 10

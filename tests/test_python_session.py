@@ -253,7 +253,7 @@ def test_decay_shows_means_and_theory_and_touches_nothing_else(
     low, high = bars.lines[2][0].get_segments()[1][:, 1]
     error = means[f"std_error_{quantity.removesuffix('_sqfro')}"].iloc[1]
     assert (high - low) / 2 == pytest.approx(error, rel=1e-6)
-    solid = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 20]
+    solid = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 15]
     assert len(solid) == 2
     last = rmtsim.predict(rmtsim.Point("linear", "ce", 100, 40, 40))[quantity].item()
     assert solid[1].get_ydata()[-1] == pytest.approx(last)
