@@ -100,7 +100,7 @@ def test_they_are_those_of_theory_and_of_draws(model: str, loss: str) -> None:
     for (C, width), dtype in product(sizes, ("float64", "float32")):
         point = Point(model, loss, C, 40, 6, width)
         rows = simulate(point, 3, dtype=dtype)
-        for expected in finite(model, loss, C, 40, 6, width, target_rse=0.1):
+        for expected in finite(model, loss, C, 40, 6, width, target_rse=1.0):
             named = fixed_values(loss, expected.layer, C)
             of_layer = rows[rows["layer"] == expected.layer]
             for quantity in ("diag", "offdiag"):

@@ -1,4 +1,4 @@
-"""The gallery's first sentence tells which figures it is without."""
+"""The first sentence of the gallery names the figures that could not be drawn."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rmtsim.figures.gallery import Result, gallery
     ("problems", "words"),
     [
         (("", ""), "slides, redrawn, with"),
-        (("bring photographs", ""), "slides, redrawn except fig1 (below is why), with"),
-        (("bring photographs", "no ink"), "slides, redrawn except fig1, simo (below is why), with"),
+        (("data set not found", ""), "slides, redrawn except fig1 (below is why), with"),
+        (("data set not found", "no such font"), "slides, redrawn except fig1, simo (below is why), with"),
     ],
 )
 def test_the_introduction_names_what_is_missing(problems: tuple[str, str], words: str) -> None:

@@ -272,7 +272,7 @@ def test_a_server_that_refuses(refusing: tuple[int, str], capsys: pytest.Capture
 def test_nobody_answers(s3_server: str, capsys: pytest.CaptureFixture[str]) -> None:
     start = time.monotonic()
     assert main(["verify", "--store", "s3://b/x?endpoint_override=127.0.0.1:1&scheme=http&region=us-east-1"]) == 1
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < 60  # and not the minutes for which a library would try
     assert "s3://b/x cannot be reached (no server answers)" in capsys.readouterr().err
 
 

@@ -20,6 +20,9 @@ MODELS = [
     ("one_hidden", "ce", 12, 2, 6, 4, 8000),
 ]
 
+#: Of the theory where it is integrated: small beside the standard errors of so many draws, which are 1 % and more.
+TARGET_RSE = 4e-3
+
 
 @cache
 def explicit_norms(model, loss, n_classes, dim, n_samples, width, draws):
@@ -84,7 +87,7 @@ def _z(prediction, samples, name):
 def test_finite_agrees_with_explicit_blocks(case):
     model, loss, n_classes, dim, n_samples, width, _ = case
     norms = explicit_norms(*case)
-    for exact in theory.finite(model, loss, n_classes, dim, n_samples, width):
+    for exact in theory.finite(model, loss, n_classes, dim, n_samples, width, target_rse=TARGET_RSE):
         diag, offdiag = norms[exact.layer]
         if exact.layer == "cross":
             assert math.isnan(exact.diag)
@@ -117,6 +120,6 @@ def test_one_class_more_does_not_agree(case):
     model, loss, n_classes, dim, n_samples, width, _ = case
     norms = explicit_norms(*case)
     z = []
-    for other in theory.finite(model, loss, n_classes + 1, dim, n_samples, width):
+    for other in theory.finite(model, loss, n_classes + 1, dim, n_samples, width, target_rse=TARGET_RSE):
         z += [_z(other, norms[other.layer][k], name) for k, name in enumerate(("diag", "offdiag"))]
     assert np.nanmax(z) > 4, z

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -235,7 +234,7 @@ def test_pair_terms_against_brute_force(n_classes: int, width: int, dim: int | N
 @pytest.mark.parametrize("n_classes", [1000, 10**5])
 def test_standard_errors_cover_under_heavy_tails(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """m = 3, where the large-C law barely exists: 12 seeds at low accuracy scatter about a precise value as stated."""
-    truth = pair_terms(n_classes, 3, None, 1.0, 3e-4)
+    truth = pair_terms(n_classes, 3, None, 1.0, 6e-4)
     z = []
     for seed in range(12):
         monkeypatch.setattr(quasi_monte_carlo, "_SEED", 9000 + seed)
@@ -249,10 +248,8 @@ def test_standard_errors_cover_under_heavy_tails(n_classes: int, monkeypatch: py
     assert np.all(stats.chi2.sf(16 * chi2, 12 * 1.3) < 1e-4)  # negative control: errors stated four times too small
 
 
-def test_many_classes_are_precise_and_quick() -> None:
-    start = time.perf_counter()
-    found = pair_terms.__wrapped__(10**5, 8, None, 1.0, 2e-3)
-    print(f"m = 8, C = 100 000: {time.perf_counter() - start:.1f} s")
+def test_many_classes_are_precise() -> None:
+    found = pair_terms(10**5, 8, None, 1.0, 2e-3)
     assert np.all(np.sqrt(np.diag(found.covariance)) < 2e-3 * found.mean)
 
 

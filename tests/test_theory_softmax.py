@@ -76,9 +76,9 @@ def test_one_class():
 def test_a_million_classes_is_quick():
     laplace_table.cache_clear()
     weight_moments.cache_clear()
-    start = time.perf_counter()
+    start = time.process_time()  # what other processes do does not count
     weight_moments(10**6)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 10, 1000, 10**6])

@@ -121,11 +121,11 @@ def test_a_spectrum_is_quick():
     for law in (linear_ce_diag, linear_ce_offdiag):
         log_ratio.cache_clear()
         log_excess.cache_clear()
-        start = time.perf_counter()
+        start = time.process_time()  # what other processes do does not count
         spectrum = Spectrum(law(1000), 0.5)
         spectrum.moments()
         spectrum.cdf(spectrum.grid()[0])
-        assert time.perf_counter() - start < 3  # 0.4 s on an idle core
+        assert time.process_time() - start < 3  # it takes 0.4 s
 
 
 @pytest.mark.parametrize(
