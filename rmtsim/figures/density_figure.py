@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rmtsim.figures.style import paper_style
+from rmtsim.figures.style import BLOCKS, LOSSES, colors, paper_style, title
 
 Values = npt.NDArray[np.float64]
 
 #: What a law is of, mass of its atom at 0, points x and the density there.
 Curve = tuple[dict[str, Any], float, Values, Values]
 
-_TITLES = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks"}
 _STYLES = ("-", "--", ":", "-.")
 
 #: Positive eigenvalues that span more than this factor are drawn over their logarithm.
@@ -32,24 +30,23 @@ def plot_densities(curves: Sequence[Curve], model: str, loss: str) -> Figure:
         figure = Figure(figsize=(1 + 4.5 * len(blocks), 4), layout="constrained")
         for block, ax in zip(blocks, figure.subplots(1, len(blocks), squeeze=False)[0], strict=True):
             _plot(ax, [curve for curve in curves if curve[0]["block"] == block])
-            ax.set_title(_TITLES[block])
+            ax.set_title(BLOCKS[block])
         name = {"linear": "linear model", "one_hidden": "hidden layer"}[model]
-        kind = {"ce": "cross-entropy", "mse": "squared loss"}[loss]
-        figure.suptitle(f"Limiting eigenvalue density, {name}, {kind}", fontsize="x-large")
+        title(figure, f"Limiting eigenvalue density, {name}, {LOSSES[loss]}")
     return figure
 
 
 def _plot(ax: Axes, curves: Sequence[Curve]) -> None:
     in_log = _spans_decades([(x, density) for _, _, x, density in curves if len(x)])
     classes = sorted({case["n_classes"] for case, *_ in curves})
-    colors = dict(zip(classes, sns.color_palette("colorblind", len(classes)), strict=True))
+    palette = dict(zip(classes, colors(len(classes)), strict=True))
     count = dict.fromkeys(classes, 0)
     for case, atom, x, density in curves:
         C = case["n_classes"]
         style = _STYLES[count[C] % len(_STYLES)]
         count[C] += 1
         x, density = (x[x > 0], density[x > 0]) if in_log else (x, density)
-        ax.plot(x, x * density if in_log else density, style, color=colors[C], label=_label(case, atom))
+        ax.plot(x, x * density if in_log else density, style, color=palette[C], label=_label(case, atom))
     sign = "-" if curves[0][0]["sign"] < 0 else ""
     block = {"diag": "H_{ii}", "offdiag": "H_{ij}"}[curves[0][0]["block"]]
     ax.set_xlabel(rf"eigenvalue $x$ of ${sign}{block}$")

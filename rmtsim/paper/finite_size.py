@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Layers that it shows.
 LAYERS = ("linear", "hidden", "output")
 
-#: A series over d has at least so many sizes.
+#: Least number of sizes of a series over d.
 _MIN_SIZES = 3
 
 #: Sizes of a curve where the theory is deterministic; where it is sampled, the curve joins the measured sizes.

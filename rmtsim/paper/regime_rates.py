@@ -17,7 +17,7 @@ from rmtsim.stats.verdict import agrees, z_score
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
-#: Largest d of these sweeps, and the C from which slopes are taken, of which a sweep has so many at least.
+#: Largest d of these sweeps; the least C that slopes are taken from; and how many such C a sweep must have.
 MAX_DIM, LEAST_CLASSES, LEAST_POINTS = 32, 100, 3
 
 #: Numbers of classes where the theory goes on: the ends of its last decade.

@@ -15,7 +15,7 @@ _ROUNDING = 1e-12
 
 
 class Estimate(NamedTuple):
-    """A Monte Carlo estimate. NaN stands for what the draws cannot tell."""
+    """A Monte Carlo estimate. NaN stands for what is not known from the draws."""
 
     value: float
     std_error: float
@@ -29,10 +29,10 @@ class Estimate(NamedTuple):
 
 
 def known_error(value: float, std_error: float, n: int, *, fixed: bool = False) -> float:
-    """Return the standard error of an estimate from n draws, or NaN where the draws cannot tell it.
+    """Return the standard error of an estimate from n draws, or NaN where they do not determine it.
 
-    Draws that are all equal, to rounding, do not tell how much such draws spread: two zeros may be followed by a 48.
-    Only of a quantity that is ``fixed`` by the model, see `rmtsim.model.fixed_values`, they do, and there it is 0.
+    Draws that are all equal, to rounding, say nothing of the spread of further ones: two zeros may be followed by a 48.
+    A quantity that the model has ``fixed``, see `rmtsim.model.fixed_values`, has the standard error 0.
     """
     equal = std_error * math.sqrt(n) <= _ROUNDING * abs(value)
     return math.nan if equal and not fixed else std_error
@@ -48,7 +48,7 @@ def mean_estimate(x: Values, *, fixed: bool = False) -> Estimate:
 
 
 def effective_draws(x: Values, std_errors: Values) -> float:
-    """Return how many draws without errors of their own would tell the mean of x (n,) as well as these with them.
+    """Return the number of draws without errors of their own whose mean would be as precise as that of x (n,).
 
     With ``std_errors`` σ_k of the single values, n (1 − mean σ²/var x): the share of the variance that is the draws'.
     """

@@ -21,7 +21,7 @@ from rmtsim.text.tables import records
 __all__ = ["Fit", "fit"]
 
 
-#: What tells sweeps over C apart in the HTML table, where it varies; n_samples follows from the others.
+#: Columns of the HTML table that identify a sweep over C, where they vary; n_samples follows from the others.
 _IN_HTML = ["width", "aspect_ratio", "dim", *ENSEMBLE]
 
 

@@ -45,7 +45,7 @@ def tolerance(draws: int | None = None, looks: int = LOOKS) -> float:
     ----------
     draws
         Draws that the standard error was found from; Student's t with ``draws − 1`` degrees of freedom then stands for
-        the normal distribution. None: the error is known, or from so many draws that it does not matter.
+        the normal distribution. None: the error is known, or from more draws than matter.
     looks
         Numbers among which the one that is off would make the verdict: each may be off by chance as often as the whole
         should, over ``looks``.
