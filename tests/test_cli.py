@@ -169,6 +169,17 @@ def test_every_verb_teaches(verb: str, capsys: pytest.CaptureFixture[str]) -> No
         assert "--list" in text
 
 
+def test_help_that_lacks_a_package_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rmtsim.sweeps.spec_reference", None)  # as where attrs is not installed
+    assert main(["plan", "--help"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("rmtsim: the package rmtsim.sweeps.spec_reference is missing; install rmtsim")
+    assert said.err.count("\n") == 1
+
+
 def test_a_reader_that_leaves_is_no_error(store: Path) -> None:
     """`rmtsim fit | head -1` ends quietly."""
     command = f"{sys.executable} -m rmtsim fit --points --store {store} | true; echo ${{PIPESTATUS[0]}}"

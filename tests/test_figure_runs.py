@@ -77,7 +77,10 @@ def test_reproduce_only_draws_what_was_run(tmp_path: Path, capsys: pytest.Captur
             ["simo", "--memory", "1MiB"],
             "--memory: the table .* takes 220 MiB, Python included, and there are 1 MiB; give more memory, or smaller",
         ),
-        (["figure8", "--full"], "--full: figure8 says its sizes itself; leave it out, or give the name of a figure"),
+        (
+            ["figure8", "--full"],
+            "--full: figure8 is a spec, which has sizes of its own; leave it out, or give the name of a figure",
+        ),
     ],
 )
 @pytest.mark.parametrize("verb", ["plan", "run"])

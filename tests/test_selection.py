@@ -9,7 +9,7 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.cli.selection import Condition, holding
+from rmtsim.cli.selection import Condition, rows_that_hold
 from rmtsim.figures.decay_figure import _styles, plot_decay
 from rmtsim.figures.decays import MOST_SERIES
 from rmtsim.figures.figure_data import figure_data
@@ -64,7 +64,7 @@ LINEAR = {**ROW, "model": "linear", "layer": "linear", "width": None}
 def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
     assert (Condition(text).holds(ROW), Condition(text).holds(LINEAR)) == expected
     table = pd.DataFrame([ROW, LINEAR, ROW]).astype({"width": "Int64"})
-    assert holding(Condition(text), table).tolist() == [*expected, expected[0]]
+    assert rows_that_hold(Condition(text), table).tolist() == [*expected, expected[0]]
 
 
 @pytest.mark.parametrize(

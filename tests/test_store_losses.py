@@ -148,8 +148,8 @@ def test_an_unfinished_sweep_is_sound(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.splitlines() == [
         f"unfinished: point {POINT.id}, seed 7: draw 4 of 0 to 5 not there yet; the same `rmtsim run` fills them",
         "unfinished: 2 of the 3 points of test have fewer than 4 draws; the same `rmtsim run` fills them",
-        "3 shards, 8 rows: sound; 1 of 3 points hold what their sweep wants so far, see `rmtsim status --store "
-        f"{store.root}`",
+        "3 shards, 8 rows: sound; 1 of 3 points have the draws that their sweep asks for at least, see `rmtsim status "
+        f"--store {store.root}`",
     ]
     assert main(["verify", "--store", str(store.root), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -14,7 +14,7 @@ import pytest
 from rmtsim import Point, simulate
 from rmtsim.cli import theory_progress
 from rmtsim.cli.main import main
-from rmtsim.cli.theory_progress import theory_of, watched
+from rmtsim.cli.theory_progress import show_progress, show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.theory import finite, quasi_monte_carlo
@@ -97,18 +97,18 @@ def test_work_that_takes_long_is_told_from_beside(
     )
     told, stream = threading.Event(), io.StringIO()
     monkeypatch.setattr(CallProgress, "_write", lambda _, text: (stream.write(f"{text}\n"), told.set()))
-    with watched("theory", 3, "sizes"):
+    with show_progress("theory", 3, "sizes"):
         assert told.wait(60)
     assert re.match(r"theory: 0 of 3 sizes, 1 min\n", stream.getvalue())
     before = threading.active_count()
-    with watched("theory", 3, "sizes") as progress:
+    with show_progress("theory", 3, "sizes") as progress:
         progress.advance(1)
     assert threading.active_count() == before
     assert "theory: 1 of 3 sizes, 1 min, about 2 min to go\n" in stream.getvalue()
 
 
 def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with watched("theory", 3, "sizes", after=1e9) as progress:
+    with show_progress("theory", 3, "sizes", after=1e9) as progress:
         progress.advance(2)
         time.sleep(0.01)
     assert capsys.readouterr().err == ""
@@ -118,26 +118,26 @@ def test_the_theory_of_draws_counts_what_it_answers(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[tuple[int, int]] = []
-    whole = theory_progress.watched
+    whole = theory_progress.show_progress
 
     def spying(what: str, total: int, unit: str, done):  # type: ignore[no-untyped-def]
         made.append((total, done()))
         spying.done = done
         return whole(what, total, unit, done, after=1e9)
 
-    monkeypatch.setattr(theory_progress, "watched", spying)
+    monkeypatch.setattr(theory_progress, "show_progress", spying)
     with (
-        theory_of(simulate(Point("linear", "ce", 3, 40, 5), 2)),
-        theory_of(simulate(Point("linear", "mse", 3, 4, 5), 2)),
+        show_theory_progress(simulate(Point("linear", "ce", 3, 40, 5), 2)),
+        show_theory_progress(simulate(Point("linear", "mse", 3, 4, 5), 2)),
     ):
         pass
     assert made == []
-    with theory_of(simulate(Point("linear", "ce", 3, 15, 5), 2)):
+    with show_theory_progress(simulate(Point("linear", "ce", 3, 15, 5), 2)):
         finite("linear", "ce", 3, 15, 5)
         assert spying.done() == 1
     assert made == [(1, 0)]
     hidden = pd.concat([simulate(Point("one_hidden", "ce", C, 300, 20, 8), 2) for C in (3, 4)])
-    with theory_of(hidden):
+    with show_theory_progress(hidden):
         finite("one_hidden", "ce", 3, 300, 20, 8, layers=("output",), target_rse=0.4)
         assert spying.done() == 1
     assert made[1:] == [(4, 0)]  # both sizes, and their limits

@@ -1,4 +1,4 @@
-"""Types of the command line's arguments: each says in one sentence what would be valid."""
+"""Types of the command line's arguments; each rejects a bad value with a sentence on what would be valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNITS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 def size_in_bytes(text: str) -> float:
-    """Take sizes such as 1.5GiB, in bytes."""
+    """Return a size such as 1.5GiB in bytes."""
     try:
         return parse_bytes(text)
     except InputError as error:
@@ -22,9 +22,9 @@ def size_in_bytes(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """Take whole numbers from 1 to 10⁹; 1e6 is one too."""
+    """Return a whole number from 1 to 10⁹, which may be written as 1e6."""
     try:
-        value = int(float(text)) if float(text).is_integer() else 0  # 1e6 is a whole number too
+        value = int(float(text)) if float(text).is_integer() else 0
     except (ValueError, OverflowError):
         value = 0
     if not 1 <= value <= MAX_SIZE:
@@ -35,21 +35,21 @@ def whole(text: str) -> int:
 
 
 def directory(text: str) -> str:
-    """Take a directory's name."""
+    """Return the name of a directory, which may not be empty."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty, as from a variable that is not set; give a directory")
     return text
 
 
 def seed(text: str) -> int:
-    """Take whole numbers from 0 to 2⁶³ − 1."""
+    """Return a whole number from 0 to 2⁶³ − 1."""
     if not text.isdecimal() or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a whole number from 0 to {2**63 - 1}")
     return int(text)
 
 
 def positive(text: str) -> float:
-    """Take positive finite numbers."""
+    """Return a positive finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -60,7 +60,7 @@ def positive(text: str) -> float:
 
 
 def seconds(text: str) -> float:
-    """Take times such as 90, 90s, 30min, 2h or 1.5d, in seconds."""
+    """Return a time such as 90, 90s, 30min, 2h or 1.5d in seconds."""
     found = re.fullmatch(r"(\d{1,9}(?:\.\d*)?|\.\d+) ?(s|min|h|d|)", text)
     value = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if value <= 0:
@@ -69,7 +69,7 @@ def seconds(text: str) -> float:
 
 
 def summary_file(text: str) -> str:
-    """Take names of files with a table: .csv, .parquet or .json."""
+    """Return the name of a file for a table: .csv, .parquet or .json."""
     if not text.endswith((".csv", ".parquet", ".json")):
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file that ends in .csv, .parquet or .json")
     if "://" in text:

@@ -1,4 +1,4 @@
-"""The command line: words to calls. What a verb does is in `rmtsim.cli.sweep_verbs`, loaded when it is needed.
+"""The command line: parses the arguments and calls the verb, whose module is loaded when it is needed.
 
 Data goes to stdout, progress and messages to stderr. The exit codes are those of `rmtsim.cli.exit_codes`.
 """
@@ -29,11 +29,14 @@ def command(argv: Sequence[str] | None) -> int:
     try:
         with printed_messages():
             code = _call(parser().parse_args(argv), as_process=argv is None)
-    except SystemExit:  # after --help, or on a command line that is none
+    except SystemExit:  # after --help, or for a command line that is not valid
         finish_stdout()
         raise
+    except ModuleNotFoundError as missing:  # a package that a help text needs
+        print_message(f"rmtsim: {_missing_package(missing)}")
+        return FAILED
     error = finish_stdout()
-    if error is not None and not isinstance(error, BrokenPipeError) and code == DONE:  # else it was told
+    if error is not None and not isinstance(error, BrokenPipeError) and code == DONE:  # else it was reported
         print_message(f"rmtsim: {stdout_refused(error)}")
         code = FAILED
     if argv is None and threads_at_work():  # a draw, which may take minutes, would hold up the end
@@ -42,8 +45,12 @@ def command(argv: Sequence[str] | None) -> int:
     return code
 
 
+def _missing_package(error: ModuleNotFoundError) -> str:
+    return f"the package {error.name} is missing; install rmtsim with what it depends on"
+
+
 def _call(arguments: argparse.Namespace, as_process: bool) -> int:
-    """Do what a command line says; return the exit code. As a process of its own, heed all signals that ask to end."""
+    """Run the verb of a command line; return the exit code. A process of its own heeds all signals that ask to end."""
     who = f"rmtsim {arguments.verb}:"
     try:
         if as_process:
@@ -72,7 +79,7 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
         print_message(f"{who} {error.filename} cannot be used ({error.strerror}); give another path")
         return BAD_INPUT
     except ModuleNotFoundError as error:
-        print_message(f"{who} the package {error.name} is missing; install rmtsim with what it depends on")
+        print_message(f"{who} {_missing_package(error)}")
         return FAILED
     except (RunError, MemoryError) as error:
         print_message(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")

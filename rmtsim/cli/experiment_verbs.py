@@ -11,7 +11,7 @@ from rmtsim.arrays.threads import cores
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_json, print_text
 from rmtsim.cli.running import announce_change
-from rmtsim.cli.sources import Runs
+from rmtsim.cli.sources import TableSource
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, specs
 from rmtsim.store.saved_files import saved_prefix
@@ -20,7 +20,7 @@ from rmtsim.text.tables import frame_table, records
 from rmtsim.text.words import number_of
 
 
-def plan_experiment(runs: Runs, store: Store, arguments: argparse.Namespace) -> int:
+def plan_experiment(runs: TableSource, store: Store, arguments: argparse.Namespace) -> int:
     """Print what `run` would do: the tables, done or new, their work, time and memory."""
     from rmtsim.sweeps.resources import allocate_tables
 
@@ -44,14 +44,14 @@ def _seconds(value: float) -> str:
 
 
 def experiment_status(store: Store) -> list[dict[str, Any]]:
-    """Return, for each name that experiments were run under, its tables, how many are done, and those begun.
+    """Return for each experiment of a store the numbers of its tables, of those done, and of those begun.
 
-    Where an earlier version did not keep the names of the tables, the counts are None.
+    The numbers are None where an earlier version did not keep the names of the tables.
 
     Raises
     ------
     StoreError
-        If a table is damaged, or not the one that its name says.
+        If a table is damaged, or is not the one that its name says.
     """
     found = []
     for name, document in specs(store).items():
@@ -69,13 +69,13 @@ def experiment_status(store: Store) -> list[dict[str, Any]]:
 
 
 def _saved(path: str) -> str:
-    """Return how the paths begin of what a task saves before its table is there."""
+    """Return the prefix of the paths of the files that a task saves before its table exists."""
     folder, _, file = path.rpartition("/")
     return f"{folder}/{saved_prefix(file)}"
 
 
 def status_line(row: Mapping[str, Any], store: Store) -> str:
-    """Tell the state of an experiment."""
+    """Return the state of an experiment as a line of text."""
     if row["tables"] is None:
         where = store.files.where(f"experiments/{row['experiment']}/{SPEC}")
         return f"{row['experiment']}: {where} does not name its tables; run its spec again to go on with it"

@@ -22,8 +22,8 @@ from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.running import RunOptions, announce_change, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.sources import FigureRuns
-from rmtsim.cli.store_verbs import existing
-from rmtsim.cli.theory_progress import theory_of
+from rmtsim.cli.store_verbs import open_existing
+from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.errors import InputError, RunError
 from rmtsim.files.output_files import write_output
 from rmtsim.store import Store
@@ -61,10 +61,10 @@ def figure(arguments: argparse.Namespace) -> int:
         if selection.options:
             given = ", ".join(selection.options)
             raise InputError(f"{given}: {arguments.name} shows the tables of an experiment, all of them; leave it out")
-        rows = experiment.read(existing(arguments.store))
+        rows = experiment.read(open_existing(arguments.store))
     else:
-        rows = shown.select(selection.read(existing(arguments.store)))
-    with nullcontext() if experiment is not None else theory_of(rows):
+        rows = shown.select(selection.read(open_existing(arguments.store)))
+    with nullcontext() if experiment is not None else show_theory_progress(rows):
         drawn = registry.draw(arguments.name, rows)
     drawing.save(drawn, arguments.out)
     print_message(f"{arguments.out}: drawn")
@@ -199,7 +199,7 @@ class _Reproduction:
         rows, made = self._rows(work)
         if self.stopped:
             return gallery.Result(figure, problem="stopped")
-        with nullcontext() if work.experiment is not None else theory_of(rows):
+        with nullcontext() if work.experiment is not None else show_theory_progress(rows):
             numbers = figure.numbers(figure.select(rows))
             drawn = registry.plot(figure, numbers)
             text = "" if figure.claims else figure.text(numbers)

@@ -1,4 +1,4 @@
-"""What NumPy and Arrow are told before they are loaded, and whether there is room for them at all."""
+"""Settings for NumPy and Arrow before they are loaded, and the check that there is address space for them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from rmtsim.arrays.limits import address_limit
 from rmtsim.errors import InputError
 from rmtsim.text.sizes import format_bytes
 
-#: Address space that Python takes with all that it loads, and with the smallest of draws (measured: 0.5 GiB).
+#: Address space of Python with all libraries and the smallest of draws (measured: 0.5 GiB).
 _LEAST = 2**29
 
 
 def prepare_libraries() -> None:
-    """Keep libraries from threads and address space that nobody uses.
+    """Keep libraries from taking threads and address space that are not used.
 
-    Draws take one thread of BLAS each, whatever there are; where threads are short, OpenBLAS ends the process if it
-    does not get all of its own.
+    A draw uses one thread of BLAS, however many there are. Where threads are limited, OpenBLAS ends the process if it
+    does not get all that it asks for.
 
     Raises
     ------
     InputError
-        If the process may have too little address space to load them: they would hang, or end it without a word.
+        If the process may have too little address space for the libraries: they would hang, or end it silently.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     limit = address_limit()

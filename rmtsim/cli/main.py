@@ -1,4 +1,4 @@
-"""The command ``rmtsim``, of which only this is loaded before signals are held back."""
+"""Entry point of the command ``rmtsim``; it holds signals back before anything else is loaded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     if argv is None:
         hold_signals()
-    from rmtsim.cli.command import command  # NumPy, too, and so takes a while
+    from rmtsim.cli.command import command  # loads NumPy, which takes a while
 
     return command(argv)

@@ -1,4 +1,4 @@
-"""The words of the command line: verbs, their arguments and their help."""
+"""The parser of the command line: verbs, their arguments and their help."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(
         "plan",
-        "what a run would do; changes nothing",
-        "How many draws the target takes is told as a range, from the precision of the draws that the store has, or "
-        "from a few draws that are made for it and not kept. Work is counted in flops; times are for this machine.",
+        "print what a run would do; changes nothing",
+        "The number of draws that the target takes is estimated as a range, from the draws that the store has, or from "
+        "a few draws that are made for it and not kept. Work is counted in flops; times are for this machine.",
     )
     p.epilog = KEYS
     add_spec(p)
@@ -124,29 +124,30 @@ def parser() -> argparse.ArgumentParser:
     p = verb(
         "run",
         "run a sweep or an experiment, or go on with it",
-        "Every point gets draws until its target precision or max_draws. Kill it at any time: the same command goes "
-        "on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your own is a TOML file "
-        "with the keys below; sweeps/example.toml is one to copy. With the name of a figure it computes the tables "
-        "that the figure shows; `rmtsim reproduce FIGURE --out OUT` then draws them from OUT/store.",
+        "Every point gets draws until it reaches its target precision or max_draws. You may kill a run at any time: "
+        "the same command goes on, and ends with the same rows. A finished sweep says `nothing to do`. A spec of your "
+        "own is a TOML file with the keys below; sweeps/example.toml is one to copy. With the name of a figure it "
+        "computes the tables that the figure shows; `rmtsim reproduce FIGURE --out OUT` then draws them from "
+        "OUT/store.",
     )
     p.epilog = KEYS
     add_spec(p)
     add_running(p)
     add_json(p)
 
-    p = verb("status", "points per state, precision reached, what limits the rest", "Reads the store only.")
+    p = verb("status", "print points per state, precision reached, and what limits the rest", "Reads only the store.")
     add_store(p)
     add_json(p)
 
     p = verb(
         "fit",
-        "measured exponents and constants beside the theorems'",
-        "Prints, for each claim of Theorems 1 and 2, exponent and constant with standard errors, chi2/dof and a "
-        "verdict, and how the points agree with the theory at their own size.",
+        "compare measured exponents and constants with the theorems",
+        "Prints for each claim of Theorems 1 and 2 the fitted exponent and constant with standard errors, chi2/dof and "
+        "a verdict, and how well the points agree with the theory at their own size.",
     )
     add_store(p)
     add_selection(p)
-    p.add_argument("--points", action="store_true", help="print every point beside its theory, too")
+    p.add_argument("--points", action="store_true", help="also print every point with its theory")
     add_json(p)
 
     p = verb(
@@ -167,7 +168,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = verb(
         "theory",
-        "predicted mean squared norms of diagonal and off-diagonal blocks",
+        "predict the mean squared norms of diagonal and off-diagonal blocks",
         "Prints the limit d, N -> infinity at each number of classes, and its leading coefficients as C -> infinity "
         "(large_c). With --dim and --samples it prints the value at that finite size instead; with --spectrum, the law "
         "of the eigenvalues as d, N -> infinity.",
@@ -198,7 +199,9 @@ def parser() -> argparse.ArgumentParser:
         help="with --spectrum: which blocks (default: both)",
     )
     p.add_argument("--seed", type=seed, help="with --spectrum and one hidden layer: of V, which is fixed (default: 0)")
-    p.add_argument("--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, do not print")
+    p.add_argument(
+        "--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, instead of printing"
+    )
     add_json(p)
     return top
 
@@ -206,22 +209,23 @@ def parser() -> argparse.ArgumentParser:
 def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
     p = verb(
         "verify",
-        "what is wrong with a store, and what to do about it",
-        "Reads every byte; one line for each shard that is torn, foreign, unreadable or gone, for rows that stand "
-        "twice, and for what a sweep has still to make. Changes nothing. Ends with 1 if anything is damaged, else 0.",
+        "check a store for damage, with advice on each finding",
+        "Reads every byte, and prints a line for each shard that is torn, foreign, unreadable or gone, for repeated "
+        "rows, and for draws that a sweep has still to make. Changes nothing. The exit code is 1 if anything is "
+        "damaged, else 0.",
         "store_verbs",
     )
     add_store(p)
     p.add_argument(
-        "--recompute", default=0, type=whole, metavar="N", help="make N stored draws, and N tables, again, and compare"
+        "--recompute", default=0, type=whole, metavar="N", help="recompute N stored draws and N tables, and compare"
     )
     add_json(p)
 
     p = verb(
         "merge",
         "add the draws of other stores",
-        "The union by point, seed, draw and layer. Refused, with the reason and nothing written, where the same draws "
-        "mean something else. A spec whose name the store has for another is kept as NAME-2. A repeat adds nothing.",
+        "Makes the union by point, seed, draw and layer. It is refused, with nothing written, where stores contradict "
+        "each other. A spec whose name the store has for another spec is kept as NAME-2. A repeat adds nothing.",
         "store_verbs",
     )
     p.add_argument("sources", nargs="+", metavar="SOURCE", help="stores to add: directories or s3://bucket/prefix")
@@ -229,15 +233,15 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
 
     p = verb(
         "compact",
-        "make few large shards of many small ones",
-        "Equal copies of rows are dropped. Kill it at any time: no row is lost, none stands twice.",
+        "join many small shards into few large ones",
+        "Repeated rows are dropped. You may kill it at any time: no row is lost, and none is repeated.",
         "store_verbs",
     )
     add_store(p)
 
     p = verb(
         "export",
-        "a table of means and standard errors, one row per point and layer",
+        "write a table of means and standard errors, one row per point and layer",
         "The suffix of FILE, .csv, .parquet or .json, chooses the format.",
         "store_verbs",
     )

@@ -1,4 +1,4 @@
-"""Start again with a faster BLAS kernel, where OpenBLAS does not know the processor.
+"""Restart of the process with a faster BLAS kernel, where OpenBLAS does not know the processor.
 
 OpenBLAS takes an AVX2 kernel on processors that are newer than it, which halves the speed of products where there is
 AVX-512. The kernel is chosen when the library is loaded, so the process has to start anew, with ``OPENBLAS_CORETYPE``
@@ -29,14 +29,14 @@ def relaunch_with_faster_kernel() -> None:
 
 
 def faster_kernel(flags: set[str], libraries: str) -> str | None:
-    """Return the kernel to ask for, given the processor's flags and what `blas_kernel` says is loaded; None if fine."""
+    """Return a faster kernel for a processor with these flags and libraries by `blas_kernel`; None if there is none."""
     openblas = [name for name in libraries.split(", ") if name.startswith("openblas")]
     slow = any(name.split()[-1] in _AVX2_KERNELS for name in openblas)
     return _AVX512_KERNEL if slow and flags >= _AVX512_FLAGS else None
 
 
 def _processor_flags() -> set[str]:
-    """Return the processor's features as Linux lists them; none elsewhere."""
+    """Return the processor's features as Linux lists them; an empty set elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

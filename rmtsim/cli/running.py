@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmtsim.cli.exit_codes import exit_code
 from rmtsim.cli.printing import print_json, print_message
-from rmtsim.cli.sources import Runs
+from rmtsim.cli.sources import TableSource
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of
 
@@ -47,7 +47,7 @@ class RunOptions:
 
 
 def run_source(
-    source: Spec | Runs, store: Store, options: RunOptions, *, as_json: bool = False
+    source: Spec | TableSource, store: Store, options: RunOptions, *, as_json: bool = False
 ) -> Outcome | TableOutcome:
     """Run or resume a sweep, or the tables of an experiment; print how it ended."""
     from rmtsim.sweeps.display import ProgressDisplay
@@ -88,7 +88,7 @@ def _run_sweep(spec: Spec, store: Store, options: RunOptions, display: ProgressD
     )
 
 
-def _run_tables(runs: Runs, store: Store, options: RunOptions, display: ProgressDisplay) -> TableOutcome:
+def _run_tables(runs: TableSource, store: Store, options: RunOptions, display: ProgressDisplay) -> TableOutcome:
     from rmtsim.sweeps import table_runner
 
     backend = runs.backend(options.backend, options.address)
@@ -107,7 +107,7 @@ def _run_tables(runs: Runs, store: Store, options: RunOptions, display: Progress
     )
 
 
-def announce_time(source: Spec | Runs, store: Store, options: RunOptions) -> None:
+def announce_time(source: Spec | TableSource, store: Store, options: RunOptions) -> None:
     """Print how long a run will take where that is hours or days, on a machine whose speed is known: this one."""
     from rmtsim.sweeps.executors import THIS_MACHINE
     from rmtsim.sweeps.plan import LONG_SECONDS, long_run
@@ -127,7 +127,7 @@ def announce_time(source: Spec | Runs, store: Store, options: RunOptions) -> Non
             print_message(summary)
 
 
-def announce_change(source: Spec | Runs, store: Store) -> None:
+def announce_change(source: Spec | TableSource, store: Store) -> None:
     """Print what differs where the store has another spec of this name: results stay, but `status` follows the last."""
     from rmtsim.sweeps.spec import Spec
 

@@ -1,4 +1,4 @@
-"""Which draws of a store a verb takes: those that an expression on their columns, a sweep or a seed tells."""
+"""Selection of draws of a store by an expression on their columns, by a sweep, or by a seed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from rmtsim.store import Store
 if TYPE_CHECKING:
     from rmtsim.sweeps.spec import Spec
 
-#: Columns of numbers and of text that an expression may name: what tells a row's point, its layer and its seed.
+#: Columns of numbers and of text that an expression may name: those that identify a row's point, layer and seed.
 _NUMBERS = ("n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "seed")
 _TEXTS = ("model", "loss", "layer", ENSEMBLE[0], "point_id")
 
-#: Characters of an expression, at most.
+#: Most characters of an expression.
 _LONGEST = 2000
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
@@ -42,13 +42,13 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 class Condition:
     """An expression on columns such as ``dim == 500 and loss in ['ce', 'mse']``.
 
-    It is read as Python writes comparisons, and evaluated here: names are columns, values are numbers, text and lists
-    of these, and there is nothing else, no call and no attribute.
+    The syntax is that of comparisons in Python. Names are columns; values are numbers, texts and lists of these.
+    Nothing else is allowed, in particular no call and no attribute.
 
     Raises
     ------
     InputError
-        If it is anything else.
+        If the text is not such an expression.
     """
 
     def __init__(self, text: str) -> None:
@@ -66,7 +66,7 @@ class Condition:
             raise _refused(text if len(text) <= _LONGEST else "it", "is not an expression") from None
 
     def holds(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row, plain values by column, is one of those meant; None is equal to nothing."""
+        """Return whether the expression holds for a row, plain values by column; None is equal to nothing."""
         return bool(_value(self._tree, row))
 
 
@@ -79,7 +79,7 @@ def _refused(what: str, why: str) -> InputError:
 
 
 def _check(node: ast.expr) -> None:
-    """Raise InputError unless a tree is one of comparisons joined by and, or, not."""
+    """Raise InputError unless a tree consists of comparisons joined by and, or, not."""
     if isinstance(node, ast.BoolOp):
         for part in node.values:
             _check(part)
@@ -115,7 +115,7 @@ def _kind(node: ast.expr) -> type:
 
 
 def _constant(node: ast.expr) -> float | str | None:
-    """Return a finite number or a text, a point's identity without what exports put before it; None for all else."""
+    """Return a finite number or a text, a point's identity without the prefix of exports; None for all else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _constant(node.operand)
         return -value if isinstance(value, int | float) else None
@@ -150,7 +150,7 @@ def _value(node: ast.expr, row: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked for: a condition, the name of a sweep that the store keeps, a seed; all by default."""
+    """A selection of draws: by a condition, the name of a sweep that the store keeps, and a seed; by default all."""
 
     condition: Condition | None = None
     sweep: str | None = None
@@ -158,7 +158,7 @@ class Selection:
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> Selection:
-        """Return what the command line asks for; raise InputError if its condition is none."""
+        """Return the selection of a command line; raise InputError if its condition is not an expression."""
         return cls(Condition(arguments.where) if arguments.where is not None else None, arguments.sweep, arguments.seed)
 
     @property
@@ -168,7 +168,7 @@ class Selection:
         return [option for option, value in given.items() if value is not None]
 
     def of_sweep(self, store: Store) -> tuple[set[str], int] | None:
-        """Return points and seed of the sweep; None if all are meant.
+        """Return points and seed of the sweep; None without one.
 
         Raises
         ------
@@ -181,18 +181,18 @@ class Selection:
         return {point.id for point in spec.points()}, spec.sampling.seed
 
     def rows(self, table: pd.DataFrame, of_sweep: tuple[set[str], int] | None = None) -> pd.DataFrame:
-        """Return the rows of a table that are meant; ``of_sweep`` has points and seed of the sweep."""
+        """Return the selected rows of a table; ``of_sweep`` has points and seed of the sweep."""
         if of_sweep is not None:
             points, seed = of_sweep
             table = table[table["point_id"].isin(points) & (table["seed"] == seed)]
         if self.seed is not None:
             table = table[table["seed"] == self.seed]
         if self.condition is not None:
-            table = table[holding(self.condition, table)]
+            table = table[rows_that_hold(self.condition, table)]
         return table.reset_index(drop=True)
 
     def read(self, store: Store) -> pd.DataFrame:
-        """Read the draws that are meant.
+        """Read the selected draws.
 
         Raises
         ------
@@ -206,7 +206,7 @@ class Selection:
         return rows
 
     def nothing(self, store: Store) -> InputError:
-        """Return the error that says that there is nothing to take."""
+        """Return the error for an empty selection."""
         if not self.options:
             return InputError(f"--store: {store.location} holds no draws; run a sweep into it first")
         given = " and ".join(self.options)
@@ -216,8 +216,8 @@ class Selection:
         )
 
 
-def holding(condition: Condition, table: pd.DataFrame) -> pd.Series[bool]:
-    """Return for each row of a table whether a condition holds, which columns of its alone decide."""
+def rows_that_hold(condition: Condition, table: pd.DataFrame) -> pd.Series[bool]:
+    """Return for each row of a table whether a condition holds; each distinct combination is evaluated once."""
     columns = [name for name in _NUMBERS + _TEXTS if name in table]
     kinds = table[columns].drop_duplicates()
     plain = kinds.astype(object).where(kinds.notna(), None)

@@ -10,7 +10,7 @@ from rmtsim.cli.names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
 
 
 def add_spec(p: argparse.ArgumentParser) -> None:
-    """Take what to plan or run, and in which store."""
+    """Add the spec to plan or run, the sizes, and the store."""
     p.add_argument(
         "spec",
         metavar="SPEC",
@@ -22,58 +22,60 @@ def add_spec(p: argparse.ArgumentParser) -> None:
 
 
 def add_sizes(p: argparse.ArgumentParser) -> None:
-    """Take whether at the paper's sizes."""
+    """Add the switch for the paper's sizes."""
     p.add_argument(
         "--full", action="store_true", help="of figures: the paper's sizes, not those that 2 cores manage in minutes"
     )
 
 
 def add_full(p: argparse.ArgumentParser) -> None:
-    """Take sizes and data of a figure."""
+    """Add sizes and data of a figure."""
     add_sizes(p)
     p.add_argument("--data", metavar="FOLDER", help="the unpacked CIFAR-100 in its Python format, for figure 1")
 
 
 def add_store(p: argparse.ArgumentParser, required: bool = True) -> None:
-    """Take the store."""
+    """Add the store."""
     p.add_argument("--store", required=required, metavar="DIR", help="the store: a directory, or s3://bucket/prefix")
 
 
 def add_selection(p: argparse.ArgumentParser) -> None:
-    """Take which of its draws."""
+    """Add the selection of draws."""
     p.add_argument(
         "--where",
         metavar="EXPR",
-        help="take the draws for which this holds, such as \"dim == 500 and loss in ['ce', 'mse']\"; default: all",
+        help="take the draws for which this holds, such as \"dim == 500 and loss in ['ce', 'mse']\" (default: all)",
     )
     p.add_argument("--sweep", metavar="NAME", help="take the draws of this sweep, by the name of its spec")
     p.add_argument("--seed", type=seed, help="take the draws of this seed")
 
 
 def add_json(p: argparse.ArgumentParser) -> None:
-    """Take whether to print JSON."""
+    """Add the switch for JSON."""
     p.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def add_workers(p: argparse.ArgumentParser) -> None:
-    """Take how many tasks at a time."""
-    p.add_argument("--workers", type=whole, metavar="N", help="tasks at a time (default: one per core or GPU)")
+    """Add the number of tasks at a time."""
+    p.add_argument(
+        "--workers", type=whole, metavar="N", help="number of tasks at a time (default: one per core or GPU)"
+    )
 
 
 def add_memory(p: argparse.ArgumentParser) -> None:
-    """Take how much memory."""
+    """Add the limit on memory."""
     p.add_argument(
         "--memory",
         type=size_in_bytes,
         metavar="SIZE",
-        help="memory for all draws or tables at a time, such as 1.5GiB, the 220 MiB of Python included (default: nine "
-        "tenths of "
-        "what the job may use); on a cluster or a GPU, for each worker; large draws are then made in pieces",
+        help="limit on memory for all draws or tables at a time, such as 1.5GiB, including the 220 MiB of Python "
+        "(default: nine tenths of what the job may use); on a cluster or a GPU it is for each worker; draws that need "
+        "more are made in pieces",
     )
 
 
 def add_running(p: argparse.ArgumentParser) -> None:
-    """Take where and how to run."""
+    """Add where and how to run."""
     p.add_argument(
         "--address",
         default="local",

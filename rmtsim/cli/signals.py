@@ -1,4 +1,4 @@
-"""Signals that ask to end, held back while the command starts: it could not say a sentence yet."""
+"""Signals that ask the process to end, held back while the command starts, as it could not print a message yet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def hold_signals() -> None:
-    """Have signals wait. They go on waiting if this process is replaced by another program."""
+    """Block the signals. They stay blocked if this process is replaced by another program."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
 def release_signals() -> None:
-    """Let the signals come, those that waited first."""
+    """Unblock the signals; those that waited come first."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

@@ -1,4 +1,4 @@
-"""What `plan` and `run` are given, by a file or a name: a sweep, training runs, or the experiment of a figure."""
+"""Sources of work for `plan` and `run`, by file or name: a sweep, training runs, or the tables of a figure."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rmtsim.sweeps.training_spec import TrainingSpec
 
 
-class Runs(Protocol):
-    """What asks for tables of an experiment."""
+class TableSource(Protocol):
+    """A source that asks for tables of an experiment."""
 
     @property
     def name(self) -> str:
@@ -37,11 +37,11 @@ class Runs(Protocol):
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """What is asked for, as plain data."""
+        """The request, as plain data; a store keeps it."""
         ...
 
     def backend(self, wanted: str, address: str) -> str:
-        """Return what computes the tables, ``"numpy"`` or ``"cupy"``; raise InputError if it cannot be ``wanted``."""
+        """Return the backend for the tables, ``"numpy"`` or ``"cupy"``; raise InputError if ``wanted`` cannot be."""
         ...
 
     def experiment(self, backend: str = "numpy") -> Experiment:
@@ -51,20 +51,21 @@ class Runs(Protocol):
     def plan(
         self, experiment: Experiment, missing: set[str], workers: int | None = None
     ) -> tuple[pd.DataFrame, str, float]:
-        """Return a row for each table, with its cost, a sentence on all, and the seconds to go, infinite if unknown.
+        """Return a row for each table with its cost, a summary, and the seconds to go (infinite if unknown).
 
-        ``missing`` has files; ``workers`` is how many tables are made at a time, by default one for each core.
+        ``missing`` has the files of the tables that are missing; ``workers`` tables are made at a time, by default one
+        for each core.
         """
         ...
 
 
-def load(source: str, full: bool = False) -> Spec | Runs:
-    """Return the sweep, or what asks for tables, that a file or a name stands for.
+def load(source: str, full: bool = False) -> Spec | TableSource:
+    """Return the sweep, or the source of tables, that a file or a name stands for.
 
     Raises
     ------
     InputError
-        If there is none, if it is not valid, or ``full`` is asked of what says its sizes itself.
+        If there is none, if it is not valid, or if ``full`` is given for a spec, which has sizes of its own.
     """
     from rmtsim.sweeps.documents import is_path
     from rmtsim.sweeps.spec import Spec as Sweep
@@ -85,14 +86,16 @@ def load(source: str, full: bool = False) -> Spec | Runs:
     others = [name for name, figure in figures.items() if not figure.specs and not figure.data]
     spec = load_any(source, others)
     if full:
-        raise InputError(f"--full: {source} says its sizes itself; leave it out, or give the name of a figure")
+        raise InputError(
+            f"--full: {source} is a spec, which has sizes of its own; leave it out, or give the name of a figure"
+        )
     return spec if isinstance(spec, Sweep) else TrainingRuns(spec)
 
 
 def stored_tasks(store: Store) -> dict[str, Task]:
-    """Return the tasks of what was run into a store beside sweeps, by the paths of their tables.
+    """Return the tasks of the experiments that were run into a store, by the paths of their tables.
 
-    What cannot be made here is left out, as where data are not there any more.
+    Tasks that cannot be made here are left out, for example those whose data do not exist any more.
     """
     found: dict[str, Task] = {}
     for name in experiment_names(store):
@@ -121,7 +124,7 @@ def _stored_experiment(spec: Mapping[str, Any], backend: str) -> Experiment:
 
 
 def _with_experiment(figure: Figure, full: bool) -> Figure:
-    """Return the figure; raise InputError unless it shows tables that need nothing else."""
+    """Return the figure; raise InputError unless it shows tables that need no data."""
     if figure.data:
         raise InputError(f"spec: {figure.name} needs {figure.data}; `{figure.command(full)}` makes it")
     if figure.specs:
@@ -147,12 +150,12 @@ class TrainingRuns:
         return self.spec.document()
 
     def backend(self, wanted: str, address: str) -> str:
-        """Return CuPy where it is asked for, and where threads of this process find a GPU."""
+        """Return CuPy where it is asked for, or where threads of this process find a GPU; else NumPy."""
         found = resolve(wanted) if address == "local" else wanted
         return "cupy" if found == "cupy" else "numpy"
 
     def experiment(self, backend: str = "numpy") -> Experiment:
-        """Return the experiment of all runs; raise InputError if one would not fit into this machine."""
+        """Return the experiment of all runs; raise InputError if a run needs more memory than this machine has."""
         for problem, task in self.spec.runs():
             if problem.memory > usable_memory():
                 raise InputError(

@@ -1,4 +1,4 @@
-"""The verbs that look after stores: verify, merge, compact, export."""
+"""The verbs of stores: verify, merge, compact and export."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from rmtsim.text.words import number_of
 if TYPE_CHECKING:
     from rmtsim.sweeps.experiment import Task
 
-__all__ = ["compact", "existing", "export", "merge", "verify"]
+__all__ = ["compact", "export", "merge", "open_existing", "verify"]
 
-#: Rows of draws that are summarised at a time.
+#: Most rows of draws that are summarized at a time.
 _ROWS = 250_000
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with a store; 1 if anything is damaged."""
+    """Print the findings on a store; return 1 if anything is damaged."""
     from rmtsim.store.verify import verify as verified
     from rmtsim.sweeps.spec import requests_of
 
-    store = existing(arguments.store)
+    store = open_existing(arguments.store)
     makers = _makers(store) if arguments.recompute else None
     report = verified(store, arguments.recompute, makers, requests_of)
     if arguments.json:
@@ -66,8 +66,8 @@ def verify(arguments: argparse.Namespace) -> int:
         print_text(f"{size}: {number_of(len(report.damage), 'finding')}")
     elif report.satisfied < report.points:
         print_text(
-            f"{size}: sound; {report.satisfied} of {number_of(report.points, 'point')} hold what their sweep wants so "
-            f"far, see `rmtsim status --store {store.quoted}`"
+            f"{size}: sound; {report.satisfied} of {number_of(report.points, 'point')} have the draws that their sweep "
+            f"asks for at least, see `rmtsim status --store {store.quoted}`"
         )
     else:
         print_text(f"{size}: {'sound' if report.findings else 'all is well'}")
@@ -75,7 +75,7 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
-    """Return what makes the tables of a store's experiments again, by their paths."""
+    """Return functions that make the tables of a store's experiments again, by the paths of the tables."""
     from rmtsim.arrays.threads import single_threaded_blas
     from rmtsim.cli.sources import stored_tasks
 
@@ -88,7 +88,7 @@ def _makers(store: Store) -> dict[str, Callable[[], pd.DataFrame]]:
 
 
 def merge(arguments: argparse.Namespace) -> int:
-    """Add the draws of other stores."""
+    """Add the draws and tables of other stores to a store."""
     from rmtsim.store.merge import merge as merged
     from rmtsim.sweeps.spec import requests_of
 
@@ -107,10 +107,10 @@ def merge(arguments: argparse.Namespace) -> int:
 
 
 def compact(arguments: argparse.Namespace) -> int:
-    """Make few large shards of many small ones."""
+    """Join many small shards of a store into few large ones."""
     from rmtsim.store.compact import compact as compacted
 
-    store = existing(arguments.store)
+    store = open_existing(arguments.store)
     done = compacted(store)
     if done.before == done.after and not done.dropped:
         print_message(f"{store.location}: nothing to do")
@@ -121,12 +121,12 @@ def compact(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write a table of means and standard errors."""
+    """Write a table with means and standard errors of the selected draws."""
     from rmtsim.stats.summary import summarize
 
     check_output(arguments.out)
     out = Path(arguments.out)
-    selection, store = Selection.of(arguments), existing(arguments.store)
+    selection, store = Selection.of(arguments), open_existing(arguments.store)
     of_sweep = selection.of_sweep(store)
     batches = point_batches(_rows_of_points(store), _ROWS)
     read = (selection.rows(store.read(points=points), of_sweep) for points in batches)
@@ -140,7 +140,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 
 def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:
-    """Return a table as a file of this kind holds it; a Parquet file keeps types, and so identities as they are."""
+    """Return a table as the content of a file with this suffix; only Parquet keeps types, and so plain identities."""
     if suffix == ".parquet":
         buffer = BytesIO()
         table.to_parquet(buffer, index=False)
@@ -150,7 +150,7 @@ def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:
 
 
 def _rows_of_points(store: Store) -> Counter[str]:
-    """Count the rows of each point of a store."""
+    """Return the number of rows of each point of a store."""
     counts: Counter[str] = Counter()
     for table in store.tables(["point_id"]):
         for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
@@ -158,7 +158,7 @@ def _rows_of_points(store: Store) -> Counter[str]:
     return counts
 
 
-def existing(location: str) -> Store:
+def open_existing(location: str) -> Store:
     """Return the store at a location; raise InputError if there is none."""
     store = Store(location)
     if not any(store.files.exists(folder) for folder in FOLDERS):

@@ -1,4 +1,4 @@
-"""The standard streams as the command line needs them: there, able to say every letter, and on stderr past breaking."""
+"""Standard streams that are robust to closed pipes, missing descriptors and limited encodings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rmtsim.text.output import presentable, write_line
 
 
 def prepare_streams() -> None:
-    """Give the process streams that may be written to whatever became of them.
+    """Replace stdout and stderr by streams that can always be written to.
 
-    A stream that was closed leads nowhere. Letters that a terminal does not have are written as escapes. Messages go on
-    into nothing once they cannot be written: who pipes them into ``head`` does not mean to stop a run. They have a
-    descriptor of their own, so that libraries, which write to descriptor 2, can be sent elsewhere.
+    A closed stream discards what is written. Letters that a terminal does not have are written as escapes. Messages
+    are discarded once stderr is broken: whoever pipes them into ``head`` does not mean to stop a run. They have a
+    descriptor of their own, so that the output of libraries, on descriptor 2, can be redirected.
     """
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process
@@ -29,17 +29,17 @@ def prepare_streams() -> None:
         raw = io.BufferedWriter(_Unbreakable(os.dup(sys.stderr.fileno()), "w"))
         encoding = sys.stderr.encoding
         sys.stderr = io.TextIOWrapper(raw, encoding, "backslashreplace", line_buffering=True)
-    sys.excepthook = _tell_error
+    sys.excepthook = _print_error
 
 
-def _tell_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the traceback of an error of ours, as all that is printed: without secrets and control characters."""
+def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an unexpected error, without secrets and control characters."""
     text = "".join(traceback.format_exception(kind, error, trace))
     write_line(presentable(text.rstrip("\n"), lines=True), sys.stderr)
 
 
 def finish_stdout() -> OSError | None:
-    """Write what stdout holds back; return why it cannot be, if so. Nothing is then tried again at the end."""
+    """Flush stdout; return the error if that fails, after which nothing is written to it any more."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -49,7 +49,7 @@ def finish_stdout() -> OSError | None:
 
 
 class _Unbreakable(io.FileIO):
-    """Takes what is written, heard or not: a pipe may be closed, a disk full, a terminal gone."""
+    """A file that ignores errors of writing: a pipe may be closed, a disk full, a terminal gone."""
 
     def write(self, data: Any) -> int:
         try:

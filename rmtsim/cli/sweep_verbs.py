@@ -1,9 +1,9 @@
-"""What each verb of the command line does, and what it prints."""
+"""The verbs of sweeps: plan, run, status and fit."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -17,8 +17,8 @@ from rmtsim.cli.experiment_verbs import (
 from rmtsim.cli.printing import print_json, print_text
 from rmtsim.cli.running import RunOptions, announce_change, announce_time, outcome_code, run_source
 from rmtsim.cli.selection import Selection
-from rmtsim.cli.store_verbs import existing
-from rmtsim.cli.theory_progress import theory_of
+from rmtsim.cli.store_verbs import open_existing
+from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.cli.theory_verb import theory
 from rmtsim.errors import InputError
 from rmtsim.model.point import format_sizes
@@ -28,14 +28,11 @@ from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_s
 from rmtsim.text.tables import frame_table, records
 from rmtsim.text.words import number_of
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["fit", "plan", "run", "status", "theory"]
 
 
 def plan(arguments: argparse.Namespace) -> int:
-    """Print what a run would do."""
+    """Print what a run of a sweep or an experiment would do."""
     from rmtsim.sweeps import plan as plans
     from rmtsim.sweeps.spec import Spec
 
@@ -77,10 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print the state of every point and experiment in a store; 3 if some want more, 4 if some used up max_draws."""
+    """Print the state of all points and experiments in a store; return 3 if any is unfinished, 4 if any is limited."""
     from rmtsim.sweeps import plan as plans
 
-    store = existing(arguments.store)
+    store = open_existing(arguments.store)
     table, experiments = plans.status(store), experiment_status(store)
     if table.empty and not experiments:
         raise InputError(f"--store: no sweep was run into {store.location}; run one, or name another directory")
@@ -122,12 +119,12 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
 
 
 def fit(arguments: argparse.Namespace) -> int:
-    """Print the verdicts on a store's draws."""
+    """Print the verdicts on the selected draws of a store."""
     from rmtsim.stats.fit import fit as fit_rates
     from rmtsim.stats.render import render
 
-    draws = Selection.of(arguments).read(existing(arguments.store))
-    with theory_of(draws):
+    draws = Selection.of(arguments).read(open_existing(arguments.store))
+    with show_theory_progress(draws):
         report = fit_rates(draws)
     if arguments.json:
         print_json(report.document())

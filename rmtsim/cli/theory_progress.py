@@ -1,4 +1,4 @@
-"""How far the theory is: said on stderr once it has taken a while, also in the midst of a value that takes long."""
+"""Progress of the theory, shown on stderr once it has taken a while, also within a value that takes long."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from rmtsim.text.words import number_of
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Seconds before anything is said, and between two looks.
+#: Seconds before anything is shown, and between two updates.
 _AFTER, _LOOK_EVERY = 10.0, 0.5
 
-#: Below so many dimensions a value of the linear model with cross-entropy takes a second or more.
+#: Below this dimension a value of the linear model with cross-entropy takes a second or more.
 _FEW_DIMENSIONS = 20
 
 
 @contextmanager
-def watched(
+def show_progress(
     what: str, total: int, unit: str, done: Callable[[], int] | None = None, *, after: float = _AFTER
 ) -> Iterator[CallProgress]:
-    """Have a thread say every few seconds how far the work inside is.
+    """Show every few seconds, from a thread, how far the work inside is.
 
     Parameters
     ----------
     what, total, unit
         As for `CallProgress`.
     done
-        Returns how many are done; by default the work calls ``advance``.
+        Returns the number of parts that are done; by default the work calls ``advance``.
     after
-        Seconds before anything is said.
+        Seconds before anything is shown.
     """
     with CallProgress(what, total, unit, show=True, after=after) as progress:
         ended = threading.Event()
@@ -58,8 +58,8 @@ def watched(
 
 
 @contextmanager
-def theory_of(draws: pd.DataFrame) -> Iterator[None]:
-    """Say how long the theory beside these draws takes, where that is noticeable, and how far it is."""
+def show_theory_progress(draws: pd.DataFrame) -> Iterator[None]:
+    """Announce how long the theory for these draws takes, where that is noticeable, and show its progress."""
     from rmtsim.theory.disk_cache import answered
 
     kept = draws[(draws["loss"] == "ce") & draws["layer"].isin(WITH_DIAGONAL)]
@@ -71,5 +71,5 @@ def theory_of(draws: pd.DataFrame) -> Iterator[None]:
     limits = len(hidden.drop(columns="dim").drop_duplicates())
     print_message(f"theory: cross-entropy takes up to a few seconds for each of {number_of(len(sizes), 'size')}, once")
     before = answered()
-    with watched("theory", len(sizes) + limits, "values", lambda: answered() - before):
+    with show_progress("theory", len(sizes) + limits, "values", lambda: answered() - before):
         yield

@@ -14,7 +14,7 @@ import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_json, print_message, print_text
-from rmtsim.cli.theory_progress import watched
+from rmtsim.cli.theory_progress import show_progress
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.model.layers import BY_NAME
@@ -25,7 +25,7 @@ from rmtsim.text.tables import frame_table, records
 from rmtsim.theory import Prediction, finite, large_c, limit
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
-#: Points of a printed density, and of one in JSON or drawn.
+#: Number of points of a printed density, and of one in JSON or in a drawing.
 _PRINTED, _DRAWN = 25, 400
 
 
@@ -72,7 +72,7 @@ def _ensemble(arguments: argparse.Namespace) -> Ensemble:
 def _norms(arguments: argparse.Namespace) -> None:
     sizes = len(arguments.width or [None]) * len(arguments.aspect_ratio or [None]) * len(arguments.classes)
     predictions: list[Prediction] = []
-    with watched("rmtsim theory", sizes, "sizes") as progress:
+    with show_progress("rmtsim theory", sizes, "sizes") as progress:
         for k, of_size in enumerate(_predictions(arguments)):
             predictions += of_size
             progress.advance(min(k + 1, sizes))
@@ -85,17 +85,17 @@ def _norms(arguments: argparse.Namespace) -> None:
         per_dim = [one.regime != "finite" and BY_NAME[one.layer].is_d_by_d for one in predictions]
         print_json([record | {"divided_by_dim": flag} for record, flag in zip(found, per_dim, strict=True)])
         return
-    table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # with infinities, which JSON has not
+    table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # infinities included
     table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio", "note"])
     if _ensemble(arguments) == LECUN:
         table = table.drop(columns=ENSEMBLE)
     for key in ("n_classes", "width"):
-        table[key] = [record[key] or "-" for record in found]  # null is no number
+        table[key] = [record[key] or "-" for record in found]  # null is not a number
     print_text("\n".join(frame_table(table, "{:.9g}")), lines=True)
 
 
 def _predictions(arguments: argparse.Namespace) -> Iterator[list[Prediction]]:
-    """Yield the predictions of each size, and after those of a width and an aspect ratio their form as C → ∞."""
+    """Yield the predictions of each size; after those of a width and an aspect ratio comes their form as C → ∞."""
     model, loss, widths, ensemble = arguments.model, arguments.loss, arguments.width or [None], _ensemble(arguments)
     if arguments.dim is not None:
         for m, C in itertools.product(widths, arguments.classes):
@@ -135,7 +135,7 @@ def _spectrum(arguments: argparse.Namespace) -> None:
     blocks = len(arguments.width or [None]) * len(arguments.aspect_ratio) * len(arguments.classes)
     blocks *= len(arguments.block or ("diag", "offdiag"))
     densities = []
-    with watched("rmtsim theory", blocks, "spectra") as progress:
+    with show_progress("rmtsim theory", blocks, "spectra") as progress:
         for k, density in enumerate(_densities(arguments)):
             density.summary()  # finds the bands, which takes the time
             densities.append(density)
@@ -160,7 +160,7 @@ def _spectrum(arguments: argparse.Namespace) -> None:
 
 
 def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
-    """Yield the laws asked for; V, where they depend on it, is a draw of its ensemble with a fixed seed."""
+    """Yield the requested laws; V, where they depend on it, is a draw of its ensemble with a fixed seed."""
     model, loss, ensemble = arguments.model, arguments.loss, _ensemble(arguments)
     layer = get_model(model).layers[0].name
     for m, C, gamma, block in itertools.product(
