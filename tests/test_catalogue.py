@@ -158,7 +158,7 @@ def sections(out: Path) -> dict[str, str]:
 def test_all_goes_on_and_makes_a_gallery(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "all", "--out", str(toys)]) == 1
     said = capsys.readouterr()
-    assert "broken: left out: toy: the bits are worn out; buy new ones\n" in said.err
+    assert "broken: left out: 1 of its 1 table failed: toy: the bits are worn out; buy new ones\n" in said.err
     assert "own: left out: own: needs eggs; give --data FOLDER\n" in said.err
     assert [line.split(":")[0].split("/")[-1] for line in said.err.splitlines() if ": drawn" in line] == [
         "toy.png, .pdf",  # cheapest first
@@ -176,11 +176,11 @@ def test_all_goes_on_and_makes_a_gallery(toys: Path, capsys: pytest.CaptureFixtu
     assert "computed and drawn in" in found["toy"]
     assert "zero in every draw" in found["fig8_mse"]
     assert "6 of 6 measured values agree" in found["fig8_mse"]  # diagonal, off-diagonal and ratio at both C
-    assert "Not drawn: toy: the bits are worn out; buy new ones" in found["broken"]
+    assert "Not drawn: 1 of its 1 table failed: toy: the bits are worn out; buy new ones" in found["broken"]
     assert "`rmtsim reproduce own --data FOLDER`" in found["own"]
     page = (toys / "gallery.md").read_text("utf-8")
-    assert re.search(r"\[broken\]\(#broken\) \| here \| 2 s( \(2 cores\))? \| 2 s", page)
-    assert re.search(r"\[toy\]\(#toy\) \| here \| \d[^|]* \| not measured \|", page)
+    assert re.search(r"\[broken\]\(#broken\) +\| here +\| 2 s( \(2 cores\))? +\| 2 s", page)
+    assert re.search(r"\[toy\]\(#toy\) +\| here +\| \d[^|]* \| not measured +\|", page)
     assert (toys / "verdicts.txt").exists()
 
 
@@ -212,7 +212,7 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
     assert main(["reproduce", "toy", "--full", "--out", str(toys)]) == 0
     said = capsys.readouterr()
     assert said.out == "is 2.5\n"
-    assert "toy: 1 of 1 tables to compute\ntoy: t done, 1 of 1\n" in said.err
+    assert "toy: 1 new table; 1 of 1 table done\n" in said.err
     assert reduced.read_bytes() == before
     assert len(list(tables.glob("*.parquet"))) == 3
     assert main(["reproduce", "all", "--out", str(toys)]) == 1  # what is there at the paper's size is shown too

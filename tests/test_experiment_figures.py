@@ -81,7 +81,7 @@ def test_experiments_from_the_command_line(
     monkeypatch.setattr(get_figure("decoupling"), "tables", lambda full: decoupling(draws=SMALL))
     assert main(["reproduce", "decoupling", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr()
-    assert "decoupling: 15 of 15 tables to compute" in said.err
+    assert "decoupling: 15 new tables; 15 of 15 tables done" in said.err
     assert said.out == (tmp_path / "decoupling.txt").read_text()
     assert not (tmp_path / "verdicts.json").exists()
     assert main(["reproduce", "decoupling", "--out", str(tmp_path)]) == 0

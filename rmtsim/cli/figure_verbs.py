@@ -256,7 +256,8 @@ class _Reproduction:
         if self.stopped:
             return pd.DataFrame(), _Made.SOME
         if outcome.failures:
-            raise _FailedTablesError(f"{len(outcome.failures)} of its {number_of(outcome.total, 'table')} failed")
+            count = f"{len(outcome.failures)} of its {number_of(outcome.total, 'table')} failed"
+            raise _FailedTablesError(f"{count}: {outcome.failures[0].reason}")
         return experiment.read(self.store), _made(outcome.new_tables, outcome.total)
 
     def _run(self, source: Any) -> Any:
