@@ -12,10 +12,10 @@ import rmtsim
 from rmtsim.errors import InputError
 from rmtsim.figures.registry import draw
 from rmtsim.paper import dynamic_force as force
-from rmtsim.paper import training_rates
 from rmtsim.paper.dynamic_force import loss_floor
 from rmtsim.paper.trained_networks import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
-from rmtsim.paper.training_rates import at_equal_loss, exponents, ratios
+from rmtsim.paper.training_rates import powers
+from rmtsim.paper.training_rates.powers import at_equal_loss, exponents, ratios
 from rmtsim.stats.quoted import quoted
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
@@ -43,7 +43,7 @@ def both() -> pd.DataFrame:
 def quick_theory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the quadratures: they have tests of their own."""
     monkeypatch.setattr(force, "outside_at_start", lambda *sizes: 0.125)
-    monkeypatch.setattr(training_rates, "theory", lambda at: 1 / np.sort(at["n_classes"].unique()))
+    monkeypatch.setattr(powers, "theory", lambda at: 1 / np.sort(at["n_classes"].unique()))
 
 
 # --- the layers' norms

@@ -14,7 +14,7 @@ from rmtsim.figures import get_figure
 from rmtsim.paper.dynamic_force import dynamic_force
 from rmtsim.paper.fan_out.networks import fan_out
 from rmtsim.paper.fig10.networks import binary
-from rmtsim.paper.training_rates import training_rates
+from rmtsim.paper.training_rates.networks import training_rates
 from rmtsim.paper.training_spectra.eigenvalues import spectra_task, training_spectra
 from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.sweeps.table_runner import run_tables

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.figures import Figure, register
-from rmtsim.figures.parts import join_parts, part
-from rmtsim.model.choices import LOSSES
+from rmtsim.figures.parts import join_parts
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.paper.schedules import DENSE, PER_CLASS, WIDTH, appendix_b3
-from rmtsim.paper.trained_networks import SETTING, checkpoints, scheduled, standard_errors
+from rmtsim.paper.trained_networks import SETTING, checkpoints, standard_errors
 from rmtsim.stats.estimates import mean_estimate
-from rmtsim.stats.predictions import plain
-from rmtsim.stats.quoted import quoted
 from rmtsim.stats.straight_lines import misfit, slopes
-from rmtsim.stats.verdict import IN_WORDS, NO_ERROR, tolerance
-from rmtsim.sweeps.experiment import Experiment
-from rmtsim.text.tables import WIDTH as LINE
-from rmtsim.text.tables import text_table
-from rmtsim.text.words import number_of
+from rmtsim.stats.verdict import NO_ERROR, tolerance
 from rmtsim.theory import finite
-from rmtsim.training.problem import Problem
-from rmtsim.training.trajectory import trajectory_task
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawing
 
 Values = npt.NDArray[np.float64]
 
@@ -47,79 +32,17 @@ LEVEL = 0.001
 #: Columns in which the runs of one figure must not differ.
 _COMMON = ["data", "dim", "width", "steps", "learning_rate"]
 
-_KEYS = ["loss", "layer", "rule"]
+#: Columns that identify a series over C.
+KEYS = ["loss", "layer", "rule"]
 
 
-@register
-class TrainingRates(Figure):
-    """Ratios of block norms against C through training, and their powers of C."""
-
-    name = "training_rates"
-    title = "Off-diagonal over diagonal against C, through training"
-    source = "Appendix A, second question"
-    sentence = (
-        "Interestingly, we numerically find that the block-diagonal Hessian structure remains throughout the training "
-        "process (see Figure 2 and 3). … It is possible to extend our theory to the whole training process, but it "
-        "requires substantially new mathematical tools and we leave as a future direction."
-    )
-    place = 27
-
-    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
-        """Return the experiment, see `training_rates`."""
-        return training_rates(full)
-
-    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return ratios, their means and their powers, see `rate_numbers`."""
-        return rate_numbers(rows)
-
-    def plot(self, numbers: pd.DataFrame) -> Drawing:
-        """Draw the ratios against C at several checkpoints, and below their powers at all."""
-        from rmtsim.paper.training_rates_figure import plot_rates
-
-        return plot_rates(numbers)
-
-    def text(self, numbers: pd.DataFrame) -> str:
-        """Return the exponents at every checkpoint, with verdicts, and those at equal loss, as text."""
-        return report_rates(numbers)
-
-    def headline(self, numbers: pd.DataFrame) -> str:
-        """Return the exponents at the start and the end in Markdown."""
-        lines = (f"{_how(part(numbers, 'ratios'))}.", *_headlines(part(numbers, "exponents")))
-        return "\n".join(f"- {line}" for line in lines)
-
-
-def training_rates(full: bool = False) -> Experiment:
-    """Experiment of Appendix A's second question: one hidden layer at fixed d and many C, through training.
-
-    The theorems vary C at fixed d and N; the paper's runs have N = 10 C, so that every class has as many samples. Both
-    are done. C to 256 (128 with N = 10 C), d = 64, N = 640, 10 draws; or to 1024 (512), d = 100, N = 1000, 8 draws.
-    """
-    dim, most, draws, times = (100, 1024, 8, 5) if full else (64, 256, 10, 10)
-    schedule = appendix_b3(DENSE, times)
-    fixed = PER_CLASS * dim
-    classes = [2**k for k in range(2, 11) if 2**k <= most]
-    sizes = {(C, fixed) for C in classes} | {(C, PER_CLASS * C) for C in classes if most >= 2 * C}
-    tasks = [
-        trajectory_task(
-            f"{loss}-c{C:04d}-n{N:05d}-draw{draw}",
-            Problem(loss, C, dim, N, (WIDTH,), dtype="float32"),
-            schedule,
-            draw,
-        )
-        for loss in LOSSES
-        for C, N in sorted(sizes)
-        for draw in range(draws)
-    ]
-    return Experiment("training_rates", tasks)
-
-
-def rate_numbers(table: pd.DataFrame) -> pd.DataFrame:
+def all_numbers(table: pd.DataFrame) -> pd.DataFrame:
     """Return all numbers of the figure, in the parts of `rmtsim.figures.parts.join_parts`.
 
     Parameters
     ----------
     table
-        That of `training_rates`.
+        That of `rmtsim.paper.training_rates.networks.training_rates`.
 
     Returns
     -------
@@ -137,8 +60,8 @@ def rate_numbers(table: pd.DataFrame) -> pd.DataFrame:
 def mean_ratios(found: pd.DataFrame) -> pd.DataFrame:
     """Return the means over draws of `ratios`, but where off-diagonal blocks are zero by the model."""
     frames = []
-    for key, rows in found.groupby(_KEYS, sort=False):
-        case: dict[str, Any] = dict(zip(_KEYS, key, strict=True))
+    for key, rows in found.groupby(KEYS, sort=False):
+        case: dict[str, Any] = dict(zip(KEYS, key, strict=True))
         if fixed_values(case["loss"], case["layer"], int(rows["n_classes"].min())).get("ratio") == 0:
             continue
         logs = rows.assign(log=np.log(rows["ratio"].where(rows["ratio"] > 0)))
@@ -158,7 +81,7 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table
-        That of `training_rates`.
+        That of `rmtsim.paper.training_rates.networks.training_rates`.
 
     Returns
     -------
@@ -231,12 +154,12 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
     """
     found = found[found["n_classes"] >= MIN_CLASSES]
     lines = []
-    for key, of_case in found.groupby(_KEYS, sort=False):
+    for key, of_case in found.groupby(KEYS, sort=False):
         start: dict[str, Values] | None = None
         looks = 2 * of_case["progress"].nunique()  # two changes at every checkpoint
         for progress, at in of_case.groupby("progress"):
             line: dict[str, Any] = {
-                **dict(zip(_KEYS, key, strict=True)),
+                **dict(zip(KEYS, key, strict=True)),
                 "progress": progress,
                 "draws": at["draw"].nunique(),
             }
@@ -279,14 +202,14 @@ def at_equal_loss(found: pd.DataFrame, targets: Sequence[float] | None = None) -
     """
     found = found[(found["n_classes"] >= MIN_CLASSES) & (found["loss"] == "ce")]
     lines = []
-    for key, of_case in found.groupby(_KEYS, sort=False):
+    for key, of_case in found.groupby(KEYS, sort=False):
         runs = dict(iter(of_case.groupby(["n_classes", "draw"])))
         least = max(run["relative_loss"].min() for run in runs.values())
         for target in targets or np.arange(0.9, least, -0.1):
             at = {where: _interpolated(run, target) for where, run in runs.items()}
             logs = pd.Series(at).unstack()  # classes × draws
             powers = slopes(np.log(logs.index.to_numpy(float)), logs.to_numpy().T)
-            line = dict(zip(_KEYS, key, strict=True)) | {"relative_loss": round(float(target), 3)}
+            line = dict(zip(KEYS, key, strict=True)) | {"relative_loss": round(float(target), 3)}
             exponent, error = mean_estimate(powers)
             lines.append(line | {"exponent": exponent, "std_error_exponent": error})
     return pd.DataFrame(lines)
@@ -304,74 +227,6 @@ def theory(at: pd.DataFrame) -> Values:
             for C, N in zip(sizes["n_classes"], sizes["n_samples"], strict=True)
         ]
     )
-
-
-def report_rates(numbers: pd.DataFrame) -> str:
-    """Return the exponents at every checkpoint, with verdicts, and those at equal loss, as text."""
-    fits, equal = part(numbers, "exponents"), part(numbers, "equal_loss")
-    lines = [_how(part(numbers, "ratios")), ""]
-    for key, of_case in fits.groupby(_KEYS, sort=False):
-        loss, layer, rule = plain(key)
-        first = of_case.iloc[0]
-        lines.append(f"{loss.upper()}, {layer} layer, {rule}: theorem {THEOREM[layer]}" + _start(first))
-        if first["verdict"] == "zero":
-            lines.append("")
-            continue
-        grid = [["steps", "exponent", "upper", "change", "F", "verdict"]]
-        for row in of_case.to_dict("records"):
-            values = [quoted(row[x], row[f"std_error_{x}"]) for x in ("exponent", "upper", "change")]
-            said = _in_words(row["verdict"], row["power"])
-            grid.append([f"{row['progress']:.0%}", *values, f"{row['f']:.1f}", said])
-        lines += [*text_table(grid, ">>>>><", indent=2), ""]
-    lines.append("CE, where the loss is a part of that at initialisation:")
-    for row in equal.to_dict("records"):
-        exponent = quoted(row["exponent"], row["std_error_exponent"])
-        lines.append(f"  {row['layer']} layer, {row['rule']}, loss × {row['relative_loss']:g}: {exponent}")
-    legend = (
-        "exponent: of C, in the ratio of mean squared norms, off-diagonal over diagonal: slope in log–log over C ≥ "
-        f"{MIN_CLASSES}, upper: over the upper factor 4; in brackets standard errors over draws. change: from "
-        "initialisation, same draws. F: of a straight line (Welch-James). kept: as at initialisation, to "
-        f"{IN_WORDS}; bent: that too, but not the upper one; unresolved: these exceed half of it; "
-        "steeper, flatter: not, but negative by as many; lost: not even that. no power law: so large an F has a "
-        f"probability under {LEVEL:g}. Squared loss has no equal stage at all C: it begins at about C/2, ends near 1."
-    )
-    return "\n".join([*lines, "", textwrap.fill(legend, LINE)])
-
-
-def _how(found: pd.DataFrame) -> str:
-    """Return how the runs were made, in words."""
-    one, draws = found.iloc[0], found[["seed", "draw"]].drop_duplicates()
-    return f"One hidden layer, m = {one['width']}, d = {one['dim']}; {scheduled(one)}, {number_of(len(draws), 'draw')}"
-
-
-def _headlines(fits: pd.DataFrame) -> Iterator[str]:
-    for key, of_case in fits.groupby(_KEYS, sort=False):
-        loss, layer, rule = plain(key)
-        first, last = of_case.iloc[0], of_case.iloc[-1]
-        where = f"{loss.upper()}, {layer} layer, {rule}"
-        if first["verdict"] == "zero":
-            yield f"{where}: off-diagonal blocks are zero throughout"
-            continue
-        yield (
-            f"{where}: off-diagonal/diagonal follows C^p over C ≥ {MIN_CLASSES}, p = {_exponent(first)} at "
-            f"initialisation (theory {first['theory']:.3f}, theorem {THEOREM[layer]} as C → ∞), {_exponent(last)} at "
-            f"the end, {quoted(last['upper'], last['std_error_upper'])} over the upper factor 4: "
-            f"{_in_words(last['verdict'], last['power'])}"
-        )
-
-
-def _in_words(verdict: str, power: bool) -> str:
-    return verdict if power else f"{verdict}, no power law"
-
-
-def _exponent(row: pd.Series) -> str:
-    return quoted(row["exponent"], row["std_error_exponent"])
-
-
-def _start(first: pd.Series) -> str:
-    if first["verdict"] == "zero":
-        return "; off-diagonal blocks are zero in every run, at every checkpoint"
-    return f" as C → ∞, theory at these C {first['theory']:.3f} at initialisation"
 
 
 def _interpolated(run: pd.DataFrame, target: float) -> float:

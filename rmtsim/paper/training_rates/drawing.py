@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import LOSSES, paper_style, progress_axis
 from rmtsim.paper.trained_networks import scheduled
-from rmtsim.paper.training_rates import MIN_CLASSES, THEOREM
+from rmtsim.paper.training_rates.powers import MIN_CLASSES, THEOREM
 
 #: Checkpoints whose ratios are shown; exponents are at all.
 _SHOWN = (0.0, 0.01, 0.1, 0.25, 1.0)
@@ -25,7 +25,7 @@ _MARKS: dict[str, Any] = {"markersize": 4, "markerfacecolor": "none", "elinewidt
 
 
 def plot_rates(numbers: pd.DataFrame) -> Figure:
-    """Draw the numbers of `rmtsim.paper.training_rates.rate_numbers`.
+    """Draw the numbers of `rmtsim.paper.training_rates.powers.all_numbers`.
 
     A column per loss and layer that has off-diagonal blocks; a row per rule for N with the ratios, geometric means over
     draws; below, the exponents of both rules, with those of the theory at initialisation and of the theorems.
