@@ -176,7 +176,7 @@ def test_help_that_lacks_a_package_names_it(
     assert main(["plan", "--help"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("rmtsim: the package rmtsim.sweeps.spec_reference is missing; install rmtsim")
+    assert said.err.startswith("rmtsim: the Python package rmtsim is needed, and is not installed")
     assert said.err.count("\n") == 1
 
 

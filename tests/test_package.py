@@ -38,14 +38,12 @@ target_rse = 0.9
 #: The cells of a notebook; the last one prints what the test looks at.
 CELLS = [
     "import json, rmtsim",
-    "from rmtsim.sweeps.spec import builtin_specs, load",
-    "from rmtsim.sweeps.runner import run",
-    "from rmtsim.figures.registry import draw",
-    "from rmtsim.store import Store",
-    "run(load('rmtsim.toml'), Store('of the notebook'), workers=1, backend='numpy')",
-    "rows = Store('of the notebook').read()",
-    "draw('fig8', rows).savefig('notebook.png')",
-    "print(json.dumps([rmtsim.__file__, builtin_specs(), len(rows)]))",
+    "from rmtsim.sweeps.spec import builtin_specs",
+    "store = rmtsim.open_store('of the notebook')",
+    "rmtsim.run('rmtsim.toml', store, workers=1)",
+    "draws = store.draws()",
+    "rmtsim.plot.decay(draws, theory=False).figure.savefig('notebook.png')",
+    "print(json.dumps([rmtsim.__file__, builtin_specs(), len(draws)]))",
 ]
 
 

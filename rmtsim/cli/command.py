@@ -46,7 +46,9 @@ def command(argv: Sequence[str] | None) -> int:
 
 
 def _missing_package(error: ModuleNotFoundError) -> str:
-    return f"the package {error.name} is missing; install rmtsim with what it depends on"
+    # The package, not the module of it that was asked for first: matplotlib, where that is matplotlib.pyplot.
+    package = str(error.name).partition(".")[0]
+    return f"the Python package {package} is needed, and is not installed; install it"
 
 
 def _call(arguments: argparse.Namespace, as_process: bool) -> int:
