@@ -62,7 +62,7 @@ def test_a_table_that_fails_stops_no_other_figure(
     err = capsys.readouterr().err
     assert "squares: squares-1 failed 3 times: no luck\n" in err
     assert "squares: 3 new tables; 3 of 4 tables done; 1 table failed, the same command tries it again\n" in err
-    assert "squares: left out: 1 of its 4 tables failed\n" in err
+    assert "squares: left out: 1 of its 4 tables failed: no luck\n" in err
     assert (tmp_path / "cubes.png").exists()
     assert not (tmp_path / "squares.png").exists()
     figures["fails"] = ""
