@@ -33,6 +33,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["tests.durations"]
 
+#: A script for mypy; looking for doctests in it would run its sweep.
+collect_ignore = ["typed_session.py"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
