@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rmtsim.store.names import ShardName, file_digest, parse_name
-from rmtsim.store.tables import FORMAT, as_parquet
+from rmtsim.store.shard_files import FORMAT, as_parquet
+from rmtsim.store.shard_names import ShardName, file_digest, parse_name
 
 
 def rewrite(path: Path, table: pa.Table, layout: str = FORMAT) -> Path:

@@ -19,8 +19,8 @@ from rmtsim.cli.main import main
 from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
 from rmtsim.store.compact import compact
+from rmtsim.store.shard_files import as_parquet
 from rmtsim.store.storage import LocalFiles
-from rmtsim.store.tables import as_parquet
 from rmtsim.store.verify import verify
 from tests.s3 import location, s3, s3_server
 from tests.shards import rewrite

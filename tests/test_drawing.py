@@ -16,7 +16,7 @@ import seaborn as sns
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.figures.drawing import encoded
+from rmtsim.figures.matplotlib_setup import encoded
 from rmtsim.figures.style import paper_style
 from rmtsim.store import Store
 
@@ -102,7 +102,7 @@ def test_what_matplotlib_would_stumble_over(store: str, expected: bytes, tmp_pat
 
 AFTERWARDS = """
 import sys
-from rmtsim.figures.drawing import save
+from rmtsim.figures.matplotlib_setup import save
 from rmtsim.figures.registry import draw
 from rmtsim.store import Store
 save(draw("fig8_mse", Store(sys.argv[1]).read()), "f.png")
@@ -162,7 +162,7 @@ def test_every_figure_is_drawn_with_settings_of_our_own() -> None:
     """Figures are made inside one of the two styles, and saved in one place."""
     for path in [*(ROOT / "rmtsim" / "figures").glob("*.py"), *(ROOT / "rmtsim" / "paper").rglob("*.py")]:
         text = path.read_text("utf-8")
-        if path.name != "drawing.py":
+        if path.name != "matplotlib_setup.py":
             assert "rc_context" not in text, path.name
             assert "savefig" not in text, path.name
         tree = ast.parse(text)

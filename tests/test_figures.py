@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmtsim.errors import InputError
-from rmtsim.figures.drawing import check_path, save
 from rmtsim.figures.figure_data import figure_data
+from rmtsim.figures.matplotlib_setup import check_path, save
 from rmtsim.figures.registry import draw
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point

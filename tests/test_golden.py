@@ -15,7 +15,7 @@ from rmtsim.cli.main import main
 from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.recompute import stored_point
-from rmtsim.store.tables import FORMAT
+from rmtsim.store.shard_files import FORMAT
 
 GOLDEN = Path(__file__).parent / "golden"
 VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]

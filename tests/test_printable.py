@@ -19,7 +19,7 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.errors import RunError
-from rmtsim.figures.drawing import encoded
+from rmtsim.figures.matplotlib_setup import encoded
 from rmtsim.store import Store
 from rmtsim.sweeps.display import ProgressDisplay
 from rmtsim.text.printable import printable

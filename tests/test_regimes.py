@@ -11,8 +11,8 @@ from scipy import integrate, optimize
 
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
+from rmtsim.paper.other_regimes import Regimes, rate_in_words
 from rmtsim.paper.regime_rates import FAR, extended, judge_rates, last_power, regimes_of
-from rmtsim.paper.regimes import Regimes, rate_in_words
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.spec import load

@@ -19,7 +19,7 @@ from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
 from rmtsim.store.compact import compact
 from rmtsim.store.merge import merge
-from rmtsim.store.names import parse_name
+from rmtsim.store.shard_names import parse_name
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.spec import from_document
 from tests.s3 import location, s3, s3_server

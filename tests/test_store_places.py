@@ -20,7 +20,7 @@ import pytest
 
 import rmtsim
 import rmtsim.store.lock
-import rmtsim.store.tables
+import rmtsim.store.shard_files
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store import Store, StoreError
@@ -304,7 +304,7 @@ def test_reading_draws_one_by_one_keeps_nothing(tmp_path: os.PathLike[str]) -> N
 
 
 def test_points_that_are_not_wanted_are_not_read(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmtsim.store.tables, "GROUP_ROWS", 100)
+    monkeypatch.setattr(rmtsim.store.shard_files, "GROUP_ROWS", 100)
     points = [rmtsim.Point("linear", "ce", n_classes, 3, 4) for n_classes in range(2, 12)]
     store = Store(os.path.join(tmp_path, "store"))
     with store.writer() as writer:

@@ -11,8 +11,8 @@ from scipy import stats
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
 from rmtsim.figures import registry
-from rmtsim.paper.training_spectra.distances import Case, cases, output_mse_eigenvalues, spectra_numbers
 from rmtsim.paper.training_spectra.eigenvalues import diagonal_weights, spectra, spectra_task
+from rmtsim.paper.training_spectra.law_distances import Case, cases, output_mse_eigenvalues, spectra_numbers
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from tests.figures import headline_of, text_of

@@ -16,8 +16,8 @@ from rmtsim.cli.main import main
 from rmtsim.sampling.schema import SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.coverage import Coverage, RangeSet, Series
+from rmtsim.store.shard_files import FORMAT
 from rmtsim.store.shards import Shard
-from rmtsim.store.tables import FORMAT
 from rmtsim.store.verify import Finding, verify
 from rmtsim.sweeps.spec import Sampling, Spec, requests_of
 from tests.shards import rewrite

@@ -44,7 +44,7 @@ __all__ = ["figure", "reproduce"]
 
 def figure(arguments: argparse.Namespace) -> int:
     """Draw a figure from a store, or list all."""
-    from rmtsim.figures import drawing, registry
+    from rmtsim.figures import matplotlib_setup, registry
 
     wanted = {"NAME": arguments.name, "--store": arguments.store, "--out": arguments.out}
     if arguments.list:
@@ -54,7 +54,7 @@ def figure(arguments: argparse.Namespace) -> int:
     if missing := [name for name, value in wanted.items() if value is None]:
         raise InputError(f"figure: {', '.join(missing)} missing; give NAME --store DIR --out FILE, or --list alone")
     shown = registry.get_figure(arguments.name)
-    drawing.check_path(arguments.out)
+    matplotlib_setup.check_path(arguments.out)
     _check_data(arguments.data, [shown])
     selection, experiment = Selection.of(arguments), shown.experiment(arguments.full, arguments.data)
     if experiment is not None:
@@ -66,7 +66,7 @@ def figure(arguments: argparse.Namespace) -> int:
         rows = shown.select(selection.read(open_existing(arguments.store)))
     with nullcontext() if experiment is not None else show_theory_progress(rows):
         drawn = registry.draw(arguments.name, rows)
-    drawing.save(drawn, arguments.out)
+    matplotlib_setup.save(drawn, arguments.out)
     print_message(f"{arguments.out}: drawn")
     return DONE
 
@@ -193,7 +193,7 @@ class _Reproduction:
         return Result(work.figure, problem=work.problem)
 
     def _make(self, work: _Work) -> Result:
-        from rmtsim.figures import drawing, gallery, registry
+        from rmtsim.figures import gallery, matplotlib_setup, registry
 
         start, figure = perf_counter(), work.figure
         rows, made = self._rows(work)
@@ -204,7 +204,7 @@ class _Reproduction:
             drawn = registry.plot(figure, numbers)
             text = "" if figure.claims else figure.text(numbers)
         for suffix in ("png", "pdf"):
-            drawing.save(drawn, self.out / f"{figure.name}.{suffix}")
+            matplotlib_setup.save(drawn, self.out / f"{figure.name}.{suffix}")
         headline = figure.headline(numbers) if self.everything else ""
         seconds = perf_counter() - start
         print_message(f"{self.out / figure.name}.png, .pdf: drawn, {format_seconds(seconds)} in all")
@@ -224,7 +224,7 @@ class _Reproduction:
 
     def _at_full_size(self, work: _Work) -> str:
         """Draw what the store has at the paper's size too, for the gallery; return its numbers."""
-        from rmtsim.figures import drawing, registry
+        from rmtsim.figures import matplotlib_setup, registry
 
         figure = work.figure
         if not self.everything or self.arguments.full or work.experiment is None or not figure.has_full_size:
@@ -233,7 +233,7 @@ class _Reproduction:
         if experiment is None or experiment.missing(self.store):
             return ""
         numbers = figure.numbers(figure.select(experiment.read(self.store)))
-        drawing.save(registry.plot(figure, numbers), self.out / f"{figure.name}_full.png")
+        matplotlib_setup.save(registry.plot(figure, numbers), self.out / f"{figure.name}_full.png")
         return figure.headline(numbers)
 
     def _rows(self, work: _Work) -> tuple[pd.DataFrame, _Made]:

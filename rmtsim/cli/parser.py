@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rmtsim.cli.argument_types import directory, positive, seed, summary_file, whole
-from rmtsim.cli.names import GROUPS, KEYS, with_names
+from rmtsim.cli.help_names import GROUPS, KEYS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
     add_full,

@@ -6,7 +6,7 @@ import argparse
 
 from rmtsim.arrays.backend import BACKENDS
 from rmtsim.cli.argument_types import seconds, seed, size_in_bytes, whole
-from rmtsim.cli.names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
+from rmtsim.cli.help_names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
 
 
 def add_spec(p: argparse.ArgumentParser) -> None:

@@ -129,7 +129,7 @@ class _Density(NamedTuple):
 
 def _spectrum(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
-        from rmtsim.figures.drawing import check_path
+        from rmtsim.figures.matplotlib_setup import check_path
 
         check_path(arguments.out)
     blocks = len(arguments.width or [None]) * len(arguments.aspect_ratio) * len(arguments.classes)
@@ -141,7 +141,7 @@ def _spectrum(arguments: argparse.Namespace) -> None:
             densities.append(density)
             progress.advance(k + 1)
     if arguments.out is not None:
-        from rmtsim.figures.drawing import load_matplotlib, save
+        from rmtsim.figures.matplotlib_setup import load_matplotlib, save
 
         load_matplotlib()
         from rmtsim.figures.density_figure import plot_densities

@@ -12,8 +12,8 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.figures.costs import cost_of, in_words
-from rmtsim.figures.drawing import load_matplotlib
 from rmtsim.figures.figure import Figure
+from rmtsim.figures.matplotlib_setup import load_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.drawing import settings
+from rmtsim.figures.matplotlib_setup import settings
 
 #: Markers of series, in the order in which they are taken.
 MARKERS = "osD^vPX*"

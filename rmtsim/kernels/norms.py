@@ -27,12 +27,12 @@ from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.errors import InputError
 from rmtsim.kernels.classes import GivenRows, Rows
 from rmtsim.kernels.cross_layer import cross_ce, cross_mse
+from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.hidden_layer import Moments, gram_of_neurons, hidden
 from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
-from rmtsim.kernels.resources import draw_resources
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling

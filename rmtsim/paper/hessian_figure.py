@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 
-from rmtsim.figures.drawing import settings
+from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.paper.hessian_pictures import MAPS
 from rmtsim.paper.norm_shares import PICTURE_KEYS, in_percent, layer_names, neurons_of, problem_of
 

@@ -13,10 +13,10 @@ from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, 
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS, DiagonalName, diagonal_classes
+from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.precision import PrecisionCheck
-from rmtsim.kernels.resources import draw_resources
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.model.choices import LayerName
 from rmtsim.model.layers import CROSS

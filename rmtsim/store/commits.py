@@ -13,7 +13,7 @@ from typing import Any
 
 from rmtsim.store.coverage import RangeSet
 from rmtsim.store.failures import AbsentError, TornError
-from rmtsim.store.names import MOST_COMMITS, commit_number
+from rmtsim.store.shard_names import MOST_COMMITS, commit_number
 from rmtsim.store.storage import Files
 from rmtsim.text.json_text import PlainDataError, parse_json
 

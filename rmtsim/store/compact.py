@@ -17,9 +17,9 @@ from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.repeated_rows import repeated_rows
+from rmtsim.store.shard_files import sort
 from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
-from rmtsim.store.tables import sort
 from rmtsim.store.writer import Writer
 
 #: A sweep compacts its store each time it has written this many small shards.

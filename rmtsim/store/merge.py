@@ -19,13 +19,13 @@ from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.experiment_tables import FOLDER, copy_tables, lacking_tables, specs, tables, write_spec
 from rmtsim.store.failures import TornError
-from rmtsim.store.names import commit_number
 from rmtsim.store.recompute import agreement
 from rmtsim.store.repeated_rows import repeated_rows
+from rmtsim.store.shard_files import sort
+from rmtsim.store.shard_names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import LocalFiles
 from rmtsim.store.store import Store
-from rmtsim.store.tables import sort
 from rmtsim.store.writer import Writer
 from rmtsim.text.words import list_ranges, name_row
 

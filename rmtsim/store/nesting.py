@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rmtsim.errors import InputError
 from rmtsim.store.failures import FAILURES, StoreError
 from rmtsim.store.file_access import FOLDERS
-from rmtsim.store.names import commit_number
+from rmtsim.store.shard_names import commit_number
 from rmtsim.text.json_text import PlainDataError, parse_json
 
 

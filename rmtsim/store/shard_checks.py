@@ -10,8 +10,8 @@ import pyarrow as pa
 from rmtsim.sampling.draws import STREAMS
 from rmtsim.sampling.schema import VALUES
 from rmtsim.store.failures import ForeignError, TornError
-from rmtsim.store.names import ShardName, file_digest, parse_name
-from rmtsim.store.tables import FORMAT, commit_name
+from rmtsim.store.shard_files import FORMAT, commit_name
+from rmtsim.store.shard_names import ShardName, file_digest, parse_name
 
 if TYPE_CHECKING:
     from rmtsim.store.shards import Shard

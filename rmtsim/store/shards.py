@@ -20,8 +20,8 @@ from rmtsim.errors import short_of_threads
 from rmtsim.model.ensemble import LECUN
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
-from rmtsim.store.names import commit_number, parse_name
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
+from rmtsim.store.shard_names import commit_number, parse_name
 from rmtsim.store.storage import Files
 from rmtsim.text.json_text import parse_json
 

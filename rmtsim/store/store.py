@@ -22,9 +22,9 @@ import pyarrow as pa
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
-from rmtsim.store.description import html_of, text_of
 from rmtsim.store.failures import StoreError, TornError
-from rmtsim.store.selection import as_wanted, rows_with
+from rmtsim.store.representation import html_of, text_of
+from rmtsim.store.row_filter import as_wanted, rows_with
 from rmtsim.store.shards import Shard, VanishedError, replaced_by
 from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.strays import is_stray

@@ -12,9 +12,9 @@ from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage, RangeSet, Request, Series
 from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.findings import Finding, finding_of
-from rmtsim.store.names import commit_number
 from rmtsim.store.presence import who_writes
 from rmtsim.store.recompute import recompute, stored_point
+from rmtsim.store.shard_names import commit_number
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.store.store import Store
 from rmtsim.store.verify_repeated_rows import duplicated

@@ -16,11 +16,11 @@ import pyarrow as pa
 from rmtsim.store.commits import PATH, Commits, read_commits
 from rmtsim.store.failures import StoreError, TornError, transient
 from rmtsim.store.lock import lock_of
-from rmtsim.store.names import commit_number
+from rmtsim.store.shard_files import as_parquet, as_shard, as_table
+from rmtsim.store.shard_names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.strays import is_stray
-from rmtsim.store.tables import as_parquet, as_shard, as_table
 from rmtsim.text.words import list_ranges
 
 if TYPE_CHECKING:

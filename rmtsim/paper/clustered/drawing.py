@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from rmtsim.figures.drawing import settings
+from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.figures.parts import part
 from rmtsim.paper.hessian_figure import STYLE, draw_pictures
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.drawing import settings
+from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import progress_axis
 from rmtsim.paper.fig10.report import WORDS

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmtsim.figures.parts import join_parts
 from rmtsim.paper.trained_networks import standard_errors
-from rmtsim.paper.training_spectra.distances import (
+from rmtsim.paper.training_spectra.law_distances import (
     Case,
     cases,
     law,
@@ -44,7 +44,7 @@ def all_numbers(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Every part has the columns ``case``, the number of a layer of a setting, and those of
-        `rmtsim.paper.training_spectra.distances.Case`.
+        `rmtsim.paper.training_spectra.law_distances.Case`.
 
         means
             The rows of `mean_numbers`.

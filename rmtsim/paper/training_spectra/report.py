@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from rmtsim.figures.parts import part
-from rmtsim.paper.training_spectra.distances import EDGE
+from rmtsim.paper.training_spectra.law_distances import EDGE
 from rmtsim.stats.quoted import quoted
 from rmtsim.stats.verdict import IN_WORDS, NO_ERROR
 from rmtsim.text.tables import WIDTH, text_table

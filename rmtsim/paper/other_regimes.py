@@ -64,7 +64,7 @@ class Regimes(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw measured ratios and the theory over the theorem's form."""
-        from rmtsim.paper.regimes_figure import plot_regimes
+        from rmtsim.paper.other_regimes_figure import plot_regimes
 
         return plot_regimes(part(numbers, "values"))
 

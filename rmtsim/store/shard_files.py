@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from rmtsim.sampling.draws import STREAMS
 from rmtsim.sampling.schema import KEY, SCHEMA
-from rmtsim.store.names import ShardName, file_digest
+from rmtsim.store.shard_names import ShardName, file_digest
 from rmtsim.version import __version__
 
 #: Version of the store's layout; a reader refuses versions that it does not know.
