@@ -8,7 +8,7 @@ They draw on the Axes that they are given and change nothing else: no style, no 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -22,6 +22,7 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.prediction_table import predict
 from rmtsim.stats.summary import summarize
 from rmtsim.text.checks import check_choice
+from rmtsim.text.words import abridge
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,7 @@ def decay(
     Raises
     ------
     InputError
-        If the quantity or the hue is not known, or the table is none of draws.
+        If the quantity, the hue or a regime is not known, the table is none of draws, or `ax` is no Axes.
 
     Examples
     --------
@@ -108,10 +109,7 @@ def decay(
     check_choice("hue", hue, _SERIES)
     regimes = _regimes(theory)
     means = summarize(draws)
-    if ax is None:
-        from matplotlib import pyplot
-
-        ax = pyplot.gca()
+    ax = _axes(ax)
     positive = False
     labelled = _labelled(means, hue)
     for color, marker, label, rows in _series(means, hue, labelled):
@@ -203,7 +201,23 @@ def _regimes(theory: bool | Collection[RegimeName]) -> list[RegimeName]:
     """Return the regimes to draw; raise InputError where one is not known."""
     if isinstance(theory, bool):
         return list(_THEORY) if theory else []
+    if isinstance(theory, str) or not isinstance(theory, Iterable):
+        choices = ", ".join(map(repr, _THEORY))
+        raise InputError(f"theory: {abridge(theory)} is not valid; give True, False, or a list of some of {choices}")
     return [check_choice("theory", regime, _THEORY) for regime in theory]
+
+
+def _axes(ax: Axes | None) -> Axes:
+    """Return the axes to draw on; raise InputError where something else, or axes in 3-D, were given."""
+    if ax is None:
+        from matplotlib import pyplot
+
+        return pyplot.gca()
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes) or hasattr(ax, "get_zlim"):
+        raise InputError(f"ax: {abridge(ax)} is not valid; give one matplotlib Axes, as from pyplot.subplots()")
+    return ax
 
 
 def _add_legend(ax: Axes, regimes: list[RegimeName]) -> None:

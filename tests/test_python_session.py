@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ SWEEPS: list[dict[str, Any]] = [
         "sampling": {"seed": 3, "min_draws": 16, "max_draws": 16, "target_rse": 0.5},
     },
 ]
+
+POINT = rmtsim.Point("linear", "ce", n_classes=10, dim=8, n_samples=16)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +140,11 @@ def test_points_are_run_as_the_same_draws_as_a_sweep(tmp_path: Path, store: rmts
     pd.testing.assert_frame_equal(own, expected)
 
 
+def test_one_point_is_run_as_a_list_of_it(tmp_path: Path) -> None:
+    outcome = rmtsim.run(POINT, tmp_path, workers=1, sampling={"max_draws": 16})
+    assert (outcome.new_draws, rmtsim.open_store(tmp_path).draws()["point_id"].unique().tolist()) == (16, [POINT.id])
+
+
 @pytest.mark.parametrize("source", ["figure8", SWEEPS[0], *as_specs(SWEEPS[1])], ids=["name", "dict", "Spec"])
 def test_a_sweep_is_described_in_any_of_its_forms(source: Any, tmp_path: Path) -> None:
     [spec] = as_specs(source)
@@ -183,6 +191,12 @@ def test_selections_by_any_column(store: rmtsim.Store) -> None:
         (lambda: rmtsim.run({"name": "x"}, "s"), "^model: "),
         (lambda: rmtsim.run("figure8", "s", workers=0), "^workers: 0 is not valid"),
         (lambda: rmtsim.run("figure8", "s", sampling={}), "^sampling: it was given beside a spec"),
+        (lambda: rmtsim.run(POINT, "s", sampling=[POINT]), r"^\[sampling\]: the table is missing or no table"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run(POINT, None), "^store: None is not valid; give a directory, or an address"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run(POINT, "s", address=None), "^address: None is not valid; give local, ray, auto"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run(POINT, "s", time_limit="1h"), "^time_limit: '1h' is not valid; give a number of seconds$"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run(POINT, "s", time_limit=math.nan), "^time_limit: nan is not valid"),
+        (lambda: rmtsim.run(POINT, "s", on_progress=3), "^on_progress: 3 is not valid; give a function of one record$"),  # type: ignore[arg-type]
         (
             lambda: rmtsim.run([rmtsim.Point("linear", "mse", 2, 7, 3)], "s"),
             "^spec: at C = 2, d = 7, N = 3, d/N = 7/3 is no decimal number",
@@ -272,6 +286,24 @@ def test_decay_by_layer_names_what_is_zero(store: rmtsim.Store) -> None:
 def test_decay_names_what_it_does_not_know(store: rmtsim.Store, wrong: dict[str, Any]) -> None:
     with pytest.raises(rmtsim.InputError, match="is not known; choose one of"):
         rmtsim.plot.decay(store.draws(), ax=Figure().subplots(), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (
+            {"theory": "finite"},
+            "^theory: 'finite' is not valid; give True, False, or a list of some of 'finite', 'large",
+        ),
+        ({"theory": None}, "^theory: None is not valid"),
+        ({"ax": Figure()}, "^ax: .* is not valid; give one matplotlib Axes"),
+        ({"ax": Figure().subplots(2)}, "^ax: array.* is not valid; give one matplotlib Axes"),
+        ({"ax": Figure().add_subplot(projection="3d")}, "^ax: .* is not valid; give one matplotlib Axes"),
+    ],
+)
+def test_decay_names_what_it_cannot_take(store: rmtsim.Store, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(rmtsim.InputError, match=words):
+        rmtsim.plot.decay(store.draws(), **wrong)
 
 
 def test_help_fits_on_a_few_screens() -> None:

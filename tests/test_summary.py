@@ -107,6 +107,11 @@ def test_one_line_per_point_and_layer_sorted_by_classes() -> None:
         (lambda draws: draws.drop(columns=["seed", "dim"]), "no column dim, seed"),
         (lambda draws: draws.iloc[:0], "no rows"),
         (lambda draws: draws.assign(diag_sqfro=draws["diag_sqfro"].where(draws["draw"] > 0)), "nulls in others"),
+        (list, "^draws: list is no DataFrame; give a table with the store's columns, as store.draws"),
+        (lambda draws: draws.assign(diag_sqfro="a"), "^draws: column diag_sqfro holds what is no number"),
+        (lambda draws: draws.assign(n_classes="ten"), "^draws: column n_classes holds what is no number"),
+        (lambda draws: draws.assign(layer="last"), "^draws: layer: 'last' is not known; choose one of linear, hidden"),
+        (lambda draws: draws.assign(loss="hinge"), "^draws: loss: 'hinge' is not known; choose one of ce, mse$"),
     ],
 )
 def test_bad_tables_are_refused(spoil, message) -> None:  # type: ignore[no-untyped-def]

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.model.choices import LAYERS, LOSSES, MODELS
 from rmtsim.model.ensemble import LECUN
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import D_BY_D
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
+from rmtsim.text.checks import check_choice
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
 POINT_COLUMNS = [
@@ -38,6 +40,13 @@ QUANTITIES = ("diag", "offdiag", "ratio")
 _DRAW = ["point_id", "seed", "draw", "layer"]
 _VALUES = ["diag_sqfro", "offdiag_sqfro"]
 _ERRORS = ["std_error_diag", "std_error_offdiag"]
+
+#: Columns of numbers.
+_NUMBERS = ["n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "block_rows", "block_cols"]
+_NUMBERS += ["seed", "draw", *_VALUES, *_ERRORS]
+
+#: Columns of names, and the names that the theory knows.
+_NAMES = {"model": MODELS, "loss": LOSSES, "layer": LAYERS}
 
 #: The columns of the values and of their standard errors, here and in the table of `rmtsim.predict`.
 ESTIMATES = ["diag_sqfro", "std_error_diag", "offdiag_sqfro", "std_error_offdiag", "ratio", "std_error_ratio"]
@@ -77,8 +86,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If columns are missing, there are no rows, a (point, seed, draw, layer) occurs twice, or some draws of a point
-        have values where others have nulls.
+        If it is no table, columns are missing or hold what no store has, there are no rows, a (point, seed, draw,
+        layer) occurs twice, or some draws of a point have values where others have nulls.
 
     Examples
     --------
@@ -126,6 +135,9 @@ def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     """Check the table; nulls of the values as NaN, widths as nullable integers."""
+    if not isinstance(draws, pd.DataFrame):
+        kind = type(draws).__name__
+        raise InputError(f"draws: {kind} is no DataFrame; give a table with the store's columns, as store.draws()")
     lecun = asdict(LECUN)
     draws = draws.assign(**{name: draws.get(name, value) for name, value in lecun.items()}).fillna(lecun)
     needed = [*POINT_COLUMNS, "seed", "draw", *_VALUES]
@@ -135,7 +147,16 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     if draws.empty:
         raise InputError("draws: the table has no rows; run a sweep into this store first")
     errors = {name: draws.get(name, 0.0) for name in _ERRORS}  # tables of exact draws may leave them out
-    rows = draws[needed].assign(**errors).astype(dict.fromkeys([*_VALUES, *_ERRORS], "float64") | {"width": "Int64"})
+    rows = draws[needed].assign(**errors)
+    for name in _NUMBERS:
+        try:
+            rows[name] = pd.to_numeric(rows[name])
+        except (TypeError, ValueError):
+            raise InputError(f"draws: column {name} holds what is no number; give it as the store has it") from None
+    rows = rows.astype(dict.fromkeys([*_VALUES, *_ERRORS], "float64") | {"width": "Int64"})
+    for name, choices in _NAMES.items():
+        for value in rows[name].unique():
+            check_choice(f"draws: {name}", value, choices)
     repeated = rows.duplicated(_DRAW)
     if repeated.any():
         first = rows.loc[repeated, _DRAW].iloc[0]

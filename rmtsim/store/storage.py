@@ -22,6 +22,7 @@ from rmtsim.store.file_access import Files
 from rmtsim.store.locations import parse_address
 from rmtsim.store.nesting import Listing, check_apart
 from rmtsim.text.addresses import Address
+from rmtsim.text.words import abridge
 
 __all__ = ["WRITING", "Files", "LocalFiles", "RemoteFiles", "open_files"]
 
@@ -249,6 +250,10 @@ def open_files(location: str | os.PathLike[str] | Address) -> Files:
     InputError
         If the address is not valid.
     """
+    if not isinstance(location, str | os.PathLike | Address):
+        raise InputError(
+            f"store: {abridge(location)} is not valid; give a directory, or an address such as s3://bucket"
+        )
     address = location if isinstance(location, Address) else Address(os.fspath(location))
     location = address.reveal()
     if not location.strip():

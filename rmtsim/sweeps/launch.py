@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from numbers import Real
 from typing import Any
 
 from rmtsim.errors import InputError
@@ -24,7 +25,7 @@ from rmtsim.text.words import abridge
 
 
 def run(
-    spec: str | os.PathLike[str] | Mapping[str, Any] | Spec | Iterable[Point],
+    spec: str | os.PathLike[str] | Mapping[str, Any] | Spec | Point | Iterable[Point],
     store: Store | str | os.PathLike[str],
     *,
     workers: int | None = None,
@@ -46,7 +47,7 @@ def run(
     ----------
     spec
         The name of a sweep that comes with rmtsim, such as ``"figure8"``, the path of a TOML file, its content as a
-        dict, a Spec, or points. The README has an annotated spec.
+        dict, a Spec, a point, or several. The README has an annotated spec.
     store
         Where draws go: a store, a directory, or an address such as ``"s3://bucket/prefix"``.
     workers
@@ -96,6 +97,12 @@ def run(
     Outcome(nothing to do; 2 of 2 points done)
     """
     specs, opened = as_specs(spec, sampling), open_store(store)
+    if not isinstance(address, str):
+        raise InputError(f"address: {abridge(address)} is not valid; give local, ray, auto, or HOST:PORT")
+    if not isinstance(time_limit, Real) or isinstance(time_limit, bool) or not time_limit >= 0:
+        raise InputError(f"time_limit: {abridge(time_limit)} is not valid; give a number of seconds")
+    if on_progress is not None and not callable(on_progress):
+        raise InputError(f"on_progress: {abridge(on_progress)} is not valid; give a function of one record")
     options: dict[str, Any] = {
         "address": address,
         "backend": backend,
@@ -146,7 +153,8 @@ def _run(
 
 
 def as_specs(
-    spec: str | os.PathLike[str] | Mapping[str, Any] | Spec | Iterable[Point], sampling: Mapping[str, Any] | None = None
+    spec: str | os.PathLike[str] | Mapping[str, Any] | Spec | Point | Iterable[Point],
+    sampling: Mapping[str, Any] | None = None,
 ) -> list[Spec]:
     """Return what describes a sweep as specs: one, but for points that do not form one grid.
 
@@ -155,8 +163,10 @@ def as_specs(
     InputError
         If there is no such spec, anything in it is not valid, or something in a list is no point.
     """
+    if isinstance(spec, Point):
+        spec = [spec]
     if isinstance(spec, Iterable) and not isinstance(spec, str | os.PathLike | Mapping):
-        return _of_points(list(spec), sampling or {})
+        return _of_points(list(spec), {} if sampling is None else sampling)
     if sampling is not None:
         raise InputError("sampling: it was given beside a spec, which has its own; write it into the spec")
     if isinstance(spec, Spec):
@@ -167,7 +177,7 @@ def as_specs(
         return [load(os.fspath(spec))]
     raise InputError(
         f"spec: {abridge(spec)} is not valid; give the name of a built-in sweep, the path of a TOML file, a dict, an "
-        "rmtsim.Spec, or a list of points"
+        "rmtsim.Spec, an rmtsim.Point, or a list of points"
     )
 
 
@@ -201,7 +211,7 @@ def _of_group(points: list[Point], sampling: Mapping[str, Any]) -> Spec:
         "loss": first.loss,
         "grid": grid,
         "ensemble": ensemble,
-        "sampling": dict(sampling),
+        "sampling": sampling,
     }
     try:
         spec = from_document(document)
