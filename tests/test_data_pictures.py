@@ -11,9 +11,10 @@ import pytest
 
 from rmtsim.data.clusters import Clusters
 from rmtsim.errors import InputError
+from rmtsim.figures.parts import join_parts
 from rmtsim.figures.registry import draw
 from rmtsim.paper.clustered.networks import clustered, fig11, fig12
-from rmtsim.paper.clustered.ratios import cluster_ratios, factors
+from rmtsim.paper.clustered.ratios import cluster_ratios, factors, structures
 from rmtsim.paper.clustered.report import verdicts
 from rmtsim.paper.fig1 import Fig1
 from rmtsim.paper.hessian_pictures import data_norms_task, picture_task, simulated_norms_task
@@ -176,8 +177,16 @@ def test_verdicts_follow_the_numbers(small: pd.DataFrame) -> None:
     planted = ratios.assign(outside=0.09, std_error_outside=0.0035, draws=10**6)
     planted.loc[(planted["n_clusters"] == 20) & (planted["scale"] == "unit"), "outside"] = 0.111
     planted.loc[(planted["n_clusters"] == 2) & (planted["scale"] == "unit"), "outside"] = 0.109
-    line = verdicts(planted, factors(ratios))[0]  # CE at both scales, MSE at one
+    parts = {"ratios": planted, "factors": factors(ratios), "structure": structures(planted)}
+    line = verdicts(join_parts(parts))[0]  # CE at both scales, MSE at one
     assert "hidden and output layers in 4 of 10 cases, not in 3, 3 unresolved; the whole with CE in 2 of 4" in line
+    of_two = parts["structure"].query("n_classes == 2").set_index("layer")
+    assert of_two[["cases", "near", "far"]].to_numpy().tolist() == [[10, 4, 3], [4, 2, 2]]
+    assert of_two["verdict"].tolist() == ["in some cases"] * 2
+    gaussian = ratios.query("n_clusters == 0 and std_error > 0 and theory > 0")
+    z = (gaussian["value"] - gaussian["theory"]) / np.hypot(gaussian["std_error"], gaussian["std_error_theory"])
+    np.testing.assert_allclose(ratios["z"].dropna(), z)
+    assert lines[-1].endswith(f"against theory largest |z| {z.abs().max():.2f} of {len(z)}.")
     by_k = ratios.query("loss == 'ce' and n_clusters > 0").set_index(["layer", "scale", "n_clusters"])
     hidden = by_k.loc["hidden"].query("n_classes == 2 or n_classes == 30")
     few, many = (np.log(hidden.xs(K, level="n_clusters")["value"]).groupby("scale").mean() for K in (2, 20))

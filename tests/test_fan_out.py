@@ -11,6 +11,7 @@ import pytest
 
 from rmtsim.errors import InputError
 from rmtsim.figures import get_figure
+from rmtsim.figures.parts import part
 from rmtsim.full_hessian import layer_norms as norms_module
 from rmtsim.full_hessian.layer_norms import own_norms
 from rmtsim.full_hessian.structure import Structure, off_diagonal
@@ -270,4 +271,12 @@ def test_figure_shows_the_table(small: pd.DataFrame) -> None:
     assert "layers of 8 networks: root mean square" in theory
     own = exponents(small).query("loss == 'ce' and role == 'own' and layer < 3 and steps > 0 and progress == 1")
     values = ", ".join(quoted(*pair) for pair in zip(own["exponent"], own["std_error"], strict=True))
-    assert f"CE, own neurons {values} (|z| at least" in training
+    least = (own["exponent"] / own["std_error"]).abs().min()
+    assert f"CE, own neurons {values} (|z| at least {least:.1f})" in training
+    own = exponents(small).query("role == 'own' and layer < 3 and steps == 0")
+    weights = own["std_error"] ** -2
+    mean = quoted(np.average(own["exponent"], weights=weights), weights.sum() ** -0.5)
+    largest = (own["exponent"] / own["std_error"]).abs().max()
+    assert f"own neurons {mean} on average over 4 layers, largest |z| {largest:.1f};" in start
+    assert part(numbers, "own")["layers"].tolist() == [4]
+    assert "-0.000 " not in shown.text(numbers)

@@ -39,6 +39,11 @@ def test_many_sets_of_values_are_fitted_as_each_alone() -> None:
         np.testing.assert_allclose(together[:, k], np.polyfit(x, y[:, k], 1)[::-1])
 
 
+def test_a_fit_with_an_unknown_error_is_unknown() -> None:
+    fit = least_squares([np.ones(3)], np.array([1.0, 2.0, 3.0]), np.array([0.1, np.nan, 0.1]))
+    assert np.isnan([*fit.values, *fit.std_errors, fit.chi2]).all()
+
+
 def _distance(values: np.ndarray, cdf: np.ndarray, points: np.ndarray) -> float:
     """Return sup |F_n − F| by definition, on a fine grid."""
     empirical = np.searchsorted(np.sort(values), points, side="right") / len(values)

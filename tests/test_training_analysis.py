@@ -10,7 +10,8 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.figures.registry import draw
+from rmtsim.figures.parts import part
+from rmtsim.figures.registry import draw, get_figure
 from rmtsim.paper import dynamic_force as force
 from rmtsim.paper.dynamic_force import loss_floor
 from rmtsim.paper.trained_networks import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
@@ -230,6 +231,12 @@ def test_dynamic_force_says_and_shows_what_was_found(both: pd.DataFrame) -> None
     last = over_draws(checkpoints(both).query("loss == 'ce' and progress == 1"), ["loss"], ["stripe_share"]).iloc[0]
     assert quoted(last["stripe_share"], last["std_error_stripe_share"]) in report
     assert max(map(len, report.splitlines())) <= 115
+    stripes = part(get_figure("dynamic_force").numbers(both), "stripes").set_index("loss")
+    places = {("ce", "stripes"): "(over 0.5)", ("ce", "vanishing"): "(under 0.5)"}
+    places |= {("mse", "cross"): "(under 0.1 throughout)", ("mse", "cross_over_output"): "layer alone"}
+    for (loss, name), place in places.items():
+        verdict = stripes.loc[loss, f"{name}_verdict"].capitalize()
+        assert (f"{place}: {verdict}." if place == "layer alone" else f" {verdict} {place}") in headline
     more = pd.concat([both, runs_of("ce", 2, n_samples=8)])
     names = [name for name, _ in settings(checkpoints(more))]
     assert names == [line[2:-1] for line in headline_of("dynamic_force", more).splitlines() if line.startswith("- ")]

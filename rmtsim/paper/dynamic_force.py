@@ -165,7 +165,9 @@ def force_numbers(table: pd.DataFrame) -> pd.DataFrame:
             where there are no off-diagonal blocks, by the model.
         stripes
             The rows of `rmtsim.paper.trained_networks.stripe_slopes`; ``own_share``, what the stripes' own fall is of
-            the fall of log(stripes/cross layer); and with MSE ``loss_floor``.
+            the fall of log(stripes/cross layer); with MSE ``loss_floor``; and verdicts: with CE ``stripes_verdict`` and
+            ``vanishing_verdict`` on Finding 2, with MSE ``cross_verdict`` on the cross layer in the whole, and
+            ``cross_over_output_verdict`` on it beside the output layer.
     """
     parts: dict[str, list[pd.DataFrame]] = {"runs": [], "means": [], "structure": [], "stripes": []}
     for name, runs in settings(checkpoints(table)):
@@ -175,6 +177,7 @@ def force_numbers(table: pd.DataFrame) -> pd.DataFrame:
         stripes = stripe_slopes(runs).assign(own_share=last["stripe"] / (last["stripe"] - last["cross"]))
         if one["loss"] == "mse":
             stripes["loss_floor"] = loss_floor(one["n_classes"], one["n_samples"], one["width"])
+        stripes = stripes.assign(**_verdicts_on_stripes(one["loss"], means))
         found = {"runs": runs, "means": means.assign(**one), "stripes": stripes}
         found["structure"] = _structure(runs, means).assign(**one)
         for key, rows in found.items():
@@ -210,6 +213,17 @@ def _structure(runs: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
         factor = math.exp(mean)
         lines.append(line | {"factor": factor, "std_error": factor * error, "verdict": verdict})
     return pd.DataFrame(lines)
+
+
+def _verdicts_on_stripes(loss: str, means: pd.DataFrame) -> dict[str, str]:
+    """Return the verdicts on Finding 2 (CE), or on what Section 4 says of the cross layer (MSE)."""
+    if loss == "ce":
+        return {
+            "stripes_verdict": _over(means.iloc[[0]], "stripe_share", _MOST),
+            "vanishing_verdict": _under(means.iloc[[-1]], "stripe_share", _MOST),
+        }
+    columns = {"cross": "cross_share", "cross_over_output": "cross_over_output"}
+    return {f"{name}_verdict": _under(means, column, _NEGLIGIBLE) for name, column in columns.items()}
 
 
 def _settings(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
@@ -255,15 +269,14 @@ def _finding_one(means: pd.DataFrame, layers: pd.DataFrame) -> Iterator[str]:
 def _findings_on_stripes(means: pd.DataFrame, stripes: pd.Series) -> Iterator[str]:
     """Yield whether the cross layer is stripes at initialisation, whether they vanish, and by what."""
     first, last, own = means.iloc[0], means.iloc[-1], stripes["own_share"]
-    striped = _over(means.iloc[[0]], "stripe_share", _MOST)
     yield (
         f"Finding 2, stripes in the cross layer: {_at(first, 'stripe_share')} of its squared norm at initialisation, "
         f"{_at(first, 'column_share')} in their columns ({1 / first['width']:.3f} without them). "
-        f"{striped} (over {_MOST:g})."
+        f"{stripes['stripes_verdict'].capitalize()} (over {_MOST:g})."
     )
     yield (
         f"Finding 2, they vanish: {_at(last, 'stripe_share')} of it at the end, {_at(last, 'column_share')} in their "
-        f"columns. {_under(means.iloc[[-1]], 'stripe_share', _MOST)} (under {_MOST:g})."
+        f"columns. {stripes['vanishing_verdict'].capitalize()} (under {_MOST:g})."
     )
     yield (
         f"Dynamic force: the stripes' squared norm goes to {_at(last, 'relative_stripe')} of its start, the residual's "
@@ -280,9 +293,9 @@ def _finding_on_the_cross_layer(means: pd.DataFrame, stripes: pd.Series) -> Iter
     last = means.iloc[-1]
     yield (
         f"Section 4, cross layer negligible with MSE: share of ‖H‖² {_ends(means, 'cross_share')}. "
-        f"{_under(means, 'cross_share', _NEGLIGIBLE)} (under {_NEGLIGIBLE:g} throughout). ‖H_wv‖²/‖H_ww‖² "
+        f"{stripes['cross_verdict'].capitalize()} (under {_NEGLIGIBLE:g} throughout). ‖H_wv‖²/‖H_ww‖² "
         f"{_ends(means, 'cross_over_hidden')}; ‖H_wv‖²/‖H_vv‖² {_ends(means, 'cross_over_output')}. Beside the output "
-        f"layer alone: {_under(means, 'cross_over_output', _NEGLIGIBLE)}."
+        f"layer alone: {stripes['cross_over_output_verdict'].capitalize()}."
     )
     yield (
         f"Section 4, the first term of (11) approaches 0: its squared norm goes to {_at(last, 'relative_stripe')} of "
@@ -334,5 +347,5 @@ def _range(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
 
 def _verdict(yes: bool, no: bool, upper: pd.Series) -> str:
     if upper.isna().any():
-        return NO_ERROR.capitalize()
-    return "Holds" if yes else "Does not hold" if no else "Not resolved"
+        return NO_ERROR
+    return "holds" if yes else "does not hold" if no else "not resolved"

@@ -49,7 +49,8 @@ def least_squares(columns: Sequence[Values], y: Values, std_errors: Values | Non
     y
         Values (n,), or m sets of them (n, m).
     std_errors
-        Of the values, (n,); each has the weight 1/std_error². None: equal weights.
+        Of the values, (n,); each has the weight 1/std_error². None: equal weights. Where one is not known, neither is
+        the fit, and all of it is NaN.
 
     Examples
     --------
@@ -62,7 +63,8 @@ def least_squares(columns: Sequence[Values], y: Values, std_errors: Values | Non
     if std_errors is not None:
         design = design / std_errors[:, None]
         y = (y.T / std_errors).T
-    inverse = np.linalg.pinv(design)
+    known = bool(np.isfinite(design).all())
+    inverse = np.linalg.pinv(design) if known else np.full(design.T.shape, np.nan)
     values = inverse @ y
     return LinearFit(
         values=values,

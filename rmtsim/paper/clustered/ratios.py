@@ -15,7 +15,7 @@ from rmtsim.model.fixed_values import fixed_values
 from rmtsim.paper.hessian_pictures import MAPS
 from rmtsim.paper.norm_shares import share_parts, shares
 from rmtsim.stats.estimates import Estimate, ratio_estimate
-from rmtsim.stats.verdict import z_score
+from rmtsim.stats.verdict import NEAR, bounds, z_score
 from rmtsim.theory import finite
 
 #: The two layers. Beside them stands the Hessian as a whole, which holds the cross layer too.
@@ -37,12 +37,14 @@ def all_numbers(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The parts ``maps``, the rows of the table that hold maps; ``shares``, of `rmtsim.paper.norm_shares.shares`, of
-        the Hessians that have maps; ``ratios``, of `cluster_ratios`; and ``factors``, of `factors`.
+        the Hessians that have maps; ``ratios``, of `cluster_ratios`; ``factors``, of `factors`; and ``structure``, of
+        `structures`.
     """
     pictured = table[table["case"].isin(table.loc[table["quantity"] == "mean", "case"].unique())]
     maps = pictured[pictured["quantity"].isin(MAPS)]
     ratios = cluster_ratios(table)
-    return join_parts({"maps": maps, "shares": shares(pictured), "ratios": ratios, "factors": factors(ratios)})
+    of_ratios = {"ratios": ratios, "factors": factors(ratios), "structure": structures(ratios)}
+    return join_parts({"maps": maps, "shares": shares(pictured), **of_ratios})
 
 
 def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +61,8 @@ def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
         One row per ``layer``, or ``"whole"``, loss, C, K (``n_clusters``, 0 for Gaussian data) and ``scale``:
         ``draws``; ``value`` and ``std_error`` of the ratio, NaN for the whole; ``outside`` and ``std_error_outside``,
         the share of the layer's squared norm outside its diagonal blocks; ``theory``, the ratio of expectations on
-        Gaussian data at this size, NaN where there is no theory, with ``std_error_theory``.
+        Gaussian data at this size, NaN where there is no theory, with ``std_error_theory``; and on Gaussian data ``z``,
+        the z-score of the ratio, NaN where the model fixes it.
     """
     norms = table[table["quantity"].isin(["diag_sqfro", "offdiag_sqfro"])]
     lines = []
@@ -80,7 +83,10 @@ def cluster_ratios(table: pd.DataFrame) -> pd.DataFrame:
     found = pd.DataFrame(lines).sort_values(["loss", "n_classes", "layer"], kind="stable", ignore_index=True)
     settings = found[_SETTING[:5]].drop_duplicates().itertuples(index=False)
     theory = pd.concat([_gaussian(*row) for row in settings])
-    return found.merge(theory, on=["loss", "n_classes", "layer"], how="left")
+    found = found.merge(theory, on=["loss", "n_classes", "layer"], how="left")
+    columns = ["value", "theory", "std_error", "std_error_theory"]
+    z = pd.Series([z_score(*row) for row in found[columns].itertuples(index=False)], index=found.index)
+    return found.assign(z=z.where((found["n_clusters"] == 0) & (found["std_error"] > 0)))
 
 
 def _known(found: Estimate, fixed: bool) -> float:
@@ -99,6 +105,35 @@ def _gaussian(loss: str, n_classes: int, dim: int, n_samples: int, hidden: str) 
     except InputError:
         lines = [{"layer": name, "theory": math.nan, "std_error_theory": math.nan} for name in LAYERS]
     return pd.DataFrame(lines).assign(loss=loss, n_classes=n_classes)
+
+
+def clustered_rows(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Return clustered data alone, without the output layer of MSE, whose off-diagonal blocks are zero."""
+    return ratios[(ratios["n_clusters"] > 0) & ((ratios["loss"] == "ce") | (ratios["layer"] == "hidden"))]
+
+
+def structures(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Judge whether Hessians on clustered data are near-block-diagonal, with each number of classes.
+
+    Returns
+    -------
+    DataFrame
+        Two rows per ``n_classes``: of the ``"layers"``, and of the ``"whole"``, which is that of CE. ``cases``, the
+        shares outside the diagonal blocks, at every K and scale, of each layer and loss, all of which are looks;
+        ``near``, how many of them are under `rmtsim.stats.verdict.NEAR`, and ``far``, over it, by more than the
+        tolerance; and ``verdict``, ``"at every K"``, ``"at no K"`` or ``"in some cases"``.
+    """
+    lines = []
+    for C, of_classes in clustered_rows(ratios).groupby("n_classes"):
+        is_whole = of_classes["layer"] == "whole"
+        for name, rows in (("layers", of_classes[~is_whole]), ("whole", of_classes[is_whole])):
+            cases = len(rows)
+            lower, upper = bounds(rows["outside"], rows["std_error_outside"], int(rows["draws"].min()), cases)
+            near, far = int((upper < NEAR).sum()), int((lower > NEAR).sum())
+            verdict = "at every K" if near == cases else "at no K" if far == cases else "in some cases"
+            place = {"n_classes": C, "layer": name, "cases": cases}
+            lines.append(place | {"near": near, "far": far, "verdict": verdict})
+    return pd.DataFrame(lines)
 
 
 def factors(ratios: pd.DataFrame) -> pd.DataFrame:

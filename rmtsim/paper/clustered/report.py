@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.figures.parts import part
-from rmtsim.paper.clustered.ratios import LAYERS
+from rmtsim.paper.clustered.ratios import LAYERS, clustered_rows
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.verdict import NEAR, bounds, z_score
+from rmtsim.stats.verdict import NEAR
 from rmtsim.text.tables import WIDTH, text_table
 
 _SCALES = {"unit": "on the unit sphere", "standard": "at standard scale"}
@@ -22,12 +22,8 @@ def report_clusters(numbers: pd.DataFrame) -> str:
     ratios = part(numbers, "ratios")
     parts = [_RATIO, *_grid(ratios[ratios["layer"] != "whole"], "value", "std_error", theory=True)]
     parts += ["", _OUTSIDE, *_grid(ratios, "outside", "std_error_outside"), ""]
-    said = (
-        textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ")
-        for line in verdicts(ratios, part(numbers, "factors"))
-    )
-    parts += said
-    return "\n".join(parts)
+    said = (textwrap.fill(line, WIDTH, initial_indent="- ", subsequent_indent="  ") for line in verdicts(numbers))
+    return "\n".join([*parts, *said])
 
 
 def _grid(ratios: pd.DataFrame, column: str, error: str, *, theory: bool = False) -> list[str]:
@@ -35,7 +31,7 @@ def _grid(ratios: pd.DataFrame, column: str, error: str, *, theory: bool = False
     clusters = sorted(K for K in ratios["n_clusters"].unique() if K)
     ends = ["Gaussian", *(["theory"] if theory else [])]
     grid = [["layer", "loss", "C", "scale", *(f"K = {K}" for K in clusters), *ends]]
-    for key, group in _shown(ratios).groupby(["layer", "loss", "n_classes", "scale"], sort=False):
+    for key, group in clustered_rows(ratios).groupby(["layer", "loss", "n_classes", "scale"], sort=False):
         layer, loss, C, scale = (str(part) for part in key)
         by_k = group.set_index("n_clusters")
         same = ratios[(ratios["layer"] == layer) & (ratios["loss"] == loss) & (ratios["n_classes"] == int(C))]
@@ -56,29 +52,23 @@ _OUTSIDE = "Share of the squared norm outside the diagonal blocks, of a layer's 
 
 def headline_clusters(numbers: pd.DataFrame) -> str:
     """Return the verdicts in Markdown."""
-    return "\n".join(f"- {line}" for line in verdicts(part(numbers, "ratios"), part(numbers, "factors")))
+    return "\n".join(f"- {line}" for line in verdicts(numbers))
 
 
-def verdicts(ratios: pd.DataFrame, factors: pd.DataFrame) -> list[str]:
+def verdicts(numbers: pd.DataFrame) -> list[str]:
     """Return sentences on whether there is block-diagonal structure at any K, for each C, and on C against K."""
-    clustered = _shown(ratios)
-    said = [_on_classes(int(str(C)), group) for C, group in clustered.groupby("n_classes")]
+    ratios, factors, structure = (part(numbers, name) for name in ("ratios", "factors", "structure"))
+    clustered, by_classes = clustered_rows(ratios), dict(list(structure.groupby("n_classes")))
+    said = [_on_classes(int(str(C)), group, by_classes[C]) for C, group in clustered.groupby("n_classes")]
     said += [_within(layer, factors) for layer in LAYERS]
     said.append(_of_the_whole(clustered, factors))
-    control = ratios[(ratios["n_clusters"] == 0) & (ratios["std_error"] > 0)].dropna(subset="theory")
-    columns = ("value", "theory", "std_error", "std_error_theory")
-    z = [abs(z_score(*values)) for values in control[list(columns)].itertuples(index=False)]
-    if z:
-        said.append(f"Gaussian data beside them: against theory largest |z| {max(z):.2f} of {len(z)}.")
+    z = ratios["z"].dropna().abs()
+    if len(z):
+        said.append(f"Gaussian data beside them: against theory largest |z| {z.max():.2f} of {len(z)}.")
     return said
 
 
-def _shown(ratios: pd.DataFrame) -> pd.DataFrame:
-    """Return clustered data alone, without the output layer of MSE, whose off-diagonal blocks are zero."""
-    return ratios[(ratios["n_clusters"] > 0) & ((ratios["loss"] == "ce") | (ratios["layer"] == "hidden"))]
-
-
-def _on_classes(C: int, ratios: pd.DataFrame) -> str:
+def _on_classes(C: int, ratios: pd.DataFrame, structure: pd.DataFrame) -> str:
     """Return what lies outside the diagonal blocks at the ends of K, by scale, and whether it is little at all K."""
     few, many = ratios["n_clusters"].min(), ratios["n_clusters"].max()
     said = []
@@ -89,20 +79,18 @@ def _on_classes(C: int, ratios: pd.DataFrame) -> str:
             values = " → ".join(quoted(row["outside"], row["std_error_outside"]) for row in ends)
             parts.append(f"{layer} {str(loss).upper()} {values}")
         said.append(f"{_SCALES[str(scale)]} {', '.join(parts)}")
-    within, whole = ratios[ratios["layer"] != "whole"], ratios[ratios["layer"] == "whole"]
+    layers, whole = (_whether(structure[structure["layer"] == name].iloc[0]) for name in ("layers", "whole"))
     return (
         f"C = {C}, outside the diagonal blocks, K = {few} → {many}: {'; '.join(said)}. Near-block-diagonal (under "
-        f"{NEAR:g}): hidden and output layers {_whether(within)}; the whole with CE {_whether(whole)}."
+        f"{NEAR:g}): hidden and output layers {layers}; the whole with CE {whole}."
     )
 
 
-def _whether(rows: pd.DataFrame) -> str:
-    lower, upper = bounds(rows["outside"], rows["std_error_outside"], int(rows["draws"].min()), len(rows))
-    near, far = int((upper < NEAR).sum()), int((lower > NEAR).sum())
-    if len(rows) in (near, far):
-        return "at every K" if near else "at no K"
-    rest = len(rows) - near - far
-    return f"in {near} of {len(rows)} cases, not in {far}" + (f", {rest} unresolved" if rest else "")
+def _whether(row: pd.Series) -> str:
+    if row["verdict"] != "in some cases":
+        return str(row["verdict"])
+    rest = row["cases"] - row["near"] - row["far"]
+    return f"in {row['near']} of {row['cases']} cases, not in {row['far']}" + (f", {rest} unresolved" if rest else "")
 
 
 def _within(layer: str, factors: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from rmtsim.figures.parts import join_parts
 from rmtsim.stats.estimates import mean_estimate, ratio_estimate
 from rmtsim.stats.least_squares import least_squares
 from rmtsim.stats.straight_lines import slopes
+from rmtsim.stats.verdict import z_score
 from rmtsim.theory.deep import deep_layers
 
 Values = npt.NDArray[np.float64]
@@ -41,14 +42,15 @@ def all_numbers(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The parts ``ratios``, of `measured`; ``powers``, of `exponents`; ``joint``, of `joint`; ``later_sums``, of
-        `later_sums`; ``predictors``, of `predictors`; and ``deviations``, of `deviations`.
+        The parts ``ratios``, of `measured`; ``powers``, of `exponents`; ``own``, of `own_power`; ``joint``, of `joint`;
+        ``later_sums``, of `later_sums`; ``predictors``, of `predictors`; and ``deviations``, of `deviations`.
     """
     rows, powers = measured(table), exponents(table)
     return join_parts(
         {
             "ratios": rows,
             "powers": powers,
+            "own": own_power(powers),
             "joint": joint(rows),
             "later_sums": later_sums(powers),
             "predictors": predictors(rows),
@@ -110,8 +112,8 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row per loss, depth, ``steps`` of training, ``learning_rate``, ``progress``, layer and ``varied``, the number
         of the size: its ``role``; ``exponent``, the slope of log ratio against log size, with ``std_error``, the mean
-        and its error over draws; ``change`` since initialisation, of the same draws, with ``std_error_change``; and
-        ``theory``, the slope of the theory's values at the same sizes, NaN after training.
+        and its error over draws, and ``z``, their ratio; ``change`` since initialisation, of the same draws, with
+        ``std_error_change``; and ``theory``, the slope of the theory's values at the same sizes, NaN after training.
     """
     lines = []
     rows = sized(table[table["design"] == "one"])
@@ -124,17 +126,37 @@ def exponents(table: pd.DataFrame) -> pd.DataFrame:
                 wide = at.pivot_table(values="ratio", index="draw", columns="size")
                 x = np.log(wide.columns.to_numpy(float))
                 found = slopes(x, np.log(wide.to_numpy()))
+                mean, error = mean_estimate(found)
                 first = start is None
                 start = found if start is None else start
                 change = mean_estimate(found - start, fixed=first)  # at the first checkpoint none, by definition
                 theory = np.log([_theory(row) for row in at.drop_duplicates("size").to_dict("records")])
                 lines.append(
                     {**case, "progress": progress, "varied": varied, "role": role(case["layer"], varied)}
-                    | {"draws": len(found), "exponent": found.mean(), "std_error": mean_estimate(found).std_error}
+                    | {"draws": len(found), "exponent": mean, "std_error": error, "z": z_score(mean, 0.0, error)}
                     | {"change": change.value, "std_error_change": change.std_error}
                     | {"theory": slopes(x, theory[None])[0]}
                 )
     return pd.DataFrame(lines)
+
+
+def own_power(fits: pd.DataFrame) -> pd.DataFrame:
+    """Return the weighted mean of the powers of their own neurons that hidden layers follow at initialisation.
+
+    Parameters
+    ----------
+    fits
+        That of `exponents`.
+
+    Returns
+    -------
+    DataFrame
+        One row: ``layers``, their number; ``exponent`` and ``std_error``.
+    """
+    start = at_start(fits)
+    own = start[(start["layer"] < start["depth"]) & (start["role"] == "own")]
+    fit = least_squares([np.ones(len(own))], own["exponent"].to_numpy(), own["std_error"].to_numpy())
+    return pd.DataFrame({"layers": [len(own)], "exponent": fit.values, "std_error": fit.std_errors})
 
 
 def joint(rows: pd.DataFrame) -> pd.DataFrame:

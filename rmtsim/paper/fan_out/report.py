@@ -38,7 +38,7 @@ def report_fan_out(numbers: pd.DataFrame) -> str:
     for row in at_start(part(numbers, "later_sums")).to_dict("records"):
         value = quoted(row["exponent"], row["std_error"])
         where = f"{row['loss'].upper()}, {row['depth']} layers, layer {row['layer']}"
-        lines.append(f"  {where}: {value}, theory {row['theory']:.3f}")
+        lines.append(f"  {where}: {value}, theory {row['theory']:z.3f}")
     lines += ["", *_equal_sizes(part(numbers, "ratios")), "", *_predictors(part(numbers, "predictors"))]
     lines += ["", _DEVIATIONS, *_deviations(part(numbers, "deviations"))]
     lines += ["", textwrap.fill(_LEGEND, WIDTH)]
@@ -51,17 +51,15 @@ def headline_fan_out(numbers: pd.DataFrame) -> str:
     start, end = at_start(fits), trained(fits)
     hidden, after = start[start["layer"] < start["depth"]], end[end["layer"] < end["depth"]]
     deep = hidden[hidden["layer"] < hidden["depth"] - 1]
-    own = hidden[hidden["role"] == "own"]
+    own, [mean] = hidden[hidden["role"] == "own"], part(numbers, "own").to_dict("records")
     sums, found = at_start(all_sums), part(numbers, "predictors").groupby("predictor")["r_squared"].min()
-    weights = own["std_error"] ** -2
-    largest = (own["exponent"] / own["std_error"]).abs().max()
-    mean = quoted(np.average(own["exponent"], weights=weights), weights.sum() ** -0.5)
     last = start.loc[(start["layer"] == start["depth"]) & (start["role"] == "own"), "exponent"]
     fell = [_fell(group, trained(all_sums)) for _, group in after.groupby("loss", sort=False)]
     training = f"{after['depth'].iloc[0]} weight layers {_trained(after)}"
     return (
-        f"- At initialisation, powers of the sizes in off-diagonal/diagonal of hidden layers: own neurons {mean} on "
-        f"average over {len(own)} layers, largest |z| {largest:.1f}; the next layer's "
+        f"- At initialisation, powers of the sizes in off-diagonal/diagonal of hidden layers: own neurons "
+        f"{quoted(mean['exponent'], mean['std_error'])} on average over {mean['layers']} layers, largest |z| "
+        f"{own['z'].abs().max():.1f}; the next layer's "
         f"{_range(deep, 'next')} where more layers follow (theory {_range(deep, 'next', 'theory')}); all later layers' "
         f"together {_span(sums['exponent'])} (theory {_span(sums['theory'])}); of the output layer with CE, its own C: "
         f"{_span(last)}. With all sizes random, 1/n summed over all later layers explains "
@@ -75,10 +73,9 @@ def headline_fan_out(numbers: pd.DataFrame) -> str:
 def _fell(fits: pd.DataFrame, all_sums: pd.DataFrame) -> str:
     """Return the powers of a loss's hidden layers after training, with their errors over draws, layer by layer."""
     own, sums = fits[fits["role"] == "own"], all_sums[all_sums["loss"] == fits["loss"].iloc[0]]
-    least = (own["exponent"] / own["std_error"]).abs().min()
     values = (", ".join(quoted(*pair) for pair in zip(t["exponent"], t["std_error"], strict=True)) for t in (own, sums))
     return "{loss}, own neurons {} (|z| at least {least:.1f}), all later layers together {}".format(
-        *values, loss=fits["loss"].iloc[0].upper(), least=least
+        *values, loss=fits["loss"].iloc[0].upper(), least=own["z"].abs().min()
     )
 
 
@@ -115,7 +112,7 @@ def _at_initialisation(fits: pd.DataFrame, together: pd.DataFrame) -> Iterator[s
     for row in both.to_dict("records"):
         joined = quoted(row["exponent_joint"], row["std_error_joint"]) if row["std_error_joint"] > 0 else "-"
         value = quoted(row["exponent"], row["std_error"])
-        grid.append([str(row["layer"]), _size(row), value, f"{row['theory']:.3f}", joined])
+        grid.append([str(row["layer"]), _size(row), value, f"{row['theory']:z.3f}", joined])
     yield from text_table(grid, "><>", indent=2)
 
 
