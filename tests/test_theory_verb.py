@@ -60,6 +60,11 @@ def test_text_and_what_has_no_offdiagonal_blocks(capsys: pytest.CaptureFixture[s
     assert "no off-diagonal blocks" in err
     code, out, _ = run(capsys, "--model linear --loss ce --classes 10 --aspect-ratio 0.5 --spectrum")
     assert [line for line in out.splitlines() if "eigenvalues of -H_ij" in line]
+    lines = out.splitlines()
+    [start, _] = [k for k, text in enumerate(lines) if text.split() == ["x", "density"]]
+    x, density = np.array([text.split() for text in lines[start + 1 :][:20]], dtype=float).T
+    law = block_spectrum("linear", "ce", "linear", "diag", 10, 0.5)
+    np.testing.assert_allclose(density, law.density(x), atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -200,8 +200,7 @@ def _text(density: _Density) -> str:
             f"eigenvalues of {'-' if case['sign'] < 0 else ''}{name}, {case['layer']} layer, {case['loss']}: {sizes}",
             f"atom at 0: {summary['atom']:.6g}; bands: {bands or 'none'}",
             f"moments m1 to m4: {moments}",
-            f"{'x':>14} {'density':>14}",
-            *(f"{a:14.6g} {b:14.6g}" for a, b in zip(x, values, strict=True)),
+            *frame_table(pd.DataFrame({"x": x, "density": values}), "{:.6g}"),
         ]
     )
 

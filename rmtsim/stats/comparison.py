@@ -11,7 +11,7 @@ from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
-from rmtsim.stats.verdict import agrees, tolerance
+from rmtsim.stats.verdict import agrees, tolerance, z_score
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
 
@@ -77,7 +77,7 @@ def _compare(
     if expected == 0 and std_error_expected == 0:  # zero in every draw: any other value is infinitely far
         z = math.inf if measured else 0.0
     else:
-        z = (measured - expected) / math.hypot(std_error, std_error_expected, ROUNDING * expected)
+        z = z_score(measured, expected, std_error, std_error_expected, ROUNDING * expected)
     std_errors = math.hypot(std_error, std_error_expected, value(at_limit, f"std_error_{quantity}"))
     allowed = tolerance(row["draws"]) * std_errors + abs(expected - asymptote) + ROUNDING * abs(expected)
     within: bool | None = bool(abs(measured - asymptote) <= allowed)
