@@ -150,9 +150,10 @@ class TrainingRuns:
         return self.spec.document()
 
     def backend(self, wanted: str, address: str) -> str:
-        """Return CuPy where it is asked for, or where threads of this process find a GPU; else NumPy."""
-        found = resolve(wanted) if address == "local" else wanted
-        return "cupy" if found == "cupy" else "numpy"
+        """Return the backend asked for; of ``"auto"`` NumPy, or what threads of this process find a GPU with."""
+        if wanted == "auto" and address != "local":
+            return "numpy"
+        return resolve(wanted) if address == "local" else wanted
 
     def experiment(self, backend: str = "numpy") -> Experiment:
         """Return the experiment of all runs; raise InputError if a run needs more memory than this machine has."""
@@ -218,7 +219,7 @@ class FigureRuns:
 
     def backend(self, wanted: str, address: str) -> str:
         """Return ``"numpy"``."""
-        if wanted == "cupy":
+        if wanted not in ("auto", "numpy"):
             raise InputError(f"--backend: the tables of {self.name} are made with NumPy; give numpy or auto")
         return "numpy"
 

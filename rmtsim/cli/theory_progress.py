@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rmtsim.cli.printing import print_message
+from rmtsim.model.choices import LOSSES
 from rmtsim.model.layers import WITH_DIAGONAL
+from rmtsim.model.loss import get_loss
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.words import number_of
@@ -62,9 +64,10 @@ def show_theory_progress(draws: pd.DataFrame) -> Iterator[None]:
     """Announce how long the theory for these draws takes, where that is noticeable, and show its progress."""
     from rmtsim.theory.disk_cache import answered
 
-    kept = draws[(draws["loss"] == "ce") & draws["layer"].isin(WITH_DIAGONAL)]
+    softmax = [name for name in LOSSES if get_loss(name).softmax]
+    kept = draws[draws["loss"].isin(softmax) & draws["layer"].isin(WITH_DIAGONAL)]
     sizes = kept[["model", "n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates()
-    hidden = sizes[sizes["model"] == "one_hidden"]
+    hidden = sizes[sizes["width"].notna()]
     if hidden.empty and not (sizes["dim"] < _FEW_DIMENSIONS).any():
         yield
         return

@@ -17,7 +17,7 @@ from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.theory_progress import show_progress
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN, Ensemble
-from rmtsim.model.layers import BY_NAME
+from rmtsim.model.layers import BY_NAME, WITH_DIAGONAL
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE
@@ -77,7 +77,7 @@ def _norms(arguments: argparse.Namespace) -> None:
             predictions += of_size
             progress.advance(min(k + 1, sizes))
     for prediction in predictions:
-        if prediction.note and prediction.layer != "cross":
+        if prediction.note and prediction.layer in WITH_DIAGONAL:
             size = "" if prediction.width is None else f" at width {prediction.width}"
             print_message(f"rmtsim theory: {prediction.regime}, {prediction.layer} layer{size}: {prediction.note}")
     found = records(pd.DataFrame([asdict(prediction) for prediction in predictions]))

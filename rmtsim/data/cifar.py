@@ -54,7 +54,6 @@ class Cifar100(DataLaw):
     """
 
     name, form = "cifar100", "cifar100:FOLDER"
-    is_real = True
 
     folder: str
     normalisation: str = "half"

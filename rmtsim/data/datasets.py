@@ -26,15 +26,12 @@ class DataLaw(ABC):
         Name of the law, which stands in the parameters of tables.
     form
         How users write it, such as ``"clusters:K"``.
-    is_real
-        Whether samples come from a file rather than from a law.
     is_gaussian
         Whether it is Assumption 1 with random labels, for which block norms and the theory have closed forms.
     """
 
     name: ClassVar[str]
     form: ClassVar[str]
-    is_real: ClassVar[bool] = False
     is_gaussian: ClassVar[bool] = False
 
     @classmethod
@@ -130,3 +127,9 @@ def parse_data(text: str) -> DataLaw:
             return found
     forms = ", ".join(law.form for law in laws)
     raise InputError(f"data: {text!r} is not known; choose one of {forms}")
+
+
+def is_data(text: str) -> bool:
+    """Return whether a text names a data law, or begins as the form of one: else it may be a folder, for example."""
+    start = text.partition(":")[0]
+    return any(start == law.form.partition(":")[0] or law.parse(text) is not None for law in _LAWS)

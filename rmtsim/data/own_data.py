@@ -60,7 +60,6 @@ class OwnData(DataLaw):
     """
 
     name, form = "arrays", "FILE.npz"
-    is_real = True
 
     path: str
 

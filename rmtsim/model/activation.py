@@ -24,11 +24,14 @@ class Activation(ABC):
         Whether σ(ax) = a σ(x) for a > 0. Arrays of any size can then be scaled to order one and back.
     piecewise_linear
         Whether σ″ = 0 wherever it exists, so that no term with σ″ is computed.
+    closed_form
+        Whether block norms and theory have closed forms for it.
     """
 
     name: ClassVar[str]
     homogeneous: ClassVar[bool] = False
     piecewise_linear: ClassVar[bool] = False
+    closed_form: ClassVar[bool] = False
 
     @abstractmethod
     def value(self, pre: Array, xp: Module) -> Array:

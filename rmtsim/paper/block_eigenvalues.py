@@ -12,6 +12,8 @@ import pandas as pd
 
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
+from rmtsim.model.layers import BY_NAME
+from rmtsim.model.loss import get_loss
 from rmtsim.model.network import forward, softmax
 from rmtsim.model.point import Point
 from rmtsim.sampling.draws import sample
@@ -45,14 +47,15 @@ def block_weights(U: Values, V: Values, *, layer: str, loss: str, block: str) ->
     """
     i, j = (0, 0) if block == "diag" else (0, 1)
     xp = array_module("numpy")
-    if layer != "hidden":
-        if loss == "mse":
+    softmax_curvature = get_loss(loss).softmax
+    if BY_NAME[layer].is_last:
+        if not softmax_curvature:
             return np.full(U.shape[:-1], 2.0 * (i == j))
         P = softmax(U, xp)
         return np.asarray(P[..., i] * ((i == j) - P[..., j]))
     a, b = V[:, i], V[:, j]
     both = (U[..., i] > 0) & (U[..., j] > 0)
-    if loss == "mse":
+    if not softmax_curvature:
         return np.asarray(2 * (a @ b) * both)
     P = softmax(np.maximum(U, 0) @ V.T, xp)
     return np.asarray((P @ (a * b) - (P @ a) * (P @ b)) * both)
@@ -62,8 +65,9 @@ def check_block(point: Point, layer: str, block: str) -> None:
     """Raise InputError unless the point has such a block, and it is symmetric."""
     check_choice("layer", layer, tuple(name for name in point.layers if name in _SYMMETRIC))
     check_choice("block", block, BLOCKS)
-    if block == "offdiag" and ((point.width or 1) if layer == "hidden" else point.n_classes) < 2:
-        need = "two neurons" if layer == "hidden" else "two classes"
+    of_classes = BY_NAME[layer].is_last
+    if block == "offdiag" and (point.n_classes if of_classes else point.width or 1) < 2:
+        need = "two classes" if of_classes else "two neurons"
         raise InputError(f"block: 'offdiag' is not valid; it needs {need}, so give more or choose 'diag'")
 
 
@@ -129,7 +133,7 @@ def _eigenvalues_of_draw(point: Point, draw: int, seed: int, layer: str, block: 
     xp = array_module("numpy")
     drawn = sample(point, range(draw, draw + 1), seed, dtype="float64", xp=xp)
     X, V, W = drawn.X[0], drawn.V.all()[0], None if drawn.W is None else drawn.W[0]
-    features = X if layer == "hidden" else forward(X, W, xp).features
-    U = X @ W.T if layer == "hidden" and W is not None else features @ V.T
+    features = forward(X, W, xp).features if BY_NAME[layer].is_last else X
+    U = features @ (V if BY_NAME[layer].is_last or W is None else W).T
     weights = block_weights(U, V, layer=layer, loss=point.loss, block=block)
     return np.linalg.eigvalsh(features.T @ (weights[:, None] * features) / point.n_samples)

@@ -81,7 +81,7 @@ class Coupling:
     def __post_init__(self) -> None:
         check_choice("model", self.model, ("linear", "one_hidden", "radial"))
         if self.model != "radial":
-            check_block(self.point(1, 1), "linear" if self.model == "linear" else "hidden", self.block)
+            check_block(self.point(1, 1), get_model(self.model).layers[0].name, self.block)
         if (self.model, self.loss) == ("linear", "mse"):
             raise InputError("loss: 'mse' gives the linear model constant weights, with nothing to decouple; give 'ce'")
 
@@ -106,7 +106,7 @@ class Coupling:
         """Return the weights λ (…, N) for logits or pre-activations U (…, N, r), with the sign that the block has."""
         if self.model == "radial":
             return np.asarray(np.sum(U**2, axis=-1) > U.shape[-1], dtype=np.float64)
-        layer = "linear" if self.model == "linear" else "hidden"
+        layer = get_model(self.model).layers[0].name
         return block_weights(U, self.V, layer=layer, loss=self.loss, block=self.block)
 
     @cached_property

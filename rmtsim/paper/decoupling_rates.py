@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from rmtsim.model.models import get_model
 from rmtsim.paper.coupling import Coupling
 from rmtsim.stats.least_squares import least_squares
 from rmtsim.stats.predictions import plain
@@ -157,6 +158,6 @@ def _limit(coupling: Coupling, gamma: float, z: tuple[complex, ...], times: tupl
 
 def _theory(coupling: Coupling) -> Callable[[Values], Values]:
     """Return the weights of the theory, whose code is not that of the simulation."""
-    if coupling.model == "linear":
+    if not get_model(coupling.model).has_width:
         return linear_ce_weights(coupling.block)
     return hidden_weights(coupling.V, coupling.loss, coupling.block)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.data.cifar import Cifar100
-from rmtsim.data.datasets import parse_data
+from rmtsim.data.datasets import is_data, parse_data
 from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
 from rmtsim.figures.parts import part
@@ -85,8 +85,7 @@ class Fig1(HessianPictures):
 
 def _problem_on(text: str) -> tuple[str, Problem]:
     """Return the name of a picture of some data, and its problem."""
-    is_other = text.endswith(".npz") or text.partition(":")[0] in ("gaussian", "clusters", "cifar100")
-    data = parse_data(text) if is_other else Cifar100(text)
+    data = parse_data(text) if is_data(text) else Cifar100(text)
     if isinstance(data, Cifar100):
         data.parameters()  # reads the file, so that its faults are found at once
         return "CIFAR-100", Problem("ce", FINE_CLASSES, 3 * 32 * 32, IMAGES, (WIDTH,), data=data)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.decay_fit import fit_decay
 from rmtsim.stats.predictions import plain, power, predict_layer, value
@@ -199,6 +200,6 @@ def _verdict(power: float, theory: float, far: float, last: float, z: float) -> 
 
 def _outside(row: pd.Series) -> float:
     """(B − 1) ratio/(1 + (B − 1) ratio) for B blocks a row."""
-    blocks = int(row["width"]) if row["layer"] == "hidden" else int(row["n_classes"])
+    blocks = int(row["n_classes"] if BY_NAME[row["layer"]].is_last else row["width"])
     excess = (blocks - 1) * float(row["measured"])
     return excess / (1 + excess)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.straight_lines import slopes
@@ -180,7 +181,7 @@ def outside_at_start(layer: str, loss: str, n_classes: int, dim: int, n_samples:
     E off · n(n − 1) / (E diag · n + E off · n(n − 1)), with n = m blocks in the hidden layer, C in the output layer.
     """
     [found] = finite("one_hidden", loss, n_classes, dim, n_samples, width, layers=(layer,))
-    n = width if layer == "hidden" else n_classes
+    n = n_classes if BY_NAME[layer].is_last else width
     off = found.offdiag * (n - 1)
     return off / (found.diag + off)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.errors import RunError
 from rmtsim.kernels.cost import flops, normals
 from rmtsim.model.point import Point
@@ -61,7 +62,8 @@ class Batch:
 
     def within(self, memory: float) -> Batch:
         """Return the batch for a worker that has ``memory`` bytes, if it computes in the machine's own memory."""
-        return replace(self, memory=memory) if self.memory is None and self.backend == "numpy" else self
+        on_device = get_backend(resolve(self.backend)).needs_gpu
+        return self if on_device or self.memory is not None else replace(self, memory=memory)
 
     def document(self) -> dict[str, Any]:
         """Return the parameters as plain data."""

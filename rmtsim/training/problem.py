@@ -112,7 +112,7 @@ class Problem:
     @property
     def point(self) -> Point | None:
         """The sweeps' point of the same law, or None: these are its draws, its theory holds at initialisation."""
-        closed_form = get_loss(self.loss).closed_form and self.activation == "relu"
+        closed_form = get_loss(self.loss).closed_form and get_activation(self.activation).closed_form
         if len(self.hidden) > 1 or not closed_form or not self.data.is_gaussian:
             return None
         width = self.hidden[0] if self.hidden else None
@@ -121,7 +121,7 @@ class Problem:
 
     def parameters(self) -> dict[str, Any]:
         """All that a draw is a function of, but its number and seed, as JSON takes it."""
-        found = {
+        return {
             "loss": self.loss,
             "n_classes": self.n_classes,
             "dim": self.dim,
@@ -129,8 +129,13 @@ class Problem:
             "hidden": list(self.hidden),
             "data": self.data.parameters(),
             "dtype": self.dtype,
+            **self.other_activation,
         }
-        return found if self.activation == "relu" else found | {"activation": self.activation}
+
+    @property
+    def other_activation(self) -> dict[str, str]:
+        """The activation, where it is not the default: tables of that one do not name it."""
+        return {} if self.activation == type(self).activation else {"activation": self.activation}
 
     @cached_property
     def id(self) -> str:

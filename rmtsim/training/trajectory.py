@@ -222,4 +222,5 @@ def described(problem: Problem, schedule: Schedule) -> dict[str, Any]:
         "data": problem.data.text,
         "steps": schedule.steps,
         "learning_rate": schedule.learning_rate,
-    } | ({} if problem.activation == "relu" else {"activation": problem.activation})
+        **problem.other_activation,
+    }

@@ -9,7 +9,8 @@ from rmtsim.model.activation import Activation, register_activation
 class ReLU(Activation):
     """σ(x) = max(x, 0): σ′ = 1[x > 0], σ″ = 0."""
 
-    name, homogeneous, piecewise_linear = "relu", True, True
+    name = "relu"
+    homogeneous = piecewise_linear = closed_form = True
 
     def value(self, pre: Array, xp: Module) -> Array:
         """Return max(x, 0)."""
