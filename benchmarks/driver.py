@@ -118,7 +118,7 @@ def _drive(spec: Spec, store: Store, executor: Executor, tell: Any = lambda comm
     with store.writer() as writer:
         writer.save_spec(spec.name, spec.document())
         scheduler = DrawScheduler(states, spec, "numpy", Resources(None, 1, None))
-        committer = DrawCommitter(writer, spec.document(), scheduler)
+        committer = DrawCommitter(store, writer, spec.document(), scheduler)
         drive(scheduler, executor, committer, report=lambda: tell(committer))
 
 

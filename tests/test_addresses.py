@@ -312,8 +312,9 @@ def test_workers_get_the_whole_address(quoting: str) -> None:
 
     experiment = Experiment("squares", [Task("t", {}, save, resumable=True)])
     work = TableWork(experiment, None, "auto")
-    with Store(quoting).writer(work.folders) as writer:
-        jobs, _ = work.begin(writer, "numpy")
+    store = Store(quoting)
+    with store.writer(work.folders) as writer:
+        jobs, _ = work.begin(store, writer, "numpy")
         job = jobs.next(1)
     assert isinstance(job, TableJob)
     assert isinstance(job.place, Address)

@@ -45,7 +45,7 @@ def scheduler_of(spec: Spec) -> DrawScheduler:
 def sweep(spec: Spec, store: Store, workers: SimulatedWorkers) -> DrawCommitter:
     with store.writer() as writer, on_the_clock(workers):
         scheduler = scheduler_of(spec)
-        committer = DrawCommitter(writer, spec.document(), scheduler)
+        committer = DrawCommitter(store, writer, spec.document(), scheduler)
         drive(scheduler, workers, committer)
     return committer
 

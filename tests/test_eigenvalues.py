@@ -13,7 +13,8 @@ from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import block_eigenvalues
-from rmtsim.paper.limiting_spectra import distances_to_limits, limiting_spectrum, slopes, spectrum
+from rmtsim.paper.limiting_laws import limiting_spectrum
+from rmtsim.paper.limiting_spectra import distances_to_limits, slopes, spectrum
 from rmtsim.sampling.draws import sample
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory.spectra import block_spectrum

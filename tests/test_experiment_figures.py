@@ -13,7 +13,8 @@ from rmtsim.figures import get_figure
 from rmtsim.figures.registry import draw
 from rmtsim.paper.decoupling import decoupling
 from rmtsim.paper.decoupling_rates import fit_decoupling, summarize_decoupling
-from rmtsim.paper.limiting_spectra import distances_to_limits, limiting_spectrum, spectrum
+from rmtsim.paper.limiting_laws import limiting_spectrum
+from rmtsim.paper.limiting_spectra import distances_to_limits, spectrum
 from rmtsim.sweeps.table_runner import run_tables
 from tests.test_figures import curves
 

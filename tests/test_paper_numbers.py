@@ -13,10 +13,12 @@ from rmtsim.paper.coupling import Coupling, decoupling_draws
 from rmtsim.paper.decoupling import Decoupling
 from rmtsim.paper.fig2 import Fig2
 from rmtsim.paper.hessian_pictures import picture_task
-from rmtsim.paper.limiting_spectra import LimitingSpectra, limiting_spectrum
-from rmtsim.paper.linked_network import LinkedNetwork, full_links
-from rmtsim.paper.simo import EXAMPLES, Simo, simo_entries
-from rmtsim.paper.wishart import Wishart, wishart_eigenvalues, wishart_law
+from rmtsim.paper.limiting_laws import limiting_spectrum
+from rmtsim.paper.limiting_spectra import LimitingSpectra
+from rmtsim.paper.linked_network import EXAMPLES, LinkedNetwork, full_links
+from rmtsim.paper.simo import Simo, simo_entries
+from rmtsim.paper.wishart import Wishart, wishart_eigenvalues
+from rmtsim.paper.wishart_laws import wishart_law
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.task import Checkpoint

@@ -22,7 +22,7 @@ from rmtsim.paper.fig4 import Fig4
 from rmtsim.paper.fig5 import Fig5
 from rmtsim.paper.fig6 import Fig6
 from rmtsim.paper.fig7 import Fig7
-from rmtsim.paper.hessian_figure import plot_pictures
+from rmtsim.paper.hessian_drawing import plot_pictures
 from rmtsim.paper.hessian_pictures import HessianPictures, picture_task, schedule_in_words, simulated_norms_task
 from rmtsim.paper.norm_shares import in_percent, shares
 from rmtsim.stats.estimates import ratio_estimate

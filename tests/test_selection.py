@@ -10,8 +10,8 @@ import pytest
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.cli.selection import Condition, rows_that_hold
-from rmtsim.figures.decay_figure import _styles, plot_decay
-from rmtsim.figures.decays import MOST_SERIES
+from rmtsim.figures.decay_drawing import _styles, plot_decay
+from rmtsim.figures.decay_figure import MOST_SERIES
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.paper.fig8 import Fig8Mse
 from rmtsim.store import Store

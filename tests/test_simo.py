@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from rmtsim.errors import InputError
-from rmtsim.paper.linked_network import LinkedNetwork, full_links
-from rmtsim.paper.simo import EXAMPLES, Simo, by_tie, hidden_ratios, simo_entries
-from rmtsim.paper.simo_figure import formula
+from rmtsim.paper.linked_network import EXAMPLES, LinkedNetwork, full_links
+from rmtsim.paper.simo import Simo, by_tie, hidden_ratios, simo_entries
+from rmtsim.paper.simo_drawing import formula
 from rmtsim.sweeps.table_runner import run_tables
 from tests import autodiff
 

@@ -10,7 +10,8 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.paper.wishart import WEIGHTS, Wishart, wishart_distances, wishart_eigenvalues, wishart_law
+from rmtsim.paper.wishart import Wishart, wishart_distances, wishart_eigenvalues
+from rmtsim.paper.wishart_laws import WEIGHTS, wishart_law
 
 
 def drawn(dim: int, n_samples: int, n_classes: int, draw: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

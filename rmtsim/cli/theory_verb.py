@@ -144,7 +144,7 @@ def _spectrum(arguments: argparse.Namespace) -> None:
         from rmtsim.figures.matplotlib_setup import load_matplotlib, save
 
         load_matplotlib()
-        from rmtsim.figures.density_figure import plot_densities
+        from rmtsim.figures.density_drawing import plot_densities
 
         curves = [(density.case, density.spectrum.atom, *density.grid(_DRAWN)) for density in densities]
         save(plot_densities(curves, arguments.model, arguments.loss), Path(arguments.out))

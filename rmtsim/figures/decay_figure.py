@@ -1,200 +1,94 @@
-"""Drawing of Figures 8 and 9 of the paper and of their analogues: norms against the number of classes."""
+"""Figures over the number of classes: the base class of Figures 8 and 9 of the paper and of their analogues."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.lines import Line2D
 
-from rmtsim.figures.style import BLOCKS, colors, legend_below, line, mark, marker, paper_style, title
-from rmtsim.model.ensemble import LECUN
+from rmtsim.errors import InputError
+from rmtsim.figures.figure import Figure
+from rmtsim.figures.figure_data import figure_data_of
+from rmtsim.figures.headlines import claims_headline, tally
+from rmtsim.figures.parts import join_parts, part
+from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.stats.claims import claims_of
+from rmtsim.stats.render import render
+from rmtsim.stats.summary import QUANTITIES, summarize
 
 if TYPE_CHECKING:
-    from rmtsim.figures.decays import DecayFigure
+    from matplotlib.figure import Figure as Drawing
 
-#: Names of a diagonal and an off-diagonal block, and what their norms are divided by.
-_BLOCKS = {
-    "linear": ("H_{ii}", "H_{ij}", r"\,/\,d"),
-    "hidden": ("H_{w_i w_i}", "H_{w_i w_j}", r"\,/\,d"),
-    "output": ("H_{v_i v_i}", "H_{v_i v_j}", ""),
-}
-_LEAST_MARKER, _MARKER_STEP, _LARGEST_MARKER = 3.5, 2.0, 9.5  # points
+#: Series, each a sweep over C with all else fixed, that can be told apart in a figure.
+MOST_SERIES = 12
 
-#: Values that vary less than by this factor (constants in C) are drawn on a linear axis.
-_LOG_RANGE = 3
-
-#: Neighbouring series stand this factor apart in C in the lower panels, so that error bars do not hide each other.
-_DODGE = 1.07
-
-#: The first and the last of many stand at most this factor apart.
-_WIDEST = 1.5
+#: Columns that distinguish series over C, beside the ensemble.
+_SERIES = ("width", "aspect_ratio", "dim")
 
 
-def plot_decay(points: pd.DataFrame, curves: pd.DataFrame, spec: DecayFigure) -> Figure:
-    """Draw values over C for each layer and quantity, and below them how far they are from the theory.
+class DecayFigure(Figure):
+    """Norms of one model and one loss against C, beside the theory.
 
-    Parameters
+    Its numbers have three parts (`rmtsim.figures.parts.part`): ``points``, every measured value beside the theory at
+    its own size, with its z-score and verdict; ``curves``, the theory between the points; and ``claims``, the fitted
+    power and constant of every series beside the theorem's, with their verdicts.
+
+    Attributes
     ----------
-    points, curves
-        As `rmtsim.figures.figure_data.figure_data` returns them.
-    spec
-        The figure: its layers, quantities, landmarks and heading.
+    model, loss, layers
+        Draws that it shows; each layer has a row of panels.
+    heading
+        Title of the drawing.
+    quantities
+        Norms that it shows, each with a column of panels.
+    landmarks
+        Numbers of classes that have a name.
     """
-    styles = _styles(points)
-    with paper_style():
-        width = 10 if len(spec.quantities) > 1 else 7
-        figure = Figure(figsize=(width, 3.9 * len(spec.layers) + 0.6), layout="constrained")
-        panels = figure.subfigures(len(spec.layers), 1, squeeze=False)[:, 0]
-        for layer, panel in zip(spec.layers, panels, strict=True):
-            if len(spec.layers) > 1:
-                panel.suptitle(f"{layer} layer", fontweight="bold", fontsize="large")
-            shown, theory = (table[table["layer"] == layer] for table in (points, curves))
-            _plot_layer(panel, layer, shown, theory, styles, spec)
-        title(figure, _title(points, spec))
-        legend_below(figure, _legend(styles), columns=3)
-    return figure
 
+    claims = True
+    model: ClassVar[str]
+    loss: ClassVar[str]
+    layers: ClassVar[tuple[str, ...]]
+    heading: ClassVar[str]
+    quantities: ClassVar[tuple[str, ...]] = QUANTITIES
+    landmarks: ClassVar[Mapping[int, str]] = {}
 
-def _plot_layer(
-    panel: SubFigure, layer: str, points: pd.DataFrame, curves: pd.DataFrame, styles: list[Style], spec: DecayFigure
-) -> None:
-    shape = {"height_ratios": [3, 1.2]}
-    axes = panel.subplots(2, len(spec.quantities), sharex=True, squeeze=False, gridspec_kw=shape)
-    for quantity, (upper, lower) in zip(spec.quantities, axes.T, strict=True):
-        shown, theory = (table[table["quantity"] == quantity] for table in (points, curves))
-        plot_values(upper, shown, theory, styles)
-        plot_deviations(lower, shown, styles)
-        power = theory["power"].iloc[0]
-        law = {0: r" $\to$ const.", 1: r" $\sim C$"}.get(power, rf" $\sim C^{{{power:.0f}}}$")
-        vanishes = (shown["measured"].dropna() == 0).all()
-        upper.set_title(BLOCKS[quantity] + ("" if vanishes else law))
-        upper.set_ylabel(_label(layer, quantity))
-        lower.set_xlabel(r"number of classes $C$")
-        for C, name in spec.landmarks.items():
-            upper.axvline(C, color="0.85", linewidth=0.8, zorder=0)
-            upper.annotate(
-                name, (C, 0.98), xycoords=("data", "axes fraction"), rotation=90, ha="right", va="top", color="0.4"
+    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the figure's model, loss and layers."""
+        found = rows[(rows["model"] == self.model) & (rows["loss"] == self.loss) & rows["layer"].isin(self.layers)]
+        for layer in self.layers:
+            if not (found["layer"] == layer).any():
+                raise InputError(
+                    f"figure {self.name}: the draws hold no rows of {self.model} {self.loss}, layer {layer}; run such "
+                    "a sweep into this store first"
+                )
+        series = found[[*_SERIES, *ENSEMBLE]].drop_duplicates()
+        if len(series) > MOST_SERIES:
+            varying = ", ".join(str(name) for name in series if series[name].nunique(dropna=False) > 1)
+            raise InputError(
+                f"figure {self.name}: the draws hold {len(series)} series over C, of different {varying}, and "
+                f"{MOST_SERIES} can be told apart; take some with --sweep NAME, or with --where, such as --where "
+                f"'dim == {series['dim'].max()}'"
             )
-    axes[1, 0].set_ylabel("measured\nover theory\n$-$ 1 (%)", fontsize="small")
+        return found
 
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the measured points and the theory's curves, and the claims on their decay rates."""
+        summary = summarize(rows)
+        data = figure_data_of(summary)
+        return join_parts({"points": data.points, "curves": data.curves, "claims": claims_of(summary)})
 
-def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: list[Style]) -> None:
-    """Measured values with standard errors over C, the theory at their size (solid) and as C → ∞ (dashed)."""
-    measured = points["measured"].dropna()
-    if (measured == 0).all():
-        words = "zero in every\ndraw so far"
-        if measured.empty:
-            words = "there are\nno such blocks"
-        elif (points["finite"] == 0).all():  # by the model; draws alone cannot tell
-            words = "identically zero\nin every draw"
-        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
-        ax.set_yticks([])
-        ax.set_xscale("log")
-        return
-    for style in styles:
-        for kind, how in (("finite", "-"), ("asymptote", "--")):
-            curve = style.of(curves, *style.keys)
-            curve = curve[(curve["kind"] == kind) & (curve["value"] > 0)]
-            ax.plot(curve["n_classes"], curve["value"], how, color=style.color, linewidth=1, label=f"_{kind}")
-        shown = style.of(points, *style.keys).dropna(subset="measured")
-        ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"], capsize=2.5, **style.marks)
-    ax.set_xscale("log")
-    drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
-    if drawn.max() > _LOG_RANGE * drawn.min():
-        ax.set_yscale("log")
+    def plot(self, numbers: pd.DataFrame) -> Drawing:
+        """Draw values over C for each layer and quantity, and below them how far they are from the theory."""
+        from rmtsim.figures.decay_drawing import plot_decay
 
+        return plot_decay(part(numbers, "points"), part(numbers, "curves"), self)
 
-def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None:
-    """Measured over theory at finite d and N, less 1; bars: both standard errors. Dotted: the limit over the same."""
-    ax.axhline(0, color="0.6", linewidth=0.8)
-    dodge = min(_DODGE, _WIDEST ** (1 / max(1, len(styles) - 1)))
-    for place, style in enumerate(styles):
-        shown = style.of(points, *style.keys)
-        shown = shown[(shown["finite"] > 0) & shown["measured"].notna()]
-        by = shown["finite"] / 100
-        spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5 / by
-        C = shown["n_classes"] * dodge ** (place - (len(styles) - 1) / 2)
-        ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
-        ax.errorbar(C, (shown["measured"] - shown["finite"]) / by, spread, capsize=2, **style.marks)
-    if not (points["finite"] > 0).any():
-        ax.set_yticks([])
+    def text(self, numbers: pd.DataFrame) -> str:
+        """Return the claims as a table, and how many of the points agree with the theory."""
+        return f"{render(part(numbers, 'claims'))}\n\n{tally(part(numbers, 'points'))}"
 
-
-@dataclass(frozen=True)
-class Style:
-    """How one series (a sweep over C with all else fixed) looks."""
-
-    keys: tuple[str, ...]
-    values: tuple[Any, ...]
-    color: tuple[float, float, float]
-    marker: str
-    size: float
-    label: str
-
-    @property
-    def marks(self) -> dict[str, Any]:
-        """Arguments of ``Axes.errorbar``."""
-        look = {"markersize": self.size, "markerfacecolor": "none", "elinewidth": 1}
-        return look | {"fmt": self.marker, "color": self.color, "label": self.label}
-
-    def of(self, table: pd.DataFrame, *keys: str) -> pd.DataFrame:
-        """Return the rows of this series, by those of its keys that are given."""
-        chosen = pd.Series(True, index=table.index)
-        for key, value in zip(self.keys, self.values, strict=True):
-            if key in keys:
-                chosen &= table[key].isna() if pd.isna(value) else (table[key] == value).fillna(False)
-        return table[chosen]
-
-
-def _styles(points: pd.DataFrame) -> list[Style]:
-    """Colour by aspect ratio, for every series a marker of its own, and in the label what varies.
-
-    The first markers are the largest: where series coincide, as the output layer's over d/N, they nest.
-    """
-    keys = ("aspect_ratio", "width", "dim", "ensemble")
-    gammas = sorted(points["aspect_ratio"].unique())
-    palette = dict(zip(gammas, colors(len(gammas)), strict=True))
-    symbols = {"aspect_ratio": "d/N", "width": "m", "dim": "d"}
-    varying = [key for key in keys if key == "aspect_ratio" or points[key].nunique() > 1]
-    styles = []
-    series = points[list(keys)].drop_duplicates().sort_values(list(keys))
-    step = min(_MARKER_STEP, (_LARGEST_MARKER - _LEAST_MARKER) / max(1, len(series) - 1))
-    for place, (_, row) in enumerate(series.iterrows()):
-        label = ", ".join(f"${symbols[key]} = {row[key]:g}$" if key in symbols else row[key] for key in varying)
-        size = _LEAST_MARKER + step * (len(series) - 1 - place)
-        styles.append(Style(keys, tuple(row[list(keys)]), palette[row["aspect_ratio"]], marker(place), size, label))
-    return styles
-
-
-def _legend(styles: list[Style]) -> list[Line2D]:
-    return [
-        *(mark(style.label, color=style.color, marker=style.marker) for style in styles),
-        line(r"theory at this $C$, $d$, $N$"),
-        line(r"theory, $d, N \to \infty$, then $C \to \infty$", "--"),
-        line(r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$", ":"),
-    ]
-
-
-def _title(points: pd.DataFrame, spec: DecayFigure) -> str:
-    """Name and what does not vary."""
-    fixed = [
-        f"${symbol} = {points[key].dropna().iloc[0]}$"
-        for key, symbol in (("dim", "d"), ("width", "m"))
-        if points[key].nunique() == 1
-    ]
-    ensembles = points["ensemble"].unique()
-    words = [ensembles[0]] if len(ensembles) == 1 and ensembles[0] != str(LECUN) else []
-    return ", ".join([spec.heading, *fixed, *words])
-
-
-def _label(layer: str, quantity: str) -> str:
-    """Name of a quantity with its normalisation."""
-    diag, offdiag, scale = _BLOCKS[layer]
-    norm = r"\mathbb{{E}}\,\Vert {} \Vert_F^2".format
-    if quantity == "ratio":
-        return f"${norm(offdiag)} \\; / \\; {norm(diag)}$"
-    return f"${norm(diag if quantity == 'diag' else offdiag)}{scale}$"
+    def headline(self, numbers: pd.DataFrame) -> str:
+        """Return the power of every ratio beside the theorem's, and how many of the points agree with the theory."""
+        return claims_headline(part(numbers, "claims"), part(numbers, "points"))

@@ -60,7 +60,7 @@ class Agreement(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the z-scores against the quantiles of a normal distribution."""
-        from rmtsim.paper.agreement_figure import plot_agreement
+        from rmtsim.paper.agreement_drawing import plot_agreement
 
         return plot_agreement(numbers)
 

@@ -12,7 +12,7 @@ from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.paper.coupling import PLACES, TIMES, Coupling, decoupling_draws
-from rmtsim.paper.decoupling_rates import COUPLING, fit_decoupling, summarize_decoupling
+from rmtsim.paper.decoupling_rates import coupling_name, fit_decoupling, summarize_decoupling
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.tables import text_table
 
@@ -63,7 +63,7 @@ class Decoupling(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the differences over N with their fits, and along the path."""
-        from rmtsim.paper.decoupling_figure import plot_decoupling
+        from rmtsim.paper.decoupling_drawing import plot_decoupling
 
         return plot_decoupling(part(numbers, "means"), part(numbers, "fits"))
 
@@ -105,13 +105,3 @@ def decoupling(seed: int = 0, draws: Mapping[int, int] | None = None) -> Experim
         for n_samples, count in (draws or (_CONTROL_DRAWS if coupling.model == "radial" else _DRAWS)).items()
     ]
     return Experiment("decoupling", tasks)
-
-
-def coupling_name(row: object) -> str:
-    """Return the name of a row's coupling."""
-    model, loss, block, C, m = (getattr(row, key) for key in COUPLING)
-    if model == "radial":
-        return "control: weights of d/2 directions"
-    words = {"diag": "diagonal", "offdiag": "off-diagonal"}[block]
-    layer = "linear" if model == "linear" else "hidden layer"
-    return f"{layer} {loss.upper()}, {words}, C = {C}" + ("" if model == "linear" else f", m = {m}")

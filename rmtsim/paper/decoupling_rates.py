@@ -161,3 +161,13 @@ def _theory(coupling: Coupling) -> Callable[[Values], Values]:
     if not get_model(coupling.model).has_width:
         return linear_ce_weights(coupling.block)
     return hidden_weights(coupling.V, coupling.loss, coupling.block)
+
+
+def coupling_name(row: object) -> str:
+    """Return the name of a row's coupling."""
+    model, loss, block, C, m = (getattr(row, key) for key in COUPLING)
+    if model == "radial":
+        return "control: weights of d/2 directions"
+    words = {"diag": "diagonal", "offdiag": "off-diagonal"}[block]
+    sizes = f"{loss.upper()}, {words}, C = {C}"
+    return f"hidden layer {sizes}, m = {m}" if get_model(model).has_width else f"linear {sizes}"

@@ -99,7 +99,7 @@ class DynamicForce(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw norms, shares and what lies outside the diagonal blocks against progress, a row of panels per loss."""
-        from rmtsim.paper.dynamic_force_figure import plot_dynamic_force
+        from rmtsim.paper.dynamic_force_drawing import plot_dynamic_force
 
         return plot_dynamic_force(numbers)
 

@@ -54,9 +54,9 @@ class Fig13(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw a panel for each loss: a line per draw, the loss of a constant answer, and the least loss of MSE."""
-        from rmtsim.paper.fig13_figure import plot_losses
+        from rmtsim.paper.fig13_drawing import plot_losses
 
-        return plot_losses(numbers)
+        return plot_losses(numbers, ANSWERS)
 
     def text(self, numbers: pd.DataFrame) -> str:
         """Return the loss at the paper's checkpoints, and whether its curve is flat at the end."""

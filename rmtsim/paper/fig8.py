@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmtsim.figures.decays import DecayFigure
+from rmtsim.figures.decay_figure import DecayFigure
 from rmtsim.figures.registry import register
 
 

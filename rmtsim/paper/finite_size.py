@@ -61,7 +61,7 @@ class FiniteSize(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the deviations against d."""
-        from rmtsim.paper.finite_size_figure import plot_finite_size
+        from rmtsim.paper.finite_size_drawing import plot_finite_size
 
         return plot_finite_size(part(numbers, "points"), part(numbers, "curves"))
 

@@ -18,7 +18,7 @@ from rmtsim.figures.parts import join_parts, part
 from rmtsim.full_hessian.description import PARTS, Look
 from rmtsim.kernels.norms import block_norms
 from rmtsim.model.choices import LOSSES
-from rmtsim.paper.norm_shares import PICTURE_KEYS, PROBLEM_KEYS, in_percent, shares
+from rmtsim.paper.norm_shares import MAPS, PICTURE_KEYS, PROBLEM_KEYS, in_percent, shares
 from rmtsim.sampling.simulation import simulate
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.quoted import quoted
@@ -51,9 +51,6 @@ _DRAWS, _TRAINED = 64, 4
 #: Numbers of classes of the paper's pictures at initialisation.
 CLASSES = (10, 50, 100, 1000)
 
-#: Quantities of a picture's maps and blocks.
-MAPS = ("edge", "column_edge", "mean", "largest", "block_edge", "block_sqfro")
-
 _LEGEND = (
     "Share of the squared norm outside the diagonal blocks, of a layer's own Hessian or all; cross: between layers.",
     "± standard error over draws; theory: expected norms at this size, at initialisation; z in standard errors.",
@@ -84,7 +81,7 @@ class HessianPictures(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the maps, with the shares in their titles."""
-        from rmtsim.paper.hessian_figure import plot_pictures
+        from rmtsim.paper.hessian_drawing import plot_pictures
 
         maps = part(numbers, "maps")
         lines = [self.heading_of(maps), *schedule_in_words(part(numbers, "training"))]

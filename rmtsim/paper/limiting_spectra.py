@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,21 +14,18 @@ from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import BLOCKS, block_eigenvalues
+from rmtsim.paper.limiting_laws import SCALE, limiting_spectrum
 from rmtsim.stats.distances import distances_from_law
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.least_squares import least_squares
 from rmtsim.stats.predictions import plain
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.tables import text_table
-from rmtsim.theory.spectra import Spectrum, block_spectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 Values = npt.NDArray[np.float64]
-
-#: Power of C that the eigenvalues of a block are multiplied by, and their sign.
-SCALE = {"diag": (1, 1), "offdiag": (2, -1)}
 
 _BLOCKS = {"diag": "diagonal", "offdiag": "off-diagonal"}
 
@@ -63,7 +59,7 @@ class LimitingSpectra(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the densities at the largest d, and the distances over d."""
-        from rmtsim.paper.limiting_spectra_figure import plot_spectrum
+        from rmtsim.paper.limiting_spectra_drawing import plot_spectrum
 
         return plot_spectrum(*(part(numbers, name) for name in ("eigenvalues", "distances", "slopes")))
 
@@ -95,15 +91,6 @@ def spectrum(seed: int = 0, draws: Mapping[int, int] | None = None) -> Experimen
 
     sizes = draws or _DRAWS
     return Experiment("spectrum", [task(C, dim, count) for C in SPECTRUM_CLASSES for dim, count in sizes.items()])
-
-
-@cache
-def limiting_spectrum(block: str, n_classes: int | None, aspect_ratio: float) -> Spectrum:
-    """Return the limiting law (55) of H_ii or (56) of −H_ij of linear CE.
-
-    Without a C it is the law of C H_ii or −C² H_ij as C → ∞.
-    """
-    return block_spectrum("linear", "ce", "linear", block, n_classes, aspect_ratio)
 
 
 def distances_to_limits(eigenvalues: pd.DataFrame) -> pd.DataFrame:

@@ -188,3 +188,11 @@ def _numbers(name: str, values: Any) -> Values:
 def full_links(n_outputs: int, n_hidden: int) -> list[list[int]]:
     """Return all links; the slides' second example is ``full_links(2, 2)``."""
     return [[1] * n_hidden for _ in range(n_outputs)]
+
+
+#: The slides' two examples, and one with several inputs whose first half of outputs sees the first half of units.
+EXAMPLES = {
+    "example 1": LinkedNetwork(((1, 0), (0, 1))),
+    "example 2": LinkedNetwork(((1, 1), (1, 1))),
+    "two parts": LinkedNetwork(((1, 1, 0, 0), (1, 1, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1), (0, 0, 1, 1)), 2),
+}

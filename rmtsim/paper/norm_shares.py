@@ -24,6 +24,9 @@ Values = npt.NDArray[np.float64]
 #: Columns that identify a picture, and its place along training.
 PICTURE_KEYS = ["case", "step", "progress"]
 
+#: Quantities of a picture's maps and blocks.
+MAPS = ("edge", "column_edge", "mean", "largest", "block_edge", "block_sqfro")
+
 #: Shares below this, in percent, are rounding.
 _ZERO = 1e-9
 

@@ -10,7 +10,7 @@ import pandas as pd
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
-from rmtsim.paper.regime_rates import FAR, LEAST_CLASSES, extended, judge_rates, regimes_of
+from rmtsim.paper.regime_rates import FAR, LEAST_CLASSES, extended, judge_rates, regimes_of, short
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.quoted import quoted
@@ -64,7 +64,7 @@ class Regimes(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw measured ratios and the theory over the theorem's form."""
-        from rmtsim.paper.other_regimes_figure import plot_regimes
+        from rmtsim.paper.other_regimes_drawing import plot_regimes
 
         return plot_regimes(part(numbers, "values"))
 
@@ -136,11 +136,6 @@ def _sizes(group: pd.DataFrame) -> str:
         neurons = "" if pd.isna(first["width"]) else f", m = {first['width']}"
         found.append(f"d = {first['dim']}{neurons}, d/N = {', '.join(map(short, rows['aspect_ratio']))}")
     return "; ".join(found)
-
-
-def short(value: Any) -> str:
-    """Write a number, one over a whole number as a fraction."""
-    return f"1/{1 / value:g}" if 0 < value < 1 and float(1 / value).is_integer() else f"{value:g}"
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:

@@ -203,3 +203,8 @@ def _outside(row: pd.Series) -> float:
     blocks = int(row["n_classes"] if BY_NAME[row["layer"]].is_last else row["width"])
     excess = (blocks - 1) * float(row["measured"])
     return excess / (1 + excess)
+
+
+def short(value: Any) -> str:
+    """Write a number, one over a whole number as a fraction."""
+    return f"1/{1 / value:g}" if 0 < value < 1 and float(1 / value).is_integer() else f"{value:g}"

@@ -10,7 +10,7 @@ import pandas as pd
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
-from rmtsim.paper.linked_network import LinkedNetwork, full_links
+from rmtsim.paper.linked_network import EXAMPLES, LinkedNetwork, full_links
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_size
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
 #: Weights drawn at once.
 _BATCH = 256
-
-#: The slides' two examples, and one with several inputs whose first half of outputs sees the first half of units.
-EXAMPLES = {
-    "example 1": LinkedNetwork(((1, 0), (0, 1))),
-    "example 2": LinkedNetwork(((1, 1), (1, 1))),
-    "two parts": LinkedNetwork(((1, 1, 0, 0), (1, 1, 0, 0), (1, 1, 0, 0), (0, 0, 1, 1), (0, 0, 1, 1)), 2),
-}
 
 #: Numbers of outputs of fully linked networks of ``SERIES_HIDDEN`` units: more outputs, weaker indirect entries.
 SERIES_OUTPUTS, SERIES_HIDDEN = (1, 2, 4, 8, 16, 32), 3
@@ -56,7 +49,7 @@ class Simo(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the maps of the examples, predicted and measured, and the ratios over the number of outputs."""
-        from rmtsim.paper.simo_figure import plot_simo
+        from rmtsim.paper.simo_drawing import plot_simo
 
         return plot_simo(part(numbers, "entries"), part(numbers, "ratios"))
 

@@ -19,6 +19,7 @@ from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.paper.block_eigenvalues import block_weights
+from rmtsim.paper.wishart_laws import CLASSES, DIM, REPEATS, SAMPLES, WEIGHTS, law_scale, wishart_law
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.stats.distances import distance_of_samples, distances_from_law
 from rmtsim.stats.estimates import mean_estimate
@@ -26,20 +27,15 @@ from rmtsim.stats.predictions import plain
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.tables import text_table
-from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
+from rmtsim.theory.spectra import Spectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 Values = npt.NDArray[np.float64]
 
-WEIGHTS = ("identity", "coupled", "copy")
-
 #: An eigenvalue below this share of the largest is zero: rounding leaves 1e-15.
 _ZERO = 1e-10
-
-#: Sizes of the slides, their number of samples of A, and the classes of the Λ that depends on data.
-SAMPLES, DIM, REPEATS, CLASSES = 50, 300, 1000, 10
 
 #: Points that a limiting distribution function is interpolated from, to under 1e-5.
 _CDF_POINTS = 2000
@@ -73,7 +69,7 @@ class Wishart(Figure):
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw densities and distribution functions at the slides' size, and the distances over n."""
-        from rmtsim.paper.wishart_figure import plot_wishart
+        from rmtsim.paper.wishart_drawing import plot_wishart
 
         return plot_wishart(part(numbers, "eigenvalues"), part(numbers, "distances"))
 
@@ -163,14 +159,6 @@ def _sample(weights: str, dim: int, n_samples: int, n_classes: int, key: list[in
 
 
 @cache
-def wishart_law(weights: str, n_classes: int, aspect_ratio: float) -> Spectrum:
-    """Return the limiting law (37) of A, or that of the diagonal block of linear CE, (55): of both other weights."""
-    if weights == "identity":
-        return Spectrum(weight_laws.bernoulli(1.0, 1.0), aspect_ratio)
-    return block_spectrum("linear", "ce", "linear", "diag", n_classes, aspect_ratio)
-
-
-@cache
 def _cdf(weights: str, n_classes: int, aspect_ratio: float) -> tuple[Values, Values]:
     """Points on the scale of A, and the law's distribution function there, to interpolate it to under 1e-5."""
     law = wishart_law(weights, n_classes, aspect_ratio)
@@ -221,11 +209,6 @@ def wishart_distances(eigenvalues: pd.DataFrame) -> pd.DataFrame:
             line |= {"distance_to_copy": apart, "std_error_distance_to_copy": error}
         lines.append(line)
     return pd.DataFrame(lines)
-
-
-def law_scale(weights: str, n_classes: int) -> float:
-    """Scale of A over that of the law: λ is C times the block's."""
-    return 1.0 if weights == "identity" else float(n_classes)
 
 
 def _distance(draws: list[Values], law: Spectrum, cdf: tuple[Values, Values], dim: int) -> float:

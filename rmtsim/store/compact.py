@@ -66,12 +66,12 @@ def compact(store: Store) -> Compaction:
     return Compaction(before, len(store.shards()), dropped)
 
 
-def compact_with(writer: Writer) -> None:
-    """Compact the shards of a store that no compaction has made, while it is being written; see `compact`.
+def compact_with(store: Store, writer: Writer) -> None:
+    """Compact the shards of a store that no compaction has made, with its writer at work; see `compact`.
 
     Compacted shards are not read, so that a long sweep does not read all its rows again and again.
     """
-    _carry_out(_plan(writer.store, writer.loose()), writer)
+    _carry_out(_plan(store, writer.loose()), writer)
 
 
 def _carry_out(plan: _Plan, writer: Writer) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import pandas as pd
+import pyarrow as pa
 
 from rmtsim.errors import InputError, RunError
 from rmtsim.text.words import number_of
 
-if TYPE_CHECKING:
-    from rmtsim.store.store import Store
+#: Reads columns of all draws, in parts: `rmtsim.store.Store.tables`.
+Reader: TypeAlias = Callable[[list[str]], Iterable[pa.Table]]
 
 #: The columns that a row of the HTML table is for, and the sizes whose values it lists.
 _KIND, _SIZES = ["model", "loss"], ["n_classes", "dim", "aspect_ratio", "width"]
@@ -23,16 +25,16 @@ _DRAW = ["point_id", "seed", "draw"]
 _LISTED = 6
 
 
-def text_of(store: Store) -> str:
+def text_of(location: str, read: Reader) -> str:
     """Return the store's location, and how many points and draws it holds."""
-    return f"Store({store.location!r}, {_contents(store)})"
+    return f"Store({location!r}, {_contents(read)})"
 
 
-def html_of(store: Store) -> str:
+def html_of(location: str, read: Reader) -> str:
     """Return the same, with a table of the models, losses and sizes."""
-    title = f"<p><b>Store</b> {escape(store.location)}: {escape(_contents(store))}</p>"
+    title = f"<p><b>Store</b> {escape(location)}: {escape(_contents(read))}</p>"
     try:
-        draws = _distinct(store, [*_DRAW, *_KIND, *_SIZES])
+        draws = _distinct(read, [*_DRAW, *_KIND, *_SIZES])
     except (InputError, RunError):
         return title
     if draws.empty:
@@ -49,17 +51,17 @@ def html_of(store: Store) -> str:
     return title + pd.DataFrame(rows).to_html(index=False, border=0)
 
 
-def _contents(store: Store) -> str:
+def _contents(read: Reader) -> str:
     try:
-        draws = _distinct(store, _DRAW)
+        draws = _distinct(read, _DRAW)
     except (InputError, RunError) as error:  # what shows an object must not fail
         return str(error)
     return f"{number_of(draws['point_id'].nunique(), 'point')}, {number_of(len(draws), 'draw')}"
 
 
-def _distinct(store: Store, columns: list[str]) -> pd.DataFrame:
+def _distinct(read: Reader, columns: list[str]) -> pd.DataFrame:
     """Return the distinct rows that a store has in some columns."""
-    parts = [table.group_by(columns).aggregate([]).to_pandas() for table in store.tables(columns)]
+    parts = [table.group_by(columns).aggregate([]).to_pandas() for table in read(columns)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return table.drop_duplicates()
 

@@ -98,7 +98,7 @@ class OpenShard:
                 state = shard.files.state(shard.path)
                 known = state is not None and (shard.name, state) in shard.checked
                 if not known:
-                    check_bytes(shard, self._source)
+                    check_bytes(str(shard), shard.digest, self._source)
             with self._readable():
                 self._file = pq.ParquetFile(self._source, page_checksum_verification=True)
                 schema = self._file.schema_arrow
@@ -109,13 +109,13 @@ class OpenShard:
                     for key, value in found.items()
                     if key.startswith(b"rmtsim.")
                 }
-            check_format(shard, self.metadata)
-            check_name(shard, self.metadata)
+            check_format(str(shard), self.metadata)
+            check_name(str(shard), shard.name, self.metadata)
             self._lacking = _LACKS.get(self.format, {})
             if absent := [name for name in SCHEMA.names if name not in {*schema.names, *self._lacking}]:
                 raise StoreError(f"store: {shard} has no column {absent[0]}; remove it and run its spec again")
             if not known:
-                check_draws(shard, lambda: self.read(KEY))
+                check_draws(str(shard), shard.name, lambda: self.read(KEY))
                 shard.checked.add((shard.name, state))
         except BaseException:
             self._source.close()

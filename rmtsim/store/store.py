@@ -81,10 +81,10 @@ class Store:
         return shlex.quote(self.location)
 
     def __repr__(self) -> str:
-        return text_of(self)
+        return text_of(self.location, self.tables)
 
     def _repr_html_(self) -> str:
-        return html_of(self)
+        return html_of(self.location, self.tables)
 
     def exists(self) -> bool:
         """Return whether there is anything at the location."""
@@ -257,7 +257,7 @@ class Store:
 
         ``folders`` are made where they do not exist.
         """
-        return Writer(self, folders)
+        return Writer(self.files, self.listed, folders)
 
 
 def open_store(location: str | os.PathLike[str] | Store) -> Store:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,12 +19,9 @@ from rmtsim.store.lock import lock_of
 from rmtsim.store.shard_files import as_parquet, as_shard, as_table
 from rmtsim.store.shard_names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
-from rmtsim.store.storage import WRITING, LocalFiles
+from rmtsim.store.storage import WRITING, Files, LocalFiles
 from rmtsim.store.strays import is_stray
 from rmtsim.text.words import list_ranges
-
-if TYPE_CHECKING:
-    from rmtsim.store.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -35,23 +32,27 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 class Writer:
     """The only writer of a store. Its lock names it, and is free when its process ends, however it ends.
 
+    `rmtsim.store.Store.writer` makes it.
+
     Parameters
     ----------
-    store
-        The store.
+    files
+        The files of the store.
+    listed
+        Returns all shards of the store, as `rmtsim.store.Store.listed`.
     folders
         Folders in it that are made where they do not exist.
     """
 
-    def __init__(self, store: Store, folders: tuple[str, ...] = ("sweeps", "draws")) -> None:
-        self.store, self._files, self._folders = store, store.files, folders
-        self._lock = lock_of(store.files)
+    def __init__(self, files: Files, listed: Callable[[], list[Shard]], folders: tuple[str, ...]) -> None:
+        self.files, self._listed, self._folders = files, listed, folders
+        self._lock = lock_of(files)
         self._number = 0
         self._names: set[str] = set()
         self._noted = Commits()
 
     def __enter__(self) -> Writer:
-        self._files.prepare(("", *self._folders))
+        self.files.prepare(("", *self._folders))
         self._lock.acquire()
         try:
             self._tidy()
@@ -71,24 +72,24 @@ class Writer:
     def _tidy(self) -> None:
         """Finish the work of killed writers, and bring shards of format 2 up to date."""
         # Earlier versions had temporary files beside those that they became.
-        experiments = [f"experiments/{name}/" for name in self._files.folders("experiments") if not is_stray(name)]
+        experiments = [f"experiments/{name}/" for name in self.files.folders("experiments") if not is_stray(name)]
         folders = [(folder, ".") for folder in (f"{WRITING}/", "draws/", "sweeps/", *experiments)]
         for folder, begins in (*folders, ("", f".{PATH}")):
-            for name in self._files.names(folder.rstrip("/")):
+            for name in self.files.names(folder.rstrip("/")):
                 if name.startswith(begins) and name.endswith(".tmp"):
-                    self._files.delete(f"{folder}{name}")
-        self._files.settle("draws", lambda: replaced_by(self.store.listed()))
-        listed = self.store.listed()
+                    self.files.delete(f"{folder}{name}")
+        self.files.settle("draws", lambda: replaced_by(self._listed()))
+        listed = self._listed()
         self._names = {shard.name for shard in listed}
         replaced = replaced_by(listed)
         with suppress(TornError):  # which is written anew
-            self._noted = read_commits(self._files)
+            self._noted = read_commits(self.files)
         self._number = max([self._noted.last, *map(commit_number, self._names)])
         if absent := Commits(self._number, self._noted.gone).absent({*self._names, *replaced}):
             _log.warning(
                 "store: %s of %s are not there any more; a sweep that wants draws of them makes them again",
                 list_ranges("commit", absent),
-                self._files.where(),
+                self.files.where(),
             )
         if stale := {*replaced} & self._names:
             self.remove(stale)
@@ -99,13 +100,13 @@ class Writer:
                 with shard.open() as opened:
                     if opened.format == "2":
                         table = opened.read().replace_schema_metadata(opened.origin)
-                        self._files.write(shard.path, as_parquet(table, "3"))
+                        self.files.write(shard.path, as_parquet(table, "3"))
 
     def save_spec(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a spec beside the draws; a repeat with the same spec leaves the file untouched."""
         path = f"sweeps/{name}.json"
         text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-        if f"{name}.json" not in self._files.names("sweeps") or self._files.read(path) != text:
+        if f"{name}.json" not in self.files.names("sweeps") or self.files.read(path) != text:
             self.put(path, text)
 
     def append(self, rows: pa.Table | pd.DataFrame, spec: Mapping[str, Any]) -> Shard:
@@ -129,8 +130,8 @@ class Writer:
     def commit(self, table: pa.Table, replaces: Collection[str] = ()) -> Shard:
         """Commit a sorted table with its metadata, replacing other shards; see `append`."""
         name, data = as_shard(table, self._number + 1, replaces)
-        shard = Shard(self._files, name)
-        at_once = bool(replaces) and self._files.replace(shard.path, data, replaces)
+        shard = Shard(self.files, name)
+        at_once = bool(replaces) and self.files.replace(shard.path, data, replaces)
         if not at_once:
             self.put(shard.path, data)
         self._number += 1
@@ -149,11 +150,11 @@ class Writer:
         StoreError
             If the disk refuses, or the lock was taken over. An older file is then as it was.
         """
-        pauses = () if isinstance(self._files, LocalFiles) else PAUSES
+        pauses = () if isinstance(self.files, LocalFiles) else PAUSES
         for attempt in count(1):
             try:
                 self._lock.check()
-                self._files.write(path, data)
+                self.files.write(path, data)
             except StoreError as error:
                 if attempt > len(pauses) or not transient(error):
                     raise
@@ -168,17 +169,17 @@ class Writer:
                 time.sleep(pause)
             else:
                 if attempt > 1:
-                    _log.info("store: %s is written, at attempt %d", self._files.where(path), attempt)
+                    _log.info("store: %s is written, at attempt %d", self.files.where(path), attempt)
                 return
 
     def loose(self) -> list[Shard]:
         """Return the shards that no compaction has made, in commit order."""
-        return [shard for shard in self.store.listed() if shard.name in self._names and not shard.compacted]
+        return [shard for shard in self._listed() if shard.name in self._names and not shard.compacted]
 
     def remove(self, names: Collection[str]) -> None:
         """Remove shards whose rows other shards hold."""
         self._forget(names)
-        self._files.delete_all([f"draws/{name}" for name in sorted(names)])
+        self.files.delete_all([f"draws/{name}" for name in sorted(names)])
 
     def _forget(self, names: Collection[str]) -> None:
         """Record that shards need not exist any more."""
@@ -191,5 +192,5 @@ class Writer:
         now = Commits(self._number, tuple(Commits(self._number).absent(self._names)))
         if now != self._noted:
             self._lock.check()
-            self._files.write(PATH, (json.dumps(now.document()) + "\n").encode())
+            self.files.write(PATH, (json.dumps(now.document()) + "\n").encode())
             self._noted = now

@@ -55,7 +55,7 @@ class Work(Protocol):
         """Whether jobs save their state, so that a run which commits nothing has got on all the same."""
         ...
 
-    def begin(self, writer: Writer, backend: str) -> tuple[Scheduler[Any, Any], Committer]:
+    def begin(self, store: Store, writer: Writer, backend: str) -> tuple[Scheduler[Any, Any], Committer]:
         """Look at the store again, now that it is ours to write to; return what is to be done and who commits it."""
         ...
 
@@ -101,7 +101,7 @@ def run_work(
         executor = opened.enter_context(open_executor(address, workers, backend, work.queued))
         asked = opened.enter_context(interrupts(partial(farewell, "interrupted")))
         writer = opened.enter_context(store.writer(work.folders))
-        scheduler, committer = work.begin(writer, executor.backend)
+        scheduler, committer = work.begin(store, writer, executor.backend)
 
         def report() -> None:
             if on_progress:

@@ -15,8 +15,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import rmtsim
-
 #: Variables with lists of paths, and with a path, which mean something else in another working directory.
 _PATH_LISTS, _PATHS = ("PYTHONPATH",), ("RMTSIM_CACHE",)
 
@@ -86,7 +84,7 @@ def absolute_paths() -> dict[str, str]:
     An empty entry of PYTHONPATH means the working directory; workers would import a user's ``numpy.py`` from there.
     """
     lists = {name: os.environ.get(name, "").split(os.pathsep) for name in _PATH_LISTS}
-    root = Path(rmtsim.__file__).absolute().parents[1]
+    root = Path(__file__).absolute().parents[2]
     if not {"site-packages", "dist-packages"} & {*root.parts}:  # a checkout, which workers find by this alone
         lists["PYTHONPATH"].append(str(root))
     found = {name: os.pathsep.join(os.path.abspath(path) for path in paths if path) for name, paths in lists.items()}

@@ -191,12 +191,12 @@ class SweepWork:
     def __init__(self, spec: Spec, resources: Resources) -> None:
         self.name, self._spec, self._resources = spec.name, spec, resources
 
-    def begin(self, writer: Writer, backend: str) -> tuple[DrawScheduler, DrawCommitter]:
+    def begin(self, store: Store, writer: Writer, backend: str) -> tuple[DrawScheduler, DrawCommitter]:
         """Read the points again, since another writer may have been at work, and keep the spec."""
-        self.states = read_states(self._spec, writer.store, backend)
+        self.states = read_states(self._spec, store, backend)
         writer.save_spec(self._spec.name, self._spec.document())
         self.scheduler = DrawScheduler(self.states, self._spec, backend, self._resources)
-        self.committer = DrawCommitter(writer, self._spec.document(), self.scheduler)
+        self.committer = DrawCommitter(store, writer, self._spec.document(), self.scheduler)
         self._watch = SweepWatch(self.name, self.states)
         return self.scheduler, self.committer
 
@@ -214,9 +214,10 @@ class DrawCommitter:
         Draws that were committed.
     """
 
-    def __init__(self, writer: Writer, document: Mapping[str, Any], scheduler: DrawScheduler) -> None:
+    def __init__(self, store: Store, writer: Writer, document: Mapping[str, Any], scheduler: DrawScheduler) -> None:
         self.done = 0
-        self._writer, self._document, self._scheduler = writer, document, scheduler
+        self._store, self._writer = store, writer
+        self._document, self._scheduler = document, scheduler
         self._simulated: list[SimulatedDraws] = []
         self._stored: list[dict[int, set[str]]] = []
         self._until_compaction = MANY - len(writer.loose())
@@ -238,7 +239,7 @@ class DrawCommitter:
             self.done += sum(len(one.draws) for one in simulated)
             self._until_compaction -= 1
             if self._until_compaction <= 0:
-                compact_with(self._writer)
+                compact_with(self._store, self._writer)
                 self._until_compaction = MANY
 
 

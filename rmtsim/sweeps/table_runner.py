@@ -15,6 +15,7 @@ from rmtsim.arrays.backend import get_backend
 from rmtsim.store.experiment_tables import spec_of, write_spec
 from rmtsim.store.saved_files import SavedFiles
 from rmtsim.store.storage import Files, RemoteFiles, open_files
+from rmtsim.store.store import Store
 from rmtsim.store.table_files import table_bytes
 from rmtsim.store.writer import Writer
 from rmtsim.sweeps.executors import LOCAL, THIS_MACHINE
@@ -124,7 +125,7 @@ class TableCommitter:
         """Write a table."""
         table = job.table
         self._writer.put(table.path, table_bytes(result.frame, table.path, table.task.parameters))
-        SavedFiles(self._writer.store.files, table.folder, table.file).clear()
+        SavedFiles(self._writer.files, table.folder, table.file).clear()
         self.done += 1
 
     def commit(self) -> None:
@@ -151,9 +152,9 @@ class TableWork:
         self.name, self.folders = experiment.name, experiment.folders
         self._experiment, self._document, self._address = experiment, document, address
 
-    def begin(self, writer: Writer, backend: str) -> tuple[TableScheduler, TableCommitter]:
+    def begin(self, store: Store, writer: Writer, backend: str) -> tuple[TableScheduler, TableCommitter]:
         """Look for the tables again, since another writer may have been at work, and keep the spec."""
-        files, missing = writer.store.files, self._experiment.missing(writer.store)
+        files, missing = store.files, self._experiment.missing(store)
         keep_spec(writer, self.name, self._document)
         place: Files | Address | None = files
         if self._address != LOCAL:

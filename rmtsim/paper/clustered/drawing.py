@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator
 
 from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.figures.parts import part
-from rmtsim.paper.hessian_figure import STYLE, draw_pictures
+from rmtsim.paper.hessian_drawing import STYLE, draw_pictures
 
 _VIEWS = ("whole", "hidden", "output")
 _MARKS: dict[str, Any] = {"markersize": 4, "elinewidth": 1, "capsize": 2, "linewidth": 1}

@@ -12,8 +12,7 @@ from rmtsim.errors import InputError
 from rmtsim.figures.parts import join_parts
 from rmtsim.full_hessian.description import PARTS
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.paper.hessian_pictures import MAPS
-from rmtsim.paper.norm_shares import share_parts, shares
+from rmtsim.paper.norm_shares import MAPS, share_parts, shares
 from rmtsim.stats.estimates import Estimate, ratio_estimate
 from rmtsim.stats.verdict import NEAR, bounds, z_score
 from rmtsim.theory import finite

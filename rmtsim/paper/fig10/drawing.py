@@ -15,7 +15,7 @@ from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import progress_axis
 from rmtsim.paper.fig10.report import WORDS
-from rmtsim.paper.hessian_figure import STYLE, colour_bar, draw_map
+from rmtsim.paper.hessian_drawing import STYLE, colour_bar, draw_map
 from rmtsim.paper.trained_networks import scheduled
 
 _COLOURS = dict(zip(("binary_ce", "binary_mse"), sns.color_palette("colorblind"), strict=False))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rmtsim.figures.style import colors as palette
 from rmtsim.figures.style import marker, paper_style, title
-from rmtsim.paper.wishart import DIM, SAMPLES, WEIGHTS, law_scale, wishart_law
+from rmtsim.paper.wishart_laws import DIM, SAMPLES, WEIGHTS, law_scale, wishart_law
 
 Values = npt.NDArray[np.float64]
 

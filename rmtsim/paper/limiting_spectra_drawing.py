@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from rmtsim.figures.style import colors as palette
 from rmtsim.figures.style import legend_below, line, mark, marker, paper_style, title
-from rmtsim.paper.limiting_spectra import SCALE, limiting_spectrum
+from rmtsim.paper.limiting_laws import SCALE, limiting_spectrum
 from rmtsim.stats.predictions import plain
 
 Values = npt.NDArray[np.float64]

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.style import MARKS, colors, legend_below, line, mark, marker, paper_style, title
-from rmtsim.paper.decoupling import coupling_name
-from rmtsim.paper.decoupling_rates import BOUND, COUPLING, RATE
+from rmtsim.paper.decoupling_rates import BOUND, COUPLING, RATE, coupling_name
 
 #: The place z, in units of the scale, that is shown; the table has the others.
 _PLACE = (1.0, 1.0)

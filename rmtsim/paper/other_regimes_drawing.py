@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from rmtsim.figures.style import MARKERS, MARKS, colors, legend_below, line, mark, paper_style, title
-from rmtsim.paper.other_regimes import short
-from rmtsim.paper.regime_rates import FAR, last_power
+from rmtsim.paper.regime_rates import FAR, last_power, short
 from rmtsim.stats.claims import SWEEP_COLUMNS
 
 #: Color behind the C that have no draws.

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from rmtsim.figures.style import colors, paper_style, title
-from rmtsim.paper.linked_network import TIES
-from rmtsim.paper.simo import EXAMPLES
+from rmtsim.paper.linked_network import EXAMPLES, TIES
 
 _TIE_COLORS = {"path": "#f0e442", "output": "#dcdcdc", "none": "#ffffff"}
 _TIE_NAMES = {

@@ -14,8 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 
 from rmtsim.figures.matplotlib_setup import settings
-from rmtsim.paper.hessian_pictures import MAPS
-from rmtsim.paper.norm_shares import PICTURE_KEYS, in_percent, layer_names, neurons_of, problem_of
+from rmtsim.paper.norm_shares import MAPS, PICTURE_KEYS, in_percent, layer_names, neurons_of, problem_of
 
 Values = npt.NDArray[np.float64]
 
