@@ -84,7 +84,7 @@ def _ways(sizes: tuple[int, int, int], batches: int, repeats: int) -> list[Row]:
 
 
 def _spec(sizes: tuple[int, int, int], draws: int) -> Spec:
-    """Return a sweep of one point and so many draws, no more and no fewer."""
+    """Return a sweep of one point and exactly this number of draws."""
     C, d, N = sizes
     return from_document(
         {

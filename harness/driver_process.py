@@ -67,7 +67,7 @@ def told(name: str) -> bool:
 
 
 def wait_for_go() -> None:
-    """Wait, where enough batches have come back, until told to go on."""
+    """Wait, where enough batches have come back, until the test says to go on."""
     while order["hold"] and not told("go"):
         with open(f"{order['folder']}/journal", encoding="utf-8") as file:
             if file.read().count('"event": "back"') < order["hold"]:
@@ -80,7 +80,7 @@ def kill_myself() -> None:
 
 
 class Worker(ray_workers._RemoteWorker):
-    """Computes with NumPy even where it holds a GPU, which is none; naps, raises or dies as told."""
+    """Computes with NumPy even where it holds a GPU, which is none; naps, raises or dies as the keys say."""
 
     def hello(self, backend: str) -> dict[str, str]:
         if order["stillborn"]:
@@ -165,7 +165,7 @@ def die_at(step: str) -> None:
 
 
 def watch() -> None:
-    """Keep the journal: batches that are given out, come back or are lost; every commit is told at once, too."""
+    """Keep the journal: batches that are given out, come back or are lost; every commit is noted at once, too."""
     submit, failed, done = ray_workers.RayWorkers.submit, Scheduler.failed, DrawScheduler.done
     update, drain = ProgressDisplay.update, thread_workers.ThreadWorkers.drain
 

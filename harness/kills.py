@@ -58,7 +58,7 @@ class Toll:
 def loop(
     folder: Path, cluster: RayCluster, lives: list[list[str]], rng: random.Random, workers: int, target_rse: float
 ) -> Toll:
-    """Kill as told in lives of the driver, on nodes with so many workers each, then let a last driver finish."""
+    """Kill as each life of the driver prescribes, on nodes of a given number of workers; a last driver finishes."""
     (folder / "spec.toml").write_text(SMALL.format(max_draws=4000, target_rse=target_rse))
     outcome = run_sweep(load(str(folder / "spec.toml")), Store(folder / "whole"), workers=2, backend="numpy")
     whole = Store(folder / "whole").read().drop(columns="backend")
@@ -122,7 +122,7 @@ def _life(
     stored: pd.DataFrame,
     whole: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Start a driver, kill as told, itself at last; return what is stored then."""
+    """Start a driver, kill as its life prescribes, the driver at last; return what is stored then."""
     *others, end = kinds
     (folder / "armed").unlink(missing_ok=True)
     with Driver(folder, cluster=nodes.cluster, nap=0.3, die=end) as driver:

@@ -30,7 +30,7 @@ _SPREAD = 0.2
 
 
 class SimulatedWorkers:
-    """The executor: ``workers`` workers, one of which dies with each batch with a probability of ``loss``.
+    """The executor: ``workers`` workers; with each batch, one dies with a probability of ``loss``.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The errors that a user is told of in one sentence."""
+"""The errors that are reported to the user in one sentence."""
 
 
 class InputError(ValueError):
@@ -12,7 +12,7 @@ class RunError(RuntimeError):
     """Something failed that is no fault of the input, as a full disk; the command line ends with exit code 1."""
 
 
-#: What a user is told of every run that was stopped.
+#: The end of the message of every run that was stopped.
 GOES_ON = "what was committed is safe, the same command goes on"
 
 

@@ -212,7 +212,7 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
     assert main(["reproduce", "toy", "--full", "--out", str(toys)]) == 0
     said = capsys.readouterr()
     assert said.out == "is 2.5\n"
-    assert "toy: 1 new table; 1 of 1 table done\n" in said.err
+    assert "toy: 1 new table; 1 of 1 tables done\n" in said.err
     assert reduced.read_bytes() == before
     assert len(list(tables.glob("*.parquet"))) == 3
     assert main(["reproduce", "all", "--out", str(toys)]) == 1  # what is there at the paper's size is shown too

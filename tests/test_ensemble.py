@@ -15,6 +15,7 @@ from rmtsim.sampling.draws import sample
 from rmtsim.stats.claims import claims
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.render import render
+from rmtsim.stats.summary import summarize
 from rmtsim.theory import at_point, finite, large_c, limit
 from tests.synthetic import sweep_of
 
@@ -232,7 +233,7 @@ def test_different_ensembles_are_different_series() -> None:
     lines = render(table).splitlines()
     assert "linear ce: d/N = 0.5, d = 100, N = 200" in lines
     assert "linear ce: d/N = 0.5, d = 100, N = 200; he, data variance 0.7" in lines
-    data = figure_data(draws)
+    data = figure_data(summarize(draws))
     assert set(data.points["ensemble"]) == set(data.curves["ensemble"]) == {"lecun", "he, data variance 0.7"}
     curves = data.curves.query("kind == 'finite' and quantity == 'diag' and n_classes == 100").set_index("ensemble")
     [theory] = finite("linear", "ce", 100, 100, 200)

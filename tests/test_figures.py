@@ -148,7 +148,7 @@ def test_sizes_that_vary_are_in_the_legend(draws: pd.DataFrame) -> None:
 
 def test_figure_data_keeps_every_point(draws: pd.DataFrame) -> None:
     rows = draws[(draws["model"] == "linear") & (draws["loss"] == "mse")]
-    data = figure_data(rows)
+    data = figure_data(summarize(rows))
     assert len(data.points) == 2 * 3 * 3
     assert set(data.curves["kind"]) == {"finite", "asymptote"}
     assert {2, 10, 100} < set(data.curves["n_classes"])

@@ -194,7 +194,7 @@ def test_tables_that_do_not_end_are_left(
     monkeypatch.setattr("rmtsim.sweeps.interrupts.PATIENCE", 0.05)
     threading.Thread(target=lambda: begun.wait(60) and os.kill(os.getpid(), signal.SIGTERM)).start()
     outcome = run_tables(experiment, tmp_path / "s", workers=1)
-    assert str(outcome) == f"0 new tables; 0 of 1 table done; stopped (interrupted): {GOES_ON}"
+    assert str(outcome) == f"0 new tables; 0 of 1 tables done; stopped (interrupted): {GOES_ON}"
     again = "Ctrl-C or SIGTERM again leaves at once, with what is committed"
     assert f"slow: interrupted: stops; waits for 1 table, at most 0 s; {again}" in caplog.text
     assert "slow: 1 table did not end in 0 s, and will be made again" in caplog.text

@@ -14,6 +14,7 @@ from rmtsim.figures.decay_drawing import _styles, plot_decay
 from rmtsim.figures.decay_figure import MOST_SERIES
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.paper.fig8 import Fig8Mse
+from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
 
 ROW = {
@@ -224,7 +225,7 @@ def draws_of(series: int) -> pd.DataFrame:
 @pytest.mark.parametrize("series", [1, 3, 9, MOST_SERIES])
 def test_many_series_stay_readable(series: int) -> None:
     """No marker is larger than a tenth of its panel, and no two series look the same."""
-    data = figure_data(draws_of(series))
+    data = figure_data(summarize(draws_of(series)))
     styles = _styles(data.points)
     assert len(styles) == series
     assert len({(style.color, style.marker, style.size) for style in styles}) == series

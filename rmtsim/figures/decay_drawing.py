@@ -111,7 +111,7 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
         words = "zero in every\ndraw so far"
         if measured.empty:
             words = "there are\nno such blocks"
-        elif (points["finite"] == 0).all():  # by the model; draws alone cannot tell
+        elif (points["finite"] == 0).all():  # by the model; draws alone cannot show it
             words = "identically zero\nin every draw"
         ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])

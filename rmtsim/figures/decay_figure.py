@@ -9,7 +9,7 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.figures.figure import Figure
-from rmtsim.figures.figure_data import figure_data_of
+from rmtsim.figures.figure_data import figure_data
 from rmtsim.figures.headlines import claims_headline, tally
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.sampling.schema import ENSEMBLE
@@ -20,7 +20,7 @@ from rmtsim.stats.summary import QUANTITIES, summarize
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-#: Series, each a sweep over C with all else fixed, that can be told apart in a figure.
+#: Most series, each a sweep over C with all else fixed, that a reader can distinguish in a figure.
 MOST_SERIES = 12
 
 #: Columns that distinguish series over C, beside the ensemble.
@@ -68,7 +68,7 @@ class DecayFigure(Figure):
             varying = ", ".join(str(name) for name in series if series[name].nunique(dropna=False) > 1)
             raise InputError(
                 f"figure {self.name}: the draws hold {len(series)} series over C, of different {varying}, and "
-                f"{MOST_SERIES} can be told apart; take some with --sweep NAME, or with --where, such as --where "
+                f"{MOST_SERIES} can be distinguished; take some with --sweep NAME, or with --where, such as --where "
                 f"'dim == {series['dim'].max()}'"
             )
         return found
@@ -76,7 +76,7 @@ class DecayFigure(Figure):
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the measured points and the theory's curves, and the claims on their decay rates."""
         summary = summarize(rows)
-        data = figure_data_of(summary)
+        data = figure_data(summary)
         return join_parts({"points": data.points, "curves": data.curves, "claims": claims_of(summary)})
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:

@@ -12,7 +12,7 @@ from rmtsim.model.ensemble import Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.comparison import compare_summary
 from rmtsim.stats.predictions import plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.summary import QUANTITIES
 from rmtsim.theory import finite, large_c
 
 #: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.
@@ -36,13 +36,8 @@ class FigureData(NamedTuple):
     curves: pd.DataFrame
 
 
-def figure_data(draws: pd.DataFrame) -> FigureData:
-    """Return the tables of a figure of one model and one loss, from draws with the store's columns."""
-    return figure_data_of(summarize(draws))
-
-
-def figure_data_of(summary: pd.DataFrame) -> FigureData:
-    """Return ``figure_data`` from ``summarize(draws)``."""
+def figure_data(summary: pd.DataFrame) -> FigureData:
+    """Return the tables of a figure of one model and one loss, from `rmtsim.summarize` of their draws."""
     measured = compare_summary(summary)
     ensembles = measured[ENSEMBLE].itertuples(index=False)
     measured = measured.assign(ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles])

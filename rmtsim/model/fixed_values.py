@@ -10,7 +10,7 @@ def fixed_values(loss: str, layer: str, n_classes: int) -> dict[str, float]:
     """Return the quantities of a layer whose value does not depend on the draw, with that value.
 
     Only such a quantity has the standard error 0. Draws of any other quantity that are all equal so far, zeros above
-    all, do not tell how much they spread.
+    all, do not show how much they spread.
 
     Parameters
     ----------

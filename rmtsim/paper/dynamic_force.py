@@ -340,7 +340,7 @@ def _over(rows: pd.DataFrame, column: str, limit: float) -> str:
 
 
 def _range(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
-    """Return the bounds of the means of a column, of which every checkpoint of the run is a look."""
+    """Return the bounds of the means of a column; every checkpoint of the run counts as a look."""
     draws, looks = (int(rows[name].iloc[0]) for name in ("draws", "looks"))
     return bounds(rows[column], rows[f"std_error_{column}"], draws, looks)
 

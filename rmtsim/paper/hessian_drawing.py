@@ -67,7 +67,7 @@ def plot_pictures(
 
 
 def _sizes(maps: pd.DataFrame, draws: int) -> str:
-    """Return the sizes that all pictures share, and of which draw they are."""
+    """Return the sizes that all pictures share, and the number of their draw."""
     columns = {"C": "n_classes", "d": "dim", "N": "n_samples", "m": "hidden"}
     values = {letter: maps[column].unique() for letter, column in columns.items()}
     shared = [f"${letter} = {found[0]}$" for letter, found in values.items() if len(found) == 1 and found[0] != ""]

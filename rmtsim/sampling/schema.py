@@ -70,7 +70,7 @@ class SimulatedDraws:
         (draws, layers, 4) float64: diag, offdiag and the standard errors of estimating them. NaN marks what a layer
         does not have.
     classes
-        Number of classes of which the last layer's single terms were taken.
+        Number of classes whose single terms were taken in the last layer.
     blas
         The BLAS library and its kernel, which the last digits depend on.
     """

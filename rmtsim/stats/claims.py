@@ -31,7 +31,7 @@ HIDDEN_CE_SCALE = 50.0
 MIN_FIT_PROBABILITY = 1e-4
 
 #: A claim is tested where the theory at the largest C is this close to its own C → ∞ form. Heavy tails (few hidden
-#: neurons) can delay that form beyond any C that a sweep reaches, and no fit can tell.
+#: neurons) can delay that form beyond any C that a sweep reaches, and no fit can show it.
 MAX_DISTANCE = 0.1
 
 

@@ -105,5 +105,5 @@ def _missing(draws: int, measured: float, std_error: float) -> str:
     if draws == 1:
         return "one draw has no standard error"
     if not math.isnan(measured) and math.isnan(std_error):
-        return f"all {draws} draws are equal, which does not tell how much they spread"
+        return f"all {draws} draws are equal, which does not show how much they spread"
     return "there are no such blocks" if math.isnan(measured) else "the theory has no finite value"

@@ -184,7 +184,7 @@ class RemoteFiles(Files):
                 return pa.BufferReader(file.read_buffer())
 
     def state(self, path: str) -> object:
-        """Return None: only a request to the server could tell, and the caller reads the file next anyway."""
+        """Return None: only a request to the server could show it, and the caller reads the file next anyway."""
         return None
 
     def _content(self, path: str) -> bytes:

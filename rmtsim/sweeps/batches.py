@@ -1,4 +1,4 @@
-"""Batches: ranges of draws of one point, each of which a worker computes at a time."""
+"""Batches: ranges of draws of one point. A worker computes one batch at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FLOPS_PER_NORMAL = 300.0
 
 @dataclass(frozen=True)
 class Batch:
-    """A job that makes draws: everything that a worker needs, of which the result is a pure function."""
+    """A job that makes draws: everything that a worker needs. The result is a pure function of it."""
 
     point: Point
     draws: range

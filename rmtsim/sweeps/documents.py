@@ -18,7 +18,7 @@ from rmtsim.text.json_text import PlainDataError, check_plain
 #: Bytes of a spec, at most.
 _MOST_BYTES = 1 << 20
 
-#: A key of so many parts as no spec has, on which Python's reader of TOML would spend hours.
+#: A key of more parts than any spec has, on which Python's reader of TOML would spend hours.
 _LONG_KEY = re.compile(r"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 
 

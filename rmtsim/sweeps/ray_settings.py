@@ -79,7 +79,7 @@ def raylet() -> ModuleType:
 
 
 def absolute_paths() -> dict[str, str]:
-    """Return the variables of paths as they are to be in another working directory, none of which is this one unasked.
+    """Return the variables of paths as they are to be in another working directory, this one only where it is named.
 
     An empty entry of PYTHONPATH means the working directory; workers would import a user's ``numpy.py`` from there.
     """

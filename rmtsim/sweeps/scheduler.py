@@ -128,7 +128,7 @@ class DrawScheduler(Scheduler[Batch, Result]):
         return bool(self._waiting)
 
     def stored_layers(self, batch: Batch) -> dict[int, set[str]]:
-        """Draw → its stored layers, of those draws of a batch of which some layers, not all, are stored."""
+        """Draw → its stored layers, for those draws of a batch that have some of their layers stored, not all."""
         return self.states[self._index[batch.point]].stored_layers(batch.draws)
 
     def _take(self, places: int) -> Batch:

@@ -38,7 +38,7 @@ _in_sampling = partial(key, table="sampling")
 
 @attrs.frozen(kw_only=True)
 class Sampling:
-    """How many draws, of which stream, to which precision.
+    """The number of draws, their stream, and the precision that they should reach.
 
     Draws go on from ``min_draws`` until ``target_rse`` is reached, but not past ``max_draws``.
 

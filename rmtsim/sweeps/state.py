@@ -53,7 +53,7 @@ class PointState:
         self._tally = Tally(layers, {layer: fixed_values(point.loss, layer, point.n_classes) for layer in layers})
         self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
         self._values: dict[int, Values] = {}  # start → their values
-        self._partial: dict[int, dict[int, list[float]]] = {}  # draws of which some layers are stored
+        self._partial: dict[int, dict[int, list[float]]] = {}  # draws that have some of their layers stored
 
     @property
     def prefix(self) -> int:
@@ -127,7 +127,7 @@ class PointState:
                 self.add(draw, np.array([[parts[k] for k in range(size)]], dtype=float))
 
     def stored_layers(self, draws: range) -> dict[int, set[str]]:
-        """Return those of ``draws`` of which some layers, not all, are stored, with these layers."""
+        """Return those of ``draws`` that have some of their layers stored, not all, with the stored layers."""
         found = [draw for draw in draws if draw in self._partial] if self._partial else []
         return {draw: {self.layers[k] for k in self._partial[draw]} for draw in found}
 
@@ -138,7 +138,7 @@ class PointState:
 
     @property
     def precision(self) -> tuple[float, str]:
-        """Return the largest relative standard error on the draws that count, and of which quantity."""
+        """Return the largest relative standard error on the draws that count, and the quantity that has it."""
         return self._tally.worst()
 
     @property
@@ -149,7 +149,7 @@ class PointState:
             return ""
         if self.prefix < 2:
             return quantity if self.prefix else "no draws"
-        return f"all {self.prefix} draws of {quantity} are equal, which does not tell how much they spread"
+        return f"all {self.prefix} draws of {quantity} are equal, which does not show how much they spread"
 
     @property
     def state(self) -> str:

@@ -227,7 +227,7 @@ class TableOutcome:
     def __str__(self) -> str:
         """Return it in a sentence."""
         made = number_of(self.new_tables, "new table") if self.new_tables or self.missing else "nothing to do"
-        text = f"{made}; {self.total - self.missing} of {number_of(self.total, 'table')} done"
+        text = f"{made}; {self.total - self.missing} of {self.total} tables done"
         return text + ending(self.failures, self.stopped, self.unfinished, "table")
 
     def document(self) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def from_document(document: Mapping[str, Any]) -> TrainingSpec:
 def _check_name(file: str) -> None:
     if len(file) > _LONGEST_NAME:
         raise InputError(
-            f"[grid] hidden: the name of a table would have {len(file)} letters, as it tells all layers and the data, "
+            f"[grid] hidden: the name of a table would have {len(file)} letters, as it names all layers and the data, "
             f"and files take {_LONGEST_NAME}; give fewer layers, or a data file of a shorter name"
         )
 

@@ -30,7 +30,7 @@ def text_table(rows: Iterable[Sequence[str] | str], align: str = "<", gap: int =
     Parameters
     ----------
     rows
-        Cells, of which the first rows may be heads; or a string for a line across all columns.
+        Cells, the first rows possibly heads; or a string for a line across all columns.
     align
         ``"<"`` or ``">"`` for each column; the last holds for all further columns.
     gap, indent
@@ -95,7 +95,7 @@ def _lines(
     padding: tuple[int, int] | tuple[int, int, int, int],
     box: Box | None = None,
 ) -> list[str]:
-    """Lay out cells, of which the first row is the head where there is a box; one line a row."""
+    """Lay out cells, one line a row; where there is a box, the first row is the head."""
     from rich.console import Console
     from rich.table import Table
 

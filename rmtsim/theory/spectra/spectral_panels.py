@@ -1,4 +1,4 @@
-"""Panels of the spectral curve, on each of which the density and the distribution function are polynomials."""
+"""Panels of the spectral curve: on each, the density and the distribution function are polynomials."""
 
 from __future__ import annotations
 
