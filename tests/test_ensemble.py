@@ -12,7 +12,7 @@ from scipy import stats
 from rmtsim import Ensemble, InputError, Point, simulate
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.sampling.draws import sample
-from rmtsim.stats.claims import claims
+from rmtsim.stats.claims import claims_of
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.render import render
 from rmtsim.stats.summary import summarize
@@ -225,11 +225,11 @@ def test_different_ensembles_are_different_series() -> None:
     ]
     means = [{p.layer: (p.diag, p.offdiag) for p in at_point(point, "finite")} for point in sizes]
     draws = sweep_of(sizes, means, seed=3)
-    table = claims(draws)
+    table = claims_of(summarize(draws))
     assert table["init"].tolist() == ["he"] * 3 + ["lecun"] * 3
     assert (table["verdict"] == "agrees").all()
     assert table["constant_theorem"].iloc[0] == pytest.approx(0.49 * (1 + math.exp(1.4) / 2))
-    assert (compare(draws)["verdict"] == "agrees").all()
+    assert (compare(summarize(draws))["verdict"] == "agrees").all()
     lines = render(table).splitlines()
     assert "linear ce: d/N = 0.5, d = 100, N = 200" in lines
     assert "linear ce: d/N = 0.5, d = 100, N = 200; he, data variance 0.7" in lines
@@ -240,7 +240,7 @@ def test_different_ensembles_are_different_series() -> None:
     assert curves.loc["lecun", "value"] == theory.diag / 100
     assert curves.loc["he, data variance 0.7", "value"] != theory.diag / 100
     mislabelled = draws.assign(init="lecun", data_variance=1.0)  # negative control
-    assert (compare(mislabelled)["verdict"] == "differs").any()
+    assert (compare(summarize(mislabelled))["verdict"] == "differs").any()
 
 
 def test_claims_without_a_constant_say_why() -> None:
@@ -253,10 +253,10 @@ def test_claims_without_a_constant_say_why() -> None:
         sizes = [Point("linear", "ce", C, 10, 20, ensemble=ensemble) for C in classes]
         means = [{p.layer: (p.diag, p.offdiag) for p in at_point(point, "finite")} for point in sizes]
         draws = sweep_of(sizes, means, seed=4)
-        claim = claims(draws).set_index("quantity").loc[tested]
+        claim = claims_of(summarize(draws)).set_index("quantity").loc[tested]
         assert claim["verdict"] == "not tested"
         assert claim["reason"].startswith(reason)
-        assert (compare(draws)["verdict"] == "agrees").all()
+        assert (compare(summarize(draws))["verdict"] == "agrees").all()
 
 
 def test_tables_without_an_ensemble_have_the_papers() -> None:
@@ -265,7 +265,7 @@ def test_tables_without_an_ensemble_have_the_papers() -> None:
     old = draws.drop(columns=["init", "data_variance", "hidden_gain", "last_gain"])
     mixed = pd.concat([old[:10], draws[10:]], ignore_index=True)
     for table in (old, mixed):
-        pd.testing.assert_frame_equal(compare(table), compare(draws))
+        pd.testing.assert_frame_equal(compare(summarize(table)), compare(summarize(draws)))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_summaries_of_few_zero_and_equal_draws(diag: list[float], offdiag: list[
     numbers = summary.select_dtypes("number").drop(columns="width")
     assert not np.isinf(numbers).any(axis=None)
     if scale == 1:
-        assert len(compare(draws)) == 3 * len(DRAWN)
+        assert len(compare(summarize(draws))) == 3 * len(DRAWN)
     for quantity, column in (("diag", "diag_sqfro"), ("offdiag", "offdiag_sqfro"), ("ratio", "ratio")):
         columns = (summary[name].to_numpy() for name in ("n_classes", column, f"std_error_{quantity}"))
         assert fit_decay(*columns).reason

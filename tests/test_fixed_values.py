@@ -87,7 +87,7 @@ def test_more_draws_tell(dead: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_chance_zero_has_no_verdict(dead: Path) -> None:
-    diag = compare(zeros(dead)).set_index("quantity").loc["diag"]
+    diag = compare(summarize(zeros(dead))).set_index("quantity").loc["diag"]
     assert diag["verdict"] == "not tested"
     assert "all 3 draws are equal" in diag["reason"]
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from rmtsim.model.point import Point
-from rmtsim.stats.claims import claims
+from rmtsim.stats.claims import claims_of
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.fit import fit
 from rmtsim.stats.render import render
+from rmtsim.stats.summary import summarize
 from rmtsim.theory import finite
 from tests.synthetic import sweep_of
 
@@ -48,7 +49,7 @@ def the_claim(table: pd.DataFrame, quantity: str, layer: str = "linear") -> pd.S
 
 
 def test_linear_ce_agrees_with_theorem_1(linear_draws: pd.DataFrame) -> None:
-    table = claims(linear_draws)
+    table = claims_of(summarize(linear_draws))
     assert table["quantity"].tolist() == ["diag", "offdiag", "ratio"]
     assert table["exponent_theorem"].tolist() == [-2, -4, -2]
     assert (table["verdict"] == "agrees").all()
@@ -64,7 +65,7 @@ def test_linear_ce_agrees_with_theorem_1(linear_draws: pd.DataFrame) -> None:
 
 
 def test_hidden_mse_agrees_and_its_output_layer_is_exactly_block_diagonal() -> None:
-    table = claims(sweep("one_hidden", "mse", 8))
+    table = claims_of(summarize(sweep("one_hidden", "mse", 8)))
     hidden = table[table["layer"] == "hidden"]
     assert hidden["exponent_theorem"].tolist() == [2, 1, -1]
     assert (hidden["verdict"] == "agrees").all()
@@ -77,13 +78,13 @@ def test_a_decay_of_another_power_differs() -> None:
     def slower(C: int, mean: float | None) -> float | None:
         return mean * C**0.1 if mean is not None else None
 
-    table = claims(sweep("linear", "ce", twist=slower))
+    table = claims_of(summarize(sweep("linear", "ce", twist=slower)))
     assert table["verdict"].tolist() == ["agrees", "differs", "differs"]
     assert "exponent" in the_claim(table, "offdiag")["reason"]
 
 
 def test_another_constant_differs() -> None:
-    table = claims(sweep("linear", "ce", twist=lambda _, mean: None if mean is None else 1.05 * mean))
+    table = claims_of(summarize(sweep("linear", "ce", twist=lambda _, mean: None if mean is None else 1.05 * mean)))
     assert table["verdict"].tolist() == ["agrees", "differs", "differs"]
     assert the_claim(table, "ratio")["reason"].startswith("the constant is")
 
@@ -92,29 +93,29 @@ def test_a_power_of_c_does_not_pass_for_a_curve() -> None:
     def bumpy(C: int, mean: float | None) -> float | None:
         return mean * (1.2 if C in (30, 300) else 1) if mean is not None else None
 
-    claim = the_claim(claims(sweep("linear", "ce", twist=bumpy)), "offdiag")
+    claim = the_claim(claims_of(summarize(sweep("linear", "ce", twist=bumpy))), "offdiag")
     assert claim["verdict"] == "differs"
     assert "does not describe the points" in claim["reason"]
 
 
 def test_a_single_nonzero_draw_spoils_an_exact_zero() -> None:
     draws = sweep("linear", "mse")
-    assert the_claim(claims(draws), "offdiag")["verdict"] == "exact"
+    assert the_claim(claims_of(summarize(draws)), "offdiag")["verdict"] == "exact"
     draws.loc[5, "offdiag_sqfro"] = 1e-12
-    claim = the_claim(claims(draws), "offdiag")
+    claim = the_claim(claims_of(summarize(draws)), "offdiag")
     assert claim["verdict"] == "differs"
     assert "exactly zero" in claim["reason"]
-    assert (compare(draws).query("quantity == 'offdiag'")["verdict"] == "differs").sum() == 1
+    assert (compare(summarize(draws)).query("quantity == 'offdiag'")["verdict"] == "differs").sum() == 1
 
 
 def test_too_few_classes_are_not_tested() -> None:
-    table = claims(sweep("linear", "ce", classes=(2, 3, 100, 1000)))
+    table = claims_of(summarize(sweep("linear", "ce", classes=(2, 3, 100, 1000))))
     assert (table["verdict"] == "not tested").all()
     assert table["reason"].str.contains("a fit needs 4 numbers of classes").all()
 
 
 def test_a_sweep_that_stops_before_the_asymptotics_is_not_tested() -> None:
-    table = claims(sweep("one_hidden", "ce", 8, classes=(30, 100)))
+    table = claims_of(summarize(sweep("one_hidden", "ce", 8, classes=(30, 100))))
     claim = the_claim(table, "offdiag", "hidden")
     assert claim["verdict"] == "not tested"
     assert "from its C → ∞ form; sweep larger C" in claim["reason"]
@@ -134,7 +135,7 @@ def test_no_claim_on_the_cross_layer_but_a_theory() -> None:
 
 
 def test_points_agree_with_the_theory_at_finite_size(linear_draws: pd.DataFrame) -> None:
-    table = compare(linear_draws)
+    table = compare(summarize(linear_draws))
     assert len(table) == 3 * len(CLASSES)
     assert (table["verdict"] == "agrees").all()
     assert table["within_limit"].all()
@@ -150,7 +151,7 @@ def test_points_agree_with_the_theory_at_finite_size(linear_draws: pd.DataFrame)
 
 def test_z_scores_are_standard_normal() -> None:
     classes = tuple(range(10, 160))
-    table = compare(sweep("one_hidden", "mse", 4, classes=classes))
+    table = compare(summarize(sweep("one_hidden", "mse", 4, classes=classes)))
     z = table[(table["layer"] == "hidden") & (table["quantity"] == "offdiag")]["z"]
     assert len(z) == 150
     assert abs(z.mean()) < 4 / math.sqrt(150)
@@ -159,7 +160,7 @@ def test_z_scores_are_standard_normal() -> None:
 
 def test_a_point_off_by_three_percent_differs() -> None:
     draws = sweep("linear", "ce", twist=lambda C, mean: 1.03 * mean if C == 100 and mean is not None else mean)
-    table = compare(draws)
+    table = compare(summarize(draws))
     differing = table[table["verdict"] == "differs"]
     assert "offdiag" in differing["quantity"].tolist()
     assert set(differing["n_classes"]) == {100}
@@ -168,9 +169,9 @@ def test_a_point_off_by_three_percent_differs() -> None:
 
 def test_few_draws_are_given_students_t(linear_draws: pd.DataFrame) -> None:
     few = linear_draws[linear_draws["draw"] < 3]
-    table = compare(few)
+    table = compare(summarize(few))
     assert (table["verdict"] == "agrees").all()
-    one = compare(linear_draws[linear_draws["draw"] == 0])
+    one = compare(summarize(linear_draws[linear_draws["draw"] == 0]))
     assert (one["verdict"] == "not tested").all()
     assert (one["reason"] == "one draw has no standard error").all()
 
@@ -178,7 +179,7 @@ def test_few_draws_are_given_students_t(linear_draws: pd.DataFrame) -> None:
 def test_one_class_has_no_off_diagonal_blocks() -> None:
     single = Point(model="linear", loss="mse", n_classes=1, dim=DIM, n_samples=N_SAMPLES)
     [prediction] = finite("linear", "mse", 1, DIM, N_SAMPLES)
-    table = compare(sweep_of([single], [{"linear": (prediction.diag, None)}]))
+    table = compare(summarize(sweep_of([single], [{"linear": (prediction.diag, None)}])))
     assert table["verdict"].tolist() == ["agrees", "not tested", "not tested"]
     assert the_claim(table, "offdiag")["reason"] == "there are no such blocks"
 
@@ -216,7 +217,7 @@ def test_one_hidden_ce_agrees_and_other_constants_and_powers_differ() -> None:
 
     def verdicts(twist: Twist) -> pd.DataFrame:
         means = [{p.layer: (p.diag, twist(C, p.offdiag)) for p in ps} for C, ps in zip(classes, theory, strict=True)]
-        return claims(sweep_of(sizes, means, seed=5, rse=0.16))
+        return claims_of(summarize(sweep_of(sizes, means, seed=5, rse=0.16)))
 
     table = verdicts(as_it_is)
     assert set(table["verdict"]) == {"agrees"}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.comparison import compare_summary
+from rmtsim.stats.comparison import compare
 from rmtsim.stats.predictions import plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES
 from rmtsim.theory import finite, large_c
@@ -38,7 +38,7 @@ class FigureData(NamedTuple):
 
 def figure_data(summary: pd.DataFrame) -> FigureData:
     """Return the tables of a figure of one model and one loss, from `rmtsim.summarize` of their draws."""
-    measured = compare_summary(summary)
+    measured = compare(summary)
     ensembles = measured[ENSEMBLE].itertuples(index=False)
     measured = measured.assign(ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles])
     model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]

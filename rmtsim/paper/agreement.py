@@ -11,6 +11,7 @@ from scipy import stats
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.registry import register
 from rmtsim.stats.comparison import compare
+from rmtsim.stats.summary import summarize
 from rmtsim.text.tables import markdown_table, records
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Agreement(Figure):
 
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of `rmtsim.stats.comparison.compare` for norms, not ratios, that are not always zero."""
-        lines = compare(rows)
+        lines = compare(summarize(rows))
         chosen: pd.DataFrame = lines[(lines["quantity"] != "ratio") & (lines["finite"] > 0) & np.isfinite(lines["z"])]
         return chosen
 

@@ -17,7 +17,7 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
 from rmtsim.stats.render import render
-from rmtsim.stats.summary import QUANTITIES
+from rmtsim.stats.summary import QUANTITIES, summarize
 from rmtsim.theory import finite, limit
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def deviations_from_limit(draws: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
         ``std_error_deviation``; and the theory's curves: the series' keys, ``quantity``, ``dim``, ``deviation`` =
         100 (finite/limit − 1). Both name their ``series``.
     """
-    measured = compare(draws)
+    measured = compare(summarize(draws))
     relative = np.hypot(measured["std_error"], measured["std_error_limit"] * measured["measured"] / measured["limit"])
     measured["deviation"] = 100 * (measured["measured"] / measured["limit"] - 1)
     measured["std_error_deviation"] = 100 * relative / measured["limit"]

@@ -14,7 +14,7 @@ from rmtsim.model.layers import BY_NAME
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.decay_fit import CORRECTION_SCALE, DecayFit, fit_decay
 from rmtsim.stats.predictions import percent_deviation, plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
+from rmtsim.stats.summary import QUANTITIES, on_limit_scale
 from rmtsim.stats.verdict import agrees
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
@@ -35,13 +35,13 @@ MIN_FIT_PROBABILITY = 1e-4
 MAX_DISTANCE = 0.1
 
 
-def claims(draws: pd.DataFrame) -> pd.DataFrame:
-    """Decay rates and constants, the theorems' beside the fitted ones.
+def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return decay rates and constants, the theorems' beside the fitted ones.
 
     Parameters
     ----------
-    draws
-        The store's columns, one row per (point, seed, draw, layer).
+    summary
+        A row per point and layer, as `rmtsim.summarize` returns.
 
     Returns
     -------
@@ -66,11 +66,6 @@ def claims(draws: pd.DataFrame) -> pd.DataFrame:
     describe the points.
     *not tested*: the reason says why.
     """
-    return claims_of(summarize(draws))
-
-
-def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
-    """``claims`` from ``summarize(draws)``."""
     lines = []
     for key, group in on_limit_scale(summary).groupby(SWEEP_COLUMNS, dropna=False, sort=False):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble = plain(key)

@@ -10,7 +10,7 @@ import pandas as pd
 from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
+from rmtsim.stats.summary import QUANTITIES, on_limit_scale
 from rmtsim.stats.verdict import agrees, tolerance, z_score
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
@@ -20,13 +20,13 @@ from rmtsim.theory.prediction import Prediction
 ROUNDING = 1e-5
 
 
-def compare(draws: pd.DataFrame) -> pd.DataFrame:
-    """Every measured value beside its limit (d, N → ∞) and its expectation at finite size.
+def compare(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return every measured value beside its limit (d, N → ∞) and its expectation at finite size.
 
     Parameters
     ----------
-    draws
-        The store's columns, one row per (point, seed, draw, layer).
+    summary
+        A row per point and layer, as `rmtsim.summarize` returns.
 
     Returns
     -------
@@ -42,11 +42,6 @@ def compare(draws: pd.DataFrame) -> pd.DataFrame:
         - ``verdict``: *agrees* if |z| ≤ 3.5, else *differs*; or *not tested*, for the ``reason`` given. With few
           draws, 3.5 stands for the quantile of Student's t that is exceeded as rarely.
     """
-    return compare_summary(summarize(draws))
-
-
-def compare_summary(summary: pd.DataFrame) -> pd.DataFrame:
-    """``compare`` from ``summarize(draws)``."""
     keys = [*SWEEP_COLUMNS, "n_classes"]
     lines = []
     for row in on_limit_scale(summary).to_dict("records"):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import SWEEP_COLUMNS, claims_of
-from rmtsim.stats.comparison import compare_summary, in_units_of_draws
+from rmtsim.stats.comparison import compare, in_units_of_draws
 from rmtsim.stats.render import render
 from rmtsim.stats.summary import summarize
 from rmtsim.stats.verdict import TOLERANCE
@@ -132,4 +132,4 @@ def fit(draws: pd.DataFrame) -> Fit:
     [['diag', 0.0, 'agrees'], ['offdiag', 0.0, 'exact']]
     """
     summary = summarize(draws)
-    return Fit(claims_of(summary), compare_summary(summary))
+    return Fit(claims_of(summary), compare(summary))
