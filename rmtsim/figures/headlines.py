@@ -17,7 +17,7 @@ def claims_headline(claims: pd.DataFrame, points: pd.DataFrame) -> str:
     Parameters
     ----------
     claims, points
-        Tables of `rmtsim.stats.claims.claims` and `rmtsim.stats.comparison.compare` of the same draws.
+        Tables of `rmtsim.stats.claims.claims_of` and `rmtsim.stats.comparison.compare` of the same draws.
 
     Returns
     -------
