@@ -216,7 +216,7 @@ def test_a_file_is_not_damaged_for_want_of_threads(
 def test_a_verb_without_threads_ends_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("rmtsim.cli.store_verbs.existing", lambda _: Thread().start())
+    monkeypatch.setattr("rmtsim.cli.store_verbs.open_existing", lambda _: Thread().start())
     monkeypatch.setattr(Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
     assert main(["verify", "--store", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
