@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
+import rmtsim.sweeps.loop
 import rmtsim.sweeps.runner
 from harness.specs import SPEC as SWEEP
 from harness.specs import spec_of
@@ -130,7 +131,7 @@ def test_a_long_sweep_compacts_its_store(
     tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small shards without end would take every reader minutes."""
-    monkeypatch.setattr(rmtsim.sweeps.runner, "COMMIT_EVERY", 0.0)
+    monkeypatch.setattr(rmtsim.sweeps.loop, "COMMIT_EVERY", 0.0)
     monkeypatch.setattr(rmtsim.sweeps.runner, "MANY", 4)
     store, counts, append = Store(tmp_path / "s"), [], rmtsim.store.Writer.append
 

@@ -21,14 +21,26 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from rmtsim.arrays.backend import _BACKENDS, Array, Backend, Module, _backend_of_package, register_backend
+from rmtsim.arrays.backend import (
+    _BACKENDS,
+    Array,
+    Backend,
+    Module,
+    _backend_of_package,
+    get_backend,
+    register_backend,
+    resolve,
+)
 from rmtsim.cli.main import main
+from rmtsim.cli.sources import TrainingRuns, load
 from rmtsim.data.datasets import _LAWS, DataLaw, parse_data, register_data
 from rmtsim.data.labelled import Samples, check_sizes, keyed
 from rmtsim.full_hessian.description import Look
 from rmtsim.model.activation import _ACTIVATIONS, Activation, register_activation
 from rmtsim.model.choices import LossName, ModelName
 from rmtsim.model.loss import _LOSSES, Curvature, Loss, register_loss
+from rmtsim.paper.fig1 import Fig1
+from rmtsim.sweeps.batches import Batch
 from rmtsim.text.named_objects import Registry
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
@@ -267,6 +279,14 @@ def test_data_law_of_a_specification(tmp_path: Path) -> None:
         parse_data("sign")
 
 
+def test_data_law_of_a_figure() -> None:
+    """Figure 1 takes any law that is registered; a text that is the form of none is a folder of images."""
+    [picture, _] = Fig1().tables(data="signs:0.5").tasks
+    assert picture.parameters["data"] == {"kind": "signs", "size": 0.5}
+    with pytest.raises(rmtsim.InputError, match="sign"):
+        Fig1().tables(data="sign")
+
+
 @pytest.mark.parametrize("model", ["linear", "one_hidden"])
 @pytest.mark.parametrize("loss", ["ce", "mse"])
 def test_backend(model: ModelName, loss: LossName) -> None:
@@ -278,6 +298,22 @@ def test_backend(model: ModelName, loss: LossName) -> None:
         np.testing.assert_allclose(own[column], numpy[column], rtol=1e-12, equal_nan=True)
     with pytest.raises(rmtsim.InputError, match="backend: 'jax' is not known; choose one of auto, cupy, numpy, strict"):
         rmtsim.simulate(point, 3, backend="jax")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "strict", "auto"])
+def test_batches_keep_to_the_memory_of_the_worker(backend: str) -> None:
+    """Any backend that computes in the machine's own memory gets the worker's part of it."""
+    batch = Batch(rmtsim.Point("linear", "ce", 2, 2, 2), range(1), ("linear",), 0, backend, "float64", "exact", 1, None)
+    on_a_gpu = get_backend(resolve(backend)).needs_gpu
+    assert batch.within(1e9).memory == (None if on_a_gpu else 1e9)
+
+
+def test_training_runs_take_the_backend_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "signs.toml").write_text(SIGNS)
+    source = load(str(tmp_path / "signs.toml"))
+    assert isinstance(source, TrainingRuns)
+    assert source.backend("strict", "local") == source.backend("strict", "auto") == "strict"
+    assert source.backend("auto", "auto") == "numpy"
 
 
 def test_labels_are_asked_for_where_they_enter() -> None:
