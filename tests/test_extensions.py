@@ -316,6 +316,21 @@ def test_training_runs_take_the_backend_that_is_asked_for(tmp_path: Path) -> Non
     assert source.backend("auto", "auto") == "numpy"
 
 
+def test_backend_of_a_sweep(tmp_path: Path) -> None:
+    """From Python and on the command line; rows are those of `simulate`."""
+    point, sampling = rmtsim.Point("linear", "ce", 6, 5, 10), {"min_draws": 4, "max_draws": 4}
+    rmtsim.run(point, tmp_path / "python", workers=1, backend="strict", sampling=sampling)  # type: ignore[arg-type]
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nmodel = "linear"\nloss = "ce"\n[grid]\nn_classes = [6]\naspect_ratio = [0.5]\ndim = [5]\n'
+        "[sampling]\nmin_draws = 4\nmax_draws = 4\n"
+    )
+    arguments = ["run", str(tmp_path / "mine.toml"), "--store", str(tmp_path / "shell"), "--backend", "strict"]
+    assert main(arguments) == 4  # max_draws are used up
+    for store in ("python", "shell"):
+        rows = rmtsim.open_store(tmp_path / store).draws()
+        pd.testing.assert_frame_equal(rows, rmtsim.simulate(point, 4, backend="strict"))  # type: ignore[arg-type]
+
+
 def test_labels_are_asked_for_where_they_enter() -> None:
     linear, deep = Network((), "pseudo_huber", "relu"), Network((4,), "ce", "tanh")
     for arguments, what in ((linear.arguments, "loss 'pseudo_huber'"), (deep.arguments, "activation 'tanh'")):

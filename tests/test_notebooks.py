@@ -26,7 +26,8 @@ def test_all_notebooks_are_run() -> None:
 def test_a_notebook_runs(name: str, tmp_path: Path) -> None:
     pictures, words = NOTEBOOKS[name]
     notebook = jupytext.read(ANALYSIS / f"{name}.md")
-    resources = {"metadata": {"path": str(tmp_path)}}
+    (folder := tmp_path / "analysis").mkdir()  # Jupyter runs a notebook in its own folder
+    resources = {"metadata": {"path": str(folder)}}
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = [output["data"] for output in outputs if "data" in output]
@@ -34,4 +35,5 @@ def test_a_notebook_runs(name: str, tmp_path: Path) -> None:
     text = "\n".join([output.get("text", "") for output in outputs] + [data["text/plain"] for data in shown])
     assert all(word in text.replace("-", "−") or word in text for word in words), text
     assert any("<progress" in data.get("text/html", "") for data in shown)  # of the sweep, as it went on
-    assert not [output for output in outputs if output.get("name") == "stderr"]  # no warnings
+    warnings = [output["text"] for output in outputs if output.get("name") == "stderr"]
+    assert not [line for line in warnings if "Creating legend" not in line]  # which a stalled machine has it say

@@ -173,9 +173,18 @@ def register_backend(backend: Backend) -> Backend:
 def get_backend(name: str) -> Backend:
     """Return the backend of that name; raise InputError, which lists the names, if there is none."""
     if name not in _BACKENDS.names():
-        names = ", ".join(("auto", *_BACKENDS.names()))
-        raise InputError(f"backend: {name!r} is not known; choose one of {names}")
+        raise InputError(f"backend: {name!r} is not known; choose one of {', '.join(backend_choices())}")
     return _BACKENDS.get(name)
+
+
+def backend_choices() -> tuple[str, ...]:
+    """Return what a user can choose: ``"auto"``, and every backend by its name."""
+    return ("auto", *_BACKENDS.names())
+
+
+def streams() -> set[str]:
+    """Return the names of the generators of draws, of all backends."""
+    return {backend.stream for backend in _BACKENDS}
 
 
 def backend_of(xp: Module) -> Backend:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from rmtsim.arrays.backend import BACKENDS
+from rmtsim.arrays.backend import backend_choices
 from rmtsim.cli.argument_types import seconds, seed, size_in_bytes, whole
 from rmtsim.cli.help_names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
 
@@ -83,7 +83,7 @@ def add_running(p: argparse.ArgumentParser) -> None:
         help="local: threads of this process (default); ray: a Ray of its own on this machine; "
         "or a running cluster: auto, HOST:6379, ray://HOST:10001",
     )
-    p.add_argument("--backend", default="auto", choices=BACKENDS, help="auto takes a GPU where CuPy finds one")
+    p.add_argument("--backend", default="auto", choices=backend_choices(), help="auto takes a GPU where CuPy finds one")
     add_workers(p)
     add_memory(p)
     p.add_argument("--fail-fast", action="store_true", help="stop at the first batch or table that fails for good")

@@ -34,7 +34,7 @@ from rmtsim.model.choices import LossName
 from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import block_weights, check_block
-from rmtsim.sampling.draws import STREAMS, NormalRows, sample
+from rmtsim.sampling.draws import STREAM, NormalRows, sample
 from rmtsim.text.checks import check_choice
 
 Values = npt.NDArray[np.float64]
@@ -166,7 +166,7 @@ def _differences(
     """Return the differences of Stieltjes transforms, (draws, times, places)."""
     r, xp = coupling.n_features(dim), array_module("numpy")
     Y, B, U = split_data(coupling, dim, n_samples, draws, seed)
-    key = f"{STREAMS['numpy']}/{seed}/{coupling.point(dim, n_samples).id}/copy"
+    key = f"{STREAM}/{seed}/{coupling.point(dim, n_samples).id}/copy"
     copy = NormalRows(key, draws, (copies * n_samples, r), 1.0, dtype="float64", xp=xp).all()
     copy = np.reshape(copy, (len(draws), copies, 1, n_samples, r))
     t = np.concatenate([[0.0], times])[:, None, None]

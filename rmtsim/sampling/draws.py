@@ -23,8 +23,8 @@ from rmtsim.arrays.threads import ONE_THREAD, ThreadTeam
 from rmtsim.kernels.scaling import Scaling
 from rmtsim.model.point import Point
 
-#: Changes whenever the same key starts to give other numbers; kept in the store's metadata. By kind of backend.
-STREAMS = {name: get_backend(name).stream for name in ("numpy", "cupy")}
+#: Changes whenever the same key starts to give other numbers; kept in the store's metadata. The stream of NumPy.
+STREAM = get_backend("numpy").stream
 
 #: About how many numbers, and at most how many rows, a block has. The rows are a power of two, so that chunks are
 #: whole blocks.

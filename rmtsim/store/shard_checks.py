@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
-from rmtsim.sampling.draws import STREAMS
+from rmtsim.arrays.backend import streams
 from rmtsim.sampling.schema import VALUES
 from rmtsim.store.failures import ForeignError, TornError
 from rmtsim.store.shard_files import FORMAT, commit_name
@@ -51,7 +51,7 @@ def check_format(where: str, metadata: Mapping[str, str]) -> None:
         raise ForeignError(
             f"store: {where} has format {version}, this rmtsim reads {', '.join(FORMATS)}; use another --store"
         )
-    if stream not in STREAMS.values():
+    if stream not in streams():
         raise ForeignError(
             f"store: {where} holds draws of stream {stream}, which this rmtsim does not continue; use another --store"
         )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rmtsim.sampling.draws import STREAMS
+from rmtsim.arrays.backend import get_backend
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.shard_names import ShardName, file_digest
 from rmtsim.version import __version__
@@ -72,7 +72,7 @@ def as_table(rows: pd.DataFrame | pa.Table, spec: Mapping[str, Any]) -> pa.Table
         raise ValueError(f"rows of seeds {seeds} and backends {backends}: a shard holds rows of one seed and backend")
     metadata = {
         "rmtsim.version": __version__,
-        "rmtsim.stream": STREAMS[backends[0]],
+        "rmtsim.stream": get_backend(backends[0]).stream,
         "rmtsim.numpy": np.__version__,
         "rmtsim.machine": platform.machine(),
         "rmtsim.blas": blas,

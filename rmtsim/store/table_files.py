@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import short_of_threads
-from rmtsim.sampling.draws import STREAMS
+from rmtsim.sampling.draws import STREAM
 from rmtsim.store.failures import ForeignError, StoreError, TornError, UnreadableError, advice, reason
 from rmtsim.store.seal import BLANK, seal, seal_holds
 from rmtsim.store.storage import Files
@@ -31,7 +31,7 @@ _SEAL, _PATH = "digest", "table"
 _AGAIN = "remove it and run its experiment again"
 
 
-def table_name(label: str, parameters: Mapping[str, Any], version: str = FORMAT, stream: str = STREAMS["numpy"]) -> str:
+def table_name(label: str, parameters: Mapping[str, Any], version: str = FORMAT, stream: str = STREAM) -> str:
     """Return the name of a table's file: its label, and a hash of all that the table is a function of."""
     identity = json.dumps([version, stream, label, parameters], sort_keys=True)
     return f"{label}-{blake2b(identity.encode(), digest_size=6).hexdigest()}.parquet"
@@ -42,7 +42,7 @@ def table_bytes(rows: pd.DataFrame, path: str, parameters: Mapping[str, Any]) ->
     about = {
         "format": FORMAT,
         "version": __version__,
-        "stream": STREAMS["numpy"],
+        "stream": STREAM,
         "blas": blas_kernel(),
         "parameters": json.dumps(parameters, sort_keys=True),
         _PATH: _place(path),

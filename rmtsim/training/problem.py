@@ -19,7 +19,7 @@ from rmtsim.model.choices import LOSSES
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
-from rmtsim.sampling.draws import STREAMS, NormalRows, sample
+from rmtsim.sampling.draws import STREAM, NormalRows, sample
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.text.checks import check_choice, check_size
 
@@ -160,7 +160,7 @@ class Problem:
             layers = [] if drawn.W is None else [drawn.W[0, ...]]
             assert drawn.y is not None
             return Drawn(drawn.X[0, ...], [*layers, drawn.V.all()[0, ...]], drawn.y[0, ...])
-        key = f"{STREAMS['numpy']}/{seed}/{self.id}"
+        key = f"{STREAM}/{seed}/{self.id}"
         X, y = self.data.draw(self.n_classes, self.dim, self.n_samples, f"{key}/data/{draw}")
         weights = [
             NormalRows(f"{key}/W{k}", draw, shape, 1.0 / shape[1], dtype=self.dtype, xp=xp).all()

@@ -17,7 +17,7 @@ from rmtsim.model.choices import LOSSES
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.schedules import WIDTH, appendix_b3
-from rmtsim.sampling.draws import STREAMS, NormalRows
+from rmtsim.sampling.draws import STREAM, NormalRows
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
@@ -129,7 +129,7 @@ def _check(problem: Problem) -> None:
 
 def _copy(problem: Problem, name: str, draw: int, seed: int) -> Array:
     """Return data of the same law that nothing else depends on."""
-    key, shape = f"{STREAMS['numpy']}/{seed}/{problem.id}/{name}", (problem.n_samples, problem.dim)
+    key, shape = f"{STREAM}/{seed}/{problem.id}/{name}", (problem.n_samples, problem.dim)
     return NormalRows(key, draw, shape, 1.0, dtype="float64", xp=array_module("numpy")).all()
 
 
