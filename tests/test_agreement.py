@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from rmtsim import Point, simulate
+from rmtsim.figures.parts import part
 from rmtsim.paper.agreement import Agreement, spread
 from rmtsim.sweeps.spec import builtin_specs, load
 from rmtsim.theory import finite
@@ -38,7 +39,12 @@ def test_every_norm_stands_beside_its_theory(draws: pd.DataFrame) -> None:
 
 def test_the_spread_is_that_of_a_unit_normal_and_says_when_it_is_not(draws: pd.DataFrame) -> None:
     lines = Agreement().numbers(draws)
-    assert lines["z"].abs().max() < 4
+    z = part(lines, "norms")["z"]
+    assert z.abs().max() < 4
+    of_all, diag, _ = part(lines, "spread").to_dict("records")
+    assert (of_all["norms"], of_all["largest"]) == (len(z), z.abs().max())
+    of_last = part(lines, "norms").query("quantity == 'diag' and layer in ('linear', 'output')")["z"]
+    assert diag["sum_of_squares"] == pytest.approx((of_last**2).sum())
     p_values = [float(p) for p in re.findall(r"p = ([0-9.]+)\.", spread(lines))]
     assert len(p_values) == 2
     assert min(p_values) > 0.01
@@ -55,7 +61,9 @@ def test_the_figure_shows_every_z(draws: pd.DataFrame) -> None:
         "output layer, MSE",
         "cross layer, MSE",
     }
-    assert sorted(z for line in shown for z in line.get_ydata()) == sorted(Agreement().numbers(draws)["z"])
+    assert sorted(z for line in shown for z in line.get_ydata()) == sorted(
+        part(Agreement().numbers(draws), "norms")["z"]
+    )
 
 
 def test_the_specs_reach_over_all_cases() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from rmtsim.figures.figure import Figure
+from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.summary import summarize
@@ -54,20 +55,24 @@ class Agreement(Figure):
     )
 
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of `rmtsim.stats.comparison.compare` for norms, not ratios, that are not always zero."""
+        """Return the parts ``norms`` and ``spread``.
+
+        ``norms`` has the rows of `rmtsim.stats.comparison.compare` for norms, not ratios, that are not always zero;
+        ``spread`` is the table of `spread_of_z`.
+        """
         lines = compare(summarize(rows))
         chosen: pd.DataFrame = lines[(lines["quantity"] != "ratio") & (lines["finite"] > 0) & np.isfinite(lines["z"])]
-        return chosen
+        return join_parts({"norms": chosen, "spread": spread_of_z(chosen)})
 
     def plot(self, numbers: pd.DataFrame) -> Drawing:
         """Draw the z-scores against the quantiles of a normal distribution."""
         from rmtsim.paper.agreement_drawing import plot_agreement
 
-        return plot_agreement(numbers)
+        return plot_agreement(part(numbers, "norms"))
 
     def text(self, numbers: pd.DataFrame) -> str:
         """Return theory, simulation, standard errors and z of every norm as Markdown, with the spread of z below."""
-        table = markdown_table(_HEAD, [_cells(line) for line in records(numbers)])
+        table = markdown_table(_HEAD, [_cells(line) for line in records(part(numbers, "norms"))])
         return "\n".join([*_INTRODUCTION, "", *table, "", spread(numbers)])
 
     def headline(self, numbers: pd.DataFrame) -> str:
@@ -75,23 +80,44 @@ class Agreement(Figure):
         return spread(numbers)
 
 
-def spread(lines: pd.DataFrame) -> str:
-    """Return how the z-scores spread, in a few sentences."""
-    z = lines["z"].to_numpy()
-    count = len(lines.drop_duplicates(["model", "loss", "layer", "n_classes", "dim", "n_samples", "width", "init"]))
-    sentences = [
-        f"{len(z)} norms at {count} sizes and layers: largest |z| {np.abs(z).max():.2f}, "
-        f"mean {z.mean():+.2f}, root mean square {(z**2).mean() ** 0.5:.2f}."
+def spread_of_z(norms: pd.DataFrame) -> pd.DataFrame:
+    """Return how the z-scores spread.
+
+    Returns
+    -------
+    DataFrame
+        Of all norms, where ``quantity`` is null: their number, ``norms``, at so many sizes and layers, ``places``;
+        ``largest`` |z|, ``mean`` and ``root_mean_square``. Of the ``"diag"`` and the ``"offdiag"`` blocks of the last
+        layer, which are independent: ``norms``, ``sum_of_squares``, and ``probability``, the two-sided p of that sum
+        for unit normals.
+    """
+    z = norms["z"].to_numpy()
+    places = norms.drop_duplicates(["model", "loss", "layer", "n_classes", "dim", "n_samples", "width", "init"])
+    lines: list[dict[str, Any]] = [
+        {"quantity": None, "norms": len(z), "places": len(places), "largest": np.abs(z).max()}
+        | {"mean": z.mean(), "root_mean_square": (z**2).mean() ** 0.5}
     ]
-    for quantity, name in _NAMES.items():
+    for quantity in _NAMES:
         # One layer of a point: blocks of different layers come from the same draws.
-        of_points = lines[(lines["quantity"] == quantity) & lines["layer"].isin(["linear", "output"])]
+        of_points = norms[(norms["quantity"] == quantity) & norms["layer"].isin(["linear", "output"])]
         total, n = float((of_points["z"] ** 2).sum()), len(of_points)
-        low, high = stats.chi2.cdf(total, n), stats.chi2.sf(total, n)
-        sentences.append(
-            f"Independent ones ({name} blocks of the last layer): sum of squares {total:.1f} for {n}, "
-            f"two-sided p = {2 * min(low, high):.2f}."
-        )
+        probability = 2 * min(stats.chi2.cdf(total, n), stats.chi2.sf(total, n))
+        lines.append({"quantity": quantity, "norms": n, "sum_of_squares": total, "probability": probability})
+    return pd.DataFrame(lines).astype({"places": "Int64"})
+
+
+def spread(numbers: pd.DataFrame) -> str:
+    """Put the spread of the z-scores into a few sentences."""
+    of_all, *independent = part(numbers, "spread").to_dict("records")
+    sentences = [
+        f"{of_all['norms']} norms at {of_all['places']} sizes and layers: largest |z| {of_all['largest']:.2f}, "
+        f"mean {of_all['mean']:+.2f}, root mean square {of_all['root_mean_square']:.2f}."
+    ]
+    sentences += [
+        f"Independent ones ({_NAMES[row['quantity']]} blocks of the last layer): sum of squares "
+        f"{row['sum_of_squares']:.1f} for {row['norms']}, two-sided p = {row['probability']:.2f}."
+        for row in independent
+    ]
     return "\n".join(sentences)
 
 
