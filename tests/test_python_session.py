@@ -188,6 +188,8 @@ def test_selections_by_any_column(store: rmtsim.Store) -> None:
         (lambda: rmtsim.run(8, "s"), "^spec: 8 is not valid; give the name of a built-in sweep, the path"),  # type: ignore[arg-type]
         (lambda: rmtsim.run([], "s"), "^spec: the list has no points; give at least one rmtsim.Point$"),
         (lambda: rmtsim.run([1], "s"), "^point: 1 is not valid; give an rmtsim.Point$"),  # type: ignore[list-item]
+        (lambda: rmtsim.run("", "s"), "^spec: there is no ''; give a .toml file, or one of"),
+        (lambda: rmtsim.run(b"figure8", "s"), "^spec: b'figure8' is not valid; give the name of a built-in sweep"),
         (lambda: rmtsim.run({"name": "x"}, "s"), "^model: "),
         (lambda: rmtsim.run("figure8", "s", workers=0), "^workers: 0 is not valid"),
         (lambda: rmtsim.run("figure8", "s", sampling={}), "^sampling: it was given beside a spec"),

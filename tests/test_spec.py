@@ -169,6 +169,7 @@ def test_a_spec_made_in_python_is_that_of_a_document() -> None:
         ({"width": [3]}, r"\[grid\] width: the linear model has none; take the key out"),
         ({"model": "one_hidden"}, r"\[grid\] width: the key is missing; give a list with at least one value"),
         ({"model": "deep"}, "model: 'deep' is not known; choose one of linear, one_hidden"),
+        ({"model": np.array(["linear", "deep"])}, "model: array.* is not known; choose one of linear, one_hidden"),
         ({"layers": ["hidden"]}, "layers: 'hidden' is not known; choose one of linear"),
         ({"name": "a/b"}, "name: 'a/b' is not valid; give up to 64 letters"),
         ({"ensemble": {"init": "he"}}, "ensemble: .* is not valid; give an Ensemble"),

@@ -87,6 +87,7 @@ def test_a_spec_made_in_python_is_that_of_a_document() -> None:
     )
     assert made == from_document(document())
     assert made.document() == document()
+    assert attrs.evolve(made, blocks=np.True_).look.blocks is True
     with pytest.raises(InputError, match=r"\[grid\] hidden: 8 is not valid; give lists of widths"):
         attrs.evolve(made, hidden=[8])
     with pytest.raises(InputError, match=r"\[training\] checkpoints: .* is not valid without steps"):

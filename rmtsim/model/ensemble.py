@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from rmtsim.errors import InputError
 from rmtsim.model.models import Model
+from rmtsim.text.checks import check_choice
 from rmtsim.text.words import abridge
 
 InitName: TypeAlias = Literal["lecun", "he", "xavier"]
@@ -78,8 +79,7 @@ class Ensemble:
     last_gain: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.init not in INITS:
-            raise InputError(f"init: {abridge(self.init)} is not known; choose one of {', '.join(INITS)}")
+        check_choice("init", self.init, INITS)
         for name in ("data_variance", "hidden_gain", "last_gain"):
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
 

@@ -58,7 +58,7 @@ def read_document(source: str, names: Sequence[str], others: Sequence[str] = ())
     """
     if source in names:
         text = builtin()[source]
-    elif not is_path(source) and not Path(source).exists():
+    elif not source or (not is_path(source) and not Path(source).exists()):
         known = ", ".join([*names, *others])
         raise InputError(f"spec: there is no {source!r}; give a .toml file, or one of {known}")
     else:

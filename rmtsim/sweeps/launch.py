@@ -165,7 +165,7 @@ def as_specs(
     """
     if isinstance(spec, Point):
         spec = [spec]
-    if isinstance(spec, Iterable) and not isinstance(spec, str | os.PathLike | Mapping):
+    if isinstance(spec, Iterable) and not isinstance(spec, str | bytes | os.PathLike | Mapping):
         return _of_points(list(spec), {} if sampling is None else sampling)
     if sampling is not None:
         raise InputError("sampling: it was given beside a spec, which has its own; write it into the spec")

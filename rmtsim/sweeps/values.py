@@ -64,9 +64,9 @@ def flag() -> Values:
     advice = "give true or false"
 
     def check(title: str, value: Any) -> Any:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | np.bool_):
             raise invalid(title, value, advice)
-        return value
+        return bool(value)
 
     return Values("`true` or `false`", advice, check)
 

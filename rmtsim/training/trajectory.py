@@ -67,7 +67,6 @@ def trajectory(
     Examples
     --------
     >>> from rmtsim.training.problem import Problem
-    from rmtsim.training.task import Checkpoint, Task
     >>> from rmtsim.training.adam import Schedule
     >>> from rmtsim.training.trajectory import trajectory
     >>> problem = Problem("ce", n_classes=5, dim=6, n_samples=20, hidden=(3,))
