@@ -20,6 +20,7 @@ from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.prediction_table import predict
+from rmtsim.stats.predictions import curve_classes
 from rmtsim.stats.summary import summarize
 from rmtsim.text.checks import check_choice
 from rmtsim.text.words import abridge
@@ -179,10 +180,7 @@ def _named(name: str, value: Any) -> str:
 def _curve(rows: pd.DataFrame, regime: RegimeName) -> pd.DataFrame | None:
     """Return the theory of one series over C; None where there is none."""
     first = rows.iloc[0]
-    sizes = sorted(set(rows["n_classes"]))
-    if (first["model"], first["loss"], regime) != ("one_hidden", "ce", "finite"):  # it takes seconds for each C
-        spaced = np.geomspace(sizes[0], sizes[-1], _CURVE_POINTS).round().astype(int).tolist()
-        sizes = sorted({*sizes, *spaced})
+    sizes = curve_classes(first["model"], first["loss"], list(rows["n_classes"]), _CURVE_POINTS)
     width = None if pd.isna(first["width"]) else int(first["width"])
     ensemble = Ensemble(*(first[name] for name in ENSEMBLE))
     try:

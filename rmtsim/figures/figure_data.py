@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.comparison import compare
-from rmtsim.stats.predictions import plain, power, predict_layer, value
+from rmtsim.stats.predictions import curve_classes, plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES
 from rmtsim.theory import finite, large_c
 
@@ -46,19 +44,14 @@ def figure_data(summary: pd.DataFrame) -> FigureData:
     for key, group in measured.groupby(_SERIES, dropna=False, sort=False):
         layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         series = dict(zip(_SERIES, key, strict=True)) | {"ensemble": str(Ensemble(*ensemble))}
-        sizes = sorted(set(group["n_classes"]))
+        sizes = curve_classes(model, loss, list(group["n_classes"]), _CURVE_POINTS)
         theorem, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
-        for C in sizes if (model, loss) == ("one_hidden", "ce") else _between(sizes):
+        for C in sizes:
             at_size, _ = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
             for quantity in QUANTITIES:
-                line = series | {"quantity": quantity, "n_classes": C, "power": power(theorem, quantity)}
+                own = {"quantity": quantity, "n_classes": C, "power": power(theorem, quantity)}
+                line: dict[str, Any] = {**series, **own}
                 asymptote = value(theorem, quantity) * float(C) ** line["power"]
                 vertices.append(line | {"kind": "finite", "value": value(at_size, quantity)})
                 vertices.append(line | {"kind": "asymptote", "value": asymptote})
     return FigureData(measured, pd.DataFrame(vertices).astype({"width": "Int64"}))
-
-
-def _between(sizes: Sequence[int]) -> list[int]:
-    """Whole numbers of classes, about evenly spaced in log C, the sweep's own among them."""
-    spaced = np.geomspace(sizes[0], sizes[-1], _CURVE_POINTS).round().astype(int).tolist()
-    return sorted({*spaced, *sizes})

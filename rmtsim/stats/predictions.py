@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.layers import D_BY_D
+from rmtsim.model.loss import get_loss
+from rmtsim.model.models import get_model
 from rmtsim.theory.prediction import Prediction
 
 
@@ -54,3 +57,15 @@ def percent_deviation(numerator: float, denominator: float) -> float:
 def plain(values: Iterable[Any]) -> tuple[Any, ...]:
     """Table entries as Python values, None for null."""
     return tuple(None if pd.isna(value) else getattr(value, "item", lambda v=value: v)() for value in values)
+
+
+def curve_classes(model: str, loss: str, sizes: Sequence[int], count: int) -> list[int]:
+    """Return the numbers of classes at which a curve of the theory is drawn: ``sizes``, and about ``count`` in all.
+
+    The others lie between them, evenly spaced in log C. There are none where a single value takes seconds: with a
+    hidden layer and cross-entropy an integral over pairs of samples is left.
+    """
+    if get_model(model).has_width and get_loss(loss).softmax:
+        return sorted(set(sizes))
+    spaced = np.geomspace(min(sizes), max(sizes), count).round().astype(int).tolist()
+    return sorted({*sizes, *spaced})
