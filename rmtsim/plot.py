@@ -116,7 +116,7 @@ def decay(
     for color, marker, label, rows in _series(means, hue, labelled):
         shown = rows.dropna(subset=quantity)
         if not (shown[quantity] > 0).any():
-            label += ": zero" if len(shown) else ": no such blocks"
+            label += f": {_nothing_shown(rows, quantity)}"
         errors = shown[f"std_error_{quantity.removesuffix('_sqfro')}"].fillna(0.0)
         ax.errorbar(
             shown["n_classes"],
@@ -161,6 +161,14 @@ def _series(means: pd.DataFrame, hue: str, labelled: list[str]) -> Iterator[tupl
         marker = next(seen.setdefault(value, itertools.cycle(_MARKERS)))
         label = ", ".join(_named(name, first[name]) for name in labelled if not pd.isna(first[name]))
         yield colors.get(value, "0.4"), marker, label, rows.sort_values("n_classes")
+
+
+def _nothing_shown(rows: pd.DataFrame, quantity: str) -> str:
+    """Return why a series has no point on a logarithmic scale."""
+    if rows[quantity].notna().any():
+        return "zero"
+    single = quantity == "ratio" and (rows["draws"] == 1).any() and rows["diag_sqfro"].notna().any()
+    return "a ratio needs two draws" if single else "no such blocks"
 
 
 def _colors(count: int) -> list[Any]:

@@ -284,6 +284,13 @@ def test_decay_by_layer_names_what_is_zero(store: rmtsim.Store) -> None:
     assert labels[:3] == ["cross", "hidden", "output: zero"]
 
 
+def test_decay_of_one_draw_says_what_a_ratio_needs() -> None:
+    draws = rmtsim.simulate(POINT, draws=1)
+    for quantity, label in (("ratio", "$d/N = 0.5$: a ratio needs two draws"), ("diag_sqfro", "$d/N = 0.5$")):
+        ax = rmtsim.plot.decay(draws, quantity, ax=Figure().subplots())  # type: ignore[arg-type]
+        assert ax.get_legend_handles_labels()[1] == [label]
+
+
 @pytest.mark.parametrize("wrong", [{"quantity": "norm"}, {"hue": "colour"}, {"theory": ["exact"]}])
 def test_decay_names_what_it_does_not_know(store: rmtsim.Store, wrong: dict[str, Any]) -> None:
     with pytest.raises(rmtsim.InputError, match="is not known; choose one of"):
