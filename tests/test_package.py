@@ -150,3 +150,16 @@ def test_a_notebook_among_namesakes(python: Path, folder: Path, environment: dic
     assert "figure8" in specs
     assert rows == 3 * 8
     assert (folder / "notebook.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_editable_install_is_found_beside_a_clone(tmp_path: Path) -> None:
+    """A clone is a folder named rmtsim; Python that starts in the folder above it takes that for a package."""
+    build = "import sys, hatchling.build as b; b.build_editable(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, tmp_path], cwd=ROOT, check=True, capture_output=True)
+    [built] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as file:
+        file.extractall(tmp_path / "packages")
+    (tmp_path / "rmtsim" / "docs").mkdir(parents=True)
+    found = "import site, sys; site.addsitedir(sys.argv[1]); import rmtsim; print(rmtsim.__version__)"
+    ended = called([sys.executable, "-S", "-c", found, tmp_path / "packages"], tmp_path, dict(os.environ))
+    assert (ended.stdout.strip(), ended.stderr) == (__version__, "")
