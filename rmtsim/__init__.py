@@ -1,4 +1,4 @@
-"""rmtsim: a Monte Carlo engine for the Hessian structure of neural networks.
+"""A Monte Carlo engine for the Hessian structure of neural networks.
 
 It evaluates closed-form Hessian blocks of linear and one-hidden-layer classifiers over random draws (X, W, V), and the
 theory that predicts them (Dong, Zhang, Luo, Yao, Sun: arXiv:2505.02809).
@@ -26,7 +26,7 @@ Arrays of your own
 What these return and raise
     Spec, Store, Outcome, Progress, Fit, BlockNorms, LayerNorms, InputError, RunError
 
-help(rmtsim.simulate) and the like say more. Data are means over samples, and norms are squared Frobenius norms that
+help(rmtsim.simulate) and the like say more. Losses are means over samples, and norms are squared Frobenius norms that
 are not divided by anything. Modules that are not named here are internal.
 """
 

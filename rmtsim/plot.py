@@ -28,6 +28,8 @@ from rmtsim.text.words import abridge
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+__all__ = ["decay"]
+
 Quantity: TypeAlias = Literal["diag_sqfro", "offdiag_sqfro", "ratio"]
 
 #: The columns that have one value each within a sweep over C.
