@@ -186,6 +186,10 @@ def test_selections_by_any_column(store: rmtsim.Store) -> None:
     [
         (lambda: rmtsim.run("figure88", "s"), "^spec: there is no 'figure88'; give a .toml file, or one of"),
         (lambda: rmtsim.run(8, "s"), "^spec: 8 is not valid; give the name of a built-in sweep, the path"),  # type: ignore[arg-type]
+        (
+            lambda: rmtsim.run("training", "s"),
+            "^spec: training describes training runs; run them by `rmtsim run training",
+        ),
         (lambda: rmtsim.run([], "s"), "^spec: the list has no points; give at least one rmtsim.Point$"),
         (lambda: rmtsim.run([1], "s"), "^point: 1 is not valid; give an rmtsim.Point$"),  # type: ignore[list-item]
         (lambda: rmtsim.run("", "s"), "^spec: there is no ''; give a .toml file, or one of"),

@@ -17,7 +17,7 @@ from rmtsim.store import Store, open_store
 from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.runner import Outcome
 from rmtsim.sweeps.runner import run as run_sweep
-from rmtsim.sweeps.spec import Spec, from_document, load
+from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.text.checks import check_size
 from rmtsim.text.output import in_place
 from rmtsim.text.sizes import as_bytes
@@ -174,11 +174,21 @@ def as_specs(
     if isinstance(spec, Mapping):
         return [from_document(spec)]
     if isinstance(spec, str | os.PathLike):
-        return [load(os.fspath(spec))]
+        return [_loaded(os.fspath(spec))]
     raise InputError(
         f"spec: {abridge(spec)} is not valid; give the name of a built-in sweep, the path of a TOML file, a dict, an "
         "rmtsim.Spec, an rmtsim.Point, or a list of points"
     )
+
+
+def _loaded(source: str) -> Spec:
+    """Return the spec of a sweep; raise InputError, which says how, where training runs are described."""
+    from rmtsim.sweeps.training_spec import load_any  # with training, which few sweeps need
+
+    spec = load_any(source)
+    if not isinstance(spec, Spec):
+        raise InputError(f"spec: {source} describes training runs; run them by `rmtsim run {source} --store DIR`")
+    return spec
 
 
 def _of_points(points: list[Any], sampling: Mapping[str, Any]) -> list[Spec]:
