@@ -79,8 +79,8 @@ def test_the_session_runs(store: rmtsim.Store, monkeypatch: pytest.MonkeyPatch) 
         max_draws = 40
         target_rse = 0.2
     """
-    monkeypatch.setattr("rmtsim.sweeps.documents.builtin", lambda: {"figure8": small})
-    monkeypatch.setattr("rmtsim.sweeps.spec.builtin", lambda: {"figure8": small})
+    for module in ("training_spec", "spec", "documents"):  # the last defines it for the others
+        monkeypatch.setattr(f"rmtsim.sweeps.{module}.builtin", lambda: {"figure8": small})
     monkeypatch.chdir(Path(store.location).parent)
     rng, ax = np.random.default_rng(0), Figure().subplots()
     own = {"X": rng.normal(size=(9, 4)), "W": rng.normal(size=(3, 4)), "V": rng.normal(size=(5, 3))}
