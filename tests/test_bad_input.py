@@ -110,7 +110,7 @@ LINES = [
     (["run", "good.toml", "--store", "S", "--workers", "0"], "at least 1"),
     (["run", "good.toml", "--store", "S", "--workers", "two"], "at least 1"),
     (["run", "good.toml", "--store", "S", "--workers", "1000000000"], "give at most"),
-    (["run", "good.toml", "--store", "S", "--backend", "torch"], "'numpy', 'cupy'"),
+    (["run", "good.toml", "--store", "S", "--backend", "torch"], "'cupy', 'numpy'"),
     (["run", "good.toml", "--store", "S", "--adress", "ray"], "--help"),
     (["run", "good.toml", "--store", "good.toml"], "give a directory"),
     (["plan", "figure88", "--store", "S"], "figure8, figure9"),

@@ -47,7 +47,7 @@ def test_what_cannot_be_reached_is_told_in_our_words(
     spec = ["linear_mse"] if verb == "run" else []
     assert main([verb, *spec, "--store", address]) == 1
     [said] = capsys.readouterr().err.splitlines()
-    assert re.search(rf"{re.escape(address)}(/draws)? cannot be (reached|read|written) \(", said)
+    assert re.search(rf"{re.escape(address)}(/draws|/sweeps)? cannot be (reached|read|written) \(", said)
     assert REACHED[address] in said
     assert said.endswith("; give another --store")
     assert not _RAW.search(said.replace(address, ""))

@@ -108,7 +108,7 @@ def write_costs(costs: Costs) -> str:
     """
     document: dict[str, dict[str, Any]] = {}
     for (name, full), cost in sorted(costs.items()):
-        fields = {"seconds": round(cost.seconds, 1), "cores": cost.cores, "processor": cost.processor}
+        fields = {"seconds": float(f"{cost.seconds:.3g}"), "cores": cost.cores, "processor": cost.processor}
         fields |= {"date": cost.date} | ({"note": cost.note} if cost.note else {})
         document.setdefault(name, {})[_SIZES[full]] = fields
     return json.dumps(document, indent=1) + "\n"

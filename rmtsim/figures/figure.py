@@ -25,7 +25,7 @@ class Figure(ABC):
 
     The numbers are computed once, by `numbers`; the picture, the text and the headline are views of them. Figures are
     listed without matplotlib, so modules that draw are imported inside `plot`. A module of `rmtsim.paper` that draws
-    has a name that ends in ``_figure``, or stands in the package of its figure.
+    has a name that ends in ``_drawing``, or stands in the package of its figure.
 
     Attributes
     ----------

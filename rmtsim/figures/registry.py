@@ -28,7 +28,7 @@ ALL = "all"
 _PACKAGES = ("rmtsim.paper",)
 
 #: Modules whose names end so draw, and hold no figures: figures are listed without matplotlib.
-_DRAWING = ("_figure",)
+_DRAWING = ("_drawing",)
 
 _registered: dict[str, Figure] = {}
 
