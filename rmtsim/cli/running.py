@@ -71,20 +71,27 @@ def outcome_code(outcome: Outcome | TableOutcome) -> int:
     return exit_code(failed=outcome.failures, unfinished=outcome.unfinished, limited=outcome.limited)
 
 
+def _shared_arguments(options: RunOptions, display: ProgressDisplay) -> dict[str, Any]:
+    """Return the arguments that runs of sweeps and of tables have in common."""
+    return {
+        "address": options.address,
+        "workers": options.workers,
+        "memory": options.memory,
+        "time_limit": options.time_limit,
+        "fail_fast": options.fail_fast,
+        "on_progress": display.update,
+        "on_message": display.say,
+    }
+
+
 def _run_sweep(spec: Spec, store: Store, options: RunOptions, display: ProgressDisplay) -> Outcome:
     from rmtsim.sweeps import runner
 
     return runner.run(
         spec,
         store,
-        address=options.address,
         backend=options.backend,
-        workers=options.workers,
-        memory=options.memory,
-        time_limit=options.time_limit,
-        fail_fast=options.fail_fast,
-        on_progress=display.update,
-        on_message=display.say,
+        **_shared_arguments(options, display),
     )
 
 
@@ -96,14 +103,8 @@ def _run_tables(runs: TableSource, store: Store, options: RunOptions, display: P
         runs.experiment(backend),
         store,
         spec=runs.document,
-        address=options.address,
         backend=backend,
-        workers=options.workers,
-        memory=options.memory,
-        time_limit=options.time_limit,
-        fail_fast=options.fail_fast,
-        on_progress=display.update,
-        on_message=display.say,
+        **_shared_arguments(options, display),
     )
 
 
