@@ -322,7 +322,7 @@ def test_gpu_asked_for_where_there_is_none(
 def test_too_little_memory_says_what_python_takes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "good.toml").write_text(GOOD)
     for arguments, words in (
-        (["--memory", "100MiB"], "--memory: a draw at"),
+        (["--memory", "100MiB"], "memory: a draw at"),
         (["--memory", "230MiB", "--workers", "1000"], "give at most"),
         (["--memory", "10XB"], "is not a valid size"),
         (["--memory", "9" * 400], "is not a valid size"),

@@ -267,10 +267,10 @@ def test_memory_limits_how_many_tables_are_made_at_a_time() -> None:
     unknown = [Task("unknown", {}, pd.DataFrame)]
     assert (allocate_tables(unknown, 9, 2, BASE), allocate_tables(unknown, None, 2, BASE)) == (9, 2)
     with pytest.raises(
-        InputError, match=r"--memory: the table large takes 348 MiB, Python included, and there are 252 MiB"
+        InputError, match=r"^memory: the table large takes 348 MiB, Python included, and there are 252 MiB"
     ):
         allocate_tables(tasks, None, 8, BASE + gib / 32)
-    with pytest.raises(InputError, match=r"--workers: 5 tables at a time as large as large take .*; give at most 4"):
+    with pytest.raises(InputError, match=r"^workers: 5 tables at a time as large as large take .*; give at most 4"):
         allocate_tables(tasks, 5, 8, BASE + gib / 2)
-    with pytest.raises(InputError, match=r"--memory: .* is more than this machine has"):
+    with pytest.raises(InputError, match=r"^memory: .* is more than this machine has"):
         allocate_tables(tasks, None, 8, 1e18)

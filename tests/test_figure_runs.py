@@ -75,7 +75,7 @@ def test_reproduce_only_draws_what_was_run(tmp_path: Path, capsys: pytest.Captur
         ),
         (
             ["simo", "--memory", "1MiB"],
-            "--memory: the table .* takes 220 MiB, Python included, and there are 1 MiB; give more memory, or smaller",
+            "memory: the table .* takes 220 MiB, Python included, and there are 1 MiB; give more memory, or smaller",
         ),
         (
             ["figure8", "--full"],

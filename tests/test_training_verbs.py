@@ -170,7 +170,7 @@ def test_bad_input_writes_nothing(spec: str, tmp_path: Path, capsys: pytest.Capt
         assert said.count("\n") == 1
         assert "[grid] data" in said
         for option, words in (
-            (["--memory", "1MiB"], "--memory: the table "),
+            (["--memory", "1MiB"], "memory: the table "),
             (["--full"], "--full: training is a spec"),
         ):
             assert main([verb, "training", "--store", str(tmp_path / "store"), *option]) == 2

@@ -49,7 +49,7 @@ def compare(summary: pd.DataFrame) -> pd.DataFrame:
         at_limit, _ = predict_layer(layer, limit, ensemble, model, loss, C, gamma, width)
         at_size, reason = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
         for quantity in QUANTITIES if BY_NAME[layer].has_diagonal else ("offdiag",):
-            line = {key: row[key] for key in (*keys, "draws", "effective_draws")} | {"quantity": quantity}
+            line = {key: row[key] for key in ("point_id", *keys, "draws", "effective_draws")} | {"quantity": quantity}
             line["divided_by_dim"] = BY_NAME[layer].is_d_by_d and quantity != "ratio"
             lines.append(line | _compare(quantity, row, at_limit, at_size, reason))
     return pd.DataFrame(lines).astype({"width": "Int64", "within_limit": "boolean"})

@@ -45,6 +45,9 @@ _ERRORS = ["std_error_diag", "std_error_offdiag"]
 _NUMBERS = ["n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "block_rows", "block_cols"]
 _NUMBERS += ["seed", "draw", *_VALUES, *_ERRORS]
 
+#: Those of them that count something.
+_SIZES = ["n_classes", "dim", "n_samples", "width"]
+
 #: Columns of names, and the names that the theory knows.
 _NAMES = {"model": MODELS, "loss": LOSSES, "layer": LAYERS}
 
@@ -153,6 +156,7 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
             rows[name] = pd.to_numeric(rows[name])
         except (TypeError, ValueError):
             raise InputError(f"draws: column {name} holds what is no number; give it as the store has it") from None
+    _check_ranges(rows)
     rows = rows.astype(dict.fromkeys([*_VALUES, *_ERRORS], "float64") | {"width": "Int64"})
     for name, choices in _NAMES.items():
         for value in rows[name].unique():
@@ -173,3 +177,17 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
             "run the sweep again"
         )
     return rows
+
+
+def _check_ranges(rows: pd.DataFrame) -> None:
+    """Check that sizes are whole and at least 1, and that values are finite; nulls pass."""
+    for name in _SIZES:
+        sizes = rows[name].dropna().astype(float)
+        if len(wrong := sizes[~((sizes >= 1) & (sizes % 1 == 0))]):
+            raise InputError(f"draws: column {name} holds {wrong.iloc[0]:g}; give whole numbers of at least 1")
+    for name in (*_VALUES, *_ERRORS):
+        values = rows[name].dropna().astype(float)
+        if len(wrong := values[~np.isfinite(values)]):
+            raise InputError(
+                f"draws: column {name} holds {wrong.iloc[0]:g}; give finite numbers, or nulls where there are none"
+            )

@@ -63,11 +63,11 @@ def allocate(
     wants = format_bytes((workers or 1) * (BASE + need) if processes else BASE + (workers or 1) * need)
     there = f"{wants}, Python included, and there are {format_bytes(budget)}"
     if at_most == 0:
-        where = "[grid]" if memory is None else "--memory"
+        where = "[grid]" if memory is None else "memory"
         raise InputError(f"{where}: a draw at {largest.sizes} needs {there}; give more memory, or smaller sizes")
     if workers and workers > at_most:
         raise InputError(
-            f"--workers: {workers} draws at a time at {largest.sizes} need {there}; give at most {at_most} workers, "
+            f"workers: {workers} draws at a time at {largest.sizes} need {there}; give at most {at_most} workers, "
             "or more memory"
         )
     count = workers or min(wanted, at_most)
@@ -93,13 +93,13 @@ def allocate_tables(
     at_most = (int((budget - shared) // own) if own else wanted) if budget >= BASE + need else 0
     if at_most == 0:
         raise InputError(
-            f"{'[grid]' if memory is None else '--memory'}: the table {largest.label} takes "
+            f"{'[grid]' if memory is None else 'memory'}: the table {largest.label} takes "
             f"{format_bytes(BASE + need)}, Python included, and there are {format_bytes(budget)}; give more memory, or "
             "smaller sizes"
         )
     if workers and own and workers > at_most:
         raise InputError(
-            f"--workers: {workers} tables at a time as large as {largest.label} take "
+            f"workers: {workers} tables at a time as large as {largest.label} take "
             f"{format_bytes(shared + workers * own)}, Python included, and there are {format_bytes(budget)}; give at "
             f"most {at_most} workers, or more memory"
         )
@@ -111,7 +111,7 @@ def _budget(memory: float | None) -> float:
     budget = usable_memory() if memory is None else memory
     if budget > total_memory():
         raise InputError(
-            f"--memory: {format_bytes(budget)} is more than this machine has, or than limits leave to this job; give "
+            f"memory: {format_bytes(budget)} is more than this machine has, or than limits leave to this job; give "
             f"at most {format_bytes(total_memory())}"
         )
     return budget
