@@ -64,6 +64,7 @@ def figure(arguments: argparse.Namespace) -> int:
         rows = experiment.read(open_existing(arguments.store))
     else:
         rows = shown.select(selection.read(open_existing(arguments.store)))
+    matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
     with nullcontext() if experiment is not None else show_theory_progress(rows):
         drawn = registry.draw(arguments.name, rows)
     matplotlib_setup.save(drawn, arguments.out)

@@ -99,7 +99,7 @@ def load_matplotlib() -> None:
     A backend that is not there, or a file that it cannot read, would end the import. Afterwards the user's settings
     hold again for the rest of the process, as far as they are valid.
     """
-    if "matplotlib" in sys.modules:
+    if sys.modules.get("matplotlib"):
         return
     log, before = logging.getLogger("matplotlib"), {name: os.environ.get(name) for name in _VARIABLES}
     level = log.level
