@@ -5,8 +5,9 @@ longer, so that kills find work in flight, until ``folder/hurry`` is there; ``ho
 all others wait for ``folder/go``, so that the sweep cannot end before that; ``draws``, how many a batch has at most;
 ``die``, a step of a commit at which the driver kills itself with SIGKILL, once ``folder/armed`` is there; ``old``,
 whether workers claim to be of an older version; ``stillborn``, whether they die while they start; ``bare``, whether
-there is no CuPy beside the GPUs; ``sick``, a device on which all batches fail at once; ``losses``, how
-often a batch may lose its worker; ``patience``, for how many seconds a driver that is to stop waits for its threads.
+there is no CuPy beside the GPUs; ``sick``, a device on which all batches fail at once; ``losses``, how often a batch
+may lose its worker; ``starts``, how often a worker may die while it starts; ``patience``, for how many seconds a driver
+that is to stop waits for its threads.
 Batches fail with an error that are of 2 classes and ``raises`` samples, and by the death of their worker those of 30
 classes and ``kills`` samples.
 
@@ -53,6 +54,7 @@ order: dict[str, Any] = {
     "raises": 0,
     "kills": 0,
     "losses": scheduler.LOSSES,
+    "starts": ray_workers._STARTS,
     "patience": loop.PATIENCE,
 }
 
@@ -206,7 +208,7 @@ if __name__ == "__main__":
     sizes = random.Random(0)
     Pace.batch_draws = lambda *_: sizes.randint(1, order["draws"])
     loop.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0
-    loop.PATIENCE = order["patience"]
+    loop.PATIENCE, ray_workers._STARTS = order["patience"], order["starts"]
     watch()
     if order["die"]:
         die_at(order["die"])

@@ -7,6 +7,7 @@ import re
 import signal
 import time
 import tomllib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
 from itertools import pairwise
@@ -114,53 +115,6 @@ def test_a_batch_that_always_fails_is_reported_and_the_rest_is_done(faulty: Run)
     assert is_part(faulty.rows, whole)
 
 
-def test_a_batch_that_kills_its_workers_is_given_up_and_fail_fast_stops(tmp_path: Path, cluster: RayCluster) -> None:
-    whole = sweep(tmp_path, 0.3)
-    with cluster.node(gpus=2), Driver(tmp_path, "--fail-fast", cluster=cluster, kills=60, losses=2, nap=0.5) as driver:
-        found = ended(driver, tmp_path)
-    assert (found.code, found.said["stopped"]) == (1, "failure")
-    points = [failure["point"] for failure in found.said["failures"]]
-    assert (30, 60) in {(point["n_classes"], point["n_samples"]) for point in points}
-    for failure in found.said["failures"]:
-        assert failure["attempts"] == 2
-        assert "its worker is gone" in failure["reason"]
-    assert len(found.rows) < len(whole)
-    assert is_part(found.rows, whole)
-
-
-def test_another_version_on_a_worker_is_refused(tmp_path: Path, cluster: RayCluster) -> None:
-    sweep(tmp_path, 0.3)
-    with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, old=True) as driver:
-        code, _ = driver.end()
-        err = driver.err()
-    assert code == 1
-    assert "no worker can start: it has rmtsim 0.0.9, this is" in err
-    assert "install the same on all nodes" in err
-    assert "Traceback" not in err
-    assert Store(tmp_path / "s").read().empty
-
-
-def test_workers_that_die_while_they_start_are_not_started_for_ever(tmp_path: Path, cluster: RayCluster) -> None:
-    sweep(tmp_path, 0.3)
-    with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, stillborn=True) as driver:
-        code, _ = driver.end()
-        err, events = driver.err(), driver.events()
-    assert code == 1
-    assert "no worker can start: 5 died one after the other while they started, the last one with the words: no" in err
-    assert "Traceback" not in err
-    assert sum(event["event"] == "stillborn" for event in events) == 5
-
-
-def test_gpus_without_cupy_are_left_for_numpy(tmp_path: Path, cluster: RayCluster) -> None:
-    whole = sweep(tmp_path, 0.3)
-    with cluster.node(cpus=1, gpus=1), Driver(tmp_path, "--backend", "auto", cluster=cluster, bare=True) as driver:
-        found = ended(driver, tmp_path)
-    assert found.code == 0
-    assert re.search(r"the cluster has GPUs, but CuPy is not installed .* there; takes NumPy, on its CPUs", found.err)
-    pd.testing.assert_frame_equal(found.rows, whole, check_exact=True)
-    assert set(Store(tmp_path / "s").read()["backend"]) == {"numpy"}
-
-
 class Story(NamedTuple):
     """A sweep during which workers and nodes came and went, told by its driver's journal."""
 
@@ -245,3 +199,61 @@ def test_the_driver_went_on_all_along(story: Story) -> None:
     """It commits every 0.3 s; a node that is gone does not hold it up."""
     told = [event["at"] for event in story.events if event["event"] == "told"]
     assert max(later - sooner for sooner, later in pairwise(told)) < 5
+
+
+@pytest.fixture(scope="module")
+def room(cluster: RayCluster) -> Iterator[None]:
+    """A node that the tests from here on share; before them, the cluster has only the nodes of each driver."""
+    with cluster.node(cpus=1, gpus=2):
+        yield
+
+
+@pytest.mark.usefixtures("room")
+def test_a_batch_that_kills_its_workers_is_given_up_and_fail_fast_stops(tmp_path: Path, cluster: RayCluster) -> None:
+    whole = sweep(tmp_path, 0.3)
+    with Driver(tmp_path, "--fail-fast", cluster=cluster, kills=60, losses=2, nap=0.5) as driver:
+        found = ended(driver, tmp_path)
+    assert (found.code, found.said["stopped"]) == (1, "failure")
+    points = [failure["point"] for failure in found.said["failures"]]
+    assert (30, 60) in {(point["n_classes"], point["n_samples"]) for point in points}
+    for failure in found.said["failures"]:
+        assert failure["attempts"] == 2
+        assert "its worker is gone" in failure["reason"]
+    assert len(found.rows) < len(whole)
+    assert is_part(found.rows, whole)
+
+
+@pytest.mark.usefixtures("room")
+def test_another_version_on_a_worker_is_refused(tmp_path: Path, cluster: RayCluster) -> None:
+    sweep(tmp_path, 0.3)
+    with Driver(tmp_path, "--workers", "1", cluster=cluster, old=True) as driver:
+        code, _ = driver.end()
+        err = driver.err()
+    assert code == 1
+    assert "no worker can start: it has rmtsim 0.0.9, this is" in err
+    assert "install the same on all nodes" in err
+    assert "Traceback" not in err
+    assert Store(tmp_path / "s").read().empty
+
+
+@pytest.mark.usefixtures("room")
+def test_workers_that_die_while_they_start_are_not_started_for_ever(tmp_path: Path, cluster: RayCluster) -> None:
+    sweep(tmp_path, 0.3)
+    with Driver(tmp_path, "--workers", "1", cluster=cluster, stillborn=True, starts=3) as driver:
+        code, _ = driver.end()
+        err, events = driver.err(), driver.events()
+    assert code == 1
+    assert "no worker can start: 3 died one after the other while they started, the last one with the words: no" in err
+    assert "Traceback" not in err
+    assert sum(event["event"] == "stillborn" for event in events) == 3
+
+
+@pytest.mark.usefixtures("room")
+def test_gpus_without_cupy_are_left_for_numpy(tmp_path: Path, cluster: RayCluster) -> None:
+    whole = sweep(tmp_path, 0.3)
+    with Driver(tmp_path, "--backend", "auto", cluster=cluster, bare=True) as driver:
+        found = ended(driver, tmp_path)
+    assert found.code == 0
+    assert re.search(r"the cluster has GPUs, but CuPy is not installed .* there; takes NumPy, on its CPUs", found.err)
+    pd.testing.assert_frame_equal(found.rows, whole, check_exact=True)
+    assert set(Store(tmp_path / "s").read()["backend"]) == {"numpy"}
