@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,9 +45,9 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     return tables_process.order
 
 
-def command(folder: Path, *words: str, **faults: Any) -> list[str]:
+def command(folder: Path, *words: str, names: Sequence[str] = ("squares", "cubes"), **faults: Any) -> list[str]:
     script = [sys.executable, "-m", "harness.tables_process", json.dumps(faults)]
-    return [*script, "reproduce", "squares", "cubes", "--out", str(folder), *words]
+    return [*script, "reproduce", *names, "--out", str(folder), *words]
 
 
 def tables_in(folder: Path, name: str) -> dict[str, bytes]:
@@ -139,24 +140,27 @@ def test_a_killed_reproduce_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_on_ray_the_same_tables(tmp_path: Path) -> None:
+def test_on_ray_the_same_tables(figures: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In a process of its own: Ray changes the environment and leaves threads behind."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for name, words in {"ray": ["--address", "ray", "--workers", "2"], "here": []}.items():
-        done = subprocess.run(
-            command(tmp_path / name, *words, fails="cubes-3"),
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 1, done.stderr
-        assert "cubes: cubes-3 failed 3 times: no luck" in done.stderr
-        assert "cubes: 3 new tables; 3 of 4 tables done; 1 table failed" in done.stderr
-        assert (tmp_path / name / "squares.png").exists()
-    for figure in ("squares", "cubes"):
-        assert tables_in(tmp_path / "ray", figure) == tables_in(tmp_path / "here", figure)
+    on_ray = subprocess.run(
+        command(tmp_path / "ray", "--address", "ray", "--workers", "1", names=["cubes"], fails="cubes-3"),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    figures["fails"] = "cubes-3"
+    assert main(["reproduce", "cubes", "--out", str(tmp_path / "here")]) == on_ray.returncode == 1
+    for said in (on_ray.stderr, capsys.readouterr().err):
+        assert "cubes: cubes-3 failed 3 times: no luck" in said
+        assert "cubes: 3 new tables; 3 of 4 tables done; 1 table failed" in said
+    assert len(tables_in(tmp_path / "ray", "cubes")) == 3
+    assert tables_in(tmp_path / "ray", "cubes") == tables_in(tmp_path / "here", "cubes")
+    figures["fails"] = ""
+    assert main(["reproduce", "cubes", "--out", str(tmp_path / "ray")]) == 0
+    assert "cubes: 1 new table; 4 of 4 tables done\n" in capsys.readouterr().err
+    assert (tmp_path / "ray/cubes.png").exists()
 
 
 def test_draws_and_tables_go_through_the_same_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
