@@ -121,7 +121,7 @@ PICKLES = {
     "a number of billions of digits": b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1),
     "tuples of tuples as keys": b"\x80\x02}" + b")" + b"q\x00h\x00\x86" * 60 + b"Ns.",
     "lists in lists": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
-    "tuples in tuples": b"\x80\x02)" + b"\x85" * 2_000_000 + b".",
+    "tuples in tuples": b"\x80\x02)" + b"\x85" * 300_000 + b".",
     "calls in calls": b"\x80\x02" + b"cnumpy\ndtype\n" * 100_000 + b")R" + b"\x85R" * 99_999 + b".",
     "marks": b"(" * 200_000,
     "no stack": b"\x80\x020.",

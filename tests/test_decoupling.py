@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,14 @@ from rmtsim.theory.spectra import block_spectrum
 LINEAR = Coupling("linear", "ce", "diag", 3)
 
 
+@cache
+def draws_of(coupling: Coupling, n_samples: int, draws: int) -> pd.DataFrame:
+    return decoupling_draws(coupling, n_samples // 2, n_samples, range(draws))
+
+
 def differences(coupling: Coupling, n_samples: int, draws: int, t: float = 1.0) -> np.ndarray:
     """d (s_H(t) − s_H̃) of every draw, (draws, places)."""
-    rows = decoupling_draws(coupling, n_samples // 2, n_samples, range(draws))
+    rows = draws_of(coupling, n_samples, draws)
     rows = rows[rows["t"] == t]
     values = rows["difference_real"].to_numpy() + 1j * rows["difference_imag"].to_numpy()
     return n_samples // 2 * values.reshape(draws, len(PLACES))
@@ -204,8 +210,8 @@ def test_a_power_with_a_correction_is_found() -> None:
 
 
 def test_verdicts_tell_true_from_false() -> None:
-    parts = [decoupling_draws(LINEAR, N // 2, N, range(n)) for N, n in {32: 1500, 64: 1000, 128: 600, 256: 300}.items()]
-    rows = pd.concat([*parts, decoupling_draws(Coupling("radial"), 16, 32, range(20))], ignore_index=True)
+    parts = [draws_of(LINEAR, N, n) for N, n in {32: 1500, 64: 1000, 128: 600, 256: 300}.items()]
+    rows = pd.concat([*parts, draws_of(Coupling("radial"), 32, 20)], ignore_index=True)
     summary = summarize_decoupling(rows[rows["model"] == "linear"])
     whole = summary[(summary["t"] == 1) & (summary["n_samples"] == 256) & (summary["z_real"] == 1)].iloc[0]
     values = differences(LINEAR, 256, 300)[:, 0]

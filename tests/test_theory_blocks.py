@@ -114,9 +114,9 @@ def test_the_bare_limit_does_not_agree(case):
     assert max(z.values()) > 4, z
 
 
-@pytest.mark.parametrize("case", [case for case in MODELS if case[1] == "ce" and case[2] < 20], ids=str)
+@pytest.mark.parametrize("case", [case for case in MODELS if case[1] == "ce" and case[2] < 6], ids=str)
 def test_one_class_more_does_not_agree(case):
-    """Negative control: nor does the exact value at C + 1."""
+    """Negative control: nor, of few classes, does the exact value at C + 1."""
     model, loss, n_classes, dim, n_samples, width, _ = case
     norms = explicit_norms(*case)
     z = []

