@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -147,20 +148,26 @@ def test_second_moment_is_theorem_1(n_classes):
 @pytest.mark.parametrize("pair", [(0, 0), (0, 1)])
 def test_hidden_ce_moments(pair, ratio):
     """E λ^k by plain sampling; mass and moments of the density to far better."""
-    V = output_weights(10, 4)
-    i, j = pair
-    law = hidden_ce_diag(V, i) if i == j else hidden_ce_offdiag(V, i, j)
+    law, other, sample = hidden_case(*pair)
     spectrum = Spectrum(law, ratio)
     assert spectrum.rule[1].sum() + spectrum.atom == pytest.approx(1, abs=1e-6)
     assert spectrum.moments() == pytest.approx(spectrum.free_moments(), rel=1e-4, abs=0)
-    sample = hidden_weights(V, np.random.default_rng(1).standard_normal((200_000, 4)), i, j)
-    other = hidden_ce_diag(V, 2) if i == j else hidden_ce_offdiag(V, 2, 3)
     deviations = []
     for k in (1, 2, 3, 4):
         std_error = (sample**k).std() / math.sqrt(len(sample))
         assert abs(law.moment(k) - (sample**k).mean()) < 4 * std_error
         deviations.append(abs(other.moment(k) - (sample**k).mean()) / std_error)
     assert max(deviations) > 20  # negative control: other neurons
+
+
+@cache
+def hidden_case(i, j):
+    """The law of neurons i and j, that of others, and a sample of the first."""
+    V = output_weights(10, 4)
+    sample = hidden_weights(V, np.random.default_rng(1).standard_normal((200_000, 4)), i, j)
+    if i == j:
+        return hidden_ce_diag(V, i), hidden_ce_diag(V, 2), sample
+    return hidden_ce_offdiag(V, i, j), hidden_ce_offdiag(V, 2, 3), sample
 
 
 def hidden_weights(V, g, i, j):
@@ -218,11 +225,16 @@ LAWS = {
 }
 
 
+@cache
+def spectrum_of(name, ratio):
+    return Spectrum(LAWS[name](), ratio)
+
+
 @pytest.mark.parametrize("ratio", [0.1, 1.0, 2.0])
 @pytest.mark.parametrize("name", LAWS)
 def test_to_the_real_axis(name, ratio):
     """Im s/π → density as Im z → 0, linearly; s agrees with ∫ρ/(x − z) away from it, and with −1/z − m₁/z² far off."""
-    spectrum = Spectrum(LAWS[name](), ratio)
+    spectrum = spectrum_of(name, ratio)
     quantiles = np.linspace(0.02, 0.98, 25)
     x, weights = spectrum.rule
     points = np.interp(quantiles * weights.sum(), weights.cumsum(), x)
@@ -243,11 +255,11 @@ def test_to_the_real_axis(name, ratio):
     assert spectrum.stieltjes(far) == pytest.approx(-1 / far - spectrum.free_moments(1)[0] / far**2, rel=1e-9)
 
 
-@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 2.0])
 @pytest.mark.parametrize("name", LAWS)
 def test_distribution_function(name, ratio):
     """F' = density by central differences, F goes from 0 to 1, and the quadrature's steps lie on it."""
-    spectrum = Spectrum(LAWS[name](), ratio)
+    spectrum = spectrum_of(name, ratio)
     x, weights = spectrum.rule
     assert spectrum.cdf(x[-1] * 1e9) == pytest.approx(1, abs=1e-6)
     assert spectrum.cdf(min(x[0], 0) - 1.0) == 0
