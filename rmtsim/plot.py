@@ -8,7 +8,7 @@ They draw on the Axes that they are given and change nothing else: no style, no 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -22,7 +22,7 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.prediction_table import predict
 from rmtsim.stats.predictions import curve_classes
 from rmtsim.stats.summary import summarize
-from rmtsim.text.checks import check_choice
+from rmtsim.text.checks import check_choice, is_several
 from rmtsim.text.words import abridge
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _regimes(theory: bool | Collection[RegimeName]) -> list[RegimeName]:
     """Return the regimes to draw; raise InputError where one is not known."""
     if isinstance(theory, bool):
         return list(_THEORY) if theory else []
-    if isinstance(theory, str) or not isinstance(theory, Iterable):
+    if not is_several(theory):
         choices = ", ".join(map(repr, _THEORY))
         raise InputError(f"theory: {abridge(theory)} is not valid; give True, False, or a list of some of {choices}")
     return [check_choice("theory", regime, _THEORY) for regime in theory]

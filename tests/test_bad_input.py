@@ -116,7 +116,7 @@ LINES = [
     (["plan", "figure88", "--store", "S"], "figure8, figure9"),
     (["plan", "good.toml", "--store", "good.toml"], "give a directory"),
     (["plan", "good.toml", "--store", "good.toml/x"], "give a directory"),
-    (["status", "--store", "x" * 300], "give another path"),
+    (["status", "--store", "x" * 300], "give another directory"),
     (["figure", "fig8", "--store", ".", "--out", "."], ".pdf"),
     ([*THEORY[:-1], "1e300", "--aspect-ratio", "1"], "at most 1000000000"),
     (

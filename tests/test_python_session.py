@@ -164,6 +164,10 @@ def test_a_sweep_is_described_in_any_of_its_forms(source: Any, tmp_path: Path) -
         ({"loss": "hinge"}, "^loss: 'hinge' is not known; choose one of ce, mse$"),
         ({"layer": ["linear", "last"]}, "^layer: 'last' is not known; choose one of"),
         ({"n_classes": "ten"}, "^n_classes: 'ten' is not valid; give a number or a list of numbers$"),
+        ({"classes_": []}, "^draws: there is no column 'classes_'; the columns are"),
+        ({"width": np.array(8)}, r"^width: array\(8\) is not valid; give a number or a list of numbers$"),
+        ({"n_classes": 10**30}, "^n_classes: 10+ is not valid; give a whole number or a list of them$"),
+        ({"n_classes": [math.nan]}, "^n_classes: nan is not valid; give a whole number or a list of them$"),
         ({"n_classes": [2.5]}, "^n_classes: 2.5 is not valid; give a whole number or a list of them$"),
         ({"point_id": 7}, "^point_id: 7 is not valid; give a text or a list of texts$"),
     ],
@@ -194,6 +198,15 @@ def test_selections_by_any_column(store: rmtsim.Store) -> None:
         (lambda: rmtsim.run([1], "s"), "^point: 1 is not valid; give an rmtsim.Point$"),  # type: ignore[list-item]
         (lambda: rmtsim.run("", "s"), "^spec: there is no ''; give a .toml file, or one of"),
         (lambda: rmtsim.run(b"figure8", "s"), "^spec: b'figure8' is not valid; give the name of a built-in sweep"),
+        (lambda: rmtsim.run(np.array(8), "s"), r"^spec: array\(8\) is not valid; give the name of a built-in sweep"),
+        (lambda: rmtsim.run("x" * 999, "s"), "^spec: there is no 'x+…; give a .toml file, or one of"),
+        (lambda: rmtsim.run("x" * 999 + ".toml", "s"), "^spec: 'x+… is too long for a path; give a TOML file"),
+        (lambda: rmtsim.run(POINT, "x" * 999), "^store: 'x+… is too long for a path; give another directory$"),
+        (lambda: rmtsim.run(POINT, "a\0b"), r"^store: 'a\\x00b' has a null character; give another directory$"),
+        (
+            lambda: rmtsim.run(POINT, "s", backend=np.zeros(2)),
+            r"^backend: array\(.*\) is not known; choose one of auto",
+        ),  # type: ignore[arg-type]
         (lambda: rmtsim.run({"name": "x"}, "s"), "^model: "),
         (lambda: rmtsim.run("figure8", "s", workers=0), "^workers: 0 is not valid"),
         (lambda: rmtsim.run("figure8", "s", sampling={}), "^sampling: it was given beside a spec"),

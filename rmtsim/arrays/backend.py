@@ -17,7 +17,9 @@ import numpy as np
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import InputError
+from rmtsim.text.checks import check_choice
 from rmtsim.text.named_objects import Registry
+from rmtsim.text.words import abridge
 
 Array = Any  # an array of numpy, cupy or another array-API module
 Module = Any  # such a module
@@ -172,8 +174,8 @@ def register_backend(backend: Backend) -> Backend:
 
 def get_backend(name: str) -> Backend:
     """Return the backend of that name; raise InputError, which lists the names, if there is none."""
-    if name not in _BACKENDS.names():
-        raise InputError(f"backend: {name!r} is not known; choose one of {', '.join(backend_choices())}")
+    if not isinstance(name, str) or name not in _BACKENDS.names():
+        raise InputError(f"backend: {abridge(name)} is not known; choose one of {', '.join(backend_choices())}")
     return _BACKENDS.get(name)
 
 
@@ -214,7 +216,7 @@ def array_module(name: str) -> Module:
 
 def resolve(name: str) -> str:
     """Turn ``"auto"`` into a backend that finds a GPU, and ``"numpy"`` where none does; check other names."""
-    if name == "auto":
+    if check_choice("backend", name, backend_choices()) == "auto":
         with_gpu = (backend for backend in _BACKENDS if backend.needs_gpu and not backend.problem())
         return next((backend.name for backend in with_gpu), "numpy")
     array_module(name)

@@ -1,14 +1,16 @@
-"""The check that a path is UTF-8, as pyarrow and others need it to open files and folders."""
+"""The check that a path can name a file: it is UTF-8, as pyarrow and others need it, and not too long."""
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rmtsim.errors import InputError
+from rmtsim.text.words import abridge
 
 
 def check_path(path: str | os.PathLike[str], name: str, advice: str) -> None:
-    r"""Raise InputError if the whole path of a file or folder is not UTF-8 on the disk.
+    r"""Raise InputError if the whole path of a file or folder is not UTF-8 on the disk, or cannot be a path at all.
 
     Parameters
     ----------
@@ -25,15 +27,22 @@ def check_path(path: str | os.PathLike[str], name: str, advice: str) -> None:
     Traceback (most recent call last):
     rmtsim.errors.InputError: store: caf\xe9, in ..., is not valid UTF-8; give another directory
     """
-    whole = os.path.abspath(os.fspath(path))
+    given = os.fspath(path)
+    if "\0" in given:
+        raise InputError(f"{name}: {abridge(given)} has a null character; {advice}")
+    whole = os.path.abspath(given)
     try:
         valid = os.fsencode(whole) == whole.encode("utf-8")
     except UnicodeEncodeError:
         valid = False
     if not valid:
-        given = os.fspath(path)
         here = "" if os.path.isabs(given) else f", in {_escaped(os.getcwd())},"
         raise InputError(f"{name}: {_escaped(given)}{here} is not valid UTF-8; {advice}")
+    try:
+        os.lstat(whole)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{name}: {abridge(given)} is too long for a path; {advice}") from None
 
 
 def _escaped(path: str) -> str:

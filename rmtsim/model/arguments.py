@@ -45,7 +45,7 @@ def as_network(
     InputError
         If something is not an array of finite real numbers, or they do not fit together.
     """
-    if losses is not None and loss in loss_names() and loss not in losses:
+    if losses is not None and isinstance(loss, str) and loss in loss_names() and loss not in losses:
         raise InputError(
             f"loss: {loss!r} has no block norms in closed form; choose one of {', '.join(losses)}, or give it to "
             "rmtsim.layer_norms or rmtsim.hessian"

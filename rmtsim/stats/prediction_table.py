@@ -13,7 +13,7 @@ from rmtsim.model.choices import REGIMES, RegimeName
 from rmtsim.model.layers import D_BY_D
 from rmtsim.model.point import Point, check_point
 from rmtsim.stats.summary import ESTIMATES, POINT_COLUMNS
-from rmtsim.text.checks import check_choice
+from rmtsim.text.checks import check_choice, is_several
 from rmtsim.theory import Prediction, at_point
 
 _TYPES: dict[str, Any] = {
@@ -92,7 +92,7 @@ def as_points(points: Any) -> list[Point]:
     InputError
         If something is no point.
     """
-    several: list[Point] = list(points) if isinstance(points, Iterable) and not isinstance(points, str) else [points]
+    several: list[Point] = list(points) if is_several(points) else [points]
     for point in several:
         check_point(point)
     return several

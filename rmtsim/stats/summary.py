@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import infer_dtype, is_complex_dtype
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS
@@ -47,6 +48,9 @@ _NUMBERS += ["seed", "draw", *_VALUES, *_ERRORS]
 
 #: Those of them that count something.
 _SIZES = ["n_classes", "dim", "n_samples", "width"]
+
+#: Columns of texts.
+_TEXTS = ["point_id", "model", "loss", "layer", "init"]
 
 #: Columns of names, and the names that the theory knows.
 _NAMES = {"model": MODELS, "loss": LOSSES, "layer": LAYERS}
@@ -149,14 +153,22 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"draws: no column {', '.join(missing)}; give a table with the store's columns")
     if draws.empty:
         raise InputError("draws: the table has no rows; run a sweep into this store first")
+    named_twice = draws.columns[draws.columns.duplicated()]
+    if len(named_twice):
+        raise InputError(f"draws: two columns are named {named_twice[0]}; keep one of them")
     errors = {name: draws.get(name, 0.0) for name in _ERRORS}  # tables of exact draws may leave them out
     rows = draws[needed].assign(**errors)
     for name in _NUMBERS:
         try:
             rows[name] = pd.to_numeric(rows[name])
+            if is_complex_dtype(rows[name]):
+                raise TypeError
         except (TypeError, ValueError):
             raise InputError(f"draws: column {name} holds what is no number; give it as the store has it") from None
     _check_ranges(rows)
+    for name in _TEXTS:
+        if infer_dtype(rows[name], skipna=False) not in ("string", "categorical"):
+            raise InputError(f"draws: column {name} holds what is no text; give it as the store has it")
     rows = rows.astype(dict.fromkeys([*_VALUES, *_ERRORS], "float64") | {"width": "Int64"})
     for name, choices in _NAMES.items():
         for value in rows[name].unique():
@@ -180,9 +192,9 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_ranges(rows: pd.DataFrame) -> None:
-    """Check that sizes are whole and at least 1, and that values are finite; nulls pass."""
+    """Check that sizes are whole and at least 1, and that values are finite; a null passes where it has a meaning."""
     for name in _SIZES:
-        sizes = rows[name].dropna().astype(float)
+        sizes = (rows[name].dropna() if name == "width" else rows[name]).astype(float)
         if len(wrong := sizes[~((sizes >= 1) & (sizes % 1 == 0))]):
             raise InputError(f"draws: column {name} holds {wrong.iloc[0]:g}; give whole numbers of at least 1")
     for name in (*_VALUES, *_ERRORS):

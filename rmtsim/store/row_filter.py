@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS
 from rmtsim.sampling.schema import SCHEMA
-from rmtsim.text.checks import check_choice
+from rmtsim.text.checks import check_choice, is_several
 from rmtsim.text.words import abridge
 
 #: The columns whose values come from short lists, so that a name that is not on them is a typing error.
@@ -35,16 +36,17 @@ def as_wanted(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
     InputError
         If there is no such column, or a value is not of its type.
     """
+    for column in columns:
+        if column not in SCHEMA.names:
+            raise InputError(f"draws: there is no column {abridge(column)}; the columns are {', '.join(SCHEMA.names)}")
     return {name: [_checked(name, value) for value in _as_list(values)] for name, values in columns.items()}
 
 
 def _as_list(values: Any) -> list[Any]:
-    return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else [values]
+    return list(values) if is_several(values) else [values]
 
 
 def _checked(column: str, value: Any) -> Any:
-    if column not in SCHEMA.names:
-        raise InputError(f"draws: there is no column {abridge(column)}; the columns are {', '.join(SCHEMA.names)}")
     if column in _CHOICES:
         return check_choice(column, value, _CHOICES[column])
     if value is None:
@@ -56,9 +58,9 @@ def _checked(column: str, value: Any) -> Any:
         raise InputError(f"{column}: {abridge(value)} is not valid; give a text or a list of texts")
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputError(f"{column}: {abridge(value)} is not valid; give a number or a list of numbers")
-    number = float(value)
     if not pa.types.is_integer(kind):
-        return number
-    if not number.is_integer():
+        return float(value)
+    whole = operator.index(value) if isinstance(value, Integral) else float(value)
+    if whole % 1 or not abs(whole) <= np.iinfo(kind.to_pandas_dtype()).max:
         raise InputError(f"{column}: {abridge(value)} is not valid; give a whole number or a list of them")
-    return operator.index(value) if isinstance(value, Integral) else int(number)
+    return int(whole)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import BackendName
@@ -18,7 +18,7 @@ from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.runner import Outcome
 from rmtsim.sweeps.runner import run as run_sweep
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.text.checks import check_size
+from rmtsim.text.checks import check_size, is_several
 from rmtsim.text.output import in_place
 from rmtsim.text.sizes import as_bytes
 from rmtsim.text.words import abridge
@@ -165,8 +165,8 @@ def as_specs(
     """
     if isinstance(spec, Point):
         spec = [spec]
-    if isinstance(spec, Iterable) and not isinstance(spec, str | bytes | os.PathLike | Mapping):
-        return _of_points(list(spec), {} if sampling is None else sampling)
+    if is_several(spec) and not isinstance(spec, os.PathLike | Mapping):
+        return _of_points(list(cast("Iterable[Point]", spec)), {} if sampling is None else sampling)
     if sampling is not None:
         raise InputError("sampling: it was given beside a spec, which has its own; write it into the spec")
     if isinstance(spec, Spec):

@@ -15,6 +15,11 @@ Choice = TypeVar("Choice", bound=str)
 MAX_SIZE = 10**9
 
 
+def is_several(value: Any) -> bool:
+    """Whether a value holds several: a text and an array without axes do not, though Python calls them iterable."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) != 0
+
+
 def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
     """Return ``value`` if it is one of ``choices``; raise InputError, which lists them, if it is not."""
     known = tuple(choices)
