@@ -46,7 +46,8 @@ else:
     import ray
     from ray._common.usage import usage_lib
     usage_lib.set_usage_stats_enabled_via_env_var = lambda enabled: None
-    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
+             _system_config={"prestart_worker_first_driver": False})
     context = nullcontext(ray)
 before = dict(os.environ)
 with context as ray:

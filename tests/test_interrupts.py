@@ -81,7 +81,7 @@ def test_ctrl_c_flushes(tmp_path: Path, address: str) -> None:
 
 def test_a_time_limit_stops_in_time(tmp_path: Path) -> None:
     whole = sweep(tmp_path, 0.1, 2000)
-    with Driver(tmp_path, "--time-limit", "5s", nap=0.2) as driver:
+    with Driver(tmp_path, "--time-limit", "2s", nap=0.2) as driver:
         code, said = driver.end()
     assert (code, said["stopped"]) == (3, "time limit")
     assert 0 < len(rows_in(tmp_path)) < len(whole)

@@ -124,7 +124,7 @@ def test_kills_cost_nothing_that_was_stored(tmp_path: Path) -> None:
     whole = Store(tmp_path / "whole").read()
     line = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--backend", "numpy", "--workers", "2"]
     rng, killed, stored = random.Random(0), 0, 0
-    for _ in range(6):
+    for _ in range(4):
         process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while len(Store(tmp_path / "s").shards()) <= stored and process.poll() is None and time.monotonic() < deadline:
