@@ -29,8 +29,8 @@ _LOSS = 1e-4
 
 def run(quick: bool) -> Part:
     """Run a simulated sweep over a thousand workers, then one of tiny batches over real Ray actors."""
-    simulated = _simulated(batches=5_000 if quick else 1_000_000)
-    with_ray = _with_ray(batches=400 if quick else 6000, actors=2 if quick else 8)
+    simulated = _simulated(batches=2_000 if quick else 1_000_000)
+    with_ray = _with_ray(batches=200 if quick else 6000, actors=1 if quick else 8)
     cost = with_ray["driver_cpu_ms_per_batch"]
     targets = [
         Target("share of their time that 1000 workers are busy", simulated["busy"], 0.95, at_most=False),
