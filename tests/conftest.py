@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")  # for the session and its subprocesses
+if "PYTEST_XDIST_WORKER" not in os.environ:  # one for the session, its workers and their subprocesses
+    os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")
 
 from rmtsim.arrays.backend import array_module
 from rmtsim.errors import InputError
@@ -51,8 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=str(error)))
 
 
-def pytest_sessionfinish() -> None:
-    shutil.rmtree(os.environ["RMTSIM_CACHE"], ignore_errors=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(os.environ["RMTSIM_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(params=["numpy", "array_api_strict", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -138,6 +138,7 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "small.toml").write_text(SPEC)
     decay = get_figure("fig8_mse")
     monkeypatch.setattr(decay, "specs", [str(tmp_path / "small.toml")])
+    monkeypatch.setattr(decay, "quantities", ("diag",))  # two panels are drawn in a third of the time of six
     monkeypatch.setattr(registry, "_PACKAGES", ())
     monkeypatch.setattr(registry, "_registered", {"fig8_mse": decay})
     for kind in (Broken, Toy, Own):

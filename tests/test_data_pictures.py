@@ -21,15 +21,17 @@ from rmtsim.paper.hessian_pictures import data_norms_task, picture_task, simulat
 from rmtsim.paper.norm_shares import shares
 from rmtsim.sweeps.experiment import table_file
 from rmtsim.sweeps.table_runner import run_tables
+from rmtsim.theory import finite
 from rmtsim.training.problem import Problem
 from tests.figures import headline_of, text_of
+from tests.synthetic import quick
 from tests.test_cifar import published, write
-from tests.test_pictures import SMALL, block_norms, parts, quick_theory, table_of
+from tests.test_pictures import SMALL, block_norms, parts, table_of
 
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmtsim.paper.clustered.ratios.finite", quick_theory)
+    monkeypatch.setattr("rmtsim.paper.clustered.ratios.finite", quick(finite))
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:

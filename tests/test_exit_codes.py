@@ -64,6 +64,7 @@ def loop() -> str:
 
 def test_the_loop_of_the_readme_ends_with_4(spec: Path, tmp_path: Path) -> None:
     """In a real shell; every run stops after its first batches, so it takes several."""
+    spec.write_text(SPEC.format(rse=1e-3).replace("[2, 3, 4]", "[2]"))
     (tmp_path / "late.py").write_text(LATE)
     command = shlex.join([sys.executable, "late.py", "run"])
     script = loop().replace("rmtsim run", f"echo >> runs; {command} --workers 1 --backend numpy")
@@ -79,7 +80,7 @@ def test_the_loop_of_the_readme_ends_with_4(spec: Path, tmp_path: Path) -> None:
     assert done.returncode == 4, done.stderr
     assert done.stderr.count("stopped (time limit)") == len((tmp_path / "runs").read_text()) - 1 > 0
     assert done.stderr.splitlines()[-1].endswith(
-        "0 of 3 points done, 3 used up max_draws above target_rse (see rmtsim status)"
+        "0 of 1 points done, 1 used up max_draws above target_rse (see rmtsim status)"
     )
     assert main(["run", str(spec), "--store", "results"]) == 4
 

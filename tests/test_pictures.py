@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,10 +28,11 @@ from rmtsim.stats.estimates import ratio_estimate
 from rmtsim.stats.quoted import quoted
 from rmtsim.sweeps.experiment import Experiment, table_file
 from rmtsim.sweeps.table_runner import run_tables
-from rmtsim.theory import Prediction, finite
+from rmtsim.theory import finite
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from tests import autodiff, cases
+from tests.synthetic import quick
 
 
 class Pictures(HessianPictures):
@@ -58,15 +58,9 @@ def picture_of(table: pd.DataFrame, *views: str) -> Figure:
 SMALL = Problem("ce", 4, 5, 20, (3,))
 
 
-def quick_theory(model: str, *arguments: object, **options: object) -> list[Prediction]:
-    """Return MSE's expectations, but for zeros, for any loss: for tests of something else, as CE's take seconds."""
-    found = finite(model, "mse", *arguments[1:], **options)  # type: ignore[arg-type]
-    return [dataclasses.replace(one, offdiag=one.offdiag or one.diag / 2) for one in found]
-
-
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmtsim.paper.norm_shares.finite", quick_theory)
+    monkeypatch.setattr("rmtsim.paper.norm_shares.finite", quick(finite))
 
 
 def table_of(folder: Path, *tasks: object) -> pd.DataFrame:
