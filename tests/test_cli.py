@@ -87,6 +87,8 @@ def test_reproduce_end_to_end(
         (tmp_path / f"{name}.toml").write_text(SPEC.format(name=name, model=model, loss=loss, width=""))
     monkeypatch.setattr(get_figure("fig8"), "specs", [str(tmp_path / "small8.toml")])
     monkeypatch.setattr(get_figure("fig8_mse"), "specs", [str(tmp_path / "small_mse.toml")])
+    for name in ("fig8", "fig8_mse"):  # each is drawn four times, and two panels take a third of six
+        monkeypatch.setattr(get_figure(name), "quantities", ("diag",))
     out = tmp_path / "out"
     assert main(["reproduce", "fig8", "--out", str(out)]) in (0, 4)
     assert {"store", "fig8.png", "fig8.pdf", "fig8_mse.png", "fig8_mse.pdf", "verdicts.json", "verdicts.txt"} == {
