@@ -101,7 +101,7 @@ SPECS = [
 THEORY = ["theory", "--model", "linear", "--loss", "ce", "--classes", "10"]
 LINES = [
     ([], "required"),
-    (["launch"], "choose from"),
+    (["launch"], "choose one of"),
     (["run"], "required"),
     (["run", "good.toml"], "--store"),
     (["run", "missing.toml", "--store", "S"], "give a TOML file"),

@@ -68,7 +68,9 @@ def test_it_is_listed_last_and_its_cost_is_not_measured(capsys: pytest.CaptureFi
             main([verb, "--help"])
         assert "squares" in capsys.readouterr().out
     assert main(["figure", "sqares", "--store", "S", "--out", "f.png"]) == 2
-    assert "training_spectra, squares" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'sqares' is not known (did you mean squares?); choose one of" in said
+    assert "training_spectra, squares" in said
 
 
 @pytest.mark.usefixtures("registered")
@@ -104,3 +106,31 @@ def test_what_is_not_whole_is_refused(changes: dict[str, object], words: str) ->
     with pytest.raises(InputError, match=words):
         register(type("Other", (Squares,), changes))
     assert get_figure("squares").title == "Squares"
+
+
+class Faulty(Squares):
+    """A figure whose code is wrong."""
+
+    name = "faulty"
+
+    def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return rows[["cube"]]
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_fault_in_its_code_is_one_sentence_and_the_others_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rmtsim.figures import registry
+
+    register(Faulty)
+    assert main(["run", "squares", "--store", str(tmp_path / "store")]) == 0
+    assert main(["figure", "faulty", "--store", str(tmp_path / "store"), "--out", str(tmp_path / "f.pdf")]) == 1
+    line = Path(__file__).read_text("utf-8").splitlines().index('        return rows[["cube"]]') + 1
+    place = f"faulty: its own code failed at {__file__}:{line} (KeyError: "
+    assert place in capsys.readouterr().err
+    own = {name: kind for name, kind in registry._registered.items() if name in ("squares", "faulty")}
+    monkeypatch.setattr(registry, "_registered", own)
+    assert main(["reproduce", "all", "--out", str(tmp_path / "out")]) == 1
+    assert "faulty: left out: " + place in capsys.readouterr().err
+    assert (tmp_path / "out/squares.png").exists()

@@ -96,7 +96,7 @@ def _check_data(data: str | None, figures: Sequence[Figure]) -> None:
 
 def reproduce(arguments: argparse.Namespace) -> int:
     """Compute what the figures show, draw them and print their numbers; return 1 if a figure was left out."""
-    from rmtsim.figures import costs, gallery, registry
+    from rmtsim.figures import costs, gallery, matplotlib_setup, registry
     from rmtsim.stats.fit import fit as fit_rates
     from rmtsim.stats.render import render
 
@@ -104,6 +104,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     everything = registry.ALL in names
     figures = registry.select_figures(names, arguments.full)
     _check_data(arguments.data, figures)
+    matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
     out = Path(arguments.out)
     reproduction = _Reproduction(out, Store(out / "store"), arguments, everything)
     works = [reproduction.work(figure) for figure in figures]
@@ -200,13 +201,14 @@ class _Reproduction:
         rows, made = self._rows(work)
         if self.stopped:
             return gallery.Result(figure, problem="stopped")
-        with nullcontext() if work.experiment is not None else show_theory_progress(rows):
+        shown = nullcontext() if work.experiment is not None else show_theory_progress(rows)
+        with shown, registry.own_code(figure):
             numbers = figure.numbers(figure.select(rows))
             drawn = registry.plot(figure, numbers)
             text = "" if figure.claims else figure.text(numbers)
+            headline = figure.headline(numbers) if self.everything else ""
         for suffix in ("png", "pdf"):
             matplotlib_setup.save(drawn, self.out / f"{figure.name}.{suffix}")
-        headline = figure.headline(numbers) if self.everything else ""
         seconds = perf_counter() - start
         print_message(f"{self.out / figure.name}.png, .pdf: drawn, {format_seconds(seconds)} in all")
         if text:
@@ -233,9 +235,11 @@ class _Reproduction:
         experiment = figure.experiment(full=True)
         if experiment is None or experiment.missing(self.store):
             return ""
-        numbers = figure.numbers(figure.select(experiment.read(self.store)))
-        matplotlib_setup.save(registry.plot(figure, numbers), self.out / f"{figure.name}_full.png")
-        return figure.headline(numbers)
+        with registry.own_code(figure):
+            numbers = figure.numbers(figure.select(experiment.read(self.store)))
+            drawn, headline = registry.plot(figure, numbers), figure.headline(numbers)
+        matplotlib_setup.save(drawn, self.out / f"{figure.name}_full.png")
+        return headline
 
     def _rows(self, work: _Work) -> tuple[pd.DataFrame, _Made]:
         """Return what a figure shows, computed as far as it is missing, and how much of it was."""

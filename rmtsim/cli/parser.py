@@ -22,6 +22,7 @@ from rmtsim.cli.shared_arguments import (
 from rmtsim.model.choices import LOSSES, MODELS
 from rmtsim.model.ensemble import INITS
 from rmtsim.text.addresses import shown
+from rmtsim.text.words import did_you_mean
 from rmtsim.version import __version__
 
 _EPILOG = """\
@@ -59,8 +60,24 @@ class _Parser(argparse.ArgumentParser):
         """Parse the command line; end with 2 where arguments are left, naming them without the secrets of addresses."""
         found, left = self.parse_known_args(args, namespace)
         if left:
-            self.error(f"unrecognized arguments: {' '.join(map(shown, left))}")
+            self.error(f"unrecognized arguments: {' '.join(map(shown, left))}", verb=found.verb)
         return found
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what is known; end with 2 at a mistyped option, before one that it stands for is missed."""
+        if args is not None and self._subparsers is None:  # a verb's parser
+            for word in args:
+                option, known = word.partition("=")[0], self._option_string_actions
+                if option.startswith("--") and option not in known and (meant := did_you_mean(option, known)):
+                    self.error(f"unrecognized argument: {shown(word)}{meant}")
+        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Check a choice, such as that of a verb."""
+        if action.choices is not None and value not in action.choices:
+            meant = did_you_mean(value, map(str, action.choices))
+            choices = ", ".join(map(str, action.choices))
+            raise argparse.ArgumentError(action, f"{shown(str(value))!r} is not known{meant}; choose one of {choices}")
 
     def format_help(self) -> str:
         """Return the help text, with the names of specs and figures, and the keys of specs."""
@@ -69,8 +86,10 @@ class _Parser(argparse.ArgumentParser):
                 action.help = with_names(action.help)
         return with_names(super().format_help())  # the keys of specs have lines of their own
 
-    def error(self, message: str) -> NoReturn:
-        print_message(f"{self.prog}: {message}; see {self.prog} --help")
+    def error(self, message: str, verb: str | None = None) -> NoReturn:
+        """Print what is wrong, and whose help to read, in one line; end with 2."""
+        name = f"{self.prog} {verb}" if verb else self.prog
+        print_message(f"{name}: {message}; see {name} --help")
         raise SystemExit(2)
 
 

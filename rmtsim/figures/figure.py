@@ -52,9 +52,10 @@ class Figure(ABC):
 
     Examples
     --------
-    A figure of draws, and what its numbers are:
+    A figure of draws, and what its numbers are at a small size:
 
     >>> import pandas as pd
+    >>> import rmtsim
     >>> from rmtsim.figures import Figure
     >>> class Ratios(Figure):
     ...     name = "ratios"
@@ -64,20 +65,22 @@ class Figure(ABC):
     ...     specs = ("figure8",)
     ...
     ...     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
-    ...         return rows.groupby("n_classes")["ratio"].agg(["mean", "sem"]).reset_index()
+    ...         return rmtsim.summarize(rows)[["n_classes", "draws", "ratio", "std_error_ratio"]]
     ...
     ...     def plot(self, numbers: pd.DataFrame):
     ...         from matplotlib.figure import Figure as Drawing
     ...
     ...         drawing = Drawing()
     ...         axes = drawing.subplots()
-    ...         axes.errorbar(numbers["n_classes"], numbers["mean"], numbers["sem"])
+    ...         axes.errorbar(numbers["n_classes"], numbers["ratio"], numbers["std_error_ratio"])
     ...         return drawing
-    >>> rows = pd.DataFrame({"n_classes": [2, 2, 10, 10], "ratio": [1.0, 1.5, 0.25, 0.75]})
-    >>> print(Ratios().text(Ratios().numbers(rows)))
-    n_classes mean  sem
-            2 1.25 0.25
-           10  0.5 0.25
+    >>> points = [rmtsim.Point("linear", "ce", C, dim=20, n_samples=40) for C in (2, 10)]
+    >>> rows = pd.concat([rmtsim.simulate(point, draws=16) for point in points])
+    >>> numbers = Ratios().numbers(rows)
+    >>> print(Ratios().text(numbers[["n_classes", "draws"]]))
+    n_classes draws
+            2    16
+           10    16
 
     ``rmtsim.figures.register(Ratios)`` then puts it beside the others: `rmtsim figure --list`, `rmtsim reproduce
     ratios` and the gallery have it.
@@ -120,7 +123,8 @@ class Figure(ABC):
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return all numbers that it shows, each once, with its standard error and verdict where it has one.
 
-        ``rows`` are those of `select`. Tables of several kinds are joined by `rmtsim.figures.parts.join_parts`.
+        ``rows`` are those of `select`: of a figure with specs, draws with the columns of the store; else the tables of
+        its experiment. Tables of several kinds are joined by `rmtsim.figures.parts.join_parts`.
         """
 
     @abstractmethod

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import logging
 import pkgutil
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
-from rmtsim.errors import InputError
+from rmtsim.errors import InputError, RunError
 from rmtsim.figures.costs import cost_of, in_words
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.matplotlib_setup import load_matplotlib
+from rmtsim.text.words import did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -29,6 +34,8 @@ _PACKAGES = ("rmtsim.paper",)
 
 #: Modules whose names end so draw, and hold no figures: figures are listed without matplotlib.
 _DRAWING = ("_drawing",)
+
+_log = logging.getLogger(__name__)
 
 _registered: dict[str, Figure] = {}
 
@@ -77,7 +84,7 @@ def get_figure(name: str) -> Figure:
     """Return a figure by its name; raise InputError if there is none."""
     known = all_figures()
     if name not in known:
-        raise InputError(f"figure: {name!r} is not known; choose one of {', '.join(known)}")
+        raise InputError(f"figure: {name!r} is not known{did_you_mean(name, known)}; choose one of {', '.join(known)}")
     return known[name]
 
 
@@ -105,7 +112,8 @@ def select_figures(names: Sequence[str], full: bool = False) -> list[Figure]:
         of_name = of_name or [figure for figure in known.values() if name == figure.name]
         if not of_name:
             groups = dict.fromkeys(figure.group or figure.name for figure in known.values())
-            raise InputError(f"FIGURE: {name!r} is not known; choose from {ALL}, {', '.join(groups)}")
+            meant = did_you_mean(name, [*groups, *known])
+            raise InputError(f"FIGURE: {name!r} is not known{meant}; choose from {ALL}, {', '.join(groups)}")
         found |= {figure.name: figure for figure in of_name}
     if ALL in names:
         return sorted(known.values(), key=lambda figure: cost_of(figure, full).seconds)
@@ -136,12 +144,31 @@ def draw(name: str, rows: pd.DataFrame) -> Drawing:
     ------
     InputError
         If there is no such figure, or the rows lack what it shows.
+    RunError
+        If the figure's own code fails.
     """
     figure = get_figure(name)
-    return plot(figure, figure.numbers(figure.select(rows)))
+    with own_code(figure):
+        return plot(figure, figure.numbers(figure.select(rows)))
 
 
 def plot(figure: Figure, numbers: pd.DataFrame) -> Drawing:
     """Draw a figure's numbers, without matplotlib stumbling over a user's settings where it is imported first now."""
     load_matplotlib()
     return figure.plot(numbers)
+
+
+@contextmanager
+def own_code(figure: Figure) -> Iterator[None]:
+    """Raise RunError, which names the place, where the code of a figure fails: the other figures can still be made."""
+    try:
+        yield
+    except (InputError, RunError, MemoryError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        _log.debug("%s", figure.name, exc_info=True)
+        frames = traceback.extract_tb(error.__traceback__)
+        file = inspect.getsourcefile(type(figure))
+        place = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise RunError(f"{figure.name}: its own code failed at {place.filename}:{place.lineno} ({reason})") from error

@@ -18,7 +18,7 @@ import attrs
 
 from rmtsim.errors import InputError
 from rmtsim.sweeps.values import Values, choice, flag, invalid
-from rmtsim.text.words import abridge
+from rmtsim.text.words import abridge, did_you_mean
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -218,7 +218,8 @@ def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) ->
     for name in table:
         if name not in known:
             shown = name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else abridge(name)
-            raise InputError(f"{where}{shown}: there is no such key; the keys are {', '.join(known)}")
+            meant = did_you_mean(name, known)
+            raise InputError(f"{where}{shown}: there is no such key{meant}; the keys are {', '.join(known)}")
 
 
 def _table_of(document: Mapping[str, Any], name: str, required: bool) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from rmtsim.errors import InputError
 from rmtsim.files.path_names import check_path
 from rmtsim.files.regular_files import open_regular
 from rmtsim.text.json_text import PlainDataError, check_plain
-from rmtsim.text.words import abridge
+from rmtsim.text.words import abridge, did_you_mean
 
 #: Bytes of a spec, at most.
 _MOST_BYTES = 1 << 20
@@ -61,8 +61,9 @@ def read_document(source: str, names: Sequence[str], others: Sequence[str] = ())
     if source in names:
         text = builtin()[source]
     elif not source or (not is_path(source) and not os.path.exists(source)):
-        known = ", ".join([*names, *others])
-        raise InputError(f"spec: there is no {abridge(source)}; give a .toml file, or one of {known}")
+        known = [*names, *others]
+        meant = did_you_mean(source, known)
+        raise InputError(f"spec: there is no {abridge(source)}{meant}; give a .toml file, or one of {', '.join(known)}")
     else:
         text = _text_of(source)
     if _LONG_KEY.search(text):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from rmtsim.errors import InputError
-from rmtsim.text.words import abridge
+from rmtsim.text.words import abridge, did_you_mean
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -24,7 +24,8 @@ def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
     """Return ``value`` if it is one of ``choices``; raise InputError, which lists them, if it is not."""
     known = tuple(choices)
     if not isinstance(value, str) or value not in known:  # an array has no single truth value for "in"
-        raise InputError(f"{name}: {abridge(value)} is not known; choose one of {', '.join(known)}")
+        meant = did_you_mean(value, known)
+        raise InputError(f"{name}: {abridge(value)} is not known{meant}; choose one of {', '.join(known)}")
     return value
 
 

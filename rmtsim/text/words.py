@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rmtsim.text.sizes import format_count
@@ -21,6 +22,13 @@ def abridge(value: Any) -> str:
     except ValueError:  # Python writes no whole number of more than some thousand digits
         return "a number of thousands of digits"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def did_you_mean(given: Any, known: Iterable[str]) -> str:
+    """Return the name that a mistyped one is closest to, as " (did you mean fig8?)"; nothing where none is close."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(given.lower(), names, 1, 0.7) if isinstance(given, str) else []
+    return f" (did you mean {names[close[0]]}?)" if close else ""
 
 
 def number_of(count: int, noun: str) -> str:
