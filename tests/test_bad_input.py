@@ -102,6 +102,19 @@ THEORY = ["theory", "--model", "linear", "--loss", "ce", "--classes", "10"]
 LINES = [
     ([], "required"),
     (["launch"], "choose one of"),
+    (["stauts", "--store", "S"], "'stauts' is not known (did you mean status?); choose one of reproduce, plan, run"),
+    (
+        ["run", "figure8", "--stroe", "S"],
+        "rmtsim run: unrecognized argument: --stroe (did you mean --store?); see rmtsim run",
+    ),
+    (
+        ["reproduce", "fig8", "--quickly"],
+        "rmtsim reproduce: unrecognized arguments: --quickly; see rmtsim reproduce --help",
+    ),
+    (
+        ["run", "figre8", "--store", "S"],
+        "spec: there is no 'figre8' (did you mean figure8?); give a .toml file, or one of",
+    ),
     (["run"], "required"),
     (["run", "good.toml"], "--store"),
     (["run", "missing.toml", "--store", "S"], "give a TOML file"),
@@ -110,7 +123,10 @@ LINES = [
     (["run", "good.toml", "--store", "S", "--workers", "0"], "at least 1"),
     (["run", "good.toml", "--store", "S", "--workers", "two"], "at least 1"),
     (["run", "good.toml", "--store", "S", "--workers", "1000000000"], "give at most"),
-    (["run", "good.toml", "--store", "S", "--backend", "torch"], "'cupy', 'numpy'"),
+    (
+        ["run", "good.toml", "--store", "S", "--backend", "torch"],
+        "choose one of auto, cupy, numpy; see rmtsim run --help",
+    ),
     (["run", "good.toml", "--store", "S", "--adress", "ray"], "--help"),
     (["run", "good.toml", "--store", "good.toml"], "give a directory"),
     (["plan", "figure88", "--store", "S"], "figure8, figure9"),
@@ -158,7 +174,7 @@ LINES = [
     (["figure", "fig8", "--store", ".", "--out", "f.png", "--data", "."], "none of these figures takes data"),
     (["reproduce", "fig8", "--data", ".", "--out", "S"], "--data: none of these figures takes data; leave it out"),
     (["reproduce", "fig8", "--full=yes"], "--full"),
-    (["reproduce", "fig8", "fig", "--out", "S"], "FIGURE: 'fig' is not known; choose from all, "),
+    (["reproduce", "fig8", "fig", "--out", "S"], "FIGURE: 'fig' is not known (did you mean fig9?); choose from all, "),
     (["reproduce", "fig99", "--out", "S"], "fig8, fig9"),
     (["reproduce", "--out", "good.toml"], "give a directory"),
     (["reproduce", "--out", ""], "it is empty, as from a variable that is not set; give a directory"),
@@ -177,13 +193,13 @@ LINES = [
     ([*THEORY[:-1], "ten", "--aspect-ratio", "0.5"], "whole number"),
     ([*THEORY[:-1], "0", "--aspect-ratio", "0.5"], "whole number"),
     (["theory", "--model", "one_hidden", "--loss", "ce", "--classes", "10", "--aspect-ratio", "1"], "needs --width"),
-    ([*THEORY, "--aspect-ratio", "0.5", "--init", "gauss"], "'lecun', 'he', 'xavier'"),
+    ([*THEORY, "--aspect-ratio", "0.5", "--init", "gauss"], "choose one of lecun, he, xavier; see"),
     ([*THEORY, "--aspect-ratio", "0.5", "--data-variance", "0"], "positive number"),
     ([*THEORY, "--aspect-ratio", "0.5", "--last-gain", "inf"], "positive number"),
     ([*THEORY, "--aspect-ratio", "0.5", "--last-gain", "1e9"], "from 1e-06 to 1e+06"),
     ([*THEORY, "--aspect-ratio", "0.5", "--last-gain", "100"], "knows up to 64 times"),
     ([*THEORY, "--aspect-ratio", "0.5", "--hidden-gain", "2"], "the linear model has no hidden layer; leave it out"),
-    (["theory", "--model", "deep", "--loss", "ce", "--classes", "10"], "'linear', 'one_hidden'"),
+    (["theory", "--model", "deep", "--loss", "ce", "--classes", "10"], "choose one of linear, one_hidden; see"),
 ]
 
 
