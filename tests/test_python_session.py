@@ -188,7 +188,7 @@ def test_selections_by_any_column(store: rmtsim.Store) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: rmtsim.run("figure88", "s"), "^spec: there is no 'figure88'; give a .toml file, or one of"),
+        (lambda: rmtsim.run("figure88", "s"), r"^spec: there is no 'figure88' \(did you mean figure8\?\); give"),
         (lambda: rmtsim.run(8, "s"), "^spec: 8 is not valid; give the name of a built-in sweep, the path"),  # type: ignore[arg-type]
         (
             lambda: rmtsim.run("training", "s"),

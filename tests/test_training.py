@@ -200,7 +200,7 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path: Path) -> None:
         ({"steps": 2.5}, "steps: 2.5 is not valid"),
         ({"steps": 10, "learning_rate": 0}, "learning_rate: 0 is not valid"),
         ({"steps": 10, "learning_rate": float("nan")}, "learning_rate: nan is not valid"),
-        ({"steps": 10, "checkpoints": ()}, r"checkpoints: \(\) is not valid"),
+        ({"steps": 10, "checkpoints": ()}, r"checkpoints: \[\] is not valid"),
         ({"steps": 10, "checkpoints": (0.5, 0.1)}, "checkpoints: .* give ascending numbers"),
         ({"steps": 10, "checkpoints": (0, 2)}, "checkpoints: .* from 0 to 1"),
         ({"checkpoints": (0, 1)}, "checkpoints: .* is not valid without steps"),

@@ -129,7 +129,9 @@ class Spec:
         if self.width is not None and not model.has_width:
             raise InputError(f"[grid] width: the {model.name} model has none; take the key out")
         if self.width is None and model.has_width:
-            raise InputError("[grid] width: the key is missing; give a list with at least one value")
+            raise InputError(
+                f"[grid] width: the {model.name} model has a hidden layer; give a list of widths, such as [8]"
+            )
         try:
             check_ensemble(self.ensemble, model)
         except InputError as error:

@@ -63,12 +63,12 @@ class Schedule:
                 f"learning_rate: {abridge(self.learning_rate)} is not valid; give a positive number, say 1e-4"
             )
         numbers = tuple(map(_number, places)) if isinstance(places, Iterable) else ()
+        shown = abridge(list(places) if isinstance(places, tuple) else places)  # as a file of TOML has it
         if not numbers or not all(0 <= at <= 1 for at in numbers) or sorted(set(numbers)) != list(numbers):
-            raise InputError(
-                f"checkpoints: {abridge(places)} is not valid; give ascending numbers from 0 to 1, say (0, 0.5, 1)"
-            )
+            advice = "give ascending numbers from 0 to 1, such as 0, 0.5, 1"
+            raise InputError(f"checkpoints: {shown} is not valid; {advice}")
         if not self.steps and numbers != (0,):
-            raise InputError(f"checkpoints: {abridge(places)} is not valid without steps; give (0,), or steps")
+            raise InputError(f"checkpoints: {shown} is not valid without steps; give 0 alone, or steps")
         object.__setattr__(self, "learning_rate", rate)  # floats, whose texts make the identity of a table
         object.__setattr__(self, "checkpoints", numbers)
 
