@@ -56,7 +56,7 @@ def run(quick: bool) -> Part:
 
 def _agreement(point: Point, dtype: str) -> Row:
     """Largest relative difference over all layers of one draw that both are given."""
-    X, V, W, y = sample(point, range(1), 0, dtype=dtype, xp=np, labels=True)
+    X, V, W, y, _ = sample(point, range(1), 0, dtype=dtype, xp=np, labels=True)
     arrays = X, V.all(), W, y if W is not None else None
     found = []
     for module in (np, array_module("cupy")):

@@ -26,7 +26,7 @@ from rmtsim.theory.spectra import block_spectrum
 def test_they_are_those_of_the_hessians_block(layer: str, width: int | None, block: str, loss: str) -> None:
     point = Point("linear" if width is None else "one_hidden", loss, 4, 5, 9, width)
     rows = block_eigenvalues(point, block, range(2, 4), seed=7, layer=layer)
-    X, V, W, y = sample(point, range(2, 4), 7, dtype="float64", xp=array_module("numpy"), labels=True)
+    X, V, W, y, _ = sample(point, range(2, 4), 7, dtype="float64", xp=array_module("numpy"), labels=True)
     for k, draw in enumerate((2, 3)):
         H = rmtsim.hessian(X[k], V.all()[k], W=None if W is None else W[k], y=None if W is None else y[k], loss=loss)
         first = 15 if layer == "output" else 0

@@ -36,7 +36,7 @@ POINTS = [
 @pytest.mark.parametrize("point", POINTS, ids=lambda p: f"{p.model}-{p.loss}-C{p.n_classes}-N{p.n_samples}")
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-6)])
 def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: float) -> None:
-    X, V, W, y = sample(point, range(4), 0, dtype=dtype, xp=np, labels=True)
+    X, V, W, y, _ = sample(point, range(4), 0, dtype=dtype, xp=np, labels=True)
     arrays = [X, V.all(), W, y if point.model == "one_hidden" else None]
     xp = array_module("cupy")
     results = []

@@ -30,7 +30,7 @@ def draw(point: Point, draws: range, seed: int = 0, dtype: str = "float64"):
 
 def test_distribution() -> None:
     point = Point("one_hidden", "ce", 50, 40, 100, 8)
-    X, V, W, y = draw(point, range(50))
+    X, V, W, y, _ = draw(point, range(50))
     for values, variance in ((X, 1.0), (V, 1 / 8), (W, 1 / 40)):
         scaled = values.ravel() / variance**0.5
         assert stats.kstest(scaled, "norm").pvalue > 1e-3
@@ -68,7 +68,7 @@ def test_both_dtypes_see_the_same_draw() -> None:
 
 def test_the_stream_is_the_one_that_stores_hold() -> None:
     """Numbers of stream sfc64-2: if this fails, stored sweeps cannot be continued; give the stream a new name."""
-    X, V, W, y = draw(HIDDEN, range(7, 8), seed=3)
+    X, V, W, y, _ = draw(HIDDEN, range(7, 8), seed=3)
     np.testing.assert_allclose(
         [X[0, 0, 0], V[0, 0, 0], W[0, 0, 0]],
         [-0.4166599985044089, -0.6663273852248944, 0.2059797040251047],
@@ -102,7 +102,7 @@ def test_rows_have_the_stores_columns() -> None:
 
 
 def test_rows_are_the_norms_of_the_draw() -> None:
-    X, V, W, y = (array[0] for array in draw(HIDDEN, range(5, 6), seed=2))
+    X, V, W, y = (array[0] for array in draw(HIDDEN, range(5, 6), seed=2)[:4])
     norms = rmtsim.block_norms(X, V, W=W, y=y, loss="ce")
     rows = rmtsim.simulate(HIDDEN, range(5, 6), seed=2).set_index("layer")
     for layer, (diag, off) in norms.items():

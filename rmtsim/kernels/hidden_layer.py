@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -18,11 +19,14 @@ from rmtsim.kernels.tiling import Tiling
 #: Covariances whose largest is within 2^±20 are left alone.
 _BAND = 20
 
+#: Below this share of its terms a covariance has lost two digits: more than float32 can spare.
+_DOMINATED = 0.01
+
 
 def hidden(
     samples: DataKernel,
     covariance: Array,
-    active: Array,
+    seen: Array,
     scaling: Scaling,
     check: PrecisionCheck | None,
     xp: Module,
@@ -30,19 +34,19 @@ def hidden(
 ) -> BlockNorms:
     """Norms over the blocks (i, j) with weights λ_n = covariance_n,ij 1_{n,i} 1_{n,j}, at the network's own scale.
 
-    ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, in float64, and ``active`` (…, N, m). Norms go as
-    the squares of these weights and leave the range of the dtype first, so a power of two is taken out of them.
-    ``softmax`` is given where probabilities enter.
+    ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, in float64, and ``seen`` the masks of pairs of
+    neurons, (…, N, pairs), in the dtype of all else. Norms go as the squares of these weights and leave the range of
+    the dtype first, so a power of two is taken out of them. ``softmax`` is given where probabilities enter.
     """
-    n_samples, m = active.shape[-2:]
+    n_samples, m = seen.shape[-2], _neurons(seen.shape[-1])
     size = exponent(covariance, xp, _BAND)
-    weights = xp.astype(times_power(covariance, -size, xp), active.dtype) * pair(active, xp)
+    weights = xp.astype(times_power(covariance, -size, xp), seen.dtype) * seen
 
     def columns(i: int, chunk: None, fresh: bool) -> tuple[Array, ...]:
         rows = weights[..., samples.tiles[i], :]
         return (rows[..., :m],) if m == 1 else (rows[..., :m], rows[..., m:])
 
-    def at_own_scale(total: Array, pairs: slice, least: int) -> Array:
+    def at_own_scale(total: Array, pairs: slice) -> Array:
         n_pairs = weights[..., pairs].shape[-1]
         value = total / (n_samples**2 * n_pairs)
 
@@ -50,7 +54,7 @@ def hidden(
             found = xp.any(weights[..., pairs] != 0, axis=(-2, -1))
             if softmax is None or softmax.V.shape[-2] == 1:
                 return found
-            met = xp.sum(active, axis=-1, keepdims=True) >= least  # samples that some pair lets through
+            met = xp.any(seen[..., pairs] != 0, axis=-1, keepdims=True)  # samples that some pair lets through
             return found | xp.any(softmax.vanished & met, axis=(-2, -1))
 
         what = "the hidden layer's mean squared norm"
@@ -59,8 +63,8 @@ def hidden(
         return restored(value, 2 * (scaling.entry(0, 0) + size), xp, what)
 
     same, *different = samples.quadratic_sums(columns, lambda: [None])
-    diag = at_own_scale(same, slice(0, m), 1)
-    return BlockNorms(diag, at_own_scale(different[0], slice(m, None), 2) if m > 1 else diag * xp.nan)
+    diag = at_own_scale(same, slice(0, m))
+    return BlockNorms(diag, at_own_scale(different[0], slice(m, None)) if m > 1 else diag * xp.nan)
 
 
 def gram_of_neurons(V: Rows, tiling: Tiling, xp: Module) -> Array:
@@ -77,11 +81,19 @@ def pair(A: Array, xp: Module, B: Array | None = None) -> Array:
     return xp.take(A, i, axis=-1) * xp.take(A if B is None else B, j, axis=-1)
 
 
-class Moments:
-    """Σ_c E_nc v_c and Σ_c E_nc v_{c,i} v_{c,j} for E = exp(logits − shift), added up in float64 as classes pass by."""
+def _neurons(pairs: int) -> int:
+    """Return m, of which there are m(m + 1)/2 pairs i ≤ j."""
+    return (math.isqrt(8 * pairs + 1) - 1) // 2
 
-    def __init__(self, softmax: Softmax) -> None:
-        self._soft = softmax
+
+class Moments:
+    """Σ_c E_nc v_c and Σ_c E_nc v_{c,i} v_{c,j} for E = exp(logits − shift), added up in float64 as classes pass by.
+
+    With a ``centre`` (…, 1, m) in float64 they are those of V less the centre, and products are made in float64, too.
+    """
+
+    def __init__(self, softmax: Softmax, centre: Array | None = None) -> None:
+        self._soft, self._centre = softmax, centre
         self.reset()
 
     def reset(self) -> None:
@@ -92,22 +104,60 @@ class Moments:
 
     def add(self, i: int, chunk: Chunk, E: Array) -> None:
         """Add a tile's terms of a chunk."""
-        rows, xp = (..., self._soft.tiles[i], slice(None)), self._soft.xp
-        self._first[rows] += xp.astype(E @ chunk.V, xp.float64)
-        self._second[rows] += xp.astype(E @ pair(chunk.V, xp), xp.float64)
+        rows, xp, V = (..., self._soft.tiles[i], slice(None)), self._soft.xp, chunk.V
+        if self._centre is not None:
+            E, V = xp.astype(E, xp.float64), xp.astype(V, xp.float64) - self._centre
+        self._first[rows] += xp.astype(E @ V, xp.float64)
+        self._second[rows] += xp.astype(E @ pair(V, xp), xp.float64)
 
     def mean(self) -> Array:
         """Σ_c p_nc v_c, (…, N, m)."""
         softmax = self._soft
         return softmax.xp.astype(self._first / softmax.total, softmax.U.dtype)
 
-    def covariance(self) -> Array:
-        """Cov_p(v_i, v_j) of (14) of every sample and pair of neurons, (…, N, pairs), in float64."""
+    def covariance(self, seen: Array) -> Array:
+        """Cov_p(v_i, v_j) of (14) of every sample and pair of neurons, (…, N, pairs), in float64.
+
+        Digits are looked after where ``seen`` (…, N, pairs) is not 0: the rest is not wanted.
+        """
         softmax, xp = self._soft, self._soft.xp
-        covariance = self._second / softmax.total - pair(self._first / softmax.total, xp)
+        mean, second = self._first / softmax.total, self._second / softmax.total
+        covariance = second - pair(mean, xp)
+        if softmax.U.dtype == xp.float32 and bool(xp.any(lost := self._has_lost_digits(covariance, second, seen))):
+            covariance = xp.where(lost, self._covariance_in_float64(mean[..., :1, :]), covariance)
         if softmax.is_saturated:
             covariance = xp.where(softmax.saturated, self._careful_covariance(), covariance)
         return covariance
+
+    def _has_lost_digits(self, covariance: Array, second: Array, seen: Array) -> Array:
+        """Return for each draw whether rows of V, less what they share, are small beside themselves, (…, 1, 1).
+
+        Pairs i = j and i < j go into different norms, so both are looked at; saturated samples are seen to elsewhere.
+        """
+        xp, m = self._soft.xp, self._first.shape[-1]
+        seen = xp.where(self._soft.saturated, xp.zeros_like(seen), seen)
+
+        def size(values: Array, pairs: slice) -> Array:
+            return xp.sum((values[..., pairs] * seen[..., pairs]) ** 2, axis=(-2, -1), keepdims=True)
+
+        kinds = (slice(0, m), slice(m, None))
+        same, different = (size(covariance, kind) < _DOMINATED**2 * size(second, kind) for kind in kinds)
+        return same | different
+
+    def _covariance_in_float64(self, centre: Array) -> Array:
+        """Cov_p for the same exponentials; it does not see the shift of V by ``centre`` (…, 1, m)."""
+        softmax, xp = self._soft, self._soft.xp
+        sums = Moments(softmax, centre)
+        total = xp.zeros_like(softmax.total)  # the softmax's own is added up in float32: mean and second would not fit
+
+        def add(i: int, chunk: Chunk) -> None:
+            E = softmax.exponentials(i, chunk)
+            sums.add(i, chunk, E)
+            total[..., softmax.tiles[i], :] += xp.sum(xp.astype(E, xp.float64), axis=-1, keepdims=True)
+
+        for chunk in softmax.chunks():
+            softmax.team.map(lambda i, chunk=chunk: add(i, chunk), range(len(softmax.tiles)))  # type: ignore[misc]
+        return sums._second / total - pair(sums._first / total, xp)
 
     def excess_of_leading(self) -> Array:
         """v_t − Σ_c p_nc v_c for the leading class t of every sample, (…, N, m), also where p_nt is nearly 1."""

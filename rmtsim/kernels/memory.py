@@ -17,6 +17,9 @@ BASE = 220 * 2**20
 #: Numbers of a block of normals, made in float64 before they are rounded; one for each thread.
 _FILL = 2**16
 
+#: Numbers of X that are in float64 while float32's masks are made.
+_DOUBLE_NUMBERS = 2**20
+
 #: Working set of a batch: within a core's share of the last cache, and large enough that Python's part is small.
 _BATCH_BYTES = 2**23
 _MAX_BATCH = 64
@@ -55,6 +58,8 @@ def memory(
     item = 4 if dtype == "float32" else 8
     fills = threads * max(_FILL, inputs, d)
     doubles = N * 4 * (m + m * (m + 1) // 2) if not set(LAST).issuperset(layers) else 0
+    if point.width is not None and dtype == "float32":
+        doubles += min(N * d, max(d, _DOUBLE_NUMBERS))
     return batch * (numbers * item + 8 * doubles) + 8 * fills
 
 

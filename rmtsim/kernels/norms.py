@@ -29,7 +29,7 @@ from rmtsim.kernels.classes import GivenRows, Rows
 from rmtsim.kernels.cross_layer import cross_ce, cross_mse
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.grams import DataKernel
-from rmtsim.kernels.hidden_layer import Moments, gram_of_neurons, hidden
+from rmtsim.kernels.hidden_layer import Moments, gram_of_neurons, hidden, pair
 from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
@@ -175,6 +175,7 @@ def compute(
     *,
     tiling: Tiling,
     team: ThreadTeam,
+    active: Array | None = None,
     sampled_classes: int | None = None,
     scaling: Scaling | None = None,
     check: PrecisionCheck | None = None,
@@ -182,8 +183,9 @@ def compute(
 ) -> dict[str, BlockNorms | SampledNorms]:
     """Do the work of `block_norms` for arguments that are known to be good.
 
-    Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. With ``sampled_classes``, terms of
-    single classes of the last layer are estimated from that many of them. The arrays are those of a network that
+    Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. ``active`` are the masks of
+    neurons, (…, N, m), if they are known better than X and W tell. With ``sampled_classes``, terms of single classes of
+    the last layer are estimated from that many of them. The arrays are those of a network that
     ``scaling`` was taken out of; the norms are those of the network itself, and ``check``, if given, examines them.
     ``done`` is called with the number of layers done.
 
@@ -192,7 +194,7 @@ def compute(
     OutOfRange
         If the dtype cannot hold a norm, or what it is a sum of.
     """
-    C, forward_pass = V.shape[-2], forward(X, W, xp)
+    C, forward_pass = V.shape[-2], forward(X, W, xp, active)
     scaling = scaling or Scaling(hidden=() if W is None else (0,))
     if tiling.one_chunk(C):
         V = GivenRows(V.rows(slice(0, C)))  # one chunk is all of V: not to be made again for every pass
@@ -204,7 +206,7 @@ def compute(
             done(count)
             if layer == HIDDEN.name:
                 covariance = 2 * gram_of_neurons(V, tiling, xp)
-                norms[layer] = hidden(samples, covariance, forward_pass.active, scaling, check, xp)
+                norms[layer] = hidden(samples, covariance, pair(forward_pass.active, xp), scaling, check, xp)
             elif layer == CROSS.name:
                 norms[layer] = cross_mse(X, V, forward_pass, y, tiling, team, xp)
             else:
@@ -228,7 +230,8 @@ def compute(
     for count, layer in enumerate(layers):
         done(count)
         if layer == HIDDEN.name and moments:
-            norms[layer] = hidden(samples, moments.covariance(), forward_pass.active, scaling, check, xp, softmax)
+            seen = pair(forward_pass.active, xp)
+            norms[layer] = hidden(samples, moments.covariance(seen), seen, scaling, check, xp, softmax)
         elif layer == CROSS.name and moments:
             norms[layer] = cross_ce(X, forward_pass, y, softmax, moments)
         elif powers:

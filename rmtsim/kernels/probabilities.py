@@ -129,12 +129,12 @@ class Softmax:
 
     def probabilities(self, i: int, chunk: Chunk) -> Array:
         """Return p of a tile and a chunk, in a later pass."""
-        return self._exponentials(i, chunk) * self.inverse(i)
+        return self.exponentials(i, chunk) * self.inverse(i)
 
     def diagonal_weights(self, i: int, chunk: Chunk, fresh: bool = True) -> tuple[Array, Array]:
         """Return Q = p(1 − p) and S = p² of a tile and a chunk, in a later pass."""
         rows = (..., self.tiles[i], slice(None))
-        Q, S = self._backend.diagonal_weights(self._exponentials(i, chunk), self.inverse(i))
+        Q, S = self._backend.diagonal_weights(self.exponentials(i, chunk), self.inverse(i))
         return (self.leading_or(chunk, i, S**0.5 * self.rest[rows], Q) if self.is_saturated else Q), S
 
     def leading_or(self, chunk: Chunk, i: int, careful: Array, plain: Array) -> Array:
@@ -168,7 +168,8 @@ class Softmax:
             few._held = {key: chosen(E) for key, E in self._held.items()}
         return few
 
-    def _exponentials(self, i: int, chunk: Chunk) -> Array:
+    def exponentials(self, i: int, chunk: Chunk) -> Array:
+        """Return exp(logits − shift) of a tile and a chunk, in a later pass."""
         if (i, chunk.classes.start) in self._held:
             return self._held[i, chunk.classes.start]
         return self._backend.exponentials(self.logits(i, chunk), self._shift[..., self.tiles[i], :])[0]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rmtsim.arrays.backend import Array, Module, backend_of
+from rmtsim.arrays.backend import Array, Module, backend_of, row_dots
+
+#: Float32 rounds by at most this share; the lengths that it enters a bound with are rounded, too, hence a little more.
+_ROUNDING = 1.01 * 2.0**-24
 
 
 class Forward(NamedTuple):
@@ -14,13 +17,38 @@ class Forward(NamedTuple):
     active: Array  #: 1_{n,i} = [w_i·x_n > 0], (…, N, m) in the arrays' dtype; None for the linear model
 
 
-def forward(X: Array, W: Array | None, xp: Module) -> Forward:
-    """Run X (…, N, d) through ReLU(W (…, m, d)), or through nothing for the linear model."""
+def forward(X: Array, W: Array | None, xp: Module, active: Array | None = None) -> Forward:
+    """Run X (…, N, d) through ReLU(W (…, m, d)), or through nothing for the linear model.
+
+    A neuron that float32 switches on or off by mistake moves a block norm by far more than float32's own error, so
+    ``active`` is as float64 finds it for these X and W, or it is given by who knows them to more digits.
+    """
     if W is None:
         return Forward(X, None)
     pre = X @ W.mT
-    active = xp.astype(pre > 0, X.dtype)
+    if active is None:
+        active = xp.astype(pre > 0 if X.dtype == xp.float64 else _positive(pre, X, W, xp), X.dtype)
     return Forward(pre * active, active)
+
+
+def _positive(pre: Array, X: Array, W: Array, xp: Module) -> Array:
+    """Return whether XWᵀ > 0, where ``pre`` is XWᵀ in float32: again in float64 where that may have the wrong sign."""
+    d = X.shape[-1]
+    lengths = [xp.sqrt(row_dots(A, A, xp)) for A in (X, W)]
+    bound = d * _ROUNDING * lengths[0][..., :, None] * lengths[1][..., None, :]  # of the products and of their sum
+    positive = pre > 0
+    doubtful = xp.abs(pre) <= bound
+    *draws, samples, neurons = xp.nonzero(doubtful)
+    if samples.shape[0]:
+        draw = 0
+        for index, size in zip(draws, X.shape[:-2], strict=True):
+            draw = draw * size + index
+        x, w = (
+            xp.astype(xp.take(xp.reshape(A, (-1, d)), draw * A.shape[-2] + index, axis=0), xp.float64)
+            for A, index in ((X, samples), (W, neurons))
+        )
+        positive[doubtful] = row_dots(x, w, xp) > 0
+    return positive
 
 
 def softmax(logits: Array, xp: Module) -> Array:

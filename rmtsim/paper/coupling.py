@@ -178,7 +178,7 @@ def _differences(
 def split_data(coupling: Coupling, dim: int, n_samples: int, draws: range, seed: int) -> tuple[Values, Values, Values]:
     """Return Y (…, N, r) and B (…, N, d − r), rotated so that the rows of A span the first r axes, and U = XAᵀ."""
     point = coupling.point(dim, n_samples)
-    X, V, W, _ = sample(point, draws, seed, dtype="float64", xp=array_module("numpy"))
+    X, V, W, *_ = sample(point, draws, seed, dtype="float64", xp=array_module("numpy"))
     r = coupling.n_features(dim)
     if coupling.model == "radial":
         return X[..., :r], X[..., r:], X[..., :r]

@@ -30,6 +30,9 @@ STREAM = get_backend("numpy").stream
 #: whole blocks.
 _BLOCK_NUMBERS, _BLOCK_ROWS = 2**16, 2**9
 
+#: About how many numbers are there before rounding at a time.
+_DOUBLE_NUMBERS = 2**20
+
 _UNSCALED = Scaling()
 
 
@@ -78,6 +81,26 @@ class NormalRows:
         """Return all rows, (…, rows, columns)."""
         return self.rows(slice(0, self._size[0]))
 
+    def all_with_signs(self, W: Array) -> tuple[Array, Array]:
+        """Return all rows, and 1 where one has a positive product with a row of W, else 0, (…, rows, rows of W).
+
+        Both are in the dtype, but W is in float64, and so are the rows in these products.
+        """
+        xp = self._options["xp"]
+        kind, double = getattr(xp, self._options["dtype"]), self.in_float64()
+        parts: list[tuple[Array, Array]] = []
+        for some in _cut(self._size[0], _rows_of(self._size[1], _DOUBLE_NUMBERS)):
+            rows = double.rows(some)
+            parts.append((xp.astype(rows, kind), xp.astype(rows @ W.mT > 0, kind)))
+        X, signs = (xp.concat(pieces, axis=-2) if len(pieces) > 1 else pieces[0] for pieces in zip(*parts, strict=True))
+        return X, signs
+
+    def in_float64(self) -> NormalRows:
+        """Return the same before its numbers are rounded to the dtype."""
+        options = self._options | {"dtype": "float64"}
+        draws = self._draws if len(self.shape) > 2 else self._draws[0]
+        return NormalRows(self._key, draws, self._size, self._variance, power=self._power, **options)
+
     def draw(self, index: tuple[int, ...]) -> NormalRows:
         """Return the matrix of one draw, by its place in the leading axis."""
         number, power = self._draws[index[0]], self._power
@@ -86,7 +109,7 @@ class NormalRows:
     def _on_host(self, start: int, stop: int) -> Array:
         columns, scale = self._size[1], self._scale
         out = np.empty((len(self._draws), stop - start, columns), dtype=self._options["dtype"])
-        per_block = min(_BLOCK_ROWS, 1 << max(0, (_BLOCK_NUMBERS // columns).bit_length() - 1))
+        per_block = min(_BLOCK_ROWS, _rows_of(columns, _BLOCK_NUMBERS))
 
         def fill(job: tuple[int, int]) -> None:
             place, block = job
@@ -117,6 +140,7 @@ class Draws(NamedTuple):
     V: NormalRows  #: (B, C, d), or (B, C, m) with a hidden layer, made as asked for
     W: Array | None  #: (B, m, d), or None for the linear model
     y: Array | None  #: (B, N) labels, or None if not asked for
+    active: Array | None  #: masks 1_{n,i} (B, N, m) of the draw before it was rounded to float32; else None
 
 
 def sample(
@@ -138,14 +162,30 @@ def sample(
         key = f"{prefix}/{role}"
         return NormalRows(key, draws, (rows, columns), variance, power=power, dtype=dtype, xp=xp, team=team)
 
-    X = normal("X", N, d, ensemble.data_variance, -scaling.data).all()
+    X = normal("X", N, d, ensemble.data_variance, -scaling.data)
     V = normal("V", C, m or d, ensemble.last_variance(m or d, C), scaling.last)
-    W = None if m is None else normal("W", m, d, ensemble.hidden_variance(d, m), -sum(scaling.hidden)).all()
+    W = None if m is None else normal("W", m, d, ensemble.hidden_variance(d, m), -sum(scaling.hidden))
+    if W is None or dtype == "float64":
+        samples, hidden, active = X.all(), None if W is None else W.all(), None
+    else:
+        double = W.in_float64().all()
+        samples, active = X.all_with_signs(double)
+        hidden = xp.astype(double, samples.dtype)
     y = None
     if labels:
         keys = (blake2b(f"{prefix}/y/{draw}".encode(), digest_size=16).digest() for draw in draws)
         y = xp.asarray(np.stack([_stream(key).integers(C, size=N) for key in keys]))
-    return Draws(X, V, W, y)
+    return Draws(samples, V, hidden, y, active)
+
+
+def _rows_of(columns: int, numbers: int) -> int:
+    """Return how many rows have about so many numbers: a power of two."""
+    return 1 << max(0, (numbers // columns).bit_length() - 1)
+
+
+def _cut(count: int, size: int) -> list[slice]:
+    """Cut ``count`` rows into pieces."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _stream(identity: bytes) -> np.random.Generator:

@@ -162,10 +162,13 @@ def simulate_arrays(
             with shown, draw_resources(point, chosen, dtype, xp, memory=memory, **place) as (tiling, team):
                 for part in _split(left, size):
                     options: dict[str, Any] = {"team": team, "scaling": scaling}
-                    X, V, W, y = sample(point, part, seed, dtype=dtype, xp=xp, labels=CROSS.name in chosen, **options)
+                    X, V, W, y, active = sample(
+                        point, part, seed, dtype=dtype, xp=xp, labels=CROSS.name in chosen, **options
+                    )
                     options |= {
                         "tiling": tiling,
                         "sampled_classes": classes,
+                        "active": active,
                         "check": PrecisionCheck(dtype, point.loss),
                     }
                     norms = compute(X, V, W, y, point.loss, chosen, xp, **options)

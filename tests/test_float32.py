@@ -1,0 +1,118 @@
+"""Float32 next to float64: neurons are on or off as in float64, and covariances keep their digits."""
+
+from __future__ import annotations
+
+import array_api_strict
+import numpy as np
+import pytest
+
+import rmtsim
+from rmtsim.kernels import hidden_layer
+from rmtsim.model.network import forward
+from rmtsim.model.point import Point
+from rmtsim.sampling import draws
+from tests.cases import Problem, problem
+
+FLIPPED = (Point("one_hidden", "ce", 100, 100, 200, 8), range(547, 548))  # float32 has a neuron on that is off
+
+
+def values(point: Point, drawn: range, dtype: str) -> np.ndarray:
+    return rmtsim.simulate(point, drawn, dtype=dtype)[["diag_sqfro", "offdiag_sqfro"]].to_numpy()
+
+
+def test_no_neuron_of_a_draw_is_on_by_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = values(*FLIPPED, "float64")
+    np.testing.assert_allclose(values(*FLIPPED, "float32"), expected, rtol=1e-5)
+
+    def in_float32(X: draws.NormalRows, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = X.all()
+        return rows, (rows @ W.astype("float32").mT > 0).astype("float32")
+
+    monkeypatch.setattr(draws.NormalRows, "all_with_signs", in_float32)
+    assert np.nanmax(np.abs(values(*FLIPPED, "float32") / expected - 1)) > 1e-3
+
+
+@pytest.mark.parametrize("size", [(1300, 3), (40, 90_000)])
+def test_signs_and_numbers_come_in_pieces(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draws, "_DOUBLE_NUMBERS", 2**10)
+    made = {dtype: draws.NormalRows("key", [3, 5], size, 0.1, dtype=dtype, xp=np) for dtype in ("float32", "float64")}
+    W = np.random.default_rng(0).standard_normal((2, 4, size[1]))
+    X, signs = made["float32"].all_with_signs(W)
+    np.testing.assert_array_equal(X, made["float32"].all())
+    np.testing.assert_array_equal(signs, made["float64"].all() @ W.mT > 0)
+    assert X.dtype == signs.dtype == np.float32
+
+
+def nearly_orthogonal(*lead: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return X and W in float32 with products that are zero but for rounding."""
+    rng = np.random.default_rng(0)
+    W, X = rng.standard_normal((*lead, 3, 50)), rng.standard_normal((*lead, 60, 50))
+    X[..., ::2, :] -= X[..., ::2, :] @ W.mT @ np.linalg.inv(W @ W.mT) @ W
+    return X.astype("float32"), W.astype("float32")
+
+
+@pytest.mark.parametrize("lead", [(), (4,), (2, 3), (0,)])
+@pytest.mark.parametrize("xp", [np, array_api_strict], ids=["numpy", "strict"])
+def test_masks_are_those_of_float64(lead: tuple[int, ...], xp) -> None:
+    X, W = nearly_orthogonal(*lead)
+    expected = X.astype("float64") @ W.mT.astype("float64") > 0
+    active = np.asarray(forward(xp.asarray(X), xp.asarray(W), xp).active)
+    np.testing.assert_array_equal(active, expected)
+    assert active.dtype == np.float32
+    assert not lead or 0 in lead or not np.array_equal(X @ W.mT > 0, expected)  # float32 alone errs
+
+
+def offset(by: float) -> Problem:
+    """Return a network whose rows of V share a part, which no covariance sees."""
+    p = problem((7, 6, 40, 4), "ce")
+    return p._replace(X=0.01 * p.X, V=p.V + by)
+
+
+def tied(n_classes: int, scale: float, apart: float) -> Problem:
+    """Return a network with two leading classes whose rows of V are large and nearly the same."""
+    p, rng = problem((n_classes, 6, 40, 4), "ce"), np.random.default_rng(1)
+    first = p.V[0] + 12
+    return p._replace(X=scale * p.X, V=np.stack([first, first + apart * rng.standard_normal(4), *p.V[2:]]))
+
+
+LOST = {
+    "offset 100": offset(100),
+    "offset 1000": offset(1000),
+    "tied, 8 classes": tied(8, 1.5, 1e-3),
+    "tied, 2 classes": tied(2, 1, 1e-3),
+}
+
+
+def in_both(p: Problem) -> dict[str, np.ndarray]:
+    """Return the hidden layer's norms of a network in float32, computed in float32 and in float64."""
+    arrays = {dtype: [A.astype("float32").astype(dtype) for A in (p.X, p.V, p.W)] for dtype in ("float32", "float64")}
+    found = {}
+    for dtype, (X, V, W) in arrays.items():
+        norms = rmtsim.block_norms(X, V, W=W, layers="hidden")["hidden"]
+        assert norms.dtype == dtype
+        found[dtype] = np.array(norms)
+    return found
+
+
+@pytest.mark.parametrize("p", LOST.values(), ids=LOST)
+def test_covariances_do_not_see_what_rows_share(p: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = in_both(p)
+    np.testing.assert_allclose(found["float32"], found["float64"], rtol=1e-5)
+    monkeypatch.setattr(hidden_layer, "_DOMINATED", 0.0)
+    assert np.abs(in_both(p)["float32"] / found["float64"] - 1).max() > 4e-5  # and up to 1e3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_networks(seed: int) -> None:
+    sizes = np.random.default_rng(seed).integers((2, 1, 2, 1), (40, 30, 60, 9))
+    found = in_both(problem(tuple(sizes.tolist()), "ce", seed))
+    np.testing.assert_allclose(found["float32"], found["float64"], rtol=1e-5, atol=1e-30)
+
+
+def test_a_draw_does_not_depend_on_the_others_of_its_batch() -> None:
+    networks = [offset(0), offset(100)]
+    X, V, W = (np.stack(arrays).astype("float32") for arrays in zip(*(p[:3] for p in networks), strict=True))
+    together = rmtsim.block_norms(X, V, W=W, layers="hidden")["hidden"]
+    for k in range(2):
+        alone = rmtsim.block_norms(X[k], V[k], W=W[k], layers="hidden")["hidden"]
+        np.testing.assert_array_equal([kind[k] for kind in together], alone)
