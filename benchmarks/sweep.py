@@ -13,9 +13,10 @@ from unittest.mock import patch
 from benchmarks.report import Part, Row, Table, Target
 from benchmarks.timing import SPREAD, Timing
 from rmtsim.arrays.machine import usable_memory
+from rmtsim.kernels.cost import cost
 from rmtsim.store import Store
 from rmtsim.sweeps import runner
-from rmtsim.sweeps.batches import Batch, Result, cost
+from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.pace import TARGET_SECONDS, Pace
 from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.spec import Spec, from_document

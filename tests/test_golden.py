@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,6 +18,7 @@ from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.recompute import stored_point
 from rmtsim.store.shard_files import FORMAT
+from rmtsim.store.storage import LocalFiles
 
 GOLDEN = Path(__file__).parent / "golden"
 VALUES = ["diag_sqfro", "offdiag_sqfro", "std_error_diag", "std_error_offdiag"]
@@ -31,12 +34,14 @@ def expected(name: str) -> tuple[str, pd.DataFrame]:
             rows[field.name] = pd.array(rows[field.name].map(float), dtype="float64").astype(kind)  # float() is exact
     if not {*ENSEMBLE} & {*rows.columns}:
         rows = rows.assign(init="lecun", data_variance=1.0, hidden_gain=1.0, last_gain=1.0)
+    if "weights_per_draw" not in rows:
+        rows = rows.assign(weights_per_draw=1)
     return blas.removeprefix("# "), rows.sort_values(KEY, ignore_index=True)[SCHEMA.names]
 
 
 def test_there_is_a_golden_store_of_every_format() -> None:
     assert f"format{FORMAT}" in FORMATS
-    assert FORMATS == ["format2", "format3", "format4", "format5"]
+    assert FORMATS == ["format2", "format3", "format4", "format5", "format6"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -55,15 +60,46 @@ def test_its_draws_are_those_of_today(name: str) -> None:
     blas, rows = expected(name)
     for (_, dtype), part in rows.groupby(["point_id", "dtype"]):
         point = stored_point(part.iloc[0].to_dict())
-        now = rmtsim.simulate(point, int(part["draw"].max()) + 1, seed=7, dtype=dtype)
+        weights = int(part["weights_per_draw"].iloc[0])
+        now = rmtsim.simulate(point, int(part["draw"].max()) + 1, seed=7, dtype=dtype, weights_per_draw=weights)
         now_rows = now.sort_values(KEY, ignore_index=True)
         old = part.reset_index(drop=True)
         pd.testing.assert_frame_equal(now_rows.drop(columns=VALUES), old.drop(columns=VALUES))
-        same = now.attrs["blas"] == blas
+        same = now.attrs["blas"] == blas and weights == 1  # several last layers may be added up in another order
         rounding = 1e-12 if dtype == "float64" else 1e-5
         pd.testing.assert_frame_equal(
             now_rows[VALUES], old[VALUES], check_exact=same, **({} if same else {"rtol": rounding, "atol": 0})
         )
+
+
+@pytest.mark.parametrize("name", ["format2", "format4", "format5"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_column_that_it_lacks_comes_to_all_shards(
+    name: str, at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(GOLDEN / name / "store", tmp_path / "store")
+    store, (_, rows) = Store(tmp_path / "store"), expected(name)
+    replace, seen = LocalFiles.replace, []
+
+    def looked_at(files: LocalFiles, *arguments: Any) -> bool:
+        if not at_once:  # as on most servers
+            seen.append(store.read())
+            return False
+        done = replace(files, *arguments)
+        seen.append(pd.read_parquet(store.draws_folder))
+        return done
+
+    monkeypatch.setattr(LocalFiles, "replace", looked_at)
+    assert "weights_per_draw" not in pd.read_parquet(store.draws_folder)  # negative control: others do not see it
+    with store.writer():
+        pass
+    assert seen
+    assert all(len(table) == len(rows) and set(table["weights_per_draw"]) == {1} for table in seen)
+    assert json.loads((tmp_path / "store/commits.json").read_text())["format"] == FORMAT  # the next one need not look
+    others = pd.read_parquet(store.draws_folder)
+    assert set(others["weights_per_draw"]) == {1}
+    pd.testing.assert_frame_equal(store.read(), rows, check_exact=True)
+    assert main(["verify", "--store", str(store.root)]) == 0
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -76,7 +112,9 @@ def test_a_writer_goes_on_with_it(name: str, tmp_path: Path, capsys: pytest.Capt
     read = store.read()
     assert len(read) == len(rows) + 2
     pd.testing.assert_frame_equal(read[read["seed"] == 7].reset_index(drop=True), rows, check_exact=True)
-    assert pd.read_parquet(store.draws_folder)[ENSEMBLE].notna().all(axis=None)  # other readers see every column
+    others = pd.read_parquet(store.draws_folder)  # other readers see every column
+    assert others[[*ENSEMBLE, "weights_per_draw"]].notna().all(axis=None)
+    assert others["weights_per_draw"].sum() == rows["weights_per_draw"].sum() + 2
     for verb in ("verify", "compact", "verify"):
         assert main([verb, "--store", str(store.root)]) == 0, capsys.readouterr()
     pd.testing.assert_frame_equal(store.read(), read, check_exact=True)

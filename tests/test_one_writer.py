@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.figures import get_figure
 from rmtsim.paper.simo import Simo
@@ -56,7 +57,10 @@ def test_every_verb_that_writes_is_refused_while_another_writes(
         assert main(["run", str(specs / f"{name}.toml"), "--store", theirs]) == 0
     shutil.copytree(GOLDEN / "format2/store/draws", store / "draws")
     shutil.copytree(GOLDEN / "unsealed_tables/experiments", specs / "old/experiments")
-    with Store(store).writer():
+    with Store(store).writer() as writer:
+        for draw in range(2):  # so that there is something to compact
+            point = rmtsim.Point("linear", "ce", 2, 3, 4)
+            writer.append(rmtsim.simulate(point, range(draw, draw + 1)), {"name": "golden"})
         before = contents(specs)
         for line in (
             ["run", str(specs / "train.toml"), "--store", str(store)],

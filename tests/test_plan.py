@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rmtsim.cli.main import main
+from rmtsim.kernels.cost import cost
 from rmtsim.model.point import Point
 from rmtsim.store import Store
 from rmtsim.sweeps import pilot, plan
-from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.pilot import Pilot, needed, pilots
 from rmtsim.sweeps.spec import Sampling, builtin_specs, from_document, load
 from rmtsim.sweeps.stopping import checkpoint_from, next_checkpoint

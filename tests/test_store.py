@@ -18,6 +18,7 @@ import pytest
 import rmtsim
 from rmtsim.sampling.schema import ENSEMBLE, SCHEMA
 from rmtsim.store import Store, StoreError
+from rmtsim.store.shard_files import FORMAT
 from tests.shards import rewrite
 
 POINTS = [
@@ -162,7 +163,7 @@ def test_a_writer_brings_old_shards_up_to_date_so_that_everyone_reads_them(store
     assert ds.dataset(str(store.draws_folder)).schema.equals(SCHEMA, check_metadata=False)
     assert (new.stat().st_ino, new.stat().st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
     metadata = pq.read_metadata(store.shards()[0]).metadata
-    assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (b"3", seed)
+    assert (metadata[b"rmtsim.format"], metadata[b"rmtsim.seed"]) == (FORMAT.encode(), seed)
     pd.testing.assert_frame_equal(store.read(), expected(), check_exact=True)
 
 

@@ -14,6 +14,9 @@ from rmtsim.model.point import Point
 DiagonalName: TypeAlias = Literal["exact", "auto"]
 DIAGONALS: tuple[DiagonalName, ...] = get_args(DiagonalName)
 
+#: A normal number costs about as much as this many flops of a matrix product.
+_FLOPS_PER_NORMAL = 300.0
+
 #: Number of sampled classes; classes are sampled where there are at least eight times as many.
 _SAMPLED_CLASSES = 512
 
@@ -36,8 +39,21 @@ def diagonal_classes(point: Point, diagonal: str) -> int:
     return _SAMPLED_CLASSES
 
 
-def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu: bool = False) -> float:
+def cost(point: Point, layers: tuple[str, ...], diagonal: str = "exact", weights: int = 1) -> float:
+    """Work of one draw with ``weights`` last layers, in flops, the making of its normals included."""
+    numbers = normals(point, layers, diagonal, weights)
+    return flops(point, layers, diagonal, weights) + _FLOPS_PER_NORMAL * numbers
+
+
+def flops(
+    point: Point, layers: tuple[str, ...], diagonal: str = "exact", weights: int = 1, *, gpu: bool = False
+) -> float:
     """Leading floating-point operations of one draw: matrix products only, symmetric ones at half price."""
+    return weights * _flops(point, layers, diagonal, gpu)
+
+
+def _flops(point: Point, layers: tuple[str, ...], diagonal: str, gpu: bool) -> float:
+    """Operations for one last layer."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     inputs, again = m or d, _classes_again(point, layers, diagonal, gpu)
     total = 2.0 * N * m * d  # pre-activations
@@ -59,10 +75,12 @@ def flops(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu
     return total
 
 
-def normals(point: Point, layers: tuple[str, ...], diagonal: str = "exact", *, gpu: bool = False) -> float:
-    """Return the number of normals drawn for one draw; the rows of V are drawn again for every pass."""
+def normals(
+    point: Point, layers: tuple[str, ...], diagonal: str = "exact", weights: int = 1, *, gpu: bool = False
+) -> float:
+    """Return the number of normals drawn for one draw; the rows of each V are drawn again for every pass."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
-    return N * d + m * d + (m or d) * (C + _classes_again(point, layers, diagonal, gpu))
+    return N * d + m * d + weights * (m or d) * (C + _classes_again(point, layers, diagonal, gpu))
 
 
 def _classes_again(point: Point, layers: tuple[str, ...], diagonal: str, gpu: bool) -> int:

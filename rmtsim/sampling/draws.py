@@ -1,4 +1,4 @@
-"""Random draws of (X, W, V, y) from keyed streams.
+"""Random draws of (X, W, V, y) from keyed streams, and further last layers V₂, V₃, … for the same X, W and y.
 
 The entries of each matrix are i.i.d. centred normals, of the variances of the point's ensemble. Labels are uniform over
 the classes.
@@ -106,6 +106,11 @@ class NormalRows:
         number, power = self._draws[index[0]], self._power
         return NormalRows(self._key, number, self._size, self._variance, power=power, **self._options)
 
+    def other(self, name: str) -> NormalRows:
+        """Return a matrix of the same size and law from a stream of its own: that of the role with ``name`` added."""
+        key, of = f"{self._key}/{name}", self._draws if len(self.shape) > 2 else self._draws[0]
+        return NormalRows(key, of, self._size, self._variance, power=self._power, **self._options)
+
     def _on_host(self, start: int, stop: int) -> Array:
         columns, scale = self._size[1], self._scale
         out = np.empty((len(self._draws), stop - start, columns), dtype=self._options["dtype"])
@@ -137,7 +142,7 @@ class Draws(NamedTuple):
     """A batch of draws; the first axis runs over draws."""
 
     X: Array  #: (B, N, d)
-    V: NormalRows  #: (B, C, d), or (B, C, m) with a hidden layer, made as asked for
+    V: NormalRows  #: (B, C, d), or (B, C, m) with a hidden layer, made as asked for; `last_layers` gives further ones
     W: Array | None  #: (B, m, d), or None for the linear model
     y: Array | None  #: (B, N) labels, or None if not asked for
     active: Array | None  #: masks 1_{n,i} (B, N, m) of the draw before it was rounded to float32; else None
@@ -186,6 +191,11 @@ def _rows_of(columns: int, numbers: int) -> int:
 def _cut(count: int, size: int) -> list[slice]:
     """Cut ``count`` rows into pieces."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def last_layers(V: NormalRows, count: int) -> list[NormalRows]:
+    """Return V₁ … V_count of the draws whose last layer is V = V₁; V_r does not depend on ``count``."""
+    return [V, *(V.other(str(r)) for r in range(2, count + 1))]
 
 
 def _stream(identity: bytes) -> np.random.Generator:

@@ -15,7 +15,8 @@ from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
 
 #: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
-#: one class or one neuron, `width` for the linear model. `classes` is the number of classes that the terms of single
+#: one class or one neuron, `width` for the linear model. `weights_per_draw` is the number of last layers V
+#: that a draw has, and that the values are means over. `classes` is the number of classes that the terms of single
 #: classes were summed over; if not all, the standard errors of estimating the rest follow. The last four are the
 #: ensemble.
 SCHEMA = pa.schema(
@@ -37,6 +38,7 @@ SCHEMA = pa.schema(
         ("offdiag_sqfro", pa.float64()),
         ("backend", pa.string()),
         ("dtype", pa.string()),
+        ("weights_per_draw", pa.int64()),
         ("classes", pa.int64()),
         ("std_error_diag", pa.float64()),
         ("std_error_offdiag", pa.float64()),
@@ -67,12 +69,14 @@ class SimulatedDraws:
     Attributes
     ----------
     values
-        (draws, layers, 4) float64: diag, offdiag and the standard errors of estimating them. NaN marks what a layer
-        does not have.
+        (draws, layers, 4) float64: diag, offdiag and the standard errors of estimating them, of means over the last
+        layers of a draw. NaN marks what a layer does not have.
     classes
         Number of classes whose single terms were taken in the last layer.
     blas
         The BLAS library and its kernel, which the last digits depend on.
+    weights_per_draw
+        Number of last layers V of each draw.
     """
 
     point: Point
@@ -84,6 +88,7 @@ class SimulatedDraws:
     classes: int
     blas: str
     values: npt.NDArray[np.float64]
+    weights_per_draw: int = 1
 
 
 def table_of(given: Sequence[SimulatedDraws]) -> pa.Table:
@@ -92,7 +97,8 @@ def table_of(given: Sequence[SimulatedDraws]) -> pa.Table:
     parts: list[pa.Table] = []
     index, draws, height = [], [], 0
     for simulated in given:
-        key = (simulated.point, simulated.layers, simulated.seed, simulated.backend, simulated.dtype, simulated.classes)
+        made = (simulated.seed, simulated.backend, simulated.dtype, simulated.weights_per_draw, simulated.classes)
+        key = (simulated.point, simulated.layers, *made)
         width = len(simulated.layers)
         if key not in constants:
             constants[key] = height
@@ -112,7 +118,9 @@ def table_of(given: Sequence[SimulatedDraws]) -> pa.Table:
 
 
 @lru_cache(maxsize=1024)
-def _constants(point: Point, layers: tuple[str, ...], seed: int, backend: str, dtype: str, classes: int) -> pa.Table:
+def _constants(
+    point: Point, layers: tuple[str, ...], seed: int, backend: str, dtype: str, weights_per_draw: int, classes: int
+) -> pa.Table:
     """Return a row for each layer with what does not change from draw to draw."""
     rows = []
     for layer in layers:
@@ -133,6 +141,7 @@ def _constants(point: Point, layers: tuple[str, ...], seed: int, backend: str, d
                 "block_cols": block_cols,
                 "backend": backend,
                 "dtype": dtype,
+                "weights_per_draw": weights_per_draw,
                 "classes": classes if layer in LAST else point.n_classes,
                 **asdict(point.ensemble),
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.precision import PrecisionCheck
+from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.model.choices import LayerName
 from rmtsim.model.layers import CROSS
 from rmtsim.model.point import Point, check_layers, check_point
-from rmtsim.sampling.draws import sample
+from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.schema import SimulatedDraws, table_of
+from rmtsim.sampling.weights import weights_of
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.sizes import as_bytes, format_bytes, format_count
@@ -42,6 +45,7 @@ def simulate(
     dtype: DtypeName = "float64",
     layers: LayerName | Iterable[LayerName] | None = None,
     diagonal: DiagonalName = "exact",
+    weights_per_draw: int = 1,
     batch: int | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
@@ -56,8 +60,8 @@ def simulate(
     draws
         A count, meaning draws 0 … n − 1, or a range of draws.
     seed
-        Seed of the stream. Rows are a pure function of (seed, point, draw, backend, dtype, diagonal) and equal those
-        of a sweep with the same seed.
+        Seed of the stream. Rows are a pure function of (seed, point, draw, backend, dtype, diagonal, weights_per_draw)
+        and equal those of a sweep with the same seed.
     backend
         ``"numpy"``, ``"cupy"`` or ``"auto"``.
     dtype
@@ -69,6 +73,10 @@ def simulate(
         ``"exact"``: the terms of single classes are summed over all classes. ``"auto"``: for CE with thousands of
         classes, where the last layer's inputs are not few, they are estimated from some of them, without bias, with
         the standard errors in ``std_error_diag`` and ``std_error_offdiag``; sums over pairs are always exact.
+    weights_per_draw
+        R: a draw is (X, W, V₁ … V_R), and its row has the means over its R last layers. Their expectation is that of
+        R = 1, and so are V₁ and all else of the draw. Where most of the variance comes from V and most of the time goes
+        into X, several V give more precision a second.
     batch
         Draws computed at once; by default as many as suit the cache.
     threads
@@ -112,6 +120,7 @@ def simulate(
         dtype=dtype,
         layers=layers,
         diagonal=diagonal,
+        weights_per_draw=weights_per_draw,
         batch=batch,
         threads=threads,
         memory=memory,
@@ -131,6 +140,7 @@ def simulate_arrays(
     dtype: str = "float64",
     layers: Iterable[str] | None = None,
     diagonal: str = "exact",
+    weights_per_draw: int = 1,
     batch: int | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
@@ -143,6 +153,7 @@ def simulate_arrays(
     check_choice("dtype", dtype, DTYPES)
     check_choice("diagonal", diagonal, DIAGONALS)
     chosen = point.layers if layers is None else check_layers(layers, point.layers)
+    count = weights_of(weights_per_draw, point, chosen, diagonal)
     if batch is not None:
         check_size("batch", batch)
     if threads is not None:
@@ -171,9 +182,9 @@ def simulate_arrays(
                         "active": active,
                         "check": PrecisionCheck(dtype, point.loss),
                     }
-                    norms = compute(X, V, W, y, point.loss, chosen, xp, **options)
-                    for layer, values in norms.items():
-                        parts[layer].append(tuple(to_numpy(value) for value in values))
+                    norms = [compute(X, V_r, W, y, point.loss, chosen, xp, **options) for V_r in last_layers(V, count)]
+                    for layer in chosen:
+                        parts[layer].append(_mean([of_one[layer] for of_one in norms]))
                     left = range(part.stop, draws.stop)
                     shown.advance(len(draws) - len(left))
         except OutOfRange as error:
@@ -188,7 +199,18 @@ def simulate_arrays(
     for k, found in enumerate(parts.values()):
         for kind, column in enumerate(zip(*found, strict=True)):
             measured[:, k, kind] = np.concatenate(column)
-    return SimulatedDraws(point, draws, chosen, seed, computes.name, dtype, classes, computes.library(), measured)
+    library = computes.library()
+    return SimulatedDraws(point, draws, chosen, seed, computes.name, dtype, classes, library, measured, count)
+
+
+def _mean(norms: list[BlockNorms | SampledNorms]) -> tuple[np.ndarray, ...]:
+    """Return the means over last layers, added up one after the other, with the standard errors of the means.
+
+    The errors of estimating the terms of single classes are independent, as the last layers are.
+    """
+    values = [[to_numpy(value) for value in kind] for kind in zip(*norms, strict=True)]
+    means = [sum(of_kind[1:], of_kind[0]) / len(norms) for of_kind in values[:2]]
+    return (*means, *(reduce(np.hypot, of_kind) / len(norms) for of_kind in values[2:]))
 
 
 def _check_rows(draws: range, layers: tuple[str, ...], memory: float) -> None:

@@ -30,10 +30,13 @@ class Commits:
         Number of the last commit.
     gone
         Ranges of numbers of commits whose shards are gone by right, as after compaction.
+    format
+        The format that all shards have at least, as far as a writer has looked; "" where none has.
     """
 
     last: int = 0
     gone: tuple[range, ...] = ()
+    format: str = ""
 
     def absent(self, names: Iterable[str]) -> list[range]:
         """Return the ranges of numbers, up to the last, that are neither gone nor those of the shards ``names``."""
@@ -44,7 +47,8 @@ class Commits:
 
     def document(self) -> dict[str, object]:
         """Return the record as plain data."""
-        return {"last": self.last, "gone": [[run.start, run.stop - 1] for run in self.gone]}
+        gone = [[run.start, run.stop - 1] for run in self.gone]
+        return {"last": self.last, "gone": gone, **({"format": self.format} if self.format else {})}
 
 
 def read_commits(files: Files) -> Commits:
@@ -64,8 +68,9 @@ def read_commits(files: Files) -> Commits:
     except PlainDataError:
         document = None
     match document:
-        case {"last": last, "gone": list(gone)} if _is_number(last) and all(map(_is_range, gone)):
-            return Commits(last, tuple(range(first, end + 1) for first, end in gone))
+        case {"last": last, "gone": list(gone), **others} if _is_number(last) and all(map(_is_range, gone)):
+            runs = tuple(range(first, end + 1) for first, end in gone)
+            return Commits(last, runs, str(others.get("format", "")))
     raise TornError(f"store: {files.where(PATH)} is torn; remove it, and the next writer makes it anew")
 
 

@@ -13,20 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rmtsim.sampling.schema import KEY, SCHEMA
+from rmtsim.sampling.schema import KEY
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.repeated_rows import repeated_rows
-from rmtsim.store.shard_files import sort
+from rmtsim.store.shard_files import ROWS, encoded, sort
 from rmtsim.store.shards import Shard
 from rmtsim.store.store import Store
 from rmtsim.store.writer import Writer
 
 #: A sweep compacts its store each time it has written this many small shards.
 MANY = 512
-
-#: Most rows of a large shard; a shard with half as many counts as large already.
-ROWS = 1 << 20
 
 
 class Compaction(NamedTuple):
@@ -85,7 +82,7 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
     for group in plan.groups:
         tables = []
         for _, opened in open_ahead(group):
-            table = _encoded(opened.read())
+            table = encoded(opened.read())
             if plan.repeated:
                 copy = seen.add(table)
                 dropped += int(np.count_nonzero(copy))
@@ -134,11 +131,3 @@ def _plan(store: Store, shards: list[Shard]) -> _Plan:
         if len(group) > 1 or with_copies & set(group) or not all(shard.digest for shard in group)
     ]
     return _Plan(shards, worth, origins, repeated)
-
-
-def _encoded(table: pa.Table) -> pa.Table:
-    """Return a table whose text columns are dictionaries, which take a quarter of the memory."""
-    for place, field in enumerate(SCHEMA):
-        if pa.types.is_string(field.type):
-            table = table.set_column(place, field.name, table[field.name].dictionary_encode())
-    return table

@@ -1,8 +1,8 @@
-"""Replacement of several files of a folder by one new file, in a single step.
+"""Replacement of several files of a folder by new ones, in a single step.
 
-Whoever lists the folder sees either all old files or the new one. A new folder, with hard links to the files that stay
-and with the new file, changes places with the old folder. Linux can do that on most local file systems
-(``renameat2``); elsewhere the caller has to write the new file and then delete the old ones.
+Whoever lists the folder sees either the old files or the new ones. A new folder, with hard links to the files that stay
+and with the new files, changes places with the old folder. Linux can do that on most local file systems
+(``renameat2``); elsewhere the caller has to write the new files and then delete the old ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,17 +26,19 @@ _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 BEGINS = ".folder."
 
 
-def replace_files(folder: Path, name: str, data: bytes | pa.Buffer, gone: Collection[str], temporaries: Path) -> bool:
-    """Replace files of a folder by one new file.
+def replace_files(
+    folder: Path, new: Iterable[tuple[str, bytes | pa.Buffer]], gone: Collection[str], temporaries: Path
+) -> bool:
+    """Replace files of a folder by new ones.
 
     Parameters
     ----------
     folder
         The folder, which has no folders in it.
-    name, data
-        The new file.
+    new
+        Names of the new files, and what they hold; one is made after the other, and none is kept in memory.
     gone
-        Names of the files that the new file replaces.
+        Names of the files that the new files replace.
     temporaries
         A folder on the same file system for unfinished files.
 
@@ -58,11 +60,15 @@ def replace_files(folder: Path, name: str, data: bytes | pa.Buffer, gone: Collec
             for entry in entries:
                 if entry.name not in gone:
                     os.link(entry.path, fresh / entry.name, follow_symlinks=False)
-        write_durably(fresh / name, data, fresh)
+        for name, data in new:
+            write_durably(fresh / name, data, fresh)
         _exchange(fresh, folder)
     except (OSError, AttributeError):  # no such call, or no hard links
         shutil.rmtree(fresh, ignore_errors=True)
         return False
+    except BaseException:  # what was to be written could not be made
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     sync_folder(folder.parent)
     dissolve(fresh, folder, gone)
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -69,15 +69,17 @@ class Files(ABC):
         """
 
     @abstractmethod
-    def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
-        """Replace files of a folder by a new one in a single step; return False, and do nothing, where that fails.
+    def replace(self, folder: str, new: Iterable[tuple[str, bytes | pa.Buffer]], gone: Collection[str]) -> bool:
+        """Replace files of a folder by new ones in a single step; return False, and do nothing, where that fails.
 
         Parameters
         ----------
-        path, data
-            The new file.
+        folder
+            The folder.
+        new
+            Names of the new files, and what they hold.
         gone
-            Names of the files that it replaces.
+            Names of the files that they replace.
         """
 
     @abstractmethod

@@ -31,6 +31,9 @@ from rmtsim.text.words import list_ranges, name_row
 
 _log = logging.getLogger(__name__)
 
+#: Columns that say how values were made, in which the draws of a point and seed agree; in some only those of a layer.
+_MEANING, _OF_LAYER = ["backend", "dtype", "classes", "weights_per_draw"], ("classes", "weights_per_draw")
+
 #: Most characters of a spec's name.
 _NAME = 64
 
@@ -163,7 +166,7 @@ def _check(stores: Sequence[Store], into: Store, held: Sequence[Shard], sweeps_o
     for store, shard in shards:
         with shard.open() as opened:
             blas.append(opened.metadata.get("blas", "unknown"))
-            for piece in opened.pieces({*KEY, "backend", "dtype", "classes"}):
+            for piece in opened.pieces({*KEY, *_MEANING}):
                 _check_meaning(piece, store, meanings)
                 copy = seen.add(piece)
                 repeated.add(piece.filter(pa.array(copy)))
@@ -218,11 +221,11 @@ def _new_specs(stores: Sequence[Store], into: Store, specs_of: _SpecsOf) -> list
 
 
 def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...], tuple[str, str]]) -> None:
-    """Compare backend, dtype and classes of the rows of each point and seed with those of earlier rows."""
-    columns = ["point_id", "seed", "layer", "backend", "dtype", "classes"]
+    """Compare how the rows of each point and seed were made with how earlier rows were."""
+    columns = ["point_id", "seed", "layer", *_MEANING]
     for row in piece.group_by(columns).aggregate([]).to_pylist():
         for column in columns[3:]:
-            key = (row["point_id"], row["seed"], column, row["layer"] if column == "classes" else None)
+            key = (row["point_id"], row["seed"], column, row["layer"] if column in _OF_LAYER else None)
             value, where = meanings.setdefault(key, (str(row[column]), store.location))
             if value != str(row[column]) and where == store.location:
                 raise InputError(

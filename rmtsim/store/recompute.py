@@ -46,7 +46,7 @@ def recompute(shards: Sequence[Shard], there: Coverage, count: int) -> Iterator[
                 rows = piece.filter(chosen.holds(piece)).to_pandas()
                 found.append(rows.assign(shard=place))
     stored = pd.concat(found, ignore_index=True)
-    for _, rows in stored.groupby([*KEY[:3], "shard"], sort=True):
+    for _, rows in stored.groupby([*KEY[:3], "shard", "weights_per_draw"], sort=True):
         of = rows.iloc[0]
         yield Comparison(name_row(of[KEY[:3]].to_dict()), shards[of["shard"]], _compare(rows, blas[of["shard"]]))
 
@@ -109,6 +109,7 @@ def _compare(stored: pd.DataFrame, blas: str) -> str:
         dtype=of["dtype"],
         layers=tuple(stored["layer"]),
         diagonal="auto" if sampled else "exact",
+        weights_per_draw=int(of["weights_per_draw"]),
         progress=False,
     )
     now = made.set_index("layer").loc[stored["layer"]].reset_index()[SCHEMA.names]

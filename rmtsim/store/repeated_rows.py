@@ -17,7 +17,7 @@ from rmtsim.store.shards import Shard
 _ROWS = 500_000
 
 #: The columns that are compared; all others follow from the point.
-COMPARED = [*KEY, "backend", "dtype", "classes", *VALUES]
+COMPARED = [*KEY, "backend", "dtype", "classes", "weights_per_draw", *VALUES]
 
 
 def repeated_rows(shards: Sequence[Shard], repeated: Coverage) -> Iterator[pd.DataFrame]:

@@ -16,7 +16,10 @@ from rmtsim.store.shard_files import FORMAT, commit_name
 from rmtsim.store.shard_names import ShardName, file_digest, parse_name
 
 #: Formats that are read.
-FORMATS = ("2", "3", "4", FORMAT)
+FORMATS = ("2", "3", "4", "5", FORMAT)
+
+#: Formats whose metadata need not name the commit.
+_UNNAMED = ("2", "3", "4")
 
 #: Columns that may have nulls.
 _NULLABLE = ("width", *VALUES)
@@ -67,7 +70,7 @@ def check_name(where: str, name: str, metadata: Mapping[str, str]) -> None:
     """
     parts = parse_name(name)
     digest = parts.digest if parts else ""
-    if digest or metadata["format"] == FORMAT:
+    if digest or metadata["format"] not in _UNNAMED:
         right = str(ShardName(metadata.get("commit", "?"), digest or "DIGEST", "replaces" in metadata))
         if right != name:
             advice = "rename it, or remove it if that is there" if digest else _AGAIN

@@ -25,8 +25,11 @@ from rmtsim.store.shard_names import commit_number, parse_name
 from rmtsim.store.storage import Files
 from rmtsim.text.json_text import parse_json
 
-#: Columns that a format lacks, with the value that all rows of that format have.
-_LACKS: dict[str, dict[str, Any]] = {"2": asdict(LECUN)}
+#: Columns that shards of a format may lack, with the value that their rows then have.
+_LACKS: dict[str, dict[str, Any]] = {
+    "2": {"weights_per_draw": 1, **asdict(LECUN)},
+    **{earlier: {"weights_per_draw": 1} for earlier in ("3", "4", "5")},
+}
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,11 @@ class OpenShard:
                 }
             check_format(str(shard), self.metadata)
             check_name(str(shard), shard.name, self.metadata)
-            self._lacking = _LACKS.get(self.format, {})
-            if absent := [name for name in SCHEMA.names if name not in {*schema.names, *self._lacking}]:
-                raise StoreError(f"store: {shard} has no column {absent[0]}; remove it and run its spec again")
+            may_lack = _LACKS.get(self.format, {})
+            absent = [name for name in SCHEMA.names if name not in schema.names]
+            self._lacking = {name: may_lack[name] for name in absent if name in may_lack}
+            if lost := [name for name in absent if name not in may_lack]:
+                raise StoreError(f"store: {shard} has no column {lost[0]}; remove it and run its spec again")
             if not known:
                 check_draws(str(shard), shard.name, lambda: self.read(KEY))
                 shard.checked.add((shard.name, state))
@@ -136,6 +141,11 @@ class OpenShard:
     def format(self) -> str:
         """Version of its layout."""
         return str(self.metadata["format"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has every column, so that other readers see them too."""
+        return not self._lacking
 
     @property
     def origin(self) -> dict[str, str]:

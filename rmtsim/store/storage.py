@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -99,10 +99,9 @@ class LocalFiles(Files):
         with self._refusal(path, "written"):
             write_durably(self.root / path, data, self.root / WRITING)
 
-    def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
-        """Replace files by a new one, in one step where the file system can do that."""
-        target = self.root / path
-        return replace_files(target.parent, target.name, data, gone, self.root / WRITING)
+    def replace(self, folder: str, new: Iterable[tuple[str, bytes | pa.Buffer]], gone: Collection[str]) -> bool:
+        """Replace files by new ones, in one step where the file system can do that."""
+        return replace_files(self.root / folder, new, gone, self.root / WRITING)
 
     def settle(self, folder: str, gone: Callable[[], Collection[str]]) -> None:
         """Finish a `replace` that was killed."""
@@ -217,7 +216,7 @@ class RemoteFiles(Files):
         with self.system.open_output_stream(path) as stream:
             stream.write(data)
 
-    def replace(self, path: str, data: bytes | pa.Buffer, gone: Collection[str]) -> bool:
+    def replace(self, folder: str, new: Iterable[tuple[str, bytes | pa.Buffer]], gone: Collection[str]) -> bool:
         """Return False: a server takes one file at a time."""
         return False
 

@@ -1,8 +1,8 @@
 """The Parquet store of draws: immutable shards, one writer, nothing half-written.
 
 ``DIR/draws/`` is a plain Parquet dataset with the columns of ``rmtsim.sampling.schema``. A shard holds the rows of one
-commit, draws of one point or of several, and never changes, except that a writer adds missing columns to shards of
-format 2. It appears whole or not at all, so a kill at any moment loses nothing that was committed. ``DIR/sweeps/``
+commit, draws of one point or of several, and never changes; a writer replaces those of earlier formats that lack a
+column. It appears whole or not at all, so a kill at any moment loses nothing that was committed. ``DIR/sweeps/``
 keeps the specs that were run, one JSON document each. DIR is a local directory or an address such as
 ``s3://bucket/prefix``.
 """

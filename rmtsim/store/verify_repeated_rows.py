@@ -13,7 +13,7 @@ from rmtsim.store.store import Store
 from rmtsim.text.words import number_of
 
 #: Columns that say how the values of a row were made.
-_WAYS = ["backend", "dtype", "classes"]
+_WAYS = ["backend", "dtype", "classes", "weights_per_draw"]
 
 
 def duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage, made_again: int) -> Iterator[Finding]:
@@ -34,7 +34,7 @@ def duplicated(store: Store, shards: Sequence[Shard], repeated: Coverage, made_a
         if len(set(ways)) > 1:
             each = " and ".join(f"{shards[place].name} by {way}" for place, way in zip(places, ways, strict=True))
             advice = "each may be right in its own way: keep one of them, and move the others to a store of their own"
-            yield Finding("duplicated", f"{where}, made in different ways, {each} (backend, dtype, classes)", advice)
+            yield Finding("duplicated", f"{where}, made in different ways, {each} ({', '.join(_WAYS)})", advice)
             continue
         again = f"`rmtsim verify --store {store.quoted} --recompute {max(100, 2 * made_again)}`"
         advice = f"{again} shows which is wrong: remove that shard, and run its spec again"

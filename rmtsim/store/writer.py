@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from itertools import count
@@ -16,7 +17,7 @@ import pyarrow as pa
 from rmtsim.store.commits import PATH, Commits, read_commits
 from rmtsim.store.failures import StoreError, TornError, transient
 from rmtsim.store.lock import lock_of
-from rmtsim.store.shard_files import as_parquet, as_shard, as_table
+from rmtsim.store.shard_files import FORMAT, ROWS, as_shard, as_table, encoded, sort
 from rmtsim.store.shard_names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import WRITING, Files, LocalFiles
@@ -50,6 +51,7 @@ class Writer:
         self._number = 0
         self._names: set[str] = set()
         self._noted = Commits()
+        self._format = ""  # what all shards have at least
 
     def __enter__(self) -> Writer:
         self.files.prepare(("", *self._folders))
@@ -70,7 +72,7 @@ class Writer:
             self._lock.release()
 
     def _tidy(self) -> None:
-        """Finish the work of killed writers, and bring shards of format 2 up to date."""
+        """Finish the work of killed writers, and bring shards of earlier formats up to date."""
         # Earlier versions had temporary files beside those that they became.
         experiments = [f"experiments/{name}/" for name in self.files.folders("experiments") if not is_stray(name)]
         folders = [(folder, ".") for folder in (f"{WRITING}/", "draws/", "sweeps/", *experiments)]
@@ -84,6 +86,7 @@ class Writer:
         replaced = replaced_by(listed)
         with suppress(TornError):  # which is written anew
             self._noted = read_commits(self.files)
+            self._format = self._noted.format
         self._number = max([self._noted.last, *map(commit_number, self._names)])
         if absent := Commits(self._number, self._noted.gone).absent({*self._names, *replaced}):
             _log.warning(
@@ -93,14 +96,39 @@ class Writer:
             )
         if stale := {*replaced} & self._names:
             self.remove(stale)
+        counting = [shard for shard in listed if shard.name not in replaced]
+        self._complete([shard for shard in counting if self._format != FORMAT or not shard.digest])
         self._note()
-        for shard in listed:
-            # Of a mixed dataset other readers take the first one's columns.
-            if shard.name not in replaced and not commit_number(shard.name):
-                with shard.open() as opened:
-                    if opened.format == "2":
-                        table = opened.read().replace_schema_metadata(opened.origin)
-                        self.files.write(shard.path, as_parquet(table, "3"))
+
+    def _complete(self, shards: Collection[Shard]) -> None:
+        """Put shards with every column in the place of those of earlier formats that lack one.
+
+        Of a mixed dataset other readers take the first file's columns, so all change in one step where that can be.
+        """
+        groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
+        rows: Counter[tuple[tuple[str, str], ...]] = Counter()  # of the last group
+        for shard in shards:
+            with shard.open() as opened:
+                if not opened.complete:
+                    origin = tuple(sorted(opened.origin.items()))
+                    if groups[origin][-1] and rows[origin] + opened.num_rows > ROWS:
+                        groups[origin].append([])
+                        rows[origin] = 0
+                    groups[origin][-1].append(shard)
+                    rows[origin] += opened.num_rows
+        lacking = [group for of_origin in groups.values() for group in of_origin]
+        names = [[shard.name for shard in group] for group in lacking]
+        numbers = range(self._number + 1, self._number + 1 + len(lacking))
+        made = (as_shard(_together(lacking[k]), number, names[k]) for k, number in enumerate(numbers))
+        if lacking:
+            self._lock.check()
+        if lacking and self.files.replace("draws", made, {name for group in names for name in group}):
+            self._number += len(lacking)
+            self._names = {shard.name for shard in self._listed()}
+        else:
+            for group in reversed(lacking):  # the first file is the last to change
+                self.commit(_together(group), [shard.name for shard in group])
+        self._format = FORMAT
 
     def save_spec(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a spec beside the draws; a repeat with the same spec leaves the file untouched."""
@@ -131,7 +159,7 @@ class Writer:
         """Commit a sorted table with its metadata, replacing other shards; see `append`."""
         name, data = as_shard(table, self._number + 1, replaces)
         shard = Shard(self.files, name)
-        at_once = bool(replaces) and self.files.replace(shard.path, data, replaces)
+        at_once = bool(replaces) and self.files.replace("draws", [(name, data)], replaces)
         if not at_once:
             self.put(shard.path, data)
         self._number += 1
@@ -189,8 +217,20 @@ class Writer:
 
     def _note(self) -> None:
         """Write the record of commits; those whose shards do not exist by now count as gone by right."""
-        now = Commits(self._number, tuple(Commits(self._number).absent(self._names)))
+        now = Commits(
+            self._number, tuple(Commits(self._number).absent(self._names)), self._format if self._number else ""
+        )
         if now != self._noted:
             self._lock.check()
             self.files.write(PATH, (json.dumps(now.document()) + "\n").encode())
             self._noted = now
+
+
+def _together(shards: Collection[Shard]) -> pa.Table:
+    """Return the rows of shards with every column, and what the metadata of all of them say."""
+    tables = []
+    for shard in shards:
+        with shard.open() as opened:
+            tables.append(encoded(opened.read()))
+            origin = opened.origin
+    return sort(pa.concat_tables(tables).unify_dictionaries()).replace_schema_metadata(origin)

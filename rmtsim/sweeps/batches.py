@@ -11,14 +11,10 @@ import numpy as np
 
 from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.errors import RunError
-from rmtsim.kernels.cost import flops, normals
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.sampling.simulation import simulate_arrays
 from rmtsim.sweeps.jobs import never
-
-#: A normal number costs about as much as this many flops of a matrix product.
-_FLOPS_PER_NORMAL = 300.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,7 @@ class Batch:
     diagonal: str
     threads: int
     memory: float | None
+    weights_per_draw: int = 1
 
     def compute(self, stopping: Callable[[], bool] = never) -> Result:
         """Simulate the draws; they are not stopped on the way, since a batch takes seconds.
@@ -52,6 +49,7 @@ class Batch:
             dtype=self.dtype,
             layers=self.layers,
             diagonal=self.diagonal,
+            weights_per_draw=self.weights_per_draw,
             threads=self.threads,
             memory=self.memory,
         )
@@ -79,8 +77,3 @@ class Result:
 
     simulated: SimulatedDraws
     seconds: float
-
-
-def cost(point: Point, layers: tuple[str, ...], diagonal: str = "exact") -> float:
-    """Work of one draw in flops, the making of its normals included."""
-    return flops(point, layers, diagonal) + _FLOPS_PER_NORMAL * normals(point, layers, diagonal)

@@ -30,6 +30,7 @@ class _Declared:
     table: str
     default_text: str
     narrowed: Callable[[Any], Values] | None
+    omit_default: bool
 
 
 _KEY, _TABLE = "key", "table"
@@ -43,6 +44,7 @@ def key(
     default: Any = attrs.NOTHING,
     default_text: str = "",
     narrowed: Callable[[Any], Values] | None = None,
+    omit_default: bool = False,
 ) -> Any:
     """Declare a key of a spec as a field of its class.
 
@@ -59,8 +61,10 @@ def key(
         keys: the class replaces it, and ``default_text`` says by what.
     narrowed
         Takes a spec whose earlier keys are set; returns the values that go with them.
+    omit_default
+        Whether the stored document leaves it out at its default, as one that was written before the key was there does.
     """
-    declared = _Declared(values, meaning, table, default_text, narrowed)
+    declared = _Declared(values, meaning, table, default_text, narrowed, omit_default)
     converter = attrs.Converter(_checked, takes_self=True, takes_field=True)
     return attrs.field(default=default, converter=converter, metadata={_KEY: declared})
 
@@ -199,7 +203,9 @@ def document_of(spec: Any, *, defaults: bool = True, given: Collection[str] = ()
         elif (
             _KEY in field.metadata
             and value is not None
-            and (defaults or _title(field) in given or value != field.default)
+            and (
+                value != field.default or _title(field) in given or (defaults and not field.metadata[_KEY].omit_default)
+            )
         ):
             place = field.metadata[_KEY].table
             (document.setdefault(place, {}) if place else document)[field.name] = _plain(value)

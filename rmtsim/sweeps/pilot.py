@@ -15,14 +15,14 @@ from typing import NamedTuple
 from scipy.special import chdtri
 
 from rmtsim.arrays.threads import single_threaded_blas
+from rmtsim.kernels.cost import cost
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import simulate_arrays
-from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.stopping import Tally
 
-#: Work of all draws together, see `rmtsim.sweeps.batches.cost`: about a second of a core.
+#: Work of all draws together, see `rmtsim.kernels.cost.cost`: about a second of a core.
 _WORK = 1e10
 
 #: Draws at a point, at least and at most; and points at which there are any.
@@ -120,8 +120,9 @@ def pilots(spec: Spec, points: Sequence[Point]) -> dict[Point, Pilot]:
 def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
     """Make draws of about the given work, and at most the given number."""
     sampling = spec.sampling
+    weights = sampling.weights(point, spec.layers)  # of the smaller ones too, as the spread of a draw depends on it
     for small in _smaller(point):
-        price = cost(small, spec.layers, sampling.diagonal)
+        price = cost(small, spec.layers, sampling.diagonal, weights)
         if _LEAST * price <= work:
             break
     if _LEAST * price > _WORK:
@@ -135,6 +136,7 @@ def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
         dtype=sampling.dtype,
         layers=spec.layers,
         diagonal=sampling.diagonal,
+        weights_per_draw=weights,
         threads=1,
     )
     seconds = time.perf_counter() - start

@@ -17,7 +17,6 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE, batch_size, fitting_tiling
 from rmtsim.kernels.memory import memory as memory_held
 from rmtsim.store import Store, StoreError
-from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.pilot import Pilot, Range, needed, pilots
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.spec import Spec, from_document
@@ -67,7 +66,7 @@ def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | N
     rows = []
     for state in states:
         pilot = shown.get(state.point)
-        per_draw = cost(state.point, state.layers, spec.sampling.diagonal)
+        per_draw = spec.sampling.cost(state.point, state.layers)
         more = _more(state, pilot)
         pace = min(speed, pilot.speed) if pilot else speed
         rows.append(
@@ -98,7 +97,7 @@ def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | N
 def long_run(spec: Spec, store: Store, memory: float | None = None, workers: int | None = None) -> Total | None:
     """Return what a run on this machine takes, if that is long; None where it is not, which takes no time to say."""
     points, sampling = spec.points(), spec.sampling
-    most = sum(cost(point, spec.layers, sampling.diagonal) for point in points) * sampling.max_draws
+    most = sum(sampling.cost(point, spec.layers) for point in points) * sampling.max_draws
     if most < LONG_SECONDS * _LEAST_SPEED:
         return None
     found = total(plan(spec, store, memory, workers))

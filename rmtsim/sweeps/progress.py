@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rmtsim.sweeps.batches import cost
 from rmtsim.sweeps.jobs import Failure
 from rmtsim.sweeps.state import PointState
 from rmtsim.text.sizes import format_count, format_seconds, format_share
@@ -156,7 +155,7 @@ class SweepWatch:
     def __init__(self, name: str, states: list[PointState], clock: Callable[[], float] = time.monotonic) -> None:
         self._name, self._states, self._clock = name, states, clock
         self._start = now = clock()
-        self._costs = [cost(state.point, state.layers, state.sampling.diagonal) for state in states]
+        self._costs = [state.sampling.cost(state.point, state.layers) for state in states]
         self._past = deque([(now, self._work())])
 
     def progress(self, draws: int, workers: int, failures: Sequence[Failure]) -> Progress:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
-from rmtsim.sweeps.batches import Batch, Result, cost
+from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.jobs import Failure, Job
 from rmtsim.sweeps.pace import Pace
 from rmtsim.sweeps.resources import Resources
@@ -114,7 +114,7 @@ class DrawScheduler(Scheduler[Batch, Result]):
         self.states = list(states)
         self._spec, self._backend, self._resources = spec, backend, resources
         self._index = {state.point: k for k, state in enumerate(self.states)}
-        self._costs = [cost(state.point, spec.layers, spec.sampling.diagonal) for state in self.states]
+        self._costs = [spec.sampling.cost(state.point, spec.layers) for state in self.states]
         self._pace = Pace()
         self._waiting: list[tuple[float, int, int, range]] = []  # heap: costliest points first, then in their order
         self._out = [0] * len(self.states)  # draws of each point that wait or are in flight
@@ -150,6 +150,7 @@ class DrawScheduler(Scheduler[Batch, Result]):
             sampling.diagonal,
             self._resources.threads,
             self._resources.memory,
+            sampling.weights(point, self._spec.layers),
         )
 
     def _given_out(self, job: Batch) -> None:

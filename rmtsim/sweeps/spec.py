@@ -14,12 +14,13 @@ import attrs
 
 from rmtsim.arrays.backend import DTYPES
 from rmtsim.errors import InputError
-from rmtsim.kernels.cost import DIAGONALS
+from rmtsim.kernels.cost import DIAGONALS, cost
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS, LayerName, LossName, ModelName
 from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import MAX_SEED
+from rmtsim.sampling.weights import MAX_WEIGHTS, weights_of
 from rmtsim.store.coverage import Request
 from rmtsim.sweeps.declaration import document_of, key, parse, table
 from rmtsim.sweeps.documents import builtin, describes_training, read_document
@@ -66,12 +67,26 @@ class Sampling:
         "there are many.",
         default="exact",
     )
+    weights_per_draw: int = _in_sampling(
+        whole(1, MAX_WEIGHTS),
+        "Last layers V of each draw (X, W, V₁ … V_R), over which its norms are averaged.",
+        default=1,
+        omit_default=True,
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.min_draws > self.max_draws:
             raise InputError(
                 f"[sampling] min_draws: {self.min_draws} is above max_draws = {self.max_draws}; give at most that"
             )
+
+    def weights(self, point: Point, layers: tuple[str, ...]) -> int:
+        """Return the number of last layers of each draw of a point."""
+        return weights_of(self.weights_per_draw, point, layers, self.diagonal)
+
+    def cost(self, point: Point, layers: tuple[str, ...]) -> float:
+        """Return the work of a draw of a point, in flops, the making of its normals included."""
+        return cost(point, layers, self.diagonal, self.weights(point, layers))
 
 
 @attrs.frozen(kw_only=True)

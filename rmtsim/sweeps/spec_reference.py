@@ -56,7 +56,7 @@ def short_help(width: int = 100) -> str:
         for key in keys:
             text = key.values.replace("`", "") + (f" (default: {key.default})" if key.default else "")
             name = f"  {'  ' * bool(table)}{key.name}{'*' * key.required}"
-            lines += textwrap.wrap(f"{name:<20}{text}", width, subsequent_indent=" " * 20, break_long_words=False)
+            lines += textwrap.wrap(f"{name:<22}{text}", width, subsequent_indent=" " * 22, break_long_words=False)
     lines.append("with a table [training] it is a spec of training runs: docs/reference/spec.md has their keys")
     return "\n".join(lines)
 

@@ -24,8 +24,8 @@ from rmtsim.sweeps.stopping import Tally, next_checkpoint
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
-_COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", "backend", "dtype", "classes"]
-
+_MADE = ["backend", "dtype", "weights_per_draw", "classes"]  # how values were made
+_COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", *_MADE]
 
 #: Largest number of draws that an extrapolation returns; it fits into 64 bits, and no run makes as many.
 _MOST_NEEDED = 1e18
@@ -199,7 +199,7 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
     ------
     InputError
         If the store has draws of the spec's seed and points in another dtype, or on another backend than
-        ``backend``, or with another ``diagonal``: a draw is stored once.
+        ``backend``, or with another ``diagonal`` or ``weights_per_draw``: a draw is stored once.
     StoreError
         If the store cannot be read, or draws stand in it twice.
     """
@@ -215,12 +215,11 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
 def _add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store: Store, backend: str | None) -> None:
     """Give each point its rows of a piece of the store."""
     for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
-        other = set(pc.unique(table[column]).to_pylist()) - {meant}
-        if meant and other:
-            raise InputError(
-                f"store: {store.location} holds draws of this sweep computed with {column} {other.pop()}, not {meant}; "
-                f"ask for that {column}, or give another --store"
-            )
+        for found in pc.unique(table[column]).to_pylist():
+            _check_made(column, found, meant, store)
+    for row in table.group_by(["point_id", "weights_per_draw"]).aggregate([]).to_pylist():
+        point = states[row["point_id"]].point
+        _check_made("weights_per_draw", row["weights_per_draw"], spec.sampling.weights(point, spec.layers), store)
     last = table.filter(pc.is_in(table["layer"], pa.array(LAST)))
     for row in last.group_by(["point_id", "classes"]).aggregate([]).to_pylist():
         _check_classes(states[row["point_id"]].point, row["classes"], spec, store)
@@ -234,6 +233,14 @@ def _add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store
     for point_id, (start, stop) in zip(names.dictionary.to_pylist(), pairwise(edges), strict=True):
         rows = order[start:stop]
         states[point_id].add_rows(draws[rows], layers[rows], values[rows])
+
+
+def _check_made(column: str, found: object, meant: object, store: Store) -> None:
+    if meant not in (None, found):
+        raise InputError(
+            f"store: {store.location} holds draws of this sweep computed with {column} {found}, not {meant}; "
+            f"ask for that {column}, or give another --store"
+        )
 
 
 def _check_classes(point: Point, classes: int, spec: Spec, store: Store) -> None:

@@ -46,6 +46,22 @@ def whole(least: int = 1, most: int = MAX_SIZE) -> Values:
     return Values(text, f"give {text}", lambda title, value: check_size(title, value, least, most))
 
 
+def whole_or(names: tuple[str, ...], least: int, most: int) -> Values:
+    """Return the whole numbers in a range, and some names."""
+    numbers = whole(least, most)
+    advice = f"{numbers.advice}, or {' or '.join(names)}"
+
+    def check(title: str, value: Any) -> Any:
+        if isinstance(value, str) and value in names:
+            return value
+        try:
+            return numbers.check(title, value)
+        except InputError:
+            raise invalid(title, value, advice) from None
+
+    return Values(f"{numbers.text}, or {' or '.join(f'`{name}`' for name in names)}", advice, check)
+
+
 def real(text: str, example: str, holds: Callable[[float], bool]) -> Values:
     """Return the numbers for which a condition holds; ``text`` is a noun phrase for them."""
     advice = f"give {text}, say {example}"

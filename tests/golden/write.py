@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 import rmtsim
+from rmtsim.sampling.schema import SCHEMA
 from rmtsim.store import Store
 
 SPEC = {"name": "golden", "grid": {}}
@@ -28,8 +29,14 @@ def main(folder: Path) -> None:
         he = rmtsim.Ensemble(init="he", data_variance=0.25)
         points.append(rmtsim.Point("one_hidden", "ce", 4, 10, 20, 3, ensemble=he))
     dtypes = {"mse": "float32", "ce": "float64"}
+    several = [
+        {"weights_per_draw": 1 + k % 3} if "weights_per_draw" in SCHEMA.names else {} for k in range(len(points))
+    ]
     made = [
-        [rmtsim.simulate(point, draws, seed=7, dtype=dtypes[point.loss]) for point in points]
+        [
+            rmtsim.simulate(point, draws, seed=7, dtype=dtypes[point.loss], **more)
+            for point, more in zip(points, several, strict=True)
+        ]
         for draws in (range(4), range(4, 6))
     ]
     with Store(folder / "store").writer() as writer:

@@ -1,0 +1,270 @@
+"""Draws with several last layers: their streams, their rows, what a store takes for the same, and their statistics."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import rmtsim
+from rmtsim.cli.main import main
+from rmtsim.errors import InputError
+from rmtsim.sampling import simulation
+from rmtsim.sampling.draws import last_layers, sample
+from rmtsim.store import Store
+from rmtsim.store.merge import merge
+from rmtsim.sweeps.runner import run
+from rmtsim.sweeps.spec import Sampling, from_document
+
+LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
+HIDDEN = rmtsim.Point("one_hidden", "ce", 5, 12, 30, 3)
+SQUARED = rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3)
+MEANS = ["diag_sqfro", "offdiag_sqfro"]
+ERRORS = ["std_error_diag", "std_error_offdiag"]
+
+
+def last_layers_of(point: rmtsim.Point, draws: range, count: int, dtype: str = "float64") -> list[np.ndarray]:
+    made = sample(point, draws, 0, dtype=dtype, xp=np)
+    return [V.all() for V in last_layers(made.V, count)]
+
+
+@pytest.mark.parametrize("point", [LINEAR, HIDDEN, SQUARED], ids=str)
+def test_a_row_has_the_means_over_the_last_layers(point: rmtsim.Point) -> None:
+    """Oracle: the norms of arrays, one last layer after the other."""
+    rows = rmtsim.simulate(point, 3, weights_per_draw=4).set_index(["draw", "layer"])
+    X, _, W, y = sample(point, range(3), 0, dtype="float64", xp=np, labels=True)
+    norms = [rmtsim.block_norms(X, V, W=W, y=y, loss=point.loss) for V in last_layers_of(point, range(3), 4)]
+    for layer in point.layers:
+        for place, name in enumerate(MEANS):
+            expected = np.mean([of_one[layer][place] for of_one in norms], axis=0)
+            found = rows.xs(layer, level="layer")[name]
+            np.testing.assert_allclose(found, expected, rtol=1e-12)
+    one = rmtsim.simulate(point, 3)
+    different = rows.reset_index()["diag_sqfro"].to_numpy() != one["diag_sqfro"].to_numpy()
+    assert different.any()
+    assert set(rows["weights_per_draw"]) == {4}
+    assert set(one["weights_per_draw"]) == {1}
+
+
+def test_one_last_layer_gives_the_rows_of_always() -> None:
+    pd.testing.assert_frame_equal(
+        rmtsim.simulate(HIDDEN, 5, weights_per_draw=1), rmtsim.simulate(HIDDEN, 5), check_exact=True
+    )
+
+
+@pytest.mark.parametrize("point", [LINEAR, HIDDEN], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rows_depend_on_their_key_alone(point: rmtsim.Point, dtype: str) -> None:
+    options: dict[str, Any] = {"weights_per_draw": 3, "dtype": dtype}
+    together = rmtsim.simulate(point, 9, batch=9, **options)
+    for other in ({"batch": 1}, {"batch": 4}, {"threads": 2}, {"memory": "260MiB"}):
+        pd.testing.assert_frame_equal(rmtsim.simulate(point, 9, **options, **other), together, check_exact=True)
+    alone = rmtsim.simulate(point, range(7, 8), **options)
+    expected = together[together["draw"] == 7].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, expected, check_exact=True)
+
+
+def test_a_last_layer_does_not_depend_on_how_many_there_are() -> None:
+    few, many = (last_layers_of(HIDDEN, range(4), count) for count in (2, 5))
+    for one, other in zip(few, many, strict=False):
+        assert np.array_equal(one, other)
+    assert np.array_equal(many[0], sample(HIDDEN, range(4), 0, dtype="float64", xp=np).V.all())
+    alone = last_layers_of(HIDDEN, range(2, 3), 5)
+    assert all(np.array_equal(one[0], other[2]) for one, other in zip(alone, many, strict=True))
+
+
+def test_last_layers_are_independent_draws_of_the_same_law() -> None:
+    point = rmtsim.Point("linear", "ce", 40, 20, 10)
+    layers = np.stack(last_layers_of(point, range(20), 6)).reshape(6, -1) * 20**0.5
+    assert all(stats.kstest(layer, "norm").pvalue > 1e-3 for layer in layers)
+    correlations = [np.corrcoef(one, other)[0, 1] for one, other in combinations(layers, 2)]
+    assert max(map(abs, correlations)) < 4 / layers.shape[1] ** 0.5
+    keys = {V._identity(draw) for V in last_layers(sample(point, range(3), 0, dtype="float64", xp=np).V, 40)
+            for draw in (0, 1, 2)}  # fmt: skip
+    assert len(keys) == 120
+
+
+def test_errors_of_sampled_classes_combine_as_independent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = rmtsim.Point("linear", "ce", 4096, 40, 60)
+    found = []
+    compute = simulation.compute
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        found.append(compute(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr(simulation, "compute", noting)
+    rows = rmtsim.simulate(point, 4, weights_per_draw=3, diagonal="auto", batch=4)
+    assert set(rows["classes"]) == {512}
+    assert len(found) == 3
+    for place, name in enumerate(ERRORS, 2):
+        squares = sum(np.asarray(norms["linear"][place]) ** 2 for norms in found)
+        np.testing.assert_allclose(rows[name], np.sqrt(squares) / 3, rtol=1e-14)
+        alike = sum(np.asarray(norms["linear"][place]) for norms in found) / 3
+        assert not np.allclose(rows[name], alike, rtol=0.2, atol=0)  # negative control: as if all erred together
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1001, 2.5, "many", True, None])
+def test_what_is_no_number_of_last_layers_is_refused(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"weights_per_draw: .* is not valid; give a whole number from 1 to 1000"):
+        rmtsim.simulate(LINEAR, 2, weights_per_draw=wrong)
+    if wrong is not None:
+        with pytest.raises(InputError, match=r"\[sampling\] weights_per_draw: .*; give a whole number from 1 to 1000"):
+            Sampling(weights_per_draw=wrong)
+
+
+def spec_with(weights: Any, seed: int = 7) -> Any:
+    sampling = {"seed": seed, "min_draws": 6, "max_draws": 6}
+    return from_document(
+        {
+            "name": "several",
+            "model": "one_hidden",
+            "loss": "ce",
+            "grid": {"n_classes": [2, 4], "aspect_ratio": [0.5], "dim": [6], "width": [3]},
+            "sampling": sampling if weights is None else {**sampling, "weights_per_draw": weights},
+        }
+    )
+
+
+def test_a_sweep_makes_the_rows_of_simulate_and_is_gone_on_with(tmp_path: Path) -> None:
+    store, spec = Store(tmp_path / "s"), spec_with(5)
+    assert run(spec, store, workers=1, backend="numpy").new_draws == 12
+    assert run(spec, store, workers=1, backend="numpy").new_draws == 0
+    for point in spec.points():
+        expected = rmtsim.simulate(point, 6, seed=7, weights_per_draw=5)
+        found = store.draws(point_id=point.id).sort_values(["draw", "layer"], ignore_index=True)
+        expected = expected.sort_values(["draw", "layer"], ignore_index=True)
+        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert main(["verify", "--store", str(store.root), "--recompute", "20"]) == 0
+    assert len(store.draws(weights_per_draw=5)) == len(store.draws()) == 36
+
+
+@pytest.mark.parametrize(("there", "asked"), [(1, 4), (4, 1), (4, 3)])
+def test_other_numbers_of_last_layers_are_not_mixed(there: int, asked: int, tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    run(spec_with(there), store, workers=1, backend="numpy")
+    with pytest.raises(InputError, match=f"computed with weights_per_draw {there}, not {asked}; ask for that"):
+        run(spec_with(asked), store, workers=1, backend="numpy")
+    assert run(spec_with(asked, seed=8), store, workers=1, backend="numpy").new_draws == 12  # draws of another seed
+
+
+def test_a_spec_of_before_is_the_same_spec() -> None:
+    document = spec_with(None).document()
+    assert "weights_per_draw" not in document["sampling"]  # as stores have it that were written before
+    assert spec_with(1).document() == document
+    assert spec_with(3).document()["sampling"]["weights_per_draw"] == 3
+    assert from_document(spec_with(3).document()) == spec_with(3)
+
+
+def store_of(path: Path, weights: int, draws: range = range(4)) -> Store:
+    store = Store(path)
+    with store.writer() as writer:
+        writer.save_spec("several", {"name": "several"})
+        writer.append(rmtsim.simulate(HIDDEN, draws, seed=7, weights_per_draw=weights), {"name": "several"})
+    return store
+
+
+@pytest.mark.parametrize("draws", [range(4), range(4, 8)])
+def test_a_merge_counts_no_draw_twice(draws: range, tmp_path: Path) -> None:
+    """A draw with several last layers has the first of one with a single one: together they would count it twice."""
+    one, other = store_of(tmp_path / "one", 1), store_of(tmp_path / "other", 3, draws)
+    with pytest.raises(InputError, match=r"with weights_per_draw 3, and .*one with 1; merge stores that agree"):
+        merge([other.root], one)
+    assert set(one.draws()["weights_per_draw"]) == {1}
+    same = store_of(tmp_path / "same", 3)
+    added = 0 if draws == range(4) else 12
+    assert merge([other.root], same).rows == added
+
+
+def test_a_row_that_names_another_number_is_found_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path / "s")
+    rows = rmtsim.simulate(HIDDEN, 4, seed=7, weights_per_draw=3)
+    with store.writer() as writer:
+        writer.save_spec("several", {"name": "several"})
+        wrong = rows.assign(weights_per_draw=2)
+        wrong.attrs = rows.attrs
+        writer.append(wrong, {"name": "several"})
+    assert main(["verify", "--store", str(store.root), "--recompute", "4", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert {finding["kind"] for finding in report["findings"]} == {"wrong"}
+
+
+def test_copies_made_in_different_ways_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = store_of(tmp_path / "one", 1), store_of(tmp_path / "other", 3)
+    for shard in other.shards():
+        (one.draws_folder / shard.name.replace("00000001", "00000002")).write_bytes(Path(shard).read_bytes())
+        (one.draws_folder / shard.name).write_bytes(Path(shard).read_bytes())
+        (one.draws_folder / shard.name.replace("00000001", "00000002")).unlink()
+    assert main(["verify", "--store", str(one.root)]) == 1
+    text = capsys.readouterr().out
+    assert "made in different ways" in text
+    assert "(backend, dtype, classes, weights_per_draw)" in text
+
+
+# Statistics.
+
+POINTS = {
+    "linear ce": (rmtsim.Point("linear", "ce", 3, 4, 60), 1500),
+    "hidden ce": (rmtsim.Point("one_hidden", "ce", 5, 24, 36, 12), 300),
+    "linear mse": (rmtsim.Point("linear", "mse", 4, 10, 20), 300),
+    "hidden mse": (rmtsim.Point("one_hidden", "mse", 4, 8, 16, 2), 600),
+}
+
+
+def columns_of(rows: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    return {
+        (layer, name): group[name].to_numpy()
+        for layer, group in rows.groupby("layer")
+        for name in MEANS
+        if group[name].notna().all() and group[name].std() > 1e-12 * group[name].mean()
+    }
+
+
+def mean_of(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+
+
+def squares_of(values: np.ndarray) -> np.ndarray:
+    """Terms whose mean is the variance of values."""
+    return (values - values.mean()) ** 2 * len(values) / (len(values) - 1)
+
+
+@pytest.mark.parametrize(("point", "draws"), POINTS.values(), ids=POINTS)
+def test_the_expectation_is_the_theory_and_the_variance_falls_as_predicted(point: rmtsim.Point, draws: int) -> None:
+    """Var = between + within/R; the two come from four last layers of other draws, one after the other."""
+    theory = rmtsim.predict([point]).set_index("layer")
+    other = range(draws, 2 * draws)
+    X, _, W, y = sample(point, other, 3, dtype="float64", xp=np, labels=True)
+    V = last_layers(sample(point, other, 3, dtype="float64", xp=np).V, 4)
+    norms = [rmtsim.block_norms(X, one.all(), W=W, y=y, loss=point.loss) for one in V]
+    gains = []
+    for (layer, name), values in columns_of(rmtsim.simulate(point, draws, seed=3, weights_per_draw=8)).items():
+        mean, error = mean_of(values)
+        assert abs(mean - theory.loc[layer, name]) < 3.5 * error, (layer, name)
+        single = np.stack([of_one[layer][MEANS.index(name)] for of_one in norms])
+        within = single.var(axis=0, ddof=1)
+        found, found_error = mean_of(squares_of(values))
+        for R, right in ((8, True), (1, False)):  # negative control: the variance of a single last layer
+            expected, its_error = mean_of(squares_of(single.mean(axis=0)) + within * (1 / R - 1 / 4))
+            z = (found - expected) / np.hypot(found_error, its_error)
+            assert abs(z) < 3.5 or not right, (layer, name)
+        gains.append(z)
+    assert min(gains) < -3.5 or (point.model == "linear" and point.loss == "mse")
+
+
+def test_the_same_last_layer_again_and_again_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of the streams: rows of wrong ones are those of a single last layer, and spread as much."""
+    point, _ = POINTS["hidden mse"]
+    right, one = (columns_of(rmtsim.simulate(point, 200, seed=3, weights_per_draw=R)) for R in (8, 1))
+    monkeypatch.setattr(simulation, "last_layers", lambda V, count: [V] * count)
+    wrong = columns_of(rmtsim.simulate(point, 200, seed=3, weights_per_draw=8))
+    for key, values in wrong.items():
+        np.testing.assert_allclose(values, one[key], rtol=1e-13)
+    found, error = mean_of(squares_of(right["hidden", "diag_sqfro"]))
+    assert found < squares_of(wrong["hidden", "diag_sqfro"]).mean() - 3.5 * error
