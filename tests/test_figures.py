@@ -191,7 +191,7 @@ def test_files_are_written_and_reproducible(
 
 
 def test_bad_requests_are_refused(draws: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'fig99' is not known; choose one of fig1, fig2"):
+    with pytest.raises(InputError, match=r"'fig99' is not known \(did you mean fig9\?\); choose one of fig1, fig2"):
         draw("fig99", draws)
     with pytest.raises(InputError, match=r"no rows of one_hidden ce, layer hidden"):
         draw("fig9", draws[draws["model"] == "linear"])

@@ -108,7 +108,7 @@ def test_what_has_no_blocks_is_null_with_the_reason() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: rmtsim.predict(POINTS, "infinite"), "^regime: 'infinite' is not known; choose one of"),
+        (lambda: rmtsim.predict(POINTS, "infinite"), "^regime: 'infinite' is not known .*finite.*; choose one of"),
         (lambda: rmtsim.predict([POINTS[0], 7]), r"^point: 7 is not valid; give an rmtsim\.Point$"),
         (lambda: rmtsim.predict(None), r"^point: None is not valid; give an rmtsim\.Point$"),
         (
