@@ -38,7 +38,7 @@ def last_layers_of(point: rmtsim.Point, draws: range, count: int, dtype: str = "
 def test_a_row_has_the_means_over_the_last_layers(point: rmtsim.Point) -> None:
     """Oracle: the norms of arrays, one last layer after the other."""
     rows = rmtsim.simulate(point, 3, weights_per_draw=4).set_index(["draw", "layer"])
-    X, _, W, y = sample(point, range(3), 0, dtype="float64", xp=np, labels=True)
+    X, _, W, y, _ = sample(point, range(3), 0, dtype="float64", xp=np, labels=True)
     norms = [rmtsim.block_norms(X, V, W=W, y=y, loss=point.loss) for V in last_layers_of(point, range(3), 4)]
     for layer in point.layers:
         for place, name in enumerate(MEANS):
@@ -240,9 +240,8 @@ def test_the_expectation_is_the_theory_and_the_variance_falls_as_predicted(point
     """Var = between + within/R; the two come from four last layers of other draws, one after the other."""
     theory = rmtsim.predict([point]).set_index("layer")
     other = range(draws, 2 * draws)
-    X, _, W, y = sample(point, other, 3, dtype="float64", xp=np, labels=True)
-    V = last_layers(sample(point, other, 3, dtype="float64", xp=np).V, 4)
-    norms = [rmtsim.block_norms(X, one.all(), W=W, y=y, loss=point.loss) for one in V]
+    X, V, W, y, _ = sample(point, other, 3, dtype="float64", xp=np, labels=True)
+    norms = [rmtsim.block_norms(X, one.all(), W=W, y=y, loss=point.loss) for one in last_layers(V, 4)]
     gains = []
     for (layer, name), values in columns_of(rmtsim.simulate(point, draws, seed=3, weights_per_draw=8)).items():
         mean, error = mean_of(values)
