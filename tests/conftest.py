@@ -24,6 +24,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # one for the session, its workers 
     os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")
 
 from rmtsim.arrays.backend import array_module
+from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError
 from rmtsim.store import Store
 
@@ -36,6 +37,11 @@ pytest_plugins = ["tests.durations"]
 
 #: A script for mypy; looking for doctests in it would run its sweep.
 collect_ignore = ["typed_session.py"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are cores: the modules that start Ray, which come first, wait most of their time."""
+    return cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -68,7 +68,7 @@ SPECS = [
     ("aspect_ratio = [0.5]", 'aspect_ratio = ["half"]', "positive number"),
     ("dim = [10]", "dim = [2.5]", "whole number from 1"),
     ("dim = [10]", "dim = [100_000_000]", "there are"),
-    ("width = [3]", "", "at least one value"),
+    ("width = [3]", "", "the one_hidden model has a hidden layer; give a list of widths"),
     ("width = [3]", "width = [0]", "whole number from 1"),
     ("seed = 0", "seed = -1", "whole number from 0"),
     ("seed = 0", "seed = 1.5", "whole number from 0"),

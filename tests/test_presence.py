@@ -137,8 +137,8 @@ def test_copies_made_in_another_way(tmp_path: Path, given: int, capsys: pytest.C
     [copied] = (tmp_path / "float32" / "draws").glob("00000002-*.parquet")
     copied.rename(tmp_path / "float64" / "draws" / copied.name)
     told = duplicated(tmp_path / "float64", given, capsys)
-    assert "numpy float64 5 and" in told
-    assert f"{copied.name} by numpy float32 5 (backend, dtype, classes); each may be right" in told
+    assert "numpy float64 5 1 and" in told
+    assert f"{copied.name} by numpy float32 5 1 (backend, dtype, classes, weights_per_draw); each may be right" in told
     assert "--recompute" not in told
 
 
