@@ -74,7 +74,7 @@ def test_fail_fast_stops_at_the_first(
     monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 1)
     outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy", fail_fast=True)
     assert outcome.stopped == "failure"
-    assert len(outcome.failures) == 1
+    assert 1 <= len(outcome.failures) <= 2  # the first, and at most the batch that its worker had been given with it
     assert outcome.failures[0].document()["draws"] == [0, 1]
     rows = Store(tmp_path / "s").read()
     assert len(rows) < len(undisturbed) / 2
