@@ -25,7 +25,7 @@ from rmtsim.model.layers import CROSS
 from rmtsim.model.point import Point, check_layers, check_point
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.schema import SimulatedDraws, table_of
-from rmtsim.sampling.weights import weights_of
+from rmtsim.sampling.weights import WeightsPerDraw, weights_of
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.sizes import as_bytes, format_bytes, format_count
@@ -45,7 +45,7 @@ def simulate(
     dtype: DtypeName = "float64",
     layers: LayerName | Iterable[LayerName] | None = None,
     diagonal: DiagonalName = "exact",
-    weights_per_draw: int = 1,
+    weights_per_draw: WeightsPerDraw = 1,
     batch: int | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
@@ -76,7 +76,8 @@ def simulate(
     weights_per_draw
         R: a draw is (X, W, V₁ … V_R), and its row has the means over its R last layers. Their expectation is that of
         R = 1, and so are V₁ and all else of the draw. Where most of the variance comes from V and most of the time goes
-        into X, several V give more precision a second.
+        into X, several V give more precision a second. ``"auto"``: as many as pay in every layer asked for, by a fixed
+        rule of the point, its layers and what they cost.
     batch
         Draws computed at once; by default as many as suit the cache.
     threads
@@ -140,7 +141,7 @@ def simulate_arrays(
     dtype: str = "float64",
     layers: Iterable[str] | None = None,
     diagonal: str = "exact",
-    weights_per_draw: int = 1,
+    weights_per_draw: WeightsPerDraw = 1,
     batch: int | None = None,
     threads: int | None = None,
     memory: float | str | None = None,

@@ -16,7 +16,7 @@ from rmtsim.model.ensemble import LECUN
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import D_BY_D
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
+from rmtsim.stats.pooling import pooled_effective_draws, pooled_mean, pooled_ratio
 from rmtsim.text.checks import check_choice
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
@@ -44,10 +44,10 @@ _ERRORS = ["std_error_diag", "std_error_offdiag"]
 
 #: Columns of numbers.
 _NUMBERS = ["n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "block_rows", "block_cols"]
-_NUMBERS += ["seed", "draw", *_VALUES, *_ERRORS]
+_NUMBERS += ["seed", "draw", "weights_per_draw", *_VALUES, *_ERRORS]
 
 #: Those of them that count something.
-_SIZES = ["n_classes", "dim", "n_samples", "width"]
+_SIZES = ["n_classes", "dim", "n_samples", "width", "weights_per_draw"]
 
 #: Columns of texts.
 _TEXTS = ["point_id", "model", "loss", "layer", "init"]
@@ -66,7 +66,9 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     ----------
     draws
         A table with the store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled. Rows
-        without an ensemble (of a store of format 2) have the paper's.
+        without an ensemble (of a store of format 2) have the paper's, and those without weights_per_draw have 1. Draws
+        with different numbers of last layers are weighed by what each is worth, without bias; see
+        `rmtsim.stats.pooling`.
 
     Returns
     -------
@@ -109,12 +111,14 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     for key, group in rows.groupby(POINT_COLUMNS, dropna=False, sort=False):
         row: dict[str, Any] = dict(zip(POINT_COLUMNS, key, strict=True))
         fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
-        diag, offdiag, *errors = (group[column].to_numpy() for column in (*_VALUES, *_ERRORS))
-        effective = min(effective_draws(x, error) for x, error in zip((diag, offdiag), errors, strict=True))
+        if group["weights_per_draw"].nunique() > 1:
+            group = group.sort_values(["seed", "draw"])  # so that weights do not depend on the order of rows
+        diag, offdiag, *errors, R = (group[column].to_numpy() for column in (*_VALUES, *_ERRORS, "weights_per_draw"))
+        effective = min(pooled_effective_draws(x, error, R) for x, error in zip((diag, offdiag), errors, strict=True))
         estimates = (
-            mean_estimate(diag, fixed="diag" in fixed),
-            mean_estimate(offdiag, fixed="offdiag" in fixed),
-            ratio_estimate(offdiag, diag, fixed="ratio" in fixed),
+            pooled_mean(diag, R, fixed="diag" in fixed),
+            pooled_mean(offdiag, R, fixed="offdiag" in fixed),
+            pooled_ratio(offdiag, diag, R, fixed="ratio" in fixed),
         )
         lines.append((*key, len(group), effective, *itertools.chain(*estimates)))
     summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES]).astype(
@@ -145,9 +149,9 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     if not isinstance(draws, pd.DataFrame):
         kind = type(draws).__name__
         raise InputError(f"draws: {kind} is no DataFrame; give a table with the store's columns, as store.draws()")
-    lecun = asdict(LECUN)
-    draws = draws.assign(**{name: draws.get(name, value) for name, value in lecun.items()}).fillna(lecun)
-    needed = [*POINT_COLUMNS, "seed", "draw", *_VALUES]
+    earlier = {**asdict(LECUN), "weights_per_draw": 1}  # in rows that lack the columns
+    draws = draws.assign(**{name: draws.get(name, value) for name, value in earlier.items()}).fillna(earlier)
+    needed = [*POINT_COLUMNS, "seed", "draw", "weights_per_draw", *_VALUES]
     missing = [column for column in needed if column not in draws.columns]
     if missing:
         raise InputError(f"draws: no column {', '.join(missing)}; give a table with the store's columns")

@@ -20,11 +20,11 @@ from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
 from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import MAX_SEED
-from rmtsim.sampling.weights import MAX_WEIGHTS, weights_of
+from rmtsim.sampling.weights import AUTO, MAX_WEIGHTS, weights_of
 from rmtsim.store.coverage import Request
 from rmtsim.sweeps.declaration import document_of, key, parse, table
 from rmtsim.sweeps.documents import builtin, describes_training, read_document
-from rmtsim.sweeps.values import choice, list_of, pattern, real, whole
+from rmtsim.sweeps.values import choice, list_of, pattern, real, whole, whole_or
 from rmtsim.text.checks import MAX_SIZE
 
 MAX_POINTS = 100_000
@@ -67,9 +67,10 @@ class Sampling:
         "there are many.",
         default="exact",
     )
-    weights_per_draw: int = _in_sampling(
-        whole(1, MAX_WEIGHTS),
-        "Last layers V of each draw (X, W, V₁ … V_R), over which its norms are averaged.",
+    weights_per_draw: int | str = _in_sampling(
+        whole_or((AUTO,), 1, MAX_WEIGHTS),
+        "Last layers V of each draw (X, W, V₁ … V_R), over which its norms are averaged; with `auto` as many as pay at "
+        "each point in every layer that is measured, by a fixed rule.",
         default=1,
         omit_default=True,
     )
