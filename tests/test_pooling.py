@@ -120,12 +120,12 @@ POINT = rmtsim.Point("one_hidden", "ce", 3, 6, 12, 2)
 
 
 def test_a_summary_pools_seeds_that_differ_in_it() -> None:
-    one = rmtsim.simulate(POINT, 30, seed=0)
-    many = rmtsim.simulate(POINT, 30, seed=1, weights_per_draw=8)
+    one = rmtsim.simulate(POINT, 150, seed=0)
+    many = rmtsim.simulate(POINT, 150, seed=1, weights_per_draw=8)
     rows = pd.concat([one, many], ignore_index=True)
     pooled = rmtsim.summarize(rows)
     pd.testing.assert_frame_equal(rmtsim.summarize(rows.sample(frac=1, random_state=0)), pooled, check_exact=True)
-    assert set(pooled["draws"]) == set(pooled["effective_draws"]) == {60}
+    assert set(pooled["draws"]) == set(pooled["effective_draws"]) == {300}
     parts = [rmtsim.summarize(part).set_index("layer") for part in (one, many)]
     hidden = pooled.set_index("layer").loc["hidden"]
     errors = [part.loc["hidden", "std_error_diag"] for part in parts]

@@ -15,12 +15,14 @@ from scipy import stats
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
+from rmtsim.kernels.cost import cost
 from rmtsim.sampling import simulation
 from rmtsim.sampling.draws import last_layers, sample
+from rmtsim.sampling.weights import MOST_BY_RULE, variance_ratio, weights_of
 from rmtsim.store import Store
 from rmtsim.store.merge import merge
 from rmtsim.sweeps.runner import run
-from rmtsim.sweeps.spec import Sampling, from_document
+from rmtsim.sweeps.spec import Sampling, builtin_specs, from_document, load
 
 LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
 HIDDEN = rmtsim.Point("one_hidden", "ce", 5, 12, 30, 3)
@@ -112,11 +114,63 @@ def test_errors_of_sampled_classes_combine_as_independent_ones(monkeypatch: pyte
 
 @pytest.mark.parametrize("wrong", [0, -1, 1001, 2.5, "many", True, None])
 def test_what_is_no_number_of_last_layers_is_refused(wrong: Any) -> None:
-    with pytest.raises(InputError, match=r"weights_per_draw: .* is not valid; give a whole number from 1 to 1000"):
+    with pytest.raises(
+        InputError, match=r"weights_per_draw: .* is not valid; give a whole number from 1 to 1000, or auto"
+    ):
         rmtsim.simulate(LINEAR, 2, weights_per_draw=wrong)
     if wrong is not None:
-        with pytest.raises(InputError, match=r"\[sampling\] weights_per_draw: .*; give a whole number from 1 to 1000"):
+        with pytest.raises(InputError, match=r"\[sampling\] weights_per_draw: .*; give .* from 1 to 1000, or auto"):
             Sampling(weights_per_draw=wrong)
+
+
+def components(point: rmtsim.Point, layers: tuple[str, ...], diagonal: str) -> tuple[float, float]:
+    """What the cost model says that all last layers have in common, and what each costs."""
+    one, two = (cost(point, layers, diagonal, weights) for weights in (1, 2))
+    return 2 * one - two, two - one
+
+
+def test_the_rule_pays_at_every_point_of_the_specs() -> None:
+    """By the cost model, for variance ratios up to R times those that it takes for the worst."""
+    several = 0
+    for name in builtin_specs():
+        spec = load(name)
+        for point in spec.points():
+            R = weights_of("auto", point, spec.layers, spec.sampling.diagonal)
+            shared, each = components(point, spec.layers, spec.sampling.diagonal)
+            assert 1 <= R <= MOST_BY_RULE
+            several += R > 1
+            worst = max(variance_ratio(point, layer) for layer in spec.layers)
+            for ratio in (0.0, worst / 3, worst, R * worst) if R > 1 else ():
+                gain = (shared + each) / (shared + R * each) * (1 + ratio) / (ratio + 1 / R)
+                assert gain >= 1 - 1e-12, (name, point, R, ratio)
+    assert several
+
+
+def test_the_rule_is_a_function_of_the_point_and_its_layers() -> None:
+    point = rmtsim.Point("one_hidden", "ce", 2, 200, 400, 8)
+    alone = weights_of("auto", point, ("hidden",))
+    assert alone > 1
+    assert weights_of("auto", point, ("hidden", "output")) < alone  # what pays in every layer
+    squared = rmtsim.Point("one_hidden", "mse", 2, 200, 400, 8)
+    assert weights_of("auto", squared, ("hidden",)) > 1
+    for layers in (("output",), ("hidden", "output")):  # nothing of V is in the output layer's blocks
+        assert weights_of("auto", squared, layers) == 1
+    assert weights_of("auto", rmtsim.Point("linear", "mse", 5, 40, 20), ("linear",)) == 1
+    assert weights_of("auto", rmtsim.Point("linear", "ce", 1, 40, 20), ("linear",)) == 1
+    few = rmtsim.Point("linear", "ce", 2, 40, 20)
+    R = weights_of("auto", few, ("linear",))
+    assert R > 1
+    expected = rmtsim.simulate(few, 3, seed=4, weights_per_draw=R)
+    pd.testing.assert_frame_equal(rmtsim.simulate(few, 3, seed=4, weights_per_draw="auto"), expected)
+
+
+def test_a_sweep_with_the_rule_keeps_its_name(tmp_path: Path) -> None:
+    store, spec = Store(tmp_path / "s"), spec_with("auto")
+    assert run(spec, store, workers=1, backend="numpy").new_draws == 12
+    for point in spec.points():
+        assert set(store.draws(point_id=point.id)["weights_per_draw"]) == {weights_of("auto", point, spec.layers)}
+    assert spec.document()["sampling"]["weights_per_draw"] == "auto"
+    assert run(spec, store, workers=1, backend="numpy").new_draws == 0
 
 
 def spec_with(weights: Any, seed: int = 7) -> Any:
