@@ -1,13 +1,14 @@
 """How many last layers a draw has.
 
-A draw is (X, W, V₁ … V_R). With variances B between the pairs (X, W) and W within them, a draw's mean has the variance
-B + W/R, and costs f + R v: its share that all V have in common, and that of each V. So precision per second is largest
-at R = √(f W/(v B)), and with any smaller R > 1 it is above that of R = 1.
+A draw is (X, W, V₁ … V_R). With variances B between the pairs (X, W) and W within them, its means have the variance
+B + W/R, and it costs f + R v: what all V have in common, and what each takes. So precision per second is largest near
+R = √(f W/(v B)).
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from rmtsim.errors import InputError
@@ -24,6 +25,10 @@ AUTO: Literal["auto"] = "auto"
 
 #: Most last layers of a draw, and most that the rule gives it.
 MAX_WEIGHTS, MOST_BY_RULE = 1000, 64
+
+#: The rule gives the fewest last layers that have this share of the best gain, and one where that is less than the
+#: cost model may err by.
+_NEARLY, _WORTH = 0.95, 1.2
 
 
 def weights_of(asked: Any, point: Point, layers: tuple[str, ...], diagonal: str = "exact") -> int:
@@ -43,24 +48,32 @@ def weights_of(asked: Any, point: Point, layers: tuple[str, ...], diagonal: str 
         raise InputError(f"weights_per_draw: {abridge(asked)} is not valid; {advice}") from None
 
 
+@lru_cache(maxsize=4096)
 def _rule(point: Point, layers: tuple[str, ...], diagonal: str) -> int:
     """Return the number of last layers that pays at a point, whichever quantity of whichever layer is wanted.
 
-    It depends on the point, the layers and the cost model, never on draws.
+    It depends on the point, the layers and the cost model, never on draws. Of several that are nearly as good it is the
+    smallest, with which least is lost where the model errs.
     """
     between = max(variance_ratio(point, layer) for layer in layers)
-    each = cost(point, layers, diagonal, 2) - cost(point, layers, diagonal, 1)
-    shared = cost(point, layers, diagonal, 1) - each
     if not math.isfinite(between):
         return 1
-    return max(1, min(MOST_BY_RULE, int(math.sqrt(shared / (each * between)))))
+    gains = {R: gain(point, layers, diagonal, R, between) for R in range(1, MOST_BY_RULE + 1)}
+    best = max(gains.values())
+    return next(R for R, found in gains.items() if found >= _NEARLY * best) if best >= _WORTH else 1
+
+
+def gain(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, between: float) -> float:
+    """Return the precision per second over that with one last layer, by the cost model, where B/W is ``between``."""
+    costs = cost(point, layers, diagonal, 1) / cost(point, layers, diagonal, weights)
+    return costs * (1 + between) / (between + 1 / weights)
 
 
 def variance_ratio(point: Point, layer: str) -> float:
     """Return B/W at most: the variance between draws of (X, W) over that within them, of the worst quantity of a layer.
 
-    Rough bounds of measured ratios (``python -m benchmarks --only weights``): a rule from a ratio pays as long as the
-    true one is below R times it. They are infinite where the blocks do not depend on V.
+    Rough bounds of measured ratios (``python -m benchmarks --only weights``); the lower the true one, the more several
+    last layers gain. They are infinite where the blocks do not depend on V.
     """
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     if layer == HIDDEN.name:  # few neurons, whose weights of the classes decide; with many classes these average out
