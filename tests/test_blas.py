@@ -46,6 +46,32 @@ def test_any_layout(A: np.ndarray, dtype: str) -> None:
         np.testing.assert_allclose(total[sure], expected[sure], rtol=rtol, atol=10 * rtol)
 
 
+STACKS = {
+    "whole": BIG.reshape(2, 4, 5, 50)[:, :3],
+    "part of rows": BIG.reshape(2, 4, 5, 50)[:, 1:, :, 7:20],
+    "Fortran": np.asfortranarray(BIG.reshape(2, 4, 5, 50)[:, :3]),
+    "repeated": np.broadcast_to(BIG[:5], (2, 3, 5, 50)),
+    "one matrix each": BIG[:6, None, None, :].reshape(2, 3, 1, 50),
+    "none": BIG[:0].reshape(2, 0, 5, 50),
+}
+
+
+@pytest.mark.parametrize("A", STACKS.values(), ids=STACKS)
+def test_stacks_are_their_matrices(A: np.ndarray) -> None:
+    """To the bit: a draw's value does not depend on its batch."""
+    B = np.ascontiguousarray(A[..., :1, :])
+    for right in (A, B):
+        total = RNG.standard_normal((*A.shape[:-1], right.shape[-2]))
+        expected = total.copy()
+        for place in np.ndindex(A.shape[:-2]):
+            a = A[place]
+            add_product(expected[place], a, a if right is A else right[place])
+        before = total.copy()
+        add_product(total, A, right)
+        np.testing.assert_array_equal(total, expected)
+        assert total.size == 0 or not np.array_equal(total, before)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_block_norms_take_any_layout(name: str) -> None:
     X = LAYOUTS[name]

@@ -20,41 +20,46 @@ _TRANSPOSED, _AS_IT_IS, _UPPER = (ctypes.byref(ctypes.c_char(letter)) for letter
 
 
 def add_product(total: np.ndarray, A: np.ndarray, B: np.ndarray) -> None:
-    """Add A Bᵀ to ``total`` (n, k) in place; A is (n, c), B (k, c), all of one dtype, and ``total`` C-contiguous.
+    """Add A Bᵀ to ``total`` (…, n, k) in place, for each place in the leading axes.
 
-    If A is B, only the lower triangle of ``total`` with its diagonal is computed. A and B are copied unless they are
-    rows, one after the other, of a C-contiguous array.
+    A is (…, n, c), B (…, k, c), all of one dtype, and ``total`` C-contiguous. If A is B, only the lower triangle of
+    ``total`` with its diagonal is computed. A and B are copied unless each matrix has its rows one after the other.
     """
     same, A = A is B, _as_rows(A)
     B = A if same else _as_rows(B)
-    dtype = total.dtype.char
-    one, ldt, lda = _one(dtype), _stride(total), _stride(A)
+    dtype, (n, c), k = total.dtype.char, A.shape[-2:], B.shape[-2]
+    one, ldt, lda, ldb = _one(dtype), _stride(total), _stride(A), _stride(B)
     # BLAS reads our rows as columns, so it sees every matrix transposed, and the lower triangle as the upper one.
     if same:
-        n, c, lda, ldt = _integers(*A.shape, lda, ldt)
-        _routine("syrk", dtype)(_UPPER, _TRANSPOSED, n, c, one, _address(A), lda, one, _address(total), ldt)
+        sizes = _integers(n, c, lda, ldt)
+        routine = _routine("syrk", dtype)
+        for t, a in zip(_addresses(total), _addresses(A), strict=True):
+            routine(_UPPER, _TRANSPOSED, sizes[0], sizes[1], one, a, sizes[2], one, t, sizes[3])
     else:
-        k, n, c, ldb, lda, ldt = _integers(len(B), *A.shape, _stride(B), lda, ldt)
-        _routine("gemm", dtype)(
-            _TRANSPOSED, _AS_IT_IS, k, n, c, one, _address(B), ldb, _address(A), lda, one, _address(total), ldt
-        )
+        pk, pn, pc, pb, pa, pt = _integers(k, n, c, ldb, lda, ldt)
+        routine = _routine("gemm", dtype)
+        for t, a, b in zip(_addresses(total), _addresses(A), _addresses(B), strict=True):
+            routine(_TRANSPOSED, _AS_IT_IS, pk, pn, pc, one, b, pb, a, pa, one, t, pt)
 
 
-def _address(A: np.ndarray) -> int:
-    address: int = A.__array_interface__["data"][0]  # four times as fast as A.ctypes.data
-    return address
+def _addresses(A: np.ndarray) -> list[int]:
+    """Return where each matrix begins, by its place in the leading axes."""
+    found = np.array([A.__array_interface__["data"][0]])  # four times as fast as A.ctypes.data
+    for size, step in zip(A.shape[:-2], A.strides[:-2], strict=True):
+        found = np.add.outer(found, step * np.arange(size)).ravel()
+    return found.tolist()  # type: ignore[no-any-return]
 
 
 def _as_rows(A: np.ndarray) -> np.ndarray:
     """Return A, or a copy where BLAS could not read it in place: transposed, reversed or repeated without memory."""
-    row = A.shape[1] * A.itemsize
-    rows_lie_well = len(A) == 1 or (A.strides[0] >= row and A.strides[0] % A.itemsize == 0)
-    return A if rows_lie_well and (A.shape[1] == 1 or A.strides[1] == A.itemsize) else np.ascontiguousarray(A)
+    (n, c), (down, across) = A.shape[-2:], A.strides[-2:]
+    rows_lie_well = n == 1 or (down >= c * A.itemsize and down % A.itemsize == 0)
+    return A if rows_lie_well and (c == 1 or across == A.itemsize) else np.ascontiguousarray(A)
 
 
 def _stride(A: np.ndarray) -> int:
     """Entries from one row to the next; BLAS wants at least the length of a row, also where there is one row only."""
-    return int(max(A.strides[0] // A.itemsize, A.shape[1]))
+    return int(max(A.strides[-2] // A.itemsize, A.shape[-1]))
 
 
 @lru_cache(maxsize=4096)

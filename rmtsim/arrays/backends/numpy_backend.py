@@ -25,9 +25,7 @@ class NumPyBackend(Backend):
         """Add A Bᵀ to ``total`` in place."""
         from rmtsim.arrays.blas import add_product  # with SciPy, which takes a second to load
 
-        for draw in np.ndindex(total.shape[:-2]):
-            a = A[draw]
-            add_product(total[draw], a, a if A is B else B[draw])
+        add_product(total, A, B)
         return total
 
 
