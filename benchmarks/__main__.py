@@ -17,7 +17,19 @@ from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.threads import blas_kernel
 
 #: Parts in the order in which they run; each is a module of this package with ``run(quick) -> Part``.
-PARTS = ("peers", "floor", "full_hessian", "scaling", "memory", "sweep", "driver", "kills", "variance", "gpu")
+PARTS = (
+    "peers",
+    "floor",
+    "full_hessian",
+    "scaling",
+    "memory",
+    "sweep",
+    "driver",
+    "kills",
+    "variance",
+    "precision",
+    "gpu",
+)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def norms(X: np.ndarray, V: np.ndarray, classes: int, xp: ModuleType = np, cut: 
     arrays = (xp.asarray(A[None]) for A in (X, V))
     X, V = arrays
     found = compute(
-        X, GivenRows(V), None, None, "ce", ("linear",), xp, tiling=cut, team=ThreadTeam(1), sampled_classes=classes
+        X, [GivenRows(V)], None, None, "ce", ("linear",), xp, tiling=cut, team=ThreadTeam(1), sampled_classes=classes
     )
     return [float(value[0]) for value in found["linear"]]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from rmtsim.arrays.backend import Array
+from rmtsim.arrays.backend import Array, Module
 from rmtsim.kernels.tiling import Tiling
 
 
@@ -44,6 +44,24 @@ class GivenRows:
     def draw(self, index: tuple[int, ...]) -> GivenRows:
         """Return V of one draw."""
         return GivenRows(self._V[*index, ...])
+
+
+class SideBySide:
+    """Several matrices V of one shape, along an axis of their own after those that run over draws."""
+
+    def __init__(self, matrices: Sequence[Rows], xp: Module) -> None:
+        self._matrices, self._xp = matrices, xp
+        *lead, C, inputs = matrices[0].shape
+        self.shape: tuple[int, ...] = (*lead, len(matrices), C, inputs)
+
+    def rows(self, classes: slice) -> Array:
+        """Return the rows of all matrices, (…, R, c, inputs)."""
+        found = [V.rows(classes) for V in self._matrices]
+        return found[0][..., None, :, :] if len(found) == 1 else self._xp.stack(found, axis=-3)
+
+    def draw(self, index: tuple[int, ...]) -> Rows:
+        """Return one matrix of one draw, by its place in the leading axes."""
+        return self._matrices[index[-1]].draw(index[:-1])
 
 
 def chunks(V: Rows, tiling: Tiling, n_classes: int | None = None) -> Iterator[Chunk]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from rmtsim.kernels.grams import few_features
-from rmtsim.kernels.tiling import Tiling, tiling
+from rmtsim.kernels.grams import few_features, kept_grams
+from rmtsim.kernels.tiling import TILE, Tiling, pieces, tiling
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
 from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
@@ -14,8 +14,14 @@ from rmtsim.model.point import Point
 DiagonalName: TypeAlias = Literal["exact", "auto"]
 DIAGONALS: tuple[DiagonalName, ...] = get_args(DiagonalName)
 
-#: A normal number costs about as much as this many flops of a matrix product.
-_FLOPS_PER_NORMAL = 300.0
+#: A normal number, and an entry of what is made entry by entry, cost about as much as this many flops of a product.
+_FLOPS_PER_NORMAL, _FLOPS_PER_ENTRY = 300.0, 100.0
+
+#: Numbers that some V side by side hold, at most, and the weights of a bundle.
+_GROUP_NUMBERS, _BUNDLE_NUMBERS = 2**20, 2**22
+
+#: To pick an entry of K out, and to call what multiplies, in flops.
+_PICK_FLOPS, _CALL_FLOPS = 30, 5e5
 
 #: Number of sampled classes; classes are sampled where there are at least eight times as many.
 _SAMPLED_CLASSES = 512
@@ -39,40 +45,105 @@ def diagonal_classes(point: Point, diagonal: str) -> int:
     return _SAMPLED_CLASSES
 
 
+def restricts_pairs(dim: int, n_samples: int, width: int, weights: int) -> bool:
+    """Whether a hidden layer's K is restricted to the samples that each pair of neurons lets through.
+
+    Half of the samples pass a neuron and a quarter a pair, so of N² products for every pair and V a tenth or so are
+    left. But for every pair a part of K has to be picked out, which several V must share to make it worth while.
+    """
+    if weights == 1 or few_features(dim, n_samples):
+        return False
+    pairs = width * (width + 1) / 2
+    part = (weights + _PICK_FLOPS) * n_samples**2 * _passing(width)
+    return part + _CALL_FLOPS * pairs < weights * n_samples**2 * pairs
+
+
+def _passing(width: int) -> float:
+    """Return the share of pairs of samples that a pair of neurons i ≤ j lets through, summed over these."""
+    return width / 4 + width * (width - 1) / 32
+
+
+def weights_at_once(
+    n_classes: int, n_samples: int, width: int | None, layers: tuple[str, ...], tiling: Tiling, weights: int
+) -> list[list[range]]:
+    """Return which V go through all steps side by side, in bundles whose hidden layers are summed together.
+
+    A function of the sizes alone, since sums are made bundle by bundle: values do not depend on memory.
+    """
+    factor = tiling.largest / TILE  # above 1 on a GPU, which one V keeps busy
+    pairs = width * (width + 1) // 2 if width and HIDDEN.name in layers else 0
+    bundle = max(1, int(_BUNDLE_NUMBERS * factor) // (n_samples * pairs)) if pairs else weights
+    numbers = 3 * n_samples * (min(n_classes, tiling.chunk) + pairs)
+    if not set(LAST).isdisjoint(layers):
+        numbers += 2 * n_samples**2
+    group = 1 if factor > 1 else max(1, _GROUP_NUMBERS // numbers)
+    return [
+        [range(of.start + some.start, of.start + some.stop) for some in pieces(len(of), group)]
+        for of in pieces(weights, bundle)
+    ]
+
+
 def cost(point: Point, layers: tuple[str, ...], diagonal: str = "exact", weights: int = 1) -> float:
-    """Work of one draw with ``weights`` last layers, in flops, the making of its normals included."""
-    numbers = normals(point, layers, diagonal, weights)
-    return flops(point, layers, diagonal, weights) + _FLOPS_PER_NORMAL * numbers
+    """Work of one draw with ``weights`` last layers, in flops, all but matrix products turned into such."""
+    others = _FLOPS_PER_NORMAL * normals(point, layers, diagonal, weights)
+    others += _FLOPS_PER_ENTRY * _entries(point, layers, diagonal, weights)
+    return flops(point, layers, diagonal, weights) + others
 
 
 def flops(
     point: Point, layers: tuple[str, ...], diagonal: str = "exact", weights: int = 1, *, gpu: bool = False
 ) -> float:
     """Leading floating-point operations of one draw: matrix products only, symmetric ones at half price."""
-    return weights * _flops(point, layers, diagonal, gpu)
+    shared, of_one = _flops(point, layers, diagonal, weights, gpu)
+    return shared + weights * of_one
 
 
-def _flops(point: Point, layers: tuple[str, ...], diagonal: str, gpu: bool) -> float:
-    """Operations for one last layer."""
+def _flops(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, gpu: bool) -> tuple[float, float]:
+    """Operations that several V share, and those for each of them."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     inputs, again = m or d, _classes_again(point, layers, diagonal, gpu)
-    total = 2.0 * N * m * d  # pre-activations
+    shared, of_one = 2.0 * N * m * d, 0.0  # pre-activations
     softmax = get_loss(point.loss).softmax
     if softmax:
-        total += 2.0 * N * inputs * (C + again)  # logits
+        of_one += 2.0 * N * inputs * (C + again)  # logits
         if not set(LAST).issuperset(layers):
-            total += 2.0 * N * C * (m + m * (m + 1) / 2)  # moments of V
+            of_one += 2.0 * N * C * (m + m * (m + 1) / 2)  # moments of V
     for layer in layers:
         if layer == HIDDEN.name:
-            total += N**2 * d * (not few_features(d, N)) + _quadratic_sum(N, d) * m * (m + 1) / 2
+            shared += N**2 * d * (not few_features(d, N))
+            if not softmax:  # the weights of all V are multiples of the same
+                shared += _quadratic_sum(N, d) * m * (m + 1) / 2
+            elif restricts_pairs(d, N, m, weights):
+                part = N**2 * _passing(m)
+                shared, of_one = shared + _PICK_FLOPS * part, of_one + part
+            else:
+                of_one += _quadratic_sum(N, d) * m * (m + 1) / 2
         elif layer == CROSS.name:
             grams = 2 if softmax else 1
-            total += m * ((N / 2) ** 2 * (grams * C + d) + N * C * m)
+            gram = m * (N / 2) ** 2 * d
+            shared, of_one = (shared + gram, of_one) if kept_grams(N, m) else (shared, of_one + gram)
+            of_one += m * ((N / 2) ** 2 * grams * C + N * C * m)
         elif softmax:
-            total += N**2 * (inputs + C) + 2 * _quadratic_sum(N, inputs) * diagonal_classes(point, diagonal)
+            shared += N**2 * inputs
+            of_one += N**2 * C + 2 * _quadratic_sum(N, inputs) * diagonal_classes(point, diagonal)
         else:
-            total += N * inputs * min(N, inputs)
-    return total
+            shared += N * inputs * min(N, inputs)
+    return shared, of_one
+
+
+def _entries(point: Point, layers: tuple[str, ...], diagonal: str, weights: int) -> float:
+    """Return the number of entries of exponentials, of covariances and of K, which is made from a Gram matrix."""
+    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
+    with_K = (
+        inputs for layer in layers for inputs in ([d] if layer == HIDDEN.name else [m or d] if layer in LAST else [])
+    )
+    shared = sum(float(N) ** 2 for inputs in with_K if not few_features(inputs, N))
+    if not get_loss(point.loss).softmax:
+        return shared
+    of_one = float(N) * (C + _classes_again(point, layers, diagonal, gpu=False))
+    if HIDDEN.name in layers:
+        of_one += N * m * (m + 1) / 2
+    return shared + weights * of_one
 
 
 def normals(

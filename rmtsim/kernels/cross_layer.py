@@ -10,92 +10,133 @@ through. So with G = XXᵀ and Gram matrices over the classes j,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from rmtsim.arrays.backend import Array, Module, inner
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
-from rmtsim.kernels.grams import DataKernel, gram_sums
+from rmtsim.kernels.grams import DataKernel, gram_sums, kept_grams
 from rmtsim.kernels.hidden_layer import Moments
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
 from rmtsim.kernels.tiling import Tiling, retiled
 from rmtsim.model.network import Forward, one_hot
 
-#: (draw, neuron, the samples that it lets through) → N² Σ_j ‖H_{w_i v_j}‖²
-_OfNeuron = Callable[[tuple[int, ...], int, Array], Array]
+
+class Passing(NamedTuple):
+    """The samples that a neuron of a draw lets through."""
+
+    draw: tuple[int, ...]
+    neuron: int
+    samples: Array  #: their numbers
+    tiling: Tiling
+    gram: DataKernel  #: XXᵀ of them
 
 
-def cross_ce(X: Array, forward_pass: Forward, y: Array, softmax: Softmax, moments: Moments) -> BlockNorms:
-    """Norms over all m·C blocks (18), for probabilities and moments after their first pass."""
-    xp, mean = softmax.xp, moments.mean()
-    leading = moments.excess_of_leading() if softmax.is_saturated else mean  # where it is wanted
-
-    def of_neuron(draw: tuple[int, ...], neuron: int, on: Array) -> Array:
-        here = softmax.select(draw, on)
-        centre, excess = (xp.take(A[*draw, :, neuron, None], on, axis=0) for A in (mean, leading))
-        labels = xp.take(y[*draw, :], on)
-
-        def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array]:
-            rows = here.tiles[i]
-            P = here.probabilities(i, chunk)
-            u = P * here.leading_or(chunk, i, excess[rows, :], chunk.V[:, neuron] - centre[rows, :])
-            return u, here.residual(P, i, chunk, labels[rows]) + u * here.U[rows, neuron, None]
-
-        def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:
-            uu, ww = grams
-            return (inner(data.tile(i, j), uu * _others(here.U, here.tiles[i], here.tiles[j], neuron) + ww, xp),)
-
-        x = xp.take(X[*draw, ...], on, axis=0)
-        data = DataKernel(x, here.tiling, softmax.team, xp, power=1)
-        return gram_sums(columns, finish, x.shape[0], here.chunks, here.tiling, softmax.team, xp)[0]
-
-    return _mean_over_blocks(forward_pass, softmax.V.shape[-2], of_neuron, xp)
+#: (what a neuron lets through, place of V among those side by side) → N² Σ_j ‖H_{w_i v_j}‖²
+_OfNeuron = Callable[[Passing, int], Array]
 
 
-def cross_mse(
-    X: Array, V: Rows, forward_pass: Forward, y: Array, tiling: Tiling, team: ThreadTeam, xp: Module
-) -> BlockNorms:
-    """Norms over all m·C blocks (11)."""
+class CrossLayer:
+    """Norms over all m·C blocks for several V of each draw, which share the Gram matrices of X.
 
-    def of_neuron(draw: tuple[int, ...], neuron: int, on: Array) -> Array:
-        rows_of_V = V.draw(draw)
-        x, s = (xp.take(A[*draw, ...], on, axis=0) for A in (X, forward_pass.features))
-        labels = xp.take(y[*draw, :], on)
-        here = retiled(tiling, x.shape[0])
-        tiles = here.tiles(x.shape[0])
+    Parameters
+    ----------
+    X, y
+        Samples (…, N, d) and labels (…, N).
+    keep
+        Whether the Gram matrices are wanted again, for further V; they are kept where they are not too large.
+    """
 
-        def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array]:
-            rows = tiles[i]
-            Y = one_hot(labels[rows], chunk.classes, x.dtype, xp)
-            return (2 * (s[rows, :] @ chunk.V.mT - Y + s[rows, neuron, None] * chunk.V[:, neuron]),)
+    def __init__(
+        self, X: Array, forward_pass: Forward, y: Array, tiling: Tiling, team: ThreadTeam, xp: Module, *, keep: bool
+    ) -> None:
+        self._X, self._forward, self._y, self._tiling, self._team, self._xp = X, forward_pass, y, tiling, team, xp
+        *lead, n_samples, m = forward_pass.features.shape
+        self._lead, self._blocks = lead, n_samples**2 * m
+        self._kept: dict[tuple[int, ...], Passing] | None = None
+        if keep and kept_grams(n_samples, m):
+            self._kept = {}
 
-        squares = [xp.sum(xp.astype(c.V[:, neuron], xp.float64) ** 2) for c in chunks(rows_of_V, here)]
-        uu = xp.astype(4 * sum(squares[1:], squares[0]), x.dtype)
-        data = DataKernel(x, here, team, xp, power=1)
+    def ce(self, softmax: Softmax, moments: Moments) -> BlockNorms:
+        """Return the norms (18), (…, R), for probabilities and moments after their first pass."""
+        xp, mean = softmax.xp, moments.mean()
+        leading = moments.excess_of_leading() if softmax.is_saturated else mean  # where it is wanted
 
-        def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:
-            return (inner(data.tile(i, j), uu * _others(s, tiles[i], tiles[j], neuron) + grams[0], xp),)
+        def of_neuron(passing: Passing, place: int) -> Array:
+            draw, neuron, gram = (*passing.draw, place), passing.neuron, passing.gram
+            here = softmax.select(draw, passing.samples)
+            centre, excess = (xp.take(A[*draw, :, neuron, None], passing.samples, axis=0) for A in (mean, leading))
+            labels = xp.take(self._y[*passing.draw, :], passing.samples)
 
-        return gram_sums(columns, finish, x.shape[0], lambda: chunks(rows_of_V, here), here, team, xp)[0]
+            def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array]:
+                rows = here.tiles[i]
+                P = here.probabilities(i, chunk)
+                u = P * here.leading_or(chunk, i, excess[rows, :], chunk.V[:, neuron] - centre[rows, :])
+                return u, here.residual(P, i, chunk, labels[rows]) + u * here.U[rows, neuron, None]
 
-    return _mean_over_blocks(forward_pass, V.shape[-2], of_neuron, xp)
+            def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:
+                uu, ww = grams
+                return (inner(gram.tile(i, j), uu * _others(here.U, here.tiles[i], here.tiles[j], neuron) + ww, xp),)
 
+            return gram_sums(columns, finish, labels.shape[0], here.chunks, here.tiling, softmax.team, xp)[0]
 
-def _mean_over_blocks(forward_pass: Forward, n_classes: int, of_neuron: _OfNeuron, xp: Module) -> BlockNorms:
-    """Mean over all blocks; a loop, since every draw and neuron has another number of samples that pass."""
-    *lead, n_samples, m = forward_pass.features.shape
-    totals = []
-    for draw in np.ndindex(*lead):
-        total = xp.zeros((), dtype=xp.float64)
-        for neuron in range(m):
-            (on,) = xp.nonzero(forward_pass.active[*draw, :, neuron])
-            if on.shape[0]:
-                total = total + of_neuron(draw, neuron, on)
-        totals.append(total / (n_samples**2 * m * n_classes))
-    off = xp.reshape(xp.stack(totals) if totals else xp.zeros(0, dtype=xp.float64), tuple(lead))
-    return BlockNorms(off * xp.nan, off)
+        return self._mean_over_blocks(softmax.V, of_neuron)
+
+    def mse(self, V: Rows) -> BlockNorms:
+        """Return the norms (11), (…, R), for the rows of V (…, R, C, m)."""
+        xp = self._xp
+
+        def of_neuron(passing: Passing, place: int) -> Array:
+            neuron, here, gram = passing.neuron, passing.tiling, passing.gram
+            rows_of_V = V.draw((*passing.draw, place))
+            s = xp.take(self._forward.features[*passing.draw, :, :], passing.samples, axis=0)
+            labels = xp.take(self._y[*passing.draw, :], passing.samples)
+            tiles = here.tiles(s.shape[0])
+
+            def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array]:
+                rows = tiles[i]
+                Y = one_hot(labels[rows], chunk.classes, s.dtype, xp)
+                return (2 * (s[rows, :] @ chunk.V.mT - Y + s[rows, neuron, None] * chunk.V[:, neuron]),)
+
+            squares = [xp.sum(xp.astype(c.V[:, neuron], xp.float64) ** 2) for c in chunks(rows_of_V, here)]
+            uu = xp.astype(4 * sum(squares[1:], squares[0]), s.dtype)
+
+            def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:
+                return (inner(gram.tile(i, j), uu * _others(s, tiles[i], tiles[j], neuron) + grams[0], xp),)
+
+            return gram_sums(columns, finish, s.shape[0], lambda: chunks(rows_of_V, here), here, self._team, xp)[0]
+
+        return self._mean_over_blocks(V, of_neuron)
+
+    def _mean_over_blocks(self, V: Rows, of_neuron: _OfNeuron) -> BlockNorms:
+        """Mean over all blocks; a loop, since every draw and neuron has another number of samples that pass."""
+        xp, (count, n_classes) = self._xp, V.shape[-3:-1]
+        totals = []
+        for draw in np.ndindex(*self._lead):
+            total = [xp.zeros((), dtype=xp.float64) for _ in range(count)]
+            for neuron in range(self._forward.features.shape[-1]):
+                passing = self._passing(draw, neuron)
+                if passing.samples.shape[0]:
+                    total = [sum_ + of_neuron(passing, place) for place, sum_ in enumerate(total)]
+            totals.append(xp.stack(total) / (self._blocks * n_classes))
+        off = xp.reshape(xp.stack(totals) if totals else xp.zeros(0, dtype=xp.float64), (*self._lead, count))
+        return BlockNorms(off * xp.nan, off)
+
+    def _passing(self, draw: tuple[int, ...], neuron: int) -> Passing:
+        """Return the samples that a neuron lets through."""
+        key, xp = (*draw, neuron), self._xp
+        if self._kept is not None and key in self._kept:
+            return self._kept[key]
+        (on,) = xp.nonzero(self._forward.active[*draw, :, neuron])
+        tiling = retiled(self._tiling, on.shape[0]) if on.shape[0] else self._tiling
+        x = xp.take(self._X[*draw, :, :], on, axis=0)
+        found = Passing(draw, neuron, on, tiling, DataKernel(x, tiling, self._team, xp, power=1))
+        if self._kept is not None:
+            self._kept[key] = found
+        return found
 
 
 def _others(s: Array, rows: slice, columns: slice, neuron: int) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rmtsim.arrays.backend import Module, backend_of
 from rmtsim.arrays.machine import keep_freed_memory
@@ -27,6 +28,7 @@ def draw_resources(
     threads: int | None = None,
     memory: float | None = None,
     batch: int = 1,
+    weights: int = 1,
     tick: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Tiling, ThreadTeam]]:
     """Give a draw's tiling and its team of threads; BLAS has one thread inside, so results agree to the bit.
@@ -39,8 +41,8 @@ def draw_resources(
         Threads for large draws on a CPU, by default one for every core; small draws have one, which is faster.
     memory
         Bytes that may be used; by default what the machine, or the GPU, can spare.
-    batch
-        Draws at once.
+    batch, weights
+        Draws at once, and last layers of each.
     tick
         Called now and then while the team works.
 
@@ -52,9 +54,10 @@ def draw_resources(
     backend = backend_of(xp)
     if memory is None:
         memory = backend.free_memory()
-    large = not backend.needs_gpu and flops(point, layers) > _LARGE
+    large = not backend.needs_gpu and flops(point, layers, weights=weights) > _LARGE
     threads = (threads or cores()) if large else 1
-    tiling = fitting_tiling(point, layers, dtype, memory, threads=threads, batch=batch, gpu=backend.needs_gpu)
+    counts: dict[str, Any] = {"threads": threads, "batch": batch, "weights": weights}
+    tiling = fitting_tiling(point, layers, dtype, memory, gpu=backend.needs_gpu, **counts)
     keep_freed_memory()
     with (
         single_threaded_blas(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,8 @@ Pair = tuple[int, int]
 #: (tile i, tile j, Gram matrices of every kind) → numbers to be added up, one (…) for each kind of result.
 Finish = Callable[[int, int, list[Array]], tuple[Array, ...]]
 
-#: Features of all samples are kept up to this many numbers, else made anew for every chunk.
+#: Features of all samples are kept up to this many numbers, else made anew for every chunk; so are Gram matrices of
+#: the samples that neurons let through.
 _KEPT_NUMBERS = 2**22
 
 
@@ -121,6 +122,37 @@ class DataKernel:
         parts = [self._contracted(columns, chunk) for chunk in chunks()]
         return [sum(kind[1:], kind[0]) for kind in zip(*parts, strict=True)]
 
+    def masked_sums(self, columns: Sequence[Array], masks: Array) -> Array:
+        """Return Σ λᵀ K λ over all columns λ of each kind, (…, kinds), in float64, each kind with a mask of its own.
+
+        Arrays of ``columns`` are (…, columns of a kind, N, kinds), ``masks`` (…, N, kinds), and samples have an axis of
+        length 1 after the leading ones. Sums run over the samples that a mask lets through: where that is a quarter,
+        a sixteenth of K.
+        """
+        xp, lead, n_kinds = self._xp, masks.shape[:-2], masks.shape[-1]
+        jobs = [(draw, kind) for draw in np.ndindex(*lead) for kind in range(n_kinds)]
+
+        def pick(tile: slice) -> dict[Any, tuple[Array, Array]]:
+            """Return which samples of a tile each mask lets through, and their columns, (columns, samples)."""
+            found = {}
+            for draw, kind in jobs:
+                (n,) = xp.nonzero(masks[*draw, tile, kind])
+                parts = [xp.take(A[*draw, :, tile, kind], n, axis=-1) for A in columns]
+                found[draw, kind] = n, xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
+            return found
+
+        passing = self._team.map(pick, self.tiles)
+        sums = xp.zeros((*lead, n_kinds), dtype=xp.float64)
+        for i, j in _pairs(len(self.tiles)):
+            tile = self.tile(i, j)
+
+            def of_kind(job: tuple[tuple[int, ...], int], tile: Array = tile, i: int = i, j: int = j) -> Array:
+                (n, A), (k, B) = passing[i][job], passing[j][job]
+                return inner(xp.take(xp.take(tile[*job[0], 0, :, :], n, axis=0), k, axis=1), A.mT @ B, xp)
+
+            sums += xp.reshape(xp.stack(self._team.map(of_kind, jobs)), sums.shape)
+        return sums
+
     def diagonal(self) -> Array:
         """Return K_nn, (…, N, 1), in float64."""
         return self._xp.sum(self._xp.astype(self._U**2, self._xp.float64), axis=-1, keepdims=True) ** self._power
@@ -136,7 +168,7 @@ class DataKernel:
                 K = xp.tril(K, k=-1)
             return [xp.sum(xp.astype(A * (K @ B), xp.float64), axis=-2) for A, B in zip(left, right, strict=True)]
 
-        forms = self._team.map(form, [(i, j) for i in range(len(kinds)) for j in range(i + 1)])
+        forms = self._team.map(form, _pairs(len(kinds)))
         return [sum(kind[1:], kind[0]) for kind in zip(*forms, strict=True)]
 
     def _weigh(self, i: int, j: int, grams: list[Array]) -> tuple[Array, ...]:
@@ -169,6 +201,11 @@ class DataKernel:
         return phi
 
 
+def _pairs(n_tiles: int) -> list[Pair]:
+    """Return all pairs of tiles i ≥ j."""
+    return [(i, j) for i in range(n_tiles) for j in range(i + 1)]
+
+
 @lru_cache(maxsize=8)
 def _lower_triangle(n: int, dtype: str) -> np.ndarray:
     """Return 2 below the diagonal, 1 on it and 0 above."""
@@ -178,6 +215,11 @@ def _lower_triangle(n: int, dtype: str) -> np.ndarray:
 def kept_features(inputs: int, n_samples: int) -> bool:
     """Whether the features of all samples are kept, rather than made anew for every chunk."""
     return inputs * (inputs + 1) // 2 * n_samples <= _KEPT_NUMBERS
+
+
+def kept_grams(n_samples: int, neurons: int) -> bool:
+    """Whether Gram matrices of the samples that each neuron lets through, about half, are kept for further V."""
+    return neurons * n_samples**2 // 4 <= _KEPT_NUMBERS
 
 
 def few_features(inputs: int, n_samples: int) -> bool:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module
+from rmtsim.arrays.backend import Array, Module, to_numpy
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
-from rmtsim.kernels.scaling import Scaling, exponent, restored, times_power
+from rmtsim.kernels.scaling import Scaling, exponent_of, largest, restored, times_power
 from rmtsim.kernels.tiling import Tiling
 
 #: Covariances whose largest is within 2^±20 are left alone.
@@ -23,48 +23,94 @@ _BAND = 20
 _DOMINATED = 0.01
 
 
-def hidden(
-    samples: DataKernel,
-    covariance: Array,
-    seen: Array,
-    scaling: Scaling,
-    check: PrecisionCheck | None,
-    xp: Module,
-    softmax: Softmax | None = None,
-) -> BlockNorms:
+class HiddenLayer:
     """Norms over the blocks (i, j) with weights λ_n = covariance_n,ij 1_{n,i} 1_{n,j}, at the network's own scale.
 
-    ``covariance`` is (…, N or 1, pairs), its pairs as in `pair`, in float64, and ``seen`` the masks of pairs of
-    neurons, (…, N, pairs), in the dtype of all else. Norms go as the squares of these weights and leave the range of
-    the dtype first, so a power of two is taken out of them. ``softmax`` is given where probabilities enter.
+    The weights of several V of a draw are collected and summed together. Norms go as the squares of these weights and
+    leave the range of the dtype first, so a power of two is taken out of them.
+
+    Parameters
+    ----------
+    samples
+        K of the samples X (…, 1, N, d).
+    seen
+        Masks of pairs of neurons, (…, N, pairs), in the dtype of the arrays; pairs as in `pair`.
+    restricted
+        Whether K is restricted to the samples that a pair lets through: see `rmtsim.kernels.cost.restricts_pairs`.
     """
-    n_samples, m = seen.shape[-2], _neurons(seen.shape[-1])
-    size = exponent(covariance, xp, _BAND)
-    weights = xp.astype(times_power(covariance, -size, xp), seen.dtype) * seen
 
-    def columns(i: int, chunk: None, fresh: bool) -> tuple[Array, ...]:
-        rows = weights[..., samples.tiles[i], :]
-        return (rows[..., :m],) if m == 1 else (rows[..., :m], rows[..., m:])
+    def __init__(
+        self,
+        samples: DataKernel,
+        seen: Array,
+        scaling: Scaling,
+        check: PrecisionCheck | None,
+        xp: Module,
+        *,
+        restricted: bool = False,
+    ) -> None:
+        self.seen, self._samples, self._scaling, self._check, self._xp = seen, samples, scaling, check, xp
+        self._restricted, self._m = restricted, _neurons(seen.shape[-1])
+        self._kinds = [slice(0, self._m), slice(self._m, None)][: 1 if self._m == 1 else 2]
+        self._waiting: list[Array] = []
+        self._vanished: list[list[Array]] = [[] for _ in self._kinds]
 
-    def at_own_scale(total: Array, pairs: slice) -> Array:
-        n_pairs = weights[..., pairs].shape[-1]
-        value = total / (n_samples**2 * n_pairs)
+    def add(self, covariance: Array, softmax: Softmax | None = None) -> None:
+        """Add covariances of some V, (…, R, N or 1, pairs), in float64; ``softmax`` where probabilities enter."""
+        self._waiting.append(covariance)
+        if softmax is not None and softmax.V.shape[-2] > 1 and bool(self._xp.any(lost := softmax.vanished)):
+            for kind, found in zip(self._kinds, self._vanished, strict=True):
+                met = self._xp.any(self.seen[..., None, :, kind] != 0, axis=-1, keepdims=True)
+                found.append(self._xp.any(lost & met, axis=(-3, -2, -1)))  # samples that some pair lets through
 
-        def positive() -> Array:
-            found = xp.any(weights[..., pairs] != 0, axis=(-2, -1))
-            if softmax is None or softmax.V.shape[-2] == 1:
-                return found
-            met = xp.any(seen[..., pairs] != 0, axis=-1, keepdims=True)  # samples that some pair lets through
-            return found | xp.any(softmax.vanished & met, axis=(-2, -1))
+    def norms(self) -> BlockNorms:
+        """Return the means over blocks and over all V that were added; and forget them."""
+        xp, seen = self._xp, self.seen
+        n_samples, count = seen.shape[-2], sum(covariance.shape[-3] for covariance in self._waiting)
+        sizes = [to_numpy(largest(covariance, (-3, -2, -1), xp)) for covariance in self._waiting]
+        size = exponent_of(np.max(sizes, axis=0), _BAND)
+        in_range = [times_power(covariance, -size[..., None], xp) for covariance in self._waiting]
+        self._waiting.clear()
+        weights = [A if A.dtype == seen.dtype else xp.astype(A, seen.dtype) for A in in_range]
+        del in_range
+        if self._restricted:
+            sums = self._samples.masked_sums(weights, seen)
+            totals = [xp.sum(sums[..., kind], axis=-1) for kind in self._kinds]
+        else:
+            weights = [A * seen[..., None, :, :] for A in weights]
+            totals = self._sums(weights)
+        found = []
+        for kind, total, vanished in zip(self._kinds, totals, self._vanished, strict=True):
+            terms = n_samples**2 * seen[..., kind].shape[-1] * count
 
-        what = "the hidden layer's mean squared norm"
-        if check:
-            check.norm(value, float(n_samples) ** 2 * n_pairs, what, positive)
-        return restored(value, 2 * (scaling.entry(0, 0) + size), xp, what)
+            def positive(kind: slice = kind, vanished: list[Array] = vanished) -> Array:
+                there = [xp.any((w * seen[..., None, :, :])[..., kind] != 0, axis=(-3, -2, -1)) for w in weights]
+                return xp.any(xp.stack([*there, *vanished]), axis=0)
 
-    same, *different = samples.quadratic_sums(columns, lambda: [None])
-    diag = at_own_scale(same, slice(0, m))
-    return BlockNorms(diag, at_own_scale(different[0], slice(m, None)) if m > 1 else diag * xp.nan)
+            what, value = "the hidden layer's mean squared norm", total / terms
+            if self._check:
+                self._check.norm(value, float(terms), what, positive)
+            found.append(restored(value, 2 * (self._scaling.entry(0, 0) + size), xp, what))
+            vanished.clear()
+        return BlockNorms(found[0], found[1] if len(found) > 1 else found[0] * xp.nan)
+
+    def _sums(self, weights: list[Array]) -> list[Array]:
+        """Σ λᵀ K λ over all pairs i = j, and over all i < j."""
+        xp = self._xp
+
+        def columns(i: int, chunk: None, fresh: bool) -> tuple[Array, ...]:
+            rows = [w[..., self._samples.tiles[i], :] for w in weights]
+            return tuple(_side_by_side([w[..., kind] for w in rows], xp) for kind in self._kinds)
+
+        return [total[..., 0] for total in self._samples.quadratic_sums(columns, lambda: [None])]
+
+
+def _side_by_side(weights: list[Array], xp: Module) -> Array:
+    """Return columns (…, R, N, c) of several V as (…, 1, N, columns)."""
+    if len(weights) == 1 and weights[0].shape[-3] == 1:
+        return weights[0]
+    columns = [xp.moveaxis(w, -3, -2) for w in weights]
+    return xp.concat([xp.reshape(w, (*w.shape[:-2], -1)) for w in columns], axis=-1)[..., None, :, :]
 
 
 def gram_of_neurons(V: Rows, tiling: Tiling, xp: Module) -> Array:
@@ -75,10 +121,14 @@ def gram_of_neurons(V: Rows, tiling: Tiling, xp: Module) -> Array:
 
 def pair(A: Array, xp: Module, B: Array | None = None) -> Array:
     """Return A_i B_j for the pairs of columns i ≤ j, those with i = j first; A_i A_j without B."""
-    m = A.shape[-1]
-    i, j = np.triu_indices(m, k=1)
-    i, j = (xp.asarray(np.append(np.arange(m), other)) for other in (i, j))
+    i, j = (xp.asarray(index) for index in _pairs(A.shape[-1]))
     return xp.take(A, i, axis=-1) * xp.take(A if B is None else B, j, axis=-1)
+
+
+@lru_cache(maxsize=64)
+def _pairs(m: int) -> tuple[np.ndarray, ...]:
+    """Return i and j of the pairs i ≤ j, those with i = j first."""
+    return tuple(np.append(np.arange(m), other) for other in np.triu_indices(m, k=1))
 
 
 def _neurons(pairs: int) -> int:
@@ -107,8 +157,9 @@ class Moments:
         rows, xp, V = (..., self._soft.tiles[i], slice(None)), self._soft.xp, chunk.V
         if self._centre is not None:
             E, V = xp.astype(E, xp.float64), xp.astype(V, xp.float64) - self._centre
-        self._first[rows] += xp.astype(E @ V, xp.float64)
-        self._second[rows] += xp.astype(E @ pair(V, xp), xp.float64)
+        for total, factor in ((self._first, V), (self._second, pair(V, xp))):
+            product = E @ factor
+            total[rows] += product if product.dtype == xp.float64 else xp.astype(product, xp.float64)
 
     def mean(self) -> Array:
         """Σ_c p_nc v_c, (…, N, m)."""
@@ -118,7 +169,7 @@ class Moments:
     def covariance(self, seen: Array) -> Array:
         """Cov_p(v_i, v_j) of (14) of every sample and pair of neurons, (…, N, pairs), in float64.
 
-        Digits are looked after where ``seen`` (…, N, pairs) is not 0: the rest is not wanted.
+        Digits are looked after where ``seen``, of the same axes, is not 0: the rest is not wanted.
         """
         softmax, xp = self._soft, self._soft.xp
         mean, second = self._first / softmax.total, self._second / softmax.total

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rmtsim.errors import InputError
-from rmtsim.kernels.cost import diagonal_classes, point_tiling
-from rmtsim.kernels.grams import few_features, kept_features
+from rmtsim.kernels.cost import diagonal_classes, point_tiling, restricts_pairs, weights_at_once
+from rmtsim.kernels.grams import few_features, kept_features, kept_grams
 from rmtsim.kernels.tiling import Tiling, with_span
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
 from rmtsim.model.loss import get_loss
@@ -26,9 +26,19 @@ _MAX_BATCH = 64
 
 
 def memory(
-    point: Point, layers: tuple[str, ...], dtype: str, tiling: Tiling, *, batch: int = 1, threads: int = 1
+    point: Point,
+    layers: tuple[str, ...],
+    dtype: str,
+    tiling: Tiling,
+    *,
+    batch: int = 1,
+    threads: int = 1,
+    weights: int = 1,
 ) -> int:
-    """Bytes that a batch of draws holds at its peak, counted from the arrays' shapes; `BASE` comes on top."""
+    """Bytes that a batch of draws holds at its peak, counted from the arrays' shapes; `BASE` comes on top.
+
+    Each draw has ``weights`` last layers.
+    """
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     inputs, chunk = m or d, min(tiling.chunk, C)
     n_tiles = tiling.n_tiles(N)
@@ -36,28 +46,40 @@ def memory(
     rows = min(N, tiling.tile * (tiling.span if whole else 2 * tiling.span))  # of the tiles held at once
     pairs = n_tiles * (n_tiles + 1) // 2 if whole else tiling.span**2
     area = tiling.tile**2
+    bundles = weights_at_once(C, N, point.width, layers, tiling, weights)
+    together = max(len(some) for bundle in bundles for some in bundle)
+    bundle = max(some[-1].stop - some[0].start for some in bundles)
     numbers = N * d + m * d + 3 * N * m  # X, W, pre-activations, mask, features
     softmax = get_loss(point.loss).softmax
     if softmax or CROSS.name in layers:
-        numbers += 2 * chunk * inputs + N * C * tiling.hold
+        numbers += together * (2 * chunk * inputs + N * C * tiling.hold)
     passes = [0]
     for layer in layers:
         if layer == HIDDEN.name:
             triangle = m * (m + 1) // 2
-            passes.append(2 * rows * triangle + _contraction(d, N, tiling, triangle, pairs))
+            if softmax and restricts_pairs(d, N, m, weights):  # weights in both orders, and what a pair lets through
+                passes.append(2 * N * triangle * bundle + threads * (4 * area + 2 * tiling.tile * bundle))
+            else:
+                columns = triangle * (bundle if softmax else 1)
+                passes.append(2 * rows * columns + _contraction(d, N, tiling, columns, pairs))
+            if weights > 1 and softmax:
+                numbers += 2 * N * triangle * bundle  # covariances in float64
         elif layer == CROSS.name:
             passes.append(4 * rows * chunk + 2 * pairs * area)
+            if weights > together and kept_grams(N, m):
+                numbers += m * (N * d // 2 + N**2 // 4)
         elif softmax:
-            passes.append(4 * rows * chunk + _contraction(inputs, N, tiling, 2 * chunk, 2 * pairs))
+            both = _contraction(inputs, N, tiling, 2 * chunk * together, 2 * pairs * together)
+            passes.append(4 * rows * chunk * together + both)
             if diagonal_classes(point, "auto") < C:
-                passes.append(4 * N * chunk)  # of the sampled classes, for all samples
-            passes.append(2 * rows * chunk + pairs * area)
+                passes.append(4 * N * chunk * together)  # of the sampled classes, for all samples
+            passes.append((2 * rows * chunk + pairs * area) * together)
         else:
             numbers += min(N, inputs) ** 2
     numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
     item = 4 if dtype == "float32" else 8
     fills = threads * max(_FILL, inputs, d)
-    doubles = N * 4 * (m + m * (m + 1) // 2) if not set(LAST).issuperset(layers) else 0
+    doubles = together * N * 4 * (m + m * (m + 1) // 2) if not set(LAST).issuperset(layers) else 0
     if point.width is not None and dtype == "float32":
         doubles += min(N * d, max(d, _DOUBLE_NUMBERS))
     return batch * (numbers * item + 8 * doubles) + 8 * fills
@@ -80,6 +102,7 @@ def fitting_tiling(
     *,
     threads: int = 1,
     batch: int = 1,
+    weights: int = 1,
     gpu: bool = False,
 ) -> Tiling:
     """Return the tiling that holds as much at once as ``budget`` bytes allow.
@@ -92,7 +115,7 @@ def fitting_tiling(
     tiling = point_tiling(point, gpu=gpu)
     least = with_span(tiling, 1)
     while True:
-        need = BASE + memory(point, layers, dtype, tiling, batch=batch, threads=threads)
+        need = BASE + memory(point, layers, dtype, tiling, batch=batch, threads=threads, weights=weights)
         if need <= budget:
             return tiling
         if tiling == least:
@@ -106,18 +129,20 @@ def fitting_tiling(
     )
 
 
-def least_memory(point: Point, layers: tuple[str, ...], dtype: str, threads: int) -> int:
+def least_memory(point: Point, layers: tuple[str, ...], dtype: str, threads: int, weights: int = 1) -> int:
     """Bytes that a draw holds at its peak when a single tile at a time is held; `BASE` comes on top."""
-    return memory(point, layers, dtype, with_span(point_tiling(point), 1), threads=threads)
+    return memory(point, layers, dtype, with_span(point_tiling(point), 1), threads=threads, weights=weights)
 
 
-def batch_size(point: Point, layers: tuple[str, ...], dtype: str, budget: float) -> int:
+def batch_size(point: Point, layers: tuple[str, ...], dtype: str, budget: float, weights: int = 1) -> int:
     """Draws to compute at once on a CPU: as many small ones as fit in the cache with what is made of them."""
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
-    if not point_tiling(point).one_chunk(C):
+    whole = point_tiling(point)
+    if not whole.one_chunk(C):
         return 1
-    numbers = N * d + C * (m or d) + m * d + 3 * N * C + 2 * N**2
+    together = len(weights_at_once(C, N, point.width, layers, whole, weights)[0][0])
+    numbers = N * d + C * (m or d) + m * d + (3 * N * C + 2 * N**2) * together
     size = max(1, min(_MAX_BATCH, _BATCH_BYTES // (numbers * (4 if dtype == "float32" else 8))))
-    while size > 1 and BASE + memory(point, layers, dtype, point_tiling(point), batch=size) > budget:
+    while size > 1 and BASE + memory(point, layers, dtype, whole, batch=size, weights=weights) > budget:
         size //= 2
     return size

@@ -16,7 +16,7 @@ draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,12 @@ from numpy.typing import ArrayLike
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.errors import InputError
-from rmtsim.kernels.classes import GivenRows, Rows
-from rmtsim.kernels.cross_layer import cross_ce, cross_mse
+from rmtsim.kernels.classes import GivenRows, Rows, SideBySide
+from rmtsim.kernels.cost import restricts_pairs, weights_at_once
+from rmtsim.kernels.cross_layer import CrossLayer
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.grams import DataKernel
-from rmtsim.kernels.hidden_layer import Moments, gram_of_neurons, hidden, pair
+from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gram_of_neurons, pair
 from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
@@ -161,12 +162,12 @@ def _in_dtype(
         W = hidden_layers[0] if hidden_layers else None
         options: dict[str, Any] = {"tiling": tiling, "team": team, "done": shown.advance}
         options |= {"scaling": scaling, "check": PrecisionCheck(dtype, point.loss, careful=True)}
-        return compute(X, GivenRows(V), W, y, point.loss, layers, xp, **options)
+        return compute(X, [GivenRows(V)], W, y, point.loss, layers, xp, **options)
 
 
 def compute(
     X: Array,
-    V: Rows,
+    last_layers: Sequence[Rows],
     W: Array | None,
     y: Array | None,
     loss: str,
@@ -181,64 +182,109 @@ def compute(
     check: PrecisionCheck | None = None,
     done: Callable[[int], None] = lambda _: None,
 ) -> dict[str, BlockNorms | SampledNorms]:
-    """Do the work of `block_norms` for arguments that are known to be good.
+    """Do the work of `block_norms` for arguments that are known to be good, and for several V: return means over them.
 
     Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. ``active`` are the masks of
     neurons, (…, N, m), if they are known better than X and W tell. With ``sampled_classes``, terms of single classes of
-    the last layer are estimated from that many of them. The arrays are those of a network that
-    ``scaling`` was taken out of; the norms are those of the network itself, and ``check``, if given, examines them.
-    ``done`` is called with the number of layers done.
+    the last layer are estimated from that many of them. The arrays are those of a network that ``scaling`` was taken
+    out of; the norms are those of the network itself, and ``check``, if given, examines them. ``done`` is called with
+    the number of layers done.
+
+    What depends on X and W alone is made once. Some V at a time go through all steps along an axis of their own after
+    the leading ones.
 
     Raises
     ------
     OutOfRange
         If the dtype cannot hold a norm, or what it is a sum of.
     """
-    C, forward_pass = V.shape[-2], forward(X, W, xp, active)
+    C, forward_pass = last_layers[0].shape[-2], forward(X, W, xp, active)
     scaling = scaling or Scaling(hidden=() if W is None else (0,))
-    if tiling.one_chunk(C):
-        V = GivenRows(V.rows(slice(0, C)))  # one chunk is all of V: not to be made again for every pass
-    samples = DataKernel(X, tiling, team, xp)
-    inputs = samples if W is None else DataKernel(forward_pass.features, tiling, team, xp)
-    norms: dict[str, BlockNorms | SampledNorms] = {}
-    if not get_loss(loss).softmax:
-        for count, layer in enumerate(layers):
-            done(count)
-            if layer == HIDDEN.name:
-                covariance = 2 * gram_of_neurons(V, tiling, xp)
-                norms[layer] = hidden(samples, covariance, pair(forward_pass.active, xp), scaling, check, xp)
-            elif layer == CROSS.name:
-                norms[layer] = cross_mse(X, V, forward_pass, y, tiling, team, xp)
-            else:
-                norms[layer] = last_layer_mse(forward_pass.features, C, xp)
-        return {
-            layer: _at_own_scale(layer, norms[layer], loss, C, forward_pass, scaling, check, xp) for layer in layers
-        }
-    softmax = Softmax(forward_pass.features, V, tiling, team, xp)
-    with_pairs = C > 1 and not set(LAST).isdisjoint(layers)
-    moments = None if set(LAST).issuperset(layers) else Moments(softmax)
-    sampled = C if sampled_classes is None else sampled_classes
-    powers = RowPowers(softmax) if sampled < C else None
-    all_pairs = first_pass(
-        softmax,
-        inputs if with_pairs else None,
-        [sums for sums in (moments, powers) if sums],
-        (2, 1) if powers else (2,),
-    )
-    if check:
-        check.logits(softmax.largest_logit)
-    for count, layer in enumerate(layers):
-        done(count)
-        if layer == HIDDEN.name and moments:
-            seen = pair(forward_pass.active, xp)
-            norms[layer] = hidden(samples, moments.covariance(seen), seen, scaling, check, xp, softmax)
-        elif layer == CROSS.name and moments:
-            norms[layer] = cross_ce(X, forward_pass, y, softmax, moments)
-        elif powers:
-            norms[layer] = last_layer_sampled(softmax, inputs, all_pairs, powers, sampled)
-        else:
-            norms[layer] = last_layer_ce(softmax, inputs, all_pairs)
-    return {layer: _at_own_scale(layer, norms[layer], loss, C, forward_pass, scaling, check, xp) for layer in layers}
+    samples = DataKernel(X[..., None, :, :], tiling, team, xp)
+    inputs = samples if W is None else DataKernel(forward_pass.features[..., None, :, :], tiling, team, xp)
+    count, (n_samples, dim), width = len(last_layers), X.shape[-2:], None if W is None else W.shape[-2]
+    bundles = weights_at_once(C, n_samples, width, layers, tiling, count)
+    hidden = cross = None
+    if width is not None and HIDDEN.name in layers:
+        restricted = get_loss(loss).softmax and restricts_pairs(dim, n_samples, width, count)
+        seen = pair(forward_pass.active, xp)
+        hidden = HiddenLayer(samples, seen, scaling, check, xp, restricted=restricted)
+    if CROSS.name in layers:
+        cross = CrossLayer(X, forward_pass, y, tiling, team, xp, keep=count > len(bundles[0][0]))
+    found: dict[str, list[BlockNorms | SampledNorms]] = {layer: [] for layer in layers}  # each (…, some V)
+
+    def side_by_side(some: range) -> Rows:
+        V = SideBySide(last_layers[some.start : some.stop], xp)
+        # One chunk is all of V: not to be made again for every pass.
+        return GivenRows(V.rows(slice(0, C))) if tiling.one_chunk(C) else V
+
+    def without_softmax() -> None:
+        covariances = []
+        for some in (some for bundle in bundles for some in bundle):
+            V = side_by_side(some)
+            if hidden:
+                covariances.append(2 * gram_of_neurons(V, tiling, xp))
+            if cross:
+                found[CROSS.name].append(cross.mse(V))
+        if hidden:
+            covariance = xp.concat(covariances, axis=-3)
+            if count > 1:  # they are the same for all samples, so norms go as the mean of their squares
+                covariance = xp.mean(covariance**2, axis=-3, keepdims=True) ** 0.5
+            hidden.add(covariance)
+            found[HIDDEN.name].append(_times(count, hidden.norms()))
+        for layer in set(layers).intersection(LAST):
+            found[layer].append(_times(count, last_layer_mse(forward_pass.features, C, xp)))
+
+    def with_softmax() -> None:
+        U = forward_pass.features[..., None, :, :]
+        sampled = C if sampled_classes is None else sampled_classes
+        with_pairs = C > 1 and not set(LAST).isdisjoint(layers)
+        for bundle in bundles:
+            for some in bundle:
+                V = side_by_side(some)
+                shape = (*U.shape[:-3], len(some), *U.shape[-2:])
+                softmax = Softmax(xp.broadcast_to(U, shape), V, tiling, team, xp)
+                moments = None if set(LAST).issuperset(layers) else Moments(softmax)
+                powers = RowPowers(softmax) if sampled < C else None
+                all_pairs = first_pass(
+                    softmax,
+                    inputs if with_pairs else None,
+                    [sums for sums in (moments, powers) if sums],
+                    (2, 1) if powers else (2,),
+                )
+                if check:
+                    check.logits(softmax.largest_logit)
+                for number, layer in enumerate(layers):
+                    done(number)
+                    if layer == HIDDEN.name and hidden and moments:
+                        hidden.add(moments.covariance(hidden.seen[..., None, :, :]), softmax)
+                    elif layer == CROSS.name and cross and moments:
+                        found[layer].append(cross.ce(softmax, moments))
+                    elif powers:
+                        found[layer].append(last_layer_sampled(softmax, inputs, all_pairs, powers, sampled))
+                    else:
+                        found[layer].append(last_layer_ce(softmax, inputs, all_pairs))
+            if hidden:
+                found[HIDDEN.name].append(_times(len(range(bundle[0].start, bundle[-1].stop)), hidden.norms()))
+
+    if get_loss(loss).softmax:
+        with_softmax()
+    else:
+        without_softmax()
+    means = {layer: _mean(found[layer], count, xp) for layer in layers}
+    return {layer: _at_own_scale(layer, means[layer], loss, C, forward_pass, scaling, check, xp) for layer in layers}
+
+
+def _times(count: int, norms: BlockNorms) -> BlockNorms:
+    """Return the sum over V of norms that are a mean over ``count`` of them, with an axis as if it were of one V."""
+    return BlockNorms(*(count * value[..., None] for value in norms))
+
+
+def _mean(found: list[BlockNorms | SampledNorms], count: int, xp: Module) -> BlockNorms | SampledNorms:
+    """Return the means over all V; errors of estimating terms of single classes are independent between them."""
+    diag, offdiag, *errors = (xp.concat(kind, axis=-1) for kind in zip(*found, strict=True))
+    means = [xp.sum(kind, axis=-1) / count for kind in (diag, offdiag)]
+    return type(found[0])(*means, *(xp.sum(error**2, axis=-1) ** 0.5 / count for error in errors))
 
 
 def _at_own_scale(

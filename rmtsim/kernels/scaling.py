@@ -103,10 +103,10 @@ def scaled_network(
         hidden.append(times_power(W, -of_features, xp))
         taken.append(c + of_features)
     V, total = weights[-1], x + sum(taken)
-    seen = _largest(h, -2, xp)  # of each input of the last layer
-    reach = to_numpy(_largest(V, -2, xp)).astype(np.float64) * to_numpy(seen)
-    largest = np.max(reach, axis=-1)
-    logits = np.where(largest == 0, 0, np.frexp(largest)[1] + total)
+    seen = largest(h, -2, xp)  # of each input of the last layer
+    reach = to_numpy(largest(V, -2, xp)).astype(np.float64) * to_numpy(seen)
+    highest = np.max(reach, axis=-1)
+    logits = np.where(highest == 0, 0, np.frexp(highest)[1] + total)
     extra = extra_exponent(logits, loss, dtype)
     if bool(xp.any(idle := (seen == 0)[..., None, :])):
         V = xp.where(idle, xp.zeros_like(V), V)  # weights that nothing passes are in no block, whatever their size
@@ -138,12 +138,16 @@ def extra_exponent(logits: Any, loss: str, dtype: str) -> Any:
 
 def exponent(A: Array, xp: Module, band: int = _BAND) -> Exponents:
     """Return e of each draw with max |A| in [2^{e−1}, 2^e); 0 within the band, and where all is zero."""
-    largest = to_numpy(_largest(A, (-2, -1), xp))
+    return exponent_of(to_numpy(largest(A, (-2, -1), xp)), band)
+
+
+def exponent_of(largest: np.ndarray, band: int = _BAND) -> Exponents:
+    """Return e of numbers in [2^{e−1}, 2^e); 0 within the band, and for 0."""
     found = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
     return np.where(np.abs(found) <= band, 0, found)
 
 
-def _largest(A: Array, axis: int | tuple[int, ...], xp: Module) -> Array:
+def largest(A: Array, axis: int | tuple[int, ...], xp: Module) -> Array:
     """Return max |A| over the axes, without an array of |A|."""
     return xp.maximum(xp.max(A, axis=axis), -xp.min(A, axis=axis))
 

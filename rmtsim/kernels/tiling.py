@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 #: Samples in a tile, at most: products of this size run at full speed, and two threads find work in three tiles.
-_TILE = 512
+TILE = 512
 #: Classes in a chunk, at most, and numbers in a chunk of V, at most.
 _CHUNK, _CHUNK_NUMBERS = 512, 2**22
 #: On a GPU larger pieces are needed to fill it.
@@ -69,7 +69,7 @@ class Tiling:
 def tiling(n_classes: int, inputs: int, n_samples: int, *, gpu: bool = False) -> Tiling:
     """Return the tiling of a draw if memory is unlimited; V has ``inputs`` columns."""
     factor = _GPU_FACTOR if gpu else 1
-    largest = _TILE * factor
+    largest = TILE * factor
     chunk = min(_CHUNK * factor, max(1, _power_of_two(_CHUNK_NUMBERS * factor // inputs)))
     hold = n_classes * n_samples <= _HELD_NUMBERS * factor**2
     return Tiling(_equal(n_samples, largest), largest, chunk, -(-n_samples // largest), hold)
@@ -83,6 +83,12 @@ def retiled(tiling: Tiling, n_samples: int) -> Tiling:
 def with_span(tiling: Tiling, span: int) -> Tiling:
     """Return the same pieces with fewer of them held at once."""
     return replace(tiling, span=span, hold=False)
+
+
+def pieces(count: int, size: int) -> list[range]:
+    """Cut ``count`` things into pieces of at most ``size``, of about the same length."""
+    n = -(-count // size)
+    return [range(k * count // n, (k + 1) * count // n) for k in range(n)]
 
 
 def _equal(n_samples: int, largest: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.precision import PrecisionCheck
-from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.model.choices import LayerName
 from rmtsim.model.layers import CROSS
@@ -164,11 +162,11 @@ def simulate_arrays(
     computes = get_backend(resolve(backend))
     xp = array_module(computes.name)
     # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
-    size = batch or (1 if computes.needs_gpu else batch_size(point, chosen, dtype, memory or usable_memory()))
+    size = batch or (1 if computes.needs_gpu else batch_size(point, chosen, dtype, memory or usable_memory(), count))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in chosen}
     left, shown = draws, CallProgress("simulate", len(draws), "draws", show=progress)
-    place: dict[str, Any] = {"threads": threads, "batch": size, "tick": shown.tick}
+    place: dict[str, Any] = {"threads": threads, "batch": size, "weights": count, "tick": shown.tick}
     while left:
         try:
             with shown, draw_resources(point, chosen, dtype, xp, memory=memory, **place) as (tiling, team):
@@ -183,9 +181,9 @@ def simulate_arrays(
                         "active": active,
                         "check": PrecisionCheck(dtype, point.loss),
                     }
-                    norms = [compute(X, V_r, W, y, point.loss, chosen, xp, **options) for V_r in last_layers(V, count)]
-                    for layer in chosen:
-                        parts[layer].append(_mean([of_one[layer] for of_one in norms]))
+                    norms = compute(X, last_layers(V, count), W, y, point.loss, chosen, xp, **options)
+                    for layer, values in norms.items():
+                        parts[layer].append(tuple(to_numpy(value) for value in values))
                     left = range(part.stop, draws.stop)
                     shown.advance(len(draws) - len(left))
         except OutOfRange as error:
@@ -202,16 +200,6 @@ def simulate_arrays(
             measured[:, k, kind] = np.concatenate(column)
     library = computes.library()
     return SimulatedDraws(point, draws, chosen, seed, computes.name, dtype, classes, library, measured, count)
-
-
-def _mean(norms: list[BlockNorms | SampledNorms]) -> tuple[np.ndarray, ...]:
-    """Return the means over last layers, added up one after the other, with the standard errors of the means.
-
-    The errors of estimating the terms of single classes are independent, as the last layers are.
-    """
-    values = [[to_numpy(value) for value in kind] for kind in zip(*norms, strict=True)]
-    means = [sum(of_kind[1:], of_kind[0]) / len(norms) for of_kind in values[:2]]
-    return (*means, *(reduce(np.hypot, of_kind) / len(norms) for of_kind in values[2:]))
 
 
 def _check_rows(draws: range, layers: tuple[str, ...], memory: float) -> None:

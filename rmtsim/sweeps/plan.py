@@ -127,9 +127,11 @@ def _why(state: PointState) -> str:
 
 def _peak(state: PointState, spec: Spec, resources: Resources) -> int:
     dtype, budget = spec.sampling.dtype, resources.memory or math.inf
-    batch = batch_size(state.point, state.layers, dtype, budget)
-    cut = fitting_tiling(state.point, state.layers, dtype, budget, threads=resources.threads, batch=batch)
-    return BASE + memory_held(state.point, state.layers, dtype, cut, batch=batch, threads=resources.threads)
+    weights = spec.sampling.weights(state.point, state.layers)
+    batch = batch_size(state.point, state.layers, dtype, budget, weights)
+    counts: dict[str, Any] = {"threads": resources.threads, "batch": batch, "weights": weights}
+    cut = fitting_tiling(state.point, state.layers, dtype, budget, **counts)
+    return BASE + memory_held(state.point, state.layers, dtype, cut, **counts)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ def allocate(
         If a single draw, or one for each of ``workers``, does not fit.
     """
     budget, layers, dtype = _budget(memory), spec.layers, spec.sampling.dtype
-    needs = {point: least_memory(point, layers, dtype, cores()) for point in spec.points()}
+    weights = spec.sampling.weights
+    needs = {point: least_memory(point, layers, dtype, cores(), weights(point, layers)) for point in spec.points()}
     largest, need = max(needs.items(), key=lambda item: item[1])
     # Threads share one Python.
     at_most = max(0, int(budget // (BASE + need) if processes else (budget - BASE) // need))
