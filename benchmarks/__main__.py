@@ -28,6 +28,7 @@ PARTS = (
     "kills",
     "variance",
     "precision",
+    "weights",
     "gpu",
 )
 

@@ -23,6 +23,18 @@ def test_a_part_runs_and_writes(tmp_path: Path) -> None:
 
 def test_every_part_is_there() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, check=True, capture_output=True)
-    for part in ("peers", "floor", "scaling", "memory", "sweep", "driver", "kills", "variance", "precision", "gpu"):
+    for part in (
+        "peers",
+        "floor",
+        "scaling",
+        "memory",
+        "sweep",
+        "driver",
+        "kills",
+        "variance",
+        "precision",
+        "weights",
+        "gpu",
+    ):
         assert (ROOT / "benchmarks" / f"{part}.py").exists()
         assert part in done.stdout.decode()

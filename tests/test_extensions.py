@@ -289,10 +289,11 @@ def test_data_law_of_a_figure() -> None:
 
 @pytest.mark.parametrize("model", ["linear", "one_hidden"])
 @pytest.mark.parametrize("loss", ["ce", "mse"])
-def test_backend(model: ModelName, loss: LossName) -> None:
+@pytest.mark.parametrize("weights", [1, 3])
+def test_backend(model: ModelName, loss: LossName, weights: int) -> None:
     """Rows name it; its draws are NumPy's, its sums agree to rounding."""
     point = rmtsim.Point(model, loss, 6, 5, 12, None if model == "linear" else 3)
-    own, numpy = (rmtsim.simulate(point, 3, backend=name) for name in ("strict", "numpy"))
+    own, numpy = (rmtsim.simulate(point, 3, backend=name, weights_per_draw=weights) for name in ("strict", "numpy"))
     assert set(own["backend"]) == {"strict"}
     for column in ("diag_sqfro", "offdiag_sqfro"):
         np.testing.assert_allclose(own[column], numpy[column], rtol=1e-12, equal_nan=True)

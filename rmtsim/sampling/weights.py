@@ -79,9 +79,9 @@ def variance_ratio(point: Point, layer: str) -> float:
     if layer == HIDDEN.name:  # few neurons, whose weights of the classes decide; with many classes these average out
         return 0.02 + 0.3 * C * (1 / d + 1 / N)
     if layer == CROSS.name:
-        return 2.0
+        return 1.0 + 0.4 * C
     if C == 1 or not get_loss(point.loss).softmax:
         return math.inf
     if layer == OUTPUT.name:
-        return 0.25 * m if C == 2 else 4.0 * m
+        return 0.25 * m if C == 2 else 6.0 * m
     return min(0.05 + 3 / d + 6 / N + 0.15 * (C - 2) ** 2, 13.0)

@@ -1,0 +1,166 @@
+"""What several last layers V for each (X, W) gain, and whether the rule that says how many ever loses."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+import rmtsim
+from benchmarks.report import Part, Row, Table, Target
+from rmtsim.kernels.cost import cost
+from rmtsim.model.point import Point
+from rmtsim.sampling.draws import last_layers, sample
+from rmtsim.sampling.weights import gain, variance_ratio, weights_of
+from rmtsim.sweeps.spec import builtin_specs, load
+
+Values = npt.NDArray[np.float64]
+
+#: Last layers by which variances are parted, draws held at once, and the seed.
+_LAYERS, _BATCH, _SEED = 4, 16, 11
+
+#: Relative spread below which a quantity is the same in all draws.
+_ROUNDING = 1e-10
+
+#: Work of the draws at a point, see `rmtsim.kernels.cost.cost`, and their number at most.
+_WORK, _MOST = 3e11, 400
+
+#: Points at which the bounds of the rule were found.
+_POINTS = [
+    *(Point("linear", "ce", C, d, N) for C, d, N in [(2, 16, 32), (2, 40, 20), (2, 40, 400), (2, 200, 400)]),
+    *(Point("linear", "ce", C, d, N) for C, d, N in [(3, 48, 96), (5, 48, 96), (10, 16, 32), (10, 64, 32)]),
+    *(Point("linear", "ce", C, d, N) for C, d, N in [(10, 200, 400), (40, 48, 96)]),
+    *(Point("one_hidden", "ce", C, d, N, 4) for C, d, N in [(2, 16, 32), (2, 64, 128), (10, 16, 32), (40, 64, 128)]),
+    *(Point("one_hidden", "ce", 10, d, N, m) for d, N, m in [(64, 128, 2), (64, 128, 8), (16, 2, 16), (16, 128, 64)]),
+    *(Point("one_hidden", "ce", C, d, N, 8) for C, d, N in [(300, 64, 128), (1000, 64, 128), (1000, 16, 32)]),
+    *(Point("one_hidden", "mse", C, d, 2 * d, 8) for C, d in [(2, 40), (10, 40), (100, 40), (1000, 16)]),
+]
+
+#: Hidden layers whose precision per second is to rise, and the last layers that they have.
+_HIDDEN, _SEVERAL = [Point("one_hidden", "ce", C, 500, 1000, 8) for C in (2, 10, 100)], 32
+
+
+def run(quick: bool) -> Part:
+    """Measure variance ratios and times, and hold the rule against both."""
+    ratios = [row for point in (_POINTS[::6] if quick else _POINTS) for row in _ratios(point, 40 if quick else 300)]
+    rule = _rule_at_points(quick)
+    hidden = [_hidden(Point("one_hidden", "ce", 4, 40, 80, 4), 20)] if quick else [_hidden(p, 48) for p in _HIDDEN]
+    about = (
+        "A draw is (X, W, V₁ … V_R), and its row the means over R. B is the variance between the pairs (X, W), W that "
+        f"within them; both by analysis of variance over {_LAYERS} last layers, with standard errors over draws. The "
+        "rule takes the bound of B/W of the worst quantity of all layers of a spec. The gain is the precision per "
+        "second over that of R = 1: the ratio of the variances of a row, by B and W, times that of the times, by the "
+        "cost model and as measured (processor time of one thread, both R in turn)."
+    )
+    targets = [
+        Target("least gain of the rule by the cost model", _least(rule, "gain_by_model"), 1.0, at_most=False),
+        Target("least gain of the rule as measured", _least(rule, "gain_measured"), 1.0, at_most=False),
+        *(Target(f"gain at C = {row['C']}", row["gain_measured"], 8.0, at_most=False) for row in hidden),
+    ]
+    tables = [
+        Table("B/W by layer, worst quantity, and the rule's bound", ratios),
+        Table("Points of the specs at which the rule takes several last layers, worst quantity of all layers", rule),
+        Table("Hidden layer, worst of its blocks", hidden),
+    ]
+    return Part(about, tables, [] if quick else targets)
+
+
+def _least(rows: list[Row], column: str) -> float:
+    return min((float(row[column]) for row in rows), default=1.0)
+
+
+def _sizes(point: Point) -> Row:
+    return {"loss": point.loss, "C": point.n_classes, "d": point.dim, "N": point.n_samples, "m": point.width}
+
+
+def _ratios(point: Point, draws: int) -> list[Row]:
+    """Return the measured B/W of each layer's worst quantity beside the bound of the rule."""
+    found = components(point, point.layers, draws)
+    rows = []
+    for layer in point.layers:
+        of_layer = {name: value for (one, name), value in found.items() if one == layer}
+        if of_layer:
+            name, (ratio, error) = max(of_layer.items(), key=lambda item: item[1][0])
+            measured = {"layer": layer, "worst": name, "B_over_W": ratio, "std_error": error}
+            rows.append(_sizes(point) | measured | {"bound": variance_ratio(point, layer)})
+    return rows
+
+
+def components(point: Point, layers: tuple[str, ...], draws: int) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return B/W of each quantity of each layer, with its standard error; those that V does not move are left out."""
+    parts: dict[str, list[Values]] = {layer: [] for layer in layers}
+    for start in range(0, draws, _BATCH):
+        some = range(start, min(start + _BATCH, draws))
+        X, V, W, y, _ = sample(point, some, _SEED, dtype="float64", xp=np, labels="cross" in layers)
+        norms = [
+            rmtsim.block_norms(X, one.all(), W=W, y=y, loss=point.loss, layers=layers, threads=1, progress=False)
+            for one in last_layers(V, _LAYERS)
+        ]
+        for layer in layers:
+            parts[layer].append(np.array([of_one[layer][:2] for of_one in norms]))
+    found = {}
+    for layer, arrays in parts.items():
+        diag, offdiag = np.moveaxis(np.concatenate(arrays, axis=2), 1, 0)
+        quantities = {"diag": diag, "offdiag": offdiag}
+        relative = {name: x / x.mean() for name, x in quantities.items() if np.all(np.isfinite(x)) and x.mean() > 0}
+        if len(relative) == 2:
+            relative["ratio"] = relative["offdiag"] - relative["diag"]
+        for name, x in relative.items():
+            within = x.var(axis=0, ddof=1)
+            if within.mean() > _ROUNDING**2:
+                squares = (x.mean(axis=0) - x.mean()) ** 2 * draws / (draws - 1) - within / _LAYERS
+                ratio = squares.mean() / within.mean()
+                error = np.std(squares - ratio * within, ddof=1) / within.mean() / draws**0.5
+                found[layer, name] = float(ratio), float(error)
+    return found
+
+
+def _rule_at_points(quick: bool) -> list[Row]:
+    """Hold the rule against measured variances and times at the points of the specs where it takes several."""
+    rows, seen = [], set()
+    for name in builtin_specs():
+        spec = load(name)
+        for point in spec.points():
+            R = weights_of("auto", point, spec.layers, spec.sampling.diagonal)
+            each = cost(point, spec.layers, spec.sampling.diagonal, _LAYERS)
+            if R == 1 or (point, spec.layers) in seen or (quick and (each > 1e7 or len(rows) > 1)):
+                continue
+            seen.add((point, spec.layers))
+            draws = 24 if quick else int(min(_MOST, max(32, _WORK / each)))
+            worst = max(ratio for ratio, _ in components(point, spec.layers, draws).values())
+            variances = (1 + worst) / (worst + 1 / R)
+            one, several = times(point, spec.layers, R, spec.sampling.dtype, 8 if quick else draws)
+            rows.append(
+                _sizes(point)
+                | {
+                    "layers": ", ".join(spec.layers),
+                    "R": R,
+                    "B_over_W": worst,
+                    "gain_by_model": gain(point, spec.layers, spec.sampling.diagonal, R, worst),
+                    "ms_1": 1e3 * one,
+                    "ms_R": 1e3 * several,
+                    "gain_measured": variances * one / several,
+                }
+            )
+    return rows
+
+
+def _hidden(point: Point, draws: int) -> Row:
+    """Measure what several last layers gain in the hidden layer."""
+    worst = max(ratio for (_, name), (ratio, _) in components(point, ("hidden",), draws).items() if name != "ratio")
+    one, several = times(point, ("hidden",), _SEVERAL, "float64", draws // 4)
+    variances = (1 + worst) / (worst + 1 / _SEVERAL)
+    measured = {"R": _SEVERAL, "B_over_W": worst, "ms_1": 1e3 * one, "ms_R": 1e3 * several}
+    return _sizes(point) | measured | {"gain_measured": variances * one / several}
+
+
+def times(point: Point, layers: tuple[str, ...], R: int, dtype: str, draws: int) -> tuple[float, float]:
+    """Return the processor time of a draw with one last layer and with R: medians of five rounds, in turn."""
+    spent: dict[int, list[float]] = {1: [], R: []}
+    for _ in range(5):
+        for weights, found in spent.items():
+            start = time.process_time()
+            rmtsim.simulate(point, draws, layers=layers, dtype=dtype, weights_per_draw=weights, threads=1)  # type: ignore[arg-type]
+            found.append((time.process_time() - start) / draws)
+    return float(np.median(spent[1])), float(np.median(spent[R]))
