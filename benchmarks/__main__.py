@@ -29,6 +29,7 @@ PARTS = (
     "variance",
     "precision",
     "weights",
+    "verdicts",
     "gpu",
 )
 

@@ -176,7 +176,8 @@ def test_all_goes_on_and_makes_a_gallery(toys: Path, capsys: pytest.CaptureFixtu
     assert "is 1.5" in found["toy"]
     assert "computed and drawn in" in found["toy"]
     assert "zero in every draw" in found["fig8_mse"]
-    assert "6 of 6 measured values agree" in found["fig8_mse"]  # diagonal, off-diagonal and ratio at both C
+    assert "2 of 2 measured values agree" in found["fig8_mse"]  # the diagonal ones at both C
+    assert "4 more are equal by identity" in found["fig8_mse"]
     assert "Not drawn: 1 of its 1 table failed: toy: the bits are worn out; buy new ones" in found["broken"]
     assert "`rmtsim reproduce own --data FOLDER`" in found["own"]
     page = (toys / "gallery.md").read_text("utf-8")
@@ -255,4 +256,5 @@ def test_a_headline_has_the_rate_of_the_draws() -> None:
         assert abs(bias) < 0.05
     assert [match[4] for match in found if match] == ["agrees", "differs"]
     assert "21 of 21 measured values agree" in good
+    assert float(re.findall(r"differs, off by (\S+) ±", slow)[0]) == pytest.approx(0.5, abs=0.005)
     assert "7 of 21 measured values agree" in slow

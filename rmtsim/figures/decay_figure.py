@@ -10,11 +10,11 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.figure_data import figure_data
-from rmtsim.figures.headlines import claims_headline, tally
+from rmtsim.figures.headlines import claims_headline
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import claims_of
-from rmtsim.stats.render import render
+from rmtsim.stats.render import render, tally
 from rmtsim.stats.summary import QUANTITIES, summarize
 
 if TYPE_CHECKING:

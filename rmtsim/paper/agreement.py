@@ -87,14 +87,18 @@ def spread_of_z(norms: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Of all norms, where ``quantity`` is null: their number, ``norms``, at so many sizes and layers, ``places``;
-        ``largest`` |z|, ``mean`` and ``root_mean_square``. Of the ``"diag"`` and the ``"offdiag"`` blocks of the last
-        layer, which are independent: ``norms``, ``sum_of_squares``, and ``probability``, the two-sided p of that sum
-        for unit normals.
+        ``largest`` |z|, ``mean`` and ``root_mean_square``; and ``copies``, how many more are equal by identity, as the
+        off-diagonal norms of the last layer are to the diagonal ones at C = 2: these are no evidence and not counted.
+        Of the ``"diag"`` and the ``"offdiag"`` blocks of the last layer, which are independent: ``norms``,
+        ``sum_of_squares``, and ``probability``, the two-sided p of that sum for unit normals.
     """
+    copies = norms["verdict"] == "exact"
+    norms = norms[~copies]
     z = norms["z"].to_numpy()
     places = norms.drop_duplicates(["model", "loss", "layer", "n_classes", "dim", "n_samples", "width", "init"])
     lines: list[dict[str, Any]] = [
-        {"quantity": None, "norms": len(z), "places": len(places), "largest": np.abs(z).max()}
+        {"quantity": None, "norms": len(z), "copies": int(copies.sum()), "places": len(places)}
+        | {"largest": np.abs(z).max()}
         | {"mean": z.mean(), "root_mean_square": (z**2).mean() ** 0.5}
     ]
     for quantity in _NAMES:
@@ -103,7 +107,7 @@ def spread_of_z(norms: pd.DataFrame) -> pd.DataFrame:
         total, n = float((of_points["z"] ** 2).sum()), len(of_points)
         probability = 2 * min(stats.chi2.cdf(total, n), stats.chi2.sf(total, n))
         lines.append({"quantity": quantity, "norms": n, "sum_of_squares": total, "probability": probability})
-    return pd.DataFrame(lines).astype({"places": "Int64"})
+    return pd.DataFrame(lines).astype({"places": "Int64", "copies": "Int64"})
 
 
 def spread(numbers: pd.DataFrame) -> str:
@@ -111,7 +115,8 @@ def spread(numbers: pd.DataFrame) -> str:
     of_all, *independent = part(numbers, "spread").to_dict("records")
     sentences = [
         f"{of_all['norms']} norms at {of_all['places']} sizes and layers: largest |z| {of_all['largest']:.2f}, "
-        f"mean {of_all['mean']:+.2f}, root mean square {of_all['root_mean_square']:.2f}."
+        f"mean {of_all['mean']:+.2f}, root mean square {of_all['root_mean_square']:.2f}. {of_all['copies']} more are "
+        "equal to others by identity."
     ]
     sentences += [
         f"Independent ones ({_NAMES[row['quantity']]} blocks of the last layer): sum of squares "

@@ -27,7 +27,7 @@ from rmtsim.paper.trained_networks import (
 )
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.verdict import IN_WORDS, LOST, NEAR, NO_ERROR, bounds, structure
+from rmtsim.stats.verdict import IN_WORDS, LOST, MOST, NEAR, NEGLIGIBLE, NO_ERROR, bounds, structure
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.text.tables import WIDTH as LINE
 from rmtsim.text.tables import text_table
@@ -36,9 +36,6 @@ from rmtsim.training.trajectory import trajectory_task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
-
-#: More than half of the squared norm is most of it; a tenth of it is not negligible.
-_MOST, _NEGLIGIBLE = 0.5, 0.1
 
 #: The verdicts on Finding 1.
 _STRUCTURE = {
@@ -219,11 +216,11 @@ def _verdicts_on_stripes(loss: str, means: pd.DataFrame) -> dict[str, str]:
     """Return the verdicts on Finding 2 (CE), or on what Section 4 says of the cross layer (MSE)."""
     if loss == "ce":
         return {
-            "stripes_verdict": _over(means.iloc[[0]], "stripe_share", _MOST),
-            "vanishing_verdict": _under(means.iloc[[-1]], "stripe_share", _MOST),
+            "stripes_verdict": _over(means.iloc[[0]], "stripe_share", MOST),
+            "vanishing_verdict": _under(means.iloc[[-1]], "stripe_share", MOST),
         }
     columns = {"cross": "cross_share", "cross_over_output": "cross_over_output"}
-    return {f"{name}_verdict": _under(means, column, _NEGLIGIBLE) for name, column in columns.items()}
+    return {f"{name}_verdict": _under(means, column, NEGLIGIBLE) for name, column in columns.items()}
 
 
 def _settings(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
@@ -272,11 +269,11 @@ def _findings_on_stripes(means: pd.DataFrame, stripes: pd.Series) -> Iterator[st
     yield (
         f"Finding 2, stripes in the cross layer: {_at(first, 'stripe_share')} of its squared norm at initialisation, "
         f"{_at(first, 'column_share')} in their columns ({1 / first['width']:.3f} without them). "
-        f"{stripes['stripes_verdict'].capitalize()} (over {_MOST:g})."
+        f"{stripes['stripes_verdict'].capitalize()} (over {MOST:g})."
     )
     yield (
         f"Finding 2, they vanish: {_at(last, 'stripe_share')} of it at the end, {_at(last, 'column_share')} in their "
-        f"columns. {stripes['vanishing_verdict'].capitalize()} (under {_MOST:g})."
+        f"columns. {stripes['vanishing_verdict'].capitalize()} (under {MOST:g})."
     )
     yield (
         f"Dynamic force: the stripes' squared norm goes to {_at(last, 'relative_stripe')} of its start, the residual's "
@@ -293,7 +290,7 @@ def _finding_on_the_cross_layer(means: pd.DataFrame, stripes: pd.Series) -> Iter
     last = means.iloc[-1]
     yield (
         f"Section 4, cross layer negligible with MSE: share of ‖H‖² {_ends(means, 'cross_share')}. "
-        f"{stripes['cross_verdict'].capitalize()} (under {_NEGLIGIBLE:g} throughout). ‖H_wv‖²/‖H_ww‖² "
+        f"{stripes['cross_verdict'].capitalize()} (under {NEGLIGIBLE:g} throughout). ‖H_wv‖²/‖H_ww‖² "
         f"{_ends(means, 'cross_over_hidden')}; ‖H_wv‖²/‖H_vv‖² {_ends(means, 'cross_over_output')}. Beside the output "
         f"layer alone: {stripes['cross_over_output_verdict'].capitalize()}."
     )

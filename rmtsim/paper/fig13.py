@@ -15,14 +15,15 @@ from rmtsim.paper.fig3 import Fig3
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.trained_networks import scheduled, standard_errors
 from rmtsim.stats.quoted import quoted
+from rmtsim.stats.verdict import FLAT
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-#: The last part of the steps, and the part of the fall of the loss that it may make where the curve is flat.
-_END, _FLAT = 0.1, 0.01
+#: The last part of the steps, whose part of the fall of the loss says whether the curve is flat at the end.
+_END = 0.1
 
 #: Columns that identify a run, but for its draw.
 _RUN = ["loss", "n_classes", "dim", "n_samples", "hidden", "steps", "learning_rate"]
@@ -102,7 +103,7 @@ def loss_numbers(table: pd.DataFrame) -> pd.DataFrame:
         last = draws["value"].last()
         before = of_setting[of_setting["progress"] <= 1 - _END].groupby("draw")["value"].last()
         fall = float(((before - last) / (draws["value"].first() - last)).abs().max())
-        line = one | {"draws": len(draws), "last_fall": fall, "verdict": "flat" if fall < _FLAT else "not flat"}
+        line = one | {"draws": len(draws), "last_fall": fall, "verdict": "flat" if fall < FLAT else "not flat"}
         line["answer"] = math.log(one["n_classes"]) if one["loss"] == "ce" else 1.0
         if one["loss"] == "mse":
             line["loss_floor"] = loss_floor(int(one["n_classes"]), int(one["n_samples"]), int(one["hidden"]))

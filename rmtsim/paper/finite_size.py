@@ -9,14 +9,13 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.figures.figure import Figure
-from rmtsim.figures.headlines import tally
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
-from rmtsim.stats.render import render
+from rmtsim.stats.render import render, tally
 from rmtsim.stats.summary import QUANTITIES, summarize
 from rmtsim.theory import finite, limit
 

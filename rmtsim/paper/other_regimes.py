@@ -14,7 +14,7 @@ from rmtsim.paper.regime_rates import FAR, LEAST_CLASSES, extended, judge_rates,
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.verdict import TOLERANCE
+from rmtsim.stats.verdict import RATE_MARGIN, TOLERANCE
 from rmtsim.text.tables import text_table
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ hidden layer and CE. constant: value at the largest C with draws over the theore
 theory's; C->inf: the theory's as C -> infinity. With a hidden layer and CE that is the sum of a series in 1/d, an
 asymptotic one (inf: it has no sum), and no limit: at fixed d off-diagonal and output blocks leave the theorem's form in
 the end. outside: share of the layer's squared norm outside its diagonal blocks at the largest C with draws. verdict, on
-the theory's powers: holds: at the C of the draws and far within 0.1 of the theorem's, and as C -> infinity, where one
-is given, the theorem's; with a hidden layer and CE it says: up to C = 1e6. not yet: not at the C of the draws, but far
-is closer. does not hold: else. differs: draws and theory are over {tolerance:g} standard errors apart, as where the
-mean lies in draws too rare to meet, and nothing is said of the rate."""
+the theory's powers: holds: at the C of the draws and far within {margin:g} of the theorem's, and as C -> infinity,
+where one is given, the theorem's; with a hidden layer and CE it says: up to C = 1e6. not yet: not at the C of the
+draws, but far is closer. does not hold: else. differs: draws and theory are over {tolerance:g} standard errors apart,
+as where the mean lies in draws too rare to meet, and nothing is said of the rate."""
 
 
 @register
@@ -81,7 +81,7 @@ class Regimes(Figure):
         ratios = rates.loc[rates["quantity"] == "ratio", "verdict"].value_counts()
         tally = f"Of {ratios.sum()} ratios: {', '.join(f'{verdict} {count}' for verdict, count in ratios.items())}."
         table = text_table(lines, "<" + ">" * (len(_HEAD[0]) - 2) + "<")
-        legend = _LEGEND.format(largest=rates["largest"].max(), tolerance=TOLERANCE)
+        legend = _LEGEND.format(largest=rates["largest"].max(), tolerance=TOLERANCE, margin=RATE_MARGIN)
         return "\n".join([*table, "", tally, "", legend])
 
     def headline(self, numbers: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.decay_fit import fit_decay
 from rmtsim.stats.predictions import plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
-from rmtsim.stats.verdict import agrees, z_score
+from rmtsim.stats.verdict import RATE_MARGIN, agrees, z_score
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
@@ -23,9 +23,6 @@ MAX_DIM, LEAST_CLASSES, LEAST_POINTS = 32, 100, 3
 
 #: Numbers of classes where the theory goes on: the ends of its last decade.
 FAR = (10**5, 10**6)
-
-#: Largest difference of exponents at which a rate holds.
-MARGIN = 0.1
 
 
 def regimes_of(draws: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +190,7 @@ def _verdict(power: float, theory: float, far: float, last: float, z: float) -> 
     near_gap, far_gap = abs(theory - power), abs(far - power)
     if not math.isnan(last) and abs(last - power) > 1e-9:
         return "does not hold"
-    if max(near_gap, far_gap) <= MARGIN:
+    if max(near_gap, far_gap) <= RATE_MARGIN:
         return "holds"
     return "not yet" if far_gap < near_gap else "does not hold"
 

@@ -12,6 +12,7 @@ from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.paper.linked_network import EXAMPLES, LinkedNetwork, full_links
 from rmtsim.sampling.simulation import MAX_SEED
+from rmtsim.stats.verdict import z_score
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.text.checks import check_size
 from rmtsim.text.tables import text_table
@@ -144,9 +145,9 @@ def by_tie(entries: pd.DataFrame) -> pd.DataFrame:
         the largest |mean_square − expected| in standard errors (0 where both are zero). Entries of one draw depend on
         each other, so the mean over them has no standard error.
     """
-    error = entries["std_error"].where(entries["std_error"] > 0, np.inf)
-    z = (entries["mean_square"] - entries["expected"]).abs() / error
-    z = z.mask((entries["std_error"] == 0) & (entries["mean_square"] != entries["expected"]), np.inf)
+    pairs = entries[["mean_square", "expected", "std_error"]].itertuples(index=False)
+    z = pd.Series([abs(z_score(*pair)) for pair in pairs], entries.index)
+    z = z.mask(z.isna(), (entries["mean_square"] != entries["expected"]).map({False: 0.0, True: np.inf}))
     keys = ["example", "n_inputs", "n_hidden", "n_outputs", "draws", "tie"]
     groups = entries.assign(z=z, is_zero=entries["largest"] == 0).groupby(keys, sort=False)
     return groups.agg(

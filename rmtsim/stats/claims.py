@@ -1,4 +1,9 @@
-"""Decay rates in C: what Theorems 1 and 2 claim beside what the draws show."""
+"""Decay rates in C: what Theorems 1 and 2 claim beside what the draws show, and verdicts that hold at any precision.
+
+A verdict rests on the draws over the theory's own values at the same C, d and N (`rmtsim.stats.curve_fit`). Beside it
+stands a fit that knows nothing of the theory but where corrections set in (`rmtsim.stats.decay_fit`): it quotes its
+systematic error, and decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from rmtsim.model.layers import BY_NAME
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.decay_fit import CORRECTION_SCALE, DecayFit, fit_decay
+from rmtsim.stats.curve_fit import CurveFit, fit_on_curve
+from rmtsim.stats.decay_fit import CORRECTION_SCALE, fit_decay
+from rmtsim.stats.decisions import Decision, decide
 from rmtsim.stats.predictions import percent_deviation, plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale
-from rmtsim.stats.verdict import agrees
+from rmtsim.stats.verdict import MAX_DISTANCE
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
@@ -23,16 +29,9 @@ from rmtsim.theory.prediction import Prediction
 SWEEP_COLUMNS = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
 
 #: Where the corrections of the hidden layer with CE set in. Its weights are covariances under p, and large |σ|², so
-#: large logit variances, dominate their squares: v = 1.6 makes 2e^{2v} about 50 (see ``fits.CORRECTION_SCALE``).
+#: large logit variances, dominate their squares: v = 1.6 makes 2e^{2v} about 50 (see ``decay_fit.CORRECTION_SCALE``).
 #: Chosen for the least bias at m = 8, where 2e² would bias the constant by 2.6 %.
 HIDDEN_CE_SCALE = 50.0
-
-#: A fit with a smaller χ² probability does not describe its points, and its uncertainties mean nothing.
-MIN_FIT_PROBABILITY = 1e-4
-
-#: A claim is tested where the theory at the largest C is this close to its own C → ∞ form. Heavy tails (few hidden
-#: neurons) can delay that form beyond any C that a sweep reaches, and no fit can show it.
-MAX_DISTANCE = 0.1
 
 
 def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
@@ -52,21 +51,27 @@ def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
         - ``exponent_theorem``, ``constant_theorem``: value → constant · C**exponent as d, N, then C → ∞;
         - ``constant_finite_size``, with its standard error: the constant at this d and N, and
           ``size_deviation_percent`` = 100 (finite size/theorem − 1);
-        - ``exponent``, and ``constant`` at the theorem's exponent, as fitted, each with ``std_error_…`` and
-          ``bias_…``; ``plain_slope``; ``chi2``, ``dof``: see ``rmtsim.stats.decay_fit``;
+        - the theory-free fit: ``n_points``, ``n_corrections``; ``exponent``, and ``constant`` at the theorem's
+          exponent, each with ``std_error_…`` and ``bias_…``; ``plain_slope``; ``chi2``, ``dof``: see
+          ``rmtsim.stats.decay_fit``. The bias is its systematic error, found by closure: the same fit, at the same C
+          with the same weights, to the theory's own values at finite C, d, N, less the theorem;
+        - the fit on the theory's curve: ``points_on_curve``; ``exponent_deviation`` and
+          ``constant_deviation_percent``, what exponent and constant are off from the theory's, each with
+          ``std_error_…`` and ``detectable_…``, the smallest deviation of either sign that would be noticed in 95 % of
+          cases; ``chi2_on_curve``, ``dof_on_curve``; ``p_exponent``, ``p_constant``, ``p_shape``, and ``p_value``,
+          three times the least of these: see ``rmtsim.stats.curve_fit``; ``p_adjusted``, that by Holm's rule over all
+          lines of the table that have one;
         - ``verdict`` and ``reason``.
 
     Notes
     -----
-    The bias is the systematic error of the fit, found by closure: the same fit, at the same C with the same weights,
-    to the theory's own values at finite C, d, N, less the theorem. *agrees*: the exponent is within 3.5 standard
-    errors plus the bias of the theorem's, and so is the constant, of that at finite size. Nothing is corrected by the
-    bias, which only widens the tolerance: else a sweep of high precision would reject the theorem for the fit's
-    shortcomings. *exact*: the theorem has zero, and so has every draw. *differs*: neither, or the fit does not
-    describe the points.
-    *not tested*: the reason says why.
+    *differs*: ``p_adjusted`` is at most 0.001, so that a table of true claims has such a line once in a thousand times,
+    whatever its length and precision. *agrees*: it is not, and a deviation of ½ in the exponent (those of the theorems
+    are whole numbers) or of a factor of 2 in the constant would have been noticed. *not decided*: it would not.
+    *exact*: the theorem has zero, and so has every draw. *not tested*: the reason says why.
     """
-    lines = []
+    lines: list[dict[str, Any]] = []
+    fits: list[CurveFit] = []
     for key, group in on_limit_scale(summary).groupby(SWEEP_COLUMNS, dropna=False, sort=False):
         model, loss, layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         theorem, reason = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
@@ -76,105 +81,134 @@ def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
             for C in group["n_classes"]
         ]
         for quantity in QUANTITIES if BY_NAME[layer].has_diagonal else ("offdiag",):
-            line = _compare(quantity, group, theorem, sized, expected)
+            theory = _Theory(quantity, theorem, sized, expected)
+            fit = _on_curve(quantity, group, theory)
+            line = dict(zip(SWEEP_COLUMNS, key, strict=True)) | _line(quantity, group, theory, fit)
             if not BY_NAME[layer].has_diagonal:
-                line |= {"verdict": "not tested", "reason": "the theorems make no claim on the cross layer"}
+                line |= _not_tested("the theorems make no claim on the cross layer")
             elif theorem is None or sized is None:
-                line |= {"verdict": "not tested", "reason": reason or reason_at_size}
-            lines.append(dict(zip(SWEEP_COLUMNS, key, strict=True)) | line)
-    return pd.DataFrame(lines).astype({"width": "Int64"})
+                line |= _not_tested(reason or reason_at_size)
+            else:
+                line |= _without_fit(quantity, group, theory, fit)
+            if not line["verdict"]:
+                fits.append(fit)
+            lines.append(line)
+    decisions = iter(decide(fits))
+    return pd.DataFrame([line if line["verdict"] else line | _decided(next(decisions)) for line in lines]).astype(
+        {"width": "Int64"}
+    )
 
 
-def _compare(
-    quantity: str,
-    group: pd.DataFrame,
-    theorem: Prediction | None,
-    sized: Prediction | None,
-    expected: list[Prediction | None],
-) -> dict[str, Any]:
-    """Theorem, fit and verdict of one quantity; ``expected`` is the theory at the C, d, N of the group's rows."""
-    C, values = group["n_classes"].to_numpy(), group[quantity].to_numpy()
-    exponent, constant = power(theorem, quantity), value(theorem, quantity)
-    at_size, std_error_at_size = value(sized, quantity), value(sized, f"std_error_{quantity}")
-    hidden_ce = (group["layer"].iloc[0], group["loss"].iloc[0]) == ("hidden", "ce")
-    scale = HIDDEN_CE_SCALE if hidden_ce else CORRECTION_SCALE
-    fit = fit_decay(C, values, group[f"std_error_{quantity}"].to_numpy(), exponent, scale)
-    theory = np.array([value(prediction, quantity) for prediction in expected])
-    closure = fit_decay(C, theory, theory * group[f"rse_{quantity}"].to_numpy(), exponent, scale)
-    bias_exponent = closure.exponent.value - exponent
-    bias_constant = closure.pinned_constant.value - at_size
-    last = int(np.argmax(C))
-    distance = abs(percent_deviation(float(theory[last]), at_size * float(C[last]) ** exponent)) / 100
-    if constant == 0:
-        verdict, reason = _judge_zero(values)
-    elif sized is not None and math.isinf(at_size):
-        verdict, reason = "not tested", f"there is no C → ∞ constant: {sized.note}"
-    elif distance > MAX_DISTANCE:
-        verdict = "not tested"
-        reason = f"at C = {C[last]} the theory is still {distance:.0%} from its C → ∞ form; sweep larger C"
-    else:
-        std_error = math.hypot(fit.pinned_constant.std_error, std_error_at_size)
-        verdict, reason = _judge_fit(
-            fit,
-            _excess(fit.exponent.value - exponent, bias_exponent) / fit.exponent.std_error,
-            _excess(fit.pinned_constant.value - at_size, bias_constant) / std_error,
-        )
+class _Theory:
+    """What the theory says of one quantity of a sweep over C: as C → ∞, and at every C of it."""
+
+    def __init__(
+        self, quantity: str, theorem: Prediction | None, sized: Prediction | None, expected: list[Prediction | None]
+    ) -> None:
+        self.exponent, self.constant = power(theorem, quantity), value(theorem, quantity)
+        self.at_size, self.std_error_at_size = value(sized, quantity), value(sized, f"std_error_{quantity}")
+        self.note = "" if sized is None else sized.note
+        self.values = np.array([value(prediction, quantity) for prediction in expected])
+        self.std_errors = np.array([value(prediction, f"std_error_{quantity}") for prediction in expected])
+
+
+def _on_curve(quantity: str, group: pd.DataFrame, theory: _Theory) -> CurveFit:
+    """Fit the values over the theory's at the same sizes."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = group[quantity].to_numpy() / theory.values
+        rse = np.hypot(group[f"rse_{quantity}"].to_numpy(), theory.std_errors / theory.values)
+    return fit_on_curve(group["n_classes"], ratios, rse, group["draws"])
+
+
+def _line(quantity: str, group: pd.DataFrame, theory: _Theory, fit: CurveFit) -> dict[str, Any]:
+    """Return the numbers of a line: the theory's, those of the theory-free fit, and those of the fit on the curve."""
+    C, layer = group["n_classes"].to_numpy(), group["layer"].iloc[0]
+    scale = HIDDEN_CE_SCALE if (layer, group["loss"].iloc[0]) == ("hidden", "ce") else CORRECTION_SCALE
+    values, std_errors = group[quantity].to_numpy(), group[f"std_error_{quantity}"].to_numpy()
+    free = fit_decay(C, values, std_errors, theory.exponent, scale)
+    errors_of_theory = theory.values * group[f"rse_{quantity}"].to_numpy()
+    closure = fit_decay(C, theory.values, errors_of_theory, theory.exponent, scale)
     return {
         "quantity": quantity,
-        "divided_by_dim": BY_NAME[group["layer"].iloc[0]].is_d_by_d and quantity != "ratio",
-        "n_points": fit.n_points,
-        "n_corrections": fit.n_corrections,
-        "exponent_theorem": exponent,
-        "exponent": fit.exponent.value,
-        "std_error_exponent": fit.exponent.std_error,
-        "bias_exponent": bias_exponent,
-        "plain_slope": fit.plain_slope.value,
-        "std_error_plain_slope": fit.plain_slope.std_error,
-        "constant_theorem": constant,
-        "constant_finite_size": at_size,
-        "std_error_constant_finite_size": std_error_at_size,
-        "size_deviation_percent": percent_deviation(at_size, constant),
-        "constant": fit.pinned_constant.value,
-        "std_error_constant": fit.pinned_constant.std_error,
-        "bias_constant": bias_constant,
-        "chi2": fit.chi2,
-        "dof": fit.dof,
-        "verdict": verdict,
-        "reason": reason,
+        "divided_by_dim": BY_NAME[layer].is_d_by_d and quantity != "ratio",
+        "n_points": free.n_points,
+        "n_corrections": free.n_corrections,
+        "exponent_theorem": theory.exponent,
+        "exponent": free.exponent.value,
+        "std_error_exponent": free.exponent.std_error,
+        "bias_exponent": closure.exponent.value - theory.exponent,
+        "plain_slope": free.plain_slope.value,
+        "std_error_plain_slope": free.plain_slope.std_error,
+        "constant_theorem": theory.constant,
+        "constant_finite_size": theory.at_size,
+        "std_error_constant_finite_size": theory.std_error_at_size,
+        "size_deviation_percent": percent_deviation(theory.at_size, theory.constant),
+        "constant": free.pinned_constant.value,
+        "std_error_constant": free.pinned_constant.std_error,
+        "bias_constant": closure.pinned_constant.value - theory.at_size,
+        "chi2": free.chi2,
+        "dof": free.dof,
+        "points_on_curve": fit.n_points,
+        "exponent_deviation": fit.exponent.value,
+        "std_error_exponent_deviation": fit.exponent.std_error,
+        "detectable_exponent_deviation": math.nan,
+        "constant_deviation_percent": _percent(fit.constant.value),
+        "std_error_constant_deviation_percent": 100 * fit.constant.std_error,
+        "detectable_constant_deviation_percent": math.nan,
+        "chi2_on_curve": fit.chi2,
+        "dof_on_curve": fit.dof,
+        "p_exponent": fit.exponent.p_value,
+        "p_constant": fit.constant.p_value,
+        "p_shape": fit.p_shape,
+        "p_value": fit.p_value,
+        "p_adjusted": math.nan,
+        "verdict": "",
+        "reason": "",
     }
 
 
-def _excess(difference: float, bias: float) -> float:
-    """Return how far a difference goes beyond what the bias explains."""
-    return float(np.maximum(0.0, abs(difference) - abs(bias)))
+def _percent(log_factor: float) -> float:
+    """Return how many percent a factor is above 1."""
+    return 100 * float(np.expm1(log_factor))
 
 
-def _judge_zero(values: npt.NDArray[np.float64]) -> tuple[str, str]:
+def _decided(decision: Decision) -> dict[str, Any]:
+    return {
+        "detectable_exponent_deviation": decision.detectable_exponent,
+        "detectable_constant_deviation_percent": _percent(decision.detectable_constant),
+        "p_adjusted": decision.p_adjusted,
+        "verdict": decision.verdict,
+        "reason": decision.reason,
+    }
+
+
+def _not_tested(reason: str) -> dict[str, str]:
+    return {"verdict": "not tested", "reason": reason}
+
+
+def _without_fit(quantity: str, group: pd.DataFrame, theory: _Theory, fit: CurveFit) -> dict[str, str]:
+    """Return the verdict of a line that needs no fit or has none; nothing where the fit decides."""
+    if theory.constant == 0:
+        return _judge_zero(group[quantity].to_numpy())
+    if math.isinf(theory.at_size):
+        return _not_tested(f"there is no C → ∞ constant: {theory.note}")
+    last = int(np.argmax(group["n_classes"]))
+    C = int(group["n_classes"].iloc[last])
+    distance = abs(percent_deviation(float(theory.values[last]), theory.at_size * float(C) ** theory.exponent)) / 100
+    if distance > MAX_DISTANCE:
+        return _not_tested(f"at C = {C} the theory is still {distance:.0%} from its C → ∞ form; sweep larger C")
+    return _not_tested(fit.reason) if fit.reason else {}
+
+
+def _judge_zero(values: npt.NDArray[np.float64]) -> dict[str, str]:
     """Return the verdict where the theorem has exactly zero.
 
     No norm is negative, so a zero mean is a zero in every draw.
     """
     known = values[~np.isnan(values)]
     if not len(known):
-        return "not tested", "there is no measured value"
+        return _not_tested("there is no measured value")
     if np.all(known == 0):
-        return "exact", ""
-    return "differs", f"the theorem has exactly zero, but the largest mean is {np.max(np.abs(known)):.3g}"
-
-
-def _judge_fit(fit: DecayFit, pull_exponent: float, pull_constant: float) -> tuple[str, str]:
-    """Return the verdict on a fit from its distances to the theory beyond the bias, in standard errors."""
-    if fit.reason:
-        return "not tested", fit.reason
-    if stats.chi2.sf(fit.chi2, fit.dof) < MIN_FIT_PROBABILITY:
-        return "differs", f"the fit does not describe the points: χ² = {fit.chi2:.1f}, {fit.dof} degrees of freedom"
-    if not math.isfinite(pull_exponent):
-        return "not tested", "the bias of the fit is not known: the theory has no values at these C"
-    if not math.isfinite(pull_constant):
-        return "not tested", "the constant at this d and N is not known or diverges"
-    off = []
-    if not agrees(pull_exponent):
-        off.append(f"the exponent is {pull_exponent:.1f} standard errors, and the bias, from the theorem's")
-    if not agrees(pull_constant):
-        off.append(f"the constant is {pull_constant:.1f} standard errors, and the bias, from the theory's at this d, N")
-    return ("differs", "; ".join(off)) if off else ("agrees", "")
+        return {"verdict": "exact", "reason": ""}
+    largest = np.max(np.abs(known))
+    return {"verdict": "differs", "reason": f"the theorem has exactly zero, but the largest mean is {largest:.3g}"}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale
-from rmtsim.stats.verdict import agrees, tolerance, z_score
+from rmtsim.stats.verdict import DECISIVE_FACTOR, LEVEL, Deviation, holm, z_score
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
 
@@ -37,10 +39,20 @@ def compare(summary: pd.DataFrame) -> pd.DataFrame:
         - ``measured`` and its ``std_error``;
         - ``limit`` (d, N → ∞ at this C) and ``finite`` (this C, d, N), each with ``std_error_…``, and
           ``size_deviation_percent`` = 100 (finite/limit − 1);
-        - ``z`` = (measured − finite)/(both standard errors in quadrature);
-        - ``within_limit``: |measured − limit| ≤ 3.5 standard errors + |finite − limit|;
-        - ``verdict``: *agrees* if |z| ≤ 3.5, else *differs*; or *not tested*, for the ``reason`` given. With few
-          draws, 3.5 stands for the quantile of Student's t that is exceeded as rarely.
+        - ``z`` = (measured − finite)/(both standard errors in quadrature); ``p_value``, by Student's t with draws − 1
+          degrees of freedom, and ``p_adjusted``, by Holm's rule over all lines that are tested;
+          ``detectable_percent``: the smallest deviation from ``finite`` that would be noticed in 95 % of cases;
+        - ``within_limit``: |measured − limit| is at most |finite − limit| and what chance makes of the former once in
+          1000 tables;
+        - ``verdict`` and, where it is neither *agrees* nor *exact*, ``reason``.
+
+    Notes
+    -----
+    *exact*: the value is an identity of the model and no evidence: zero by the model, 1, or a copy of another, as the
+    off-diagonal norm of the last layer at C = 2 is of the diagonal one. *differs*: ``p_adjusted`` is at most 0.001, so
+    that a table of correct values has such a line once in a thousand times; or an identity is broken. *agrees*: it is
+    not, and a factor of 2 would have been noticed. *not decided*: it would not. *not tested*: there is nothing to
+    compare.
     """
     keys = [*SWEEP_COLUMNS, "n_classes"]
     lines = []
@@ -52,7 +64,8 @@ def compare(summary: pd.DataFrame) -> pd.DataFrame:
             line = {key: row[key] for key in ("point_id", *keys, "draws", "effective_draws")} | {"quantity": quantity}
             line["divided_by_dim"] = BY_NAME[layer].is_d_by_d and quantity != "ratio"
             lines.append(line | _compare(quantity, row, at_limit, at_size, reason))
-    return pd.DataFrame(lines).astype({"width": "Int64", "within_limit": "boolean"})
+    decided = _decided(pd.DataFrame(lines))
+    return decided.drop(columns="deviation").astype({"width": "Int64", "within_limit": "boolean"})
 
 
 def in_units_of_draws(table: pd.DataFrame) -> pd.DataFrame:
@@ -65,22 +78,22 @@ def in_units_of_draws(table: pd.DataFrame) -> pd.DataFrame:
 def _compare(
     quantity: str, row: dict[Any, Any], at_limit: Prediction | None, at_size: Prediction | None, reason: str
 ) -> dict[str, Any]:
-    """Measurement, theory and verdict of one quantity."""
+    """Measurement and theory of one quantity, and the verdict where it does not depend on other lines, else ""."""
     measured, std_error = row[quantity], row[f"std_error_{quantity}"]
     asymptote, expected = value(at_limit, quantity), value(at_size, quantity)
     std_error_expected = value(at_size, f"std_error_{quantity}")
+    error = math.hypot(std_error, std_error_expected, ROUNDING * expected)
+    deviation = Deviation(measured - expected, error, max(row["draws"] - 1, 1))
     if expected == 0 and std_error_expected == 0:  # zero in every draw: any other value is infinitely far
-        z = math.inf if measured else 0.0
+        z = math.nan if math.isnan(measured) else math.inf if measured else 0.0
+        deviation = Deviation(z, 0.0)
     else:
-        z = z_score(measured, expected, std_error, std_error_expected, ROUNDING * expected)
-    std_errors = math.hypot(std_error, std_error_expected, value(at_limit, f"std_error_{quantity}"))
-    allowed = tolerance(row["draws"]) * std_errors + abs(expected - asymptote) + ROUNDING * abs(expected)
-    within: bool | None = bool(abs(measured - asymptote) <= allowed)
+        z = z_score(measured, expected, error)
+    verdict = ""
     if math.isnan(z):
-        within, verdict = None, "not tested"
-        reason = reason or _missing(row["draws"], measured, std_error)
-    else:
-        verdict = "agrees" if agrees(z, row["draws"]) else "differs"
+        verdict, reason = "not tested", reason or _missing(row["draws"], measured, std_error)
+    elif _is_identity(quantity, row):
+        verdict = "exact"
     return {
         "measured": measured,
         "std_error": std_error,
@@ -90,7 +103,44 @@ def _compare(
         "std_error_finite": std_error_expected,
         "size_deviation_percent": percent_deviation(expected, asymptote),
         "z": z,
-        "within_limit": within,
+        "deviation": deviation,
+        "p_value": math.nan if verdict else deviation.p_value,
+        "verdict": verdict,
+        "reason": reason,
+    }
+
+
+def _is_identity(quantity: str, row: dict[Any, Any]) -> bool:
+    """Whether a value is what the model makes it in every draw, to rounding."""
+    fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
+    if quantity == "offdiag" and fixed.get("ratio"):
+        fixed["offdiag"] = fixed["ratio"] * row["diag"]
+    return quantity in fixed and bool(abs(row[quantity] - fixed[quantity]) <= ROUNDING * abs(fixed[quantity]))
+
+
+def _decided(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with verdicts on all lines, which account for their number."""
+    adjusted = holm(lines["p_value"].to_numpy())
+    tests = int(np.isfinite(adjusted).sum())
+    found = [_decision(line, p, tests) for p, line in zip(adjusted, lines.to_dict("records"), strict=True)]
+    return lines.assign(**pd.DataFrame(found, index=lines.index))
+
+
+def _decision(line: dict[Any, Any], p: float, tests: int) -> dict[str, Any]:
+    deviation: Deviation = line["deviation"]
+    expected, asymptote, error = line["finite"], line["limit"], line["std_error_limit"]
+    allowed = deviation._replace(std_error=math.hypot(deviation.std_error, error)).room(tests)
+    within = bool(abs(line["measured"] - asymptote) <= allowed + abs(expected - asymptote))
+    verdict, reason, seen = line["verdict"], line["reason"], math.nan
+    if not verdict:
+        seen = 100 * deviation.detectable(tests) / abs(expected) if expected else 0.0
+        verdict = "differs" if p <= LEVEL else "agrees"
+        if verdict == "agrees" and seen > 100 * (DECISIVE_FACTOR - 1):
+            verdict, reason = "not decided", f"a factor of {DECISIVE_FACTOR:g} would not have been noticed"
+    return {
+        "p_adjusted": p,
+        "detectable_percent": seen,
+        "within_limit": None if verdict == "not tested" else within,
         "verdict": verdict,
         "reason": reason,
     }

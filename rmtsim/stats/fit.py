@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import SWEEP_COLUMNS, claims_of
 from rmtsim.stats.comparison import compare, in_units_of_draws
-from rmtsim.stats.render import render
+from rmtsim.stats.render import render, tally
 from rmtsim.stats.summary import summarize
-from rmtsim.stats.verdict import TOLERANCE
 from rmtsim.text.tables import records
 
 __all__ = ["Fit", "fit"]
@@ -23,6 +21,8 @@ __all__ = ["Fit", "fit"]
 
 #: Columns of the HTML table that identify a sweep over C, where they vary; n_samples follows from the others.
 _IN_HTML = ["width", "aspect_ratio", "dim", *ENSEMBLE]
+
+_NOTHING = "No measured value has a theory to be held against."
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,13 +58,16 @@ class Fit:
         varying = [name for name in SWEEP_COLUMNS if name in _IN_HTML and self.claims[name].nunique() > 1]
         table = self.claims[["model", "loss", "layer", *varying, "quantity"]].assign(
             power=self.claims["exponent_theorem"].map(_number("{:.0f}")),
-            fitted_power=_measured(self.claims, "exponent", "{:+.4f}"),
+            off_by=_deviation(self.claims, "exponent_deviation", "{:+.4f}"),
             constant=self.claims["constant_theorem"].map(_number("{:.4g}")),
-            fitted_constant=_measured(self.claims, "constant", "{:.4g}"),
+            constant_off_by=_deviation(self.claims, "constant_deviation_percent", "{:+.2f}"),
             verdict=self.claims["verdict"],
         )
-        table = table.rename(columns={"fitted_power": "fitted", "fitted_constant": "fitted "})
-        note = "Squared norms of d × d blocks are divided by d."
+        table = table.rename(columns={"off_by": "off by", "constant_off_by": "off by, %"})
+        note = (
+            "Off by: what power and constant are off from the theory's at the same C, d and N. Squared norms of d × d "
+            "blocks are divided by d."
+        )
         html = table.to_html(index=False, border=0, na_rep="")
         return f"{html}<p>{note}</p><pre>{escape(self._tally())}</pre>"
 
@@ -76,15 +79,15 @@ class Fit:
 
     def _tally(self) -> str:
         """Count the points that agree, with what they were held to."""
-        tested = self.compared[self.compared["verdict"] != "not tested"]
+        tested = self.compared[~self.compared["verdict"].isin(["exact", "not tested"])]
+        counted = tally(self.compared, "agree").replace("; ", ";\n")
+        counted = f"Measured values against the theory at their own C, d, N: {counted}."
         if tested.empty:
-            return "No measured value has a theory to be held against."
-        z = tested.loc[np.isfinite(tested["z"]), "z"]
+            return counted if (self.compared["verdict"] == "exact").any() else _NOTHING
         rse = (tested["std_error"] / tested["measured"].abs()).groupby(tested["layer"], sort=False).max()
         return (
-            f"Measured values against the theory at their own C, d, N: {(tested['verdict'] == 'agrees').sum()} of "
-            f"{len(tested)} agree;\nlargest |z| {z.abs().max():.2f}, root mean square {(z**2).mean() ** 0.5:.2f}.\n"
-            f"Within {TOLERANCE:g} standard errors plus the finite-size deviation of the limit d, N → ∞: "
+            f"{counted}\n"
+            "As close to the limit d, N → ∞, but for what it is off at this size: "
             f"{tested['within_limit'].sum()} of {len(tested)}.\n"
             f"Largest relative standard error: {', '.join(f'{layer} {value:.2%}' for layer, value in rse.items())}."
         )
@@ -94,8 +97,8 @@ class Fit:
         return {"claims": records(self.claims), "points": records(self.compared)}
 
 
-def _measured(claims: pd.DataFrame, name: str, how: str) -> list[str]:
-    """Return fitted values with their standard errors; nothing where there is no fit."""
+def _deviation(claims: pd.DataFrame, name: str, how: str) -> list[str]:
+    """Return deviations with their standard errors; nothing where there is no fit."""
     pairs = zip(claims[name], claims[f"std_error_{name}"], strict=True)
     return ["" if pd.isna(value) else f"{how.format(value)} ± {error:.2g}" for value, error in pairs]
 

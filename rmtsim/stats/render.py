@@ -5,28 +5,36 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.verdict import TOLERANCE
+from rmtsim.stats.verdict import DECISIVE_EXPONENT, DECISIVE_FACTOR, LEVEL, POWER
 from rmtsim.text.tables import WIDTH, records, text_table
 
 _SWEEP = ["model", "loss", "layer", "width", "dim", "n_samples", *ENSEMBLE]
 
-_CLAIMS_HEAD = ["quantity", "power", "fitted", "±s.e.", "bias", "plain"]
-_CLAIMS_HEAD += ["constant", "size", "fitted", "±s.e.", "bias", "χ²/dof", " verdict"]
+_CLAIMS_HEAD = ["quantity", "power", "free", "±s.e.", "bias", "constant", "size"]
+_CLAIMS_HEAD += ["Δpower", "±s.e.", "sees", "Δconst.", "±s.e.", "sees", " verdict"]
 _CLAIMS_LEGEND = (
-    "power, constant: the theorem's, for d, N, then C → ∞. fitted: the constant at the theorem's power. s.e.: standard "
-    "error. bias: systematic error of the fit, seen on the theory's own values at these C. plain: slope in log–log "
-    "without corrections. size: deviation of the theory's constant at this d and N from its limit d, N → ∞; the fitted "
-    "constant is compared with the former."
+    "power, constant: the theorem's, for d, N, then C → ∞. free: the power fitted without the theory; s.e.: standard "
+    "error; bias: systematic error of that fit, seen on the theory's own values at these C. It decides nothing. size: "
+    "deviation of the theory's constant at this d and N from its limit d, N → ∞. Δpower, Δconst.: what power and "
+    "constant are off from the theory's at these C, d, N, and sees: the least deviation, of either sign, that "
+    f"{POWER:.0%} of such data would have shown. differs: that any line of a report does by mere chance happens in "
+    f"{LEVEL:.1%} of reports (Holm's rule over all lines, with three tests each: power, constant, χ²/dof). agrees: it "
+    f"does not, and {DECISIVE_EXPONENT:g} in the power and a factor of {DECISIVE_FACTOR:g} in the constant would have "
+    "shown; else not decided."
 )
-_POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", " verdict"]
+_POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "sees"]
+_POINTS_HEAD += [" verdict"]
 _POINTS_LEGEND = (
     "draws: in brackets, how many exact draws would be as precise. theory: at this C, d and N. limit: d, N → ∞. size: "
-    f"deviation of the theory from its limit. z: measured less theory, in standard errors; up to {TOLERANCE:g} agrees, "
-    "and with few draws up to what Student's t exceeds as rarely."
+    "deviation of the theory from its limit. z: measured less theory, in standard errors. sees: the least deviation "
+    f"from the theory that {POWER:.0%} of such data would have shown. differs: that any line of a report does by mere "
+    f"chance happens in {LEVEL:.1%} of reports (Holm's rule, Student's t). exact: equal by identity, as zeros and "
+    f"copies are. not decided: a factor of {DECISIVE_FACTOR:g} would not have shown."
 )
 
 
@@ -51,6 +59,23 @@ def render(table: pd.DataFrame) -> str:
     return "\n".join([*text_table(rows, f"<{numbers}<", gap=1), "", textwrap.fill(legend, WIDTH)])
 
 
+def tally(points: pd.DataFrame, agree: str = "measured values agree with the theory at their own C, d, N") -> str:
+    """Return how many values of `rmtsim.stats.comparison.compare` agree with the theory, and their z-scores.
+
+    Identities, which are no evidence, are counted apart.
+    """
+    counts = {verdict: int(count) for verdict, count in points["verdict"].value_counts().items()}
+    tested = points[~points["verdict"].isin(["exact", "not tested"])]
+    z = tested.loc[np.isfinite(tested["z"]), "z"]
+    said = [f"{counts.get('agrees', 0)} of {len(tested)} {agree}"]
+    if blind := counts.get("not decided", 0):
+        said.append(f"{blind} {'is' if blind == 1 else 'are'} not decided")
+    if exact := counts.get("exact", 0):
+        said.append(f"{exact} more {'is' if exact == 1 else 'are'} equal by identity")
+    spread = f"; largest |z| {z.abs().max():.2f}, root mean square {(z**2).mean() ** 0.5:.2f}" if len(z) else ""
+    return f"{', '.join(said)}{spread}"
+
+
 def _claim_cells(row: dict[str, Any]) -> list[str]:
     return [
         f"  {row['quantity']}",
@@ -58,13 +83,14 @@ def _claim_cells(row: dict[str, Any]) -> list[str]:
         _number(row["exponent"], "+.4f"),
         _number(row["std_error_exponent"], ".4f"),
         _number(row["bias_exponent"], "+.4f"),
-        _number(row["plain_slope"], "+.3f"),
         _number(row["constant_theorem"], ".4g"),
         _number(row["size_deviation_percent"], "+.2f", "%"),
-        _number(row["constant"], ".4g"),
-        _relative(row["std_error_constant"], row["constant"]),
-        _relative(row["bias_constant"], row["constant"], "+"),
-        "-" if row["chi2"] is None else f"{row['chi2']:.1f}/{row['dof']}",
+        _short(row["exponent_deviation"], 4, sign="+"),
+        _short(row["std_error_exponent_deviation"], 4),
+        _short(row["detectable_exponent_deviation"], 4),
+        _short(row["constant_deviation_percent"], 2, "%", "+"),
+        _short(row["std_error_constant_deviation_percent"], 2, "%"),
+        _short(row["detectable_constant_deviation_percent"], 2, "%"),
         f" {row['verdict']}",
     ]
 
@@ -81,6 +107,7 @@ def _point_cells(row: dict[str, Any]) -> list[str]:
         _number(row["limit"], ".5g"),
         _number(row["size_deviation_percent"], "+.2f", "%"),
         _number(row["z"], "+.2f"),
+        _short(row["detectable_percent"], 1, "%"),
         f" {row['verdict']}",
     ]
 
@@ -94,9 +121,17 @@ def _number(value: float | None, how: str, unit: str = "") -> str:
     return "-" if value is None else f"{value:{how}}{unit}"
 
 
-def _relative(error: float | None, value: float | None, sign: str = "") -> str:
+def _short(value: float | None, places: int, unit: str = "", sign: str = "") -> str:
+    """Return a number to so many places, and fewer where it is large, so that its column keeps its width."""
+    if value is None:
+        return "-"
+    places -= min(max(0, len(f"{abs(value):.0f}") - 1), places)
+    return f"{value:{sign}.{places}f}{unit}" if abs(value) < 1e4 else f"{value:{sign}.0e}{unit}"
+
+
+def _relative(error: float | None, value: float | None) -> str:
     """Return an error in percent of its value."""
-    return "-" if error is None or not value else f"{100 * error / abs(value):{sign}.2f}%"
+    return "-" if error is None or not value else f"{100 * error / abs(value):.2f}%"
 
 
 def _heading(row: dict[str, Any]) -> str:

@@ -1,19 +1,42 @@
-"""How a number is held against another: the one place of tolerances, of Student's t, and of the thresholds of shares.
+"""How a number is held against another: the one place of levels, of tolerances, of Student's t, and of thresholds.
 
-Every verdict asks how many standard errors lie between two numbers, and `tolerance` says how many are allowed. It
-counts the *looks*, the numbers among which one that is off would make the verdict (Bonferroni's correction), and where
-the standard error comes from few draws it takes Student's t in place of the normal distribution. What has no standard
-error never agrees, and lies on no side of a threshold: NaN is neither below nor above.
+Every verdict asks how many standard errors lie between two numbers. Where the standard error comes from few draws,
+Student's t stands for the normal distribution. What has no standard error never agrees, and lies on no side of a
+threshold: NaN is neither below nor above.
+
+*Verdicts of a report on the theory*, the claims on decay rates and the values beside the theory: each line is a
+`Deviation` with a probability, and `holm` accounts for their number, so that a report calls anything *differs* by
+chance once in 1/``LEVEL`` times, whatever its length. What a line could have seen is `Deviation.detectable`.
+
+*Verdicts of a figure* on a few numbers: `tolerance` says how many standard errors are allowed. It counts the *looks*,
+the numbers among which one that is off would make the verdict (Bonferroni's correction).
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
+from scipy.special import stdtr, stdtrit
+
+#: Chance that a report calls anything *differs* which does not differ; and level of a test that stands alone.
+LEVEL = 0.001
+
+#: Chance with which a line of a report notices the smallest deviation that it is said to see.
+POWER = 0.95
+
+#: A claim is decided where it would have been noticed that the power of C is off by this much (those of the theorems
+#: are whole numbers), and the constant by this factor.
+DECISIVE_EXPONENT, DECISIVE_FACTOR = 0.5, 2.0
+
+#: A claim as C → ∞ is tested where the theory at the largest C is this close to its own C → ∞ form. Heavy tails (few
+#: hidden neurons) can delay that form beyond any C that a sweep reaches, and no draws can show it.
+MAX_DISTANCE = 0.1
 
 #: Standard errors that a true value may be off in a report of ``LOOKS`` numbers. A single number exceeds them by chance
 #: once in 2000 times.
@@ -29,6 +52,15 @@ NEAR = 0.1
 #: With more than this share outside, the diagonal blocks are the lesser part.
 LOST = 0.5
 
+#: More than this share of a squared norm is most of it; less than this is negligible.
+MOST, NEGLIGIBLE = 0.5, 0.1
+
+#: Largest difference of two powers of C at which the rate of one holds for the other.
+RATE_MARGIN = 0.1
+
+#: A loss is flat at the end of training where the last steps make less than this part of its fall.
+FLAT = 0.01
+
 #: `tolerance`, in the words of legends.
 IN_WORDS = "2 standard errors, more for few draws (Student's t) and for several numbers (Bonferroni)"
 
@@ -36,6 +68,73 @@ IN_WORDS = "2 standard errors, more for few draws (Student's t) and for several 
 NO_ERROR = "no verdict without a standard error"
 
 _Numbers = TypeVar("_Numbers", float, pd.Series)
+
+
+class Deviation(NamedTuple):
+    """What a number is off from what it should be, with what is known of its error.
+
+    Attributes
+    ----------
+    value
+        The difference; NaN where it is not known.
+    std_error
+        Its standard error.
+    dof
+        Degrees of freedom of that: draws less 1. Infinite: it is known.
+    """
+
+    value: float = math.nan
+    std_error: float = math.nan
+    dof: float = math.inf
+
+    @property
+    def p_value(self) -> float:
+        """Probability of a difference as large or larger, of either sign, where the truth is none; NaN if not known.
+
+        Examples
+        --------
+        >>> round(Deviation(1.96, 1.0).p_value, 4), round(Deviation(-1.96, 1.0, dof=9).p_value, 4)
+        (0.05, 0.0816)
+        """
+        if self.std_error == 0:
+            return math.nan if math.isnan(self.value) else float(self.value == 0)
+        return 2 * float(stdtr(self.dof, -abs(self.value) / self.std_error))
+
+    def room(self, tests: int = 1) -> float:
+        """Return the largest difference that is not significant at ``LEVEL`` over the number of tests."""
+        return -float(stdtrit(self.dof, LEVEL / max(tests, 1) / 2)) * self.std_error
+
+    def detectable(self, tests: int = 1) -> float:
+        """Return the smallest true difference that is noticed in ``POWER`` of all cases, among so many tests.
+
+        The most significant one of `holm` has to be beyond `room`, and so is a single difference among equal numbers.
+
+        Examples
+        --------
+        >>> [round(Deviation(0.0, 1.0).detectable(tests), 2) for tests in (1, 100)]
+        [4.94, 6.06]
+        """
+        return self.room(tests) - float(stdtrit(self.dof, 1 - POWER)) * self.std_error
+
+
+def holm(p_values: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return probabilities that account for their number, by Holm's step-down rule.
+
+    Those of them at or below ``LEVEL`` are significant: that any true hypothesis is among these has a probability of at
+    most ``LEVEL``, however the tests depend on each other (Holm 1979, Scandinavian Journal of Statistics 6, 65). NaN is
+    no test and stays so.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03, math.nan]).tolist()
+    [0.03, 0.06, 0.06, nan]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    order = np.argsort(p)[: int(np.sum(~np.isnan(p)))]  # NaN come last
+    steps = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * steps), 1.0)
+    return adjusted
 
 
 def tolerance(draws: int | None = None, looks: int = LOOKS) -> float:

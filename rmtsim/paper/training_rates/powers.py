@@ -15,7 +15,7 @@ from rmtsim.model.fixed_values import fixed_values
 from rmtsim.paper.trained_networks import SETTING, checkpoints, standard_errors
 from rmtsim.stats.estimates import mean_estimate
 from rmtsim.stats.straight_lines import misfit, slopes
-from rmtsim.stats.verdict import NO_ERROR, tolerance
+from rmtsim.stats.verdict import LEVEL, NO_ERROR, tolerance
 from rmtsim.theory import finite
 
 Values = npt.NDArray[np.float64]
@@ -25,9 +25,6 @@ THEOREM = {"hidden": -1, "output": -2}
 
 #: Fits use these C and more: as the ratio is no pure power of C, the theory's own slope over them stands beside.
 MIN_CLASSES = 8
-
-#: Probability below which a test says that a straight line does not fit.
-LEVEL = 0.001
 
 #: Columns in which the runs of one figure must not differ.
 _COMMON = ["data", "dim", "width", "steps", "learning_rate"]
@@ -133,8 +130,8 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
         ``MIN_CLASSES``, with equal weights, for it shall mean the same at all checkpoints; ``upper``, that over the
         upper quarter, C ≥ max C/4; ``change`` and ``change_upper``, these less those at initialisation, of the same
         draws; standard errors from the spread over draws; ``f`` and ``probability`` of ``misfit``, and ``power``,
-        whether the line is straight at the level 0.001; ``theory``, the slope of the theory's own values at
-        initialisation; ``verdict``:
+        whether the line is straight at the level `rmtsim.stats.verdict.LEVEL`; ``theory``, the slope of the theory's
+        own values at initialisation; ``verdict``:
 
         zero
             There are no off-diagonal blocks, by the model.
@@ -156,7 +153,7 @@ def exponents(found: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for key, of_case in found.groupby(KEYS, sort=False):
         start: dict[str, Values] | None = None
-        looks = 2 * of_case["progress"].nunique()  # two changes at every checkpoint
+        looks = 2 * (of_case["progress"].nunique() - 1)  # two changes at every checkpoint but the first
         for progress, at in of_case.groupby("progress"):
             line: dict[str, Any] = {
                 **dict(zip(KEYS, key, strict=True)),

@@ -9,10 +9,10 @@ import pandas as pd
 
 from rmtsim.figures.parts import part
 from rmtsim.paper.trained_networks import scheduled
-from rmtsim.paper.training_rates.powers import KEYS, LEVEL, MIN_CLASSES, THEOREM
+from rmtsim.paper.training_rates.powers import KEYS, MIN_CLASSES, THEOREM
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.quoted import quoted
-from rmtsim.stats.verdict import IN_WORDS
+from rmtsim.stats.verdict import IN_WORDS, LEVEL
 from rmtsim.text.tables import WIDTH, text_table
 from rmtsim.text.words import number_of
 

@@ -28,7 +28,7 @@ _BINS, _CURVE_POINTS = 40, 400
 #: Share of the eigenvalues that may lie beyond either end of a histogram.
 _TAIL = 0.002
 
-#: Numbers of every checkpoint that could make a verdict: the shape, the excess, and the two edges.
+#: Numbers of the last checkpoint that could make a verdict: the shape, the excess, and the two edges.
 _JUDGED = ("shape", "excess", "edge", "outlier")
 
 
@@ -82,7 +82,7 @@ def mean_numbers(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
     groups = numbers.drop(columns="draw").groupby("progress")
     errors = standard_errors(groups).add_prefix("std_error_")
     means: pd.DataFrame = groups.mean().join(errors).assign(draws=groups.size()).reset_index()
-    return means.assign(looks=len(_JUDGED) * len(means))
+    return means.assign(looks=len(_JUDGED))
 
 
 def densities(case: Case, rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
