@@ -151,11 +151,11 @@ def test_the_rule_is_a_function_of_the_point_and_its_layers() -> None:
         assert weights_of("auto", squared, layers) == 1
     assert weights_of("auto", rmtsim.Point("linear", "mse", 5, 40, 20), ("linear",)) == 1
     assert weights_of("auto", rmtsim.Point("linear", "ce", 1, 40, 20), ("linear",)) == 1
-    few = rmtsim.Point("linear", "ce", 2, 40, 20)
-    R = weights_of("auto", few, ("linear",))
+    few, options = rmtsim.Point("one_hidden", "ce", 2, 60, 80, 3), {"seed": 4, "layers": "hidden"}
+    R = weights_of("auto", few, ("hidden",))
     assert R > 1
-    expected = rmtsim.simulate(few, 3, seed=4, weights_per_draw=R)
-    pd.testing.assert_frame_equal(rmtsim.simulate(few, 3, seed=4, weights_per_draw="auto"), expected)
+    expected = rmtsim.simulate(few, 3, weights_per_draw=R, **options)
+    pd.testing.assert_frame_equal(rmtsim.simulate(few, 3, weights_per_draw="auto", **options), expected)
 
 
 def test_a_sweep_with_the_rule_keeps_its_name(tmp_path: Path) -> None:

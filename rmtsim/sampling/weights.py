@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import cost
-from rmtsim.model.layers import CROSS, HIDDEN, OUTPUT
+from rmtsim.model.layers import CROSS, HIDDEN, LAST, OUTPUT
 from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
 from rmtsim.text.checks import check_size
@@ -25,6 +25,9 @@ AUTO: Literal["auto"] = "auto"
 
 #: Most last layers of a draw, and most that the rule gives it.
 MAX_WEIGHTS, MOST_BY_RULE = 1000, 64
+
+#: The passes over an entry of a Gram matrix, which products hide where classes are many, take as long as so many flops.
+_FLOPS_PER_ENTRY = 300.0
 
 #: The rule gives the fewest last layers that have this share of the best gain, and one where that is less than the
 #: cost model may err by.
@@ -65,8 +68,15 @@ def _rule(point: Point, layers: tuple[str, ...], diagonal: str) -> int:
 
 def gain(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, between: float) -> float:
     """Return the precision per second over that with one last layer, by the cost model, where B/W is ``between``."""
-    costs = cost(point, layers, diagonal, 1) / cost(point, layers, diagonal, weights)
-    return costs * (1 + between) / (between + 1 / weights)
+    one, several = (_time(point, layers, diagonal, count) for count in (1, weights))
+    return one / several * (1 + between) / (between + 1 / weights)
+
+
+def _time(point: Point, layers: tuple[str, ...], diagonal: str, weights: int) -> float:
+    """Return the time of a draw in flops: its cost, and for each V the passes over the N² entries of Gram matrices."""
+    passes = get_loss(point.loss).softmax and not set(LAST).isdisjoint(layers)
+    entries = float(point.n_samples) ** 2 * weights if passes else 0.0
+    return cost(point, layers, diagonal, weights) + _FLOPS_PER_ENTRY * entries
 
 
 def variance_ratio(point: Point, layer: str) -> float:
