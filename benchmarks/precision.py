@@ -21,7 +21,7 @@ _Case = tuple[Point, tuple[str, ...], tuple[int, ...], int, int]
 _HIDDEN: list[_Case] = [
     (Point("one_hidden", "ce", 2, 500, 1000, 8), ("hidden",), (32, 128), 400, 60),
     (Point("one_hidden", "ce", 10, 500, 1000, 8), ("hidden",), (32, 128), 400, 60),
-    (Point("one_hidden", "ce", 100, 500, 1000, 8), ("hidden",), (8, 16, 32), 400, 150),
+    (Point("one_hidden", "ce", 100, 500, 1000, 8), ("hidden",), (16, 32, 64), 400, 150),
 ]
 _OTHERS: list[_Case] = [
     *((Point("one_hidden", "ce", C, 500, 1000, 8), ("hidden", "output"), (4, 16), 150, 60) for C in (2, 10, 100)),
