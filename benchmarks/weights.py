@@ -118,7 +118,7 @@ def _rule_at_points(quick: bool) -> list[Row]:
         for point in spec.points():
             R = weights_of("auto", point, spec.layers, spec.sampling.diagonal)
             each = cost(point, spec.layers, spec.sampling.diagonal, _LAYERS)
-            if R == 1 or (point, spec.layers) in seen or (quick and (each > 1e7 or len(rows) > 1)):
+            if R == 1 or (point, spec.layers) in seen or (quick and (each > 2e8 or rows)):
                 continue
             seen.add((point, spec.layers))
             draws = 24 if quick else int(min(_MOST, max(32, _WORK / each)))
