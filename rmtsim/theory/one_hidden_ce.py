@@ -14,11 +14,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from rmtsim.theory.quadrature import Array, gauss_chi2_over, gauss_gamma
+from rmtsim.theory.quadrature import Array, chi2_over
 from rmtsim.theory.softmax_moments import laplace_table, weight_moments
 
-_LEAST_VARIANCE = 1e-3  # below it the moments are constant to their first order, and far from where the mass is
-_MOST_VARIANCE = 60.0  # times the gain: beyond it there is no mass
+_LEAST_VARIANCE = 1e-3  # below it the moments are linear in v
+_MOST_VARIANCE = 60.0  # times the gain: beyond it they are powers of v, and there is little mass
 _N_CHEBYSHEV = 64
 
 
@@ -103,24 +103,33 @@ def _likely(width: int) -> range:
 
 def _logit_variances(n_on: int, width: int, dim: int | None, gain: float, extra: int) -> tuple[Array, Array]:
     """Nodes and weights for gain |σ|²/m = gain r χ²_k / m, r = χ²_{d+extra}/d."""
-    q, q_weights = gauss_gamma(n_on / 2, 40)
-    r, r_weights = (np.ones(1), np.ones(1)) if dim is None else gauss_chi2_over(dim + extra, dim, 12)
-    return np.outer(gain * 2 * q / width, r).ravel(), np.outer(q_weights, r_weights).ravel()
+    q, q_weights = chi2_over(n_on, width)
+    r, r_weights = (np.ones(1), np.ones(1)) if dim is None else chi2_over(dim + extra, dim)
+    return np.outer(gain * q, r).ravel(), np.outer(q_weights, r_weights).ravel()
 
 
 @lru_cache(maxsize=32)
 def _interpolated(
     function: Callable[[int, float], list[float]], n_classes: int, gain: float
 ) -> Callable[[Array], Array]:
-    """Chebyshev interpolant in log v of the logarithms of positive functions of the logit variance v."""
+    """Chebyshev interpolant in log v of the logarithms of positive functions of the logit variance v.
+
+    Below the table they go on linearly in v, as they are smooth at 0; beyond it as powers of v, to which they tend as
+    the softmax saturates.
+    """
     low, high = math.log(_LEAST_VARIANCE), math.log(_MOST_VARIANCE * max(gain, 1.0))
     nodes = chebyshev.chebpts1(_N_CHEBYSHEV)
     table = [function(n_classes, math.exp(low + (x + 1) / 2 * (high - low))) for x in nodes]
     coefficients = chebyshev.chebfit(nodes, np.log(table), _N_CHEBYSHEV - 1)
+    slopes = chebyshev.chebder(coefficients) * 2 / (high - low)  # by log v
+    at_low, at_high = (chebyshev.chebval(x, slopes) for x in (-1.0, 1.0))
 
     def interpolant(v: Array) -> Array:
-        x = 2 * (np.clip(np.log(v), low, high) - low) / (high - low) - 1
-        values: Array = np.exp(chebyshev.chebval(x, coefficients))
+        log_v = np.log(v)
+        x = 2 * (np.clip(log_v, low, high) - low) / (high - low) - 1
+        above = np.outer(at_high, np.maximum(log_v - high, 0.0))
+        below = 1 + np.outer(at_low, np.minimum(v / _LEAST_VARIANCE - 1, 0.0))
+        values: Array = np.exp(chebyshev.chebval(x, coefficients) + above) * below
         return values
 
     return interpolant
