@@ -24,6 +24,7 @@ PARTS = (
     "scaling",
     "memory",
     "sweep",
+    "reproduce",
     "driver",
     "kills",
     "variance",

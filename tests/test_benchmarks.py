@@ -29,6 +29,7 @@ def test_every_part_is_there() -> None:
         "scaling",
         "memory",
         "sweep",
+        "reproduce",
         "driver",
         "kills",
         "variance",
