@@ -217,13 +217,13 @@ def test_a_repeat_redraws_and_full_keeps_tables_of_its_own(toys: Path, capsys: p
     assert "toy: 1 new table; 1 of 1 tables done\n" in said.err
     assert reduced.read_bytes() == before
     assert len(list(tables.glob("*.parquet"))) == 3
-    assert main(["reproduce", "all", "--out", str(toys)]) == 1  # what is there at the paper's size is shown too
+    assert main(["reproduce", "all", "--out", str(toys)]) == 1  # what is there with --full is shown too
     found = sections(toys)
     assert "is 1.5" in found["toy"]
-    assert "With the paper's sizes and schedule:\n\n![A toy, at the paper's size](toy_full.png)" in found["toy"]
+    assert "With `--full`:\n\n![A toy, with --full](toy_full.png)" in found["toy"]
     assert "is 2.5" in found["toy"]
     assert "`rmtsim reproduce toy --full`" in found["toy"]
-    assert "With the paper's sizes" not in found["own"] + found["fig8_mse"]
+    assert "With `--full`:\n" not in found["own"] + found["fig8_mse"]
     assert (toys / "toy_full.png").exists()
     capsys.readouterr()
     for full, value in (([], "1.5"), (["--full"], "2.5")):

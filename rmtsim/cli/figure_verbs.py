@@ -226,7 +226,7 @@ class _Reproduction:
         return Cost(seconds, used, processor(), date.today().isoformat())
 
     def _at_full_size(self, work: _Work) -> str:
-        """Draw what the store has at the paper's size too, for the gallery; return its numbers."""
+        """Draw what the store has with ``--full`` too, for the gallery; return its numbers."""
         from rmtsim.figures import matplotlib_setup, registry
 
         figure = work.figure

@@ -213,7 +213,7 @@ class FigureRuns:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The figure, whether at the paper's size, and where its data are if it takes any."""
+        """The figure, whether with ``--full``, and where its data are if it takes any."""
         data = {"data": self.data} if self.figure.data else {}
         return {"figure": self.name, "full": self.full, **data}
 

@@ -53,7 +53,7 @@ class Cost:
         return math.isfinite(self.seconds)
 
 
-#: Costs by the name of the figure and whether it was at the paper's size.
+#: Costs by the name of the figure and whether it was with ``--full``.
 Costs = Mapping[tuple[str, bool], Cost]
 
 
@@ -64,7 +64,7 @@ def stored_costs() -> Costs:
 
 
 def cost_of(figure: Figure, full: bool = False, costs: Costs | None = None) -> Cost:
-    """Return the cost of a figure; that at the paper's size is the same where nothing else is computed."""
+    """Return the cost of a figure; that with ``--full`` is the same where nothing else is computed."""
     known = stored_costs() if costs is None else costs
     return known.get((figure.name, full and figure.has_full_size), Cost())
 

@@ -103,7 +103,7 @@ class Figure(ABC):
         Parameters
         ----------
         full
-            Whether at the paper's size.
+            Whether with ``--full``.
         data
             What the user gave with ``--data``; given if, and only if, the figure has `data`.
         """

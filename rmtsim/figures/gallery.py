@@ -10,6 +10,12 @@ from rmtsim.figures.figure import Figure
 from rmtsim.text.sizes import format_seconds
 from rmtsim.text.tables import markdown_table
 
+#: What ``--full`` makes of the figures, and whose the sizes are.
+_FULL_SIZES = (
+    "`fig2`, `fig3`, `fig5` and `fig13` at the paper's sizes, `deep` with the schedule of its training, and others "
+    "larger where they have a larger form. The text of the paper gives no C, d and N for Figures 8 and 9, only 1000 "
+    "simulations: those of `fig8` and `fig9` are ours, at either size."
+)
 _INTRODUCTION = """\
 Every figure of *Towards Quantifying the Hessian Structure of Neural Networks* ([arXiv
 2505.02809](https://arxiv.org/abs/2505.02809)) and of its slides, redrawn{except_for}, with the sentence that each tests
@@ -35,7 +41,7 @@ class Result:
     problem
         Why it was not drawn; empty if it was.
     full_numbers
-        What was measured at the paper's size, where the store has that too: ``NAME_full.png`` shows it.
+        What was measured with ``--full``, where the store has that too: ``NAME_full.png`` shows it.
     """
 
     figure: Figure
@@ -65,7 +71,7 @@ def gallery(results: Sequence[Result], full: bool = False) -> str:
     results
         A result per figure, in the order of the page.
     full
-        Whether the run was at the paper's sizes.
+        Whether the run was with ``--full``.
 
     Returns
     -------
@@ -76,10 +82,10 @@ def gallery(results: Sequence[Result], full: bool = False) -> str:
     shown = [cost_of(result.figure, size, costs) for result in results for size in (False, True)]
     cores = cores_in_words(shown)
     on_cores = f" on {cores}" if cores else ""
-    size = "The paper's sizes, as `rmtsim reproduce all --full` has them."
+    size = f"Sizes are those of `rmtsim reproduce all --full`: {_FULL_SIZES}"
     if not full:
         comma = "," if cores else ""
-        size = f"Sizes are those of `rmtsim reproduce all`{comma}{on_cores}; with `--full` they are the paper's."
+        size = f"Sizes are those of `rmtsim reproduce all`{comma}{on_cores}. With `--full`: {_FULL_SIZES}"
     rows = [_row(result.figure, costs, mixed=not cores) for result in results]
     table = markdown_table(["figure", "source", f"time{on_cores}", "with `--full`"], rows)
     sections = [_section(result, full) for result in results]
@@ -109,7 +115,7 @@ def _section(result: Result, full: bool) -> str:
     made = f"`{figure.command(full)}`: {how} in {format_seconds(result.seconds)}."
     parts += [f"![{figure.title}]({figure.name}.png)", result.numbers, made]
     if result.full_numbers:
-        picture = f"![{figure.title}, at the paper's size]({figure.name}_full.png)"
+        picture = f"![{figure.title}, with --full]({figure.name}_full.png)"
         command = f"`{figure.command(full=True)}`"
-        parts += ["With the paper's sizes and schedule:", picture, result.full_numbers, command]
+        parts += ["With `--full`:", picture, result.full_numbers, command]
     return "\n\n".join(parts)

@@ -96,7 +96,7 @@ def select_figures(names: Sequence[str], full: bool = False) -> list[Figure]:
     names
         Figures; groups, which stand for all of theirs; or ``"all"``, for all in the order of their cost.
     full
-        Whether the cost is that at the paper's size.
+        Whether the cost is that with ``--full``.
 
     Raises
     ------
