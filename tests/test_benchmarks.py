@@ -35,6 +35,7 @@ def test_every_part_is_there() -> None:
         "variance",
         "precision",
         "weights",
+        "verdicts",
         "gpu",
     ):
         assert (ROOT / "benchmarks" / f"{part}.py").exists()
