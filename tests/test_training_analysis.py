@@ -18,6 +18,7 @@ from rmtsim.paper.trained_networks import checkpoints, outside_at_start, over_dr
 from rmtsim.paper.training_rates import powers
 from rmtsim.paper.training_rates.powers import at_equal_loss, exponents, ratios
 from rmtsim.stats.quoted import quoted
+from rmtsim.stats.verdict import tolerance
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
@@ -295,6 +296,20 @@ def test_exponents_are_found_and_judged(end: float, verdict: str) -> None:
     assert fits["verdict"].iloc[-1] == verdict
     assert fits["power"].all()
     assert fits["theory"].iloc[0] == pytest.approx(-1)
+
+
+@pytest.mark.usefixtures("quick_theory")
+def test_the_change_from_the_start_to_the_start_is_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes at each of two checkpoints can be off: four numbers, and not those of the first, which are 0."""
+    looks: set[int] = set()
+
+    def recorded(draws: int, several: int) -> float:
+        looks.add(several)
+        return tolerance(draws, several)
+
+    monkeypatch.setattr(powers, "tolerance", recorded)
+    exponents(synthetic(lambda progress: -1.0))
+    assert looks == {4}
 
 
 @pytest.mark.usefixtures("quick_theory")
