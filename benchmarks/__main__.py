@@ -31,6 +31,7 @@ PARTS = (
     "precision",
     "weights",
     "verdicts",
+    "stopping",
     "gpu",
 )
 
