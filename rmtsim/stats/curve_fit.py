@@ -102,7 +102,7 @@ def fit_on_curve(
     >>> C = np.array([10, 30, 100, 300, 1000])
     >>> fit = fit_on_curve(C, 1.1 * (C / 100) ** 0.01, np.full(5, 0.01), np.full(5, 64))
     >>> [(round(x.value, 4), round(x.std_error, 4)) for x in (fit.exponent, fit.constant)]
-    [(0.01, 0.0027), (0.0953, 0.0045)]
+    [(0.01, 0.0027), (0.0951, 0.0045)]
     """
     C, ratio, sigma, n = (np.asarray(a, dtype=np.float64) for a in (n_classes, ratios, rse, draws))
     used = (C >= MIN_CLASSES) & (ratio > 0) & np.isfinite(ratio) & (sigma > 0) & np.isfinite(sigma) & (n >= MIN_DRAWS)
