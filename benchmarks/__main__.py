@@ -31,7 +31,6 @@ PARTS = (
     "precision",
     "weights",
     "verdicts",
-    "stopping",
     "gpu",
 )
 

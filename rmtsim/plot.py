@@ -49,9 +49,6 @@ _MARKERS = "os^Dv<>P"
 #: Colours of matplotlib's cycle; more values of the hue than these get a colour map.
 _CYCLE = 10
 
-#: How opaque a mark is whose mean is not to be trusted.
-_FAINT = 0.3
-
 #: Values of C on a smooth curve of the theory, where it takes no seconds.
 _CURVE_POINTS = 20
 
@@ -93,8 +90,7 @@ def decay(
     Returns
     -------
     Axes
-        The axes, with logarithmic scales, labels and a legend. Faint marks: the tail is too heavy for the mean to be
-        trusted (`rmtsim.stats.tails.heavy_tail`).
+        The axes, with logarithmic scales, labels and a legend.
 
     Raises
     ------
@@ -117,19 +113,23 @@ def decay(
     regimes = _regimes(theory)
     means = summarize(draws)
     ax = _axes(ax)
-    positive = not_trusted = False
+    positive = False
     labelled = _labelled(means, hue)
     for color, marker, label, rows in _series(means, hue, labelled):
         shown = rows.dropna(subset=quantity)
         if not (shown[quantity] > 0).any():
             label += f": {_nothing_shown(rows, quantity)}"
-        name = quantity.removesuffix("_sqfro")
-        errors, heavy = shown[f"std_error_{name}"].fillna(0.0), shown[f"heavy_tail_{name}"]
-        look: dict[str, Any] = {"fmt": marker, "color": color, "markerfacecolor": "none", "capsize": 2}
-        for chosen, more in ((~heavy, {"label": label}), (heavy, {"alpha": _FAINT})):
-            if chosen.any() or "label" in more:  # the first also where it is empty, for the legend
-                ax.errorbar(shown["n_classes"][chosen], shown[quantity][chosen], errors[chosen], **(look | more))
-        not_trusted |= bool(heavy.any())
+        errors = shown[f"std_error_{quantity.removesuffix('_sqfro')}"].fillna(0.0)
+        ax.errorbar(
+            shown["n_classes"],
+            shown[quantity],
+            errors,
+            fmt=marker,
+            color=color,
+            markerfacecolor="none",
+            capsize=2,
+            label=label,
+        )
         positive |= bool((shown[quantity] > 0).any())
         for regime in regimes:
             curve = _curve(rows, regime)
@@ -143,7 +143,7 @@ def decay(
         ax.set_yscale("log")
     ax.set_xlabel("number of classes $C$")
     ax.set_ylabel(_Y_LABELS[quantity])
-    _add_legend(ax, regimes, not_trusted=not_trusted)
+    _add_legend(ax, regimes)
     return ax
 
 
@@ -228,14 +228,11 @@ def _axes(ax: Axes | None) -> Axes:
     return ax
 
 
-def _add_legend(ax: Axes, regimes: list[RegimeName], *, not_trusted: bool) -> None:
+def _add_legend(ax: Axes, regimes: list[RegimeName]) -> None:
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()
     for style, label in (_THEORY[regime] for regime in regimes):
         handles.append(Line2D([], [], linestyle=style, color="0.3", linewidth=1))
         labels.append(label)
-    if not_trusted:
-        handles.append(Line2D([], [], linestyle="", marker="o", color="0.3", markerfacecolor="none", alpha=_FAINT))
-        labels.append("faint: too heavy a tail")
     ax.legend(handles, labels, fontsize="small")

@@ -11,7 +11,7 @@ DONE = 0  #: everything that was asked for exists
 FAILED = 1  #: anything else, such as a batch that failed for good, a damaged store or a full disk
 BAD_INPUT = 2  #: one sentence says what would be valid; nothing was written
 UNFINISHED = 3  #: stopped before the end: the same command goes on
-LIMITED = 4  #: finished, but points used up max_draws above their target, or with a heavy tail: a repeat finds nothing
+LIMITED = 4  #: finished, but points used up max_draws above their target: a repeat finds nothing to do
 
 #: Of several codes, the first of these that occurs counts.
 _ORDER = (FAILED, UNFINISHED, LIMITED, DONE)

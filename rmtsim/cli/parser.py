@@ -44,7 +44,7 @@ exit codes:
   0  done
   2  bad input: one line says what would be valid, nothing is written
   3  stopped or unfinished: the same command goes on
-  4  finished, but points used up max_draws above their target, or with a heavy tail: a repeat does nothing
+  4  finished, but points used up max_draws above their target: a repeat does nothing
   1  anything else
 to go on until a sweep is finished, in a script:
   trap 'exit 130' INT TERM

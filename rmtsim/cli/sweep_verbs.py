@@ -84,7 +84,7 @@ def status(arguments: argparse.Namespace) -> int:
     writer = None if set(table.get("state", ())) <= {"done"} and not experiments else who_writes(store.files)
     found = set(table.get("state", ()))
     lacking = any(row["tables"] is None or row["done"] < row["tables"] for row in experiments)
-    code = exit_code(unfinished=lacking or found & {"new", "partial"}, limited=found & {"limited", "heavy"})
+    code = exit_code(unfinished=lacking or found & {"new", "partial"}, limited="limited" in found)
     if arguments.json:
         document = {"complete": code == DONE, "exit_code": code, "writer": writer and writer._asdict()}
         print_json({**document, "points": records(table), "experiments": experiments})
@@ -103,8 +103,8 @@ def status(arguments: argparse.Namespace) -> int:
 
 def _status_line(row: dict[str, Any], goes_on: str) -> str:
     size = format_sizes(row["n_classes"], row["dim"], row["n_samples"], row["width"])
-    if row["state"] in ("limited", "heavy") and row["doubt"]:
-        return f"{size}: {row['state']}, {row['doubt']}: raise max_draws"
+    if row["state"] == "limited" and row["doubt"]:
+        return f"{size}: limited, {row['doubt']}: raise max_draws"
     if row["rse"] is None:
         return f"{size}: {row['state']}, {number_of(row['draws'], 'draw')}: {goes_on}"
     if row["rse"] <= row["target_rse"]:

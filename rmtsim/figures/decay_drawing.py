@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from rmtsim.figures.style import BLOCKS, FAINT, colors, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.style import BLOCKS, colors, legend_below, line, mark, marker, paper_style, title
 from rmtsim.model.ensemble import LECUN
 
 #: Names of a diagonal and an off-diagonal block, and what their norms are divided by.
@@ -77,7 +77,7 @@ def plot_decay(points: pd.DataFrame, curves: pd.DataFrame, spec: Shown) -> Figur
             shown, theory = (table[table["layer"] == layer] for table in (points, curves))
             _plot_layer(panel, layer, shown, theory, styles, spec)
         title(figure, _title(points, spec))
-        legend_below(figure, _legend(styles, heavy=bool(points["heavy_tail"].any())), columns=3)
+        legend_below(figure, _legend(styles), columns=3)
     return figure
 
 
@@ -123,7 +123,7 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
             curve = curve[(curve["kind"] == kind) & (curve["value"] > 0)]
             ax.plot(curve["n_classes"], curve["value"], how, color=style.color, linewidth=1, label=f"_{kind}")
         shown = style.of(points, *style.keys).dropna(subset="measured")
-        _bars(ax, shown, shown["n_classes"], shown["measured"], shown["std_error"], capsize=2.5, **style.marks)
+        ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"], capsize=2.5, **style.marks)
     ax.set_xscale("log")
     drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
     if drawn.max() > _LOG_RANGE * drawn.min():
@@ -141,17 +141,9 @@ def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None
         spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5 / by
         C = shown["n_classes"] * dodge ** (place - (len(styles) - 1) / 2)
         ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
-        _bars(ax, shown, C, (shown["measured"] - shown["finite"]) / by, spread, capsize=2, **style.marks)
+        ax.errorbar(C, (shown["measured"] - shown["finite"]) / by, spread, capsize=2, **style.marks)
     if not (points["finite"] > 0).any():
         ax.set_yticks([])
-
-
-def _bars(ax: Axes, shown: pd.DataFrame, x: pd.Series, y: pd.Series, errors: pd.Series, **look: Any) -> None:
-    """Draw marks with error bars, faint where the tail is too heavy for the value to be trusted."""
-    heavy = shown["heavy_tail"]
-    ax.errorbar(x[~heavy], y[~heavy], errors[~heavy], **look)
-    if heavy.any():
-        ax.errorbar(x[heavy], y[heavy], errors[heavy], **(look | {"alpha": FAINT, "label": "_heavy"}))
 
 
 @dataclass(frozen=True)
@@ -200,14 +192,12 @@ def _styles(points: pd.DataFrame) -> list[Style]:
     return styles
 
 
-def _legend(styles: list[Style], *, heavy: bool) -> list[Line2D]:
-    faint = [mark("faint: the tail is too heavy for the mean to be trusted", color="0.3", alpha=FAINT)] if heavy else []
+def _legend(styles: list[Style]) -> list[Line2D]:
     return [
         *(mark(style.label, color=style.color, marker=style.marker) for style in styles),
         line(r"theory at this $C$, $d$, $N$"),
         line(r"theory, $d, N \to \infty$, then $C \to \infty$", "--"),
         line(r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$", ":"),
-        *faint,
     ]
 
 

@@ -23,8 +23,7 @@ class FigureData(NamedTuple):
     """Measured points and curves.
 
     points
-        The table of ``rmtsim.stats.comparison``: measured values beside the theory; ``ensemble`` in words; and
-        ``heavy_tail``, whether the tail is too heavy for the value to be trusted (`rmtsim.stats.tails`).
+        The table of ``rmtsim.stats.comparison``: measured values beside the theory; and ``ensemble`` in words.
     curves
         One row per vertex: ``layer``, ``width``, ``aspect_ratio``, ``dim``, ``n_samples``, ``ensemble``, ``quantity``,
         ``kind`` ("finite": at this C, d and N; "asymptote": d, N → ∞, then C → ∞), ``n_classes``, ``value`` (norms of
@@ -39,16 +38,7 @@ def figure_data(summary: pd.DataFrame) -> FigureData:
     """Return the tables of a figure of one model and one loss, from `rmtsim.summarize` of their draws."""
     measured = compare(summary)
     ensembles = measured[ENSEMBLE].itertuples(index=False)
-    heavy = {
-        (row["point_id"], row["layer"], quantity)
-        for row in summary.to_dict("records")
-        for quantity in QUANTITIES
-        if row[f"heavy_tail_{quantity}"]
-    }
-    values = measured[["point_id", "layer", "quantity"]].itertuples(index=False, name=None)
-    measured = measured.assign(
-        ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles], heavy_tail=[value in heavy for value in values]
-    )
+    measured = measured.assign(ensemble=[str(Ensemble(*ensemble)) for ensemble in ensembles])
     model, loss = measured["model"].iloc[0], measured["loss"].iloc[0]
     vertices: list[dict[str, Any]] = []
     for key, group in measured.groupby(_SERIES, dropna=False, sort=False):

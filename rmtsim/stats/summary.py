@@ -16,9 +16,7 @@ from rmtsim.model.ensemble import LECUN
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import D_BY_D
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.estimates import Estimate, Values
 from rmtsim.stats.pooling import pooled_effective_draws, pooled_mean, pooled_ratio
-from rmtsim.stats.tails import heavy_tail
 from rmtsim.text.checks import check_choice
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
@@ -37,7 +35,7 @@ POINT_COLUMNS = [
     "block_cols",
 ]
 
-#: The measured quantities; each has a ``std_error_``, an ``rse_`` and a ``heavy_tail_`` column.
+#: The measured quantities; each has a ``std_error_`` and an ``rse_`` column.
 QUANTITIES = ("diag", "offdiag", "ratio")
 
 _DRAW = ["point_id", "seed", "draw", "layer"]
@@ -59,8 +57,6 @@ _NAMES = {"model": MODELS, "loss": LOSSES, "layer": LAYERS}
 
 #: The columns of the values and of their standard errors, here and in the table of `rmtsim.predict`.
 ESTIMATES = ["diag_sqfro", "std_error_diag", "offdiag_sqfro", "std_error_offdiag", "ratio", "std_error_ratio"]
-
-_HEAVY = [f"heavy_tail_{quantity}" for quantity in QUANTITIES]
 
 
 def summarize(draws: pd.DataFrame) -> pd.DataFrame:
@@ -87,9 +83,7 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
         - ``ratio``: offdiag_sqfro/diag_sqfro of the means, less its jackknife bias (null with one draw), with
           ``std_error_ratio``;
         - ``rse_diag``, ``rse_offdiag``, ``rse_ratio``: standard error over value, null where the value is 0 and the
-          standard error is not;
-        - ``heavy_tail_diag``, ``heavy_tail_offdiag``, ``heavy_tail_ratio``: whether the draws have too heavy a tail for
-          value and standard error to be trusted (`rmtsim.stats.tails.heavy_tail`).
+          standard error is not.
 
         `rmtsim.predict` returns the same columns, with the theory in place of draws.
 
@@ -126,25 +120,16 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
             pooled_mean(offdiag, R, fixed="offdiag" in fixed),
             pooled_ratio(offdiag, diag, R, fixed="ratio" in fixed),
         )
-        heavy = _heavy_tails(diag, offdiag, *estimates)
-        lines.append((*key, len(group), effective, *itertools.chain(*estimates), *heavy))
-    summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES, *_HEAVY])
-    summary = summary.astype({"width": "Int64"})
+        lines.append((*key, len(group), effective, *itertools.chain(*estimates)))
+    summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES]).astype(
+        {"width": "Int64"}
+    )
     for quantity, column in zip(QUANTITIES, (*_VALUES, "ratio"), strict=True):
         value, std_error = summary[column], summary[f"std_error_{quantity}"]
         relative = std_error / value.abs().mask(value == 0)
         summary[f"rse_{quantity}"] = relative.mask((value == 0) & (std_error == 0), 0.0)
-    summary = summary[[*(name for name in summary.columns if name not in _HEAVY), *_HEAVY]]
     order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
     return summary.sort_values(order, kind="stable", ignore_index=True)
-
-
-def _heavy_tails(diag: Values, offdiag: Values, *estimates: Estimate) -> list[bool]:
-    """Whether draws of diag, offdiag and their ratio have too heavy a tail; what a layer does not have has none."""
-    a, b, ratio = (np.float64(estimate.value) for estimate in estimates)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        of_ratio = offdiag / a - b / a * (diag / a)
-    return [heavy_tail(*of) for of in ((diag - a, float(a)), (offdiag - b, float(b)), (of_ratio, float(ratio)))]
 
 
 def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:

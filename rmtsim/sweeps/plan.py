@@ -20,8 +20,8 @@ from rmtsim.store import Store, StoreError
 from rmtsim.sweeps.pilot import Pilot, Range, needed, pilots
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.sweeps.state import LIMITED, PointState, read_states
-from rmtsim.sweeps.stopping import aim, checkpoint_from
+from rmtsim.sweeps.state import PointState, read_states
+from rmtsim.sweeps.stopping import checkpoint_from
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
 from rmtsim.text.words import number_of
@@ -113,16 +113,16 @@ def _more(state: PointState, pilot: Pilot | None) -> Range:
         wanted = needed(state.prefix, rse, sampling.target_rse)
     else:
         wanted = pilot.needs(state.point, sampling.target_rse) if pilot else Range(0, math.inf, math.inf)
-    ends = (checkpoint_from(draws, sampling, start=state.wanted) for draws in wanted)
+    ends = (max(state.wanted, checkpoint_from(draws, sampling)) for draws in wanted)
     return Range(*(end - state.prefix for end in ends))
 
 
 def _why(state: PointState) -> str:
     rse, quantity = state.precision
-    target = state.sampling.target_rse if state.finished else aim(state.sampling)
+    target = state.sampling.target_rse
     sign = "≤" if rse <= target else ">"
     reached = state.doubt or f"{quantity} rse {format_share(rse)} {sign} {target:.2%}"
-    return f"{reached}, max_draws used up" if state.state in LIMITED else reached
+    return f"{reached}, max_draws used up" if state.state == "limited" else reached
 
 
 def _peak(state: PointState, spec: Spec, resources: Resources) -> int:
@@ -199,8 +199,7 @@ def span(low: float, high: float, form: Callable[[float], str]) -> str:
 def summary(spec: Spec, table: pd.DataFrame) -> str:
     """Return a plan in a sentence."""
     counts = table["state"].value_counts()
-    shown = ("done", "partial", "new", "limited", *(["heavy"] if "heavy" in counts else []))
-    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in shown)
+    states = ", ".join(f"{counts.get(state, 0)} {state}" for state in ("done", "partial", "new", "limited"))
     sampling = spec.sampling
     if not table["more_draws"].any():
         return f"{spec.name}: {number_of(len(table), 'point')}: {states}; 0 draws to make"
@@ -234,7 +233,6 @@ def status(store: Store) -> pd.DataFrame:
                     "target_rse": spec.sampling.target_rse,
                     "worst": quantity,
                     "doubt": state.doubt,
-                    "heavy_tail": state.heavy_tail,
                     "needs_draws": state.needed_draws,
                     "max_draws": spec.sampling.max_draws,
                 }

@@ -24,7 +24,7 @@ from rmtsim.sweeps.progress import Progress, SweepWatch
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.scheduler import DrawScheduler
 from rmtsim.sweeps.spec import Spec
-from rmtsim.sweeps.state import LIMITED, PointState, read_states
+from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_share
 from rmtsim.text.words import number_of
@@ -56,13 +56,8 @@ class Outcome:
 
     @property
     def limited(self) -> list[PointState]:
-        """Points that used up max_draws above the target, or with too heavy a tail for their means to be trusted."""
-        return [state for state in self.states if state.state in LIMITED]
-
-    @property
-    def heavy(self) -> list[PointState]:
-        """Those of `limited` that have too heavy a tail."""
-        return [state for state in self.states if state.state == "heavy"]
+        """Points that used up max_draws above the target."""
+        return [state for state in self.states if state.state == "limited"]
 
     @property
     def unfinished(self) -> list[PointState]:
@@ -88,18 +83,11 @@ class Outcome:
     def __str__(self) -> str:
         """Return it in a sentence."""
         made = f"{number_of(self.new_draws, 'new draw')}" if self.new_draws or self.unfinished else "nothing to do"
-        text = f"{made}; {self._done} of {len(self.states)} points done"
-        above = len(self.limited) - len(self.heavy)
-        if above:
-            text += f", {above} used up max_draws above target_rse (see rmtsim status)"
-        if self.heavy:
-            tails = "tail is" if len(self.heavy) == 1 else "tails are"
-            text += f", {len(self.heavy)} used up max_draws, whose {tails} too heavy (see rmtsim status)"
+        done = len(self.states) - len(self.limited) - len(self.unfinished)
+        text = f"{made}; {done} of {len(self.states)} points done"
+        if self.limited:
+            text += f", {len(self.limited)} used up max_draws above target_rse (see rmtsim status)"
         return text + ending(self.failures, self.stopped, bool(self.unfinished), "batch")
-
-    @property
-    def _done(self) -> int:
-        return len(self.states) - len(self.limited) - len(self.unfinished)
 
     def document(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -107,9 +95,8 @@ class Outcome:
             "complete": not (self.limited or self.unfinished),
             "new_draws": self.new_draws,
             "points": len(self.states),
-            "done": self._done,
+            "done": len(self.states) - len(self.limited) - len(self.unfinished),
             "limited": len(self.limited),
-            "heavy": len(self.heavy),
             "unfinished": len(self.unfinished),
             "stopped": self.stopped,
             "failures": [failure.document() for failure in self.failures],

@@ -17,11 +17,9 @@ from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
-from rmtsim.stats.tails import MOST_CARRIERS, TOO_HEAVY
 from rmtsim.store import Store, StoreError
 from rmtsim.sweeps.spec import Sampling, Spec
-from rmtsim.sweeps.stopping import TRUSTED_RSE, Tally, aim, next_checkpoint
-from rmtsim.text.sizes import format_count
+from rmtsim.sweeps.stopping import Tally, next_checkpoint
 
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -31,10 +29,6 @@ _COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", 
 
 #: Largest number of draws that an extrapolation returns; it fits into 64 bits, and no run makes as many.
 _MOST_NEEDED = 1e18
-
-
-#: States of points that have used up max_draws, and are not done.
-LIMITED = ("limited", "heavy")
 
 
 class PointState:
@@ -47,8 +41,8 @@ class PointState:
     wanted
         Number of draws that the point needs by the draws up to the gap: its next checkpoint, or its last.
     finished
-        Whether no more draws are wanted, since the target is reached and trusted, or max_draws used up. Draws from
-        ``wanted`` on do not count.
+        Whether no more draws are wanted, since the target is reached or max_draws used up. Draws from ``wanted`` on do
+        not count.
     at_work
         Number of its batches that were given out and did not come back.
     """
@@ -97,14 +91,12 @@ class PointState:
                 self._ahead.insert(0, (self.wanted, stop))
                 self._values[self.wanted] = later
             if self.prefix == self.wanted:
-                rse, _ = self.precision
-                trusted = rse <= TRUSTED_RSE and not self.heavy_tail
-                self.finished = (trusted and rse <= self.sampling.target_rse) or self.wanted == self.sampling.max_draws
+                self.finished = self.precision[0] <= self.sampling.target_rse or self.wanted == self.sampling.max_draws
                 if self.finished:
                     self._ahead.clear()
                     self._values.clear()
                 else:
-                    self.wanted = next_checkpoint(self.wanted, self.sampling, trusted=trusted)
+                    self.wanted = next_checkpoint(self.wanted, self.sampling)
 
     def add_rows(self, draws: Numbers, layers: Numbers, values: Values) -> None:
         """Take in rows as the store has them, some draws perhaps without some of the layers.
@@ -150,16 +142,9 @@ class PointState:
         return self._tally.worst()
 
     @property
-    def heavy_tail(self) -> str:
-        """A quantity whose tail is too heavy for its mean to be trusted at the draws that count; empty if none."""
-        return self._tally.heaviest()[1]
-
-    @property
     def doubt(self) -> str:
-        """The reason why the precision is not known, or not to be trusted, in words; empty if it is."""
+        """The reason why the precision is not known, in words; empty if it is known."""
         rse, quantity = self.precision
-        if self.heavy_tail:
-            return TOO_HEAVY.format(quantity=self.heavy_tail, draws=format_count(self.prefix))
         if math.isfinite(rse):
             return ""
         if self.prefix < 2:
@@ -168,28 +153,19 @@ class PointState:
 
     @property
     def state(self) -> str:
-        """One of ``"new"``, ``"partial"``, ``"done"``, and two that have used up max_draws.
-
-        ``"limited"`` is above the target; ``"heavy"`` has too heavy a tail for its mean to be trusted.
-        """
+        """One of ``"new"``, ``"partial"``, ``"done"`` and ``"limited"`` (max_draws used up above the target)."""
         if not self.finished:
             return "partial" if self.prefix or self._ahead or self._partial else "new"
-        if self.heavy_tail:
-            return "heavy"
         return "done" if self.precision[0] <= self.sampling.target_rse else "limited"
 
     @property
     def needed_draws(self) -> int:
-        """Draws that the target will take, and a heavy tail at least, extrapolated from those that count.
-
-        The relative standard error falls as 1/√draws; the draws that carry the spread grow as their number.
-        """
+        """Draws that the target will take, extrapolated from the precision as rse ∝ 1/√draws."""
         rse, _ = self.precision
         if self.state == "done" or not math.isfinite(rse):
             return self.wanted
-        excess, (carriers, _) = rse / aim(self.sampling), self._tally.heaviest()
-        for_tail = self.prefix * MOST_CARRIERS / carriers
-        return max(math.ceil(min(max(self.prefix * excess * excess, for_tail), _MOST_NEEDED)), self.wanted)
+        excess = rse / self.sampling.target_rse
+        return max(math.ceil(min(self.prefix * excess * excess, _MOST_NEEDED)), self.wanted)
 
     @property
     def expected_draws(self) -> int:
