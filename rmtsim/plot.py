@@ -52,9 +52,6 @@ _CYCLE = 10
 #: Values of C on a smooth curve of the theory, where it takes no seconds.
 _CURVE_POINTS = 20
 
-#: Numbers of classes that span this factor have ticks enough without labels between the powers of ten.
-_DECADE = 10
-
 _THEORY: dict[RegimeName, tuple[Literal["-", "--"], str]] = {
     "finite": ("-", "theory at this $C$, $d$, $N$"),
     "large_c": ("--", r"theory, $d, N \to \infty$, then $C \to \infty$"),
@@ -111,6 +108,8 @@ def decay(
     check_choice("quantity", quantity, get_args(Quantity))
     check_choice("hue", hue, _SERIES)
     regimes = _regimes(theory)
+    from rmtsim.figures.log_ticks import set_log_ticks  # matplotlib is loaded where something is drawn
+
     means = summarize(draws)
     ax = _axes(ax)
     positive = False
@@ -136,11 +135,11 @@ def decay(
             if curve is not None and (above := curve[curve[quantity] > 0]).shape[0]:
                 ax.plot(above["n_classes"], above[quantity], _THEORY[regime][0], color=color, linewidth=1)
     ax.set_xscale("log")
+    set_log_ticks(ax.xaxis)
     ax.xaxis.set_major_formatter("{x:g}")
-    if means["n_classes"].max() >= _DECADE * means["n_classes"].min():
-        ax.xaxis.set_minor_formatter("")
     if positive:
         ax.set_yscale("log")
+        set_log_ticks(ax.yaxis)
     ax.set_xlabel("number of classes $C$")
     ax.set_ylabel(_Y_LABELS[quantity])
     _add_legend(ax, regimes)

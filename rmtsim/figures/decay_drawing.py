@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.style import BLOCKS, colors, legend_below, line, mark, marker, paper_style, title
 from rmtsim.model.ensemble import LECUN
 
@@ -116,6 +117,7 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
         ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
         ax.set_xscale("log")
+        set_log_ticks(ax.xaxis)
         return
     for style in styles:
         for kind, how in (("finite", "-"), ("asymptote", "--")):
@@ -125,9 +127,11 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
         shown = style.of(points, *style.keys).dropna(subset="measured")
         ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"], capsize=2.5, **style.marks)
     ax.set_xscale("log")
+    set_log_ticks(ax.xaxis)
     drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
     if drawn.max() > _LOG_RANGE * drawn.min():
         ax.set_yscale("log")
+        set_log_ticks(ax.yaxis)
 
 
 def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None:

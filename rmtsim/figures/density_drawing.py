@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.style import BLOCKS, LOSSES, colors, paper_style, title
 
 Values = npt.NDArray[np.float64]
@@ -53,6 +54,7 @@ def _plot(ax: Axes, curves: Sequence[Curve]) -> None:
     ax.set_ylabel(r"$x \times$ density" if in_log else "density")
     if in_log:
         ax.set_xscale("log")
+        set_log_ticks(ax.xaxis)
     if not any(len(x) for _, _, x, _ in curves):
         ax.text(0.5, 0.5, "all eigenvalues are 0", transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])

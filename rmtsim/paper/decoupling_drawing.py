@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.style import MARKS, colors, legend_below, line, mark, marker, paper_style, title
 from rmtsim.paper.decoupling_rates import BOUND, COUPLING, RATE, coupling_name
 
@@ -96,6 +97,7 @@ def _label_rate(upper: Axes, lower: Axes, means: pd.DataFrame) -> None:
         upper.plot(N, top * (N / N[0]) ** exponent, how, color="0.4", linewidth=1, label="_slope")
     upper.set_xscale("log", base=2)
     upper.set_yscale("log")
+    set_log_ticks(upper.yaxis)
     upper.set_title(
         r"$\Delta_N = \mathbb{E}\, s_H(z) - \mathbb{E}\, s_{\tilde H}(z)$ at $z = (1 + i)\,$scale, $d/N = 1/2$"
     )

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import LOSSES, colors, paper_style, progress_axis
 from rmtsim.paper.trained_networks import scheduled
@@ -63,6 +64,7 @@ def _plot_norms(ax: Axes, means: pd.DataFrame) -> None:
         _plot_means(ax, means, f"relative_{name}", name)
     ax.axhline(1, color="0.6", linewidth=0.8)
     ax.set_yscale("log")
+    set_log_ticks(ax.yaxis)
     progress_axis(ax, "norms and residual")
 
 
@@ -101,6 +103,8 @@ def _plot_stripes(ax: Axes, runs: pd.DataFrame, stripes: pd.DataFrame) -> None:
         ax.plot([], [], "-", marker=".", color=color, label=f"$N = {of_setting['n_samples'].iloc[0]}$")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        set_log_ticks(axis)
     ax.legend(frameon=False, loc="upper left")
     ax.set_xlabel(r"residual, mean of $\|r_n\|^2$")
     ax.set_ylabel(r"$\|$stripes$\|^2$")

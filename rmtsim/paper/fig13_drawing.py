@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import LOSSES, colors, paper_style
 from rmtsim.text.words import number_of
@@ -47,6 +48,7 @@ def _plot(ax: Axes, rows: pd.DataFrame, end: pd.Series, answer: str) -> None:
         )
     if rows["value"].max() > _WIDE * rows["value"].min():
         ax.set_yscale("log")
+        set_log_ticks(ax.yaxis)
     ax.set_xlim(0, one.steps)
     ax.set_xlabel("steps of Adam")
     ax.set_ylabel("loss")

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.style import BLOCKS, LAYERS, MARKS, colors, legend_below, line, mark, marker, paper_style, title
 
 
@@ -51,6 +52,7 @@ def _plot_panel(ax: Axes, measured: pd.DataFrame, curves: pd.DataFrame, looks: d
     positive = curves.loc[curves["deviation"] > 0, "deviation"]
     if len(positive) == len(curves):
         ax.set_yscale("log")
+        set_log_ticks(ax.yaxis)
         ax.set_ylim(0.4 * positive.min(), 2 * positive.max())
         guide = np.array([sizes[0], sizes[-1]], dtype=float)
         ax.plot(guide, 1.5 * positive.max() * guide[0] / guide, ":", color="0.4", linewidth=1, label="_guide")

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.style import colors as palette
 from rmtsim.figures.style import legend_below, line, mark, marker, paper_style, title
 from rmtsim.paper.limiting_laws import SCALE, limiting_spectrum
@@ -57,6 +58,7 @@ def _plot_density(ax: Axes, block: str, rows: pd.DataFrame, colors: dict[int, An
     points, density = limiting_spectrum(block, None, gamma).grid(_CURVE_POINTS)
     ax.plot(points, points * density, "--", color="k", linewidth=1, label="_lognormal")
     ax.set_xscale("log")
+    set_log_ticks(ax.xaxis)
     ax.set_ylim(0)
     ax.set_xlim(0.6 * points[0], points[np.cumsum(density * np.gradient(points)) < 0.9995][-1])
     ax.set_xlabel(_AXES[block])
@@ -78,6 +80,7 @@ def _plot_distances(ax: Axes, distances: pd.DataFrame, slopes: pd.DataFrame, col
     ax.plot(sizes, guide * (sizes / sizes[0]) ** -0.5, ":", color="0.4", linewidth=1, label="_slope")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
+    set_log_ticks(ax.yaxis)
     ax.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
     ax.minorticks_off()
     ax.set_xlabel("dimension $d$")

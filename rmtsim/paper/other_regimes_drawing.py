@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.style import MARKERS, MARKS, colors, legend_below, line, mark, paper_style, title
 from rmtsim.paper.regime_rates import FAR, last_power, short
 from rmtsim.stats.claims import SWEEP_COLUMNS
@@ -95,6 +96,7 @@ def _plot(ax: Axes, panel: _Panel, table: pd.DataFrame) -> None:
         _plot_last(ax, series, color)
     ax.axhline(1, linestyle="--", color="0.3", linewidth=0.9, label="_theorem")
     ax.set_xscale("log")
+    set_log_ticks(ax.xaxis)
     ax.set_yscale("log")
     _widen(ax, table)
     largest = float(table.loc[table["measured"].notna(), "n_classes"].max())

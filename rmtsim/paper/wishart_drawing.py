@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.style import colors as palette
 from rmtsim.figures.style import marker, paper_style, title
 from rmtsim.paper.wishart_laws import DIM, SAMPLES, WEIGHTS, law_scale, wishart_law
@@ -107,6 +108,7 @@ def _plot_distances(ax: Axes, distances: pd.DataFrame, colors: dict[str, Any]) -
     ax.plot(n, top * n[0] / n, "-.", color="0.4", label=r"slope $n^{-1}$")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    set_log_ticks(ax.yaxis)
     ax.set_ylim(distances["distance"].min() / 3, 40 * top)
     ax.set_xticks(n, [f"{size:.0f}" for size in n])
     ax.tick_params(axis="x", which="minor", length=0, labelbottom=False)

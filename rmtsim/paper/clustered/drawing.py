@@ -9,8 +9,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.figures.parts import part
 from rmtsim.paper.hessian_drawing import STYLE, draw_pictures
@@ -18,9 +18,6 @@ from rmtsim.paper.hessian_drawing import STYLE, draw_pictures
 _VIEWS = ("whole", "hidden", "output")
 _MARKS: dict[str, Any] = {"markersize": 4, "elinewidth": 1, "capsize": 2, "linewidth": 1}
 _MARKERS = "osD^v"
-
-#: Axes that span less than this factor have more ticks than the powers of ten.
-_WIDE = 100
 
 #: Layer, loss and title of each panel.
 _PANELS = (
@@ -92,9 +89,7 @@ def _plot_ratios(ax: Axes, ratios: pd.DataFrame, looks: dict[int, Any]) -> None:
     sizes = sorted(clustered["n_clusters"].unique())
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    if ax.get_ylim()[1] < _WIDE * ax.get_ylim()[0]:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    set_log_ticks(ax.yaxis)
     ax.set_xlabel("number of clusters $K$")
 
 

@@ -11,8 +11,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import paper_style
 from rmtsim.paper.fan_out.powers import at_start, series, size_names, trained
@@ -83,8 +83,7 @@ def _equal_decades(axes: Sequence[Axes]) -> None:
     half = np.ptp(limits, axis=1).max() / 2
     for ax, middle in zip(axes, limits.mean(axis=1), strict=True):
         ax.set_ylim(*np.exp([middle - half, middle + half]))
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
+        set_log_ticks(ax.yaxis)
         ax.minorticks_off()
 
 
@@ -108,6 +107,8 @@ def _plot_random(ax: Axes, rows: pd.DataFrame) -> None:
     ax.plot(ends, ends, "--", color="0.4", linewidth=1, label="_equal")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        set_log_ticks(axis)
     ax.set_xlabel("theory")
     ax.set_ylabel("measured")
     ax.legend(frameon=False, loc="upper left")

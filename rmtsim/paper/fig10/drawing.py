@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import progress_axis
@@ -111,6 +112,8 @@ def _plot_norms(ax: Axes, means: pd.DataFrame) -> None:
             )
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        set_log_ticks(axis)
     ax.invert_xaxis()
     ax.legend(frameon=False, fontsize=6.5, loc="lower left")
     ax.set_xlabel("mean of $p(1-p)$, CE")

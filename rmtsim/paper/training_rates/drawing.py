@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import LOSSES, paper_style, progress_axis
 from rmtsim.paper.trained_networks import scheduled
@@ -70,6 +71,7 @@ def _plot_ratios(ax: Axes, rows: pd.DataFrame) -> None:
     ax.plot(classes, start["theory"], "--", color="k", linewidth=1, zorder=0, label="_theory")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
+    set_log_ticks(ax.yaxis)
     ax.set_xticks(classes, [str(C) for C in classes])
     ax.minorticks_off()
     ax.set_xlabel("number of classes $C$")

@@ -11,15 +11,12 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
 
+from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
 from rmtsim.figures.style import LOSSES, paper_style, progress_axis
 
 _COLUMNS = 3
-
-#: Axes shorter than this, in powers of e, have more ticks than those of the decades.
-_NARROW = 4.0
 
 #: Panels of a layer, and their heights.
 _PANELS = (1.0, 1.0, 0.7)
@@ -91,10 +88,7 @@ def _plot_densities(ax: Axes, curves: pd.DataFrame) -> None:
         for place in of_kind["place"]["x"]:
             ax.axvline(place, color="k", linestyle="--", linewidth=1, label="_law")
     ax.set_xscale("log")
-    if np.log(measured["x_end"].max() / measured["x"].min()) < _NARROW:
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    set_log_ticks(ax.xaxis)
     ax.set_ylim(0)
     ax.set_xlabel("eigenvalue of $H_{ii}$")
     ax.set_ylabel("density of its logarithm")
