@@ -1,7 +1,7 @@
-"""Pilot draws: an estimate of how many draws a sweep's target takes, from a few draws before it runs.
+"""Pilot draws: a few draws before a sweep runs, from which the number that its target takes is estimated.
 
-The draws are those that the sweep would begin with, so the answer is always the same, up to a point's size: where a
-draw is costly, smaller ones of the same kind stand in for it.
+They are the first draws that the sweep would make, so the estimate is the same every time. Where a draw of a point is
+costly, draws of a smaller point of the same kind are made instead.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ from rmtsim.sampling.simulation import simulate_arrays
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.stopping import Tally
 
-#: Work of all draws together, see `rmtsim.kernels.cost.cost`: about a second of a core.
+#: Work of all pilot draws together, in the unit of `rmtsim.kernels.cost.cost`: about a second of one core.
 _WORK = 1e10
 
-#: Draws at a point, at least and at most; and points at which there are any.
+#: The least and the greatest number of pilot draws of a point, and the greatest number of points that have any.
 _LEAST, _MOST = 16, 64
 _POINTS = 24
 
-#: Draws of all points together that few points may take more than ``_MOST`` for. With these a mean variance is known
-#: better, but the range stays that of ``_MOST`` normal draws, for these here have heavy tails.
+#: The number of draws of all points together up to which a point may have more than ``_MOST``, where there are few
+#: points. More draws give a better estimate. Its range stays that of ``_MOST`` normal draws, since draws have heavier
+#: tails than normal ones.
 _TOGETHER = 768
 
-#: Classes beyond which the spread hardly depends on them.
+#: Beyond this number of classes the spread of the draws hardly depends on it.
 _MANY_CLASSES = 128
 
-#: Power of the size, d and N at a time, with which the variance of a draw over its mean squared falls. Measured: in
-#: the linear model the spread comes from the samples, with a hidden layer from its few neurons.
+#: The relative variance of a draw falls as this power of the size, where d and N grow together. It was measured: in the
+#: linear model the spread comes from the samples, with a hidden layer from its few neurons.
 _FALL = {"linear": 2.0, "one_hidden": 0.0}
 
-#: Factor by which the draws that are wanted may be off, either way, where smaller ones stood in.
+#: Where draws of a smaller point were made, the estimate may be too high or too low by this factor.
 _STAND_IN = 1.5
 
-#: Probability that a range holds the number of draws that are wanted, if draws were normal.
+#: The probability that a range contains the number of draws that is needed, for normal draws.
 _CONFIDENCE = 0.8
 
 
@@ -57,18 +58,18 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True)
 class Pilot:
-    """The spread of a few draws of a point, or of a smaller one in its place.
+    """The spread of a few draws of a point, or of a smaller point in its place.
 
     Attributes
     ----------
     point
-        Of which point the draws are.
+        The point that was drawn.
     draws
-        How many.
+        The number of draws.
     rse
         The largest relative standard error over all layers and quantities.
     speed
-        Work a second.
+        The work that was done per second.
     """
 
     point: Point
@@ -77,7 +78,7 @@ class Pilot:
     speed: float
 
     def needs(self, point: Point, target_rse: float) -> Range:
-        """Return the draws that ``point`` takes to reach a relative standard error."""
+        """Return the number of draws that ``point`` needs for a relative standard error."""
         shrunk = math.sqrt(self.point.dim * self.point.n_samples / (point.dim * point.n_samples))
         rse = self.rse * shrunk ** (_FALL[point.model] / 2)
         normal = min(self.draws, _MOST)
@@ -88,14 +89,14 @@ class Pilot:
 
 
 def needed(draws: int, rse: float, target_rse: float) -> Range:
-    """Return the draws that a target takes, from the relative standard error that ``draws`` draws have reached.
+    """Return the number of draws that a target needs, given the relative standard error of ``draws`` draws.
 
-    The relative standard error falls as 1/√draws. The range is that of the variance of as many normal draws; with
-    heavy tails the truth is rather above than below it.
+    The relative standard error falls as 1/√draws. The range is the confidence interval of the variance of so many
+    normal draws. Where tails are heavy, the true number is more often above the range than below it.
     """
     excess = rse / target_rse
     expected = draws * excess * excess
-    if not math.isfinite(expected):  # draws that are all equal say nothing
+    if not math.isfinite(expected):  # all draws are equal, so nothing is known about their spread
         return Range(0, math.inf, math.inf)
     free, tail = max(draws - 1, 1), (1 - _CONFIDENCE) / 2
     low, high = (float(free / chdtri(free, share)) for share in (tail, 1 - tail))
@@ -103,9 +104,9 @@ def needed(draws: int, rse: float, target_rse: float) -> Range:
 
 
 def pilots(spec: Spec, points: Sequence[Point]) -> dict[Point, Pilot]:
-    """Make a few draws, a second or two of them in all, and return for each of ``points`` those nearest to it.
+    """Make a few draws at some points, which takes a second or two; return for each of ``points`` the nearest of these.
 
-    Where not even the smallest draws are cheap, with very many neurons, there are none.
+    With very many neurons even the smallest draws are costly. Then none are made, and the result is empty.
     """
     if not points:
         return {}
@@ -118,9 +119,9 @@ def pilots(spec: Spec, points: Sequence[Point]) -> dict[Point, Pilot]:
 
 
 def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
-    """Make draws of about the given work, and at most the given number."""
+    """Make pilot draws of a point that take about the given work; their number is at most ``most``."""
     sampling = spec.sampling
-    weights = sampling.weights(point, spec.layers)  # of the smaller ones too, as the spread of a draw depends on it
+    weights = sampling.weights(point, spec.layers)  # smaller points get as many: the spread of a draw depends on it
     for small in _smaller(point):
         price = cost(small, spec.layers, sampling.diagonal, weights)
         if _LEAST * price <= work:
@@ -146,10 +147,10 @@ def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
 
 
 def _smaller(point: Point) -> Iterator[Point]:
-    """Yield the point, then smaller ones.
+    """Yield the point, then smaller and smaller ones.
 
-    First with fewer classes, as long as they are many, for the spread hardly depends on these; then of half the dim and
-    samples each; at last with few classes.
+    First the number of classes is halved as long as it is large, since the spread hardly depends on it then. After that
+    dim and samples are halved together. At last the number of classes is halved further.
     """
     yield point
     for least in (_MANY_CLASSES, _LEAST):
@@ -162,6 +163,6 @@ def _smaller(point: Point) -> Iterator[Point]:
 
 
 def _distance(a: Point, b: Point) -> float:
-    """How far the sizes of two points are from each other, in powers of e."""
+    """Return how far the sizes of two points are apart: the sum of the logarithms of their ratios."""
     sizes = ((p.n_classes, p.dim, p.n_samples, p.width or 1) for p in (a, b))
     return sum(abs(math.log(x / y)) for x, y in zip(*sizes, strict=True))

@@ -1,4 +1,4 @@
-"""The surroundings of Ray while it is in use: environment variables, folders, paths and standard error."""
+"""What this process sets up around Ray while it uses it: environment variables, folders, signals, standard error."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-#: Variables with lists of paths, and with a path, which mean something else in another working directory.
+#: Environment variables that hold a list of paths, and those that hold one path. A relative path in them would mean
+#: another place on a worker, whose working directory is not ours.
 _PATH_LISTS, _PATHS = ("PYTHONPATH",), ("RMTSIM_CACHE",)
 
 
 @contextmanager
 def environment(variables: Mapping[str, str], *, closed: bool = False) -> Iterator[ModuleType]:
-    """Set environment variables for Ray, and put all back as they were; yield the module ``ray``.
+    """Set environment variables for Ray and yield the module ``ray``; restore the whole environment at the end.
 
-    With ``closed``, Ray sees no other variables of its own than these: a user's may name hooks that pack up a folder
-    or run code, or other ports, files and limits. Ray's C++ part then does not read again at the end what would end
-    this process.
+    Parameters
+    ----------
+    variables
+        The variables to set.
+    closed
+        Whether to hide all variables ``RAY_…`` of the user from Ray. They may name hooks that pack a folder or run
+        code, or other ports, files and limits. Ray's C++ code is then made to read the restored variables only if it
+        can, because a value that it cannot read ends the process.
     """
     before = dict(os.environ)
     if closed:
@@ -33,7 +39,7 @@ def environment(variables: Mapping[str, str], *, closed: bool = False) -> Iterat
             del os.environ[name]
     os.environ.update(variables)
     try:
-        import ray  # takes a second, and is only needed here
+        import ray  # here, because the import takes a second and few commands need it
 
         _reread()
         yield ray
@@ -45,9 +51,11 @@ def environment(variables: Mapping[str, str], *, closed: bool = False) -> Iterat
 
 
 def malformed_settings() -> list[str]:
-    """Return the variables with whose values Ray's C++ part ends the process that reads them, with no error to catch.
+    """Return the names of the environment variables whose values Ray's C++ code cannot read.
 
-    Those of that part have names in lower case. Each is tried in a process of its own, if all together end one.
+    That code ends the process when it meets such a value, and raises no error that could be caught. So a process of
+    its own tries all its variables, which are those with names in lower case. If that process ends, further processes
+    try them one by one.
     """
     suspects = {name for name in os.environ if re.match("RAY_[a-z]", name)}
 
@@ -60,7 +68,11 @@ def malformed_settings() -> list[str]:
 
 
 def _reread(*, config: bool = True) -> None:
-    """Have Ray read again what it reads when it is imported, or when it first connects; ``config``: in C++, too."""
+    """Make Ray read its environment variables again.
+
+    By itself Ray reads them once: some when it is imported, others when it first connects. With ``config`` its C++ code
+    reads them again, too.
+    """
     from ray._private import ray_constants
 
     switch = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
@@ -74,18 +86,19 @@ def _reread(*, config: bool = True) -> None:
 
 
 def raylet() -> ModuleType:
-    """Return Ray's C++ part, whose type stubs leave out what we need of it."""
+    """Return the module of Ray's C++ code. It is imported by name because its type stubs lack what is used here."""
     return import_module("ray._raylet")
 
 
 def absolute_paths() -> dict[str, str]:
-    """Return the variables of paths as they are to be in another working directory, this one only where it is named.
+    """Return the environment variables that hold paths, with every path made absolute, for workers elsewhere.
 
-    An empty entry of PYTHONPATH means the working directory; workers would import a user's ``numpy.py`` from there.
+    An empty entry of PYTHONPATH means the current folder. It is left out: workers would import a user's ``numpy.py``
+    from there. The current folder stays where the user has named it.
     """
     lists = {name: os.environ.get(name, "").split(os.pathsep) for name in _PATH_LISTS}
     root = Path(__file__).absolute().parents[2]
-    if not {"site-packages", "dist-packages"} & {*root.parts}:  # a checkout, which workers find by this alone
+    if not {"site-packages", "dist-packages"} & {*root.parts}:  # a checkout: workers have no other way to find it
         lists["PYTHONPATH"].append(str(root))
     found = {name: os.pathsep.join(os.path.abspath(path) for path in paths if path) for name, paths in lists.items()}
     found |= {name: os.path.abspath(os.environ[name]) for name in _PATHS if os.environ.get(name)}
@@ -94,9 +107,10 @@ def absolute_paths() -> dict[str, str]:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Yield a folder that only its owner may enter, to be removed at the end.
+    """Yield a new folder that only this user may enter; remove it at the end.
 
-    Paths of Ray's sockets may have 107 bytes, and Ray's own names take 80 of them.
+    It stands in ``/tmp`` where the usual folder for such files has a long name: the path of a socket may have 107
+    bytes at most, and the names that Ray gives its own folders and sockets take 80 of them.
     """
     base = None if len(os.fsencode(tempfile.gettempdir())) < 23 else "/tmp"
     with tempfile.TemporaryDirectory(prefix="ray", dir=base, ignore_cleanup_errors=True) as folder:
@@ -105,7 +119,7 @@ def private_folder() -> Iterator[Path]:
 
 @contextmanager
 def own_signals() -> Iterator[None]:
-    """Put back the handler of SIGTERM, which Ray replaces when it connects by one that ends the process."""
+    """Restore the handler of SIGTERM at the end. When Ray connects it sets one that ends the process."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -116,10 +130,12 @@ def own_signals() -> Iterator[None]:
 
 @contextmanager
 def silent(log: str = os.devnull) -> Iterator[None]:
-    """Send what Ray prints of workers and nodes that die, and what its C++ code writes to descriptor 2, to a file.
+    """Keep Ray's own messages off the terminal while it is in use.
 
-    The first goes to stdout, whatever ``log_to_driver`` says. The second is left alone where our own words go to
-    descriptor 2, too; those of the command line have another.
+    Ray prints a message on stdout when a worker or a node dies, whatever ``log_to_driver`` says; these are switched
+    off. Its C++ code writes messages to file descriptor 2; these go to the file ``log``. Where Python's standard error
+    is descriptor 2, too, the latter are left alone, for our own messages would vanish with them. The command line
+    writes its messages to another descriptor.
     """
     worker: Any = import_module("ray._private.worker")
     before, worker._worker_logs_enabled = worker._worker_logs_enabled, False
@@ -132,7 +148,7 @@ def silent(log: str = os.devnull) -> Iterator[None]:
 
 @contextmanager
 def no_stderr() -> Iterator[None]:
-    """Send what Ray's C++ code prints nowhere, for the milliseconds of a call."""
+    """Discard what Ray's C++ code prints during a short call."""
     with _descriptor_2(os.devnull):
         yield
 
