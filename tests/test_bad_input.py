@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,11 @@ SPECS = [
     ("[sampling]", "[ensemble]\nlast_gain = true\n[sampling]", "give a positive number from"),
     ("[sampling]", '[ensemble]\nlast_gain = "2"\n[sampling]', "give a positive number from"),
     ("[sampling]", "[ensemble]\nlast_gain = 1e300\n[sampling]", "to 1e+06"),
-    ('name = "good"', 'name = "good"\nensemble = "he"', "write a line [ensemble]"),
+    (
+        'name = "good"',
+        'name = "good"\nensemble = "he"',
+        "[ensemble]: 'he' is not a table of keys; give a dict, or in a",
+    ),
 ]
 
 THEORY = ["theory", "--model", "linear", "--loss", "ce", "--classes", "10"]
@@ -166,8 +171,19 @@ LINES = [
     (["figure", "fig8", "--store", "S", "--out", "f.png"], "`rmtsim run` wrote"),
     (["figure", "fig99", "--store", ".", "--out", "f.png"], "fig8"),
     (["figure", "fig8", "--store", ".", "--out", "f.xyz"], ".pdf"),
-    (["figure", "fig8", "--store", "."], "figure: --out missing; give NAME --store DIR --out FILE, or --list alone"),
-    (["figure"], "figure: NAME, --store, --out missing; give NAME"),
+    (
+        ["figure", "fig8", "--store", "."],
+        "rmtsim figure: --out missing; give NAME --store DIR --out FILE, or --list",
+    ),
+    (["figure"], "rmtsim figure: NAME, --store, --out missing; give NAME"),
+    (["help", "stauts"], "'stauts' is not known (did you mean status?); choose one of reproduce, plan, run"),
+    (
+        ["run", "good.toml", "--store", "S", "--address", "somewhere"],
+        "address: 'somewhere' is not valid; give local",
+    ),
+    (["run", "good.toml", "--store", "S", "--address", "ray://host"], "address: 'ray://host' is not valid; give local"),
+    (["reproduce", "fig8", "--out", "S", "--address", "[::1"], "address: '[::1' is not valid; give local, ray, or a"),
+    (["reproduce", "fig10", "--out", "S", "--backend", "cupy"], "choose numpy or auto"),
     (["figure", "fig8", "--list"], "--list: names every figure; leave NAME out"),
     (["figure", "--list", "--store", ".", "--out", "f.png"], "leave --store, --out out"),
     (["figure", "fig8", "--store", ".", "--out", "f.png", "--json"], "--json: goes with --list only; leave it out"),
@@ -286,6 +302,8 @@ def check(code: int, message: str, words: str, here: Path) -> None:
     assert message.count("\n") == 1, message
     assert words in message, message
     assert "Traceback" not in message
+    parts = [part.strip() for part in message.partition(";")[0].split(":")[:-1]]
+    assert all(second not in first.split() for first, second in pairwise(parts)), message  # as in "data: data: …"
     assert [path.name for path in here.iterdir()] == ["good.toml"]
 
 

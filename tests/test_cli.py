@@ -171,6 +171,18 @@ def test_every_verb_teaches(verb: str, capsys: pytest.CaptureFixture[str]) -> No
         assert "--list" in text
 
 
+@pytest.mark.parametrize("verb", [[], ["run"], ["status"], ["help"]])
+def test_help_of_a_verb_is_what_its_switch_prints(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for line in (["help", *verb], [*verb, "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(line)
+        assert ended.value.code == 0
+        said.append(capsys.readouterr())
+    assert said[0] == said[1]
+    assert said[0].out.startswith(" ".join(["usage: rmtsim", *verb]))
+
+
 def test_help_that_lacks_a_package_names_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

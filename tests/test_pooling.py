@@ -141,5 +141,5 @@ def test_rows_of_before_have_one_last_layer() -> None:
     pd.testing.assert_frame_equal(rmtsim.summarize(rows.drop(columns="weights_per_draw")), expected, check_exact=True)
     mixed = pd.concat([rows.drop(columns="weights_per_draw"), rmtsim.simulate(POINT, range(5, 9))])
     assert set(rmtsim.summarize(mixed)["draws"]) == {9}
-    with pytest.raises(rmtsim.InputError, match=r"weights_per_draw holds 0\.?5?; give whole numbers of at least 1"):
+    with pytest.raises(rmtsim.InputError, match=r"weights_per_draw holds 0\.?5?; give whole numbers from 1 to 1000$"):
         rmtsim.summarize(rows.assign(weights_per_draw=0.5))

@@ -17,6 +17,7 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
+from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
 
 POINT = rmtsim.Point("linear", "ce", 5, 12, 24)
@@ -59,6 +60,39 @@ def test_status_of_a_live_run(store: Store, capsys: pytest.CaptureFixture[str]) 
     assert "C = 6, d = 12, N = 24: new, 0 draws: at work" in text
     assert "run again" not in text
     assert re.fullmatch(MINE, document["writer"]["owner"])  # type: ignore[index]
+
+
+def test_status_counts_the_draws_that_no_spec_asks_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of a spec of the same name that was run before, of another seed, and of a store without any spec."""
+    small = Store(tmp_path / "s")
+    grids = ([2, 3], 0), ([2], 0), ([2], 1)
+    specs = [
+        from_document(
+            {
+                **SPEC,
+                "grid": {**SPEC["grid"], "n_classes": C},
+                "sampling": {"seed": seed, "min_draws": 4, "max_draws": 4},
+            }
+        )
+        for C, seed in grids
+    ]
+    shown = []
+    for spec in specs:
+        run(spec, small, workers=1, backend="numpy")
+        main(["status", "--store", small.location])
+        lines = capsys.readouterr().out
+        main(["status", "--store", small.location, "--json"])
+        shown.append((json.loads(capsys.readouterr().out)["unnamed"], lines.partition("beside these: ")[2]))
+    rest = "that no spec in the store asks for; fit, figure and export take them too, unless --sweep NAME leaves "
+    rest += "them out\n"
+    assert shown == [
+        ({"points": 0, "draws": 0}, ""),
+        ({"points": 1, "draws": 4}, f"4 draws of 1 point {rest}"),
+        ({"points": 2, "draws": 8}, f"8 draws of 2 points {rest}"),
+    ]
+    (tmp_path / "s" / "sweeps" / "begun.json").unlink()
+    assert main(["status", "--store", small.location]) == 0
+    assert capsys.readouterr().out == f"beside these: 12 draws of 2 points {rest}"
 
 
 def test_a_writer_that_was_killed_is_none(store: Store) -> None:

@@ -210,9 +210,24 @@ def test_selections_by_any_column(store: rmtsim.Store) -> None:
         (lambda: rmtsim.run({"name": "x"}, "s"), "^model: "),
         (lambda: rmtsim.run("figure8", "s", workers=0), "^workers: 0 is not valid"),
         (lambda: rmtsim.run("figure8", "s", sampling={}), "^sampling: it was given beside a spec"),
-        (lambda: rmtsim.run(POINT, "s", sampling=[POINT]), r"^\[sampling\]: the table is missing or no table"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run(POINT, "s", sampling=[POINT]), r"^sampling: \[Point.* is not valid; give a dict"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run(POINT, "s", sampling=5), "^sampling: 5 is not valid; give a dict, such as {'target"),  # type: ignore[arg-type]
+        (
+            lambda: rmtsim.run({**SWEEPS[0], "grid": 5}, "s"),
+            r"^\[grid\]: 5 is not a table of keys; give a dict, or in a TOML file a line \[grid\]",
+        ),
+        (
+            lambda: rmtsim.run(POINT, "s", progress=np.ones(2)),  # type: ignore[arg-type]
+            r"^progress: array\(.*\) is not valid; give True or False$",
+        ),
+        (lambda: rmtsim.run(POINT, "s", fail_fast="no"), "^fail_fast: 'no' is not valid; give True or False$"),  # type: ignore[arg-type]
+        (
+            lambda: rmtsim.run(POINT, "s", address="somewhere"),
+            "^address: 'somewhere' is not valid; give local, ray",
+        ),
+        (lambda: rmtsim.run(POINT, "s", address="head:99999"), "^address: 'head:99999' is not valid; give local"),
         (lambda: rmtsim.run(POINT, None), "^store: None is not valid; give a directory, or an address"),  # type: ignore[arg-type]
-        (lambda: rmtsim.run(POINT, "s", address=None), "^address: None is not valid; give local, ray, auto"),  # type: ignore[arg-type]
+        (lambda: rmtsim.run(POINT, "s", address=None), "^address: None is not valid; give local, ray, or a"),  # type: ignore[arg-type]
         (lambda: rmtsim.run(POINT, "s", time_limit="1h"), "^time_limit: '1h' is not valid; give a number of seconds$"),  # type: ignore[arg-type]
         (lambda: rmtsim.run(POINT, "s", time_limit=math.nan), "^time_limit: nan is not valid"),
         (lambda: rmtsim.run(POINT, "s", on_progress=3), "^on_progress: 3 is not valid; give a function of one record$"),  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ import pytest
 import rmtsim
 from harness.specs import SPEC, spec_of
 from rmtsim.cli.main import main
+from rmtsim.errors import InputError
 from rmtsim.store import Store
 from rmtsim.sweeps import loop
 from rmtsim.sweeps.display import ProgressDisplay
@@ -115,6 +116,32 @@ def test_a_finished_sweep_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(line) == first
     assert "nothing to do" in capsys.readouterr().err
     assert snapshot(tmp_path / "s") == before
+
+
+def test_arguments_are_looked_at_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there is nothing to do, and before a plan is made."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    line = ["run", str(tmp_path / "spec.toml"), "--store", str(tmp_path / "s"), "--backend", "numpy"]
+    done = main(line)
+    monkeypatch.setattr("rmtsim.sweeps.plan.plan", lambda *_: pytest.fail("a plan was made"))
+    monkeypatch.setattr("rmtsim.arrays.gpu.problem", lambda: "there is no GPU")
+    for wrong, words in (
+        (["--address", "somewhere"], "address: 'somewhere' is not valid; give local, ray, or a running"),
+        (["--backend", "cupy"], "backend: 'cupy' was asked for, but there is no GPU; choose numpy or auto"),
+    ):
+        for verb in (line, ["reproduce", "fig8", "--out", str(tmp_path / "out")]):
+            capsys.readouterr()
+            assert main([*verb, *wrong]) == 2
+            said = capsys.readouterr().err
+            assert words in said
+            assert said.count("\n") == 1
+        with pytest.raises(InputError, match=words.partition(";")[0]):
+            rmtsim.run(tmp_path / "spec.toml", tmp_path / "s", **{wrong[0].removeprefix("--"): wrong[1]})  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+    assert main([*line, "--address", "head:6379"]) == done  # there is nothing to do, so that it is not asked
+    assert "nothing to do" in capsys.readouterr().err
 
 
 def test_kills_cost_nothing_that_was_stored(tmp_path: Path) -> None:

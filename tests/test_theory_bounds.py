@@ -17,7 +17,7 @@ from rmtsim.cli.main import main
 from rmtsim.cli.theory_progress import show_progress, show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.text.call_progress import CallProgress
-from rmtsim.theory import finite, quasi_monte_carlo
+from rmtsim.theory import finite, quasi_monte_carlo, two_point
 from rmtsim.theory.quasi_monte_carlo import integrate
 from rmtsim.theory.spectra import Spectrum, weight_laws
 from rmtsim.theory.spectra.weight_laws import bernoulli
@@ -120,24 +120,30 @@ def test_the_theory_of_draws_counts_what_it_answers(
     made: list[tuple[int, int]] = []
     whole = theory_progress.show_progress
 
-    def spying(what: str, total: int, unit: str, done):  # type: ignore[no-untyped-def]
+    def spying(what: str, total: int, unit: str, done, doing):  # type: ignore[no-untyped-def]
         made.append((total, done()))
-        spying.done = done
-        return whole(what, total, unit, done, after=1e9)
+        spying.done, spying.doing = done, doing
+        return whole(what, total, unit, done, doing, after=1e9)
 
     monkeypatch.setattr(theory_progress, "show_progress", spying)
     with (
-        show_theory_progress(simulate(Point("linear", "ce", 3, 40, 5), 2)),
-        show_theory_progress(simulate(Point("linear", "mse", 3, 4, 5), 2)),
+        show_theory_progress(simulate(Point("linear", "ce", 3, 40, 5), 2), "all is drawn"),
+        show_theory_progress(simulate(Point("linear", "mse", 3, 4, 5), 2), "all is drawn"),
     ):
         pass
     assert made == []
-    with show_theory_progress(simulate(Point("linear", "ce", 3, 15, 5), 2)):
+    with show_theory_progress(simulate(Point("linear", "ce", 3, 15, 5), 2), "all is drawn"):
+        assert spying.doing() == ""
         finite("linear", "ce", 3, 15, 5)
-        assert spying.done() == 1
+        assert (spying.done(), spying.doing()) == (1, "now all is drawn")
+        seen = []
+        monkeypatch.setattr(two_point, "_rule", lambda *_: seen.append(spying.doing()) or (4, 8))
+        finite("linear", "ce", 4, 15, 5)  # as for a curve between the measured sizes
+        finite("linear", "ce", 5, 15, 5)
+        assert seen == ["now C = 4, d = 15", "1 value more for its curves, now C = 5, d = 15"]
     assert made == [(1, 0)]
     hidden = pd.concat([simulate(Point("one_hidden", "ce", C, 300, 20, 8), 2) for C in (3, 4)])
-    with show_theory_progress(hidden):
+    with show_theory_progress(hidden, "all is drawn"):
         finite("one_hidden", "ce", 3, 300, 20, 8, layers=("output",), target_rse=0.4)
         assert spying.done() == 1
     assert made[1:] == [(4, 0)]  # both sizes, and their limits

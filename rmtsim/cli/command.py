@@ -71,7 +71,7 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
     except BrokenPipeError:  # the reader of our stdout left
         return DONE
     except InputError as error:
-        print_message(f"{who} {error}")
+        print_message(f"{who} {str(error).removeprefix(f'{arguments.verb}: ')}")
         return BAD_INPUT
     except OSError as error:
         if error.filename is None:
@@ -84,7 +84,8 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
         print_message(f"{who} {_missing_package(error)}")
         return FAILED
     except (RunError, MemoryError) as error:
-        print_message(f"{who} {str(error) or 'not enough memory; give smaller sizes'}")
+        said = str(error).removeprefix(f"{arguments.verb}: ") or "not enough memory; give smaller sizes"
+        print_message(f"{who} {said}")
         return FAILED
     except Exception as error:
         if not short_of_threads(error):

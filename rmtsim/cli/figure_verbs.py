@@ -19,7 +19,7 @@ from rmtsim.arrays.machine import processor
 from rmtsim.arrays.threads import cores
 from rmtsim.cli.exit_codes import DONE, FAILED, joint_exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
-from rmtsim.cli.running import RunOptions, announce_change, outcome_code, run_source
+from rmtsim.cli.running import RunOptions, announce_change, check_options, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.sources import FigureRuns
 from rmtsim.cli.store_verbs import open_existing
@@ -65,7 +65,7 @@ def figure(arguments: argparse.Namespace) -> int:
     else:
         rows = shown.select(selection.read(open_existing(arguments.store)))
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
-    with nullcontext() if experiment is not None else show_theory_progress(rows):
+    with nullcontext() if experiment is not None else show_theory_progress(rows, "the figure is drawn"):
         drawn = registry.draw(arguments.name, rows)
     matplotlib_setup.save(drawn, arguments.out)
     print_message(f"{arguments.out}: drawn")
@@ -104,6 +104,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     everything = registry.ALL in names
     figures = registry.select_figures(names, arguments.full)
     _check_data(arguments.data, figures)
+    check_options(RunOptions.of(arguments))
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
     out = Path(arguments.out)
     reproduction = _Reproduction(out, Store(out / "store"), arguments, everything)
@@ -171,7 +172,10 @@ class _Reproduction:
             summaries = [
                 plans.summary(spec, plans.plan(spec, self.store, memory, self.arguments.workers)) for spec in specs
             ]
-            return _Work(figure, specs, summaries, figure.experiment(full, data))
+            experiment = figure.experiment(full, data)
+            if experiment is not None:
+                check_options(self.options, FigureRuns(figure, full, data))
+            return _Work(figure, specs, summaries, experiment)
         except InputError as error:
             if not self.everything:
                 raise
@@ -190,7 +194,7 @@ class _Reproduction:
                 if not self.everything:
                     raise
                 work = _Work(work.figure, problem=str(error) or "not enough memory")
-        print_message(f"{work.figure.name}: left out: {work.problem}")
+        print_message(f"{work.figure.name}: left out: {work.problem.removeprefix(f'{work.figure.name}: ')}")
         self.codes.append(FAILED)
         return Result(work.figure, problem=work.problem)
 
@@ -201,7 +205,7 @@ class _Reproduction:
         rows, made = self._rows(work)
         if self.stopped:
             return gallery.Result(figure, problem="stopped")
-        shown = nullcontext() if work.experiment is not None else show_theory_progress(rows)
+        shown = nullcontext() if work.experiment is not None else show_theory_progress(rows, "the figure is drawn")
         with shown, registry.own_code(figure):
             numbers = figure.numbers(figure.select(rows))
             drawn = registry.plot(figure, numbers)

@@ -57,10 +57,15 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports bad input in one line."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse the command line; end with 2 where arguments are left, naming them without the secrets of addresses."""
+        """Parse the command line; end with 2 where arguments are left, naming them without secrets of addresses.
+
+        ``help VERB`` is ``VERB --help``.
+        """
         found, left = self.parse_known_args(args, namespace)
         if left:
             self.error(f"unrecognized arguments: {' '.join(map(shown, left))}", verb=found.verb)
+        if found.verb == "help":
+            self.parse_args([*([found.about] if found.about else []), "--help"])
         return found
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -103,10 +108,12 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"rmtsim {__version__}")
-    add = top.add_subparsers(dest="verb", metavar="VERB", required=True).add_parser
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     def verb(name: str, short: str, long: str, module: str = "sweep_verbs") -> argparse.ArgumentParser:
-        p = add(name, help=short, description=f"{short[0].upper()}{short[1:]}. {long}", allow_abbrev=False)
+        p: argparse.ArgumentParser = verbs.add_parser(
+            name, help=short, description=f"{short[0].upper()}{short[1:]}. {long}", allow_abbrev=False
+        )
         p.set_defaults(module=f"rmtsim.cli.{module}")  # whose function of the verb's name does it
         return p
 
@@ -222,6 +229,9 @@ def parser() -> argparse.ArgumentParser:
         "--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, instead of printing"
     )
     add_json(p)
+
+    p = verbs.add_parser("help", help="print this text, or that of a verb", allow_abbrev=False)
+    p.add_argument("about", nargs="?", metavar="VERB", choices=verbs.choices, help="the verb (default: all of them)")
     return top
 
 

@@ -46,6 +46,16 @@ class RunOptions:
         )
 
 
+def check_options(options: RunOptions, source: Spec | TableSource | None = None) -> None:
+    """Raise InputError for a place or a backend that cannot be had, before anything is planned or computed there."""
+    from rmtsim.sweeps.executors import check_place
+    from rmtsim.sweeps.spec import Spec
+
+    check_place(options.address, options.backend)
+    if source is not None and not isinstance(source, Spec):
+        source.backend(options.backend, options.address)
+
+
 def run_source(
     source: Spec | TableSource, store: Store, options: RunOptions, *, as_json: bool = False
 ) -> Outcome | TableOutcome:

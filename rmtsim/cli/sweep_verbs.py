@@ -15,7 +15,7 @@ from rmtsim.cli.experiment_verbs import (
     status_line,
 )
 from rmtsim.cli.printing import print_json, print_text
-from rmtsim.cli.running import RunOptions, announce_change, announce_time, outcome_code, run_source
+from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_options, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
@@ -63,11 +63,9 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a sweep or an experiment; return the exit code for how it ended."""
-    source, store, options = (
-        sources.load(arguments.spec, arguments.full),
-        Store(arguments.store),
-        RunOptions.of(arguments),
-    )
+    options = RunOptions.of(arguments)
+    source, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
+    check_options(options, source)
     announce_change(source, store)
     announce_time(source, store, options)
     return outcome_code(run_source(source, store, options, as_json=arguments.json))
@@ -79,7 +77,8 @@ def status(arguments: argparse.Namespace) -> int:
 
     store = open_existing(arguments.store)
     table, experiments = plans.status(store), experiment_status(store)
-    if table.empty and not experiments:
+    unnamed = plans.unnamed_draws(store)
+    if table.empty and not experiments and not unnamed.draws:
         raise InputError(f"--store: no sweep was run into {store.location}; run one, or name another directory")
     writer = None if set(table.get("state", ())) <= {"done"} and not experiments else who_writes(store.files)
     found = set(table.get("state", ()))
@@ -87,7 +86,7 @@ def status(arguments: argparse.Namespace) -> int:
     code = exit_code(unfinished=lacking or found & {"new", "partial"}, limited="limited" in found)
     if arguments.json:
         document = {"complete": code == DONE, "exit_code": code, "writer": writer and writer._asdict()}
-        print_json({**document, "points": records(table), "experiments": experiments})
+        print_json({**document, "points": records(table), "experiments": experiments, "unnamed": unnamed._asdict()})
         return code
     if writer:
         print_text(f"{store.location} is being written by {writer}; it goes on by itself")
@@ -98,6 +97,11 @@ def status(arguments: argparse.Namespace) -> int:
         print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {number_of(int(part['draws'].sum()), 'draw')}")
         for row in records(part[part["state"] != "done"]):
             print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
+    if unnamed.draws:
+        print_text(
+            f"beside these: {number_of(unnamed.draws, 'draw')} of {number_of(unnamed.points, 'point')} that no spec in "
+            "the store asks for; fit, figure and export take them too, unless --sweep NAME leaves them out"
+        )
     return code
 
 
@@ -124,7 +128,7 @@ def fit(arguments: argparse.Namespace) -> int:
     from rmtsim.stats.render import render
 
     draws = Selection.of(arguments).read(open_existing(arguments.store))
-    with show_theory_progress(draws):
+    with show_theory_progress(draws, "the verdicts are made"):
         report = fit_rates(draws)
     if arguments.json:
         print_json(report.document())

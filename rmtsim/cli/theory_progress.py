@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rmtsim.cli.printing import print_message
 from rmtsim.model.choices import LOSSES
@@ -27,7 +27,13 @@ _FEW_DIMENSIONS = 20
 
 @contextmanager
 def show_progress(
-    what: str, total: int, unit: str, done: Callable[[], int] | None = None, *, after: float = _AFTER
+    what: str,
+    total: int,
+    unit: str,
+    done: Callable[[], int] | None = None,
+    doing: Callable[[], str] = str,
+    *,
+    after: float = _AFTER,
 ) -> Iterator[CallProgress]:
     """Show every few seconds, from a thread, how far the work inside is.
 
@@ -37,6 +43,8 @@ def show_progress(
         As for `CallProgress`.
     done
         Returns the number of parts that are done; by default the work calls ``advance``.
+    doing
+        Returns what is being done now, if that is known.
     after
         Seconds before anything is shown.
     """
@@ -48,7 +56,7 @@ def show_progress(
                 if done is None:
                     progress.tick()
                 else:
-                    progress.advance(min(total, done()))
+                    progress.advance(min(total, done()), doing())
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
@@ -60,9 +68,17 @@ def show_progress(
 
 
 @contextmanager
-def show_theory_progress(draws: pd.DataFrame) -> Iterator[None]:
-    """Announce how long the theory for these draws takes, where that is noticeable, and show its progress."""
-    from rmtsim.theory.disk_cache import answered
+def show_theory_progress(draws: pd.DataFrame, then: str) -> Iterator[None]:
+    """Announce how long the theory for these draws takes, where that is noticeable, and show its progress.
+
+    Parameters
+    ----------
+    draws
+        The draws, with the store's columns.
+    then
+        What is done when all values are there, such as ``"the figure is drawn"``.
+    """
+    from rmtsim.theory.disk_cache import answered, at_work
 
     softmax = [name for name in LOSSES if get_loss(name).softmax]
     kept = draws[draws["loss"].isin(softmax) & draws["layer"].isin(WITH_DIAGONAL)]
@@ -73,6 +89,26 @@ def show_theory_progress(draws: pd.DataFrame) -> Iterator[None]:
         return
     limits = len(hidden.drop(columns="dim").drop_duplicates())
     print_message(f"theory: cross-entropy takes up to a few seconds for each of {number_of(len(sizes), 'size')}, once")
-    before = answered()
-    with show_progress("theory", len(sizes) + limits, "values", lambda: answered() - before):
+    before, total = answered(), len(sizes) + limits
+
+    def done() -> int:
+        return answered() - before
+
+    def doing() -> str:
+        if size := at_work():
+            more = f"{number_of(done() - total, 'value')} more for its curves, " if done() > total else ""
+            return f"{more}now {_in_words(size)}"
+        return f"now {then}" if done() >= total else ""
+
+    with show_progress("theory", total, "values", done, doing):
         yield
+
+
+def _in_words(size: Mapping[str, Any]) -> str:
+    """Return the sizes that a value of the theory belongs to."""
+    symbols = {"n_classes": "C", "dim": "d", "width": "m"}
+    return ", ".join(
+        "d, N → ∞" if name == "dim" and size[name] is None else f"{symbol} = {size[name]}"
+        for name, symbol in symbols.items()
+        if name in size
+    )

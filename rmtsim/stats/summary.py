@@ -12,12 +12,15 @@ from pandas.api.types import infer_dtype, is_complex_dtype
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS
-from rmtsim.model.ensemble import LECUN
+from rmtsim.model.ensemble import LEAST, LECUN, MOST
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import D_BY_D
+from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.sampling.simulation import MAX_SEED
+from rmtsim.sampling.weights import MAX_WEIGHTS
 from rmtsim.stats.pooling import pooled_effective_draws, pooled_mean, pooled_ratio
-from rmtsim.text.checks import check_choice
+from rmtsim.text.checks import MAX_SIZE, check_choice
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
 POINT_COLUMNS = [
@@ -46,8 +49,15 @@ _ERRORS = ["std_error_diag", "std_error_offdiag"]
 _NUMBERS = ["n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "block_rows", "block_cols"]
 _NUMBERS += ["seed", "draw", "weights_per_draw", *_VALUES, *_ERRORS]
 
-#: Those of them that count something.
-_SIZES = ["n_classes", "dim", "n_samples", "width", "weights_per_draw"]
+#: Those of them that count something, with the least and the most that they can hold.
+_COUNTS = {
+    **dict.fromkeys(["n_classes", "dim", "n_samples", "width", "block_rows", "block_cols"], (1, MAX_SIZE)),
+    "weights_per_draw": (1, MAX_WEIGHTS),
+    **dict.fromkeys(["seed", "draw"], (0, MAX_SEED)),
+}
+
+#: Those of them in which a null has a meaning.
+_NULLABLE = ["width", *_VALUES, *_ERRORS]
 
 #: Columns of texts.
 _TEXTS = ["point_id", "model", "loss", "layer", "init"]
@@ -177,6 +187,7 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     for name, choices in _NAMES.items():
         for value in rows[name].unique():
             check_choice(f"draws: {name}", value, choices)
+    _check_models(rows)
     repeated = rows.duplicated(_DRAW)
     if repeated.any():
         first = rows.loc[repeated, _DRAW].iloc[0]
@@ -195,15 +206,35 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _check_ranges(rows: pd.DataFrame) -> None:
-    """Check that sizes are whole and at least 1, and that values are finite; a null passes where it has a meaning."""
-    for name in _SIZES:
-        sizes = (rows[name].dropna() if name == "width" else rows[name]).astype(float)
-        if len(wrong := sizes[~((sizes >= 1) & (sizes % 1 == 0))]):
-            raise InputError(f"draws: column {name} holds {wrong.iloc[0]:g}; give whole numbers of at least 1")
-    for name in (*_VALUES, *_ERRORS):
-        values = rows[name].dropna().astype(float)
-        if len(wrong := values[~np.isfinite(values)]):
+def _check_models(rows: pd.DataFrame) -> None:
+    """Check that every row has a layer of its model, and a width where the model has one."""
+    for name, of_model in rows.groupby("model", sort=False):
+        model, widths = get_model(name), of_model["width"].dropna()
+        for layer in of_model["layer"].unique():
+            check_choice("draws: layer", layer, model.layer_names)
+        if model.has_width and len(widths) < len(of_model):
             raise InputError(
-                f"draws: column {name} holds {wrong.iloc[0]:g}; give finite numbers, or nulls where there are none"
+                f"draws: column width has no number for the model {name}; give the number of its hidden neurons"
             )
+        if not model.has_width and len(widths):
+            raise InputError(
+                f"draws: column width holds {widths.iloc[0]} for the model {name}, which has no width; leave it null"
+            )
+
+
+def _check_ranges(rows: pd.DataFrame) -> None:
+    """Check that every column of numbers holds what a store may; a null passes where it has a meaning."""
+    for name in _NUMBERS:
+        numbers = (rows[name].dropna() if name in _NULLABLE else rows[name]).astype(float)
+        if name in _COUNTS:
+            least, most = _COUNTS[name]
+            right, advice = (numbers >= least) & (numbers <= most) & (numbers % 1 == 0), f"whole numbers from {least}"
+            advice += f" to {most}"
+        elif name in ENSEMBLE:
+            right, advice = (numbers >= LEAST) & (numbers <= MOST), f"numbers from {LEAST:g} to {MOST:g}"
+        elif name == "aspect_ratio":
+            right, advice = (numbers > 0) & (numbers < np.inf), "positive numbers d/N"
+        else:
+            right, advice = numbers.abs() < np.inf, "finite numbers, or nulls where there are none"
+        if len(wrong := numbers[~right]):
+            raise InputError(f"draws: column {name} holds {wrong.iloc[0]:g}; give {advice}")

@@ -1,4 +1,4 @@
-"""The connection to Ray: one of our own on this machine, closed to all others, or a cluster that runs already."""
+"""The connection to Ray: to one that is started here and closed to all others, or to a cluster that runs already."""
 
 from __future__ import annotations
 
@@ -27,41 +27,52 @@ from rmtsim.sweeps.ray_settings import (
     raylet,
     silent,
 )
+from rmtsim.text.words import abridge
 
-#: The address that means a Ray of our own, on this machine, for as long as the run takes.
+#: The address that stands for a Ray which the run starts on this machine and stops at its end.
 OWN_RAY = "ray"
 
-#: Ray's switch for "this machine alone", on every system: it listens on 127.0.0.1, and takes that for an address.
+#: An address of a cluster: of its head, or with ``ray://`` of its server for clients.
+_HOST_AND_PORT = re.compile(r"(?:ray://)?([^:/]+|\[[0-9a-fA-F:]+\]):(\d{1,5})")
+
+#: The variable that keeps Ray to this machine, on every system in spite of its name: Ray then listens on 127.0.0.1
+#: only, and accepts 127.0.0.1 as the address of a node.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
-#: Long enough for a network, short for a person who mistyped an address.
+#: What a message on a wrong address advises.
+_ADVICE = "give local, ray, or a running cluster's address such as auto, HOST:6379 or ray://HOST:10001"
+
+#: Seconds that a cluster has to answer: enough for a slow network, and few for a user who has mistyped an address.
 _TIMEOUT = 5.0
 
-#: Seconds for each of the tries to reach a head that was there before.
+#: Seconds that the head of a cluster has to answer in each attempt, once a run is connected to it.
 _PATIENCE = (2.0, 4.0, 4.0)
 
-#: What HTTP/2, and so gRPC, opens with: its preface and an empty SETTINGS frame. The answer is a SETTINGS frame.
+#: The first bytes of a connection by HTTP/2, which gRPC uses: the preface and an empty SETTINGS frame. A server of
+#: gRPC answers with a SETTINGS frame.
 _HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @contextmanager
 def connected(address: str, workers: int | None = None) -> Iterator[ModuleType]:
-    """Connect to Ray; yield the module ``ray``. What was started here is shut down at the end, and only that.
+    """Connect to Ray and yield the module ``ray``; at the end shut down what was started here, and nothing else.
 
     Parameters
     ----------
     address
-        ``ray``: a Ray of our own on this machine. It listens on the loopback interface only, wants a token that no
-        one else has, sends no usage statistics, and its files go with it. ``auto``, ``HOST:6379``,
-        ``ray://HOST:10001``: a running cluster, with the token of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or
-        ~/.ray/auth_token if it wants one.
+        ``ray``: a Ray is started on this machine. It listens on the loopback interface only, asks for a token that no
+        one else has, sends no usage statistics, and its files are removed at the end. ``auto``, ``HOST:6379``,
+        ``ray://HOST:10001``: a running cluster. If it asks for a token, it gets that of RAY_AUTH_TOKEN,
+        RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
     workers
-        CPUs of a Ray of our own; by default the cores that this process may use.
+        The number of CPUs of a Ray that is started; by default the cores that this process may use.
 
     Raises
     ------
     InputError
-        If no Ray answers there, or one of another version, or one that wants another token.
+        If no Ray answers there, or if it has another version or asks for another token.
+    RunError
+        If a Ray cannot be started on this machine, or the connection breaks.
     """
     with _own(workers or cores()) if address == OWN_RAY else _foreign(address) as ray:
         try:
@@ -71,9 +82,12 @@ def connected(address: str, workers: int | None = None) -> Iterator[ModuleType]:
 
 
 def check_head() -> None:
-    """Raise RunError if the head of the cluster does not take connections: Ray itself would end us after a minute."""
+    """Raise RunError if the head of the cluster accepts no connection.
+
+    Ray itself would notice after a minute, and then end this process.
+    """
     node = import_module("ray._private.worker")._global_node
-    if node is None:  # a client, whose calls fail with the server
+    if node is None:  # this process is a client of ray://, whose calls raise an error when the server is gone
         return
     host, _, port = node.gcs_address.rpartition(":")
     for patience in _PATIENCE:
@@ -92,24 +106,24 @@ def _broken(address: str, why: str) -> RunError:
 
 @contextmanager
 def _own(cpus: int) -> Iterator[ModuleType]:
-    """Start a Ray that no one else can use, and shut it down at the end."""
+    """Start a Ray on this machine that no one else can use; shut it down at the end."""
     closed = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # would pack up the folder of who says `uv run`
-        "AUTOSCALER_METRIC_PORT": "-1",  # asks for no token and has no switch: a port that cannot be had
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # otherwise Ray packs the current folder under `uv run`
+        "AUTOSCALER_METRIC_PORT": "-1",  # this port asks for no token and has no switch; no such number opens it
         "DASHBOARD_METRIC_PORT": "-1",
         **_LOOPBACK,
     }
-    # Ray opens its own folder to all users of the machine, sockets included: it stands in one that is ours alone.
+    # Ray lets all users of the machine into its folder, sockets included. So it is made inside one that is private.
     with (
         private_folder() as folder,
         environment(closed | absolute_paths(), closed=True) as ray,
         silent(str(folder / "driver.err")),
     ):
         try:
-            with chdir(folder), own_signals():  # Ray has workers import from the folder that it is started in
+            with chdir(folder), own_signals():  # workers import modules from the folder that Ray is started in
                 ray.init(
                     address="local",
                     num_cpus=cpus,
@@ -118,8 +132,8 @@ def _own(cpus: int) -> Iterator[ModuleType]:
                     logging_level="ERROR",
                     _temp_dir=str(folder / "r"),
                     _system_config={
-                        "enable_metrics_collection": False,  # nor does its port ask
-                        "prestart_worker_first_driver": False,  # else it waits, deaf to signals, for workers to start
+                        "enable_metrics_collection": False,  # its port would not ask for the token either
+                        "prestart_worker_first_driver": False,  # Ray ignores signals while it starts workers in advance
                     },
                 )
         except (RuntimeError, OSError, ValueError) as error:
@@ -134,13 +148,13 @@ def _own(cpus: int) -> Iterator[ModuleType]:
 
 @contextmanager
 def _foreign(address: str) -> Iterator[ModuleType]:
-    """Join a running cluster."""
+    """Join a running cluster; leave it at the end."""
     if wrong := malformed_settings():
         raise InputError(f"environment: Ray cannot read the value of {', '.join(wrong)}; correct it, or unset it")
     with environment({}):
         found = _found(address)
     _check_listens(address, found)
-    # Without the switch, Ray would take the address of another interface in the place of 127.0.0.1.
+    # Without this variable Ray replaces 127.0.0.1 by the address of another interface of the machine.
     switch = _LOOPBACK if re.match(r"(localhost|127\.0\.0\.1|\[::1\]):", found) else {}
     with (
         environment({}),
@@ -168,12 +182,13 @@ def _join(ray: ModuleType, found: str) -> None:
         if "Initialization failure from server" not in str(error):
             raise
         ray.shutdown()
-        # The server that ray:// starts for each client lost its port to another, or its start: a second has its own.
+        # For each client the server at ray:// starts another server. Its port was taken meanwhile, or it did not
+        # start. A second attempt gets a server of its own.
         ray.init(found, **options)
 
 
 def _found(address: str) -> str:
-    """Return the address of the cluster that ``auto`` means: RAY_ADDRESS, or what runs on this machine."""
+    """Return an address as it is; for ``auto`` that in RAY_ADDRESS, or that of the cluster of this machine."""
     if address != "auto":
         return address
 
@@ -189,15 +204,26 @@ def _found(address: str) -> str:
     return str(found)
 
 
+def check_address(address: Any) -> None:
+    """Raise InputError unless a text has the form of the address of a cluster; nothing is asked there."""
+    if not isinstance(address, str) or (address != "auto" and _host_and_port(address) is None):
+        raise InputError(f"address: {abridge(address)} is not valid; {_ADVICE}")
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    match = _HOST_AND_PORT.fullmatch(address)
+    return (match[1].strip("[]"), int(match[2])) if match and int(match[2]) <= 65535 else None
+
+
 def _check_listens(address: str, found: str) -> None:
-    """Raise InputError unless gRPC answers there: Ray itself would try for up to a minute."""
-    match = re.fullmatch(r"(?:ray://)?([^:/]+|\[[0-9a-fA-F:]+\]):(\d{1,5})", found)
-    if match is None or int(match[2]) > 65535:
+    """Raise InputError unless a server of gRPC answers there. Ray itself would try for up to a minute."""
+    place = _host_and_port(found)
+    if place is None:
         raise _no_ray(address, "no address" if address == found else f"it stands for {found}, which is no address")
     try:
-        with socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=_TIMEOUT) as connection:
+        with socket.create_connection(place, timeout=_TIMEOUT) as connection:
             if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-                return  # there are no frames before the handshake
+                return  # with TLS a server sends no frame before the handshake
             connection.settimeout(_TIMEOUT)
             connection.sendall(_HTTP2_OPENING)
             if connection.recv(4)[3:] != b"\x04":
@@ -207,10 +233,10 @@ def _check_listens(address: str, found: str) -> None:
 
 
 def _auth_mode(address: str, found: str) -> str:
-    """Return the RAY_AUTH_MODE with which the cluster lets us in: the user's, or the one it asks for.
+    """Return the value of RAY_AUTH_MODE with which the cluster accepts us: the user's, or the one that works.
 
-    Ray would ask 20 times, and print the answers. The first question goes without a token, which is so not shown
-    to a cluster that does not ask for it; nor may a GcsClient ask with a token that is not there: it aborts.
+    Ray itself would try 20 times and print every answer. The first attempt is made without a token, so that a cluster
+    that asks for none never sees it. Where there is no token, no attempt is made with one: Ray's client would abort.
     """
     from ray.exceptions import AuthenticationError
 
@@ -229,7 +255,13 @@ def _auth_mode(address: str, found: str) -> str:
 
 
 def _ask_head(address: str, found: str) -> None:
-    """Ask the head at HOST:6379 what is asked first; raise InputError if it is none, or no node of its is here."""
+    """Send the first request to the head at HOST:6379.
+
+    Raises
+    ------
+    InputError
+        If there is no head of a cluster, or this machine is not a node of the cluster.
+    """
     from ray._private.services import get_node_to_connect_for_driver
     from ray.exceptions import AuthenticationError, RayError
 
@@ -250,7 +282,7 @@ def _ask_head(address: str, found: str) -> None:
 
 
 def _ask_client_server(address: str, found: str) -> None:
-    """Ping the server at ray://HOST:10001; raise InputError if there is none."""
+    """Send a ping to the server at ray://HOST:10001; raise InputError if it does not answer."""
     try:
         grpc = import_module("grpc")
         from ray._private.grpc_utils import init_grpc_channel
@@ -270,12 +302,9 @@ def _ask_client_server(address: str, found: str) -> None:
 
 
 def _no_ray(address: str, reason: str) -> InputError:
-    return InputError(
-        f"address: no Ray answers at {address!r} ({reason}); give local, ray, or a running cluster's address "
-        "such as auto, HOST:6379 or ray://HOST:10001"
-    )
+    return InputError(f"address: no Ray answers at {address!r} ({reason}); {_ADVICE}")
 
 
 def _line(error: BaseException) -> str:
-    """Return what Ray says in several lines as one."""
+    """Return the message of an error of Ray, which may have several lines, as one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -231,7 +231,8 @@ def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) ->
 def _table_of(document: Mapping[str, Any], name: str, required: bool) -> Mapping[str, Any]:
     table = document.get(name, None if required else {})
     if not isinstance(table, Mapping):
-        raise InputError(f"[{name}]: the table is missing or no table; write a line [{name}] and its keys below it")
+        found = f"{abridge(table)} is not a table of keys" if name in document else "the table is missing"
+        raise InputError(f"[{name}]: {found}; give a dict, or in a TOML file a line [{name}] and its keys below it")
     return table
 
 

@@ -14,11 +14,12 @@ from rmtsim.errors import InputError
 from rmtsim.model.choices import BackendName
 from rmtsim.model.point import Point, check_point
 from rmtsim.store import Store, open_store
+from rmtsim.sweeps.executors import check_place
 from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.runner import Outcome
 from rmtsim.sweeps.runner import run as run_sweep
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.text.checks import check_size, is_several
+from rmtsim.text.checks import check_flag, check_size, is_several
 from rmtsim.text.output import in_place
 from rmtsim.text.sizes import as_bytes
 from rmtsim.text.words import abridge
@@ -97,8 +98,9 @@ def run(
     Outcome(nothing to do; 2 of 2 points done)
     """
     specs, opened = as_specs(spec, sampling), open_store(store)
-    if not isinstance(address, str):
-        raise InputError(f"address: {abridge(address)} is not valid; give local, ray, auto, or HOST:PORT")
+    check_place(address, backend)
+    if progress is not None:
+        progress = check_flag("progress", progress)
     if not isinstance(time_limit, Real) or isinstance(time_limit, bool) or not time_limit >= 0:
         raise InputError(f"time_limit: {abridge(time_limit)} is not valid; give a number of seconds")
     if on_progress is not None and not callable(on_progress):
@@ -109,7 +111,7 @@ def run(
         "workers": None if workers is None else check_size("workers", workers),
         "memory": None if memory is None else as_bytes(memory),
         "time_limit": time_limit,
-        "fail_fast": fail_fast,
+        "fail_fast": check_flag("fail_fast", fail_fast),
     }
     outcomes: list[Outcome] = []
     for one in specs:
@@ -163,6 +165,8 @@ def as_specs(
     InputError
         If there is no such spec, anything in it is not valid, or something in a list is no point.
     """
+    if sampling is not None and not isinstance(sampling, Mapping):
+        raise InputError(f"sampling: {abridge(sampling)} is not valid; give a dict, such as {{'target_rse': 0.005}}")
     if isinstance(spec, Point):
         spec = [spec]
     if is_several(spec) and not isinstance(spec, os.PathLike | Mapping):

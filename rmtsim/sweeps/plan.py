@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -238,6 +239,28 @@ def status(store: Store) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+class Unnamed(NamedTuple):
+    """Draws of a store that no spec in it asks for: those of a spec that another has replaced, or without a spec."""
+
+    points: int
+    draws: int
+
+
+def unnamed_draws(store: Store) -> Unnamed:
+    """Count the draws of points and seeds that no spec in the store names."""
+    specs = [from_document(document) for document in store.specs()]
+    named = {(point.id, spec.sampling.seed) for spec in specs for point in spec.points()}
+    rows: Counter[tuple[str, int, str]] = Counter()
+    for table in store.tables(["point_id", "seed", "layer"]):
+        for row in table.group_by(["point_id", "seed", "layer"]).aggregate([([], "count_all")]).to_pylist():
+            if (row["point_id"], row["seed"]) not in named:
+                rows[row["point_id"], row["seed"], row["layer"]] += row["count_all"]
+    draws: dict[tuple[str, int], int] = {}
+    for (point, seed, _), count in rows.items():
+        draws[point, seed] = max(count, draws.get((point, seed), 0))
+    return Unnamed(len({point for point, _ in draws}), sum(draws.values()))
 
 
 def _sizes(state: PointState) -> dict[str, object]:

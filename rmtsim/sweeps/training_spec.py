@@ -48,7 +48,7 @@ def _check_data(title: str, value: Any) -> str:
     try:
         parse_data(value)
     except InputError as error:
-        raise InputError(f"{title}: {error}") from None
+        raise InputError(f"{title}: {str(error).removeprefix('data: ')}") from None
     return value
 
 

@@ -46,15 +46,22 @@ class CallProgress:
         self._shown = show or (show is None and self._in_place)
         self._clock, self._start, self._done, self._width = clock, clock(), 0, 0
         self._due = self._start + after
+        self._doing = ""
+        self._pace = 0, 0.0  # parts done, and the seconds after which that was first seen
 
-    def advance(self, done: int) -> None:
-        """Set the number of parts that are done, and show it if that is due."""
-        self._done = done
+    def advance(self, done: int, doing: str = "") -> None:
+        """Set the number of parts that are done, and what is being done now; show it if that is due."""
+        self._done, self._doing = done, doing
         self.tick()
 
     def tick(self) -> None:
         """Show the progress if that is due; the call makes this call between its parts."""
-        if not self._shown or (now := self._clock()) < self._due:
+        if not self._shown:
+            return
+        now = self._clock()
+        if self._done != self._pace[0]:
+            self._pace = self._done, now - self._start
+        if now < self._due:
             return
         self._due = now + (_EVERY if self._in_place else _LINE_EVERY)
         self._write(self.text(now - self._start))
@@ -62,9 +69,11 @@ class CallProgress:
     def text(self, seconds: float) -> str:
         """Return the progress after some seconds as text."""
         text = f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {format_seconds(seconds)}"
-        if 0 < self._done < self._total:
-            text += f", about {format_seconds(seconds * (self._total - self._done) / self._done)} to go"
-        return text
+        done, since = self._pace
+        if 0 < done < self._total:  # counts down while a part takes its time: it is in what is left
+            left = since * (self._total - done) / done - (seconds - since)
+            text += f", about {format_seconds(left)} to go" if left > 0 else ""
+        return f"{text}; {self._doing}" if self._doing else text
 
     def __enter__(self) -> CallProgress:
         return self

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from rmtsim.errors import InputError
 from rmtsim.text.words import abridge, did_you_mean
 
@@ -27,6 +29,13 @@ def check_choice(name: str, value: Any, choices: Iterable[Choice]) -> Choice:
         meant = did_you_mean(value, known)
         raise InputError(f"{name}: {abridge(value)} is not known{meant}; choose one of {', '.join(known)}")
     return value
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool; raise InputError unless it is True or False, of Python or NumPy."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name}: {abridge(value)} is not valid; give True or False")
+    return bool(value)
 
 
 def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> int:

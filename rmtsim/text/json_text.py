@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date, time
 from typing import Any
 
 #: Bytes of a text, at most. What rmtsim writes is far below: 100 000 paths of tables are some 10 MB.
@@ -116,6 +117,10 @@ def _reason(value: Any, depth: int) -> str | None:
             return "it has a key that is no UTF-8 text"
         case dict() | list():
             return None if depth < MOST_DEPTH else _TOO_DEEP
+        case date() | time():  # as TOML has them
+            return (
+                f"{value.isoformat()} is a date or a time, not text in quotes, a number, true, false, a list or a table"
+            )
     return f"it is a {type(value).__name__}, not text, a number, true, false, a list or a table"
 
 

@@ -40,6 +40,9 @@ _MOST_BYTES = 1 << 16
 #: Values that each of the functions keeps in memory.
 _KEPT: list[Mapping[str, Any]] = []
 
+#: Arguments of the values that are being computed, the innermost last.
+_AT_WORK: list[Mapping[str, Any]] = []
+
 #: Name of a field of the record → its shape.
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -69,7 +72,11 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
                 path = _path(question)
                 found = _read(path, question, shapes)
                 if found is None:
-                    in_memory[question] = function(*args, **kwargs)
+                    _AT_WORK.append(bound.arguments)
+                    try:
+                        in_memory[question] = function(*args, **kwargs)
+                    finally:
+                        _AT_WORK.pop()
                     _write(path, question, in_memory[question])
                 else:
                     in_memory[question] = record(**found)
@@ -83,6 +90,11 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
 def answered() -> int:
     """Return the number of values found so far in this process, by all functions together."""
     return sum(map(len, _KEPT))
+
+
+def at_work() -> Mapping[str, Any]:
+    """Return the arguments of the value that is being computed, by their names; nothing where none is."""
+    return next(iter(_AT_WORK[-1:]), {})
 
 
 def directory() -> Path | None:
