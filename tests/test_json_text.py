@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -63,6 +64,16 @@ def test_size_has_a_limit() -> None:
     assert parse_json("[1, 2]", most_bytes=6) == [1, 2]
     with pytest.raises(PlainDataError, match="it is longer than 1 MiB"):
         parse_json('"' + "a" * (1 << 20) + '"', most_bytes=1 << 20)
+
+
+def test_long_lists_are_not_copied() -> None:
+    text = b"[" + b"0," * 100_000 + b"0]"
+    tracemalloc.start()
+    try:
+        assert len(parse_json(text)) == 100_001
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("value", [datetime.date(2026, 1, 1), datetime.time(1), {1: 2}, (1, 2), {"a": [{1, 2}]}, b"a"])

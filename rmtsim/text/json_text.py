@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from datetime import date, time
+from itertools import repeat
 from typing import Any
 
 #: Bytes of a text, at most. What rmtsim writes is far below: 100 000 paths of tables are some 10 MB.
@@ -12,6 +14,9 @@ MOST_BYTES = 64 << 20
 
 #: Lists and tables inside one another, at most. What rmtsim writes has fewer than ten.
 MOST_DEPTH = 32
+
+#: What stands after the last value of a list or table.
+_END = object()
 
 #: Whole numbers have at most 64 bits.
 _LEAST, _MOST = -(2**63), 2**64 - 1
@@ -84,18 +89,22 @@ def check_plain(value: Any, *, any_number: bool = False) -> None:
     PlainDataError
         At the first value that is not plain data; the reason begins with the keys that lead to it.
     """
-    left: list[tuple[Any, tuple[str, ...]]] = [(value, ())]  # no recursion: the depth is what is in doubt
-    while left:
-        found, keys = left.pop()
+    # No recursion, as the depth is what is in doubt; and no copy of a list, which may have millions of numbers.
+    inside: list[Iterator[tuple[Any, tuple[str, ...]]]] = [iter([(value, ())])]
+    while inside:
+        found, keys = next(inside[-1], (_END, ()))
+        if found is _END:
+            inside.pop()
+            continue
         if isinstance(found, int | float) and any_number:
             continue
         if reason := _reason(found, len(keys)):
             named = ".".join(key for key in keys if key)
             raise PlainDataError(f"{named[:100]}: {reason}" if named else reason)
         if isinstance(found, dict):
-            left += [(inner, (*keys, key)) for key, inner in reversed(found.items())]
+            inside.append(zip(found.values(), [(*keys, key) for key in found], strict=True))
         elif isinstance(found, list):
-            left += [(inner, (*keys, "")) for inner in reversed(found)]
+            inside.append(zip(found, repeat((*keys, ""))))
 
 
 _TOO_DEEP = f"its lists and tables lie more than {MOST_DEPTH} deep inside one another"
