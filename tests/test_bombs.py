@@ -1,4 +1,4 @@
-"""Small files of data that claim to be large: told in a sentence, with little memory and in little time."""
+"""Small files of data that claim to be large: refused in a sentence, with little memory and in little time."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_zeros_that_unpack_to_more_than_a_hundred_times_their_size_are_refused(t
     ],
 )
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
-def test_headers_that_claim_what_is_not_there_are_told(X: bytes, method: int, tmp_path: Path) -> None:
+def test_headers_that_claim_what_is_not_there_are_refused(X: bytes, method: int, tmp_path: Path) -> None:
     data = archive(tmp_path / "x.npz", X, method)
     with little_memory(), pytest.raises(InputError, match=r"X: |damaged, or no \.npz file of numbers"):
         data.parameters()
@@ -98,7 +98,7 @@ def test_sizes_of_the_archive_s_own_directory_are_not_believed(tmp_path: Path) -
         OwnData(str(tmp_path / "y.npz")).parameters()
 
 
-def test_what_would_not_fit_this_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_would_not_fit_this_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "x.npz", X=np.ones((1000, 10)), y=np.arange(1000) % 2)
     monkeypatch.setattr("rmtsim.data.own_data.usable_memory", lambda: 100_000)
     with pytest.raises(InputError, match=r"X: float64 of shape \(1000, 10\) .* would hold .* and this machine has"):
@@ -138,7 +138,7 @@ PICKLES = {
 
 
 @pytest.mark.parametrize("name", PICKLES)
-def test_pickles_that_are_bombs_are_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_that_are_bombs_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "nothing but steps":
         monkeypatch.setattr(pickle_reader, "MOST_STEPS", 100_000)
     (tmp_path / "train").write_bytes(PICKLES[name])

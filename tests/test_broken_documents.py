@@ -292,7 +292,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("line", TEXTS, ids=range(len(TEXTS)))
 @pytest.mark.parametrize("text", [TINY, TRAIN])
-def test_what_no_spec_can_say_is_told(line: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_no_spec_says_is_refused(line: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = tmp_path / "spec.toml"
     spec.write_text(text.replace("[grid]\n", f"[grid]\n{line}\n").replace("\nn_classes = [2, ", "\n# "))
     for verb in ("plan", "run"):

@@ -190,19 +190,19 @@ BAD = [
 
 
 @pytest.mark.parametrize(("changes", "words"), BAD)
-def test_a_file_of_another_content_is_told(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_a_file_of_another_content_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         write(tmp_path, published(4, **changes)).draw(100, 3072, 1, "0")
     assert WORDS in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"what is this?", b"\x80\x02]q\x00.", b"\x1f\x8b\x08\x00", b"\x80\x02K\x01."])
-def test_a_file_of_another_kind_is_told(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match=WORDS):
         write(tmp_path, content).draw(100, 3072, 1, "0")
 
 
-def test_a_damaged_file_is_told_or_read(tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused_or_read(tmp_path: Path) -> None:
     whole = python2_dumps(published(1))
     pixels = whole.index(published(1)[b"data"].tobytes())
     places = [i for i in range(len(whole)) if not pixels <= i < pixels + 3072]
@@ -218,7 +218,7 @@ def test_a_damaged_file_is_told_or_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["absent", "archive.tar.gz", "empty", "nul\0"])
-def test_an_absent_folder_or_file_is_told(tmp_path: Path, name: str) -> None:
+def test_an_absent_folder_or_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "archive.tar.gz").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=WORDS):
@@ -235,12 +235,12 @@ def test_an_absent_folder_or_file_is_told(tmp_path: Path, name: str) -> None:
         ((100.0, 3072, 4), "n_classes: 100.0"),
     ],
 )
-def test_sizes_that_do_not_fit_are_told(tmp_path: Path, sizes: tuple[int, int, int], words: str) -> None:
+def test_sizes_that_do_not_fit_are_refused(tmp_path: Path, sizes: tuple[int, int, int], words: str) -> None:
     with pytest.raises(InputError, match=words):
         write(tmp_path, published()).draw(*sizes, "0")
 
 
-def test_a_normalisation_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_normalisation_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose one of half, channel, none"):
         Cifar100(str(tmp_path), "imagenet")
     write(tmp_path, published(data=np.zeros((40, 3072), np.uint8)))

@@ -89,7 +89,7 @@ def test_a_user_s_own_data(tmp_path: Path) -> None:
     assert Fig1().tables(data=str(path)).tasks[0].parameters["n_samples"] == 128
 
 
-def test_bad_data_are_told(tmp_path: Path) -> None:
+def test_bad_data_are_refused(tmp_path: Path) -> None:
     path = str(tmp_path / "mine.npz")
     with pytest.raises(InputError, match="give --data FOLDER"):
         Fig1().experiment()

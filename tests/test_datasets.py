@@ -174,7 +174,7 @@ def test_centres_do_not_depend_on_samples_and_classes() -> None:
         ((3, 0.1, "big"), "scale: 'big' is not known; choose one of unit, standard"),
     ],
 )
-def test_bad_clusters_are_told(arguments: tuple[Any, ...], words: str) -> None:
+def test_bad_clusters_are_refused(arguments: tuple[Any, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Clusters(*arguments)
 
@@ -182,7 +182,7 @@ def test_bad_clusters_are_told(arguments: tuple[Any, ...], words: str) -> None:
 @pytest.mark.parametrize("data", LAWS)
 @pytest.mark.parametrize("place", range(3))
 @pytest.mark.parametrize("value", [0, -1, 2.0, True, "3"])
-def test_bad_sizes_are_told(data: DataLaw, place: int, value: Any) -> None:
+def test_bad_sizes_are_refused(data: DataLaw, place: int, value: Any) -> None:
     sizes: list[Any] = [3, 4, 6]
     sizes[place] = value
     name = ("n_classes", "dim", "n_samples")[place]
@@ -235,6 +235,6 @@ def test_checks_are_those_of_draws(data: DataLaw, sizes: tuple[Any, Any, Any]) -
     "text",
     ["", "gauss", "gaussian:3", "clusters", "clusters:", "clusters:x", "clusters:-1", "cifar100", "cifar100:", "a.npy"],
 )
-def test_texts_that_name_none_are_told(text: str) -> None:
+def test_texts_that_name_none_are_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"choose one of cifar100:FOLDER, clusters:K, gaussian, FILE\.npz"):
         parse_data(text)

@@ -70,7 +70,7 @@ def test_pulls_are_unit_normal_and_chi2_has_its_mean() -> None:
     assert np.min([(f.plain_slope.value - power) / f.plain_slope.std_error for f in fits]) > 5  # negative control
 
 
-def test_another_power_is_told_apart() -> None:
+def test_another_power_is_distinguished() -> None:
     y, _, power = linear_ce("diag")
     fit = fit_decay(CLASSES, y * CLASSES**0.1, 0.005 * y * CLASSES**0.1)
     assert abs(fit.exponent.value - power) > 5 * fit.exponent.std_error

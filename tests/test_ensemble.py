@@ -281,14 +281,14 @@ def test_tables_without_an_ensemble_have_the_papers() -> None:
         ),
     ],
 )
-def test_bad_ensembles_are_told(arguments: dict[str, object], words: str) -> None:
+def test_bad_ensembles_are_refused(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(InputError) as caught:
         Ensemble(**arguments)  # type: ignore[arg-type]
     assert str(caught.value).startswith(words) or words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_an_ensemble_that_the_model_has_not_is_told() -> None:
+def test_an_ensemble_that_the_model_has_not_is_refused() -> None:
     with pytest.raises(InputError, match=r"hidden_gain: 2\.0 was given, but the linear model has no hidden layer"):
         Point("linear", "ce", 3, 4, 5, ensemble=Ensemble(hidden_gain=2))
     with pytest.raises(InputError, match="ensemble: 'he' is not valid"):

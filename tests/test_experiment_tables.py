@@ -1,4 +1,4 @@
-"""Tables of experiments: verified, merged, and told of in a sentence where they are torn."""
+"""Tables of experiments: verified, merged, and reported in a sentence where they are torn."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_stop_hides_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_failure_is_told_and_the_others_are_made(tmp_path: Path, workers: int) -> None:
+def test_a_failure_is_reported_and_the_others_are_made(tmp_path: Path, workers: int) -> None:
     def fails() -> pd.DataFrame:
         raise ValueError("no luck\nat all")
 

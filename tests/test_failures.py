@@ -1,4 +1,4 @@
-"""Batches that fail, limits of time, and specs that change: what is told, and that the rest is kept."""
+"""Batches that fail, limits of time, and specs that change: what the messages say, and that the rest is kept."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_draw_longer_than_the_time_limit_is_not_thrown_away(tmp_path: Path, mo
     assert Store(tmp_path / "s").read().groupby(["point_id", "draw"]).ngroups == outcome.new_draws
 
 
-def test_a_spec_that_changed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_spec_that_changed_is_announced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "spec.toml"
     line = ["run", str(path), "--store", str(tmp_path / "s"), "--backend", "numpy"]
     path.write_text(SPEC)

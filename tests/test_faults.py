@@ -1,4 +1,4 @@
-"""Faults below the store: each is told in a sentence, and no row is lost that was reported."""
+"""Faults below the store: one sentence reports each, and no row is lost that was said to be stored."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rmtsim.errors import InputError
 from rmtsim.figures import get_figure
 from rmtsim.figures.figure_data import figure_data
-from rmtsim.figures.matplotlib_setup import check_path, save
+from rmtsim.figures.matplotlib_setup import check_picture_file, save
 from rmtsim.figures.registry import draw
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
@@ -201,7 +201,7 @@ def test_bad_requests_are_refused(draws: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
         save(figure, tmp_path / "none" / "x.png")
     assert not list(tmp_path.iterdir())
-    check_path(tmp_path / "x.pdf")
+    check_picture_file(tmp_path / "x.pdf")
 
 
 def test_drawing_raises_no_warning(draws: pd.DataFrame) -> None:

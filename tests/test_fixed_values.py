@@ -1,4 +1,4 @@
-"""What is the same in every draw is told by the model, never by draws that happen to be equal."""
+"""What is the same in every draw follows from the model, never from draws that happen to be equal."""
 
 from __future__ import annotations
 

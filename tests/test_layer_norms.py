@@ -191,7 +191,7 @@ def test_a_hessian_that_is_too_large_says_what_to_do_instead(monkeypatch: pytest
         (lambda: rmtsim.block_norms(np.ones((9, 2)), np.ones((3, 10**5)), W=np.ones((10**5, 2))), "memory: a draw at"),
     ],
 )
-def test_sizes_that_cannot_fit_are_told(compute: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_cannot_fit_are_refused(compute: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for home in ("sampling.simulation", "arrays.user_arrays", "arrays.backend"):
         monkeypatch.setattr(f"rmtsim.{home}.usable_memory", lambda: 16 * 2**30)
     with pytest.raises(rmtsim.InputError, match=words):

@@ -1,4 +1,4 @@
-"""Names that come with rmtsim are not hidden by what lies here; folders of a store are told by what they hold."""
+"""Names that come with rmtsim are not hidden by what lies here; folders of a store are recognised by what they hold."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ NAN = np.where(np.eye(30, 4) > 0, np.nan, 1.0)
         ({"y": np.full(30, 3)}, "n_classes: 3 is not valid; y of .* has the label 3, .* so give at least 4"),
     ],
 )
-def test_bad_arrays_are_told(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
+def test_bad_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         save(tmp_path / "a.npz", **arrays).draw(3, 4, 30, "0")
     assert "\n" not in str(caught.value)
@@ -124,13 +124,13 @@ def test_bad_arrays_are_told(tmp_path: Path, arrays: dict[str, Any], words: str)
         ((3, 4, 0), "n_samples: 0 is not valid"),
     ],
 )
-def test_sizes_that_do_not_fit_the_arrays_are_told(tmp_path: Path, sizes: tuple[int, int, int], words: str) -> None:
+def test_sizes_that_do_not_fit_the_arrays_are_refused(tmp_path: Path, sizes: tuple[int, int, int], words: str) -> None:
     for tried in (lambda data: data.draw(*sizes, "0"), lambda data: data.check(*sizes)):
         with pytest.raises(InputError, match=words):
             tried(save(tmp_path / "a.npz"))
 
 
-def test_a_file_that_is_no_archive_of_arrays_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_of_arrays_is_refused(tmp_path: Path) -> None:
     whole = save(tmp_path / "a.npz")
     content = (tmp_path / "a.npz").read_bytes()
     np.save(tmp_path / "array.npy", np.eye(3))

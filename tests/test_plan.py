@@ -56,7 +56,7 @@ def test_the_plan_is_within_a_factor_of_two_of_the_run(
     assert not (tmp_path / "s").exists()
     assert main(["run", spec, "--store", store, "--backend", "numpy", "--json"]) == 0
     took = json.loads(capsys.readouterr().out)["new_draws"]
-    assert took > 2 * 5 * 16  # far from the least number, which the plan told in former times
+    assert took > 2 * 5 * 16  # far from the least number, which earlier plans gave
     assert before["draws"]["expected"] / 2 < took < 2 * before["draws"]["expected"]
     assert before["draws"]["low"] <= before["draws"]["expected"] <= before["draws"]["high"] <= 5 * 10_000
     after = planned(spec, store, capsys)

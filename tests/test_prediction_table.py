@@ -72,7 +72,7 @@ def test_columns_and_types_are_those_of_summarize(means: pd.DataFrame, theory: p
     assert set(theory["regime"]) == {"finite"}
 
 
-def test_a_limit_is_told_at_the_points_own_d_and_classes() -> None:
+def test_a_limit_is_given_at_the_points_own_d_and_classes() -> None:
     """Of Theorem 1 at γ = 1/2: 4 (1 + γ) d for MSE, and with CE constants times d, C**-2 and C**-4."""
     point = rmtsim.Point("linear", "mse", n_classes=10, dim=500, n_samples=1000)
     assert rmtsim.predict(point, "limit").diag_sqfro.item() == pytest.approx(6 * 500)

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def status(store: Store, capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, object]]:
-    """What is told, and the document; both end with 3, as something is left to do."""
+    """Return the text and the document that it prints; both end with 3, as something is left to do."""
     assert main(["status", "--store", store.location]) == 3
     text = capsys.readouterr().out
     assert main(["status", "--store", store.location, "--json"]) == 3

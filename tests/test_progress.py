@@ -112,7 +112,7 @@ def test_a_notebook_gets_plain_lines(said_in_terminals: dict[str, bytes], name: 
 
 @pytest.mark.parametrize("stream", ["stderr", "stdout"])
 def test_a_full_disk_under_a_stream(tmp_path: Path, stream: str) -> None:
-    """Messages go nowhere, and the run goes on; data that cannot be written are an error, told once."""
+    """Messages go nowhere, and the run goes on; data that cannot be written are an error, reported once."""
     (tmp_path / "spec.toml").write_text(SPEC)
     with open("/dev/full", "w") as full:
         run = [sys.executable, "-m", "rmtsim", "run", "spec.toml", "--store", "s", "--backend", "numpy"]

@@ -1,4 +1,4 @@
-"""What Ray is told and what it is kept from, and what is said of a cluster that is full or gone; without a Ray."""
+"""The settings that Ray gets and those kept from it; messages on a cluster that is full or gone; without a Ray."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_batch_that_always_fails_is_reported_and_the_rest_is_done(faulty: Run)
 
 
 class Story(NamedTuple):
-    """A sweep during which workers and nodes came and went, told by its driver's journal."""
+    """A sweep during which workers and nodes came and went, as the journal of its driver has it."""
 
     code: int
     events: Events

@@ -1,4 +1,4 @@
-"""Damage to a shard's bytes, whichever they are: told in a sentence, never carried on, never a traceback."""
+"""Damage to a shard's bytes, whichever they are: one sentence reports it; it is never passed on, never a traceback."""
 
 from __future__ import annotations
 

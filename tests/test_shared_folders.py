@@ -221,7 +221,7 @@ def test_a_file_system_that_cannot_bring_a_folder_to_disk(
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_fails_on_a_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_disk_that_fails_on_a_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     store, fsync = fill(tmp_path / "s"), os.fsync
 
     def failing(descriptor: int) -> None:

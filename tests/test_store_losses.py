@@ -1,4 +1,4 @@
-"""Shards that someone removed, sweeps that are not finished, files that cannot be read: each told as what it is."""
+"""Shards that someone removed, sweeps that are not finished, files that cannot be read: each has its own message."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def test_a_dead_writers_claim_is_taken_over(s3: str, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize("wakes", ["while the other writes", "when the other has ended"])
-def test_a_writer_that_slept_is_told_and_writes_nothing(s3: str, wakes: str) -> None:
+def test_a_writer_that_slept_notices_it_and_writes_nothing(s3: str, wakes: str) -> None:
     [process] = writer_processes(s3)
     tell(process)
     assert heard(process) == "writing"

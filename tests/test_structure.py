@@ -135,6 +135,6 @@ def test_cells_respect_blocks() -> None:
 
 
 @pytest.mark.parametrize("look", [lambda: Look(cells=-5), lambda: Look(cells=2.5), lambda: Look(strip=-1)])  # type: ignore[arg-type]
-def test_bad_looks_are_told(look: Callable[[], Look]) -> None:
+def test_bad_looks_are_refused(look: Callable[[], Look]) -> None:
     with pytest.raises(InputError, match=r"(cells|strip): .* is not valid; give a whole number from 0"):
         look()

@@ -193,7 +193,7 @@ def test_a_spec_in_the_folder_of_another_experiment_is_foreign(folder: Path) -> 
     assert not verify(Store(folder / "store")).findings
 
 
-def test_tables_without_a_seal_are_read_and_told_apart(tmp_path: Path) -> None:
+def test_tables_without_a_seal_are_read_and_distinguished(tmp_path: Path) -> None:
     """As earlier versions wrote them: their pages have checksums, their names a hash of their parameters."""
     shutil.copytree(GOLDEN, tmp_path / "own")
     store, spec = tmp_path / "own", tmp_path / "own/train.toml"

@@ -85,7 +85,7 @@ def test_the_work_of_an_integral_is_bounded(coordinates: int, most: int, monkeyp
     assert pilots[0][0] * coordinates <= 2**23
 
 
-def test_work_that_takes_long_is_told_from_beside(
+def test_progress_of_long_work_is_shown_by_another_thread(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in the midst of a single value; here the clock shows a minute more at every look."""

@@ -263,7 +263,7 @@ def test_mean_curvature_is_the_slope_of_the_entropy_term() -> None:
             assert second == pytest.approx((first(a + h) - first(a - h)) / (2 * h), rel=1e-4)
 
 
-def test_logits_beyond_the_table_are_told() -> None:
+def test_logits_beyond_the_table_are_refused() -> None:
     with pytest.raises(
         InputError, match=r"gain, width, dim: logits whose standard deviation reaches 12\.5 are beyond"
     ) as caught:

@@ -168,7 +168,7 @@ def test_standard_errors_cover(tail: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert max(pulls(1.6 * z)) > 4
 
 
-def test_too_many_coordinates_are_told() -> None:
+def test_too_many_coordinates_are_refused() -> None:
     with pytest.raises(InputError, match=r"width: a pair of samples has 10000 coordinates.*; give a smaller width"):
         integrate(one_value(lambda x: x[:, 0]), 1, 10_000, (0,), 1.0)
 

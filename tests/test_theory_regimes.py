@@ -219,7 +219,7 @@ def test_divergent_constants_are_infinite():
         lambda: theory.at_point(Point("linear", "ce", 2, 5, 5), "infinite"),
     ],
 )
-def test_bad_input_is_told_in_one_sentence(call):
+def test_bad_input_is_refused_in_one_sentence(call):
     with pytest.raises(InputError) as caught:
         call()
     assert "\n" not in str(caught.value)

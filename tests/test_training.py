@@ -80,7 +80,7 @@ def test_work_and_overhead_make_the_time() -> None:
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-7], lambda data: data[:50] + b"x" + data[51:], lambda data: b""]
 )
-def test_a_damaged_state_is_told(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_state_is_reported(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     task = trajectory_task("a", PROBLEM, SCHEDULE)
     saved = Checkpoint(SavedFiles(open_files(tmp_path), "experiments/e", table_file(task)))
     open_files(tmp_path).prepare(("experiments/e",))

@@ -334,7 +334,7 @@ def test_equal_loss_is_between_checkpoints() -> None:
 
 
 @pytest.mark.usefixtures("quick_theory")
-def test_rates_are_told_and_drawn() -> None:
+def test_rates_are_described_and_drawn() -> None:
     sizes = [(16, 160), (8, 160), (32, 160), (8, 80), (32, 320)]
     table = pd.concat([runs_of(loss, 2, n_classes=c, n_samples=n) for loss in ("ce", "mse") for c, n in sizes])
     found = ratios(table)

@@ -143,7 +143,7 @@ def test_bad_documents(path: str, value: object, sentence: str) -> None:
         from_document(changed)
 
 
-def test_what_is_too_much_is_told_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_much_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rmtsim.sweeps.training_spec.Problem", lambda *arguments: pytest.fail("a problem was made"))
     grid = document()["grid"] | {"dim": list(range(1, 100_000)), "samples_per_class": list(range(1, 10_000))}
     with pytest.raises(InputError, match="11998680012 problems of 2 draws are too many"):

@@ -1,4 +1,4 @@
-"""Spectra of blocks through training: from the weights and the data, against laws, told and drawn."""
+"""Spectra of blocks through training: from the weights and the data, against laws, described and drawn."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_output_blocks_of_squared_loss() -> None:
     np.testing.assert_allclose(found, [rest, rest, top], rtol=0.01)
 
 
-def test_spectra_are_told_and_drawn(eigenvalues: pd.DataFrame) -> None:
+def test_spectra_are_described_and_drawn(eigenvalues: pd.DataFrame) -> None:
     names = [case for case, _ in cases(eigenvalues)]
     assert names == [
         Case("linear", "ce", 4, 30, 120, None, "60 steps of Adam from 0.05"),

@@ -75,7 +75,7 @@ def test_what_lies_beside_the_tables_is_none(spec: str, tmp_path: Path, capsys: 
     assert capsys.readouterr().out == "small: 12 tables: 11 done, 1 begun\n"
 
 
-def test_failures_are_told(
+def test_failures_are_reported(
     spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In threads: those with one loss fail, the others are made."""
@@ -99,7 +99,7 @@ def test_failures_are_told(
     assert (outcome["stopped"], len(outcome["failures"]), outcome["missing"]) == ("failure", 1, 6)
 
 
-def test_a_spec_that_takes_anothers_place_is_told(
+def test_a_spec_that_takes_anothers_place_is_announced(
     spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = str(tmp_path / "store")

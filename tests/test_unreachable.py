@@ -8,7 +8,7 @@ import pytest
 
 from rmtsim.cli.main import main
 from rmtsim.errors import RunError
-from rmtsim.store.failures import ServerError, StoreError, hiding_secrets, reason, transient
+from rmtsim.store.failures import ServerError, StoreError, hiding_secrets, refusal, transient
 from rmtsim.text.addresses import Address
 
 #: Words of libraries that no user asked for.
@@ -39,7 +39,7 @@ NOT_INSTALLED = {
 
 @pytest.mark.parametrize("verb", ["status", "run"])
 @pytest.mark.parametrize("address", REACHED)
-def test_what_cannot_be_reached_is_told_in_our_words(
+def test_what_cannot_be_reached_is_reported_in_our_words(
     address: str, verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
@@ -97,10 +97,10 @@ def test_words_of_libraries_are_put_into_ours(text: str) -> None:
     for kind in (OSError, RuntimeError, ArithmeticError):
         with pytest.raises(ServerError) as raised, hiding_secrets(Address("gs://b/x")):
             raise kind(text)
-        assert reason(raised.value) == SAID[text]
+        assert refusal(raised.value) == SAID[text]
 
 
-def test_whether_it_may_pass_is_still_told_by_the_librarys_words() -> None:
+def test_whether_it_may_pass_is_still_seen_in_the_librarys_words() -> None:
     with pytest.raises(ServerError) as raised, hiding_secrets(Address("gs://b/x")):
         raise OSError("google::cloud::Status(UNAVAILABLE: try again)")
     for cause, passes in ((raised.value, True), (ServerError("NOT_THERE"), False), (TimeoutError(), True)):

@@ -302,7 +302,7 @@ def test_labels_that_are_none_are_refused(bad: Any, words: str) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_traced_array_of_jax_is_told() -> None:
+def test_a_traced_array_of_jax_is_refused() -> None:
     with pytest.raises(rmtsim.InputError, match="X: DynamicJaxprTracer cannot be read") as caught:
         jax.jit(lambda A: rmtsim.hessian(A, V))(X)
     assert "\n" not in str(caught.value)

@@ -54,7 +54,7 @@ def figure(arguments: argparse.Namespace) -> int:
     if missing := [name for name, value in wanted.items() if value is None]:
         raise InputError(f"figure: {', '.join(missing)} missing; give NAME --store DIR --out FILE, or --list alone")
     shown = registry.get_figure(arguments.name)
-    matplotlib_setup.check_path(arguments.out)
+    matplotlib_setup.check_picture_file(arguments.out)
     _check_data(arguments.data, [shown])
     selection, experiment = Selection.of(arguments), shown.experiment(arguments.full, arguments.data)
     if experiment is not None:

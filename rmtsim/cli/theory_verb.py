@@ -129,9 +129,9 @@ class _Density(NamedTuple):
 
 def _spectrum(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
-        from rmtsim.figures.matplotlib_setup import check_path
+        from rmtsim.figures.matplotlib_setup import check_picture_file
 
-        check_path(arguments.out)
+        check_picture_file(arguments.out)
     blocks = len(arguments.width or [None]) * len(arguments.aspect_ratio) * len(arguments.classes)
     blocks *= len(arguments.block or ("diag", "offdiag"))
     densities = []

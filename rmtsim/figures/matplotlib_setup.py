@@ -59,7 +59,7 @@ def encoded(figure: Figure, suffix: str) -> bytes:
     return file.getvalue()
 
 
-def check_path(path: str | Path) -> None:
+def check_picture_file(path: str | Path) -> None:
     """Raise InputError unless ``path`` is a file that `save` can write."""
     suffix = Path(path).suffix
     if suffix not in FORMATS:
@@ -75,7 +75,7 @@ def save(figure: Figure, path: str | Path) -> None:
     InputError
         If the suffix is another, or the directory does not exist.
     """
-    check_path(path)
+    check_picture_file(path)
     write_output(path, encoded(figure, Path(path).suffix))
 
 

@@ -84,7 +84,7 @@ def advice(error: BaseException) -> str:
         return "move it elsewhere"
     if short_of_threads(error):
         return "raise the limit"
-    denied = isinstance(error, PermissionError) or "permission denied" in reason(error)
+    denied = isinstance(error, PermissionError) or "permission denied" in refusal(error)
     return "make it readable" if denied else "try again"
 
 
@@ -119,7 +119,7 @@ _OF_KIND: dict[type[OSError], str] = {
 }
 
 
-def reason(error: BaseException) -> str:
+def refusal(error: BaseException) -> str:
     """Return in a few words why a file system refused."""
     text = str(error)
     if short_of_threads(error):

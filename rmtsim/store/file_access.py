@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from rmtsim.arrays.pool import Pool
-from rmtsim.store.failures import FAILURES, AbsentError, StoreError, UnreadableError, advice, reason
+from rmtsim.store.failures import FAILURES, AbsentError, StoreError, UnreadableError, advice, refusal
 from rmtsim.text.addresses import Address
 
 #: Folders of a store; a place with one of them counts as a store.
@@ -114,7 +114,7 @@ class Files(ABC):
             return self._content(path)
         except FAILURES as error:
             kind = AbsentError if isinstance(error, FileNotFoundError) else UnreadableError
-            raise kind(f"store: {self.where(path)} cannot be read ({reason(error)}); {advice(error)}") from error
+            raise kind(f"store: {self.where(path)} cannot be read ({refusal(error)}); {advice(error)}") from error
 
     def _content(self, path: str) -> bytes:
         with self.open(path) as file:
@@ -125,4 +125,4 @@ class Files(ABC):
         try:
             yield
         except FAILURES as error:
-            raise StoreError(f"store: {self.where(path)} cannot be {done} ({reason(error)}); {advice}") from error
+            raise StoreError(f"store: {self.where(path)} cannot be {done} ({refusal(error)}); {advice}") from error

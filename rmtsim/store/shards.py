@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from rmtsim.errors import short_of_threads
 from rmtsim.model.ensemble import LECUN
 from rmtsim.sampling.schema import KEY, SCHEMA
-from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, refusal
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
 from rmtsim.store.shard_names import commit_number, parse_name
 from rmtsim.store.storage import Files
@@ -219,13 +219,13 @@ class OpenShard:
             refused = isinstance(error, OSError) and error.errno
             if opening or refused or short_of_threads(error):  # the system's word, not that of its content
                 raise UnreadableError(
-                    f"store: {self._shard} cannot be read ({reason(error)}); {advice(error)}"
+                    f"store: {self._shard} cannot be read ({refusal(error)}); {advice(error)}"
                 ) from error
             if self._shard.digest and isinstance(error, NotImplementedError):  # its bytes were found right
-                what = f"{self._shard} is sound, and cannot be read ({reason(error)})"
+                what = f"{self._shard} is sound, and cannot be read ({refusal(error)})"
                 raise UnreadableError(f"store: {what}; use another version of pyarrow") from error
             raise TornError(
-                f"store: {self._shard} cannot be read ({reason(error)}); remove it and run its spec again"
+                f"store: {self._shard} cannot be read ({refusal(error)}); remove it and run its spec again"
             ) from error
 
 

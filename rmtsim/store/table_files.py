@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import short_of_threads
 from rmtsim.sampling.draws import STREAM
-from rmtsim.store.failures import ForeignError, StoreError, TornError, UnreadableError, advice, reason
+from rmtsim.store.failures import ForeignError, StoreError, TornError, UnreadableError, advice, refusal
 from rmtsim.store.seal import BLANK, seal, seal_holds
 from rmtsim.store.storage import Files
 from rmtsim.text.json_text import PlainDataError, parse_json
@@ -115,12 +115,12 @@ class TableFile:
     def _undecodable(self, error: Exception) -> StoreError:
         """Return the error for a file that pyarrow cannot read."""
         if short_of_threads(error):
-            return UnreadableError(f"{self._where} cannot be read ({reason(error)}); {advice(error)}")
+            return UnreadableError(f"{self._where} cannot be read ({refusal(error)}); {advice(error)}")
         if self._sealed:
             return UnreadableError(
-                f"{self._where} is sound, and cannot be read ({reason(error)}); use another version of pyarrow"
+                f"{self._where} is sound, and cannot be read ({refusal(error)}); use another version of pyarrow"
             )
-        return TornError(f"{self._where} is torn ({reason(error)}); {_AGAIN}")
+        return TornError(f"{self._where} is torn ({refusal(error)}); {_AGAIN}")
 
     def _about(self) -> dict[str, str]:
         try:

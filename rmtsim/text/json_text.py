@@ -98,9 +98,9 @@ def check_plain(value: Any, *, any_number: bool = False) -> None:
             continue
         if isinstance(found, int | float) and any_number:
             continue
-        if reason := _reason(found, len(keys)):
+        if flaw := _flaw(found, len(keys)):
             named = ".".join(key for key in keys if key)
-            raise PlainDataError(f"{named[:100]}: {reason}" if named else reason)
+            raise PlainDataError(f"{named[:100]}: {flaw}" if named else flaw)
         if isinstance(found, dict):
             inside.append(zip(found.values(), [(*keys, key) for key in found], strict=True))
         elif isinstance(found, list):
@@ -111,7 +111,7 @@ _TOO_DEEP = f"its lists and tables lie more than {MOST_DEPTH} deep inside one an
 _TOO_LARGE = "it has a whole number of more than 64 bits"
 
 
-def _reason(value: Any, depth: int) -> str | None:
+def _flaw(value: Any, depth: int) -> str | None:
     """Return why a value is not plain data, apart from the values inside it; None where it is."""
     match value:
         case None | bool():
