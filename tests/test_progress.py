@@ -19,8 +19,10 @@ from rmtsim.sweeps.display import _table
 from rmtsim.sweeps.progress import OpenPoint, Progress, most_telling
 
 
-def point(number: int, *, rse: float = float("inf"), draws: int = 0, at_work: bool = False) -> OpenPoint:
-    return OpenPoint(f"C = {number}", draws, 100, rse, 0.01, "diag", at_work)
+def point(
+    number: int, *, rse: float = float("inf"), draws: int = 0, expected: int = 100, at_work: bool = False
+) -> OpenPoint:
+    return OpenPoint(f"C = {number}", draws, expected, rse, 0.01, "diag", at_work)
 
 
 MANY = [point(0, rse=0.02, draws=16, at_work=True), point(1, rse=0.03, draws=16, at_work=True)]
@@ -48,6 +50,17 @@ def test_the_live_table_says_how_many_it_leaves_out(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert re.match(r"› C = 0 +2\.00% +1\.00% +16 of about 100$", lines[-9].rstrip())
     assert lines[-1] == "… and 88 more, 86 of them without draws"
+
+
+def test_a_point_within_its_target_says_what_it_waits_for() -> None:
+    """It gets draws up to the next checkpoint, where it is decided whether there are enough."""
+    within, outside = point(3, rse=0.0099, draws=17, expected=24), point(3, rse=0.0101, draws=17)
+    assert str(within) == "C = 3: rse 0.99% ≤ 1.00%, which its next checkpoint is to confirm, 17 of 24 draws"
+    assert str(outside) == "C = 3: rse 1.01% → 1.00%, 17 of about 100 draws"
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as capture:
+        console.print(_table(Progress("one", "draw", 17, 0, 1, 1, open_points=(within,)), 8))
+    assert re.search(r"  C = 3 +0\.99% +1\.00% +17 of 24 \(checkpoint\)$", capture.get().rstrip())
 
 
 #: Runs a sweep in each of the environments given, each time into a store of its own.

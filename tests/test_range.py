@@ -261,3 +261,29 @@ def test_draws_beyond_every_digit_are_an_error() -> None:
         rmtsim.simulate(point, 2)
     rows = rmtsim.simulate(rmtsim.Point("one_hidden", "mse", 2, 1, 1, 1), 30, seed=3)
     assert (rows["offdiag_sqfro"] == 0).any()  # dead neurons
+
+
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+@pytest.mark.parametrize("width", [None, 3])
+def test_logits_beyond_float64_are_noticed_before_they_overflow(loss: str, width: int | None) -> None:
+    """No warning comes first, which the tests turn into errors; with MSE the last layer's blocks are what they were."""
+    given = arrays((10.0, 1.0, 1.0), "float64", width)
+    given["V"] *= 1e308 / np.abs(given["V"]).max()
+    with np.errstate(over="ignore"):
+        assert np.isinf(np.abs(given["X"]).max() * np.abs(given["V"]).max())
+    for compute in (rmtsim.block_norms, rmtsim.layer_norms, rmtsim.hessian):
+        if loss == "ce" or width is not None:
+            with pytest.raises(rmtsim.InputError, match=r"logits reach|which float64 does|float64 goes"):
+                compute(given["X"], given["V"], W=given["W"], y=given["y"], loss=loss)
+        else:
+            compute(given["X"], given["V"], y=given["y"], loss=loss)
+    if loss == "mse" and width is None:
+        check(given, loss, 1e-12)
+
+
+def test_a_ratio_is_that_of_the_two_means() -> None:
+    norms = rmtsim.block_norms(**arrays((1.0, 1.0, 1.0), "float64", 3), loss="ce")
+    assert norms["output"].ratio == norms["output"].offdiag_sqfro / norms["output"].diag_sqfro
+    assert np.isnan(norms["cross"].ratio)
+    nothing = rmtsim.block_norms(np.zeros((4, 3)), np.ones((5, 3)), loss="mse")["linear"]
+    assert np.isnan(nothing.ratio)

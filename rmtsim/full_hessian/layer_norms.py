@@ -74,7 +74,9 @@ def layer_norms(
     Returns
     -------
     list of LayerNorms
-        One for each layer, from the input on, in N² n² flops for a layer of n neurons.
+        One for each layer, from the input on: those of ``W``, then ``V``. (Layers of networks of any depth have places;
+        names, by which `rmtsim.block_norms` returns a dict, they have with one hidden layer at most.) The cost is
+        N² n² flops for a layer of n neurons.
 
     Raises
     ------

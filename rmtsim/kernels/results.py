@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from rmtsim.arrays.backend import Array
 
 
@@ -22,11 +24,19 @@ class BlockNorms(_Means):
     ----------
     diag_sqfro, offdiag_sqfro
         The two means.
+    ratio
+        The second over the first.
     dtype
         ``"float32"`` or ``"float64"``: what they were computed in.
     """
 
     dtype: str = "float64"
+
+    @property
+    def ratio(self) -> Array:
+        """Return offdiag_sqfro over diag_sqfro; NaN where that is 0, or does not exist."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.offdiag_sqfro / self.diag_sqfro
 
     def in_dtype(self, dtype: str) -> BlockNorms:
         """Return the same values marked as computed in ``dtype``; NumPy arrays without axes become scalars."""

@@ -76,6 +76,7 @@ class Scaling:
         return -(c[a] + c[b]) - powers_raised * raised - powers_lowered * lowered
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is found by the checks that follow
 def scaled_network(
     X: Array, weights: Sequence[Array], loss: str, dtype: str, xp: Module, activation: str = "relu"
 ) -> tuple[Array, list[Array], Scaling]:
@@ -104,13 +105,20 @@ def scaled_network(
         taken.append(c + of_features)
     V, total = weights[-1], x + sum(taken)
     seen = largest(h, -2, xp)  # of each input of the last layer
-    reach = to_numpy(largest(V, -2, xp)).astype(np.float64) * to_numpy(seen)
-    highest = np.max(reach, axis=-1)
-    logits = np.where(highest == 0, 0, np.frexp(highest)[1] + total)
+    logits = exponent_of_products(to_numpy(largest(V, -2, xp)), to_numpy(seen), total)
     extra = extra_exponent(logits, loss, dtype)
     if bool(xp.any(idle := (seen == 0)[..., None, :])):
         V = xp.where(idle, xp.zeros_like(V), V)  # weights that nothing passes are in no block, whatever their size
     return X, [*hidden, times_power(V, total + extra, xp)], Scaling(x, taken, extra)
+
+
+def exponent_of_products(a: np.ndarray, b: np.ndarray, e: Any) -> Exponents:
+    """Return k of each draw with max a∘b 2^e in [2^{k−1}, 2^k), where float64 may not hold the products; 0 for 0."""
+    (a, of_a), (b, of_b) = (np.frexp(factor.astype(np.float64)) for factor in (a, b))
+    product, of_product = np.frexp(a * b)
+    there = product != 0
+    k = np.max(np.where(there, of_a.astype(np.int64) + of_b + of_product, np.iinfo(np.int32).min), axis=-1)
+    return np.where(there.any(axis=-1), k + e, 0)
 
 
 def ensemble_scaling(point: Point, dtype: str) -> Scaling:
@@ -158,8 +166,8 @@ def times_power(A: Array, e: Any, xp: Module) -> Array:
         return A
     e = np.asarray(e)
     for k in range(4):  # no factor leaves the dtype's range, and all work in one direction
-        factor = np.ldexp(1.0, (e + k) // 4)
-        with np.errstate(over="ignore"):  # infinities are found by the checks that follow
+        with np.errstate(over="ignore", invalid="ignore"):  # infinities are found by the checks that follow
+            factor = np.ldexp(1.0, (e + k) // 4)
             A = A * xp.asarray(factor.astype(str(A.dtype).rpartition(".")[2]))[..., None, None]
     return A
 

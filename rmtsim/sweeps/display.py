@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rmtsim.sweeps.jobs import Failure
-from rmtsim.sweeps.progress import Progress, most_telling
+from rmtsim.sweeps.progress import OpenPoint, Progress, most_telling
 from rmtsim.text.output import in_place, presentable, presentable_json, write_line
 from rmtsim.text.sizes import format_count, format_share
 
@@ -93,6 +93,12 @@ def _write_json(document: Any) -> None:
     write_line(presentable_json(document, indent=None), sys.stderr)
 
 
+def _expected(point: OpenPoint) -> str:
+    """Return the draws that a point will have: about how many, or those of the checkpoint that decides."""
+    count = format_count(point.expected_draws)
+    return f"{count} (checkpoint)" if point.rse <= point.target_rse else f"about {count}"
+
+
 def _table(progress: Progress, rows: int) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("at work (›), and farthest", no_wrap=True)
@@ -105,7 +111,7 @@ def _table(progress: Progress, rows: int) -> Group:
             Text(presentable(f"{'›' if point.at_work else ' '} {point.sizes}")),
             rse,
             f"{point.target_rse:.2%}",
-            f"{format_count(point.draws)} of about {format_count(point.expected_draws)}",
+            f"{format_count(point.draws)} of {_expected(point)}",
         )
     parts: list[Text | Table] = [Text(presentable(progress)), *([table] if shown else [])]
     if more := len(progress.open_points) - len(shown):

@@ -37,6 +37,10 @@ class OpenPoint:
 
     def __str__(self) -> str:
         """Return the precision, its target and the draws, in a phrase."""
+        if self.rse <= self.target_rse:
+            draws = f"{format_count(self.draws)} of {number_of(self.expected_draws, 'draw')}"
+            reached = f"rse {format_share(self.rse)} ≤ {self.target_rse:.2%}, which its next checkpoint is to confirm"
+            return f"{self.sizes}: {reached}, {draws}"
         reached = f"rse {format_share(self.rse)}" if math.isfinite(self.rse) else "no precision yet"
         draws = f"{format_count(self.draws)} of about {number_of(self.expected_draws, 'draw')}"
         return f"{self.sizes}: {reached} → {self.target_rse:.2%}, {draws}"
