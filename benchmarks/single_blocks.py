@@ -12,7 +12,7 @@ from rmtsim.model.network import forward, softmax
 
 def single_blocks(X: np.ndarray, V: np.ndarray, W: np.ndarray | None) -> dict[str, tuple[float, float]]:
     """Layer → (‖H_11‖², ‖H_12‖²) of the CE Hessian, for one draw of X (N, d), V (C, d or m) and W (m, d) or None."""
-    U, active = forward(X, W, np)
+    U, active, _ = forward(X, W, np)
     P = softmax(U @ V.T, np)
     p = P[:, 0]
     found = {"linear" if W is None else "output": (_sqfro(U, p * (1 - p)), _sqfro(U, p * P[:, 1]))}

@@ -56,7 +56,7 @@ def nearly_orthogonal(*lead: int) -> tuple[np.ndarray, np.ndarray]:
 def test_masks_are_those_of_float64(lead: tuple[int, ...], xp) -> None:
     X, W = nearly_orthogonal(*lead)
     expected = X.astype("float64") @ W.mT.astype("float64") > 0
-    active = np.asarray(forward(xp.asarray(X), xp.asarray(W), xp).active)
+    active = np.asarray(forward(xp.asarray(X), xp.asarray(W), xp).slopes)
     np.testing.assert_array_equal(active, expected)
     assert active.dtype == np.float32
     assert not lead or 0 in lead or not np.array_equal(X @ W.mT > 0, expected)  # float32 alone errs

@@ -150,6 +150,13 @@ def diagonal_weights(E: Array, inverse: Array) -> tuple[Array, Array]:
     return Q, S
 
 
+def normal_cdf(A: Array) -> Array:
+    """Return Φ of every entry, the distribution function of the standard normal law, in the dtype of A."""
+    from cupyx.scipy.special import ndtr
+
+    return ndtr(A)
+
+
 def add_product(total: Array, A: Array, B: Array) -> None:
     """Add A Bᵀ to ``total`` in place, for every draw.
 

@@ -121,7 +121,7 @@ def _flops(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, g
         elif layer == CROSS.name:
             grams = 2 if softmax else 1
             gram = m * (N / 2) ** 2 * d
-            shared, of_one = (shared + gram, of_one) if kept_grams(N, m) else (shared, of_one + gram)
+            shared, of_one = (shared + gram, of_one) if kept_grams(N, m, masked=True) else (shared, of_one + gram)
             of_one += m * ((N / 2) ** 2 * grams * C + N * C * m)
         elif softmax:
             shared += N**2 * inputs

@@ -1,16 +1,18 @@
 """Block norms between the layers: the blocks ∂²loss/∂w_i∂v_jᵀ of (11) and (18).
 
-Block (i, j) has the columns N⁻¹ Σ_n x_n u_nj σ_nl for l ≠ i and N⁻¹ Σ_n x_n w_nj for l = i, where w = r + u σ_i,
-r is the residual and u_nj = p_nj(v_ji − Σ_c p_nc v_ci) for CE, 2 v_ji for MSE, all on the samples that neuron i lets
-through. So with G = XXᵀ and Gram matrices over the classes j,
+Block (i, j) has the columns N⁻¹ Σ_n s_n x_n u_nj σ_nl for l ≠ i and N⁻¹ Σ_n s_n x_n w_nj for l = i, where
+w = r + u σ_i, r is the residual, u_nj = p_nj(v_ji − Σ_c p_nc v_ci) for CE, 2 v_ji for MSE, and s_n = σ′(w_i·x_n) is
+the slope of neuron i. So with G_nk = s_n x_n·x_k s_k and Gram matrices over the classes j,
 
     N² Σ_j ‖H_{w_i v_j}‖² = ⟨G, uuᵀ∘(σσᵀ − σ_i σ_iᵀ) + wwᵀ⟩.
+
+The slopes of ReLU are masks: all sums then run over the samples that neuron i lets through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,13 +28,25 @@ from rmtsim.model.network import Forward, one_hot
 
 
 class Passing(NamedTuple):
-    """The samples that a neuron of a draw lets through."""
+    """The samples that a neuron of a draw lets through: half of them with ReLU, all with other activations."""
 
     draw: tuple[int, ...]
     neuron: int
     samples: Array  #: their numbers
     tiling: Tiling
-    gram: DataKernel  #: XXᵀ of them
+    gram: DataKernel | _Sloped  #: G of them
+
+
+class _Sloped(NamedTuple):
+    """G_nk = s_n x_n·x_k s_k of all samples of a draw, from XXᵀ, which its neurons share."""
+
+    gram: DataKernel
+    slopes: Array  #: s, (N, 1)
+
+    def tile(self, i: int, j: int) -> Array:
+        """Return the tile (i, j), as `DataKernel.tile` does."""
+        n, k = (self.slopes[self.gram.tiles[t], :] for t in (i, j))
+        return self.gram.tile(i, j) * (n * k.mT)
 
 
 #: (what a neuron lets through, place of V among those side by side) → N² Σ_j ‖H_{w_i v_j}‖²
@@ -46,19 +60,29 @@ class CrossLayer:
     ----------
     X, y
         Samples (…, N, d) and labels (…, N).
+    masked
+        Whether slopes are masks.
     keep
         Whether the Gram matrices are wanted again, for further V; they are kept where they are not too large.
     """
 
     def __init__(
-        self, X: Array, forward_pass: Forward, y: Array, tiling: Tiling, team: ThreadTeam, xp: Module, *, keep: bool
+        self,
+        X: Array,
+        forward_pass: Forward,
+        y: Array,
+        tiling: Tiling,
+        team: ThreadTeam,
+        xp: Module,
+        *,
+        masked: bool,
+        keep: bool,
     ) -> None:
         self._X, self._forward, self._y, self._tiling, self._team, self._xp = X, forward_pass, y, tiling, team, xp
         *lead, n_samples, m = forward_pass.features.shape
-        self._lead, self._blocks = lead, n_samples**2 * m
-        self._kept: dict[tuple[int, ...], Passing] | None = None
-        if keep and kept_grams(n_samples, m):
-            self._kept = {}
+        self._lead, self._blocks, self._masked = lead, n_samples**2 * m, masked
+        self._keeps = keep and kept_grams(n_samples, m, masked)
+        self._kept: dict[tuple[int, ...], Any] = {}
 
     def ce(self, softmax: Softmax, moments: Moments) -> BlockNorms:
         """Return the norms (18), (…, R), for probabilities and moments after their first pass."""
@@ -118,9 +142,11 @@ class CrossLayer:
         for draw in np.ndindex(*self._lead):
             total = [xp.zeros((), dtype=xp.float64) for _ in range(count)]
             for neuron in range(self._forward.features.shape[-1]):
-                passing = self._passing(draw, neuron)
+                passing = self._passing(draw, neuron) if self._masked else self._all(draw, neuron)
                 if passing.samples.shape[0]:
                     total = [sum_ + of_neuron(passing, place) for place, sum_ in enumerate(total)]
+            if not self._keeps:
+                self._kept.clear()
             totals.append(xp.stack(total) / (self._blocks * n_classes))
         off = xp.reshape(xp.stack(totals) if totals else xp.zeros(0, dtype=xp.float64), (*self._lead, count))
         return BlockNorms(off * xp.nan, off)
@@ -128,15 +154,24 @@ class CrossLayer:
     def _passing(self, draw: tuple[int, ...], neuron: int) -> Passing:
         """Return the samples that a neuron lets through."""
         key, xp = (*draw, neuron), self._xp
-        if self._kept is not None and key in self._kept:
-            return self._kept[key]
-        (on,) = xp.nonzero(self._forward.active[*draw, :, neuron])
+        if key in self._kept:
+            found: Passing = self._kept[key]
+            return found
+        (on,) = xp.nonzero(self._forward.slopes[*draw, :, neuron])
         tiling = retiled(self._tiling, on.shape[0]) if on.shape[0] else self._tiling
         x = xp.take(self._X[*draw, :, :], on, axis=0)
         found = Passing(draw, neuron, on, tiling, DataKernel(x, tiling, self._team, xp, power=1))
-        if self._kept is not None:
+        if self._keeps:
             self._kept[key] = found
         return found
+
+    def _all(self, draw: tuple[int, ...], neuron: int) -> Passing:
+        """Return all samples, with the slopes of a neuron."""
+        tiling = retiled(self._tiling, self._X.shape[-2])
+        if draw not in self._kept:
+            self._kept[draw] = DataKernel(self._X[*draw, :, :], tiling, self._team, self._xp, power=1)
+        gram = _Sloped(self._kept[draw], self._forward.slopes[*draw, :, neuron, None])
+        return Passing(draw, neuron, self._xp.arange(self._X.shape[-2]), tiling, gram)
 
 
 def _others(s: Array, rows: slice, columns: slice, neuron: int) -> Array:

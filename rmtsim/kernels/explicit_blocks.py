@@ -1,8 +1,11 @@
 """The Hessian and its blocks, written out: the readable form that the fast block norms are held against.
 
 Conventions (the paper's Section 4): N samples x_n are the rows of X; CE = (1/N) Σ_n −log p_{n,y_n};
-MSE = (1/N) Σ_n ‖f(x_n) − y_n‖² with no ½, hence a factor 2 in every MSE block; no biases; σ = ReLU and
-1_{n,i} = [w_i·x_n > 0]. Blocks come as arrays with axes (block row, block column, row, column).
+MSE = (1/N) Σ_n ‖f(x_n) − y_n‖² with no ½, hence a factor 2 in every MSE block; no biases. With z_{n,i} = w_i·x_n,
+h_n = σ(z_n) is what the last layer sees, and the slopes are σ′(z_{n,i}): for the paper's ReLU 1_{n,i} = [z_{n,i} > 0].
+The residual r_n is the derivative of a sample's loss by its logits, p_n − y_n for CE and 2(f_n − y_n) for MSE, and
+S_n is the second derivative, diag(p_n) − p_n p_nᵀ and 2I. Blocks come as arrays with axes (block row, block column,
+row, column).
 """
 
 from __future__ import annotations
@@ -22,51 +25,60 @@ def linear_blocks(X: Array, V: Array, loss: str) -> Array:
     return _last_layer_blocks(X, X @ V.mT, loss, xp)
 
 
-def output_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
-    """Blocks ∂²loss/∂v_i∂v_jᵀ of the output layer, (C, C, m, m): (9) and (15), (3) and (5) with σ_n for x_n."""
+def output_blocks(X: Array, V: Array, W: Array, loss: str, activation: str = "relu") -> Array:
+    """Blocks ∂²loss/∂v_i∂v_jᵀ of the output layer, (C, C, m, m): (9) and (15), (3) and (5) with h_n for x_n."""
     xp = namespace(X)
-    features = forward(X, W, xp).features
+    features = forward(X, W, xp, activation).features
     return _last_layer_blocks(features, features @ V.mT, loss, xp)
 
 
-def hidden_blocks(X: Array, V: Array, W: Array, loss: str) -> Array:
-    """Blocks ∂²loss/∂w_i∂w_jᵀ of the hidden layer, (m, m, d, d).
+def hidden_blocks(X: Array, V: Array, W: Array, loss: str, activation: str = "relu", y: Array | None = None) -> Array:
+    """Blocks ∂²loss/∂w_i∂w_jᵀ of the hidden layer, (m, m, d, d); labels enter where the activation bends.
 
-    MSE (8): (2/N) Σ_n (Σ_c v_{c,i} v_{c,j}) 1_{n,i} 1_{n,j} x_n x_nᵀ.
-    CE (14): (1/N) Σ_n Cov_{p_n}(v_{·,i}, v_{·,j}) 1_{n,i} 1_{n,j} x_n x_nᵀ.
+    (1/N) Σ_n [ (Vᵀ S_n V)_ij σ′(z_{n,i}) σ′(z_{n,j}) + δ_ij (Vᵀ r_n)_i σ″(z_{n,i}) ] x_n x_nᵀ, where Vᵀ S_n V is
+    Cov_{p_n}(v_{·,i}, v_{·,j}) for CE (14) and 2 Σ_c v_{c,i} v_{c,j} for MSE (8).
     """
     xp = namespace(X)
-    features, active = forward(X, W, xp)
+    features, slopes, bends = forward(X, W, xp, activation)
+    logits = features @ V.mT
     if get_loss(loss).softmax:
-        P = softmax(features @ V.mT, xp)
+        P = softmax(logits, xp)
         mean = P @ V
         covariance = xp.tensordot(P, _outer(V, V), axes=((1,), (0,))) - _outer(mean, mean)
     else:
         covariance = (2 * V.mT @ V)[None, :, :]
-    return _weighted_gram(covariance * _outer(active, active), X, X, xp)
+    weights = covariance * _outer(slopes, slopes)
+    if bends is not None:
+        eye = xp.eye(W.shape[0], dtype=X.dtype)
+        weights = weights + eye * (bends * (_residuals(logits, y, loss, xp) @ V))[:, :, None]
+    return _weighted_gram(weights, X, X, xp)
 
 
-def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str) -> Array:
-    """Blocks ∂²loss/∂w_i∂v_jᵀ between the layers, (m, C, d, m).
+def cross_blocks(X: Array, V: Array, W: Array, y: Array, loss: str, activation: str = "relu") -> Array:
+    """Blocks ∂²loss/∂w_i∂v_jᵀ between the layers, (m, C, d, m): (18) for CE and (11) for MSE.
 
-    With r the residual, p − y for CE (18) and 2(f − y) for MSE (11):
-    (1/N) Σ_n 1_{n,i} x_n [ r_{n,j} e_iᵀ + u_{n,ij} σ_nᵀ ],
-    u_{n,ij} = p_{n,j}(v_{j,i} − Σ_c p_{n,c} v_{c,i}) for CE and 2 v_{j,i} for MSE.
+    (1/N) Σ_n σ′(z_{n,i}) x_n [ r_{n,j} e_iᵀ + u_{n,ij} h_nᵀ ] with u_{n,ij} = (S_n V)_ji,
+    p_{n,j}(v_{j,i} − Σ_c p_{n,c} v_{c,i}) for CE and 2 v_{j,i} for MSE.
     """
     xp = namespace(X)
-    features, active = forward(X, W, xp)
+    features, slopes, _ = forward(X, W, xp, activation)
     logits = features @ V.mT
     if get_loss(loss).softmax:
         P = softmax(logits, xp)
         u = (V.mT[None, :, :] - (P @ V)[:, :, None]) * P[:, None, :]
     else:
         u = xp.broadcast_to(2 * V.mT, (X.shape[0], *V.mT.shape))
-    smooth = _weighted_gram(u * active[:, :, None], X, features, xp)
-    Y = one_hot(y, slice(0, V.shape[0]), logits.dtype, xp)
-    r = softmax(logits, xp) - Y if get_loss(loss).softmax else 2 * (logits - Y)
-    stripe = xp.tensordot(_outer(active, r), X, axes=((0,), (0,))) / X.shape[0]  # (m, C, d)
+    smooth = _weighted_gram(u * slopes[:, :, None], X, features, xp)
+    r = _residuals(logits, y, loss, xp)
+    stripe = xp.tensordot(_outer(slopes, r), X, axes=((0,), (0,))) / X.shape[0]  # (m, C, d)
     e = xp.eye(W.shape[0], dtype=X.dtype)
     return smooth + stripe[:, :, :, None] * e[:, None, None, :]
+
+
+def _residuals(logits: Array, y: Array | None, loss: str, xp: Module) -> Array:
+    """r_n, (N, C): p_n − y_n for CE and 2(f_n − y_n) for MSE."""
+    Y = one_hot(y, slice(0, logits.shape[1]), logits.dtype, xp)
+    return softmax(logits, xp) - Y if get_loss(loss).softmax else 2 * (logits - Y)
 
 
 def _last_layer_blocks(U: Array, logits: Array, loss: str, xp: Module) -> Array:

@@ -217,9 +217,12 @@ def kept_features(inputs: int, n_samples: int) -> bool:
     return inputs * (inputs + 1) // 2 * n_samples <= _KEPT_NUMBERS
 
 
-def kept_grams(n_samples: int, neurons: int) -> bool:
-    """Whether Gram matrices of the samples that each neuron lets through, about half, are kept for further V."""
-    return neurons * n_samples**2 // 4 <= _KEPT_NUMBERS
+def kept_grams(n_samples: int, neurons: int, masked: bool) -> bool:
+    """Whether Gram matrices of the samples are kept for further V.
+
+    There is one for each neuron, of the samples that it lets through, about half, if slopes are masks; else one.
+    """
+    return (neurons * n_samples**2 // 4 if masked else n_samples**2) <= _KEPT_NUMBERS
 
 
 def few_features(inputs: int, n_samples: int) -> bool:

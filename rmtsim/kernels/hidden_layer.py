@@ -24,7 +24,13 @@ _DOMINATED = 0.01
 
 
 class HiddenLayer:
-    """Norms over the blocks (i, j) with weights λ_n = covariance_n,ij 1_{n,i} 1_{n,j}, at the network's own scale.
+    """Norms over the blocks (i, j), at the network's own scale.
+
+    Their weights are
+
+        λ_n = covariance_n,ij σ′(z_ni) σ′(z_nj) + δ_ij σ″(z_ni) (Vᵀ r_n)_i,
+
+    where covariance is Vᵀ S V, z_ni = w_i·x_n and r the residual. The slopes of ReLU are masks, and its σ″ is 0.
 
     The weights of several V of a draw are collected and summed together. Norms go as the squares of these weights and
     leave the range of the dtype first, so a power of two is taken out of them.
@@ -34,29 +40,41 @@ class HiddenLayer:
     samples
         K of the samples X (…, 1, N, d).
     seen
-        Masks of pairs of neurons, (…, N, pairs), in the dtype of the arrays; pairs as in `pair`.
+        Products of the slopes of pairs of neurons, (…, N, pairs), in the dtype of the arrays; pairs as in `pair`.
+    bends
+        σ″ (…, N, m), or None where it is 0.
     restricted
-        Whether K is restricted to the samples that a pair lets through: see `rmtsim.kernels.cost.restricts_pairs`.
+        Whether K is restricted to the samples that a pair lets through: see `rmtsim.kernels.cost.restricts_pairs`;
+        slopes are masks then.
     """
 
     def __init__(
         self,
         samples: DataKernel,
         seen: Array,
+        bends: Array | None,
         scaling: Scaling,
         check: PrecisionCheck | None,
         xp: Module,
         *,
         restricted: bool = False,
     ) -> None:
-        self.seen, self._samples, self._scaling, self._check, self._xp = seen, samples, scaling, check, xp
+        self.seen, self._bends, self._samples = seen, bends, samples
+        self._scaling, self._check, self._xp = scaling, check, xp
         self._restricted, self._m = restricted, _neurons(seen.shape[-1])
         self._kinds = [slice(0, self._m), slice(self._m, None)][: 1 if self._m == 1 else 2]
         self._waiting: list[Array] = []
         self._vanished: list[list[Array]] = [[] for _ in self._kinds]
 
-    def add(self, covariance: Array, softmax: Softmax | None = None) -> None:
-        """Add covariances of some V, (…, R, N or 1, pairs), in float64; ``softmax`` where probabilities enter."""
+    def add(self, covariance: Array, gradient: Array | None = None, softmax: Softmax | None = None) -> None:
+        """Add covariances of some V, (…, R, N or 1, pairs), in float64.
+
+        ``gradient`` is Vᵀ r, (…, R, N, m), in float64, where the activation bends; ``softmax`` is given where
+        probabilities enter.
+        """
+        if self._bends is not None:
+            covariance = covariance * self.seen[..., None, :, :]
+            covariance[..., : self._m] += gradient * self._bends[..., None, :, :]
         self._waiting.append(covariance)
         if softmax is not None and softmax.V.shape[-2] > 1 and bool(self._xp.any(lost := softmax.vanished)):
             for kind, found in zip(self._kinds, self._vanished, strict=True):
@@ -77,14 +95,18 @@ class HiddenLayer:
             sums = self._samples.masked_sums(weights, seen)
             totals = [xp.sum(sums[..., kind], axis=-1) for kind in self._kinds]
         else:
-            weights = [A * seen[..., None, :, :] for A in weights]
+            if self._bends is None:
+                weights = [A * seen[..., None, :, :] for A in weights]
             totals = self._sums(weights)
         found = []
         for kind, total, vanished in zip(self._kinds, totals, self._vanished, strict=True):
             terms = n_samples**2 * seen[..., kind].shape[-1] * count
 
             def positive(kind: slice = kind, vanished: list[Array] = vanished) -> Array:
-                there = [xp.any((w * seen[..., None, :, :])[..., kind] != 0, axis=(-3, -2, -1)) for w in weights]
+                if self._bends is None:
+                    there = [xp.any((w * seen[..., None, :, :])[..., kind] != 0, axis=(-3, -2, -1)) for w in weights]
+                else:  # the slopes are in the weights
+                    there = [xp.any(w[..., kind] != 0, axis=(-3, -2, -1)) for w in weights]
                 return xp.any(xp.stack([*there, *vanished]), axis=0)
 
             what, value = "the hidden layer's mean squared norm", total / terms
@@ -136,14 +158,38 @@ def _neurons(pairs: int) -> int:
     return (math.isqrt(8 * pairs + 1) - 1) // 2
 
 
+def of_labels(V: Array, y: Array, classes: slice, found: Array, xp: Module) -> Array:
+    """Return ``found`` (…, N, m), in float64, with rows of V (…, c, m) where a label (…, N) is of V's ``classes``."""
+    here = (y >= classes.start) & (y < classes.stop)
+    place = xp.where(here, y - classes.start, xp.zeros_like(y))[..., None]
+    shape = (*found.shape[:-1], V.shape[-1])
+    rows = xp.take_along_axis(V, xp.broadcast_to(place, shape), axis=-2)
+    return xp.where(here[..., None], xp.astype(rows, xp.float64), found)
+
+
+def gradient_mse(features: Array, gram: Array, V: Rows, y: Array, tiling: Tiling, xp: Module) -> Array:
+    """Return Vᵀ r = 2 Vᵀ(V h − y) of every sample, (…, R, N, m), in float64, for the `gram_of_neurons` of V."""
+    m = features.shape[-1]
+    whole = np.zeros((m, m), dtype=np.int64)  # where each product of two neurons stands among the pairs
+    i, j = _pairs(m)
+    whole[i, j] = whole[j, i] = np.arange(len(i))
+    square = xp.reshape(xp.take(gram[..., 0, :], xp.asarray(whole.ravel()), axis=-1), (*gram.shape[:-2], m, m))
+    found = xp.astype(features[..., None, :, :], xp.float64) @ square
+    own = xp.zeros_like(found)
+    for chunk in chunks(V, tiling):
+        own = of_labels(chunk.V, y[..., None, :], chunk.classes, own, xp)
+    return 2 * (found - own)
+
+
 class Moments:
     """Σ_c E_nc v_c and Σ_c E_nc v_{c,i} v_{c,j} for E = exp(logits − shift), added up in float64 as classes pass by.
 
     With a ``centre`` (…, 1, m) in float64 they are those of V less the centre, and products are made in float64, too.
+    With labels y (…, N), the rows of V of the samples' labels are found on the way.
     """
 
-    def __init__(self, softmax: Softmax, centre: Array | None = None) -> None:
-        self._soft, self._centre = softmax, centre
+    def __init__(self, softmax: Softmax, centre: Array | None = None, y: Array | None = None) -> None:
+        self._soft, self._centre, self._y = softmax, centre, y
         self.reset()
 
     def reset(self) -> None:
@@ -151,6 +197,7 @@ class Moments:
         U, m, xp = self._soft.U, self._soft.V.shape[-1], self._soft.xp
         self._first = xp.zeros((*U.shape[:-1], m), dtype=xp.float64)
         self._second = xp.zeros((*U.shape[:-1], m * (m + 1) // 2), dtype=xp.float64)
+        self._of_labels = None if self._y is None else xp.zeros_like(self._first)
 
     def add(self, i: int, chunk: Chunk, E: Array) -> None:
         """Add a tile's terms of a chunk."""
@@ -160,6 +207,9 @@ class Moments:
         for total, factor in ((self._first, V), (self._second, pair(V, xp))):
             product = E @ factor
             total[rows] += product if product.dtype == xp.float64 else xp.astype(product, xp.float64)
+        if self._y is not None and self._of_labels is not None:
+            y = self._y[..., None, self._soft.tiles[i]]
+            self._of_labels[rows] = of_labels(chunk.V, y, chunk.classes, self._of_labels[rows], xp)
 
     def mean(self) -> Array:
         """Σ_c p_nc v_c, (…, N, m)."""
@@ -209,6 +259,15 @@ class Moments:
         for chunk in softmax.chunks():
             softmax.team.map(lambda i, chunk=chunk: add(i, chunk), range(len(softmax.tiles)))  # type: ignore[misc]
         return sums._second / total - pair(sums._first / total, xp)
+
+    def gradient(self) -> Array:
+        """Return Vᵀ r = Σ_c (p_nc − y_nc) v_c of every sample, (…, N, m), in float64, also where p_nt is nearly 1."""
+        softmax, own = self._soft, self._of_labels
+        found = self._first / softmax.total - own
+        if softmax.is_saturated:
+            share, first, _, top = self._of_others
+            found = softmax.xp.where(softmax.saturated, (first - share * top) + (top - own), found)
+        return found
 
     def excess_of_leading(self) -> Array:
         """v_t − Σ_c p_nc v_c for the leading class t of every sample, (…, N, m), also where p_nt is nearly 1."""

@@ -66,7 +66,7 @@ def memory(
                 numbers += 2 * N * triangle * bundle  # covariances in float64
         elif layer == CROSS.name:
             passes.append(4 * rows * chunk + 2 * pairs * area)
-            if weights > together and kept_grams(N, m):
+            if weights > together and kept_grams(N, m, masked=True):
                 numbers += m * (N * d // 2 + N**2 // 4)
         elif softmax:
             both = _contraction(inputs, N, tiling, 2 * chunk * together, 2 * pairs * together)

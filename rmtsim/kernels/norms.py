@@ -30,13 +30,14 @@ from rmtsim.kernels.cost import restricts_pairs, weights_at_once
 from rmtsim.kernels.cross_layer import CrossLayer
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.grams import DataKernel
-from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gram_of_neurons, pair
+from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gradient_mse, gram_of_neurons, pair
 from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
+from rmtsim.model.activation import get_activation
 from rmtsim.model.arguments import as_network, as_one_layer, check_labelled
 from rmtsim.model.choices import LOSSES, LayerName, LossName
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
@@ -56,16 +57,17 @@ def block_norms(
     W: ArrayLike | None = None,
     y: ArrayLike | None = None,
     loss: LossName = "ce",
+    activation: str = "relu",
     layers: LayerName | Iterable[LayerName] | None = None,
     threads: int | None = None,
     memory: float | str | None = None,
     progress: bool | None = None,
 ) -> dict[str, BlockNorms]:
-    """Mean squared norms of the Hessian blocks of a linear model, or of one hidden layer W with ReLU and no biases.
+    """Mean squared norms of the Hessian blocks of a linear model, or of one hidden layer W without biases.
 
     They are means of ‖block‖²_F over all diagonal, and over all off-diagonal, blocks of each layer. Weights of another
-    network, such as one with GELU or with biases, would be taken for those of a ReLU network. Deeper networks have
-    `rmtsim.layer_norms` and `rmtsim.hessian`.
+    network, such as one with biases, would be taken for those of this one. Deeper networks have `rmtsim.layer_norms`
+    and `rmtsim.hessian`.
 
     Parameters
     ----------
@@ -76,14 +78,18 @@ def block_norms(
     V
         Last layer: (…, C, d) for the linear model, (…, C, m) with a hidden layer.
     W
-        Hidden layer, (…, m, d), with ReLU after it; None for the linear model.
+        Hidden layer, (…, m, d), with an activation after it; None for the linear model.
     y
-        Labels, (…, N), whole numbers from 0 to C − 1 of any dtype. Only the cross layer needs them.
+        Labels, (…, N), whole numbers from 0 to C − 1 of any dtype. Only the cross layer needs them, and the hidden
+        layer where the activation is smooth.
     loss
         ``"ce"``: (1/N) Σ_n −log p_{n,y_n}; ``"mse"``: (1/N) Σ_n ‖f(x_n) − y_n‖².
+    activation
+        What follows the hidden layer: ``"relu"``, ``"gelu"``, ``"silu"``, ``"tanh"``, ``"identity"``, or one of your
+        own (`rmtsim.model.activation`).
     layers
         A selection of ``("linear",)`` or ``("hidden", "output", "cross")``. By default all that the arguments
-        allow: the cross layer only where labels are given.
+        allow: those that need labels only where these are given.
     threads, memory
         As in `rmtsim.simulate`; values do not depend on them.
     progress
@@ -93,7 +99,9 @@ def block_norms(
     -------
     dict
         Layer to `BlockNorms`. Blocks are those of Section 4 of the paper, (3), (5), (8), (9), (11), (14),
-        (15), (18); in the cross layer all m·C blocks count as off-diagonal. Its ``dtype`` is the precision of the
+        (15), (18), with σ′ in place of ReLU's masks; where σ is smooth, the hidden layer's H_{w_i w_i} have a term
+        (1/N) Σ_n (Vᵀ r_n)_i σ″(w_i·x_n) x_n x_nᵀ besides, r_n = p_n − y_n for CE and 2(f_n − y_n) for MSE. In the
+        cross layer all m·C blocks count as off-diagonal. Its ``dtype`` is the precision of the
         computation: NumPy's promotion of all dtypes given, where half precision counts as float32 and whole numbers as
         float64; or float64 where float32 would lose digits, as with large logits.
 
@@ -117,12 +125,14 @@ def block_norms(
     hidden = given.hidden[0] if given.hidden else None
     width = None if hidden is None else hidden.shape[-2]
     model = model_with(width)
-    known = model.layer_names
+    known, labelled = model.layer_names, layers_with_labels(activation)
     if layers is None:
-        layers = known if given.y is not None else tuple(layer.name for layer in model.layers if layer.has_diagonal)
+        layers = [layer for layer in known if given.y is not None or layer not in labelled]
     chosen = check_layers(layers, known)
-    if CROSS.name in chosen:
-        check_labelled(given.y)
+    for layer in labelled:
+        if layer in chosen:
+            where = "" if layer == CROSS.name else f" with activation {activation!r}"
+            check_labelled(given.y, f"the {layer} layer{where} needs")
     (n_samples, dim), n_classes = given.X.shape[-2:], given.V.shape[-2]
     point = Point(model.name, check_choice("loss", loss, LOSSES), n_classes, dim, n_samples, width)
     threads = None if threads is None else check_size("threads", threads)
@@ -131,11 +141,17 @@ def block_norms(
         try:
             with CallProgress("block_norms", len(chosen), "layers", show=progress) as shown:
                 options: dict[str, Any] = {"threads": threads, "memory": memory, "shown": shown}
-                found = _in_dtype(given.X, given.V, hidden, given.y, point, chosen, kind, given.xp, **options)
+                arrays = (given.X, given.V, hidden, given.y)
+                found = _in_dtype(*arrays, point, activation, chosen, kind, given.xp, **options)
             return {layer: norms.in_dtype(kind) for layer, norms in found.items() if isinstance(norms, BlockNorms)}
         except OutOfRange as error:
             reason = str(error)
     raise InputError(f"X, V: {reason}")
+
+
+def layers_with_labels(activation: str) -> tuple[str, ...]:
+    """Return the layers whose blocks depend on the labels."""
+    return (CROSS.name,) if get_activation(activation).piecewise_linear else (HIDDEN.name, CROSS.name)
 
 
 def _in_dtype(
@@ -144,6 +160,7 @@ def _in_dtype(
     W: Array | None,
     y: Array | None,
     point: Point,
+    activation: str,
     layers: tuple[str, ...],
     dtype: str,
     xp: Module,
@@ -158,9 +175,10 @@ def _in_dtype(
     place: dict[str, Any] = {"threads": threads, "memory": memory, "batch": batch, "tick": shown.tick}
     ignored = np.errstate(over="ignore", invalid="ignore")  # what comes of it is found by the check
     with ignored, draw_resources(point, layers, dtype, xp, **place) as (tiling, team):
-        X, (*hidden_layers, V), scaling = scaled_network(X, [V] if W is None else [W, V], point.loss, dtype, xp)
+        weights = [V] if W is None else [W, V]
+        X, (*hidden_layers, V), scaling = scaled_network(X, weights, point.loss, dtype, xp, activation)
         W = hidden_layers[0] if hidden_layers else None
-        options: dict[str, Any] = {"tiling": tiling, "team": team, "done": shown.advance}
+        options: dict[str, Any] = {"tiling": tiling, "team": team, "activation": activation, "done": shown.advance}
         options |= {"scaling": scaling, "check": PrecisionCheck(dtype, point.loss, careful=True)}
         return compute(X, [GivenRows(V)], W, y, point.loss, layers, xp, **options)
 
@@ -176,6 +194,7 @@ def compute(
     *,
     tiling: Tiling,
     team: ThreadTeam,
+    activation: str = "relu",
     active: Array | None = None,
     sampled_classes: int | None = None,
     scaling: Scaling | None = None,
@@ -184,7 +203,7 @@ def compute(
 ) -> dict[str, BlockNorms | SampledNorms]:
     """Do the work of `block_norms` for arguments that are known to be good, and for several V: return means over them.
 
-    Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. ``active`` are the masks of
+    Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. ``active`` are ReLU's masks of
     neurons, (…, N, m), if they are known better than X and W tell. With ``sampled_classes``, terms of single classes of
     the last layer are estimated from that many of them. The arrays are those of a network that ``scaling`` was taken
     out of; the norms are those of the network itself, and ``check``, if given, examines them. ``done`` is called with
@@ -198,19 +217,21 @@ def compute(
     OutOfRange
         If the dtype cannot hold a norm, or what it is a sum of.
     """
-    C, forward_pass = last_layers[0].shape[-2], forward(X, W, xp, active)
+    C, forward_pass = last_layers[0].shape[-2], forward(X, W, xp, activation, active)
     scaling = scaling or Scaling(hidden=() if W is None else (0,))
     samples = DataKernel(X[..., None, :, :], tiling, team, xp)
     inputs = samples if W is None else DataKernel(forward_pass.features[..., None, :, :], tiling, team, xp)
     count, (n_samples, dim), width = len(last_layers), X.shape[-2:], None if W is None else W.shape[-2]
     bundles = weights_at_once(C, n_samples, width, layers, tiling, count)
     hidden = cross = None
+    masked, bends = get_activation(activation).rectifies, forward_pass.bends
     if width is not None and HIDDEN.name in layers:
-        restricted = get_loss(loss).softmax and restricts_pairs(dim, n_samples, width, count)
-        seen = pair(forward_pass.active, xp)
-        hidden = HiddenLayer(samples, seen, scaling, check, xp, restricted=restricted)
+        restricted = masked and get_loss(loss).softmax and restricts_pairs(dim, n_samples, width, count)
+        seen = pair(forward_pass.slopes, xp)
+        hidden = HiddenLayer(samples, seen, bends, scaling, check, xp, restricted=restricted)
     if CROSS.name in layers:
-        cross = CrossLayer(X, forward_pass, y, tiling, team, xp, keep=count > len(bundles[0][0]))
+        keep = count > len(bundles[0][0])
+        cross = CrossLayer(X, forward_pass, y, tiling, team, xp, masked=masked, keep=keep)
     found: dict[str, list[BlockNorms | SampledNorms]] = {layer: [] for layer in layers}  # each (…, some V)
 
     def side_by_side(some: range) -> Rows:
@@ -220,13 +241,20 @@ def compute(
 
     def without_softmax() -> None:
         covariances = []
-        for some in (some for bundle in bundles for some in bundle):
-            V = side_by_side(some)
-            if hidden:
-                covariances.append(2 * gram_of_neurons(V, tiling, xp))
-            if cross:
-                found[CROSS.name].append(cross.mse(V))
-        if hidden:
+        for bundle in bundles:
+            for some in bundle:
+                V = side_by_side(some)
+                if hidden:
+                    gram = gram_of_neurons(V, tiling, xp)
+                    if bends is None:
+                        covariances.append(2 * gram)
+                    else:
+                        hidden.add(2 * gram, gradient_mse(forward_pass.features, gram, V, y, tiling, xp))
+                if cross:
+                    found[CROSS.name].append(cross.mse(V))
+            if hidden and bends is not None:
+                found[HIDDEN.name].append(_times(_count(bundle), hidden.norms()))
+        if hidden and bends is None:
             covariance = xp.concat(covariances, axis=-3)
             if count > 1:  # they are the same for all samples, so norms go as the mean of their squares
                 covariance = xp.mean(covariance**2, axis=-3, keepdims=True) ** 0.5
@@ -244,7 +272,8 @@ def compute(
                 V = side_by_side(some)
                 shape = (*U.shape[:-3], len(some), *U.shape[-2:])
                 softmax = Softmax(xp.broadcast_to(U, shape), V, tiling, team, xp)
-                moments = None if set(LAST).issuperset(layers) else Moments(softmax)
+                labels = None if hidden is None or bends is None else y
+                moments = None if set(LAST).issuperset(layers) else Moments(softmax, y=labels)
                 powers = RowPowers(softmax) if sampled < C else None
                 all_pairs = first_pass(
                     softmax,
@@ -257,7 +286,8 @@ def compute(
                 for number, layer in enumerate(layers):
                     done(number)
                     if layer == HIDDEN.name and hidden and moments:
-                        hidden.add(moments.covariance(hidden.seen[..., None, :, :]), softmax)
+                        covariance = moments.covariance(hidden.seen[..., None, :, :])
+                        hidden.add(covariance, None if labels is None else moments.gradient(), softmax)
                     elif layer == CROSS.name and cross and moments:
                         found[layer].append(cross.ce(softmax, moments))
                     elif powers:
@@ -265,7 +295,7 @@ def compute(
                     else:
                         found[layer].append(last_layer_ce(softmax, inputs, all_pairs))
             if hidden:
-                found[HIDDEN.name].append(_times(len(range(bundle[0].start, bundle[-1].stop)), hidden.norms()))
+                found[HIDDEN.name].append(_times(_count(bundle), hidden.norms()))
 
     if get_loss(loss).softmax:
         with_softmax()
@@ -273,6 +303,11 @@ def compute(
         without_softmax()
     means = {layer: _mean(found[layer], count, xp) for layer in layers}
     return {layer: _at_own_scale(layer, means[layer], loss, C, forward_pass, scaling, check, xp) for layer in layers}
+
+
+def _count(bundle: list[range]) -> int:
+    """Return how many V a bundle has."""
+    return bundle[-1].stop - bundle[0].start
 
 
 def _times(count: int, norms: BlockNorms) -> BlockNorms:
@@ -304,7 +339,7 @@ def _at_own_scale(
     what = f"the {layer} layer's mean squared norm"
     if layer == CROSS.name:
         exponent = 2 * scaling.entry(0, 1)
-        seen = forward_pass.active
+        seen = forward_pass.slopes
         pairs = [(norms.offdiag_sqfro, inputs * C)]
     else:
         last = len(scaling.hidden)

@@ -89,7 +89,8 @@ def scaled_network(
     OutOfRange
         If logits would overflow.
     """
-    if weights[:-1] and not get_activation(activation).homogeneous:
+    sigma = get_activation(activation)
+    if weights[:-1] and not sigma.homogeneous:
         return X, list(weights), Scaling(0, (0,) * (len(weights) - 1))
     x = exponent(X, xp)
     X = times_power(X, -x, xp)
@@ -97,8 +98,7 @@ def scaled_network(
     for W in weights[:-1]:
         c = exponent(W, xp)
         W = times_power(W, -c, xp)
-        pre = h @ W.mT
-        h = xp.maximum(pre, xp.zeros_like(pre))
+        h = sigma.value(h @ W.mT, xp)
         of_features = exponent(h, xp)
         h = times_power(h, -of_features, xp)
         hidden.append(times_power(W, -of_features, xp))

@@ -13,8 +13,8 @@ class Activation(ABC):
     """The nonlinearity after each hidden layer, applied to every entry of its pre-activations.
 
     A new activation derives from this class, defines `name` and the abstract methods, and is passed to
-    `register_activation`. It can then be given by its name to `rmtsim.hessian`, to `rmtsim.layer_norms` and to
-    training. Block norms in closed form and the theory hold for ReLU alone.
+    `register_activation`. It can then be given by its name to `rmtsim.block_norms`, `rmtsim.layer_norms` and
+    `rmtsim.hessian`, and to training.
 
     Attributes
     ----------
@@ -24,14 +24,14 @@ class Activation(ABC):
         Whether σ(ax) = a σ(x) for a > 0. Arrays of any size can then be scaled to order one and back.
     piecewise_linear
         Whether σ″ = 0 wherever it exists, so that no term with σ″ is computed.
-    closed_form
-        Whether block norms and theory have closed forms for it.
+    rectifies
+        Whether σ(x) = x 1[x > 0]: samples that a neuron does not let through are then left out of its sums.
     """
 
     name: ClassVar[str]
     homogeneous: ClassVar[bool] = False
     piecewise_linear: ClassVar[bool] = False
-    closed_form: ClassVar[bool] = False
+    rectifies: ClassVar[bool] = False
 
     @abstractmethod
     def value(self, pre: Array, xp: Module) -> Array:
@@ -70,3 +70,8 @@ def register_activation(activation: Activation) -> Activation:
 def get_activation(name: Any) -> Activation:
     """Return the activation of that name; raise InputError, which lists the names, if there is none."""
     return _ACTIVATIONS.get(name)
+
+
+def activation_names() -> tuple[str, ...]:
+    """Names of all activations that a network can have."""
+    return _ACTIVATIONS.names()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rmtsim.arrays.backend import Array, Module, backend_of, row_dots
+from rmtsim.model.activation import get_activation
 
 #: Float32 rounds by at most this share; the lengths that it enters a bound with are rounded, too, hence a little more.
 _ROUNDING = 1.01 * 2.0**-24
@@ -14,21 +15,30 @@ class Forward(NamedTuple):
     """All samples as the last layer sees them; its logits are features Vᵀ, (…, N, C). Leading axes run over draws."""
 
     features: Array  #: what the last layer sees: X (…, N, d), or σ(XWᵀ) (…, N, m)
-    active: Array  #: 1_{n,i} = [w_i·x_n > 0], (…, N, m) in the arrays' dtype; None for the linear model
+    slopes: Array  #: σ′ (…, N, m): ReLU's are the masks 1_{n,i} = [w_i·x_n > 0]; None for the linear model
+    bends: Array | None = None  #: σ″ (…, N, m); None for the linear model, and where it is 0 everywhere
 
 
-def forward(X: Array, W: Array | None, xp: Module, active: Array | None = None) -> Forward:
-    """Run X (…, N, d) through ReLU(W (…, m, d)), or through nothing for the linear model.
+def forward(X: Array, W: Array | None, xp: Module, activation: str = "relu", active: Array | None = None) -> Forward:
+    """Run X (…, N, d) through σ(W (…, m, d)), or through nothing for the linear model.
 
-    A neuron that float32 switches on or off by mistake moves a block norm by far more than float32's own error, so
-    ``active`` is as float64 finds it for these X and W, or it is given by who knows them to more digits.
+    A neuron that float32 switches on or off by mistake moves a block norm by far more than float32's own error. So the
+    masks of ReLU are as float64 finds them for these X and W, or they are given, as ``active``, by who knows them to
+    more digits; and other activations with kinks are taken of products in float64.
     """
     if W is None:
         return Forward(X, None)
-    pre = X @ W.mT
-    if active is None:
-        active = xp.astype(pre > 0 if X.dtype == xp.float64 else _positive(pre, X, W, xp), X.dtype)
-    return Forward(pre * active, active)
+    sigma = get_activation(activation)
+    if sigma.rectifies:
+        pre = X @ W.mT
+        if active is None:
+            active = xp.astype(pre > 0 if X.dtype == xp.float64 else _positive(pre, X, W, xp), X.dtype)
+        return Forward(pre * active, active)
+    if not sigma.piecewise_linear:
+        pre = X @ W.mT
+        return Forward(*sigma.value_and_slope(pre, xp), sigma.bend(pre, xp))
+    pre = xp.astype(X, xp.float64, copy=False) @ xp.astype(W, xp.float64, copy=False).mT
+    return Forward(*(xp.astype(found, X.dtype) for found in sigma.value_and_slope(pre, xp)))
 
 
 def _positive(pre: Array, X: Array, W: Array, xp: Module) -> Array:

@@ -60,7 +60,7 @@ class Registry(Generic[Item]):
 
     def get(self, name: Any) -> Item:
         """Return the object of that name; raise InputError, which lists the names, if there is none."""
-        if name not in self._items:
+        if not isinstance(name, str) or name not in self._items:
             check_choice(self._kind, name, self.names())
         return self._items[name]
 

@@ -112,7 +112,7 @@ class Problem:
     @property
     def point(self) -> Point | None:
         """The sweeps' point of the same law, or None: these are its draws, its theory holds at initialisation."""
-        closed_form = get_loss(self.loss).closed_form and get_activation(self.activation).closed_form
+        closed_form = get_loss(self.loss).closed_form and get_activation(self.activation).rectifies
         if len(self.hidden) > 1 or not closed_form or not self.data.is_gaussian:
             return None
         width = self.hidden[0] if self.hidden else None

@@ -58,6 +58,10 @@ class CuPyBackend(Backend):
         shift = self.module().max(L, axis=-1, keepdims=True) if shift is None else shift
         return _gpu().exponentials(L, shift)  # type: ignore[no-any-return]
 
+    def normal_cdf(self, A: Array) -> Array:
+        """Return Φ of every entry, computed on the device."""
+        return _gpu().normal_cdf(A)
+
     def diagonal_weights(self, E: Array, inverse: Array) -> tuple[Array, Array]:
         """Return Q and S by a kernel that reads E once."""
         return _gpu().diagonal_weights(E, inverse)  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ class ReLU(Activation):
     """σ(x) = max(x, 0): σ′ = 1[x > 0], σ″ = 0."""
 
     name = "relu"
-    homogeneous = piecewise_linear = closed_form = True
+    homogeneous = piecewise_linear = rectifies = True
 
     def value(self, pre: Array, xp: Module) -> Array:
         """Return max(x, 0)."""
