@@ -18,7 +18,7 @@ PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reo
 test: lint
 	$(PYTEST)
 
-# In a minute or so: the linters, and the tests that take less than half a second and start no server.
+# In a minute or so: the linters, and the tests that take less than 0.3 s and start no server.
 check: lint
 	$(PYTEST) -m "not slow and not ray and not s3"
 

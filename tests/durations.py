@@ -15,7 +15,7 @@ import pytest
 FILE = Path(__file__).with_name("durations.json")
 
 #: Seconds above which a test is marked ``slow``.
-SLOW = 0.5
+SLOW = 0.3
 
 #: What a module is taken to last that was not there when durations were measured.
 _UNKNOWN = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -101,6 +102,19 @@ def test_what_does_not_pass_is_not_tried_again(
         writer.append(rows_of(range(2)), SPEC)
     assert flaky.refused == 1
     assert "trying again" not in caplog.text
+
+
+def test_a_small_file_that_a_server_does_not_hand_out_once_is_read_again(flaky: FlakyServer, flaky_s3: str) -> None:
+    """The claim of another writer, say: without it nobody could start."""
+    with Store(flaky_s3).writer() as writer:
+        writer.save_spec("test", SPEC)
+        [claim] = Store(flaky_s3).files.names("locks")
+        flaky.refuse = failing(1, 500, "GET", claim)
+        assert json.loads(Store(flaky_s3).files.read(f"locks/{claim}"))["owner"]
+        flaky.refuse = failing(2, 500, "GET", claim)
+        with pytest.raises(StoreError, match=r"cannot be read .*; try again$"):
+            Store(flaky_s3).files.read(f"locks/{claim}")
+        assert flaky.refused == 3
 
 
 @pytest.mark.parametrize(("status", "advice"), [(503, "try again"), (403, "make it readable")])

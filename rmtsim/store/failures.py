@@ -72,10 +72,14 @@ class ForeignError(StoreError):
 
 def transient(error: BaseException) -> bool:
     """Return whether a StoreError comes from a failure that may pass."""
-    cause = error.__cause__
-    if isinstance(cause, ConnectionError | TimeoutError):
+    return error.__cause__ is not None and may_pass(error.__cause__)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether a failure of the system or a server may pass."""
+    if isinstance(error, ConnectionError | TimeoutError):
         return True
-    return isinstance(cause, FAILURES) and bool(_TRANSIENT.search(str(cause)))
+    return isinstance(error, FAILURES) and bool(_TRANSIENT.search(str(error)))
 
 
 def advice(error: BaseException) -> str:
