@@ -56,6 +56,16 @@ def test_long_calls_are_silent_in_a_pipe(show: bool | None, capsys: pytest.Captu
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("wrong", [np.ones(2), "no", 1])
+def test_whether_to_show_it_is_true_or_false(wrong: Any) -> None:
+    for call in (
+        lambda: rmtsim.simulate(POINT, 2, progress=wrong),
+        lambda: rmtsim.block_norms(np.ones((6, 5)), np.eye(4, 5), progress=wrong),
+    ):
+        with pytest.raises(rmtsim.InputError, match=r"^progress: .* is not valid; give True or False$"):
+            call()
+
+
 @pytest.mark.usefixtures("hours")
 def test_long_calls_tell_in_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(call_progress, "in_place", lambda: True)

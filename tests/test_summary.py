@@ -131,6 +131,17 @@ def test_one_line_per_point_and_layer_sorted_by_classes() -> None:
             "^draws: column aspect_ratio holds nan; give positive",
         ),
         (
+            lambda draws: draws.assign(diag_sqfro=-1.0),
+            "^draws: column diag_sqfro holds -1; give numbers from 0 to 1e.150",
+        ),
+        (lambda draws: draws.assign(std_error_diag=1e200), "^draws: column std_error_diag holds 1e.200; give numbers"),
+        (lambda draws: draws.assign(n_classes=True), "^draws: column n_classes holds what is no number"),
+        (lambda draws: draws.assign(dim=pd.Timestamp("2026-01-01")), "^draws: column dim holds what is no number"),
+        (
+            lambda draws: draws.assign(aspect_ratio=3.0),
+            "^draws: column aspect_ratio holds 3 where dim / n_samples is 0.5;",
+        ),
+        (
             lambda draws: draws.assign(aspect_ratio=0.0),
             "^draws: column aspect_ratio holds 0; give positive numbers d",
         ),
@@ -149,7 +160,7 @@ def test_one_line_per_point_and_layer_sorted_by_classes() -> None:
             "^draws: column width has no number for the model one_hidden; give the number of its hidden neurons$",
         ),
         (lambda draws: draws.assign(n_samples=2.5), "^draws: column n_samples holds 2.5; give whole"),
-        (lambda draws: draws.assign(offdiag_sqfro=np.inf), "^draws: column offdiag_sqfro holds inf; give finite"),
+        (lambda draws: draws.assign(offdiag_sqfro=np.inf), "^draws: column offdiag_sqfro holds inf; give numbers"),
         (lambda draws: draws.assign(dim=np.nan), "^draws: column dim holds nan; give whole numbers from 1 to"),
         (lambda draws: draws.assign(diag_sqfro=1j), "^draws: column diag_sqfro holds what is no number"),
         (lambda draws: draws.assign(model=[["linear"]] * len(draws)), "^draws: column model holds what is no text"),

@@ -24,7 +24,7 @@ def size_in_bytes(text: str) -> float:
 def whole(text: str) -> int:
     """Return a whole number from 1 to 10⁹, which may be written as 1e6."""
     try:
-        value = int(float(text)) if float(text).is_integer() else 0
+        value = int(_number(text)) if _number(text).is_integer() else 0
     except (ValueError, OverflowError):
         value = 0
     if not 1 <= value <= MAX_SIZE:
@@ -32,6 +32,13 @@ def whole(text: str) -> int:
             f"{text!r} is not valid; give a whole number of at least 1, at most {MAX_SIZE}"
         )
     return value
+
+
+def _number(text: str) -> float:
+    """Return a number; raise ValueError for what only Python takes for one, such as 1_0 and digits of other scripts."""
+    if not text.isascii() or "_" in text:
+        raise ValueError
+    return float(text)
 
 
 def directory(text: str) -> str:
@@ -43,7 +50,7 @@ def directory(text: str) -> str:
 
 def seed(text: str) -> int:
     """Return a whole number from 0 to 2⁶³ − 1."""
-    if not text.isdecimal() or int(text) >= 2**63:
+    if not (text.isascii() and text.isdecimal()) or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a whole number from 0 to {2**63 - 1}")
     return int(text)
 
@@ -51,7 +58,7 @@ def seed(text: str) -> int:
 def positive(text: str) -> float:
     """Return a positive finite number."""
     try:
-        value = float(text)
+        value = _number(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
@@ -61,7 +68,7 @@ def positive(text: str) -> float:
 
 def seconds(text: str) -> float:
     """Return a time such as 90, 90s, 30min, 2h or 1.5d in seconds."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d*)?|\.\d+) ?(s|min|h|d|)", text)
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+) ?(s|min|h|d|)", text)
     value = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a positive time such as 90s, 30min or 2h")

@@ -46,7 +46,7 @@ from rmtsim.model.models import model_with
 from rmtsim.model.network import Forward, forward
 from rmtsim.model.point import Point, check_layers
 from rmtsim.text.call_progress import CallProgress
-from rmtsim.text.checks import check_choice, check_size
+from rmtsim.text.checks import check_choice, check_flag, check_size
 from rmtsim.text.sizes import as_bytes
 
 
@@ -137,6 +137,8 @@ def block_norms(
     point = Point(model.name, check_choice("loss", loss, LOSSES), n_classes, dim, n_samples, width)
     threads = None if threads is None else check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
+    if progress is not None:
+        check_flag("progress", progress)
     for kind in dict.fromkeys((given.dtype, "float64")):
         try:
             with CallProgress("block_norms", len(chosen), "layers", show=progress) as shown:

@@ -25,7 +25,7 @@ from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.sampling.weights import WeightsPerDraw, weights_of
 from rmtsim.text.call_progress import CallProgress
-from rmtsim.text.checks import check_choice, check_size
+from rmtsim.text.checks import check_choice, check_flag, check_size
 from rmtsim.text.sizes import as_bytes, format_bytes, format_count
 
 MAX_SEED = 2**63 - 1
@@ -165,6 +165,8 @@ def simulate_arrays(
     size = batch or (1 if computes.needs_gpu else batch_size(point, chosen, dtype, memory or usable_memory(), count))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in chosen}
+    if progress is not None:
+        check_flag("progress", progress)
     left, shown = draws, CallProgress("simulate", len(draws), "draws", show=progress)
     place: dict[str, Any] = {"threads": threads, "batch": size, "weights": count, "tick": shown.tick}
     while left:

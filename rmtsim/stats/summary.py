@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import infer_dtype, is_complex_dtype
+from pandas.api.types import infer_dtype, is_bool_dtype, is_complex_dtype, is_numeric_dtype
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS
@@ -55,6 +55,12 @@ _COUNTS = {
     "weights_per_draw": (1, MAX_WEIGHTS),
     **dict.fromkeys(["seed", "draw"], (0, MAX_SEED)),
 }
+
+#: The largest norm or standard error; squares of these are added up.
+_MOST = 1e150
+
+#: Relative deviation that an aspect ratio may have from dim / n_samples, as in a table that was written as text.
+_ROUNDING = 1e-6
 
 #: Those of them in which a null has a meaning.
 _NULLABLE = ["width", *_VALUES, *_ERRORS]
@@ -174,8 +180,9 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     rows = draws[needed].assign(**errors)
     for name in _NUMBERS:
         try:
-            rows[name] = pd.to_numeric(rows[name])
-            if is_complex_dtype(rows[name]):
+            if not is_numeric_dtype(rows[name]):  # dates, too, could be made numbers
+                rows[name] = pd.to_numeric(rows[name].astype(object))
+            if is_complex_dtype(rows[name]) or is_bool_dtype(rows[name]):
                 raise TypeError
         except (TypeError, ValueError):
             raise InputError(f"draws: column {name} holds what is no number; give it as the store has it") from None
@@ -235,6 +242,15 @@ def _check_ranges(rows: pd.DataFrame) -> None:
         elif name == "aspect_ratio":
             right, advice = (numbers > 0) & (numbers < np.inf), "positive numbers d/N"
         else:
-            right, advice = numbers.abs() < np.inf, "finite numbers, or nulls where there are none"
+            right, advice = (
+                (numbers >= 0) & (numbers <= _MOST),
+                f"numbers from 0 to {_MOST:g}, or nulls where there are none",
+            )
         if len(wrong := numbers[~right]):
             raise InputError(f"draws: column {name} holds {wrong.iloc[0]:g}; give {advice}")
+    quotient = rows["dim"].astype(float) / rows["n_samples"].astype(float)
+    if len(wrong := rows.loc[(rows["aspect_ratio"] / quotient - 1).abs() > _ROUNDING, "aspect_ratio"]):
+        first = quotient[wrong.index[:1]].iloc[0]
+        raise InputError(
+            f"draws: column aspect_ratio holds {wrong.iloc[0]:g} where dim / n_samples is {first:g}; give that"
+        )

@@ -167,9 +167,13 @@ class Spec:
                     "give a ratio that keeps it there"
                 )
             if n_samples.denominator != 1:
+                shown = f"{float(n_samples):.6g}"
+                value = (
+                    f"= {shown} is not whole" if "." in shown else f"is not just {shown}, for {d}/{shown} is no decimal"
+                )
                 raise InputError(
-                    f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} = {float(n_samples):.6g} is not "
-                    f"whole; give a ratio that divides dim, such as {_nearest_ratio(d, n_samples)!r}"
+                    f"[grid] aspect_ratio: N = dim / aspect_ratio = {d} / {gamma} {value}; give a ratio that divides "
+                    f"dim, such as {_nearest_ratio(d, n_samples)!r}"
                 )
 
     def points(self) -> list[Point]:

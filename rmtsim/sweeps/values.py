@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ import numpy as np
 
 from rmtsim.errors import InputError
 from rmtsim.text.checks import MAX_SIZE, check_choice, check_size
-from rmtsim.text.words import abridge
+from rmtsim.text.words import abridge, did_you_mean
 
 
 @attrs.frozen
@@ -57,7 +58,7 @@ def whole_or(names: tuple[str, ...], least: int, most: int) -> Values:
         try:
             return numbers.check(title, value)
         except InputError:
-            raise invalid(title, value, advice) from None
+            raise invalid(title, value, f"{advice}{did_you_mean(value, names)}") from None
 
     return Values(f"{numbers.text}, or {' or '.join(f'`{name}`' for name in names)}", advice, check)
 
@@ -106,11 +107,18 @@ def list_of(values: Values) -> Values:
     def check(title: str, value: Any) -> tuple[Any, ...]:
         items = value.tolist() if isinstance(value, np.ndarray) else value
         if not isinstance(items, list | tuple | range) or not items:
-            raise invalid(title, value, advice)
+            raise invalid(title, value, f"{advice}{as_list(title, items)}")
         kept = tuple(values.check(title, item) for item in items)
         if len(set(kept)) < len(kept):
             raise InputError(f"{title}: {abridge(value)} names a value twice; name each once")
         return kept
+
+    def as_list(title: str, value: Any) -> str:
+        """Return the list of a value that stands alone, where it is valid in one."""
+        with suppress(InputError):
+            values.check(title, value)
+            return f", such as [{abridge(value)}]"
+        return ""
 
     plural = re.sub(r"^a (.*?)(number|list)", r"\1\2s", values.text)
     return Values(f"a list of {plural}", advice, check)

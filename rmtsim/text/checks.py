@@ -45,5 +45,7 @@ def check_size(name: str, value: Any, least: int = 1, most: int = MAX_SIZE) -> i
     except TypeError:
         size = least - 1
     if isinstance(value, bool) or not least <= size <= most:
-        raise InputError(f"{name}: {abridge(value)} is not valid; give a whole number from {least} to {most}")
+        meant = isinstance(value, float) and least <= value <= most and value.is_integer()  # as 1e3
+        as_meant = f", such as {int(value)}" if meant else ""
+        raise InputError(f"{name}: {abridge(value)} is not valid; give a whole number from {least} to {most}{as_meant}")
     return size
