@@ -23,8 +23,11 @@ Arrays of your own
     layer_norms      norms and shares of the blocks of every layer, for deeper networks too
     hessian          the full Hessian
 
+A trained network
+    measure          its last layer: norms of all blocks beside nulls, from arrays or files
+
 What these return and raise
-    Spec, Store, Outcome, Progress, Fit, BlockNorms, LayerNorms, InputError, RunError
+    Spec, Store, Outcome, Progress, Fit, BlockNorms, LayerNorms, Measurement, InputError, RunError
 
 help(rmtsim.simulate) and the like say more. Losses are means over samples, and norms are squared Frobenius norms that
 are not divided by anything. Modules that are not named here are internal.
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from rmtsim.full_hessian.assembled import hessian as hessian
     from rmtsim.full_hessian.layer_norms import LayerNorms as LayerNorms
     from rmtsim.full_hessian.layer_norms import layer_norms as layer_norms
+    from rmtsim.heads.measurement import measure as measure
+    from rmtsim.heads.results import Measurement as Measurement
     from rmtsim.kernels.norms import block_norms as block_norms
     from rmtsim.kernels.results import BlockNorms as BlockNorms
     from rmtsim.model.ensemble import Ensemble as Ensemble
@@ -66,6 +71,7 @@ _HOMES = {
     "Fit": "stats.fit",
     "InputError": "errors",
     "LayerNorms": "full_hessian.layer_norms",
+    "Measurement": "heads.results",
     "Outcome": "sweeps.runner",
     "Point": "model.point",
     "Progress": "sweeps.progress",
@@ -76,6 +82,7 @@ _HOMES = {
     "fit": "stats.fit",
     "hessian": "full_hessian.assembled",
     "layer_norms": "full_hessian.layer_norms",
+    "measure": "heads.measurement",
     "open_store": "store.store",
     "predict": "stats.prediction_table",
     "run": "sweeps.launch",

@@ -29,6 +29,7 @@ means: pd.DataFrame = rmtsim.summarize(draws)
 fit: rmtsim.Fit = rmtsim.fit(draws)
 claims: pd.DataFrame = fit.claims
 points: pd.DataFrame = fit.points
+head: rmtsim.Measurement = rmtsim.measure("model.safetensors:lm_head.weight", "features.npy", nulls=["decoupled"])
 ax: Axes = rmtsim.plot.decay(draws, quantity="ratio", hue="aspect_ratio", theory=True)
 
 rmtsim.Point(model="quadratic", loss="ce", n_classes=10, dim=50, n_samples=100)  # type: ignore[arg-type]
@@ -39,4 +40,5 @@ rmtsim.simulate(point, draws=1, layers=("last",))  # type: ignore[arg-type]
 rmtsim.run("figure8", store, backend="torch")  # type: ignore[arg-type]
 rmtsim.run("figure8", store, on_progress=len)  # type: ignore[arg-type]
 rmtsim.block_norms([[1.0]], [[1.0]], loss="hinge")  # type: ignore[arg-type]
+rmtsim.measure([[1.0]], [[1.0]], bias_as="row")  # type: ignore[arg-type]
 rmtsim.plot.decay(draws, quantity="norm")  # type: ignore[arg-type]

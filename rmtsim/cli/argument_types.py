@@ -82,3 +82,10 @@ def summary_file(text: str) -> str:
     if "://" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file on this machine")
     return text
+
+
+def parquet_file(text: str) -> str:
+    """Return the name of a .parquet file."""
+    if not text.endswith(".parquet"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file that ends in .parquet")
+    return text

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from rmtsim.cli.argument_types import directory, positive, seed, summary_file, whole
+from rmtsim.cli.argument_types import directory, parquet_file, positive, seed, size_in_bytes, summary_file, whole
 from rmtsim.cli.help_names import GROUPS, KEYS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
@@ -19,7 +19,7 @@ from rmtsim.cli.shared_arguments import (
     add_store,
     add_workers,
 )
-from rmtsim.model.choices import LOSSES, MODELS
+from rmtsim.model.choices import LOSSES, MODELS, NULLS
 from rmtsim.model.ensemble import INITS
 from rmtsim.text.addresses import shown
 from rmtsim.text.words import did_you_mean
@@ -39,6 +39,7 @@ examples:
   rmtsim figure --list                              every figure, with its source and what it costs
   rmtsim reproduce all                              all of them, and a gallery
   rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
+  rmtsim measure --weights model.safetensors:lm_head.weight --features features.npy
 
 exit codes:
   0  done
@@ -230,9 +231,88 @@ def parser() -> argparse.ArgumentParser:
     )
     add_json(p)
 
+    _add_measure(verb)
+
     p = verbs.add_parser("help", help="print this text, or that of a verb", allow_abbrev=False)
     p.add_argument("about", nargs="?", metavar="VERB", choices=verbs.choices, help="the verb (default: all of them)")
     return top
+
+
+def _add_measure(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    p = verb(
+        "measure",
+        "measure the Hessian blocks of the last layer of a trained network",
+        "With cross-entropy the Hessian of the last layer is that of the linear model, with the network's features as "
+        "X (N, d) and the head's weights as V (C, d); the labels do not enter. Files are .safetensors, .npy or .npz, "
+        "or the index of a sharded checkpoint (.safetensors.index.json), in float64, float32, float16 or bfloat16, "
+        "read row by row; TENSOR names one of several in a file. Norms are of batches of N samples, with standard "
+        "errors over batches.",
+        "measure_verb",
+    )
+    p.add_argument("--weights", required=True, metavar="FILE[:TENSOR]", help="the weights of the head, (C, d)")
+    p.add_argument("--features", required=True, metavar="FILE[:TENSOR]", help="what the head is given, (rows, d)")
+    p.add_argument("--bias", metavar="FILE[:TENSOR]", help="the bias of the head, (C,)")
+    p.add_argument(
+        "--bias-as",
+        choices=("column", "left-out"),
+        help="column: the weight of a further input that is always 1, in the blocks (default); left-out: in the logits "
+        "alone",
+    )
+    p.add_argument(
+        "--scale", default=1.0, type=positive, metavar="X", help="logits are X times V x + bias (default: 1)"
+    )
+    p.add_argument(
+        "--batch", type=whole, metavar="N", help="samples of a batch (default: equal batches of at most 2048)"
+    )
+    order = p.add_mutually_exclusive_group()
+    order.add_argument(
+        "--shuffle", type=seed, metavar="SEED", help="share rows out to batches at random, by this seed (default: 0)"
+    )
+    order.add_argument(
+        "--by-sequence", action="store_true", help="take rows as they follow each other, as where batches are sequences"
+    )
+    p.add_argument(
+        "--nulls",
+        nargs="+",
+        choices=(*NULLS, "none"),
+        metavar="NAME",
+        help=f"what is computed beside it: of {', '.join(NULLS)}, or none (default: all)",
+    )
+    p.add_argument(
+        "--permutations", default=16, type=whole, metavar="R", help="of features, for decoupled (default: 16)"
+    )
+    p.add_argument("--top", type=whole, metavar="K", help="list the K strongest off-diagonal blocks")
+    p.add_argument(
+        "--vocabulary",
+        metavar="FILE",
+        help="names of the classes: one a line, or .json with a list, an object of name to number, or a tokenizer",
+    )
+    p.add_argument(
+        "--groups",
+        metavar="FILE",
+        help="a partition of the classes, whose shares are printed: the group of each class, one a line, or .json with "
+        "a list of them, or with an object of group to numbers of classes",
+    )
+    p.add_argument(
+        "--classes-out",
+        type=parquet_file,
+        metavar="FILE",
+        help="write the squared norm of every diagonal block and the predicted frequency of its class to this .parquet",
+    )
+    p.add_argument(
+        "--dtype",
+        choices=("float32", "float64"),
+        help="the arithmetic's (default: float64 where a file has it, else float32, which holds half precision)",
+    )
+    p.add_argument("--threads", type=whole, metavar="N", help="threads (default: one for every core)")
+    p.add_argument(
+        "--memory",
+        type=size_in_bytes,
+        metavar="SIZE",
+        help="limit on memory, such as 3GiB, including the 220 MiB of Python (default: nine tenths of what the job may "
+        "use)",
+    )
+    add_json(p)
 
 
 def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:

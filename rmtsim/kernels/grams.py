@@ -92,7 +92,16 @@ class DataKernel:
         self._backend = backend_of(xp)
         self.tiles = tiling.tiles(n_samples)
         self.few_features = few_features(inputs, n_samples)
+        self.keeps_tiles = tiling.span >= len(self.tiles)
         self._kept: dict[tuple[int, ...], Array] = {}
+
+    def entries(self, i: int, j: int) -> Array:
+        """Return the tile (i, j) of K, j ≤ i; where i = j, only its lower triangle with the diagonal."""
+        A, B = (self._U[..., self.tiles[t], :] for t in (i, j))
+        K = self._backend.add_product(_zeros(A, B, self._xp), A, A if i == j else B)
+        if self._power == 2:
+            K *= K
+        return K
 
     def tile(self, i: int, j: int) -> Array:
         """Return the tile (i, j) of K, j ≤ i, as it stands in sums over all pairs of samples.
@@ -101,16 +110,12 @@ class DataKernel:
         """
         if (i, j) in self._kept:
             return self._kept[i, j]
-        A, B = (self._U[..., self.tiles[t], :] for t in (i, j))
-        xp = self._xp
-        K = self._backend.add_product(_zeros(A, B, xp), A, A if i == j else B)
-        if self._power == 2:
-            K *= K
+        K = self.entries(i, j)
         if i == j:
-            K *= xp.asarray(_lower_triangle(K.shape[-1], str(K.dtype)))
+            K *= self._xp.asarray(_lower_triangle(K.shape[-1], str(K.dtype)))
         else:
             K *= 2
-        if self._tiling.span >= len(self.tiles):
+        if self.keeps_tiles:
             self._kept[i, j] = K
         return K
 

@@ -12,17 +12,27 @@ enough to take both differences from a sample of the classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
 from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.grams import DataKernel, gram_sums
-from rmtsim.kernels.hidden_layer import Moments
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.saturated import careful_offdiag
 
 #: Below this share of its minuend a difference has lost two digits: more than float32 can spare.
 _DOMINATED = 0.01
+
+
+class RowSums(Protocol):
+    """What is added up of every sample, tile by tile, as the classes pass for the first time."""
+
+    def reset(self) -> None:
+        """Start again."""
+
+    def add(self, i: int, chunk: Chunk, E: Array) -> None:
+        """Add a tile's terms of a chunk: E = exp(logits − shift), which may not be written to."""
 
 
 def last_layer_mse(U: Array, n_classes: int, xp: Module) -> BlockNorms:
@@ -33,7 +43,7 @@ def last_layer_mse(U: Array, n_classes: int, xp: Module) -> BlockNorms:
 
 
 def first_pass(
-    softmax: Softmax, kernel: DataKernel | None, sums: Sequence[Moments | RowPowers], powers: tuple[int, ...] = (2,)
+    softmax: Softmax, kernel: DataKernel | None, sums: Sequence[RowSums], powers: tuple[int, ...] = (2,)
 ) -> tuple[Array, ...]:
     """Let all classes pass once, for the softmax's normalisation and for all ``sums`` that need every class.
 

@@ -121,6 +121,11 @@ class Softmax:
         """Return 1/z of a tile, (…, samples of the tile, 1), in the arrays' dtype."""
         return self.xp.astype(1 / self.total[..., self.tiles[i], :], self.U.dtype)
 
+    def log_sums(self, i: int) -> Array:
+        """Return log Σ_c exp(l_nc) of a tile, (…, samples of the tile, 1), in float64; after the first pass."""
+        xp, rows = self.xp, (..., self.tiles[i], slice(None))
+        return xp.astype(self._shift[rows], xp.float64) + xp.log(self.total[rows])
+
     def later_chunks(self, n_classes: int | None = None) -> Iterator[Chunk]:
         """Let the classes, or the first ``n_classes`` of them, stream past again."""
         if self._held:  # V is not needed again

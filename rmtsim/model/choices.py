@@ -17,7 +17,16 @@ LossName: TypeAlias = Literal["ce", "mse"]
 LayerName: TypeAlias = Literal["linear", "hidden", "output", "cross"]
 RegimeName: TypeAlias = Literal["limit", "large_c", "finite"]
 
+#: What the bias of a head is: the weight of a further input that is always 1, with entries in the blocks; or a constant
+#: of the logits, left out of the blocks.
+BiasName: TypeAlias = Literal["column", "left-out"]
+
+#: What a head is held against: see `rmtsim.heads.nulls`.
+NullName: TypeAlias = Literal["theorem", "logit_variance", "decoupled", "gaussian"]
+
 MODELS: tuple[ModelName, ...] = get_args(ModelName)
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
+BIASES: tuple[BiasName, ...] = get_args(BiasName)
+NULLS: tuple[NullName, ...] = get_args(NullName)
