@@ -23,6 +23,7 @@ PARTS = (
     "full_hessian",
     "scaling",
     "memory",
+    "measure",
     "sweep",
     "reproduce",
     "driver",

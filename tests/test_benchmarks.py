@@ -28,6 +28,7 @@ def test_every_part_is_there() -> None:
         "floor",
         "scaling",
         "memory",
+        "measure",
         "sweep",
         "reproduce",
         "driver",

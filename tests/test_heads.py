@@ -155,6 +155,11 @@ def test_pairs_are_not_called_certain_where_they_are_not() -> None:
     found = rmtsim.measure(V, X, nulls=(), top=10)
     assert found.n_classes > 2 * MOST_PROBABLE
     assert not found.pairs_certain
+    norms = squares(written_out(X, V, None, "column", 1.0).blocks)
+    assert found.pairs is not None
+    computed = {(pair.class_i, pair.class_j) for pair in found.pairs.itertuples()}
+    others = [norms[i, j] for i in range(300) for j in range(i) if (j, i) not in computed]
+    assert max(others) <= found.pairs_bound
     assert "may be stronger" in found.text()
 
 
@@ -339,6 +344,19 @@ def test_a_null_that_is_not_known_says_so() -> None:
     assert math.isnan(null.norms.ratio)
     assert null.note.startswith("not known where logits have a variance of ")
     assert null.note in found.text()
+
+
+def test_what_has_no_ratio_is_not_a_number() -> None:
+    """Without features all blocks are zero; a batch of one sample has nothing to permute."""
+    rng = np.random.default_rng(11)
+    none = rmtsim.measure(rng.normal(size=(5, 3)), np.zeros((10, 3)), nulls="gaussian", batch=5, top=1, groups=range(5))
+    assert (none.diag_sqfro, none.offdiag_sqfro) == (0, 0)
+    assert math.isnan(none.ratio)
+    assert math.isnan(none.outside)
+    assert "nan" not in none.text()
+    one = rmtsim.measure(rng.normal(size=(2, 3)), rng.normal(size=(3, 3)), nulls="decoupled", batch=1)
+    assert one.ratio == pytest.approx(1)  # two classes have four equal blocks
+    assert "decoupled: it takes at least two samples" in one.text()
 
 
 V, X = np.ones((4, 3)), np.arange(18.0).reshape(6, 3)

@@ -281,7 +281,7 @@ class _Run:
             mean_estimate(np.array(kind)) for kind in (self._entropies, self._squares, table["logit_variance"])
         )
         found = [self._null(name, variance.value, diag[:, 1:], offdiag[:, 1:], drawn) for name in nulls]
-        pairs, certain = self._pairs(top, tokens, norms.offdiag_sqfro)
+        pairs, certain, bound = self._pairs(top, tokens, norms.offdiag_sqfro)
         return Measurement(
             n_classes=C,
             dim=d,
@@ -310,6 +310,7 @@ class _Run:
             classes=self._class_table(tokens) if self._wanted.classes else None,
             pairs=pairs,
             pairs_certain=certain,
+            pairs_bound=bound,
             groups=None if partition is None else self._group_table(partition, norms),
             notes=tuple(self._notes()),
         )
@@ -340,9 +341,9 @@ class _Run:
         spread = np.sqrt(np.maximum(square - mean**2, 0.0) / (count - 1)) if count > 1 else np.nan
         return table.assign(std_error_diag=spread)
 
-    def _pairs(self, top: int, tokens: list[str] | None, offdiag: float) -> tuple[pd.DataFrame | None, bool]:
+    def _pairs(self, top: int, tokens: list[str] | None, offdiag: float) -> tuple[pd.DataFrame | None, bool, float]:
         if not top:
-            return None, True
+            return None, True, math.nan
         C = self._head.V.shape[0]
         found = self._candidates.strongest(min(top, C * (C - 1) // 2), self._again())
         table = pd.DataFrame({"class_i": found.first, "class_j": found.second})
@@ -351,7 +352,7 @@ class _Run:
                 table[f"token_{which}"] = [name_of(tokens, number) for number in table[f"class_{which}"]]
         whole = C * (C - 1) * offdiag
         share = 2 * found.sqfro / whole if whole else np.full(len(found.sqfro), np.nan)
-        return table.assign(sqfro=found.sqfro, share=share), found.certain
+        return table.assign(sqfro=found.sqfro, share=share), found.certain, found.others
 
     def _again(self) -> Iterator[tuple[npt.NDArray[Any], Values]]:
         """Yield the samples of every batch once more, with their normalisation."""

@@ -16,8 +16,8 @@ from rmtsim.text.words import number_of
 #: Columns of norms, in tables of nulls.
 _COLUMNS = ("diag_sqfro", "offdiag_sqfro", "ratio", "outside")
 
-#: Characters of a line of text.
-_WIDTH = 110
+#: A spread below this share of its value is rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,9 +60,10 @@ class Measurement:
     classes
         DataFrame of diagonal blocks: ``class``, ``token``, ``frequency`` (mean probability), ``diag_sqfro`` = ‖H_cc‖²
         with its standard error; or None.
-    pairs, pairs_certain
+    pairs, pairs_certain, pairs_bound
         DataFrame of the strongest off-diagonal blocks: classes, ``sqfro`` = ‖H_ij‖², and the ``share`` that H_ij and
-        H_ji have of all off-diagonal blocks; and whether no other pair can be stronger.
+        H_ji have of all off-diagonal blocks; whether no other
+        pair can be stronger; and what ‖H_ij‖² of every pair that was not computed is at most.
     groups
         DataFrame of shares of the whole squared norm within blocks, within groups and between groups; or None.
     notes
@@ -96,6 +97,7 @@ class Measurement:
     classes: pd.DataFrame | None
     pairs: pd.DataFrame | None
     pairs_certain: bool
+    pairs_bound: float
     groups: pd.DataFrame | None
     notes: tuple[str, ...]
 
@@ -198,7 +200,7 @@ class Measurement:
             ("entropy of the mean prediction", self.entropy_of_mean, math.nan),
             ("variance of logits", self.logit_variance, self.std_error_logit_variance),
         ]
-        cells = [[what, f"{value:.6g}", _error(error)] for what, value, error in rows]
+        cells = [[what, _shown(value, 6), _error(error)] for what, value, error in rows]
         return text_table(cells, "<><", indent=2)
 
     def _compared(self) -> pd.DataFrame:
@@ -207,24 +209,24 @@ class Measurement:
 
     def _compared_cells(self) -> list[list[str]]:
         rows = [["", "diag", "offdiag", "ratio", "outside"]]
-        rows.append(["measured", *(f"{getattr(self.norms, name):.4g}" for name in _COLUMNS)])
+        rows.append(["measured", *(_shown(getattr(self.norms, name)) for name in _COLUMNS)])
         for null in self.null_list:
             errors = (null.norms.std_error_diag, null.norms.std_error_offdiag, null.norms.std_error_ratio)
             spread = null.spread or (*errors, null.norms.std_error_outside)
-            values = [_known(value, of) for value, of in zip(_norms(null).values(), spread, strict=True)]
+            values = [_with_spread(value, of) for value, of in zip(_norms(null).values(), spread, strict=True)]
             rows.append([null.name, *values])
         return rows
 
     def _shares(self) -> list[list[str]]:
         assert self.groups is not None
-        return [[where, str(blocks), f"{share:.4g}"] for where, blocks, share in self.groups.itertuples(index=False)]
+        return [[where, str(blocks), _shown(share)] for where, blocks, share in self.groups.itertuples(index=False)]
 
     def _pair_lines(self) -> list[str]:
         assert self.pairs is not None
         named = "token_i" in self.pairs
         columns = ["class_i", "class_j", *(["token_i", "token_j"] if named else []), "sqfro", "share"]
         cells = [
-            [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
+            [_shown(value) if isinstance(value, float) else str(value) for value in row]
             for row in self.pairs[columns].itertuples(index=False)
         ]
         return text_table([columns, *cells], ">", indent=2)
@@ -236,7 +238,9 @@ class Measurement:
                 "± of decoupled is the standard deviation over permutations of one batch, else a standard error."
             )
         if self.pairs is not None:
-            sure = "no other pair is stronger" if self.pairs_certain else "a pair that was not computed may be stronger"
+            sure = "no other pair is stronger"
+            if not self.pairs_certain:
+                sure = f"a pair that was not computed may be stronger, with ‖H_ij‖² of at most {self.pairs_bound:.4g}"
             found.append(f"strongest pairs: {sure}.")
         return [*found, *self.notes]
 
@@ -249,7 +253,10 @@ def _error(error: float) -> str:
     return "" if math.isnan(error) else f"± {error:.2g}"
 
 
-def _known(value: float, spread: float) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:.4g}" if math.isnan(spread) or not spread else f"{value:.4g} ± {spread:.1g}"
+def _shown(value: float, digits: int = 4) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}g}"
+
+
+def _with_spread(value: float, spread: float) -> str:
+    """Return a value with its spread, if that is known and more than rounding."""
+    return f"{_shown(value)} ± {spread:.1g}" if spread > _ROUNDING * abs(value) else _shown(value)

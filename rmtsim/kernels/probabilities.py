@@ -78,7 +78,7 @@ class Softmax:
         try:
             return self._run(work)
         except _ShiftTooLow:
-            first, highest = self._highest_of_first_chunk(), self.find_leading().logit
+            first, highest = self._highest_of_first_chunk(), self.leading.logit
             # Row by row: a draw's shifts depend neither on its batch nor on what was seen before the pass ended.
             self._shift = self.xp.where(highest - first > _SLACK, highest, first)
             self._shift_is_known = True
