@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -300,6 +301,17 @@ def test_what_it_warns_of() -> None:
     correlated = rmtsim.measure(V, walk, nulls=(), batch=10, by_sequence=True).notes
     assert len(correlated) == 1
     assert correlated[0].startswith("successive rows correlate (0.")
+
+
+def test_it_warns_where_vectors_do_not_determine_their_covariance() -> None:
+    rng = np.random.default_rng(12)
+    V = 0.1 * rng.normal(size=(4, 80))
+    [_, said] = rmtsim.measure(V, rng.normal(size=(100, 80)), nulls="gaussian").notes  # the first: a single batch
+    found = re.fullmatch(r"gaussian: 100 vectors of effective dimension (\d+) .* too large by (\d+)%; .*", said)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(80, rel=0.1)
+    assert float(found[2]) == pytest.approx(81, rel=0.1)
+    assert len(rmtsim.measure(V[:, :8], rng.normal(size=(100, 8)), nulls="gaussian").notes) == 1
 
 
 def test_batches_are_equal_where_none_is_given() -> None:

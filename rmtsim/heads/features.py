@@ -77,6 +77,18 @@ class Features:
         found += mean
         return found
 
+    def effective_dimension(self, X: npt.NDArray[Any]) -> float:
+        """Return (tr Σ)²/tr Σ² of the covariance Σ of vectors X (N, d), without the bias of squares; NaN where Σ = 0.
+
+        The sample covariance of M vectors has a tr Σ² that is too large by this over M − 1, relatively.
+        """
+        centred = X - self.mean.astype(X.dtype)
+        gram = centred @ centred.T
+        trace, own = float(np.trace(gram, dtype=np.float64)), float(np.sum(np.square(np.diagonal(gram)), dtype=float))
+        square = float(np.sum(np.vecdot(gram, gram), dtype=np.float64)) - own
+        count = len(X)
+        return trace**2 / count**2 / (square / (count * (count - 1))) if square > 0 else math.nan
+
     def correlation(self, X: npt.NDArray[Any]) -> float:
         """Return the correlation of vectors with those that follow them in X (N, d), about the mean of all."""
         centred = X - self.mean

@@ -41,6 +41,9 @@ _FEW_BATCHES = 8
 #: Successive vectors whose correlation is above this are not independent.
 _CORRELATED = 0.1
 
+#: A sample covariance whose tr Σ² is too large by more than this says little of Gaussian features.
+_COARSE = 0.1
+
 #: Draws of Gaussian features: as many as batches, within these.
 _LEAST_GAUSSIAN, _MOST_GAUSSIAN = 2, 4
 
@@ -174,7 +177,7 @@ def measure(
             run.add(number, shown)
             shown.advance(number + 1)
         drawn = []
-        for number in range(gaussians if features.X.shape[0] > 1 else 0):
+        for number in range(gaussians if size > 1 else 0):
             drawn.append(run.gaussian(number, shown))
             shown.advance(features.batches + number + 1)
     return run.result(names, drawn, top, tokens, partition)
@@ -217,6 +220,7 @@ class _Run:
         self._mean = np.zeros(head.V.shape[0])
         self._classes = np.zeros((2, head.V.shape[0]))
         self._correlations: list[float] = []
+        self._effective = math.nan
         self._candidates = PairCandidates(head)
 
     def add(self, number: int, shown: CallProgress) -> None:
@@ -259,6 +263,8 @@ class _Run:
 
     def gaussian(self, number: int, shown: CallProgress) -> tuple[float, float]:
         """Measure a batch of Gaussian features."""
+        if not number:
+            self._effective = self._features.effective_dimension(self._features.batch(0, self._dtype))
         X = self._features.gaussian([self._features.shuffled or 0, 2, number], self._dtype)
         own = np.arange(self._features.size)[None]
         found = measure_batch(X, self._head, own, Wanted(), self._dtype, self._resources, shown)
@@ -380,6 +386,11 @@ class _Run:
             yield f"{count} batches: standard errors are themselves uncertain by {error:.0f} %; give smaller batches"
         if left := rows - count * size:
             yield f"{number_of(left, 'row')} of {rows} are in no batch of {size}"
+        if (excess := self._effective / (rows - 1) if rows > 1 else 0.0) > _COARSE:
+            yield (
+                f"gaussian: {rows} vectors of effective dimension {self._effective:.0f} determine their covariance too "
+                f"coarsely: its tr Σ² is too large by {excess:.0%}; give more features"
+            )
         if self._correlations and (mean := float(np.mean(self._correlations))) > _CORRELATED:
             yield (
                 f"successive rows correlate ({mean:.2f}): standard errors hold where a batch is longer than what "
