@@ -259,7 +259,7 @@ def _add_measure(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) 
         "alone",
     )
     p.add_argument(
-        "--scale", default=1.0, type=positive, metavar="X", help="logits are X times V x + bias (default: 1)"
+        "--scale", default=1.0, type=positive, metavar="X", help="logits are X times (V x + bias) (default: 1)"
     )
     p.add_argument(
         "--batch", type=whole, metavar="N", help="samples of a batch (default: equal batches of at most 2048)"
