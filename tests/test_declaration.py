@@ -132,6 +132,9 @@ class Law:
         if self.scale <= 0:
             raise InputError(f"scale: {self.scale} is not valid; give a positive number")
 
+    def document(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
 
 @attrs.frozen(kw_only=True)
 class Toy:

@@ -275,7 +275,8 @@ def test_data_law_of_a_specification(tmp_path: Path) -> None:
     assert np.all(np.diagonal(block) == 0.5)
     found = table[(table.quantity == "diag_sqfro") & (table.layer == 1)]["value"].item()
     np.testing.assert_allclose(found, np.sum(block**2), rtol=1e-12)
-    with pytest.raises(rmtsim.InputError, match=r"data: 'sign' is not known; choose one of .*, FILE\.npz, signs:S"):
+    known = r"data: 'sign' is not known \(did you mean signs\?\); choose one of .*, FILE\.npz, .*signs:S"
+    with pytest.raises(rmtsim.InputError, match=known):
         parse_data("sign")
 
 

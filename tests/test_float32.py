@@ -10,7 +10,7 @@ import rmtsim
 from rmtsim.kernels import hidden_layer
 from rmtsim.model.network import forward
 from rmtsim.model.point import Point
-from rmtsim.sampling import draws
+from rmtsim.sampling import random_rows
 from tests.cases import Problem, problem
 
 FLIPPED = (Point("one_hidden", "ce", 100, 100, 200, 8), range(547, 548))  # float32 has a neuron on that is off
@@ -24,18 +24,20 @@ def test_no_neuron_of_a_draw_is_on_by_rounding(monkeypatch: pytest.MonkeyPatch) 
     expected = values(*FLIPPED, "float64")
     np.testing.assert_allclose(values(*FLIPPED, "float32"), expected, rtol=1e-5)
 
-    def in_float32(X: draws.NormalRows, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def in_float32(X: random_rows.RandomRows, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = X.all()
         return rows, (rows @ W.astype("float32").mT > 0).astype("float32")
 
-    monkeypatch.setattr(draws.NormalRows, "all_with_signs", in_float32)
+    monkeypatch.setattr(random_rows.RandomRows, "all_with_signs", in_float32)
     assert np.nanmax(np.abs(values(*FLIPPED, "float32") / expected - 1)) > 1e-3
 
 
 @pytest.mark.parametrize("size", [(1300, 3), (40, 90_000)])
 def test_signs_and_numbers_come_in_pieces(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draws, "_DOUBLE_NUMBERS", 2**10)
-    made = {dtype: draws.NormalRows("key", [3, 5], size, 0.1, dtype=dtype, xp=np) for dtype in ("float32", "float64")}
+    monkeypatch.setattr(random_rows, "_DOUBLE_NUMBERS", 2**10)
+    made = {
+        dtype: random_rows.RandomRows("key", [3, 5], size, 0.1, dtype=dtype, xp=np) for dtype in ("float32", "float64")
+    }
     W = np.random.default_rng(0).standard_normal((2, 4, size[1]))
     X, signs = made["float32"].all_with_signs(W)
     np.testing.assert_array_equal(X, made["float32"].all())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
+from rmtsim.model.ensemble import LAWS, LECUN
 from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA
 from rmtsim.store import Store
 from rmtsim.store.recompute import stored_point
@@ -32,16 +34,14 @@ def expected(name: str) -> tuple[str, pd.DataFrame]:
         if field.name in rows and not pa.types.is_string(field.type):
             kind = {"width": "Int64"}.get(field.name, str(field.type).replace("double", "float64"))
             rows[field.name] = pd.array(rows[field.name].map(float), dtype="float64").astype(kind)  # float() is exact
-    if not {*ENSEMBLE} & {*rows.columns}:
-        rows = rows.assign(init="lecun", data_variance=1.0, hidden_gain=1.0, last_gain=1.0)
-    if "weights_per_draw" not in rows:
-        rows = rows.assign(weights_per_draw=1)
+    lacking = {"weights_per_draw": 1, **asdict(LECUN)}
+    rows = rows.assign(**{column: value for column, value in lacking.items() if column not in rows})
     return blas.removeprefix("# "), rows.sort_values(KEY, ignore_index=True)[SCHEMA.names]
 
 
 def test_there_is_a_golden_store_of_every_format() -> None:
     assert f"format{FORMAT}" in FORMATS
-    assert FORMATS == ["format2", "format3", "format4", "format5", "format6"]
+    assert FORMATS == ["format2", "format3", "format4", "format5", "format6", "format7"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -72,7 +72,7 @@ def test_its_draws_are_those_of_today(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", ["format2", "format4", "format5"])
+@pytest.mark.parametrize("name", ["format2", "format4", "format5", "format6"])
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_column_that_it_lacks_comes_to_all_shards(
     name: str, at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,14 +90,16 @@ def test_a_column_that_it_lacks_comes_to_all_shards(
         return done
 
     monkeypatch.setattr(LocalFiles, "replace", looked_at)
-    assert "weights_per_draw" not in pd.read_parquet(store.draws_folder)  # negative control: others do not see it
+    assert "activation" not in pd.read_parquet(store.draws_folder)  # negative control: others do not see it
     with store.writer():
         pass
     assert seen
-    assert all(len(table) == len(rows) and set(table["weights_per_draw"]) == {1} for table in seen)
+    usual = {law: [getattr(LECUN, law)] for law in LAWS}
+    assert all(len(table) == len(rows) and usual == {law: [*{*table[law]}] for law in LAWS} for table in seen)
     assert json.loads((tmp_path / "store/commits.json").read_text())["format"] == FORMAT  # the next one need not look
     others = pd.read_parquet(store.draws_folder)
-    assert set(others["weights_per_draw"]) == {1}
+    assert others["weights_per_draw"].tolist() == others.merge(rows)["weights_per_draw"].tolist()
+    assert usual == {law: [*{*others[law]}] for law in LAWS}
     pd.testing.assert_frame_equal(store.read(), rows, check_exact=True)
     assert main(["verify", "--store", str(store.root)]) == 0
 

@@ -14,7 +14,8 @@ from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.tiling import with_span
 from rmtsim.model.point import Point
 from rmtsim.sampling import simulation
-from rmtsim.sampling.draws import NormalRows, sample
+from rmtsim.sampling.draws import sample
+from rmtsim.sampling.random_rows import RandomRows
 from rmtsim.store import Store
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
@@ -51,7 +52,7 @@ def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: flo
 
 @pytest.mark.parametrize("columns", [7, 64])
 def test_rows_of_a_stream_are_the_twins(columns: int) -> None:
-    V = NormalRows("key", range(2), (3000, columns), 0.25, dtype="float64", xp=array_module("cupy"))
+    V = RandomRows("key", range(2), (3000, columns), 0.25, dtype="float64", xp=array_module("cupy"))
     made = to_numpy(V.rows(slice(1000, 1500)))
     for draw in (0, 1):
         twin = 0.5 * philox.normals(V._identity(draw), 1000 * columns, 1500 * columns)

@@ -31,6 +31,9 @@ ROW = {
     "data_variance": 1.0,
     "hidden_gain": 1.0,
     "last_gain": 1.0,
+    "data": "gaussian",
+    "weights": "gaussian",
+    "activation": "relu",
     "point_id": "870474735649e332",
 }
 LINEAR = {**ROW, "model": "linear", "layer": "linear", "width": None}

@@ -22,7 +22,7 @@ from rmtsim.kernels.norms import compute
 from rmtsim.kernels.tiling import Tiling, tiling, with_span
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
-from rmtsim.sampling.draws import NormalRows
+from rmtsim.sampling.random_rows import RandomRows
 from rmtsim.text.sizes import format_bytes, parse_bytes
 from tests.cases import CASES, IDS, Problem, problem
 from tests.test_norms import explicit
@@ -126,7 +126,7 @@ def test_saturated_softmax_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_rows_of_a_stream_do_not_depend_on_the_chunk() -> None:
     for columns in (3, 200, 1000, 70_000):
-        V = NormalRows("key", range(2), (40 if columns > 10_000 else 1500, columns), 2.0, dtype="float64", xp=np)
+        V = RandomRows("key", range(2), (40 if columns > 10_000 else 1500, columns), 2.0, dtype="float64", xp=np)
         whole = V.all()
         for chunk in (1, 7, 64, 512):
             starts = range(0, whole.shape[1], chunk) if chunk > 1 else (0, 5, whole.shape[1] - 1)
@@ -134,7 +134,7 @@ def test_rows_of_a_stream_do_not_depend_on_the_chunk() -> None:
                 stop = min(start + chunk, whole.shape[1])
                 assert np.array_equal(V.rows(slice(start, stop)), whole[:, start:stop])
         with ThreadTeam(3) as team:
-            made = NormalRows("key", range(2), V.shape[1:], 2.0, dtype="float64", xp=np, team=team)
+            made = RandomRows("key", range(2), V.shape[1:], 2.0, dtype="float64", xp=np, team=team)
             assert np.array_equal(made.all(), whole)
             assert np.array_equal(made.draw((1,)).rows(slice(3, 9)), whole[1, 3:9])
 
@@ -217,7 +217,7 @@ def test_threads_may_share_a_saturated_draw() -> None:
     results = []
     for threads in (1, 3):
         with ThreadTeam(threads) as team:
-            V = NormalRows("key", range(1), (100, 6), 25.0, dtype="float64", xp=np, team=team)
+            V = RandomRows("key", range(1), (100, 6), 25.0, dtype="float64", xp=np, team=team)
             found = compute(X, [V], None, None, "ce", ("linear",), np, tiling=cut, team=team)["linear"]
             results.append([value.item() for value in found])
             whole = rmtsim.block_norms(X, V.all())["linear"]

@@ -33,7 +33,7 @@ THEOREM_2 = {  # hidden diag, C · hidden off, C² · output diag, C⁴ · outpu
 FIELDS = {
     *("model", "loss", "layer", "n_classes", "aspect_ratio", "width", "dim", "n_samples", "diag", "offdiag", "ratio"),
     *("std_error_diag", "std_error_offdiag", "std_error_ratio", "regime", "diag_power", "offdiag_power"),
-    *("init", "data_variance", "hidden_gain", "last_gain", "note"),
+    *("init", "data_variance", "hidden_gain", "last_gain", "data", "weights", "activation", "note"),
 }
 
 

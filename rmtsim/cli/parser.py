@@ -19,7 +19,7 @@ from rmtsim.cli.shared_arguments import (
     add_store,
     add_workers,
 )
-from rmtsim.model.choices import LOSSES, MODELS, NULLS
+from rmtsim.model.choices import ACTIVATIONS, LOSSES, MODELS, NULLS, WEIGHTS
 from rmtsim.model.ensemble import INITS
 from rmtsim.text.addresses import shown
 from rmtsim.text.words import did_you_mean
@@ -218,6 +218,15 @@ def parser() -> argparse.ArgumentParser:
     for name, what in (("data-variance", "variance of the data"), ("hidden-gain", "W's"), ("last-gain", "V's")):
         meaning = what if name == "data-variance" else f"factor of {what} variance"
         p.add_argument(f"--{name}", default=1.0, type=positive, metavar="X", help=f"{meaning} (default: 1)")
+    p.add_argument(
+        "--data",
+        default="gaussian",
+        metavar="LAW",
+        help="law of the data: gaussian (default), rademacher, uniform, student_t:NU, sphere, ar1:RHO, spectrum:ALPHA "
+        "or spiked:K:S",
+    )
+    p.add_argument("--weights", default="gaussian", choices=WEIGHTS, help="law of the weights (default: gaussian)")
+    p.add_argument("--activation", default="relu", choices=ACTIVATIONS, help="of the hidden neurons (default: relu)")
     p.add_argument("--spectrum", action="store_true", help="the limiting density of the blocks' eigenvalues instead")
     p.add_argument(
         "--block",

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.sampling.schema import ENSEMBLE, EXPORTED_ID
+from rmtsim.sampling.schema import ENSEMBLE_NAMES, ENSEMBLE_NUMBERS, EXPORTED_ID
 from rmtsim.store import Store
 
 if TYPE_CHECKING:
     from rmtsim.sweeps.spec import Spec
 
 #: Columns of numbers and of text that an expression may name: those that identify a row's point, layer and seed.
-_NUMBERS = ("n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "seed")
-_TEXTS = ("model", "loss", "layer", ENSEMBLE[0], "point_id")
+_NUMBERS = ("n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE_NUMBERS, "seed")
+_TEXTS = ("model", "loss", "layer", *ENSEMBLE_NAMES, "point_id")
 
 #: Most characters of an expression.
 _LONGEST = 2000

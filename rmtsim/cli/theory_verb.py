@@ -23,6 +23,7 @@ from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.text.tables import frame_table, records
 from rmtsim.theory import Prediction, finite, large_c, limit
+from rmtsim.theory.laws import check_spectrum
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 
 #: Number of points of a printed density, and of one in JSON or in a drawing.
@@ -163,6 +164,7 @@ def _densities(arguments: argparse.Namespace) -> Iterator[_Density]:
     """Yield the requested laws; V, where they depend on it, is a draw of its ensemble with a fixed seed."""
     model, loss, ensemble = arguments.model, arguments.loss, _ensemble(arguments)
     layer = get_model(model).layers[0].name
+    check_spectrum(ensemble, get_model(model).has_width)
     for m, C, gamma, block in itertools.product(
         arguments.width or [None], arguments.classes, arguments.aspect_ratio, arguments.block or ["diag", "offdiag"]
     ):

@@ -14,11 +14,13 @@ import numpy.typing as npt
 from rmtsim.data.datasets import DataLaw, register_data
 from rmtsim.data.labelled import Samples, check_sizes, keyed
 from rmtsim.errors import InputError
-from rmtsim.model.ensemble import MOST
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.text.words import abridge
 
 SCALES = ("unit", "standard")
+
+#: The largest noise: a larger one is a typing error.
+_MOST = 1e6
 
 
 @register_data
@@ -76,8 +78,8 @@ class Clusters(DataLaw):
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_clusters", check_size("n_clusters", self.n_clusters))
         number = isinstance(self.noise, Real) and not isinstance(self.noise, bool)
-        if not number or not 0 <= self.noise <= MOST:
-            raise InputError(f"noise: {abridge(self.noise)} is not valid; give a number from 0 to {MOST:g}")
+        if not number or not 0 <= self.noise <= _MOST:
+            raise InputError(f"noise: {abridge(self.noise)} is not valid; give a number from 0 to {_MOST:g}")
         object.__setattr__(self, "noise", float(self.noise))
         check_choice("scale", self.scale, SCALES)
 

@@ -1,6 +1,7 @@
 """What a data law is: where X and y of a Hessian or a training run come from; and the laws by name.
 
-Each law is a module of this folder: `rmtsim.data.gaussian`, `rmtsim.data.clusters`, and of files
+Each law is a module of this folder. Those of independent samples (`rmtsim.data.row_laws`) are `rmtsim.data.gaussian`
+and others of its size; `rmtsim.data.clusters` has labels that belong to its samples, and so have the laws of files,
 `rmtsim.data.cifar` and `rmtsim.data.own_data`.
 """
 
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from rmtsim.data.labelled import Samples
 from rmtsim.errors import InputError
 from rmtsim.text.named_objects import Registry
+from rmtsim.text.words import abridge, did_you_mean
 
 
 class DataLaw(ABC):
@@ -26,13 +28,10 @@ class DataLaw(ABC):
         Name of the law, which stands in the parameters of tables.
     form
         How users write it, such as ``"clusters:K"``.
-    is_gaussian
-        Whether it is Assumption 1 with random labels, for which block norms and the theory have closed forms.
     """
 
     name: ClassVar[str]
     form: ClassVar[str]
-    is_gaussian: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -100,15 +99,17 @@ def register_data(law: Law) -> Law:
     return law
 
 
-def parse_data(text: str) -> DataLaw:
+def parse_data(text: Any, kind: type = DataLaw) -> DataLaw:
     """Return the data law that a text names.
 
     Parameters
     ----------
     text
-        ``gaussian``; ``clusters:K``, as in ``clusters:20``, or ``clusters:K:SCALE:NOISE``, as in
-        ``clusters:20:standard:0.05``; ``cifar100:FOLDER``; ``FILE.npz``; or the form of a law of your own. A file is
-        read when it is first needed, not here.
+        ``gaussian``; a law of independent samples, such as ``sphere`` or ``student_t:5``; ``clusters:K``, as in
+        ``clusters:20``, or ``clusters:K:SCALE:NOISE``, as in ``clusters:20:standard:0.05``; ``cifar100:FOLDER``;
+        ``FILE.npz``; or the form of a law of your own. A file is read when it is first needed, not here.
+    kind
+        The class of laws to choose from.
 
     Raises
     ------
@@ -121,12 +122,17 @@ def parse_data(text: str) -> DataLaw:
     >>> parse_data("clusters:20")
     Clusters(n_clusters=20, noise=0.05, scale='unit')
     """
-    laws = tuple(_LAWS)
-    for law in laws:
+    if not isinstance(text, str):
+        raise InputError(f"data: {abridge(text)} is not valid; give a text, such as 'gaussian'")
+    known = [law for law in _LAWS if issubclass(law, kind)]
+    for law in known:
         if (found := law.parse(text)) is not None:
             return found
-    forms = ", ".join(law.form for law in laws)
-    raise InputError(f"data: {text!r} is not known; choose one of {forms}")
+    forms = ", ".join(law.form for law in known)
+    if any(law.parse(text) is not None for law in _LAWS):
+        raise InputError(f"data: {text!r} has labels of its own, which only training runs take; choose one of {forms}")
+    meant = did_you_mean(text.partition(":")[0], [law.name for law in known])
+    raise InputError(f"data: {abridge(text)} is not known{meant}; choose one of {forms}")
 
 
 def is_data(text: str) -> bool:

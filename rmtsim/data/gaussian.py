@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from rmtsim.data.datasets import DataLaw, register_data
-from rmtsim.data.labelled import Samples, check_sizes, keyed
+import numpy as np
+
+from rmtsim.data.datasets import register_data
+from rmtsim.data.row_laws import EntryLaw, Values
 
 
 @register_data
 @dataclass(frozen=True)
-class Gaussian(DataLaw):
+class Gaussian(EntryLaw):
     """I.i.d. N(0, 1) entries, and labels uniform over the classes.
 
     Examples
@@ -22,29 +23,13 @@ class Gaussian(DataLaw):
     ((5, 3), (5,))
     """
 
-    name = form = "gaussian"
-    is_gaussian = True
-
-    @classmethod
-    def parse(cls, text: str) -> Gaussian | None:
-        """Return the law for ``gaussian``."""
-        return cls() if text == cls.form else None
+    name = form = example = "gaussian"
 
     @property
-    def text(self) -> str:
-        """The name."""
-        return self.name
+    def kurtosis(self) -> float:
+        """3."""
+        return 3.0
 
-    def check(self, n_classes: int, dim: int, n_samples: int) -> None:
-        """Raise InputError unless C, d and N are sizes."""
-        check_sizes(n_classes, dim, n_samples)
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the kind of data."""
-        return {"kind": self.name}
-
-    def draw(self, n_classes: int, dim: int, n_samples: int, key: str) -> Samples:
-        """Return X (N, d) and y (N,), a function of the arguments alone."""
-        self.check(n_classes, dim, n_samples)
-        X = keyed(self.name, "X", key).standard_normal((n_samples, dim))
-        return X, keyed(self.name, "y", key).integers(n_classes, size=n_samples)
+    def rows(self, rng: np.random.Generator, count: int, dim: int) -> Values:
+        """Return normal samples, (count, d)."""
+        return rng.standard_normal((count, dim))

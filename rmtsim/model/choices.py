@@ -16,6 +16,8 @@ ModelName: TypeAlias = Literal["linear", "one_hidden"]
 LossName: TypeAlias = Literal["ce", "mse"]
 LayerName: TypeAlias = Literal["linear", "hidden", "output", "cross"]
 RegimeName: TypeAlias = Literal["limit", "large_c", "finite"]
+WeightsName: TypeAlias = Literal["gaussian", "uniform", "orthogonal"]
+ActivationName: TypeAlias = Literal["relu"]
 
 #: What the bias of a head is: the weight of a further input that is always 1, with entries in the blocks; or a constant
 #: of the logits, left out of the blocks.
@@ -30,3 +32,5 @@ LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
 BIASES: tuple[BiasName, ...] = get_args(BiasName)
 NULLS: tuple[NullName, ...] = get_args(NullName)
+WEIGHTS: tuple[WeightsName, ...] = get_args(WeightsName)
+ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)

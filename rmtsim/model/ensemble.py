@@ -1,13 +1,17 @@
-"""The ensemble: the variances of data and weights that theory and simulation share."""
+"""The ensemble: the laws and variances of data and weights that theory and simulation share."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from numbers import Real
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from rmtsim.data.gaussian import Gaussian
+from rmtsim.data.row_laws import RowLaw, parse_row_law
 from rmtsim.errors import InputError
+from rmtsim.model.choices import ACTIVATIONS, WEIGHTS, ActivationName, WeightsName
+from rmtsim.model.loss import get_loss
 from rmtsim.model.models import Model
 from rmtsim.text.checks import check_choice
 from rmtsim.text.words import abridge
@@ -17,6 +21,9 @@ INITS: tuple[InitName, ...] = get_args(InitName)
 
 #: No variance or gain may lie outside: squared norms then stay inside float32, and typing errors outside.
 LEAST, MOST = 1e-6, 1e6
+
+#: The laws of data that come with rmtsim and have independent samples, as users write them.
+_DATA = "`gaussian`, `rademacher`, `uniform`, `student_t:NU`, `sphere`, `ar1:RHO`, `spectrum:ALPHA` or `spiked:K:S`"
 
 
 class Scales(NamedTuple):
@@ -39,9 +46,20 @@ def _checked(name: str, value: Any) -> float:
     return float(value)
 
 
+#: The fields of an ensemble that name laws.
+LAWS = ("data", "weights", "activation")
+
+_GAUSSIAN = Gaussian()
+
+
+def _parsed(text: Any) -> RowLaw:
+    """Return the law that a text names; the usual one without a look at those of all modules."""
+    return _GAUSSIAN if isinstance(text, str) and text == _GAUSSIAN.text else parse_row_law(text)
+
+
 @dataclass(frozen=True)
 class Ensemble:
-    """Variances of the data and of the weights, all i.i.d. centred normals.
+    """Laws and variances of the data and of the weights; by default all are i.i.d. centred normals.
 
     Parameters
     ----------
@@ -50,16 +68,28 @@ class Ensemble:
         ``"xavier"``: 2/(fan_in + fan_out) (Glorot & Bengio 2010). Fan-in and fan-out are d and m for W, m and C for V
         (d and C in the linear model).
     data_variance
-        Variance of an entry of X; 1 is the paper's Assumption 1.
+        Variance of an entry of X, a mean over the entries of a sample; 1 is the paper's Assumption 1.
     hidden_gain
         Factor of the variance of W, so that any variance can be had; the linear model has no W.
     last_gain
         Factor of the variance of V.
+    data
+        Law of a sample of X: ``gaussian``; ``rademacher``, independent signs; ``uniform``, independent uniform entries;
+        ``student_t:NU``, independent entries with heavy tails; ``sphere``, uniform on a sphere; ``ar1:RHO``,
+        neighbouring entries with the correlation RHO; ``spectrum:ALPHA``, variances of the entries that fall as
+        i^−ALPHA; ``spiked:K:S``, K entries with 1 + S times the variance of the others. All have mean 0 and the same
+        E|x|².
+    weights
+        Law of the weights: ``"gaussian"``; ``"uniform"``: i.i.d. on the interval about 0 that has the variance of
+        ``init``, which with gains of 1/3 is PyTorch's default, ±1/√fan_in; ``"orthogonal"``: each matrix a multiple of
+        a random one whose rows (or columns, where these are fewer) are orthonormal, with entries of that variance.
+    activation
+        Activation of the hidden neurons; the linear model has none.
 
     Raises
     ------
     InputError
-        If the init is not known, or a number is not one from 1e-6 to 1e6.
+        If a name is not known, or a number is not one from 1e-6 to 1e6.
 
     Examples
     --------
@@ -77,11 +107,30 @@ class Ensemble:
     data_variance: float = 1.0
     hidden_gain: float = 1.0
     last_gain: float = 1.0
+    data: str = field(default="gaussian", metadata={"values": _DATA})
+    weights: WeightsName = "gaussian"
+    activation: ActivationName = "relu"
 
     def __post_init__(self) -> None:
         check_choice("init", self.init, INITS)
         for name in ("data_variance", "hidden_gain", "last_gain"):
             object.__setattr__(self, name, _checked(name, getattr(self, name)))
+        object.__setattr__(self, "data", _parsed(self.data).text)
+        check_choice("weights", self.weights, WEIGHTS)
+        check_choice("activation", self.activation, ACTIVATIONS)
+
+    @property
+    def data_law(self) -> RowLaw:
+        """The law of a sample that ``data`` names, of E|x|² = d."""
+        return _parsed(self.data)
+
+    def document(self) -> dict[str, Any]:
+        """Return the ensemble as plain data: identities and stored specs are made of it.
+
+        The laws stand in it where they are not the paper's, as they do in what was written before there were others.
+        """
+        usual = {name: value for name, value in asdict(LECUN).items() if name in LAWS}
+        return {name: value for name, value in asdict(self).items() if name not in LAWS or value != usual[name]}
 
     def hidden_variance(self, dim: int, width: int) -> float:
         """Variance of an entry of W (m, d)."""
@@ -101,7 +150,8 @@ class Ensemble:
 
     def __str__(self) -> str:
         numbers = {"data variance": self.data_variance, "hidden gain": self.hidden_gain, "last gain": self.last_gain}
-        return ", ".join([self.init, *(f"{name} {value:g}" for name, value in numbers.items() if value != 1)])
+        words = [self.init, *(f"{name} {value:g}" for name, value in numbers.items() if value != 1)]
+        return ", ".join([*words, *(f"{name} {getattr(self, name)}" for name in LAWS if name in self.document())])
 
     def _variance(self, fan_in: int, fan_out: int) -> float:
         return {"lecun": 1.0 / fan_in, "he": 2.0 / fan_in, "xavier": 2.0 / (fan_in + fan_out)}[self.init]
@@ -121,8 +171,24 @@ def check_ensemble(ensemble: Any, model: Model) -> None:
     """Raise InputError unless ``ensemble`` is one, and one that the model has."""
     if not isinstance(ensemble, Ensemble):
         raise InputError(f"ensemble: {ensemble!r} is not valid; give an rmtsim.Ensemble")
-    if not model.has_width and ensemble.hidden_gain != 1:
+    for name in ("hidden_gain", "activation"):
+        if not model.has_width and (value := getattr(ensemble, name)) != getattr(LECUN, name):
+            raise InputError(
+                f"{name}: {value!r} was given, but the {model.name} model has no hidden layer; leave it out"
+            )
+
+
+def check_data(ensemble: Ensemble, loss: str, dim: int) -> None:
+    """Raise InputError unless the law of data exists at d, and squared norms of blocks have a mean with it."""
+    law = ensemble.data_law
+    law.check_dim(dim)
+    if not norms_have_mean(law, loss, dim):
         raise InputError(
-            f"hidden_gain: {ensemble.hidden_gain!r} was given, but the {model.name} model has no hidden layer; "
-            "leave it out"
+            f"data: with {law.text} entries have no fourth moment, so squared norms of blocks have no mean with "
+            f"{loss!r}; give student_t with NU above 4, or another loss"
         )
+
+
+def norms_have_mean(law: RowLaw, loss: str, dim: int) -> bool:
+    """Whether squared norms of blocks have a mean with these data: nothing but a softmax makes up for heavy tails."""
+    return get_loss(loss).softmax or not math.isinf(law.fourth_moment(dim))

@@ -11,7 +11,7 @@ from typing import Any
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LOSSES, LayerName, LossName, ModelName
-from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
+from rmtsim.model.ensemble import LECUN, Ensemble, check_data, check_ensemble
 from rmtsim.model.layers import BY_NAME
 from rmtsim.model.models import get_model
 from rmtsim.text.checks import check_choice, check_size
@@ -32,7 +32,7 @@ class Point:
     width
         m, the number of hidden neurons; None for the linear model.
     ensemble
-        Variances of data and weights; by default those of the paper's Assumptions 1 and 2.
+        Laws and variances of data and weights; by default those of the paper's Assumptions 1 and 2.
 
     Raises
     ------
@@ -65,6 +65,7 @@ class Point:
             object.__setattr__(self, name, check_size(name, getattr(self, name)))
         object.__setattr__(self, "width", network.check_width(self.width))
         check_ensemble(self.ensemble, network)
+        check_data(self.ensemble, self.loss, self.dim)
 
     def __repr__(self) -> str:
         """Return the call that makes the point, without what is as by default."""
@@ -99,7 +100,7 @@ class Point:
     @cached_property
     def id(self) -> str:
         """Content hash of the canonical point: 16 hexadecimal digits, the same on every machine."""
-        content = asdict(self)
+        content = asdict(self) | {"ensemble": self.ensemble.document()}
         if self.ensemble == LECUN:
             del content["ensemble"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))

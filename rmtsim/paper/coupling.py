@@ -34,7 +34,8 @@ from rmtsim.model.choices import LossName
 from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.paper.block_eigenvalues import block_weights, check_block
-from rmtsim.sampling.draws import STREAM, NormalRows, sample
+from rmtsim.sampling.draws import sample
+from rmtsim.sampling.random_rows import STREAM, RandomRows
 from rmtsim.text.checks import check_choice
 
 Values = npt.NDArray[np.float64]
@@ -167,7 +168,7 @@ def _differences(
     r, xp = coupling.n_features(dim), array_module("numpy")
     Y, B, U = split_data(coupling, dim, n_samples, draws, seed)
     key = f"{STREAM}/{seed}/{coupling.point(dim, n_samples).id}/copy"
-    copy = NormalRows(key, draws, (copies * n_samples, r), 1.0, dtype="float64", xp=xp).all()
+    copy = RandomRows(key, draws, (copies * n_samples, r), 1.0, dtype="float64", xp=xp).all()
     copy = np.reshape(copy, (len(draws), copies, 1, n_samples, r))
     t = np.concatenate([[0.0], times])[:, None, None]
     mixed = np.sqrt(t) * Y[:, None, None] + np.sqrt(1 - t) * copy

@@ -17,8 +17,8 @@ from rmtsim.model.point import Point
 #: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
 #: one class or one neuron, `width` for the linear model. `weights_per_draw` is the number of last layers V
 #: that a draw has, and that the values are means over. `classes` is the number of classes that the terms of single
-#: classes were summed over; if not all, the standard errors of estimating the rest follow. The last four are the
-#: ensemble.
+#: classes were summed over; if not all, the standard errors of estimating the rest follow. The last seven are
+#: the ensemble.
 SCHEMA = pa.schema(
     [
         ("point_id", pa.string()),
@@ -46,11 +46,16 @@ SCHEMA = pa.schema(
         ("data_variance", pa.float64()),
         ("hidden_gain", pa.float64()),
         ("last_gain", pa.float64()),
+        ("data", pa.string()),
+        ("weights", pa.string()),
+        ("activation", pa.string()),
     ]
 )
 
-#: Columns that identify an ensemble.
+#: Columns that identify an ensemble; those of them that are numbers, and those that are names.
 ENSEMBLE = [field.name for field in fields(Ensemble)]
+ENSEMBLE_NUMBERS = [name for name in ENSEMBLE if pa.types.is_floating(SCHEMA.field(name).type)]
+ENSEMBLE_NAMES = [name for name in ENSEMBLE if name not in ENSEMBLE_NUMBERS]
 
 #: Prefix of a point's identity in exported text: readers take 870474735649e332 for a number, quoted or not.
 EXPORTED_ID = "p-"

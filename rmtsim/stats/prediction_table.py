@@ -12,14 +12,15 @@ from rmtsim.errors import InputError
 from rmtsim.model.choices import REGIMES, RegimeName
 from rmtsim.model.layers import D_BY_D
 from rmtsim.model.point import Point, check_point
+from rmtsim.sampling.schema import ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
 from rmtsim.stats.summary import ESTIMATES, POINT_COLUMNS
 from rmtsim.text.checks import check_choice, is_several
 from rmtsim.theory import Prediction, at_point
 
 _TYPES: dict[str, Any] = {
-    **dict.fromkeys(["point_id", "model", "loss", "layer", "init", "regime", "note"], str),
+    **dict.fromkeys(["point_id", "model", "loss", "layer", *ENSEMBLE_NAMES, "regime", "note"], str),
     **dict.fromkeys(["n_classes", "dim", "n_samples", "block_rows", "block_cols"], "int64"),
-    **dict.fromkeys(["aspect_ratio", "data_variance", "hidden_gain", "last_gain", *ESTIMATES], "float64"),
+    **dict.fromkeys(["aspect_ratio", *ENSEMBLE_NUMBERS, *ESTIMATES], "float64"),
     "width": "Int64",
 }
 

@@ -16,7 +16,7 @@ from rmtsim.model.ensemble import LEAST, LECUN, MOST
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import D_BY_D
 from rmtsim.model.models import get_model
-from rmtsim.sampling.schema import ENSEMBLE
+from rmtsim.sampling.schema import ENSEMBLE, ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sampling.weights import MAX_WEIGHTS
 from rmtsim.stats.pooling import pooled_effective_draws, pooled_mean, pooled_ratio
@@ -46,7 +46,7 @@ _VALUES = ["diag_sqfro", "offdiag_sqfro"]
 _ERRORS = ["std_error_diag", "std_error_offdiag"]
 
 #: Columns of numbers.
-_NUMBERS = ["n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE[1:], "block_rows", "block_cols"]
+_NUMBERS = ["n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE_NUMBERS, "block_rows", "block_cols"]
 _NUMBERS += ["seed", "draw", "weights_per_draw", *_VALUES, *_ERRORS]
 
 #: Those of them that count something, with the least and the most that they can hold.
@@ -66,7 +66,7 @@ _ROUNDING = 1e-6
 _NULLABLE = ["width", *_VALUES, *_ERRORS]
 
 #: Columns of texts.
-_TEXTS = ["point_id", "model", "loss", "layer", "init"]
+_TEXTS = ["point_id", "model", "loss", "layer", *ENSEMBLE_NAMES]
 
 #: Columns of names, and the names that the theory knows.
 _NAMES = {"model": MODELS, "loss": LOSSES, "layer": LAYERS}
@@ -82,7 +82,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     ----------
     draws
         A table with the store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled. Rows
-        without an ensemble (of a store of format 2) have the paper's, and those without weights_per_draw have 1. Draws
+        that lack columns of the ensemble (of a store of an earlier format) have the paper's, and those without
+        weights_per_draw have 1. Draws
         with different numbers of last layers are weighed by what each is worth, without bias; see
         `rmtsim.stats.pooling`.
 

@@ -16,7 +16,7 @@ from rmtsim.store.shard_files import FORMAT, commit_name
 from rmtsim.store.shard_names import ShardName, file_digest, parse_name
 
 #: Formats that are read.
-FORMATS = ("2", "3", "4", "5", FORMAT)
+FORMATS = ("2", "3", "4", "5", "6", FORMAT)
 
 #: Formats whose metadata need not name the commit.
 _UNNAMED = ("2", "3", "4")

@@ -21,7 +21,7 @@ from rmtsim.store.shard_names import ShardName, file_digest
 from rmtsim.version import __version__
 
 #: Version of the store's layout; a reader refuses versions that it does not know.
-FORMAT = "6"
+FORMAT = "7"
 
 #: Number of rows of a row group, which is read and written at once.
 GROUP_ROWS = 1 << 17

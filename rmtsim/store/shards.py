@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmtsim.errors import short_of_threads
-from rmtsim.model.ensemble import LECUN
+from rmtsim.model.ensemble import LAWS, LECUN
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, refusal
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
@@ -26,9 +26,11 @@ from rmtsim.store.storage import Files
 from rmtsim.text.json_text import parse_json
 
 #: Columns that shards of a format may lack, with the value that their rows then have.
+_GAUSSIAN = {name: getattr(LECUN, name) for name in LAWS}
 _LACKS: dict[str, dict[str, Any]] = {
     "2": {"weights_per_draw": 1, **asdict(LECUN)},
-    **{earlier: {"weights_per_draw": 1} for earlier in ("3", "4", "5")},
+    **{earlier: {"weights_per_draw": 1, **_GAUSSIAN} for earlier in ("3", "4", "5")},
+    "6": _GAUSSIAN,
 }
 
 

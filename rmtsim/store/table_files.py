@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import short_of_threads
-from rmtsim.sampling.draws import STREAM
+from rmtsim.sampling.random_rows import STREAM
 from rmtsim.store.failures import ForeignError, StoreError, TornError, UnreadableError, advice, refusal
 from rmtsim.store.seal import BLANK, seal, seal_holds
 from rmtsim.store.storage import Files

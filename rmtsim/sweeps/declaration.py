@@ -72,7 +72,8 @@ def key(
 def table(kind: type, default: Any, *, omit_default: bool = False) -> Any:
     """Declare a table whose keys are the fields of a class: an attrs class made of keys, or a dataclass.
 
-    A dataclass checks its own values; the descriptions of its keys are those of its docstring's parameters. With
+    A dataclass checks its own values, and its method ``document`` returns them as plain data; the descriptions of its
+    keys are those of its docstring's parameters, and a field's metadata may have ``values``, in words. With
     ``omit_default`` the stored document has no such table where it equals the default.
     """
     metadata = {_TABLE: kind, "omit_default": omit_default}
@@ -199,7 +200,7 @@ def document_of(spec: Any, *, defaults: bool = True, given: Collection[str] = ()
         value = getattr(spec, field.name)
         if _TABLE in field.metadata:
             if not (field.metadata["omit_default"] and value == field.default):
-                document |= document_of(value) if attrs.has(type(value)) else {field.name: dataclasses.asdict(value)}
+                document |= document_of(value) if attrs.has(type(value)) else {field.name: value.document()}
         elif (
             _KEY in field.metadata
             and value is not None
@@ -258,7 +259,13 @@ def _as_toml(value: Any) -> str:
 def _keys_of_dataclass(kind: type, table: str) -> list[Key]:
     meanings, types = _parameters(inspect.getdoc(kind) or ""), get_type_hints(kind)
     return [
-        Key(table, field.name, _values_text(types[field.name]), _as_toml(field.default), meanings[field.name])
+        Key(
+            table,
+            field.name,
+            field.metadata.get("values") or _values_text(types[field.name]),
+            _as_toml(field.default),
+            meanings[field.name],
+        )
         for field in dataclasses.fields(kind)
     ]
 

@@ -211,7 +211,6 @@ def _of_points(points: list[Any], sampling: Mapping[str, Any]) -> list[Spec]:
 
 def _of_group(points: list[Point], sampling: Mapping[str, Any]) -> Spec:
     first = points[0]
-    ensemble = {name: getattr(first.ensemble, name) for name in first.ensemble.__dataclass_fields__}
     identity = hashlib.sha256("".join(point.id for point in points).encode()).hexdigest()[:12]
     grid = {
         "n_classes": sorted(point.n_classes for point in points),
@@ -224,7 +223,7 @@ def _of_group(points: list[Point], sampling: Mapping[str, Any]) -> Spec:
         "model": first.model,
         "loss": first.loss,
         "grid": grid,
-        "ensemble": ensemble,
+        "ensemble": first.ensemble.document(),
         "sampling": sampling,
     }
     try:

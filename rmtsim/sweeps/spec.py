@@ -16,7 +16,7 @@ from rmtsim.arrays.backend import DTYPES
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS, cost
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS, LayerName, LossName, ModelName
-from rmtsim.model.ensemble import LECUN, Ensemble, check_ensemble
+from rmtsim.model.ensemble import LECUN, Ensemble, check_data, check_ensemble
 from rmtsim.model.models import get_model
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import MAX_SEED
@@ -113,7 +113,7 @@ class Spec:
     """
 
     name: str = key(NAMES, "Name of the sweep; a store keeps its spec under it.")
-    model: ModelName = key(choice(MODELS), "Network: logits V x (`linear`), or V σ(W x) with ReLU (`one_hidden`).")
+    model: ModelName = key(choice(MODELS), "Network: logits V x (`linear`), or V σ(W x) (`one_hidden`).")
     loss: LossName = key(choice(LOSSES), "Cross-entropy, or the squared error ‖f(x) − y‖²; a mean over samples.")
     layers: tuple[LayerName, ...] = key(
         list_of(choice(LAYERS)),
@@ -150,6 +150,8 @@ class Spec:
             )
         try:
             check_ensemble(self.ensemble, model)
+            for d in self.dim:
+                check_data(self.ensemble, self.loss, d)
         except InputError as error:
             raise InputError(f"[ensemble] {error}") from None
         self._check_grid()

@@ -13,8 +13,11 @@ import attrs
 
 from rmtsim.arrays.backend import DTYPES
 from rmtsim.data.datasets import parse_data
+from rmtsim.data.labels import parse_labels
 from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import Look
+from rmtsim.model.activation import activation_names
+from rmtsim.model.choices import WEIGHTS
 from rmtsim.model.loss import loss_names
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps import spec as sweep_spec
@@ -52,13 +55,30 @@ def _check_data(title: str, value: Any) -> str:
     return value
 
 
+def _check_labels(title: str, value: Any) -> str:
+    try:
+        return parse_labels(value).text
+    except InputError as error:
+        raise InputError(f"{title.partition(' ')[0]} {error}") from None
+
+
 _WIDTHS = Values("a list of widths; `[]` is the linear model", "give lists of widths", _check_widths)
 _LOSS = attrs.evolve(  # one that a user registered, too
     choice(loss_names()), check=lambda title, value: check_choice(title, value, loss_names())
 )
-_DATA = Values("`gaussian`, `clusters:K`, `cifar100:FOLDER` or `FILE.npz`", "give texts", _check_data)
+_ACTIVATION = attrs.evolve(
+    choice(activation_names()), check=lambda title, value: check_choice(title, value, activation_names())
+)
+_DATA = Values(
+    "`gaussian`, `rademacher`, `uniform`, `student_t:NU`, `sphere`, `ar1:RHO`, `spectrum:ALPHA`, `spiked:K:S`, "
+    "`clusters:K`, `cifar100:FOLDER` or `FILE.npz`",
+    "give texts",
+    _check_data,
+)
+_LABELS = Values("`uniform` or `zipf:S`", "give a text, such as 'zipf:1'", _check_labels)
 
 _in_grid = partial(key, table="grid")
+_in_ensemble = partial(key, table="ensemble")
 _in_training = partial(key, table="training")
 _in_look = partial(key, table="look")
 _in_sampling = partial(key, table="sampling")
@@ -97,6 +117,16 @@ class TrainingSpec:
     )
     hidden: Sequence[tuple[int, ...]] = _in_grid(list_of(_WIDTHS), "Widths of the hidden layers of each network.")
     data: Sequence[str] = _in_grid(list_of(_DATA), "Data sets.", default=("gaussian",))
+    weights: str = _in_ensemble(
+        choice(WEIGHTS), "Law of the initial weights, of variance 1/fan_in, as in specs of sweeps.", default="gaussian"
+    )
+    activation: str = _in_ensemble(_ACTIVATION, "Activation of the hidden neurons.", default="relu")
+    labels: str = _in_ensemble(
+        _LABELS,
+        "Law of the labels of data that have none of their own; with `zipf:S` class c = 1 … C has a probability "
+        "proportional to c^−S.",
+        default="uniform",
+    )
     steps: int = _in_training(whole(0), "Steps of full-batch Adam; 0 for none.")
     learning_rate: float = _in_training(
         real("a positive number", "1e-4", lambda x: 0 < x < math.inf),
@@ -138,8 +168,9 @@ class TrainingSpec:
             raise InputError(
                 f"[grid]: {n_problems} problems of {self.draws} draws are too many; give at most {MAX_RUNS} runs"
             )
+        laws: dict[str, Any] = {"activation": self.activation, "weights": self.weights, "labels": self.labels}
         return tuple(
-            Problem(loss, C, d, count if self.n_samples else count * C, hidden, parse_data(text), self.dtype)
+            Problem(loss, C, d, count if self.n_samples else count * C, hidden, parse_data(text), self.dtype, **laws)
             for loss, text, hidden, d, count, C in itertools.product(*lists)
         )
 
@@ -223,5 +254,5 @@ def _check_name(file: str) -> None:
 def _label(problem: Problem, draw: int) -> str:
     hidden = "-".join(map(str, problem.hidden)) or "linear"
     sizes = f"c{problem.n_classes:02d}-d{problem.dim}-n{problem.n_samples}-{hidden}"
-    data = re.sub(r"[^A-Za-z0-9_.-]", "-", problem.data.text)
+    data = re.sub(r"[^A-Za-z0-9_.-]", "-", "-".join([problem.data.text, *problem.other_laws.values()]))
     return f"{problem.loss}-{sizes}-{data}-draw{draw:03d}"

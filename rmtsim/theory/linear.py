@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from rmtsim.data.gaussian import Gaussian
+from rmtsim.data.row_laws import RowLaw
 from rmtsim.errors import InputError
+from rmtsim.theory.laws import cosines
 from rmtsim.theory.prediction import Terms
 from rmtsim.theory.quadrature import gauss_chi2_over
 from rmtsim.theory.softmax_moments import weight_moments
-from rmtsim.theory.two_point import weighted_pair_moments
+from rmtsim.theory.two_point import fixed_length_pair_moments, weighted_pair_moments
+
+GAUSSIAN = Gaussian()
+
+#: Nodes for means over the cosine of two samples of exponentials of it.
+_COSINES = 40
 
 
-def mse(n_classes: int | None, dim: int | None) -> Terms:
+def mse(n_classes: int | None, dim: int | None, law: RowLaw = GAUSSIAN) -> Terms:
     """MSE (3): H_ii = (2/N) Σ x_n x_nᵀ and H_ij = 0, at every d; ``dim`` None gives the limit, divided by d.
 
-    E|x|⁴ = d(d+2) and E(x·x')² = d.
+    A = 4 E|x|⁴ and B = 4 E(x·x')²; with normal data E|x|⁴ = d(d+2) and E(x·x')² = d.
     """
     offdiag = math.nan if n_classes == 1 else 0.0
-    same, pair = (1.0, 1.0) if dim is None else (dim * (dim + 2.0), float(dim))
+    same, pair = (1.0, 1.0) if dim is None else (law.fourth_moment(dim), law.pair_moment(dim))
     return Terms(4 * same, offdiag, 4 * pair, offdiag)
 
 
@@ -49,6 +59,25 @@ def ce_finite(n_classes: int, dim: int, gain: float = 1.0) -> Terms:
     scale = dim * (dim + 2)
     pair = weighted_pair_moments(n_classes, dim, gain)
     return Terms(scale * diag, scale * offdiag, pair.diag, pair.offdiag)
+
+
+def ce_fixed_length(n_classes: int, dim: int, gain: float, law: RowLaw) -> Terms:
+    """Cross-entropy at this C and d with samples of length √d (`rmtsim.theory.laws`): their logits are N(0, g I_C)."""
+    if n_classes == 1:
+        return Terms(0.0, math.nan, 0.0, math.nan)
+    w, scale = weight_moments(n_classes, gain), float(dim) ** 2
+    pair = fixed_length_pair_moments(n_classes, dim, gain, law.name)
+    return Terms(scale * w.sq_diag, scale * w.sq_offdiag, pair.diag, pair.offdiag)
+
+
+def ce_fixed_length_large_c(dim: int, gain: float, law: RowLaw) -> Terms:
+    """Leading constants of C² E‖H_ii‖² and C⁴ E‖H_ij‖² with samples of length √d, which exist at every d.
+
+    A = d² e^{td} and B = E[(x·x')² e^{t x·x'}], with t as in `ce_large_c`.
+    """
+    cos, weights = cosines(law.name, dim, _COSINES)
+    same = [dim**2 * math.exp(factor * gain) for factor in (1, 2)]
+    return Terms(*same, *(float(weights @ np.exp(factor * gain * cos)) for factor in (1, 2)))
 
 
 def ce_large_c(dim: int | None, gain: float = 1.0) -> Terms:

@@ -29,7 +29,7 @@ class Prediction:
         ``"limit"``: d, N → ∞ at γ and C. ``"large_c"``: C → ∞ too. ``"finite"``: exact d and N.
     diag_power, offdiag_power
         In ``large_c``, the norms behave as diag · C**diag_power and offdiag · C**offdiag_power; 0 elsewhere.
-    init, data_variance, hidden_gain, last_gain
+    init, data_variance, hidden_gain, last_gain, data, weights, activation
         The ensemble: see :class:`rmtsim.Ensemble`.
     note
         Why a value is NaN or infinite; empty where none is.
@@ -56,6 +56,9 @@ class Prediction:
     data_variance: float
     hidden_gain: float
     last_gain: float
+    data: str
+    weights: str
+    activation: str
     note: str
 
 
@@ -95,6 +98,12 @@ class Terms:
         values = (self.same_diag, self.same_offdiag, self.pair_diag, self.pair_offdiag)
         variances = (self.var_diag, self.var_offdiag, self.covariance)
         return Terms(*(factor * v for v in values), *(factor**2 * v for v in variances))
+
+    def with_pairs(self, factor: float) -> Terms:
+        """Return the same with B times ``factor``."""
+        pairs = factor * self.pair_diag, factor * self.pair_offdiag
+        variances = (factor**2 * v for v in (self.var_diag, self.var_offdiag, self.covariance))
+        return Terms(self.same_diag, self.same_offdiag, *pairs, *variances)
 
 
 @dataclass(frozen=True)

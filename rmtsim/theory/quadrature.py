@@ -63,6 +63,15 @@ def gauss_beta(a: float, b: float, n_nodes: int) -> tuple[Array, Array]:
     return np.clip((1 + nodes) / 2, 0.0, 1.0), weights
 
 
+def gauss_sum_of_signs(count: int, n_nodes: int) -> tuple[Array, Array]:
+    """Nodes and probability weights for the sum of independent signs, 2K − n with K ~ Bin(n, ½); exact at n + 1 nodes.
+
+    The orthogonal polynomials are Krawtchouk's.
+    """
+    k = np.arange(min(n_nodes, count + 1), dtype=np.float64)
+    return _golub_welsch(np.zeros(len(k)), np.sqrt(k[1:] * (count - k[1:] + 1)))
+
+
 def angle_rule(dim: int, n_nodes: int = 96) -> tuple[Array, Array]:
     """Nodes θ and probability weights for the angle between two independent directions in R^dim.
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import Scales
-from rmtsim.model.layers import CROSS, HIDDEN, OUTPUT
+from rmtsim.model.layers import CROSS, D_BY_D, HIDDEN, OUTPUT
 from rmtsim.model.loss import get_loss
 from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse
+from rmtsim.theory.laws import FIXED_LENGTH, check_laws
 from rmtsim.theory.neuron_pairs import n_coordinates
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same
 from rmtsim.theory.one_hidden_ce_pairs import pair_terms
@@ -22,13 +23,15 @@ MOST_GAIN, MOST_GAIN_OVER_DIM = 64.0, 2.0
 def terms(case: Case, layers: tuple[str, ...], target_rse: float) -> Iterator[tuple[str, Terms]]:
     """Yield A and B of each of ``layers`` at finite C, in the limit where the case has no dim."""
     scales = ensemble_scales(case)
+    check_laws(case, layers)
     if get_loss(case.loss).softmax and case.width is not None and (case.n_classes or 0) > 1:
         for layer in layers:  # all of them first, so that a refusal does not come after half a minute
             _check_dim(case, layer)
             of_pair = cross.n_coordinates if layer == CROSS.name else n_coordinates
             check_coordinates(of_pair(case.width, case.dim))
     for layer in layers:
-        yield layer, _of_layer(case, layer, scales.gain, target_rse).scaled(_prefactor(layer, scales))
+        found = _of_layer(case, layer, scales.gain, target_rse).scaled(_prefactor(layer, scales))
+        yield layer, _with_pair_limit(case, layer, found)
 
 
 def _check_dim(case: Case, layer: str) -> None:
@@ -47,8 +50,15 @@ def _check_dim(case: Case, layer: str) -> None:
 def large_c_terms(case: Case, layers: tuple[str, ...]) -> Iterator[tuple[str, Terms]]:
     """Yield A and B of each of ``layers`` to leading order as C → ∞."""
     scales = ensemble_scales(case)
+    check_laws(case, layers)
     for layer in layers:
-        yield layer, _of_layer_large_c(case, layer, scales.gain).scaled(_prefactor(layer, scales))
+        found = _of_layer_large_c(case, layer, scales.gain).scaled(_prefactor(layer, scales))
+        yield layer, _with_pair_limit(case, layer, found)
+
+
+def _with_pair_limit(case: Case, layer: str, found: Terms) -> Terms:
+    """Return the terms of d×d blocks in the limit with the E(x·x')²/d of the data, which is 1 for uncorrelated ones."""
+    return found.with_pairs(case.ensemble.data_law.pair_limit) if case.dim is None and layer in D_BY_D else found
 
 
 def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
@@ -56,9 +66,14 @@ def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
     C, m, d, softmax = case.n_classes, case.width, case.dim, get_loss(case.loss).softmax
     assert C is not None
     if m is None:
+        law = case.ensemble.data_law
         if not softmax:
-            return linear.mse(C, d)
-        return linear.ce_limit(C, gain) if d is None else linear.ce_finite(C, d, gain)
+            return linear.mse(C, d, law)
+        if d is None:
+            return linear.ce_limit(C, gain)
+        if law.name in FIXED_LENGTH:
+            return linear.ce_fixed_length(C, d, gain, law)
+        return linear.ce_finite(C, d, gain)
     if not softmax:
         if layer == CROSS.name:
             return cross.mse(C, m, d, gain)
@@ -78,7 +93,10 @@ def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
 def _of_layer_large_c(case: Case, layer: str, gain: float) -> Terms:
     m, d, softmax = case.width, case.dim, get_loss(case.loss).softmax
     if m is None:
-        return linear.ce_large_c(d, gain) if softmax else linear.mse(None, d)
+        law = case.ensemble.data_law
+        if softmax and d is not None and law.name in FIXED_LENGTH:
+            return linear.ce_fixed_length_large_c(d, gain, law)
+        return linear.ce_large_c(d, gain) if softmax else linear.mse(None, d, law)
     if layer == CROSS.name:
         return cross.ce_large_c(d) if softmax else cross.mse(None, m, d, gain)
     if not softmax:

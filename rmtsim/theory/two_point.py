@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.theory.disk_cache import kept_on_disk
 from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
+from rmtsim.theory.laws import cosines
 from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over
 
 Array = NDArray[np.float64]
@@ -86,6 +87,23 @@ def weighted_pair_moments(
                         diag += share * moments.diag
                         offdiag += share * moments.offdiag
     return PairMoments(dim * diag, dim * offdiag)
+
+
+@kept_on_disk(_moments, {"diag": (), "offdiag": ()})
+def fixed_length_pair_moments(n_classes: int, dim: int, gain: float, law: str) -> PairMoments:
+    """E[(x·x')² λλ'] for the linear model at N(0, gain/d) weights and data of length √d (`rmtsim.theory.laws`).
+
+    Given the cosine, the logits are normal with variance g and that correlation.
+    """
+    n_nodes, n_terms = _rule(dim, gain)
+    with single_threaded_blas():
+        of_sample = table(n_classes, gain, n_terms)
+        nodes, weights = cosines(law, dim, n_nodes)
+        found = [pair_moments(of_sample, of_sample, float(cos)) for cos in nodes]
+    return PairMoments(
+        float(np.sum(weights * [moments.diag for moments in found])),
+        float(np.sum(weights * [moments.offdiag for moments in found])),
+    )
 
 
 def _rule(dim: int, gain: float) -> tuple[int, int]:

@@ -12,15 +12,20 @@ from typing import Any, NamedTuple
 from rmtsim.arrays.backend import DTYPES, Array, Module, array_module
 from rmtsim.data.datasets import DataLaw
 from rmtsim.data.gaussian import Gaussian
+from rmtsim.data.labels import parse_labels
+from rmtsim.data.row_laws import RowLaw
 from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE
 from rmtsim.model.activation import get_activation
-from rmtsim.model.choices import LOSSES
+from rmtsim.model.choices import LOSSES, WEIGHTS, WeightsName
+from rmtsim.model.ensemble import Ensemble, norms_have_mean
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
-from rmtsim.sampling.draws import STREAM, NormalRows, sample
+from rmtsim.sampling.draws import sample
+from rmtsim.sampling.random_rows import STREAM
 from rmtsim.sampling.simulation import MAX_SEED
+from rmtsim.sampling.weight_rows import weight_rows
 from rmtsim.text.checks import check_choice, check_size
 
 
@@ -38,7 +43,7 @@ GAUSSIAN = Gaussian()
 
 @dataclass(frozen=True)
 class Problem:
-    """A network without biases at LeCun initialisation, with data and a loss.
+    """A network without biases with LeCun's variances at its start, with data and a loss.
 
     Parameters
     ----------
@@ -55,6 +60,12 @@ class Problem:
         ``"float64"`` or ``"float32"``: of the weights while they are trained. Hessians are always in float64.
     activation
         ``"relu"``, or a registered activation (`rmtsim.model.activation`).
+    weights
+        Law of the initial weights, of variance 1/fan_in: ``"gaussian"``, ``"uniform"`` or ``"orthogonal"``, as in
+        `rmtsim.Ensemble`.
+    labels
+        Law of the labels of data that have none of their own: ``"uniform"``, or ``"zipf:S"``
+        (`rmtsim.data.labels`).
 
     Raises
     ------
@@ -70,6 +81,8 @@ class Problem:
     data: DataLaw = GAUSSIAN
     dtype: str = "float64"
     activation: str = "relu"
+    weights: WeightsName = "gaussian"
+    labels: str = "uniform"
 
     def __post_init__(self) -> None:
         one_output = get_loss(self.loss).one_output
@@ -82,6 +95,12 @@ class Problem:
         object.__setattr__(self, "hidden", tuple(check_size("hidden", width) for width in self.hidden))
         if not isinstance(self.data, DataLaw):
             raise InputError(f"data: {self.data!r} is not a data law; give one of rmtsim.data, say Clusters(20)")
+        check_choice("weights", self.weights, WEIGHTS)
+        object.__setattr__(self, "labels", parse_labels(self.labels).text)
+        if self.labels != type(self).labels and not isinstance(self.data, RowLaw):
+            raise InputError(
+                f"labels: {self.labels!r} was given, but {self.data.name} data have labels of their own; leave it out"
+            )
         if one_output and self.n_classes != 2:
             raise InputError(f"n_classes: {self.n_classes} does not go with loss {self.loss!r}; give 2")
 
@@ -113,11 +132,14 @@ class Problem:
     def point(self) -> Point | None:
         """The sweeps' point of the same law, or None: these are its draws, its theory holds at initialisation."""
         closed_form = get_loss(self.loss).closed_form and get_activation(self.activation).rectifies
-        if len(self.hidden) > 1 or not closed_form or not self.data.is_gaussian:
+        if len(self.hidden) > 1 or not closed_form or not isinstance(self.data, RowLaw):
+            return None
+        if self.labels != type(self).labels or not norms_have_mean(self.data, self.loss, self.dim):
             return None
         width = self.hidden[0] if self.hidden else None
         loss = check_choice("loss", self.loss, LOSSES)
-        return Point(model_with(width).name, loss, self.n_classes, self.dim, self.n_samples, width)
+        ensemble = Ensemble(data=self.data.text, weights=self.weights)
+        return Point(model_with(width).name, loss, self.n_classes, self.dim, self.n_samples, width, ensemble)
 
     def parameters(self) -> dict[str, Any]:
         """All that a draw is a function of, but its number and seed, as JSON takes it."""
@@ -129,13 +151,14 @@ class Problem:
             "hidden": list(self.hidden),
             "data": self.data.parameters(),
             "dtype": self.dtype,
-            **self.other_activation,
+            **self.other_laws,
         }
 
     @property
-    def other_activation(self) -> dict[str, str]:
-        """The activation, where it is not the default: tables of that one do not name it."""
-        return {} if self.activation == type(self).activation else {"activation": self.activation}
+    def other_laws(self) -> dict[str, str]:
+        """Activation and laws of weights and labels, where they are not the default: tables of that do not name it."""
+        names = ("activation", "weights", "labels")
+        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
 
     @cached_property
     def id(self) -> str:
@@ -145,7 +168,7 @@ class Problem:
     def draw(self, draw: int = 0, seed: int = 0, xp: Module | None = None) -> Drawn:
         """Return data, weights and labels of a draw, in the problem's dtype.
 
-        Gaussian data of at most one hidden layer are those that `rmtsim.simulate` draws for ``point``.
+        Where there is a ``point``, they are those that `rmtsim.simulate` draws for it.
 
         Raises
         ------
@@ -162,8 +185,10 @@ class Problem:
             return Drawn(drawn.X[0, ...], [*layers, drawn.V.all()[0, ...]], drawn.y[0, ...])
         key = f"{STREAM}/{seed}/{self.id}"
         X, y = self.data.draw(self.n_classes, self.dim, self.n_samples, f"{key}/data/{draw}")
+        if self.labels != type(self).labels:
+            y = parse_labels(self.labels).draw(self.n_classes, self.n_samples, f"{key}/data/{draw}")
         weights = [
-            NormalRows(f"{key}/W{k}", draw, shape, 1.0 / shape[1], dtype=self.dtype, xp=xp).all()
+            weight_rows(self.weights, f"{key}/W{k}", draw, shape, 1.0 / shape[1], dtype=self.dtype, xp=xp).all()
             for k, shape in enumerate(self.shapes, 1)
         ]
         return Drawn(xp.astype(xp.asarray(X), getattr(xp, self.dtype)), weights, xp.asarray(y))

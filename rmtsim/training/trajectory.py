@@ -221,5 +221,5 @@ def described(problem: Problem, schedule: Schedule) -> dict[str, Any]:
         "data": problem.data.text,
         "steps": schedule.steps,
         "learning_rate": schedule.learning_rate,
-        **problem.other_activation,
+        **problem.other_laws,
     }

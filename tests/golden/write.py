@@ -28,6 +28,9 @@ def main(folder: Path) -> None:
     if hasattr(rmtsim, "Ensemble"):
         he = rmtsim.Ensemble(init="he", data_variance=0.25)
         points.append(rmtsim.Point("one_hidden", "ce", 4, 10, 20, 3, ensemble=he))
+        if "data" in SCHEMA.names:
+            other = rmtsim.Ensemble(data="student_t:9", weights="uniform")
+            points.append(rmtsim.Point("linear", "ce", 5, 12, 30, ensemble=other))
     dtypes = {"mse": "float32", "ce": "float64"}
     several = [
         {"weights_per_draw": 1 + k % 3} if "weights_per_draw" in SCHEMA.names else {} for k in range(len(points))

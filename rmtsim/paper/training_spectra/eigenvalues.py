@@ -14,10 +14,11 @@ from rmtsim.errors import InputError
 from rmtsim.full_hessian.description import Look, describe
 from rmtsim.full_hessian.propagation import propagate
 from rmtsim.model.choices import LOSSES
+from rmtsim.model.ensemble import LECUN
 from rmtsim.paper.block_eigenvalues import block_weights
 from rmtsim.paper.hessian_pictures import PROGRESS
 from rmtsim.paper.schedules import WIDTH, appendix_b3
-from rmtsim.sampling.draws import STREAM, NormalRows
+from rmtsim.sampling.random_rows import STREAM, RandomRows
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.training.adam import Run, Schedule
 from rmtsim.training.problem import Problem
@@ -120,7 +121,7 @@ def diagonal_weights(X: Array, weights: list[Array], problem: Problem) -> Iterat
 
 
 def _check(problem: Problem) -> None:
-    if problem.point is None:
+    if problem.point is None or problem.point.ensemble != LECUN:
         raise InputError(
             f"problem: {problem.loss} with {len(problem.hidden)} hidden layers on {problem.data.name} data has no "
             "decoupled blocks; give loss 'ce' or 'mse', at most one hidden layer, and Gaussian data"
@@ -130,7 +131,7 @@ def _check(problem: Problem) -> None:
 def _copy(problem: Problem, name: str, draw: int, seed: int) -> Array:
     """Return data of the same law that nothing else depends on."""
     key, shape = f"{STREAM}/{seed}/{problem.id}/{name}", (problem.n_samples, problem.dim)
-    return NormalRows(key, draw, shape, 1.0, dtype="float64", xp=array_module("numpy")).all()
+    return RandomRows(key, draw, shape, 1.0, dtype="float64", xp=array_module("numpy")).all()
 
 
 def _rows(layer: int, quantity: str, values: Array) -> pd.DataFrame:
