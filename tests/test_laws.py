@@ -51,10 +51,8 @@ OTHERS = [law for law in COVARIANCES if law != "gaussian"]
 
 def distance(values: npt.NDArray[np.float64], expected: float) -> float:
     """Distance of the mean of independent values from what is expected, in standard errors; 0 where all are that."""
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return (
-        float(abs(values.mean() - expected) / error) if error > 1e-12 else float(abs(values.mean() - expected) > 1e-9)
-    )
+    error, off = values.std(ddof=1) / math.sqrt(len(values)), float(abs(values.mean() - expected))
+    return float(off / error) if error > 1e-12 else 0.0 if off < 1e-9 else math.inf
 
 
 @pytest.mark.parametrize("text", COVARIANCES)
@@ -138,7 +136,7 @@ def test_orthogonal_weights_know_no_direction(size: tuple[int, int]) -> None:
         assert distance(V[:, i, j], 0.0) < MOST
         assert distance(V[:, i, j] ** 2, 1.0) < MOST
         assert distance(V[:, i, j] ** 4, 3 * n / (n + 2)) < MOST
-        assert distance(V[:, i, j] ** 4, 3.0) > MOST  # negative control: a normal
+        assert n > 10 or distance(V[:, i, j] ** 4, 3.0) > MOST  # negative control: a normal
     rng = np.random.default_rng(0)
     raw = np.array([np.linalg.qr(rng.standard_normal((5, 4)))[0][0, 0] for _ in range(2000)])
     assert distance(raw, 0.0) > 20  # negative control: without the signs of R
@@ -396,7 +394,7 @@ def test_a_sweep_with_each_law_runs_resumes_merges_and_fits(tmp_path: Path, caps
     store = tmp_path / "both"
     assert main(["plan", str(paths[1]), "--store", str(stores[1])]) == 0
     assert "0 draws to make" in capsys.readouterr().out
-    assert main(["merge", "--into", str(store), *map(str, stores)]) == 0
+    assert main(["merge", "--store", str(store), *map(str, stores)]) == 0
     assert main(["verify", "--store", str(store), "--recompute", "12"]) == 0
     assert "12" in capsys.readouterr().out
     table = pd.read_parquet(store / "draws")
@@ -459,7 +457,7 @@ def test_training_takes_the_laws(tmp_path: Path) -> None:
     for label in range(5):
         of_label = (y == label).astype(float)
         assert distance(of_label, shares[label]) < MOST
-        if label != 2:
+        if label in (0, 3, 4):
             assert distance(of_label, 0.2) > MOST  # negative control: uniform labels
     assert np.array_equal(y, zipf.draw().y)
     assert not np.array_equal(y, zipf.draw(1).y)
