@@ -404,7 +404,7 @@ def test_a_sweep_with_each_law_runs_resumes_merges_and_fits(tmp_path: Path, caps
     again = rmtsim.simulate(Point("linear", "ce", 10, 6, 12, ensemble=Ensemble(data="sphere")), 8)
     pd.testing.assert_series_equal(sphere["diag_sqfro"], again["diag_sqfro"], check_exact=True)
     assert main(["status", "--store", str(store), "--json"]) == 0
-    assert {point["data"] for point in json.loads(capsys.readouterr().out)} == set(COVARIANCES)
+    assert {point["data"] for point in json.loads(capsys.readouterr().out)["points"]} == set(COVARIANCES)
     assert main(["fit", "--store", str(store), "--where", "data != 'sphere'"]) == 0
     assert "data ar1:0.5" in capsys.readouterr().out
     fit = rmtsim.fit(rmtsim.open_store(store).draws())

@@ -131,7 +131,11 @@ def parse_data(text: Any, kind: type = DataLaw) -> DataLaw:
     forms = ", ".join(law.form for law in known)
     if any(law.parse(text) is not None for law in _LAWS):
         raise InputError(f"data: {text!r} has labels of its own, which only training runs take; choose one of {forms}")
-    meant = did_you_mean(text.partition(":")[0], [law.name for law in known])
+    heads = {law.form.partition(":")[0]: law.form for law in known}
+    head = text.partition(":")[0]
+    if head in heads:
+        raise InputError(f"data: {abridge(text)} is not valid; give {heads[head]}")
+    meant = did_you_mean(head, heads)
     raise InputError(f"data: {abridge(text)} is not known{meant}; choose one of {forms}")
 
 
