@@ -37,7 +37,7 @@ class Values:
 def choice(names: tuple[str, ...]) -> Values:
     """Return the values that are one of some names."""
     *most, last = (f"`{name}`" for name in names)
-    text = f"{', '.join(most)} or {last}"
+    text = f"{', '.join(most)} or {last}" if most else last
     return Values(text, f"choose one of {', '.join(names)}", lambda title, value: check_choice(title, value, names))
 
 
