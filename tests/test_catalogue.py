@@ -160,7 +160,7 @@ def test_all_goes_on_and_makes_a_gallery(toys: Path, capsys: pytest.CaptureFixtu
     assert main(["reproduce", "all", "--out", str(toys)]) == 1
     said = capsys.readouterr()
     assert "broken: left out: 1 of its 1 table failed: toy: the bits are worn out; buy new ones\n" in said.err
-    assert "own: left out: own: needs eggs; give --data FOLDER\n" in said.err
+    assert "own: left out: needs eggs; give --data FOLDER\n" in said.err
     assert [line.split(":")[0].split("/")[-1] for line in said.err.splitlines() if ": drawn" in line] == [
         "toy.png, .pdf",  # cheapest first
         "fig8_mse.png, .pdf",
