@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 import rmtsim
+from rmtsim.heads import pairs
 from rmtsim.heads.features import Features
 from rmtsim.heads.matrix import ArrayMatrix
 from rmtsim.heads.nulls import ISOLATES
@@ -147,6 +148,27 @@ def test_the_strongest_pairs_are_those_of_all(sharpness: float, arrays: dict[str
     share = 2 * norms[first, second][order] / (norms.sum() - np.trace(norms))
     assert found.pairs["share"].to_numpy() == pytest.approx(share, rel=1e-11)
     assert found.pairs_certain
+
+
+@pytest.mark.parametrize("remembered", [2**20, 300])
+def test_few_candidates_do(remembered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 44,850 pairs the norms of 64 are computed: what is called certain is so, and the bound on the others holds."""
+    monkeypatch.setattr(pairs, "_EVALUATED", 64)
+    monkeypatch.setattr(pairs, "_REMEMBERED", remembered)
+    rng = np.random.default_rng(13)
+    V, X = 4 * rng.normal(size=(300, 5)), rng.normal(size=(80, 5))
+    found = rmtsim.measure(V, X, batch=40, nulls=(), top=6)
+    exact = [squares(written_out(x, V, None, "column", 1.0).blocks) for x in np.split(batched(X), 2)]
+    norms = np.triu(np.mean(exact, axis=0), 1)
+    order = np.argsort(-norms.ravel())
+    assert found.pairs is not None
+    assert (300 * found.pairs["class_i"] + found.pairs["class_j"]).tolist() == order[:6].tolist()
+    assert found.pairs_certain
+    assert norms.ravel()[order[64]] <= found.pairs_bound  # at least one of these was not computed
+
+
+def batched(X: Values) -> Values:
+    return X[np.random.default_rng(0).permutation(len(X))]
 
 
 def test_pairs_are_not_called_certain_where_they_are_not() -> None:

@@ -177,7 +177,8 @@ class DataKernel:
         return [sum(kind[1:], kind[0]) for kind in zip(*forms, strict=True)]
 
     def _weigh(self, i: int, j: int, grams: list[Array]) -> tuple[Array, ...]:
-        return tuple(inner(self.tile(i, j), G, self._xp) for G in grams)
+        K = self.tile(i, j)
+        return tuple(inner(K, G, self._xp) for G in grams)
 
     def _contracted(self, columns: Columns, chunk: Any) -> list[Array]:
         """‖ΦᵀA‖² for every kind A of the chunk's columns."""
