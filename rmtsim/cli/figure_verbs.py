@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["figure", "reproduce"]
 
+#: What is done when the theory at the measured sizes is there.
+_THEN = "its curves are made and the figure is drawn"
+
 
 def figure(arguments: argparse.Namespace) -> int:
     """Draw a figure from a store, or list all."""
@@ -65,7 +68,7 @@ def figure(arguments: argparse.Namespace) -> int:
     else:
         rows = shown.select(selection.read(open_existing(arguments.store)))
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
-    with nullcontext() if experiment is not None else show_theory_progress(rows, "the figure is drawn"):
+    with nullcontext() if experiment is not None else show_theory_progress(rows, _THEN):
         drawn = registry.draw(arguments.name, rows)
     matplotlib_setup.save(drawn, arguments.out)
     print_message(f"{arguments.out}: drawn")
@@ -205,7 +208,7 @@ class _Reproduction:
         rows, made = self._rows(work)
         if self.stopped:
             return gallery.Result(figure, problem="stopped")
-        shown = nullcontext() if work.experiment is not None else show_theory_progress(rows, "the figure is drawn")
+        shown = nullcontext() if work.experiment is not None else show_theory_progress(rows, _THEN)
         with shown, registry.own_code(figure):
             numbers = figure.numbers(figure.select(rows))
             drawn = registry.plot(figure, numbers)
