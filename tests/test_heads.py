@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +15,13 @@ import pytest
 
 import rmtsim
 from rmtsim.heads import pairs
+from rmtsim.heads.batch import Wanted, batch_memory
 from rmtsim.heads.features import Features
+from rmtsim.heads.head import Head
 from rmtsim.heads.matrix import ArrayMatrix
 from rmtsim.heads.nulls import ISOLATES
 from rmtsim.heads.pairs import MOST_PROBABLE
+from rmtsim.kernels.memory import BASE
 from rmtsim.model.choices import NULLS
 
 Values = npt.NDArray[np.float64]
@@ -285,6 +289,23 @@ def test_norms_do_not_depend_on_memory_or_threads(arrays: dict[str, Any]) -> Non
     assert one.nulls["ratio"].tolist() == other.nulls["ratio"].tolist()
     with pytest.raises(rmtsim.InputError, match=r"memory: a batch of 1200 samples .* give a smaller batch"):
         rmtsim.measure(V, X, nulls=(), memory="230MiB")
+
+
+def test_memory_does_not_grow_with_the_classes() -> None:
+    """What NumPy takes at its peak is within the estimate; exponentials of all classes would take twice as much."""
+    rng = np.random.default_rng(14)
+    n_classes, dim, size = 30_000, 6, 256
+    V, X = 8 * rng.normal(size=(n_classes, dim)).astype("float32"), rng.normal(size=(size, dim)).astype("float32")
+    head = Head.of(ArrayMatrix(V, "V"), None, "column", 1.0)
+    options: dict[str, Any] = {"nulls": "decoupled", "permutations": 4, "threads": 1}
+    rmtsim.measure(V[:100], X, **options)  # loads what is loaded once
+    tracemalloc.start()
+    found = rmtsim.measure(V, X, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    estimate = batch_memory(head, size, "float32", 1, 5, Wanted()) - BASE
+    assert 0.2 * estimate < peak < estimate < 4 * size * n_classes / 2
+    assert found.perplexity < 100  # some samples are sure, so there are passes without their leading classes
 
 
 def test_extreme_features_keep_their_digits(arrays: dict[str, Any]) -> None:

@@ -207,7 +207,12 @@ class Softmax:
     def others(self) -> Softmax:
         """The same without the leading classes, after its first pass: its z is relative to the leading class."""
         others = self.without_leading()
-        others.first_pass(lambda: [others.count(i, chunk) for chunk in others.chunks() for i in range(len(self.tiles))])
+
+        def work() -> None:
+            for chunk in others.chunks():  # the exponentials are not kept: those of all classes may not fit
+                self.team.map(lambda i, chunk=chunk: others.count(i, chunk), range(len(self.tiles)))  # type: ignore[misc]
+
+        others.first_pass(work)
         return others
 
     @cached_property
@@ -230,19 +235,20 @@ class Softmax:
         logit = xp.full(self._shift.shape, -xp.inf, dtype=self.U.dtype)
         index = xp.zeros(self._shift.shape, dtype=xp.int64)
         row = xp.zeros_like(self.U)
+
+        def look(i: int, chunk: Chunk) -> None:
+            rows = (..., self.tiles[i], slice(None))
+            L = self.logits(i, chunk)
+            where = xp.argmax(L, axis=-1, keepdims=True)
+            highest = xp.take_along_axis(L, where, axis=-1)
+            better = highest > logit[rows]
+            vectors = xp.take_along_axis(chunk.V, xp.broadcast_to(where, (*where.shape[:-1], row.shape[-1])), axis=-2)
+            logit[rows] = xp.where(better, highest, logit[rows])
+            index[rows] = xp.where(better, where + chunk.classes.start, index[rows])
+            row[rows] = xp.where(better, vectors, row[rows])
+
         for chunk in chunks(self.V, self.tiling):
-            for i, tile in enumerate(self.tiles):
-                rows = (..., tile, slice(None))
-                L = self.logits(i, chunk)
-                where = xp.argmax(L, axis=-1, keepdims=True)
-                highest = xp.take_along_axis(L, where, axis=-1)
-                better = highest > logit[rows]
-                vectors = xp.take_along_axis(
-                    chunk.V, xp.broadcast_to(where, (*where.shape[:-1], row.shape[-1])), axis=-2
-                )
-                logit[rows] = xp.where(better, highest, logit[rows])
-                index[rows] = xp.where(better, where + chunk.classes.start, index[rows])
-                row[rows] = xp.where(better, vectors, row[rows])
+            self.team.map(lambda i, chunk=chunk: look(i, chunk), range(len(self.tiles)))  # type: ignore[misc]
         return Leading(logit, index, row)
 
 
