@@ -73,7 +73,8 @@ def run(quick: bool) -> Part:
 def precision(spec: Spec, rows: pd.DataFrame) -> pd.DataFrame:
     """Return draws and precision of the points of a sweep, from its rows."""
     records = []
-    for sizes, layers in summarize(rows).groupby(["n_classes", "aspect_ratio"], sort=True):
+    mine = rows[rows["layer"].isin(spec.layers)]
+    for sizes, layers in summarize(mine).groupby(["n_classes", "aspect_ratio"], sort=True):
         worst = float(np.nanmax(layers[[f"rse_{quantity}" for quantity in QUANTITIES]], initial=0.0))
         draws = int(layers["draws"].iloc[0])
         share = worst / spec.sampling.target_rse

@@ -30,7 +30,7 @@ Values = npt.NDArray[np.float64]
 #: The specs of `make reproduce`.
 SPECS = ("figure8", "linear_mse", "figure9", "figure9_mse")
 
-#: Relative standard errors and numbers of draws that `make reproduce` ended with, at C of 10 and more.
+#: Relative standard errors and numbers of draws of a `make reproduce` with one V a draw, at C of 10 and more.
 ERRORS = Path(__file__).with_name("standard_errors.csv")
 
 

@@ -12,7 +12,7 @@ import rmtsim
 from rmtsim.arrays.threads import ONE_THREAD, ThreadTeam
 from rmtsim.kernels import cost, norms
 from rmtsim.kernels.classes import GivenRows
-from rmtsim.kernels.cost import flops, normals, point_tiling, restricts_pairs, weights_at_once
+from rmtsim.kernels.cost import flops, normals, pairs_of_classes, point_tiling, restricts_pairs, weights_at_once
 from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.tiling import Tiling, with_span
@@ -46,11 +46,18 @@ def several(
     return values(last), {layer: np.mean([of[layer] for of in one], axis=0) for layer in layers}
 
 
-@pytest.fixture(params=["as it is", "restricted", "small groups"])
+def fit_in_a_chunk(n_classes: int, inputs: int, n_samples: int, tiling: Tiling, weights: int) -> bool:
+    return weights > 1 and 1 < n_classes <= tiling.chunk
+
+
+@pytest.fixture(params=["as it is", "pairs", "small groups"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "as it is":
         monkeypatch.setattr(norms, "restricts_pairs", lambda *_: True)
+    if request.param == "pairs":
+        monkeypatch.setattr(norms, "pairs_of_classes", fit_in_a_chunk)
     if request.param == "small groups":
+        monkeypatch.setattr(norms, "pairs_of_classes", lambda *_: False)
         few = [[range(2), range(2, 3)], [range(3, COUNT)]]
         monkeypatch.setattr(norms, "weights_at_once", lambda *sizes: few if sizes[-1] == COUNT else [[range(1)]])
     return str(request.param)
@@ -108,7 +115,7 @@ def test_every_V_is_in_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
     for layers in (("hidden",), ("hidden", "output"), ("output",)):
         for count in (1, 2, 7, 100):
             bundles = weights_at_once(
-                10, 1000, 8, layers, point_tiling(Point("one_hidden", "ce", 10, 9, 1000, 8)), count
+                10, 9, 1000, 8, layers, point_tiling(Point("one_hidden", "ce", 10, 9, 1000, 8)), count
             )
             assert [r for bundle in bundles for some in bundle for r in some] == list(range(count))
 
@@ -123,6 +130,15 @@ def test_a_further_V_costs_little() -> None:
     one, many = (flops(point, ("hidden",), weights=count) for count in (1, 101))
     assert (many - one) / 100 < one / 30
     assert normals(point, ("hidden",), weights=101) - normals(point, ("hidden",)) == 100 * 10 * 8
+    cut = point_tiling(point)
+    assert pairs_of_classes(2, 500, 1000, cut, 16)
+    assert pairs_of_classes(20, 8, 1000, cut, 16)
+    assert not pairs_of_classes(2, 500, 1000, cut, 1)
+    for many in (64, 65, 1000):
+        assert not pairs_of_classes(many, 500, 1000, cut, 16)
+    two = Point("linear", "ce", 2, 500, 1000)
+    one, many = (flops(two, ("linear",), weights=count) for count in (1, 101))
+    assert (many - one) / 100 < one / 50
     linear = Point("linear", "ce", 1000, 50, 100)
     assert flops(linear, ("linear",), weights=3) < 3 * flops(linear, ("linear",))
 
@@ -132,6 +148,8 @@ HELD: list[tuple[Point, tuple[str, ...], int]] = [
     (Point("one_hidden", "ce", 20, 20, 700, 5), ("hidden", "output"), 30),
     (Point("one_hidden", "ce", 20, 40, 300, 3), ("cross",), 6),
     (Point("linear", "ce", 300, 60, 200), ("linear",), 10),
+    (Point("linear", "ce", 8, 60, 300), ("linear",), 40),
+    (Point("one_hidden", "ce", 10, 20, 300, 4), ("output",), 40),
 ]
 
 

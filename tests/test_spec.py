@@ -32,7 +32,7 @@ def test_builtin_specs_load_and_survive_a_round_trip(name: str) -> None:
 
 
 def test_figures_cover_what_the_paper_plots() -> None:
-    for name in ("figure8", "figure9"):
+    for name in ("figure8", "figure9", "figure9_output"):
         spec = load(name)
         assert min(spec.n_classes) == 2
         assert max(spec.n_classes) >= 3000
@@ -41,6 +41,8 @@ def test_figures_cover_what_the_paper_plots() -> None:
     assert load("figure8").sampling.target_rse <= 0.01
     assert load("figure9").sampling.target_rse <= 0.03
     assert load("figure9").width == (8,)
+    assert load("figure9").points() == load("figure9_output").points()
+    assert load("figure9").layers + load("figure9_output").layers == ("hidden", "output")
 
 
 def test_the_grid_is_a_product() -> None:

@@ -144,6 +144,8 @@ def test_the_rule_is_a_function_of_the_point_and_its_layers() -> None:
     point = rmtsim.Point("one_hidden", "ce", 2, 200, 400, 8)
     alone = weights_of("auto", point, ("hidden",))
     assert alone > 1
+    few_classes = [point for point in load("figure9").points() if point.n_classes <= 100]
+    assert min(weights_of("auto", point, ("hidden",)) for point in few_classes) > 8
     assert weights_of("auto", point, ("hidden", "output")) < alone  # what pays in every layer
     squared = rmtsim.Point("one_hidden", "mse", 2, 200, 400, 8)
     assert weights_of("auto", squared, ("hidden",)) > 1

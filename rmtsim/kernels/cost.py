@@ -23,6 +23,12 @@ _GROUP_NUMBERS, _BUNDLE_NUMBERS = 2**20, 2**22
 #: To pick an entry of K out, and to call what multiplies, in flops.
 _PICK_FLOPS, _CALL_FLOPS = 30, 5e5
 
+#: The passes over an entry of the Gram matrices of one V, in flops; products hide them where classes are many.
+FLOPS_PER_GRAM_ENTRY = 150.0
+
+#: Most classes whose pairs have weight vectors.
+_FEW_CLASSES = 64
+
 #: Number of sampled classes; classes are sampled where there are at least eight times as many.
 _SAMPLED_CLASSES = 512
 
@@ -58,13 +64,25 @@ def restricts_pairs(dim: int, n_samples: int, width: int, weights: int) -> bool:
     return part + _CALL_FLOPS * pairs < weights * n_samples**2 * pairs
 
 
+def pairs_of_classes(n_classes: int, inputs: int, n_samples: int, tiling: Tiling, weights: int) -> bool:
+    """Whether the last layer has a weight vector for each pair of classes, rather than Gram matrices for each V.
+
+    Weight vectors of all V lie side by side: with few classes, several V then share the passes over N² entries.
+    """
+    if weights == 1 or not 1 < n_classes <= min(_FEW_CLASSES, tiling.chunk):
+        return False
+    of_column, grams = _quadratic_sum(n_samples, inputs), float(n_samples) ** 2 * (n_classes + FLOPS_PER_GRAM_ENTRY)
+    pairs = (of_column + _FLOPS_PER_ENTRY * n_samples) * n_classes * (n_classes + 1) / 2
+    return pairs < grams + 2 * of_column * n_classes
+
+
 def _passing(width: int) -> float:
     """Return the share of pairs of samples that a pair of neurons i ≤ j lets through, summed over these."""
     return width / 4 + width * (width - 1) / 32
 
 
 def weights_at_once(
-    n_classes: int, n_samples: int, width: int | None, layers: tuple[str, ...], tiling: Tiling, weights: int
+    n_classes: int, dim: int, n_samples: int, width: int | None, layers: tuple[str, ...], tiling: Tiling, weights: int
 ) -> list[list[range]]:
     """Return which V go through all steps side by side, in bundles whose hidden layers are summed together.
 
@@ -75,7 +93,8 @@ def weights_at_once(
     bundle = max(1, int(_BUNDLE_NUMBERS * factor) // (n_samples * pairs)) if pairs else weights
     numbers = 3 * n_samples * (min(n_classes, tiling.chunk) + pairs)
     if not set(LAST).isdisjoint(layers):
-        numbers += 2 * n_samples**2
+        by_pairs = pairs_of_classes(n_classes, width or dim, n_samples, tiling, weights)
+        numbers += n_samples * n_classes * (n_classes + 1) if by_pairs else 2 * n_samples**2
     group = 1 if factor > 1 else max(1, _GROUP_NUMBERS // numbers)
     return [
         [range(of.start + some.start, of.start + some.stop) for some in pieces(len(of), group)]
@@ -123,6 +142,9 @@ def _flops(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, g
             gram = m * (N / 2) ** 2 * d
             shared, of_one = (shared + gram, of_one) if kept_grams(N, m, masked=True) else (shared, of_one + gram)
             of_one += m * ((N / 2) ** 2 * grams * C + N * C * m)
+        elif softmax and pairs_of_classes(C, inputs, N, point_tiling(point, gpu=gpu), weights):
+            shared += N**2 * inputs * (not few_features(inputs, N))
+            of_one += _quadratic_sum(N, inputs) * C * (C + 1) / 2
         elif softmax:
             shared += N**2 * inputs
             of_one += N**2 * C + 2 * _quadratic_sum(N, inputs) * diagonal_classes(point, diagonal)
@@ -143,6 +165,8 @@ def _entries(point: Point, layers: tuple[str, ...], diagonal: str, weights: int)
     of_one = float(N) * (C + _classes_again(point, layers, diagonal, gpu=False))
     if HIDDEN.name in layers:
         of_one += N * m * (m + 1) / 2
+    if not set(LAST).isdisjoint(layers) and pairs_of_classes(C, m or d, N, point_tiling(point), weights):
+        of_one += N * C * (C + 1) / 2
     return shared + weights * of_one
 
 

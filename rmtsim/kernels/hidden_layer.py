@@ -122,12 +122,12 @@ class HiddenLayer:
 
         def columns(i: int, chunk: None, fresh: bool) -> tuple[Array, ...]:
             rows = [w[..., self._samples.tiles[i], :] for w in weights]
-            return tuple(_side_by_side([w[..., kind] for w in rows], xp) for kind in self._kinds)
+            return tuple(side_by_side([w[..., kind] for w in rows], xp) for kind in self._kinds)
 
         return [total[..., 0] for total in self._samples.quadratic_sums(columns, lambda: [None])]
 
 
-def _side_by_side(weights: list[Array], xp: Module) -> Array:
+def side_by_side(weights: list[Array], xp: Module) -> Array:
     """Return columns (…, R, N, c) of several V as (…, 1, N, columns)."""
     if len(weights) == 1 and weights[0].shape[-3] == 1:
         return weights[0]
@@ -297,5 +297,5 @@ class Moments:
 
         others.first_pass(work)
         total = 1 + others.total  # the leading class has exp(0)
-        top = others.xp.astype(self._soft.leading.row, others.xp.float64)
+        top = others.xp.astype(self._soft.leading_rows, others.xp.float64)
         return others.total / total, sums._first / total, sums._second / total, top

@@ -17,6 +17,7 @@ from typing import Protocol
 from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
 from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.grams import DataKernel, gram_sums
+from rmtsim.kernels.hidden_layer import pair, side_by_side
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.saturated import careful_offdiag
@@ -91,6 +92,23 @@ def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, 
     if bool(softmax.xp.any(dominated := off < _DOMINATED * all_pairs[0])):
         off = softmax.xp.where(dominated, careful_offdiag(softmax, kernel), off)
     return BlockNorms(diag, off / (n_samples**2 * C * (C - 1)))
+
+
+def last_layer_by_pairs(softmax: Softmax, kernel: DataKernel) -> BlockNorms:
+    """Do the same for several V with a weight vector p_i p_j for each pair of classes; return sums over V, (…, 1).
+
+    It pays with few classes (`rmtsim.kernels.cost.pairs_of_classes`), and nothing is taken from anything: terms of all
+    sizes keep their digits.
+    """
+    n_samples, C = softmax.U.shape[-2], softmax.V.shape[-2]
+
+    def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array]:
+        Q, _ = softmax.diagonal_weights(i, chunk, fresh)
+        products = pair(softmax.probabilities(i, chunk), softmax.xp)[..., C:]
+        return side_by_side([Q], softmax.xp), side_by_side([products], softmax.xp)
+
+    same, different = kernel.quadratic_sums(columns, softmax.later_chunks)
+    return BlockNorms(same / (n_samples**2 * C), 2 * different / (n_samples**2 * C * (C - 1)))
 
 
 def last_layer_sampled(

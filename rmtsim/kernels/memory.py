@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rmtsim.errors import InputError
-from rmtsim.kernels.cost import diagonal_classes, point_tiling, restricts_pairs, weights_at_once
+from rmtsim.kernels.cost import diagonal_classes, pairs_of_classes, point_tiling, restricts_pairs, weights_at_once
 from rmtsim.kernels.grams import few_features, kept_features, kept_grams
 from rmtsim.kernels.tiling import Tiling, with_span
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
@@ -46,7 +46,7 @@ def memory(
     rows = min(N, tiling.tile * (tiling.span if whole else 2 * tiling.span))  # of the tiles held at once
     pairs = n_tiles * (n_tiles + 1) // 2 if whole else tiling.span**2
     area = tiling.tile**2
-    bundles = weights_at_once(C, N, point.width, layers, tiling, weights)
+    bundles = weights_at_once(C, d, N, point.width, layers, tiling, weights)
     together = max(len(some) for bundle in bundles for some in bundle)
     bundle = max(some[-1].stop - some[0].start for some in bundles)
     numbers = N * d + m * d + 3 * N * m  # X, W, pre-activations, mask, features
@@ -68,6 +68,9 @@ def memory(
             passes.append(4 * rows * chunk + 2 * pairs * area)
             if weights > together and kept_grams(N, m, masked=True):
                 numbers += m * (N * d // 2 + N**2 // 4)
+        elif softmax and pairs_of_classes(C, inputs, N, tiling, weights):
+            columns = together * C * (C + 1) // 2
+            passes.append(3 * rows * columns + _contraction(inputs, N, tiling, columns, 2 * pairs))
         elif softmax:
             both = _contraction(inputs, N, tiling, 2 * chunk * together, 2 * pairs * together)
             passes.append(4 * rows * chunk * together + both)
@@ -140,7 +143,7 @@ def batch_size(point: Point, layers: tuple[str, ...], dtype: str, budget: float,
     whole = point_tiling(point)
     if not whole.one_chunk(C):
         return 1
-    together = len(weights_at_once(C, N, point.width, layers, whole, weights)[0][0])
+    together = len(weights_at_once(C, d, N, point.width, layers, whole, weights)[0][0])
     numbers = N * d + C * (m or d) + m * d + (3 * N * C + 2 * N**2) * together
     size = max(1, min(_MAX_BATCH, _BATCH_BYTES // (numbers * (4 if dtype == "float32" else 8))))
     while size > 1 and BASE + memory(point, layers, dtype, whole, batch=size, weights=weights) > budget:

@@ -26,12 +26,19 @@ from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.errors import InputError
 from rmtsim.kernels.classes import GivenRows, Rows, SideBySide
-from rmtsim.kernels.cost import restricts_pairs, weights_at_once
+from rmtsim.kernels.cost import pairs_of_classes, restricts_pairs, weights_at_once
 from rmtsim.kernels.cross_layer import CrossLayer
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gradient_mse, gram_of_neurons, pair
-from rmtsim.kernels.last_layer import RowPowers, first_pass, last_layer_ce, last_layer_mse, last_layer_sampled
+from rmtsim.kernels.last_layer import (
+    RowPowers,
+    first_pass,
+    last_layer_by_pairs,
+    last_layer_ce,
+    last_layer_mse,
+    last_layer_sampled,
+)
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
@@ -224,7 +231,7 @@ def compute(
     samples = DataKernel(X[..., None, :, :], tiling, team, xp)
     inputs = samples if W is None else DataKernel(forward_pass.features[..., None, :, :], tiling, team, xp)
     count, (n_samples, dim), width = len(last_layers), X.shape[-2:], None if W is None else W.shape[-2]
-    bundles = weights_at_once(C, n_samples, width, layers, tiling, count)
+    bundles = weights_at_once(C, dim, n_samples, width, layers, tiling, count)
     hidden = cross = None
     masked, bends = get_activation(activation).rectifies, forward_pass.bends
     if width is not None and HIDDEN.name in layers:
@@ -268,7 +275,8 @@ def compute(
     def with_softmax() -> None:
         U = forward_pass.features[..., None, :, :]
         sampled = C if sampled_classes is None else sampled_classes
-        with_pairs = C > 1 and not set(LAST).isdisjoint(layers)
+        by_pairs = pairs_of_classes(C, U.shape[-1], n_samples, tiling, count)
+        with_grams = C > 1 and not by_pairs and not set(LAST).isdisjoint(layers)
         for bundle in bundles:
             for some in bundle:
                 V = side_by_side(some)
@@ -279,7 +287,7 @@ def compute(
                 powers = RowPowers(softmax) if sampled < C else None
                 all_pairs = first_pass(
                     softmax,
-                    inputs if with_pairs else None,
+                    inputs if with_grams else None,
                     [sums for sums in (moments, powers) if sums],
                     (2, 1) if powers else (2,),
                 )
@@ -292,6 +300,8 @@ def compute(
                         hidden.add(covariance, None if labels is None else moments.gradient(), softmax)
                     elif layer == CROSS.name and cross and moments:
                         found[layer].append(cross.ce(softmax, moments))
+                    elif by_pairs:
+                        found[layer].append(last_layer_by_pairs(softmax, inputs))
                     elif powers:
                         found[layer].append(last_layer_sampled(softmax, inputs, all_pairs, powers, sampled))
                     else:

@@ -27,11 +27,10 @@ SATURATED = 0.99
 
 
 class Leading(NamedTuple):
-    """The most probable class of every sample: its logit (…, N, 1), number (…, N, 1) and row of V (…, N, inputs)."""
+    """The most probable class of every sample: its logit (…, N, 1) and number (…, N, 1)."""
 
     logit: Array
     index: Array
-    row: Array
 
 
 class _ShiftTooLow(Exception):  # noqa: N818  # no error: the pass starts again with a better shift
@@ -204,6 +203,17 @@ class Softmax:
         return self.find_leading()
 
     @cached_property
+    def leading_rows(self) -> Array:
+        """Rows of V of the leading classes, (…, N, inputs)."""
+        xp, found = self.xp, self.xp.zeros_like(self.U)
+        for chunk in chunks(self.V, self.tiling):
+            last = chunk.V.shape[-2] - 1
+            place = self.leading.index - chunk.classes.start
+            where = xp.broadcast_to(xp.clip(place, 0, last), (*place.shape[:-1], found.shape[-1]))
+            found = xp.where((place >= 0) & (place <= last), xp.take_along_axis(chunk.V, where, axis=-2), found)
+        return found
+
+    @cached_property
     def others(self) -> Softmax:
         """The same without the leading classes, after its first pass: its z is relative to the leading class."""
         others = self.without_leading()
@@ -234,7 +244,6 @@ class Softmax:
         xp = self.xp
         logit = xp.full(self._shift.shape, -xp.inf, dtype=self.U.dtype)
         index = xp.zeros(self._shift.shape, dtype=xp.int64)
-        row = xp.zeros_like(self.U)
 
         def look(i: int, chunk: Chunk) -> None:
             rows = (..., self.tiles[i], slice(None))
@@ -242,14 +251,12 @@ class Softmax:
             where = xp.argmax(L, axis=-1, keepdims=True)
             highest = xp.take_along_axis(L, where, axis=-1)
             better = highest > logit[rows]
-            vectors = xp.take_along_axis(chunk.V, xp.broadcast_to(where, (*where.shape[:-1], row.shape[-1])), axis=-2)
             logit[rows] = xp.where(better, highest, logit[rows])
             index[rows] = xp.where(better, where + chunk.classes.start, index[rows])
-            row[rows] = xp.where(better, vectors, row[rows])
 
         for chunk in chunks(self.V, self.tiling):
             self.team.map(lambda i, chunk=chunk: look(i, chunk), range(len(self.tiles)))  # type: ignore[misc]
-        return Leading(logit, index, row)
+        return Leading(logit, index)
 
 
 def _numbers(chunk: Chunk, xp: Module) -> Array:

@@ -17,6 +17,7 @@ def careful_offdiag(softmax: Softmax, kernel: DataKernel) -> Array:
         (PPᵀ)∘(PPᵀ) − SSᵀ = (ρρᵀ)∘(ρρᵀ) − (ρ∘ρ)(ρ∘ρ)ᵀ + 2 ρρᵀ∘(B + Bᵀ + D) + 2 B∘Bᵀ.
     """
     xp, others, leading = softmax.xp, softmax.without_leading(), softmax.leading
+    leading_rows = softmax.leading_rows  # found here once, not by the team's threads
 
     def columns(i: int, chunk: Chunk, fresh: bool) -> tuple[Array, Array]:
         E = others.count(i, chunk, fresh)
@@ -29,7 +30,7 @@ def careful_offdiag(softmax: Softmax, kernel: DataKernel) -> Array:
     def spill(i: int, j: int) -> Array:
         """B of the samples in tiles i and j: what i's samples give to the classes that lead in j."""
         n, k = (..., softmax.tiles[i], slice(None)), (..., softmax.tiles[j], slice(None))
-        rho = xp.exp(softmax.U[n] @ leading.row[k].mT - leading.logit[n]) * tau(i)
+        rho = xp.exp(softmax.U[n] @ leading_rows[k].mT - leading.logit[n]) * tau(i)
         return xp.where(leading.index[n] == leading.index[k].mT, xp.zeros_like(rho), rho * tau(j).mT)
 
     def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:

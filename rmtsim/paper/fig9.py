@@ -19,7 +19,7 @@ class Fig9(DecayFigure):
         r"$\mathcal{O}(1/C^2)$."
     )
     place = 10
-    specs = ("figure9",)
+    specs = ("figure9", "figure9_output")
     model = "one_hidden"
     loss = "ce"
     layers = ("hidden", "output")

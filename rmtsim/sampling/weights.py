@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from rmtsim.errors import InputError
-from rmtsim.kernels.cost import cost
+from rmtsim.kernels.cost import FLOPS_PER_GRAM_ENTRY, cost, pairs_of_classes, point_tiling
 from rmtsim.model.layers import CROSS, HIDDEN, LAST, OUTPUT
 from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
@@ -25,9 +25,6 @@ AUTO: Literal["auto"] = "auto"
 
 #: Most last layers of a draw, and most that the rule gives it.
 MAX_WEIGHTS, MOST_BY_RULE = 1000, 64
-
-#: The passes over an entry of a Gram matrix, which products hide where classes are many, take as long as so many flops.
-_FLOPS_PER_ENTRY = 300.0
 
 #: The rule gives the fewest last layers that have this share of the best gain, and one where that is less than the
 #: cost model may err by.
@@ -74,9 +71,11 @@ def gain(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, bet
 
 def _time(point: Point, layers: tuple[str, ...], diagonal: str, weights: int) -> float:
     """Return the time of a draw in flops: its cost, and for each V the passes over the N² entries of Gram matrices."""
-    passes = get_loss(point.loss).softmax and not set(LAST).isdisjoint(layers)
-    entries = float(point.n_samples) ** 2 * weights if passes else 0.0
-    return cost(point, layers, diagonal, weights) + _FLOPS_PER_ENTRY * entries
+    passes = 0
+    if get_loss(point.loss).softmax and not set(LAST).isdisjoint(layers):
+        sizes = point.n_classes, point.width or point.dim, point.n_samples
+        passes = 1 if pairs_of_classes(*sizes, point_tiling(point), weights) else weights
+    return cost(point, layers, diagonal, weights) + FLOPS_PER_GRAM_ENTRY * passes * float(point.n_samples) ** 2
 
 
 def variance_ratio(point: Point, layer: str) -> float:
@@ -86,8 +85,9 @@ def variance_ratio(point: Point, layer: str) -> float:
     last layers gain. They are infinite where the blocks do not depend on V.
     """
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
+    size = 1 / d + 1 / N
     if layer == HIDDEN.name:  # few neurons, whose weights of the classes decide; with many classes these average out
-        return 0.02 + 0.3 * C * (1 / d + 1 / N)
+        return 0.03 + C * (0.1 * size + size**2) * max(1.0, m / 16)
     if layer == CROSS.name:
         return 1.0 + 0.4 * C
     if C == 1 or not get_loss(point.loss).softmax:
