@@ -343,7 +343,11 @@ def test_what_it_warns_of() -> None:
         walk[n] = 0.8 * walk[n - 1] + 0.6 * X[n]
     correlated = rmtsim.measure(V, walk, nulls=(), batch=10, by_sequence=True).notes
     assert len(correlated) == 1
-    assert correlated[0].startswith("successive rows correlate (0.")
+    centred = walk - walk.mean(axis=0)
+    correlation = np.vdot(centred[:-1], centred[1:]) / np.vdot(centred, centred)
+    assert correlated[0].startswith(f"successive rows correlate ({correlation:.2f}): standard errors hold where")
+    [shuffled] = rmtsim.measure(V, walk, nulls=(), batch=10).notes
+    assert shuffled.startswith(f"successive rows correlate ({correlation:.2f}): standard errors are about further rows")
 
 
 def test_it_warns_where_vectors_do_not_determine_their_covariance() -> None:

@@ -13,6 +13,9 @@ from rmtsim.heads.matrix import Matrix, blocks, pick_rows
 
 Values = npt.NDArray[np.float64]
 
+#: Vectors whose spread about their mean is below this share of their squares are equal.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Features:
@@ -30,6 +33,8 @@ class Features:
         Their mean (d,).
     mean_square
         The mean of |x|²/d.
+    correlation
+        Of vectors with those that follow them, about the mean; NaN where all are equal.
     """
 
     X: Matrix
@@ -37,16 +42,25 @@ class Features:
     shuffled: int | None
     mean: Values
     mean_square: float
+    correlation: float
 
     @classmethod
     def of(cls, X: Matrix, size: int, shuffled: int | None) -> Features:
         """Return the features after a first look at all of them, which finds what is not finite."""
-        total, squares = np.zeros(X.shape[1]), 0.0
+        count = X.shape[0]
+        total, squares, products = np.zeros(X.shape[1]), 0.0, 0.0
+        first = before = X.rows(0, 1, np.float64)[0]
         for part in blocks(X):
             rows = X.rows(part.start, part.stop, np.float64)
             total += rows.sum(axis=0)
             squares += float(np.vdot(rows, rows))
-        return cls(X, size, shuffled, total / X.shape[0], squares / math.prod(X.shape))
+            products += float(np.vdot(rows[:-1], rows[1:])) + (float(before @ rows[0]) if part.start else 0.0)
+            before = rows[-1]
+        mean = total / count
+        spread = squares - count * float(mean @ mean)
+        products += float(mean @ (first + before - (count + 1) * mean))
+        correlation = products / spread if spread > _ROUNDING * squares else math.nan
+        return cls(X, size, shuffled, mean, squares / math.prod(X.shape), correlation)
 
     @property
     def batches(self) -> int:
@@ -88,9 +102,3 @@ class Features:
         square = float(np.sum(np.vecdot(gram, gram), dtype=np.float64)) - own
         count = len(X)
         return trace**2 / count**2 / (square / (count * (count - 1))) if square > 0 else math.nan
-
-    def correlation(self, X: npt.NDArray[Any]) -> float:
-        """Return the correlation of vectors with those that follow them in X (N, d), about the mean of all."""
-        centred = X - self.mean
-        whole = float(np.vdot(centred, centred))
-        return float(np.vdot(centred[:-1], centred[1:])) / whole if whole else 0.0

@@ -219,7 +219,6 @@ class _Run:
         self._log_sums: list[Values] = []
         self._mean = np.zeros(head.V.shape[0])
         self._classes = np.zeros((2, head.V.shape[0]))
-        self._correlations: list[float] = []
         self._effective = math.nan
         self._candidates = PairCandidates(head)
 
@@ -241,8 +240,6 @@ class _Run:
         if self._wanted.top:
             self._candidates.add(found, X)
             self._log_sums.append(found.log_sums)
-        if self._features.shuffled is None:
-            self._correlations.append(self._features.correlation(X))
 
     def _row(self, number: int, found: BatchNorms, X: npt.NDArray[Any]) -> dict[str, Any]:
         diag, offdiag = float(found.diag[0]), float(found.offdiag[0])
@@ -391,8 +388,10 @@ class _Run:
                 f"gaussian: {rows} vectors of effective dimension {self._effective:.0f} determine their covariance too "
                 f"coarsely: its tr Σ² is too large by {excess:.0%}; give more features"
             )
-        if self._correlations and (mean := float(np.mean(self._correlations))) > _CORRELATED:
-            yield (
-                f"successive rows correlate ({mean:.2f}): standard errors hold where a batch is longer than what "
-                "correlates, as whole sequences are; else shuffle the rows"
-            )
+        if features.correlation > _CORRELATED:
+            meaning = "are about further rows of the same sequences; take rows by sequence, whole ones a batch"
+            if features.shuffled is None:
+                meaning = (
+                    "hold where a batch is longer than what correlates, as whole sequences are; else shuffle the rows"
+                )
+            yield f"successive rows correlate ({features.correlation:.2f}): standard errors {meaning}"
