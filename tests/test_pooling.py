@@ -5,10 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import rmtsim
-from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
-from rmtsim.stats.pooling import pooled_effective_draws, pooled_mean, pooled_ratio
+from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate, skewness
+from rmtsim.stats.pooling import (
+    pooled_effective_draws,
+    pooled_mean,
+    pooled_ratio,
+    relative_deviations,
+    relative_deviations_of_ratio,
+)
+from rmtsim.stats.verdict import without_skewness
 
 SETS = 600
 GROUPS = [((64, 1), (64, 8)), ((200, 1), (30, 16)), ((20, 1), (90, 4))]
@@ -143,3 +151,38 @@ def test_rows_of_before_have_one_last_layer() -> None:
     assert set(rmtsim.summarize(mixed)["draws"]) == {9}
     with pytest.raises(rmtsim.InputError, match=r"weights_per_draw holds 0\.?5?; give whole numbers from 1 to 1000$"):
         rmtsim.summarize(rows.assign(weights_per_draw=0.5))
+
+
+def test_deviations_are_those_of_the_mean_and_of_the_ratio() -> None:
+    rng, one = np.random.default_rng(8), np.ones(60, dtype=int)
+    a, b = rng.gamma(3.0, 1.0, (2, 60)) * [[1e-200], [1e150]]
+    e, r = relative_deviations(b, one), relative_deviations_of_ratio(b, a, one)
+    assert e == pytest.approx(b / b.mean() - 1)
+    assert r == pytest.approx(b / b.mean() - a / a.mean())
+    assert skewness(e) == pytest.approx(stats.skew(b / b.max()))
+    for x in (e, r):
+        assert abs(x.mean()) < 1e-12
+    assert (
+        relative_deviations(0 * a, one).tolist() == relative_deviations_of_ratio(b, 0 * a, one).tolist() == [0.0] * 60
+    )
+    assert np.isnan(relative_deviations(a * np.nan, one)).all()
+    assert np.isnan(relative_deviations_of_ratio(b, a * np.nan, one)).all()
+
+
+@pytest.mark.parametrize("of", ["mean", "ratio"])
+def test_deviations_of_pooled_draws_make_its_error_and_its_skewness(of: str) -> None:
+    """Truths are as often above as below the intervals; negative control: mostly above those without skewness."""
+    rng, R = np.random.default_rng(9), numbers(((30, 1), (15, 4)))
+    t, a, errors = [], [], []
+    for _ in range(1500):
+        x, other = two_stage(rng, R, 1.0, 0.9), 1 + 0.1 * rng.normal(size=len(R))
+        found = pooled_mean(x, R) if of == "mean" else pooled_ratio(x, other, R)
+        e = relative_deviations(x, R) if of == "mean" else relative_deviations_of_ratio(x, other, R)
+        errors.append(np.mean(e**2) ** 0.5 / len(e) ** 0.5 / found.rse)
+        t.append((found.value - 1) / found.std_error)
+        a.append(skewness(e) / len(e) ** 0.5)
+    assert np.mean(errors) == pytest.approx(1, abs=0.1)
+    z = without_skewness(t, a)
+    above, below = np.mean(z < -2), np.mean(z > 2)
+    assert above - below < 0.03
+    assert np.mean(np.array(t) < -2) - np.mean(np.array(t) > 2) > 0.05

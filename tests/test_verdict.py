@@ -8,8 +8,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import stdtrit
 
-from rmtsim.stats.verdict import LOOKS, NO_ERROR, TOLERANCE, agrees, bounds, sign, structure, tolerance, z_score
+from rmtsim.stats.verdict import (
+    LEVEL,
+    LOOKS,
+    NO_ERROR,
+    TOLERANCE,
+    Deviation,
+    agrees,
+    bounds,
+    reach,
+    sign,
+    structure,
+    tolerance,
+    with_skewness,
+    without_skewness,
+    z_score,
+)
 
 
 def test_the_tolerance_of_a_report_is_three_and_a_half_standard_errors() -> None:
@@ -69,3 +85,68 @@ def test_few_draws_and_many_checkpoints_leave_more_unresolved() -> None:
     assert structure(outside, errors, draws=3) == "unresolved"
     many = pd.Series([0.085, *[0.01] * 50])
     assert structure(many, pd.Series(0.005, index=many.index), draws=100) == "unresolved"
+
+
+@pytest.mark.parametrize("skewness", [0.0, 1e-9, 1e-6, 0.1, 0.5, 1.5, -0.3])
+def test_skewness_is_taken_out_and_put_back(skewness: float) -> None:
+    z = np.linspace(-6, 6, 49)
+    t = with_skewness(z, skewness)
+    assert np.all(np.diff(t) > 0)
+    assert without_skewness(t, skewness) == pytest.approx(z, abs=1e-9)
+    deviation = Deviation(0.7, 0.2, 19, skewness)
+    low, high = deviation.interval()
+    assert [deviation._replace(value=0.7 - end).p_value for end in (low, high)] == pytest.approx([0.05, 0.05])
+    down, up = reach(0.2, skewness)
+    assert [without_skewness(x / 0.2, skewness) for x in (down, -up)] == pytest.approx([1, -1])
+
+
+def shares_outside(skewness_known: bool) -> tuple[float, float]:
+    """How often the mean of exponential draws, 1, is below and above the 95 % interval from 40 of them."""
+    draws = np.random.default_rng(3).standard_exponential((20_000, 40))
+    e = draws - draws.mean(axis=1, keepdims=True)
+    t = (draws.mean(axis=1) - 1) / (draws.std(axis=1, ddof=1) / 40**0.5)
+    a = np.mean(e**3, axis=1) / np.mean(e**2, axis=1) ** 1.5 / 40**0.5
+    z = without_skewness(t, a if skewness_known else 0.0)
+    far = -stdtrit(39, 0.025)
+    return 100 * float(np.mean(z > far)), 100 * float(np.mean(z < -far))
+
+
+def test_truths_are_as_often_above_as_below_intervals_of_skew_draws() -> None:
+    """Negative control: without their skewness nearly all of them are above, and too many."""
+    below, above = shares_outside(skewness_known=True)
+    assert below == pytest.approx(2.5, abs=1)
+    assert above == pytest.approx(2.5, abs=1)
+    below, above = shares_outside(skewness_known=False)
+    assert above > 5
+    assert below < 1
+
+
+def test_a_symmetric_error_makes_a_difference_less_skew() -> None:
+    """The third central moment stays; the standard error grows."""
+    one = Deviation(1.0, 0.3, 9, skewness=0.5)
+    both = one.with_error(0.2, 0.5)
+    assert (both.value, both.std_error, both.dof) == (0.2, 0.5, 9)
+    assert both.skewness * 0.5**3 == pytest.approx(0.5 * 0.3**3)
+    assert one.with_error(1.0, 0.0).skewness == 0
+
+
+@pytest.mark.parametrize("skewness", [0.0, 0.4, -0.4])
+def test_what_is_said_to_be_detectable_is_noticed(skewness: float) -> None:
+    """Off by that much either way, p is below the level in 95 % of cases, or more on the side that is seen better."""
+    z = np.random.default_rng(4).standard_normal(4000)
+    chance = with_skewness(z, skewness)
+    size = Deviation(0.0, 1.0, skewness=skewness).detectable(tests=5)
+    noticed = [
+        np.mean([Deviation(t + by, 1.0, skewness=skewness).p_value <= LEVEL / 5 for t in chance])
+        for by in (size, -size)
+    ]
+    assert min(noticed) == pytest.approx(0.95, abs=0.012)
+    assert max(noticed) >= min(noticed)
+    assert max(noticed) > 0.99 or skewness == 0
+
+
+def test_the_skewness_of_few_draws_makes_nothing_significant() -> None:
+    """Three draws: what is far off is as significant as Student's t says, to a few standard errors, on either side."""
+    for t in (30.0, -30.0):
+        assert abs(Deviation(t, 1.0, 2, 0.41).z - t) < 12
+    assert abs(30 + 0.41 * 30**2 / 3 + 0.41**2 * 30**3 / 27) > 300  # negative control: Hall's own, that far out

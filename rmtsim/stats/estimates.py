@@ -47,6 +47,22 @@ def mean_estimate(x: Values, *, fixed: bool = False) -> Estimate:
     return Estimate(_times_power(value, power), _times_power(known_error(value, std_error, n, fixed=fixed), power))
 
 
+def skewness(deviations: Values) -> float:
+    """Return the sample skewness of draws from their deviations from the mean (n,): mean e³/(mean e²)^1.5.
+
+    0 where there is no spread; NaN where one is not known. With draws of unequal weights, each deviation times its
+    weight over the mean weight, it is √n times the skewness of the weighted mean.
+
+    Examples
+    --------
+    >>> round(skewness(np.array([-1.0, -1.0, 2.0])), 3)
+    0.707
+    """
+    e, _ = _of_order_one(np.asarray(deviations, dtype=np.float64))
+    squares = float(np.mean(e**2)) if len(e) else math.nan
+    return float(np.mean(e**3)) / squares**1.5 if squares else 0.0
+
+
 def effective_draws(x: Values, std_errors: Values) -> float:
     """Return the number of draws without errors of their own whose mean would be as precise as that of x (n,).
 

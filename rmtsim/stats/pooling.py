@@ -74,10 +74,46 @@ def pooled_ratio(numerator: Values, denominator: Values, weights_per_draw: Numbe
     return Estimate(*(math.ldexp(x, above - below) for x in found))
 
 
+def relative_deviations(x: Values, weights_per_draw: Numbers) -> Values:
+    """Deviations of draws x (n,) from `pooled_mean`, over it: what makes its relative standard error.
+
+    Each is times the weight of its draw over the mean weight. They are 0 where the mean is.
+    """
+    x = _of_order_one(x)
+    shares = _shares(x, weights_per_draw)
+    mean = float(shares @ x)
+    return np.asarray(len(x) * shares * (x - mean) / abs(mean)) if mean else np.zeros(len(x))
+
+
+def relative_deviations_of_ratio(numerator: Values, denominator: Values, weights_per_draw: Numbers) -> Values:
+    """`relative_deviations` for `pooled_ratio`: those of its linearisation, b/mean(b) − a/mean(a)."""
+    n = len(numerator)
+    if not np.all(np.isfinite(numerator + denominator)):
+        return np.full(n, math.nan)
+    b, a = _of_order_one(numerator), _of_order_one(denominator)
+    shares = _shares(_deviations(b, a, weights_per_draw), weights_per_draw)
+    mean_b, mean_a = float(shares @ b), float(shares @ a)
+    if not mean_a or not mean_b:
+        return np.zeros(n)
+    return np.asarray(n * shares * (b / mean_b - a / mean_a) * np.sign(mean_b / mean_a))
+
+
 def pooled_effective_draws(x: Values, std_errors: Values, weights_per_draw: Numbers) -> float:
     """Return `effective_draws`, added up over the numbers of last layers."""
     groups = [weights_per_draw == R for R in np.unique(weights_per_draw)]
     return sum(effective_draws(x[group], std_errors[group]) for group in groups)
+
+
+def _of_order_one(x: Values) -> Values:
+    """Return x over a power of two: squares then keep to the range of float64, and no digit changes."""
+    return np.asarray(np.ldexp(x, -int(np.frexp(np.max(np.abs(x)))[1]))) if np.all(np.isfinite(x)) else x
+
+
+def _shares(x: Values, weights_per_draw: Numbers) -> Values:
+    """Return `_weights`, or equal ones where all draws have as many last layers, or x is not known."""
+    if len(np.unique(weights_per_draw)) < 2 or not np.all(np.isfinite(x)):
+        return np.full(len(x), 1 / len(x))
+    return _weights(x, weights_per_draw)
 
 
 def _weights(x: Values, weights_per_draw: Numbers) -> Values:
