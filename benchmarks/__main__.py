@@ -32,6 +32,7 @@ PARTS = (
     "precision",
     "weights",
     "verdicts",
+    "stopping",
     "gpu",
 )
 

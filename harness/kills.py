@@ -56,10 +56,16 @@ class Toll:
 
 
 def loop(
-    folder: Path, cluster: RayCluster, lives: list[list[str]], rng: random.Random, workers: int, target_rse: float
+    folder: Path,
+    cluster: RayCluster,
+    lives: list[list[str]],
+    rng: random.Random,
+    workers: int,
+    target_rse: float,
+    max_draws: int = 4000,
 ) -> Toll:
     """Kill as each life of the driver prescribes, on nodes of a given number of workers; a last driver finishes."""
-    (folder / "spec.toml").write_text(SMALL.format(max_draws=4000, target_rse=target_rse))
+    (folder / "spec.toml").write_text(SMALL.format(max_draws=max_draws, target_rse=target_rse))
     outcome = run_sweep(load(str(folder / "spec.toml")), Store(folder / "whole"), workers=2, backend="numpy")
     whole = Store(folder / "whole").read().drop(columns="backend")
     toll, start = Toll(), time.monotonic()

@@ -22,6 +22,7 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.prediction_table import predict
 from rmtsim.stats.predictions import curve_classes
 from rmtsim.stats.summary import summarize
+from rmtsim.stats.verdict import reach
 from rmtsim.text.checks import check_choice, is_several
 from rmtsim.text.words import abridge
 
@@ -48,6 +49,9 @@ _MARKERS = "os^Dv<>P"
 
 #: Colours of matplotlib's cycle; more values of the hue than these get a colour map.
 _CYCLE = 10
+
+#: How opaque a mark is whose mean is not to be trusted.
+_FAINT = 0.3
 
 #: Values of C on a smooth curve of the theory, where it takes no seconds.
 _CURVE_POINTS = 20
@@ -87,7 +91,8 @@ def decay(
     Returns
     -------
     Axes
-        The axes, with logarithmic scales, labels and a legend.
+        The axes, with logarithmic scales, labels and a legend. Faint marks: the tail is too heavy for the mean to be
+        trusted (`rmtsim.stats.tails.heavy_tail`).
 
     Raises
     ------
@@ -112,23 +117,21 @@ def decay(
 
     means = summarize(draws)
     ax = _axes(ax)
-    positive = False
+    positive = not_trusted = False
     labelled = _labelled(means, hue)
     for color, marker, label, rows in _series(means, hue, labelled):
         shown = rows.dropna(subset=quantity)
         if not (shown[quantity] > 0).any():
             label += f": {_nothing_shown(rows, quantity)}"
-        errors = shown[f"std_error_{quantity.removesuffix('_sqfro')}"].fillna(0.0)
-        ax.errorbar(
-            shown["n_classes"],
-            shown[quantity],
-            errors,
-            fmt=marker,
-            color=color,
-            markerfacecolor="none",
-            capsize=2,
-            label=label,
-        )
+        name = quantity.removesuffix("_sqfro")
+        heavy = shown[f"heavy_tail_{name}"].to_numpy()
+        skewness = (shown[f"skewness_{name}"] / shown["draws"] ** 0.5).fillna(0.0)
+        ends = reach(shown[f"std_error_{name}"].fillna(0.0), skewness)
+        look: dict[str, Any] = {"fmt": marker, "color": color, "markerfacecolor": "none", "capsize": 2}
+        for chosen, more in ((~heavy, {"label": label}), (heavy, {"alpha": _FAINT})):
+            if chosen.any() or "label" in more:  # the first also where it is empty, for the legend
+                ax.errorbar(shown["n_classes"][chosen], shown[quantity][chosen], ends[:, chosen], **(look | more))
+        not_trusted |= bool(heavy.any())
         positive |= bool((shown[quantity] > 0).any())
         for regime in regimes:
             curve = _curve(rows, regime)
@@ -142,7 +145,7 @@ def decay(
         set_log_ticks(ax.yaxis)
     ax.set_xlabel("number of classes $C$")
     ax.set_ylabel(_Y_LABELS[quantity])
-    _add_legend(ax, regimes)
+    _add_legend(ax, regimes, not_trusted=not_trusted)
     return ax
 
 
@@ -227,11 +230,14 @@ def _axes(ax: Axes | None) -> Axes:
     return ax
 
 
-def _add_legend(ax: Axes, regimes: list[RegimeName]) -> None:
+def _add_legend(ax: Axes, regimes: list[RegimeName], *, not_trusted: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles, labels = ax.get_legend_handles_labels()
     for style, label in (_THEORY[regime] for regime in regimes):
         handles.append(Line2D([], [], linestyle=style, color="0.3", linewidth=1))
         labels.append(label)
+    if not_trusted:
+        handles.append(Line2D([], [], linestyle="", marker="o", color="0.3", markerfacecolor="none", alpha=_FAINT))
+        labels.append("faint: too heavy a tail")
     ax.legend(handles, labels, fontsize="small")

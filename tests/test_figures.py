@@ -19,6 +19,7 @@ from rmtsim.figures.registry import draw
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.stats.summary import on_limit_scale, summarize
+from rmtsim.stats.verdict import reach
 from rmtsim.theory import finite, large_c, limit
 from tests.synthetic import quick, sweep_of
 
@@ -111,14 +112,17 @@ def test_figure_8_shows_the_measured_values_and_the_theory(draws: pd.DataFrame, 
         assert dashed[-1, 1] == pytest.approx(getattr(theorem, quantity) * 1000.0 ** {"offdiag": -4}.get(quantity, -2))
 
 
-def test_error_bars_are_standard_errors(draws: pd.DataFrame, figure_8: Figure) -> None:
+def test_error_bars_are_intervals_of_a_standard_error_s_level(draws: pd.DataFrame, figure_8: Figure) -> None:
     upper, lower = panels(figure_8)[0]
     summary = on_limit_scale(summarize(draws)).query("loss == 'ce' and model == 'linear' and aspect_ratio == 1")
     line = summary.query("n_classes == 100").iloc[0]
     [bars] = [bars for bars in upper.containers if bars.get_label() == "$d/N = 1$"]
     [place] = np.flatnonzero(bars.lines[0].get_xdata() == 100)
     low, high = bars.lines[2][0].get_segments()[place][:, 1]
-    assert (high - low) / 2 == pytest.approx(line["std_error_diag"], rel=1e-6)
+    down, up = reach(line["std_error_diag"], line["skewness_diag"] / line["draws"] ** 0.5)
+    assert (line["diag"] - low, high - line["diag"]) == pytest.approx((down, up), rel=1e-6)
+    assert up > 1.002 * down  # lognormal draws are skewed to the right
+    assert (high - low) / 2 == pytest.approx(line["std_error_diag"], rel=0.02)
     assert len(bars.lines[1]) == 2  # caps
     [expected] = finite("linear", "ce", 100, DIM, 60)
     deviation = drawn_points(lower)["$d/N = 1$"][place, 1]

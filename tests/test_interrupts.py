@@ -35,7 +35,7 @@ def some_came_back(events: list[dict[str, Any]]) -> bool:
 
 def test_a_second_driver_is_refused_and_sigterm_flushes(tmp_path: Path, cluster: RayCluster) -> None:
     """SIGTERM is what `ray job stop` and batch systems send; Ray's own handler would end the driver at once."""
-    whole = sweep(tmp_path, 0.1, 2000)
+    whole = sweep(tmp_path, 0.1, 216)
     with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, as_json=False, hold=6) as driver:
         driver.wait(some_came_back, "results")
         with Driver(tmp_path, cluster=cluster) as second:
@@ -63,7 +63,7 @@ def test_a_second_driver_is_refused_and_sigterm_flushes(tmp_path: Path, cluster:
 @pytest.mark.parametrize("address", ["local", pytest.param("ray", marks=pytest.mark.ray)])
 def test_ctrl_c_flushes(tmp_path: Path, address: str) -> None:
     """A terminal sends it to all processes of the group: those of a Ray of our own must not die of it."""
-    whole = sweep(tmp_path, 0.1, 2000)
+    whole = sweep(tmp_path, 0.1, 216)
     with Driver(tmp_path, "--address", address, "--workers", "1", nap=0.1, hold=6) as driver:
         driver.wait(some_came_back, "results")
         os.killpg(driver.process.pid, signal.SIGINT)
@@ -80,7 +80,7 @@ def test_ctrl_c_flushes(tmp_path: Path, address: str) -> None:
 
 
 def test_a_time_limit_stops_in_time(tmp_path: Path) -> None:
-    whole = sweep(tmp_path, 0.1, 2000)
+    whole = sweep(tmp_path, 0.1, 216)
     with Driver(tmp_path, "--time-limit", "2s", nap=0.2) as driver:
         code, said = driver.end()
     assert (code, said["stopped"]) == (3, "time limit")
@@ -90,7 +90,7 @@ def test_a_time_limit_stops_in_time(tmp_path: Path) -> None:
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     """Threads cannot be stopped in the midst of a draw, and draws may take minutes."""
-    sweep(tmp_path, 0.1, 2000)
+    sweep(tmp_path, 0.1, 216)
     with Driver(tmp_path, as_json=False, nap=60) as driver:
         driver.wait(lambda events: [event for event in events if event["event"] == "told"][1:], "running driver")
         driver.process.send_signal(signal.SIGINT)
@@ -114,7 +114,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_wait_for_threads_has_an_end(tmp_path: Path, number: signal.Signals) -> None:
     """One signal is enough, even where a thread would never come back; what was committed before stays."""
-    whole = sweep(tmp_path, 0.1, 2000)
+    whole = sweep(tmp_path, 0.1, 216)
     with Driver(tmp_path, "--workers", "1", nap=0.1, hold=6) as driver:
         driver.wait(some_came_back, "results")
         driver.process.send_signal(number)

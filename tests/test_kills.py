@@ -29,7 +29,7 @@ def test_the_check_sees_a_row_that_is_changed_or_twice() -> None:
 
 def test_kills_change_no_row(tmp_path: Path, cluster: RayCluster) -> None:
     lives = [["raylet", "worker", "middle"]]
-    toll = loop(tmp_path, cluster, lives, random.Random(0), workers=1, target_rse=0.13)
+    toll = loop(tmp_path, cluster, lives, random.Random(0), workers=1, target_rse=0.13, max_draws=216)
     assert [kill.kind for kill in toll.kills] == ["raylet", "worker", "driver, middle"]
     assert sum(kill.lost for kill in toll.kills) > 0
     assert (toll.unreadable, toll.foreign, toll.reported_and_gone) == (0, 0, 0)

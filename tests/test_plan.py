@@ -51,14 +51,14 @@ def planned(spec: str, store: str, capsys: pytest.CaptureFixture[str], *more: st
 def test_the_plan_is_within_a_factor_of_two_of_the_run(
     text: str, target: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec, store = written(tmp_path, text, target_rse=target), str(tmp_path / "s")
+    spec, store = written(tmp_path, text, target_rse=target, max_draws=1000), str(tmp_path / "s")
     before = planned(spec, store, capsys)
     assert not (tmp_path / "s").exists()
-    assert main(["run", spec, "--store", store, "--backend", "numpy", "--json"]) == 0
+    assert main(["run", spec, "--store", store, "--backend", "numpy", "--json"]) in (0, 4)
     took = json.loads(capsys.readouterr().out)["new_draws"]
     assert took > 2 * 5 * 16  # far from the least number, which earlier plans gave
     assert before["draws"]["expected"] / 2 < took < 2 * before["draws"]["expected"]
-    assert before["draws"]["low"] <= before["draws"]["expected"] <= before["draws"]["high"] <= 5 * 10_000
+    assert before["draws"]["low"] <= before["draws"]["expected"] <= before["draws"]["high"] <= 5 * 1000
     after = planned(spec, store, capsys)
     assert after["draws"] == {"low": 0, "expected": 0, "high": 0}
     assert after["summary"].endswith("0 draws to make")
@@ -90,10 +90,10 @@ def test_the_rows_of_a_store_are_asked_first(
 ) -> None:
     spec, store = written(tmp_path, HIDDEN, max_draws=200, target_rse=0.01), str(tmp_path / "s")
     assert main(["run", spec, "--store", store, "--backend", "numpy"]) == 4
-    spec = written(tmp_path, HIDDEN, max_draws=10_000, target_rse=0.05)
+    spec = written(tmp_path, HIDDEN, max_draws=1000, target_rse=0.05)
     monkeypatch.setattr(pilot, "_pilot", None)  # none is made
     draws = planned(spec, store, capsys)["draws"]
-    assert main(["run", spec, "--store", store, "--backend", "numpy", "--json"]) == 0
+    assert main(["run", spec, "--store", store, "--backend", "numpy", "--json"]) in (0, 4)
     took = json.loads(capsys.readouterr().out)["new_draws"]
     assert draws["expected"] / 2 < took < 2 * draws["expected"]
 
@@ -148,9 +148,12 @@ def test_ranges() -> None:
     sampling = Sampling(min_draws=10, max_draws=100)
     checkpoints = [10]
     while checkpoints[-1] < 100:
-        checkpoints.append(next_checkpoint(checkpoints[-1], sampling))
-    for draws in (0, 1, 10, 10.5, 23, 99, 100, 1e9, math.inf):
+        checkpoints.append(next_checkpoint(checkpoints[-1], sampling, trusted=True))
+    for draws in (0, 1, 10, 10.5, 23, 99, 100, 1e9, math.inf):  # of the default target, which is trusted early
         assert checkpoint_from(draws, sampling) == next((c for c in checkpoints if c >= draws), 100)
+    coarse = Sampling(min_draws=10, max_draws=1000, target_rse=0.35)
+    assert [checkpoint_from(draws, coarse) for draws in (0, 0.1, 0.9, 9, 100)] == [10, 10, 90, 810, 1000]
+    assert checkpoint_from(0.9, coarse, start=30) == 90
     small, large = Point("linear", "ce", 10, 10, 20), Point("linear", "ce", 10, 40, 80)
     stand_in = Pilot(small, 16, 0.4, 1.0)
     assert stand_in.needs(large, 0.1).expected == pytest.approx(stand_in.needs(small, 0.1).expected / 16)

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rmtsim
+from rmtsim.stats.verdict import reach
 from rmtsim.sweeps.launch import as_specs
 
 SWEEPS: list[dict[str, Any]] = [
@@ -299,8 +300,10 @@ def test_decay_shows_means_and_theory_and_touches_nothing_else(
     [bars] = [bars for bars in ax.containers if bars.get_label() == "$d/N = 1$"]
     np.testing.assert_allclose(bars.lines[0].get_ydata().astype(float), means[quantity].to_numpy(float))
     low, high = bars.lines[2][0].get_segments()[1][:, 1]
-    error = means[f"std_error_{quantity.removesuffix('_sqfro')}"].iloc[1]
-    assert (high - low) / 2 == pytest.approx(error, rel=1e-6)
+    one, name = means.iloc[1], quantity.removesuffix("_sqfro")
+    down, up = reach(one[f"std_error_{name}"], one[f"skewness_{name}"] / one["draws"] ** 0.5)
+    assert (one[quantity] - low, high - one[quantity]) == pytest.approx((down, up), rel=1e-6)
+    assert (down + up) / 2 == pytest.approx(one[f"std_error_{name}"], rel=0.05)
     solid = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 15]
     assert len(solid) == 2
     last = rmtsim.predict(rmtsim.Point("linear", "ce", 100, 40, 40))[quantity].item()

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
-from harness.specs import SPEC, spec_of
+from harness.specs import SMALL, SPEC, spec_of
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
 from rmtsim.store import Store
@@ -53,10 +53,12 @@ def test_rows_are_those_of_simulate(undisturbed: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(mine.reset_index(drop=True), rows, check_exact=True)
 
 
-def test_points_stop_where_their_precision_says(undisturbed: pd.DataFrame) -> None:
-    draws = undisturbed.groupby("point_id")["draw"].nunique()
+def test_points_stop_where_their_precision_says(tmp_path: Path) -> None:
+    text = SMALL.format(max_draws=400, target_rse=0.02).replace("one_hidden", "linear").replace("width = [4]", "")
+    run(spec_of(text, tmp_path), Store(tmp_path / "s"), workers=2, backend="numpy")
+    draws = Store(tmp_path / "s").read().groupby("point_id")["draw"].nunique()
     assert draws.min() >= 8
-    assert draws.max() <= 60
+    assert draws.max() <= 400
     assert draws.nunique() > 1
 
 
@@ -212,7 +214,7 @@ def test_progress_says_points_speed_and_time_to_go(
         )
     lines = capsys.readouterr().err.splitlines()
     assert all(re.match(r"small: \d/6 points, \d+ draws, \d+\.\d draws/s, 1 worker", line) for line in lines)
-    assert any(re.search(r"C = 2, .*: rse \d+\.\d+% → 20.00%, \d+ of about \d+ draws", line) for line in lines)
+    assert any(re.search(r"C = 2, .*: rse \d+\.\d+% → 5.00%, \d+ of about \d+ draws", line) for line in lines)
     assert any("to go" in line for line in lines)
     assert lines[-1].startswith("small: 6/6 points")
 

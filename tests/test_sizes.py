@@ -87,6 +87,6 @@ def test_a_target_out_of_reach_takes_a_finite_number_of_draws(target: float) -> 
         Point("linear", "ce", 10, 20, 40), ("linear",), Sampling(min_draws=4, max_draws=9, target_rse=target)
     )
     state.add(0, pair(4, 0.3))
-    assert state.wanted == 6
+    assert state.wanted == 9
     assert 10**9 < state.needed_draws <= 10**18
     assert state.expected_draws == 9

@@ -1,4 +1,4 @@
-"""Adaptive stopping: decided on prefixes, in order, at fixed checkpoints, whatever the batches."""
+"""Adaptive stopping: decided on prefixes, in order, at fixed checkpoints, whatever the batches; and what it keeps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from rmtsim.model.point import Point
-from rmtsim.stats.estimates import Estimate, mean_estimate, ratio_estimate
+from rmtsim.stats.estimates import Estimate, mean_estimate, ratio_estimate, skewness
+from rmtsim.stats.tails import carriers, heavy_tail
+from rmtsim.stats.verdict import Deviation
 from rmtsim.store import StoreError
 from rmtsim.sweeps.spec import Sampling
 from rmtsim.sweeps.state import PointState
-from rmtsim.sweeps.stopping import Tally, next_checkpoint
+from rmtsim.sweeps.stopping import TRUSTED_RSE, Tally, next_checkpoint
 
 SAMPLING = Sampling(min_draws=16, max_draws=400, target_rse=0.02)
 POINT = Point("linear", "ce", 10, 20, 40)
@@ -43,13 +46,14 @@ def stopped_at(values: np.ndarray, sampling: Sampling = SAMPLING, cuts: tuple[in
     return state
 
 
-def test_checkpoints_grow_to_max_draws() -> None:
-    counts = [next_checkpoint(0, SAMPLING)]
+@pytest.mark.parametrize(("trusted", "first"), [(True, [16, 24, 36, 54]), (False, [16, 48, 144, 400])])
+def test_checkpoints_grow_to_max_draws(trusted: bool, first: list[int]) -> None:
+    counts = [next_checkpoint(0, SAMPLING, trusted=trusted)]
     while counts[-1] < 400:
-        counts.append(next_checkpoint(counts[-1], SAMPLING))
-    assert counts[:4] == [16, 24, 36, 54]
+        counts.append(next_checkpoint(counts[-1], SAMPLING, trusted=trusted))
+    assert counts[:4] == first
     assert counts[-1] == 400
-    assert next_checkpoint(0, Sampling(min_draws=5, max_draws=5)) == 5
+    assert next_checkpoint(0, Sampling(min_draws=5, max_draws=5), trusted=trusted) == 5
 
 
 def test_more_noise_wants_more_draws() -> None:
@@ -102,8 +106,8 @@ def test_what_is_missing() -> None:
     assert state.prefix == 6
     assert list(state.missing()) == [range(6, 10)]
     state.add(6, values[6:10])  # passes the checkpoint at 16, with four draws ahead of it
-    assert (state.prefix, state.wanted) == (20, 24)
-    assert list(state.missing()) == [range(20, 24)]
+    assert (state.prefix, state.wanted) == (20, 48)
+    assert list(state.missing()) == [range(20, 48)]
 
 
 @pytest.mark.parametrize("again", [(0, 4), (2, 3), (3, 6), (9, 12), (11, 12), (19, 21), (5, 25)])
@@ -164,6 +168,104 @@ def test_zeros_so_far_want_more_draws_up_to_the_last() -> None:
         assert (state.prefix, state.state, state.precision) == (400, "limited", (math.inf, "linear offdiag"))
     zeros[:16] = pair(16, 0.01)
     assert stopped_at(zeros).prefix == 16  # there are no zeros where it is decided
+
+
+#: What a rule is held to: share of 95 % intervals that hold the true mean, mean z-score, and share of |z| > 3.5.
+COVERAGE, MEAN_Z, FAR = (0.93, 0.97), 0.15, 0.005
+
+
+def lognormal(spread: float, seeds: int = 1000, draws: int = 1500) -> np.ndarray:
+    """Draws of all seeds, (seeds, draws, 1, 2): diag hardly varies, offdiag has mean 1 and the log-sd ``spread``."""
+    rng = np.random.default_rng(1)
+    offdiag = np.exp(spread * rng.standard_normal((seeds, draws)) - spread**2 / 2)
+    return np.stack([1 + 0.01 * rng.standard_normal((seeds, draws)), offdiag], axis=2)[:, :, None, :]
+
+
+def deviation(x: np.ndarray) -> Deviation:
+    """What is reported of draws whose true mean is 1: what their mean is off, with the error that is known of it."""
+    mean = mean_estimate(x)
+    return Deviation(mean.value - 1, mean.std_error, len(x) - 1, skewness(x - mean.value) / math.sqrt(len(x)))
+
+
+def plain(x: np.ndarray) -> Deviation:
+    """Mean ± standard error, as if draws were normal and the error known."""
+    return Deviation(*deviation(x)[:2])
+
+
+def keeps(found: list[Deviation]) -> tuple[bool, bool, bool]:
+    """Whether coverage, mean z and far values are within their bounds."""
+    intervals = [one.interval() for one in found]
+    covered = float(np.mean([low <= 0 <= high for low, high in intervals]))
+    far = float(np.mean([one.p_value < 2 * norm.sf(3.5) for one in found]))
+    return COVERAGE[0] <= covered <= COVERAGE[1], abs(float(np.mean([one.z for one in found]))) <= MEAN_Z, far < FAR
+
+
+def first_below(x: np.ndarray, target: float) -> int:
+    """Return where a rule stops that believes every standard error, at checkpoints half as large again."""
+    count = 16
+    while mean_estimate(x[:count]).rse > target:
+        count = math.ceil(1.5 * count)
+    return count
+
+
+def test_intervals_hold_the_true_mean_as_often_as_they_say() -> None:
+    """Negative control: to believe every standard error, and to take draws for normal, fails all three bounds."""
+    of_seeds = lognormal(0.8)
+    states = [stopped_at(x, Sampling(min_draws=16, max_draws=1500, target_rse=0.1)) for x in of_seeds]
+    assert {state.state for state in states} == {"done"}
+    stops = [state.prefix for state in states]
+    x = of_seeds[:, :, 0, 1]
+    assert keeps([deviation(of[:stop]) for of, stop in zip(x, stops, strict=True)]) == (True, True, True)
+    believing = [first_below(of, 0.1) for of in x]
+    assert keeps([plain(of[:stop]) for of, stop in zip(x, believing, strict=True)]) == (False, False, False)
+    assert np.mean(stops) < 8 * np.mean(believing)
+
+
+def test_draws_that_hardly_spread_are_no_dearer() -> None:
+    sampling = Sampling(min_draws=16, max_draws=4000, target_rse=0.1)
+    assert {stopped_at(values, sampling).prefix for values in lognormal(0.05, 100)} == {16}
+
+
+def test_a_standard_error_is_trusted_below_a_bound_only() -> None:
+    values, sampling = pair(400, 0.2), Sampling(min_draws=16, max_draws=400, target_rse=0.1)
+    assert TRUSTED_RSE < tally(values[:16]).worst()[0] < 0.1
+    state = stopped_at(values, sampling)
+    assert (state.prefix, state.state) == (48, "done")
+    assert state.precision[0] <= TRUSTED_RSE
+    last = stopped_at(values, Sampling(min_draws=16, max_draws=20, target_rse=0.1))
+    assert (last.prefix, last.state) == (20, "done")  # all the draws that there are
+
+
+def test_a_heavy_tail_is_told_and_decides_nothing() -> None:
+    rng = np.random.default_rng(5)
+    sampling = Sampling(min_draws=16, max_draws=2000, target_rse=0.2)
+    told = 0
+    for _ in range(40):
+        values = np.stack([noise(2000, 0.01), rng.random(2000) ** -0.75 - 1], axis=1)[:, None, :]
+        cuts = tuple(np.sort(rng.choice(np.arange(1, 2000), 9, replace=False)).tolist())
+        state = stopped_at(values, sampling, cuts)
+        assert state.finished
+        assert (state.prefix == 2000) or state.precision[0] <= TRUSTED_RSE
+        assert state.state == ("done" if state.precision[0] <= 0.2 else "limited")
+        assert state.heavy_tail == stopped_at(values, sampling).heavy_tail  # however draws arrive
+        assert state.heavy_tail in ("", "linear offdiag", "linear ratio")
+        where = f"the tail of {state.heavy_tail} is too heavy for the mean to be trusted at {state.prefix} draws"
+        assert state.warning == (where if state.heavy_tail else "")
+        told += bool(state.heavy_tail)
+    assert told >= 36
+    assert stopped_at(pair(400, 0.2), sampling).warning == ""
+
+
+def test_the_tail_is_that_of_the_analysis() -> None:
+    rng = np.random.default_rng(6)
+    values = rng.lognormal(0, 1.5, (700, 1, 2)) * [1e-150, 1e-200]  # fourth powers are beyond float64
+    found = tally(values)
+    a, b = (values[:, 0, :] / values[0, 0, :]).T
+    of_all = {"diag": a / a.mean() - 1, "offdiag": b / b.mean() - 1, "ratio": b / b.mean() - a / a.mean()}
+    fewest, quantity = found.heaviest()
+    assert fewest == pytest.approx(min(carriers(x) for x in of_all.values()), rel=1e-9)
+    assert fewest == pytest.approx(carriers(of_all[quantity.removeprefix("linear ")]), rel=1e-9)
+    assert [heavy_tail(x) for x in of_all.values()] == [one.heavy for one in found.found()["linear"].values()]
 
 
 def test_estimates_are_those_of_the_analysis() -> None:

@@ -95,8 +95,11 @@ def status(arguments: argparse.Namespace) -> int:
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {number_of(int(part['draws'].sum()), 'draw')}")
-        for row in records(part[part["state"] != "done"]):
-            print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
+        for row in records(part):
+            if row["state"] != "done":
+                print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
+            if row["state"] in ("done", "limited") and row["warning"]:
+                print_text(f"  {_sizes(row)}: {row['warning']}")
     if unnamed.draws:
         print_text(
             f"beside these: {number_of(unnamed.draws, 'draw')} of {number_of(unnamed.points, 'point')} that no spec in "
@@ -105,8 +108,12 @@ def status(arguments: argparse.Namespace) -> int:
     return code
 
 
+def _sizes(row: dict[str, Any]) -> str:
+    return format_sizes(row["n_classes"], row["dim"], row["n_samples"], row["width"])
+
+
 def _status_line(row: dict[str, Any], goes_on: str) -> str:
-    size = format_sizes(row["n_classes"], row["dim"], row["n_samples"], row["width"])
+    size = _sizes(row)
     if row["state"] == "limited" and row["doubt"]:
         return f"{size}: limited, {row['doubt']}: raise max_draws"
     if row["rse"] is None:

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
-from rmtsim.figures.style import BLOCKS, colors, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.style import BLOCKS, FAINT, colors, legend_below, line, mark, marker, paper_style, title
 from rmtsim.model.ensemble import LECUN
+from rmtsim.stats.verdict import Values, reach
 
 #: Names of a diagonal and an off-diagonal block, and what their norms are divided by.
 _BLOCKS = {
@@ -78,7 +79,7 @@ def plot_decay(points: pd.DataFrame, curves: pd.DataFrame, spec: Shown) -> Figur
             shown, theory = (table[table["layer"] == layer] for table in (points, curves))
             _plot_layer(panel, layer, shown, theory, styles, spec)
         title(figure, _title(points, spec))
-        legend_below(figure, _legend(styles), columns=3)
+        legend_below(figure, _legend(styles, heavy=bool(points["heavy_tail"].any())), columns=3)
     return figure
 
 
@@ -106,7 +107,10 @@ def _plot_layer(
 
 
 def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: list[Style]) -> None:
-    """Measured values with standard errors over C, the theory at their size (solid) and as C → ∞ (dashed)."""
+    """Measured values with standard errors over C, the theory at their size (solid) and as C → ∞ (dashed).
+
+    Bars are of one standard error's level (68 %), longer upwards where the draws are skew.
+    """
     measured = points["measured"].dropna()
     if (measured == 0).all():
         words = "zero in every\ndraw so far"
@@ -125,7 +129,8 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
             curve = curve[(curve["kind"] == kind) & (curve["value"] > 0)]
             ax.plot(curve["n_classes"], curve["value"], how, color=style.color, linewidth=1, label=f"_{kind}")
         shown = style.of(points, *style.keys).dropna(subset="measured")
-        ax.errorbar(shown["n_classes"], shown["measured"], shown["std_error"], capsize=2.5, **style.marks)
+        ends = reach(shown["std_error"], shown["skewness"])
+        _bars(ax, shown, shown["n_classes"], shown["measured"], ends, capsize=2.5, **style.marks)
     ax.set_xscale("log")
     set_log_ticks(ax.xaxis)
     drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
@@ -142,12 +147,22 @@ def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None
         shown = style.of(points, *style.keys)
         shown = shown[(shown["finite"] > 0) & shown["measured"].notna()]
         by = shown["finite"] / 100
-        spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5 / by
+        spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5
+        third = shown["skewness"] * (shown["std_error"] / spread).fillna(0.0) ** 3
+        ends = reach(spread, third) / by.to_numpy()
         C = shown["n_classes"] * dodge ** (place - (len(styles) - 1) / 2)
         ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
-        ax.errorbar(C, (shown["measured"] - shown["finite"]) / by, spread, capsize=2, **style.marks)
+        _bars(ax, shown, C, (shown["measured"] - shown["finite"]) / by, ends, capsize=2, **style.marks)
     if not (points["finite"] > 0).any():
         ax.set_yticks([])
+
+
+def _bars(ax: Axes, shown: pd.DataFrame, x: pd.Series, y: pd.Series, ends: Values, **look: Any) -> None:
+    """Draw marks with error bars, faint where the tail is too heavy for the value to be trusted."""
+    heavy = shown["heavy_tail"].to_numpy()
+    ax.errorbar(x[~heavy], y[~heavy], ends[:, ~heavy], **look)
+    if heavy.any():
+        ax.errorbar(x[heavy], y[heavy], ends[:, heavy], **(look | {"alpha": FAINT, "label": "_heavy"}))
 
 
 @dataclass(frozen=True)
@@ -196,12 +211,14 @@ def _styles(points: pd.DataFrame) -> list[Style]:
     return styles
 
 
-def _legend(styles: list[Style]) -> list[Line2D]:
+def _legend(styles: list[Style], *, heavy: bool) -> list[Line2D]:
+    faint = [mark("faint: the tail is too heavy for the mean to be trusted", color="0.3", alpha=FAINT)] if heavy else []
     return [
         *(mark(style.label, color=style.color, marker=style.marker) for style in styles),
         line(r"theory at this $C$, $d$, $N$"),
         line(r"theory, $d, N \to \infty$, then $C \to \infty$", "--"),
         line(r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$", ":"),
+        *faint,
     ]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.figure_data import figure_data
-from rmtsim.figures.headlines import claims_headline
+from rmtsim.figures.headlines import claims_headline, heavy_tails
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import claims_of
@@ -86,8 +86,9 @@ class DecayFigure(Figure):
         return plot_decay(part(numbers, "points"), part(numbers, "curves"), self)
 
     def text(self, numbers: pd.DataFrame) -> str:
-        """Return the claims as a table, and how many of the points agree with the theory."""
-        return f"{render(part(numbers, 'claims'))}\n\n{tally(part(numbers, 'points'))}"
+        """Return the claims as a table, how many of the points agree with the theory, and those not to be trusted."""
+        points = part(numbers, "points")
+        return "\n\n".join([render(part(numbers, "claims")), tally(points), *heavy_tails(points)])
 
     def headline(self, numbers: pd.DataFrame) -> str:
         """Return the power of every ratio beside the theorem's, and how many of the points agree with the theory."""

@@ -9,6 +9,9 @@ import pandas as pd
 from rmtsim.stats.render import tally
 from rmtsim.text.tables import records
 
+#: Values with too heavy a tail that are named; of more, their number.
+_NAMED = 6
+
 
 def claims_headline(claims: pd.DataFrame, points: pd.DataFrame) -> str:
     """Return the power of C of every ratio of off-diagonal to diagonal norms, and the tally of all points.
@@ -45,3 +48,17 @@ def _rate(row: dict[str, Any]) -> str:
         f"- {where}: off-diagonal/diagonal{free}; theorem: {row['exponent_theorem']:.0f}; {row['verdict']}, off by "
         f"{off} on the theory's curve" + (f": {row['reason']}" if row["reason"] else "")
     )
+
+
+def heavy_tails(points: pd.DataFrame) -> list[str]:
+    """Return a line that names the values whose tails are too heavy for them to be trusted, if there are any."""
+    heavy = records(points[points["heavy_tail"]])
+    if not heavy:
+        return []
+    named = [
+        f"{row['layer']} {row['quantity']} at C = {row['n_classes']}, d/N = {row['aspect_ratio']:g}, "
+        f"{row['draws']} draws"
+        for row in heavy[:_NAMED]
+    ]
+    more = [f"and {len(heavy) - _NAMED} more"] if len(heavy) > _NAMED else []
+    return [f"The tail is too heavy for the mean to be trusted: {'; '.join([*named, *more])}."]

@@ -27,6 +27,9 @@ MARKS: dict[str, Any] = {
     "capsize": 2.5,
 }
 
+#: How opaque a mark is whose value is not to be trusted.
+FAINT = 0.3
+
 #: Names of the losses, layers and blocks in titles.
 LOSSES = {"ce": "cross-entropy", "mse": "squared loss"}
 LAYERS = {"linear": "linear model", "hidden": "hidden layer", "output": "output layer"}

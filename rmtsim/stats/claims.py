@@ -21,7 +21,9 @@ from rmtsim.stats.decay_fit import CORRECTION_SCALE, fit_decay
 from rmtsim.stats.decisions import Decision, decide
 from rmtsim.stats.predictions import percent_deviation, plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale
+from rmtsim.stats.tails import TOO_HEAVY_THERE
 from rmtsim.stats.verdict import MAX_DISTANCE
+from rmtsim.text.words import number_of
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction
 
@@ -55,7 +57,8 @@ def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
           exponent, each with ``std_error_…`` and ``bias_…``; ``plain_slope``; ``chi2``, ``dof``: see
           ``rmtsim.stats.decay_fit``. The bias is its systematic error, found by closure: the same fit, at the same C
           with the same weights, to the theory's own values at finite C, d, N, less the theorem;
-        - the fit on the theory's curve: ``points_on_curve``; ``exponent_deviation`` and
+        - the fit on the theory's curve: ``points_on_curve``, and ``points_left_out``, those whose tail is too heavy for
+          the mean to be trusted; ``exponent_deviation`` and
           ``constant_deviation_percent``, what exponent and constant are off from the theory's, each with
           ``std_error_…`` and ``detectable_…``, the smallest deviation of either sign that would be noticed in 95 % of
           cases; ``chi2_on_curve``, ``dof_on_curve``; ``p_exponent``, ``p_constant``, ``p_shape``, and ``p_value``,
@@ -68,7 +71,9 @@ def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
     *differs*: ``p_adjusted`` is at most 0.001, so that a table of true claims has such a line once in a thousand times,
     whatever its length and precision. *agrees*: it is not, and a deviation of ½ in the exponent (those of the theorems
     are whole numbers) or of a factor of 2 in the constant would have been noticed. *not decided*: it would not.
-    *exact*: the theorem has zero, and so has every draw. *not tested*: the reason says why.
+    *exact*: the theorem has zero, and so has every draw. *not tested*: the reason says why. Points whose tail is too
+    heavy for their means to be trusted (`rmtsim.stats.tails`) are left out of the fit on the curve, and the reason says
+    how many.
     """
     lines: list[dict[str, Any]] = []
     fits: list[CurveFit] = []
@@ -89,14 +94,13 @@ def claims_of(summary: pd.DataFrame) -> pd.DataFrame:
             elif theorem is None or sized is None:
                 line |= _not_tested(reason or reason_at_size)
             else:
-                line |= _without_fit(quantity, group, theory, fit)
+                line |= _without_fit(quantity, group, theory, fit, line["reason"])
             if not line["verdict"]:
                 fits.append(fit)
             lines.append(line)
     decisions = iter(decide(fits))
-    return pd.DataFrame([line if line["verdict"] else line | _decided(next(decisions)) for line in lines]).astype(
-        {"width": "Int64"}
-    )
+    decided = [line if line["verdict"] else line | _decided(next(decisions), line["reason"]) for line in lines]
+    return pd.DataFrame(decided).astype({"width": "Int64"})
 
 
 class _Theory:
@@ -113,9 +117,9 @@ class _Theory:
 
 
 def _on_curve(quantity: str, group: pd.DataFrame, theory: _Theory) -> CurveFit:
-    """Fit the values over the theory's at the same sizes."""
+    """Fit the values over the theory's at the same sizes, but for those that are not to be trusted."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = group[quantity].to_numpy() / theory.values
+        ratios = group[quantity].mask(group[f"heavy_tail_{quantity}"]).to_numpy() / theory.values
         rse = np.hypot(group[f"rse_{quantity}"].to_numpy(), theory.std_errors / theory.values)
     return fit_on_curve(group["n_classes"], ratios, rse, group["draws"])
 
@@ -126,6 +130,7 @@ def _line(quantity: str, group: pd.DataFrame, theory: _Theory, fit: CurveFit) ->
     scale = HIDDEN_CE_SCALE if (layer, group["loss"].iloc[0]) == ("hidden", "ce") else CORRECTION_SCALE
     values, std_errors = group[quantity].to_numpy(), group[f"std_error_{quantity}"].to_numpy()
     free = fit_decay(C, values, std_errors, theory.exponent, scale)
+    left_out = int(group[f"heavy_tail_{quantity}"].sum())
     errors_of_theory = theory.values * group[f"rse_{quantity}"].to_numpy()
     closure = fit_decay(C, theory.values, errors_of_theory, theory.exponent, scale)
     return {
@@ -149,6 +154,7 @@ def _line(quantity: str, group: pd.DataFrame, theory: _Theory, fit: CurveFit) ->
         "chi2": free.chi2,
         "dof": free.dof,
         "points_on_curve": fit.n_points,
+        "points_left_out": left_out,
         "exponent_deviation": fit.exponent.value,
         "std_error_exponent_deviation": fit.exponent.std_error,
         "detectable_exponent_deviation": math.nan,
@@ -163,7 +169,7 @@ def _line(quantity: str, group: pd.DataFrame, theory: _Theory, fit: CurveFit) ->
         "p_value": fit.p_value,
         "p_adjusted": math.nan,
         "verdict": "",
-        "reason": "",
+        "reason": f"left out, as {TOO_HEAVY_THERE}: {number_of(left_out, 'point')}" if left_out else "",
     }
 
 
@@ -172,13 +178,13 @@ def _percent(log_factor: float) -> float:
     return 100 * float(np.expm1(log_factor))
 
 
-def _decided(decision: Decision) -> dict[str, Any]:
+def _decided(decision: Decision, noted: str) -> dict[str, Any]:
     return {
         "detectable_exponent_deviation": decision.detectable_exponent,
         "detectable_constant_deviation_percent": _percent(decision.detectable_constant),
         "p_adjusted": decision.p_adjusted,
         "verdict": decision.verdict,
-        "reason": decision.reason,
+        "reason": "; ".join(filter(None, (decision.reason, noted))),
     }
 
 
@@ -186,7 +192,7 @@ def _not_tested(reason: str) -> dict[str, str]:
     return {"verdict": "not tested", "reason": reason}
 
 
-def _without_fit(quantity: str, group: pd.DataFrame, theory: _Theory, fit: CurveFit) -> dict[str, str]:
+def _without_fit(quantity: str, group: pd.DataFrame, theory: _Theory, fit: CurveFit, noted: str) -> dict[str, str]:
     """Return the verdict of a line that needs no fit or has none; nothing where the fit decides."""
     if theory.constant == 0:
         return _judge_zero(group[quantity].to_numpy())
@@ -197,7 +203,7 @@ def _without_fit(quantity: str, group: pd.DataFrame, theory: _Theory, fit: Curve
     distance = abs(percent_deviation(float(theory.values[last]), theory.at_size * float(C) ** theory.exponent)) / 100
     if distance > MAX_DISTANCE:
         return _not_tested(f"at C = {C} the theory is still {distance:.0%} from its C → ∞ form; sweep larger C")
-    return _not_tested(fit.reason) if fit.reason else {}
+    return _not_tested("; ".join(filter(None, (fit.reason, noted)))) if fit.reason else {}
 
 
 def _judge_zero(values: npt.NDArray[np.float64]) -> dict[str, str]:

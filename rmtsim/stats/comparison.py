@@ -13,7 +13,9 @@ from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale
-from rmtsim.stats.verdict import DECISIVE_FACTOR, LEVEL, Deviation, holm, z_score
+from rmtsim.stats.tails import TOO_HEAVY
+from rmtsim.stats.verdict import DECISIVE_FACTOR, LEVEL, Deviation, holm
+from rmtsim.text.words import number_of
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
 
@@ -36,14 +38,17 @@ def compare(summary: pd.DataFrame) -> pd.DataFrame:
         One line per point, layer and quantity; norms of d × d blocks are divided by d, where ``divided_by_dim`` says
         so.
 
-        - ``measured`` and its ``std_error``;
+        - ``measured``, its ``std_error`` and ``skewness`` (that of draws over √draws); ``interval_low`` and
+          ``interval_high``, the ends of its 95 % interval, by the two and Student's t; ``heavy_tail``, whether none of
+          these is to be trusted (`rmtsim.stats.tails`);
         - ``limit`` (d, N → ∞ at this C) and ``finite`` (this C, d, N), each with ``std_error_…``, and
           ``size_deviation_percent`` = 100 (finite/limit − 1);
-        - ``z`` = (measured − finite)/(both standard errors in quadrature); ``p_value``, by Student's t with draws − 1
-          degrees of freedom, and ``p_adjusted``, by Holm's rule over all lines that are tested;
-          ``detectable_percent``: the smallest deviation from ``finite`` that would be noticed in 95 % of cases;
-        - ``within_limit``: |measured − limit| is at most |finite − limit| and what chance makes of the former once in
-          1000 tables;
+        - ``z`` = (measured − finite)/(both standard errors in quadrature), less what the skewness of the draws makes of
+          it (`rmtsim.stats.verdict.without_skewness`); ``p_value``, by Student's t with draws − 1 degrees of freedom,
+          and ``p_adjusted``, by Holm's rule over all lines that are tested; ``detectable_percent``: the smallest
+          deviation from ``finite`` that would be noticed in 95 % of cases;
+        - ``within_limit``, where there is something to compare that can be trusted: |measured − limit| is at most
+          |finite − limit| and what chance makes of the former once in 1000 tables;
         - ``verdict`` and, where it is neither *agrees* nor *exact*, ``reason``.
 
     Notes
@@ -51,8 +56,8 @@ def compare(summary: pd.DataFrame) -> pd.DataFrame:
     *exact*: the value is an identity of the model and no evidence: zero by the model, 1, or a copy of another, as the
     off-diagonal norm of the last layer at C = 2 is of the diagonal one. *differs*: ``p_adjusted`` is at most 0.001, so
     that a table of correct values has such a line once in a thousand times; or an identity is broken. *agrees*: it is
-    not, and a factor of 2 would have been noticed. *not decided*: it would not. *not tested*: there is nothing to
-    compare.
+    not, and a factor of 2 would have been noticed. *not decided*: it would not, or the tail of the draws is too heavy
+    for their mean to be trusted. *not tested*: there is nothing to compare.
     """
     keys = [*SWEEP_COLUMNS, "n_classes"]
     lines = []
@@ -70,7 +75,8 @@ def compare(summary: pd.DataFrame) -> pd.DataFrame:
 
 def in_units_of_draws(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of ``points`` in the units of draws: what was divided by d is multiplied by it again."""
-    names = ["measured", "std_error", "limit", "std_error_limit", "finite", "std_error_finite"]
+    names = ["measured", "std_error", "interval_low", "interval_high"]
+    names += ["limit", "std_error_limit", "finite", "std_error_finite"]
     scale = table["dim"].where(table["divided_by_dim"], 1)
     return table.assign(**{name: table[name] * scale for name in names}).drop(columns="divided_by_dim")
 
@@ -83,20 +89,29 @@ def _compare(
     asymptote, expected = value(at_limit, quantity), value(at_size, quantity)
     std_error_expected = value(at_size, f"std_error_{quantity}")
     error = math.hypot(std_error, std_error_expected, ROUNDING * expected)
-    deviation = Deviation(measured - expected, error, max(row["draws"] - 1, 1))
+    skewness = row[f"skewness_{quantity}"] / math.sqrt(row["draws"])
+    of_draws = Deviation(measured, std_error, max(row["draws"] - 1, 1), skewness)
+    deviation = of_draws.with_error(measured - expected, error)
+    interval_low, interval_high = of_draws.interval()
     if expected == 0 and std_error_expected == 0:  # zero in every draw: any other value is infinitely far
         z = math.nan if math.isnan(measured) else math.inf if measured else 0.0
         deviation = Deviation(z, 0.0)
     else:
-        z = z_score(measured, expected, error)
-    verdict = ""
+        z = deviation.z
+    verdict, heavy = "", bool(row[f"heavy_tail_{quantity}"])
     if math.isnan(z):
         verdict, reason = "not tested", reason or _missing(row["draws"], measured, std_error)
     elif _is_identity(quantity, row):
         verdict = "exact"
+    elif heavy and quantity not in _identities(row):  # of what should be equal in all draws, one draw tells
+        verdict, reason = "not decided", TOO_HEAVY.format(quantity=quantity, draws=number_of(row["draws"], "draw"))
     return {
         "measured": measured,
         "std_error": std_error,
+        "skewness": skewness,
+        "interval_low": interval_low,
+        "interval_high": interval_high,
+        "heavy_tail": heavy,
         "limit": asymptote,
         "std_error_limit": value(at_limit, f"std_error_{quantity}"),
         "finite": expected,
@@ -112,10 +127,16 @@ def _compare(
 
 def _is_identity(quantity: str, row: dict[Any, Any]) -> bool:
     """Whether a value is what the model makes it in every draw, to rounding."""
-    fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
-    if quantity == "offdiag" and fixed.get("ratio"):
-        fixed["offdiag"] = fixed["ratio"] * row["diag"]
+    fixed = _identities(row)
     return quantity in fixed and bool(abs(row[quantity] - fixed[quantity]) <= ROUNDING * abs(fixed[quantity]))
+
+
+def _identities(row: dict[Any, Any]) -> dict[str, float]:
+    """Return the quantities that the model fixes, with their values."""
+    fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
+    if fixed.get("ratio"):
+        fixed["offdiag"] = fixed["ratio"] * row["diag"]
+    return fixed
 
 
 def _decided(lines: pd.DataFrame) -> pd.DataFrame:
@@ -129,8 +150,10 @@ def _decided(lines: pd.DataFrame) -> pd.DataFrame:
 def _decision(line: dict[Any, Any], p: float, tests: int) -> dict[str, Any]:
     deviation: Deviation = line["deviation"]
     expected, asymptote, error = line["finite"], line["limit"], line["std_error_limit"]
-    allowed = deviation._replace(std_error=math.hypot(deviation.std_error, error)).room(tests)
-    within = bool(abs(line["measured"] - asymptote) <= allowed + abs(expected - asymptote))
+    both = math.hypot(deviation.std_error, error)
+    from_limit = deviation.with_error(line["measured"] - asymptote, both)
+    low, high = from_limit.interval(LEVEL / max(tests, 1))
+    within = low <= abs(expected - asymptote) and high >= -abs(expected - asymptote)
     verdict, reason, seen = line["verdict"], line["reason"], math.nan
     if not verdict:
         seen = 100 * deviation.detectable(tests) / abs(expected) if expected else 0.0
@@ -140,7 +163,7 @@ def _decision(line: dict[Any, Any], p: float, tests: int) -> dict[str, Any]:
     return {
         "p_adjusted": p,
         "detectable_percent": seen,
-        "within_limit": None if verdict == "not tested" else within,
+        "within_limit": None if verdict == "not tested" or line["heavy_tail"] else within,
         "verdict": verdict,
         "reason": reason,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +15,7 @@ from rmtsim.stats.claims import SWEEP_COLUMNS, claims_of
 from rmtsim.stats.comparison import compare, in_units_of_draws
 from rmtsim.stats.render import render, tally
 from rmtsim.stats.summary import summarize
-from rmtsim.text.tables import records
+from rmtsim.text.tables import WIDTH, records
 
 __all__ = ["Fit", "fit"]
 
@@ -82,6 +83,7 @@ class Fit:
         tested = self.compared[~self.compared["verdict"].isin(["exact", "not tested"])]
         counted = tally(self.compared, "agree").replace("; ", ";\n")
         counted = f"Measured values against the theory at their own C, d, N: {counted}."
+        counted = "\n".join(textwrap.fill(line, WIDTH) for line in counted.splitlines())
         if tested.empty:
             return counted if (self.compared["verdict"] == "exact").any() else _NOTHING
         rse = (tested["std_error"] / tested["measured"].abs()).groupby(tested["layer"], sort=False).max()

@@ -31,10 +31,11 @@ _POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e
 _POINTS_HEAD += [" verdict"]
 _POINTS_LEGEND = (
     "draws: in brackets, how many exact draws would be as precise. theory: at this C, d and N. limit: d, N → ∞. size: "
-    "deviation of the theory from its limit. z: measured less theory, in standard errors. sees: the least deviation "
-    f"from the theory that {POWER:.0%} of such data would have shown. differs: that any line of a report does by mere "
-    f"chance happens in {LEVEL:.1%} of reports (Holm's rule, Student's t). exact: equal by identity, as zeros and "
-    f"copies are. not decided: a factor of {DECISIVE_FACTOR:g} would not have shown."
+    "deviation of the theory from its limit. z: measured less theory, in standard errors, with the skewness of the "
+    f"draws. sees: the least deviation from the theory that {POWER:.0%} of such data would have shown. differs: that "
+    f"any line of a report does by mere chance happens in {LEVEL:.1%} of reports (Holm's rule, Student's t). exact: "
+    f"equal by identity, as zeros and copies are. not decided: a factor of {DECISIVE_FACTOR:g} would not have shown, "
+    "or the tail is too heavy."
 )
 
 
@@ -66,10 +67,12 @@ def tally(points: pd.DataFrame, agree: str = "measured values agree with the the
     """
     counts = {verdict: int(count) for verdict, count in points["verdict"].value_counts().items()}
     tested = points[~points["verdict"].isin(["exact", "not tested"])]
-    z = tested.loc[np.isfinite(tested["z"]), "z"]
+    heavy = tested["heavy_tail"].astype(bool)
+    z = tested.loc[np.isfinite(tested["z"]) & ~heavy, "z"]
     said = [f"{counts.get('agrees', 0)} of {len(tested)} {agree}"]
     if blind := counts.get("not decided", 0):
-        said.append(f"{blind} {'is' if blind == 1 else 'are'} not decided")
+        of_these = f" (too heavy a tail: {heavy.sum()})" if heavy.any() else ""
+        said.append(f"{blind} {'is' if blind == 1 else 'are'} not decided{of_these}")
     if exact := counts.get("exact", 0):
         said.append(f"{exact} more {'is' if exact == 1 else 'are'} equal by identity")
     spread = f"; largest |z| {z.abs().max():.2f}, root mean square {(z**2).mean() ** 0.5:.2f}" if len(z) else ""

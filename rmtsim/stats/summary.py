@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +20,15 @@ from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE, ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sampling.weights import MAX_WEIGHTS
-from rmtsim.stats.pooling import pooled_effective_draws, pooled_mean, pooled_ratio
+from rmtsim.stats.estimates import Estimate, skewness
+from rmtsim.stats.pooling import (
+    pooled_effective_draws,
+    pooled_mean,
+    pooled_ratio,
+    relative_deviations,
+    relative_deviations_of_ratio,
+)
+from rmtsim.stats.tails import heavy_tail
 from rmtsim.text.checks import MAX_SIZE, check_choice
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
@@ -38,7 +47,7 @@ POINT_COLUMNS = [
     "block_cols",
 ]
 
-#: The measured quantities; each has a ``std_error_`` and an ``rse_`` column.
+#: The measured quantities; each has a column ``std_error_``, ``rse_``, ``skewness_`` and ``heavy_tail_``.
 QUANTITIES = ("diag", "offdiag", "ratio")
 
 _DRAW = ["point_id", "seed", "draw", "layer"]
@@ -74,6 +83,9 @@ _NAMES = {"model": MODELS, "loss": LOSSES, "layer": LAYERS}
 #: The columns of the values and of their standard errors, here and in the table of `rmtsim.predict`.
 ESTIMATES = ["diag_sqfro", "std_error_diag", "offdiag_sqfro", "std_error_offdiag", "ratio", "std_error_ratio"]
 
+#: What is told of the draws of each quantity, beside their mean.
+_SHAPES = [f"{name}_{quantity}" for name in ("skewness", "heavy_tail") for quantity in QUANTITIES]
+
 
 def summarize(draws: pd.DataFrame) -> pd.DataFrame:
     """Average draws: means and their standard errors, one row per point and layer.
@@ -100,7 +112,12 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
         - ``ratio``: offdiag_sqfro/diag_sqfro of the means, less its jackknife bias (null with one draw), with
           ``std_error_ratio``;
         - ``rse_diag``, ``rse_offdiag``, ``rse_ratio``: standard error over value, null where the value is 0 and the
-          standard error is not.
+          standard error is not;
+        - ``skewness_diag``, ``skewness_offdiag``, ``skewness_ratio``: sample skewness of the draws, for the ratio that
+          of its linearisation; over √draws it is the skewness of value, by which an interval reaches farther up than
+          down (`rmtsim.stats.verdict.without_skewness`). Null where the standard error is;
+        - ``heavy_tail_diag``, ``heavy_tail_offdiag``, ``heavy_tail_ratio``: whether the draws have too heavy a tail for
+          value and standard error to be trusted (`rmtsim.stats.tails.heavy_tail`).
 
         `rmtsim.predict` returns the same columns, with the theory in place of draws.
 
@@ -137,16 +154,28 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
             pooled_mean(offdiag, R, fixed="offdiag" in fixed),
             pooled_ratio(offdiag, diag, R, fixed="ratio" in fixed),
         )
-        lines.append((*key, len(group), effective, *itertools.chain(*estimates)))
-    summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES]).astype(
-        {"width": "Int64"}
-    )
+        deviations = (
+            relative_deviations(diag, R),
+            relative_deviations(offdiag, R),
+            relative_deviations_of_ratio(offdiag, diag, R),
+        )
+        skew = [_known(skewness(of), estimate) for of, estimate in zip(deviations, estimates, strict=True)]
+        heavy = [heavy_tail(of) for of in deviations]
+        lines.append((*key, len(group), effective, *itertools.chain(*estimates), *skew, *heavy))
+    summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES, *_SHAPES])
+    summary = summary.astype({"width": "Int64"})
     for quantity, column in zip(QUANTITIES, (*_VALUES, "ratio"), strict=True):
         value, std_error = summary[column], summary[f"std_error_{quantity}"]
         relative = std_error / value.abs().mask(value == 0)
         summary[f"rse_{quantity}"] = relative.mask((value == 0) & (std_error == 0), 0.0)
+    summary = summary[[*(name for name in summary.columns if name not in _SHAPES), *_SHAPES]]
     order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
     return summary.sort_values(order, kind="stable", ignore_index=True)
+
+
+def _known(skewness: float, estimate: Estimate) -> float:
+    """Return a skewness where the draws tell of their spread; NaN where they do not."""
+    return 0.0 if estimate.std_error == 0 else skewness if estimate.std_error > 0 else math.nan
 
 
 def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:

@@ -93,7 +93,7 @@ def run(
     ...     outcome = rmtsim.run(points, folder, workers=1, sampling={"max_draws": 20, "target_rse": 0.5})
     ...     repeated = rmtsim.run(points, folder, workers=1, sampling={"max_draws": 20, "target_rse": 0.5})
     >>> outcome
-    Outcome(32 new draws; 2 of 2 points done)
+    Outcome(40 new draws; 2 of 2 points done)
     >>> repeated
     Outcome(nothing to do; 2 of 2 points done)
     """

@@ -22,7 +22,7 @@ from rmtsim.sweeps.pilot import Pilot, Range, needed, pilots
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import PointState, read_states
-from rmtsim.sweeps.stopping import checkpoint_from
+from rmtsim.sweeps.stopping import aim, checkpoint_from
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
 from rmtsim.text.words import number_of
@@ -114,13 +114,13 @@ def _more(state: PointState, pilot: Pilot | None) -> Range:
         wanted = needed(state.prefix, rse, sampling.target_rse)
     else:
         wanted = pilot.needs(state.point, sampling.target_rse) if pilot else Range(0, math.inf, math.inf)
-    ends = (max(state.wanted, checkpoint_from(draws, sampling)) for draws in wanted)
+    ends = (checkpoint_from(draws, sampling, start=state.wanted) for draws in wanted)
     return Range(*(end - state.prefix for end in ends))
 
 
 def _why(state: PointState) -> str:
     rse, quantity = state.precision
-    target = state.sampling.target_rse
+    target = state.sampling.target_rse if state.finished else aim(state.sampling)
     sign = "≤" if rse <= target else ">"
     reached = state.doubt or f"{quantity} rse {format_share(rse)} {sign} {target:.2%}"
     return f"{reached}, max_draws used up" if state.state == "limited" else reached
@@ -234,6 +234,8 @@ def status(store: Store) -> pd.DataFrame:
                     "target_rse": spec.sampling.target_rse,
                     "worst": quantity,
                     "doubt": state.doubt,
+                    "heavy_tail": state.heavy_tail,
+                    "warning": state.warning,
                     "needs_draws": state.needed_draws,
                     "max_draws": spec.sampling.max_draws,
                 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtsim.sweeps.jobs import Failure
 from rmtsim.sweeps.state import PointState
+from rmtsim.sweeps.stopping import aim
 from rmtsim.text.sizes import format_count, format_seconds, format_share
 from rmtsim.text.words import number_of
 
@@ -20,7 +21,7 @@ _SPEED_OVER = 60.0
 
 @dataclass(frozen=True)
 class OpenPoint:
-    """A point that wants more draws: its precision so far, and the draws that its target will take."""
+    """A point that wants more draws: its precision so far, that at which it may end, and the draws that this takes."""
 
     sizes: str
     draws: int
@@ -197,7 +198,5 @@ class SweepWatch:
 
 def _open_point(state: PointState) -> OpenPoint:
     rse, worst = state.precision
-    target = state.sampling.target_rse
-    return OpenPoint(
-        state.point.sizes, state.prefix, state.expected_draws, rse, target, worst, at_work=state.at_work > 0
-    )
+    draws, expected, working = state.prefix, state.expected_draws, state.at_work > 0
+    return OpenPoint(state.point.sizes, draws, expected, rse, aim(state.sampling), worst, at_work=working)

@@ -60,6 +60,11 @@ class Outcome:
         return [state for state in self.states if state.state == "limited"]
 
     @property
+    def heavy(self) -> list[PointState]:
+        """Points that want no more draws, and have too heavy a tail for their means to be trusted."""
+        return [state for state in self.states if state.finished and state.heavy_tail]
+
+    @property
     def unfinished(self) -> list[PointState]:
         """Points that want more draws."""
         return [state for state in self.states if not state.finished]
@@ -87,6 +92,8 @@ class Outcome:
         text = f"{made}; {done} of {len(self.states)} points done"
         if self.limited:
             text += f", {len(self.limited)} used up max_draws above target_rse (see rmtsim status)"
+        if self.heavy:
+            text += f", {len(self.heavy)} with too heavy a tail (see rmtsim status)"
         return text + ending(self.failures, self.stopped, bool(self.unfinished), "batch")
 
     def document(self) -> dict[str, Any]:
@@ -97,6 +104,7 @@ class Outcome:
             "points": len(self.states),
             "done": len(self.states) - len(self.limited) - len(self.unfinished),
             "limited": len(self.limited),
+            "heavy_tails": len(self.heavy),
             "unfinished": len(self.unfinished),
             "stopped": self.stopped,
             "failures": [failure.document() for failure in self.failures],

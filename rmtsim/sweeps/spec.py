@@ -41,7 +41,8 @@ _in_sampling = partial(key, table="sampling")
 class Sampling:
     """The number of draws, their stream, and the precision that they should reach.
 
-    Draws go on from ``min_draws`` until ``target_rse`` is reached, but not past ``max_draws``.
+    Draws go on from ``min_draws`` until ``target_rse`` is reached and can be trusted (`rmtsim.sweeps.stopping`), but
+    not past ``max_draws``.
 
     Raises
     ------
@@ -57,7 +58,7 @@ class Sampling:
     target_rse: float = _in_sampling(
         real("a number between 0 and 1", "0.01", lambda x: 0 < x < 1),
         "Relative standard error to reach, on the mean squared norms of diagonal and off-diagonal blocks and on their "
-        "ratio, in every layer.",
+        "ratio, in every layer. One above 5 % is not trusted: draws then go on, to `max_draws` at most.",
         default=0.02,
     )
     dtype: str = _in_sampling(choice(DTYPES), "Precision of the arithmetic.", default="float64")

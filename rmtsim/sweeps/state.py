@@ -17,9 +17,11 @@ from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
+from rmtsim.stats.tails import TOO_HEAVY
 from rmtsim.store import Store, StoreError
 from rmtsim.sweeps.spec import Sampling, Spec
-from rmtsim.sweeps.stopping import Tally, next_checkpoint
+from rmtsim.sweeps.stopping import TRUSTED_RSE, Tally, aim, next_checkpoint
+from rmtsim.text.words import number_of
 
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -41,8 +43,8 @@ class PointState:
     wanted
         Number of draws that the point needs by the draws up to the gap: its next checkpoint, or its last.
     finished
-        Whether no more draws are wanted, since the target is reached or max_draws used up. Draws from ``wanted`` on do
-        not count.
+        Whether no more draws are wanted, since the target is reached and trusted, or max_draws used up. Draws from
+        ``wanted`` on do not count.
     at_work
         Number of its batches that were given out and did not come back.
     """
@@ -91,12 +93,13 @@ class PointState:
                 self._ahead.insert(0, (self.wanted, stop))
                 self._values[self.wanted] = later
             if self.prefix == self.wanted:
-                self.finished = self.precision[0] <= self.sampling.target_rse or self.wanted == self.sampling.max_draws
+                rse, _ = self.precision
+                self.finished = rse <= aim(self.sampling) or self.wanted == self.sampling.max_draws
                 if self.finished:
                     self._ahead.clear()
                     self._values.clear()
                 else:
-                    self.wanted = next_checkpoint(self.wanted, self.sampling)
+                    self.wanted = next_checkpoint(self.wanted, self.sampling, trusted=rse <= TRUSTED_RSE)
 
     def add_rows(self, draws: Numbers, layers: Numbers, values: Values) -> None:
         """Take in rows as the store has them, some draws perhaps without some of the layers.
@@ -142,6 +145,20 @@ class PointState:
         return self._tally.worst()
 
     @property
+    def heavy_tail(self) -> str:
+        """The quantity with the heaviest tail of those too heavy for their means to be trusted; empty if none.
+
+        It decides nothing: the point goes on, and ends, by its precision.
+        """
+        return self._tally.heaviest()[1]
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of the point's tails, in words; empty if nothing."""
+        quantity = self.heavy_tail
+        return TOO_HEAVY.format(quantity=quantity, draws=number_of(self.prefix, "draw")) if quantity else ""
+
+    @property
     def doubt(self) -> str:
         """The reason why the precision is not known, in words; empty if it is known."""
         rse, quantity = self.precision
@@ -160,11 +177,14 @@ class PointState:
 
     @property
     def needed_draws(self) -> int:
-        """Draws that the target will take, extrapolated from the precision as rse ∝ 1/√draws."""
+        """Draws that the target will take, extrapolated from the precision as rse ∝ 1/√draws.
+
+        A point that goes on ends where its precision is trusted, too; at max_draws the target alone is asked for.
+        """
         rse, _ = self.precision
         if self.state == "done" or not math.isfinite(rse):
             return self.wanted
-        excess = rse / self.sampling.target_rse
+        excess = rse / (self.sampling.target_rse if self.finished else aim(self.sampling))
         return max(math.ceil(min(self.prefix * excess * excess, _MOST_NEEDED)), self.wanted)
 
     @property

@@ -1,43 +1,81 @@
 """The stopping rule: whether a point has enough draws is decided on prefixes of them, at fixed checkpoints.
 
+A point ends at the first checkpoint where its relative standard error is at most the target, and at most
+`TRUSTED_RSE`: a larger one, from fewer draws, is itself too uncertain, and is small where the mean happens to be low,
+so that to stop on it would choose low means. As long as it is larger, checkpoints are few, for the same reason. Nothing
+waits for a sample that looks calm, with a light tail: it looks calm where its large draws are missing, and its mean is
+low.
+
 The decision depends on draws 0 … n − 1 alone, added up in their order, and not on timing, workers, batches or other
-draws of the store, so that a sweep always ends with the same draws.
+draws of the store, so that a sweep always ends with the same draws. ``python -m benchmarks --only stopping`` measures
+what it keeps: coverage and cost beside those of other rules.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rmtsim.stats.estimates import Estimate, known_error
+from rmtsim.stats.tails import is_heavy
 from rmtsim.sweeps.spec import Sampling
 
-#: A checkpoint has half as many draws again as the one before: few decisions, little overshoot.
-_GROWTH = 1.5
+#: Larger relative standard errors are not trusted, whatever the target.
+TRUSTED_RSE = 0.05
+
+#: A checkpoint has half as many draws again as the one before: few decisions, little overshoot. It has three times as
+#: many as long as the standard error is not trusted.
+_GROWTH, _GROWTH_IN_DOUBT = 1.5, 3
 
 
-def next_checkpoint(count: int, sampling: Sampling) -> int:
-    """Return the number of draws at which to decide next, after ``count``; checkpoints end at max_draws."""
+def aim(sampling: Sampling) -> float:
+    """Return the relative standard error at which a point may end: the target, where that can be trusted."""
+    return min(sampling.target_rse, TRUSTED_RSE)
+
+
+def next_checkpoint(count: int, sampling: Sampling, *, trusted: bool) -> int:
+    """Return the number of draws at which to decide next, after ``count``; checkpoints end at max_draws.
+
+    ``trusted`` says whether the precision was trusted after ``count`` draws.
+    """
     if count < sampling.min_draws:
         return sampling.min_draws
-    return min(sampling.max_draws, math.ceil(_GROWTH * count))
+    return min(sampling.max_draws, math.ceil((_GROWTH if trusted else _GROWTH_IN_DOUBT) * count))
 
 
-def checkpoint_from(draws: float, sampling: Sampling) -> int:
-    """Return the first checkpoint with at least ``draws`` draws, or the last checkpoint."""
-    count = sampling.min_draws
-    while count < draws and count < sampling.max_draws:
-        count = next_checkpoint(count, sampling)
+def checkpoint_from(draws: float, sampling: Sampling, start: int = 0) -> int:
+    """Return the checkpoint at which a point ends whose relative standard error is the target after ``draws`` draws.
+
+    Its relative standard error falls as 1/√n. The checkpoints go on from ``start``.
+    """
+    count = max(start, sampling.min_draws)
+    for_trust = draws * (sampling.target_rse / TRUSTED_RSE) ** 2
+    while count < max(draws, for_trust) and count < sampling.max_draws:
+        count = next_checkpoint(count, sampling, trusted=count >= for_trust)
     return count
+
+
+class Found(NamedTuple):
+    """What draws tell of a quantity: its estimate, the draws that carry its spread, whether these are too few."""
+
+    estimate: Estimate
+    carriers: float
+    heavy: bool
+
+
+#: The products of a and b whose sums a tally holds, as powers of the two: all up to the fourth degree.
+_POWERS = [(i, n - i) for n in (1, 2, 3, 4) for i in range(n, -1, -1)]
 
 
 class Tally:
     """Running sums over the draws of a point, which are all that the decision needs; their memory does not grow.
 
-    They are sums of differences from draw 0, so that little cancels in the variances. They are added strictly in the
+    They are sums of powers of the differences from draw 0, so that little cancels in the moments; the differences are
+    over a power of two near draw 0, so that fourth powers keep to the range of float64. They are added strictly in the
     order of the draws, so that their bits do not depend on the order in which draws arrive.
 
     Parameters
@@ -56,18 +94,26 @@ class Tally:
     def __init__(self, layers: tuple[str, ...], fixed: Mapping[str, Collection[str]] = {}) -> None:
         self.count = 0
         self._layers, self._fixed = layers, fixed
-        self._worst = 0, (math.inf, "")  # at which count, and what it was
+        self._found: tuple[int, dict[str, dict[str, Found]]] = 0, {}  # at which count, and what
         self._origin = np.zeros((len(layers), 2))
-        self._sums = np.zeros((len(layers), 5))  # Σa, Σb, Σa², Σb², Σab for a = diag, b = offdiag
+        self._scale = np.ones((len(layers), 2))
+        self._sums = np.zeros((len(_POWERS), len(layers)))  # Σ aⁱ bʲ for a = diag, b = offdiag
 
     def add(self, values: npt.NDArray[np.float64]) -> None:
         """Add the next draws: diag and offdiag of each layer, (draws, layers, 2); NaN for what a layer lacks."""
         if not self.count and len(values):
             self._origin = values[0].copy()
-        a, b = np.moveaxis(values - self._origin, 2, 0)
-        terms = np.stack([a, b, a * a, b * b, a * b], axis=2)
-        # accumulate adds one after the other; sum would add in pairs, which depends on how many there are
-        self._sums = np.add.accumulate(np.concatenate([self._sums[None], terms]))[-1]
+            self._scale = np.ldexp(1.0, np.frexp(np.nan_to_num(self._origin))[1] - 1)
+        with np.errstate(over="ignore", invalid="ignore"):  # what float64 cannot hold has no finite moments
+            of_degree = np.ascontiguousarray(np.moveaxis((values - self._origin) / self._scale, 2, 0))
+            a, b = of_degree
+            terms = [of_degree]
+            for _ in range(3):  # those of each degree from those of the one below, in the order of _POWERS
+                of_degree = np.concatenate([of_degree * a, of_degree[-1:] * b])
+                terms.append(of_degree)
+            # accumulate adds one after the other; sum would add in pairs, which depends on how many there are
+            sums = np.concatenate([self._sums[:, None], np.concatenate(terms)], axis=1)
+            self._sums = np.add.accumulate(sums, axis=1)[:, -1].copy()
         self.count += len(values)
 
     def estimates(self) -> dict[str, dict[str, Estimate]]:
@@ -75,7 +121,9 @@ class Tally:
 
         The ratio's standard error is that of its linearisation (delta method).
         """
-        return {layer: self._of_layer(k) for k, layer in enumerate(self._layers)}
+        return {
+            layer: {quantity: one.estimate for quantity, one in found.items()} for layer, found in self.found().items()
+        }
 
     def worst(self) -> tuple[float, str]:
         """Return the largest relative standard error over all layers and quantities, and which it is.
@@ -84,42 +132,68 @@ class Tally:
         """
         if self.count < 2:
             return math.inf, "too few draws"
-        if self._worst[0] == self.count:
-            return self._worst[1]
         errors = [
             (estimate.rse, f"{layer} {quantity}")
             for layer, found in self.estimates().items()
             for quantity, estimate in found.items()
         ]
-        self._worst = self.count, max(errors, default=(math.inf, "nothing to measure"))
-        return self._worst[1]
+        return max(errors, default=(math.inf, "nothing to measure"))
 
-    def _of_layer(self, k: int) -> dict[str, Estimate]:
+    def heaviest(self) -> tuple[float, str]:
+        """Return the quantity whose tail is the heaviest of those too heavy for their means to be trusted.
+
+        With the number of draws that carry its spread; infinite, and no name, if there is none.
+        """
+        if self.count < 2:
+            return math.inf, ""
+        heavy = [
+            (one.carriers, f"{layer} {quantity}")
+            for layer, found in self.found().items()
+            for quantity, one in found.items()
+            if one.heavy
+        ]
+        return min(heavy, default=(math.inf, ""))
+
+    def found(self) -> dict[str, dict[str, Found]]:
+        """Layer → quantity → its estimate and what its tail is like, leaving out what the layer does not have."""
+        if self._found[0] != self.count:
+            self._found = self.count, {layer: self._of_layer(k) for k, layer in enumerate(self._layers)}
+        return self._found[1]
+
+    def _of_layer(self, k: int) -> dict[str, Found]:
+        """Estimates of a layer's quantities, with what their tails are like."""
         n, fixed = self.count, self._fixed.get(self._layers[k], ())
-        sums = self._sums[k].tolist()
-
-        def estimate(quantity: str, value: float, std_error: float) -> Estimate:
-            return Estimate(value, known_error(value, std_error, n, fixed=quantity in fixed))
-
-        a, b = (origin + total / n for origin, total in zip(self._origin[k].tolist(), sums[:2], strict=True))
-        aa, bb, ab = (
-            total - first * second / n
-            for total, first, second in zip(
-                sums[2:], (sums[0], sums[1], sums[0]), (sums[0], sums[1], sums[1]), strict=True
-            )
-        )
+        sums = dict(zip(_POWERS, self._sums[:, k].tolist(), strict=True))
+        (a0, b0), (a_unit, b_unit) = self._origin[k].tolist(), self._scale[k].tolist()
+        a, b = a0 + a_unit * sums[1, 0] / n, b0 + b_unit * sums[0, 1] / n
+        # deviations of each quantity, as a unit times a sum of those of a and b over their units
+        of_all = [("diag", a, a_unit, (1.0, 0.0)), ("offdiag", b, b_unit, (0.0, 1.0))]
+        if a:
+            of_all.append(("ratio", b / a, b_unit / abs(a), (-(b / b_unit) * (a_unit / a), 1.0)))
         found = {}
-        if not math.isnan(a):
-            found["diag"] = estimate("diag", a, _std_error(aa, n))
-        if not math.isnan(b):
-            found["offdiag"] = estimate("offdiag", b, _std_error(bb, n))
-        if len(found) == 2 and a:
-            ratio = b / a
-            std_error = _std_error(bb - 2 * ratio * ab + ratio**2 * aa, n) / abs(a)
-            found["ratio"] = estimate("ratio", ratio, std_error)
+        for quantity, value, unit, weights in of_all:
+            if math.isnan(value):
+                continue
+            squares, fourths = _central_sums(sums, weights, n)
+            std_error = unit * math.sqrt(max(0.0, squares) / (n * (n - 1)))  # rounding may leave it below 0
+            estimate = Estimate(value, known_error(value, std_error, n, fixed=quantity in fixed))
+            spread = estimate.rse * math.sqrt(n)
+            carriers = math.inf if fourths <= 0 else squares**2 / fourths
+            heavy = math.isfinite(spread) and is_heavy(n, spread, carriers)
+            found[quantity] = Found(estimate, carriers, heavy)
         return found
 
 
-def _std_error(squares: float, n: int) -> float:
-    """Return the standard error of a mean from the sum of squared deviations, which rounding may leave below 0."""
-    return math.sqrt(max(0.0, squares) / (n * (n - 1)))
+def _central_sums(sums: Mapping[tuple[int, int], float], weights: tuple[float, float], n: int) -> tuple[float, float]:
+    """Return sums of the 2nd and 4th powers of v a + w b less its mean over n draws, from those of products of a, b."""
+    v, w = weights
+    one, two, three, four = (
+        sum(
+            math.comb(degree, i) * v**i * w ** (degree - i) * sums[i, degree - i]
+            for i in range(degree + 1)
+            if (v or not i) and (w or i == degree)  # what a layer lacks is NaN
+        )
+        for degree in (1, 2, 3, 4)
+    )
+    mean = one / n
+    return two - one * mean, four - 4 * mean * three + 6 * mean**2 * two - 3 * n * mean**4
