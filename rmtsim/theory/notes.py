@@ -39,4 +39,4 @@ def _divergence(case: Case, layer: str, quantity: str) -> str:
         return f"{condition} is not below 1"
     if case.width is None or case.dim is None:
         return f"{condition} is so near 1 that a float does not hold the constant"
-    return f"{condition} is below 1, but times the |x|²/dim that dim = {case.dim} reaches it is not"
+    return f"{condition} is below 1, but not for the longest samples at dim = {case.dim}, where |x|²/dim is far above 1"
