@@ -33,6 +33,7 @@ PARTS = (
     "weights",
     "verdicts",
     "stopping",
+    "few_neurons",
     "gpu",
 )
 

@@ -37,6 +37,7 @@ def test_every_part_is_there() -> None:
         "precision",
         "weights",
         "verdicts",
+        "few_neurons",
         "gpu",
     ):
         assert (ROOT / "benchmarks" / f"{part}.py").exists()

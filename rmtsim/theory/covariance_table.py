@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.errors import InputError
-from rmtsim.theory.log_partition import DERIVATIVES, SWAPPED, derivatives, table
+from rmtsim.theory.log_partition import DERIVATIVES, SWAPPED, derivatives, series_length, table
 from rmtsim.theory.softmax_moments import softmax_moment
 
 Array = NDArray[np.float64]
@@ -20,14 +20,17 @@ Array = NDArray[np.float64]
 _NAMES = [*DERIVATIVES, "diag", "offdiag"]
 _LEAST = 1e-3  # |τ| of the smallest logits tabulated
 _MOST = 8.0  # |τ| beyond which the series grow long: p is then one class nearly always
+_SHARPNESS = 3.0  # of the place of a correlation, over |τ||τ'|
 _POINTS = 4096  # evaluated at once
 
 
 class CovarianceTable:
     """``log_partition.derivatives`` for C ≥ 2 classes at |τ|, |τ'| up to ``largest`` and correlations from 0 to 1.
 
-    A tensor product of Chebyshev series in |τ|, |τ'| and ρ. Quantities that stay away from zero on the whole grid are
-    interpolated in their logarithm, and derivatives as multiples of ∂_s K = E[p·p'].
+    A tensor product of Chebyshev series in asinh |τ|, asinh |τ'| and, of ρ, in log(1 + 3|τ||τ'|(1 − ρ)): the larger
+    the logits, the narrower the peak at ρ = 1, and few neurons make parallel samples frequent; 1 itself is a node.
+    Quantities that stay away from zero on the whole grid are interpolated in their logarithm, and derivatives as
+    multiples of ∂_s K = E[p·p'].
     """
 
     def __init__(self, n_classes: int, largest: float) -> None:
@@ -38,15 +41,16 @@ class CovarianceTable:
             )
         self.n_classes = n_classes
         self.largest = largest
-        n, n_rho = round(5 + 2 * largest), round(6 + 0.8 * largest)
+        n, n_rho = _counts(largest)
         self._shape = (n, n, n_rho)
-        sizes, rho = (_nodes(0.0, largest, n), _nodes(0.0, 1.0, n_rho))
+        nodes, places = chebyshev.chebpts1(n), chebyshev.chebpts2(n_rho)  # the latter with both ends
+        sizes = np.sinh((nodes + 1) / 2 * math.asinh(largest))
         values = np.empty((*self._shape, len(_NAMES)))
         with single_threaded_blas():  # many small products: threads would cost more than they do
-            tables = [table(n_classes, max(x, _LEAST) ** 2) for x in sizes]
+            tables = [table(n_classes, x**2, series_length(x, largest)) for x in np.maximum(sizes, _LEAST)]
             for i, first in enumerate(tables):
                 for k, second in enumerate(tables[: i + 1]):
-                    found = derivatives(first, second, rho)
+                    found = derivatives(first, second, _correlation((places + 1) / 2, sizes[i] * sizes[k]))
                     values[i, k] = np.stack([found[name] for name in _NAMES], axis=1)
                     values[k, i] = np.stack([found[SWAPPED.get(name, name)] for name in _NAMES], axis=1)
         place = _NAMES.index("s")
@@ -55,7 +59,7 @@ class CovarianceTable:
         self._in_log = values.min(axis=(0, 1, 2)) > 1e-3 * np.median(values, axis=(0, 1, 2))
         self._in_log[[place, -2, -1]] = True  # moments of probabilities, which span many powers of C
         values[..., self._in_log] = np.log(values[..., self._in_log])
-        by_n, by_rho = _to_coefficients(n), _to_coefficients(n_rho)
+        by_n, by_rho = _to_coefficients(nodes), _to_coefficients(places)
         self._coefficients = np.einsum("ai,bj,ck,ijkf->abcf", by_n, by_n, by_rho, values, optimize=True)
 
     def __call__(self, size: Array, size_2: Array, rho: Array, names: Iterable[str]) -> dict[str, Array]:
@@ -78,12 +82,14 @@ class CovarianceTable:
 
     def _series(self, size: Array, size_2: Array, rho: Array, chosen: list[int]) -> Array:
         n, _, n_rho = self._shape
-        first, second = (chebyshev.chebvander(2 * x / self.largest - 1, n - 1) for x in (size, size_2))
+        scale = 2 / math.asinh(self.largest)
+        first, second = (chebyshev.chebvander(scale * np.arcsinh(x) - 1, n - 1) for x in (size, size_2))
         both = (first[:, :, None] * second[:, None, :]).reshape(len(size), -1)
         coefficients = self._coefficients[..., chosen].reshape(n * n, -1)
         with single_threaded_blas():
             series = (both @ coefficients).reshape(len(size), n_rho, -1)
-        values: Array = np.einsum("nk,nkf->nf", chebyshev.chebvander(2 * rho - 1, n_rho - 1), series)
+        third = chebyshev.chebvander(2 * _place(rho, size * size_2) - 1, n_rho - 1)
+        values: Array = np.einsum("nk,nkf->nf", third, series)
         return values
 
 
@@ -105,12 +111,13 @@ class MeanCurvature:
         self.largest = largest
         n, C = round(24 + 4 * largest), n_classes
         rows = []
-        for x in _nodes(0.0, largest, n):
+        nodes = chebyshev.chebpts1(n)
+        for x in (nodes + 1) / 2 * largest:
             v = max(float(x), _LEAST) ** 2
             p2, p3, p4 = (C * softmax_moment(C, k, logit_variance=v) for k in (2, 3, 4))
             pair = C * (C - 1) * softmax_moment(C, 2, 2, v)
             rows.append((-p2, -(2 * p2 - 8 * p3 + 6 * p4 + 6 * pair)))
-        self._coefficients = _to_coefficients(n) @ np.array(rows)
+        self._coefficients = _to_coefficients(nodes) @ np.array(rows)
 
     def __call__(self, size: Array) -> tuple[Array, Array]:
         """Both derivatives at |τ|, each (points,)."""
@@ -126,12 +133,25 @@ def mean_curvature(n_classes: int, largest: float) -> MeanCurvature:
 _mean_curvature = lru_cache(maxsize=8)(MeanCurvature)
 
 
-def _nodes(low: float, high: float, n: int) -> Array:
-    nodes: Array = low + (chebyshev.chebpts1(n) + 1) / 2 * (high - low)
-    return nodes
+def _counts(largest: float) -> tuple[int, int]:
+    """Return the numbers of nodes in the size of a sample's logits and in the correlation."""
+    return round(3 + 5 * math.asinh(largest)), round(6 + 1.2 * largest)
 
 
-def _to_coefficients(n: int) -> Array:
-    """Return the matrix (n, n) from values at the Chebyshev nodes to coefficients of the series."""
-    inverse: Array = np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(n), n - 1)).astype(np.float64)
+def _place(rho: Array, product: Array) -> Array:
+    """Return the place in [0, 1] of a correlation, 0 where it is 1, at this product |τ||τ'|."""
+    sharpness = _SHARPNESS * np.maximum(product, _LEAST)
+    place: Array = np.log1p(sharpness * (1 - rho)) / np.log1p(sharpness)
+    return place
+
+
+def _correlation(place: Array, product: float) -> Array:
+    """Return the correlations at these places."""
+    sharpness = _SHARPNESS * max(product, _LEAST)
+    return np.clip(1 - np.expm1(place * math.log1p(sharpness)) / sharpness, 0.0, 1.0)
+
+
+def _to_coefficients(nodes: Array) -> Array:
+    """Return the matrix (n, n) from values at n nodes in [−1, 1] to coefficients of the series."""
+    inverse: Array = np.linalg.inv(chebyshev.chebvander(nodes, len(nodes) - 1)).astype(np.float64)
     return inverse

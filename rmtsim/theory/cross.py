@@ -15,7 +15,7 @@ from scipy.special import gammaincinv, gammaln, ndtri
 from rmtsim.theory.covariance_table import covariance_table
 from rmtsim.theory.disk_cache import kept_on_disk
 from rmtsim.theory.one_hidden_ce import cross_same
-from rmtsim.theory.one_hidden_ce_pairs import operator_coefficients, reach_of
+from rmtsim.theory.one_hidden_ce_pairs import operator_coefficients, reach_of, sizes_and_cosine, within
 from rmtsim.theory.prediction import Terms
 from rmtsim.theory.quadrature import angle_rule
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE, Expectations, integrate
@@ -96,16 +96,15 @@ class _Integrand:
     def __call__(self, cube: Array, wanted: NDArray[np.intp]) -> Array:
         C, m, _ = self._sizes
         sigma, sigma_2, data = self._samples(cube)
-        tau, tau_2 = self._scale * sigma, self._scale * sigma_2
-        size, size_2 = (np.minimum(np.sqrt((t**2).sum(axis=1)), self._table.largest) for t in (tau, tau_2))
-        s = (tau * tau_2).sum(axis=1)
-        K = self._table(size, size_2, np.clip(s / np.maximum(size * size_2, 1e-300), 0.0, 1.0), _DERIVATIVES)
-        cross, square, square_2, on = operator_coefficients(tau, tau_2).sum(axis=1).T
+        tau, tau_2 = (within(self._scale * side, self._table.largest) for side in (sigma, sigma_2))
+        K = self._table(*sizes_and_cosine(tau, tau_2), _DERIVATIVES)
+        s, square, square_2, on = operator_coefficients(tau, tau_2).sum(axis=1).T
         P = K["s"] - 1 / C
-        slopes = square * K["as"] + square_2 * K["bs"] + 2 * cross * K["e4e4"]
-        curvature = cross * K["e1e4"] + square * K["e2e4"] + square_2 * K["e3e4"] + on * K["e4e4"]
+        slopes = square * K["as"] + square_2 * K["bs"] + 2 * s * K["e4e4"]
+        curvature = s * K["e1e4"] + square * K["e2e4"] + square_2 * K["e3e4"] + on * K["e4e4"]
         value = data * (on * P + slopes + s * curvature) / (m * C)
-        small = (on, s * on / self._scale**2, cross / self._scale**2)
+        overlap = (sigma * sigma_2).sum(axis=1)
+        small = (on, overlap * on, overlap)
         controls = [data * column / m - exact for column, exact in zip(small, self._exact, strict=True)]
         return np.array([[column.mean() for column in (value, *controls)]])
 

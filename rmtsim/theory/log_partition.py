@@ -21,14 +21,17 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
-from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
+from rmtsim.theory.hermite import HermiteTable, log_psi
 from rmtsim.theory.softmax_moments import set_partitions
 
 Array = NDArray[np.float64]
 Order = tuple[int, int, int]  # of differentiation by a, b, s
 
-_STEP, _STEP_OVER_SCALE = 0.5, 0.15  # of u: functions of it are smooth over the logits' standard deviation
+#: Of u: functions of it are smooth over the logits' standard deviation, but for those of u − u' where samples are
+#: parallel. There the trapezoid rule errs by e^{−2π²/step}, and each of eight derivatives makes it 2π/step times that.
+_STEP, _STEP_OVER_SCALE, _MOST_STEP = 0.5, 0.15, 0.75
 _NEGLIGIBLE = 22.0
+_NEGLIGIBLE_TERM = 1e-12  # over the largest of a series
 
 #: Combinations of derivatives of K̂ = E[(L − a)(L' − b)] that blocks need: name → {order: factor}. With the operators
 #: e₁ = ∂_a∂_b + ∂_s², e₂ = ∂_a∂_s, e₃ = ∂_b∂_s, e₄ = ∂_s, ∂_{τ_i}∂_{τ'_i} is τ_iτ'_i e₁ + τ_i² e₂ + τ'_i² e₃ + e₄;
@@ -108,10 +111,18 @@ _TERMS = sorted({blocks for expansion in _EXPANSIONS.values() for blocks in expa
 _FACTORS = sorted({order for blocks in _TERMS for order in blocks})
 
 
-def table(n_classes: int, variance: float, n_terms: int | None = None) -> HermiteTable:
+def series_length(size: float, size_2: float) -> int:
+    """Return how many terms Mehler's series needs for two samples whose logits have these standard deviations.
+
+    Coefficients of order k fall as e^{−π√(k/2)/|τ|}, and where samples are parallel nothing else makes the series
+    converge: so its length goes with the square of the harmonic mean of the two.
+    """
+    return round(30 + 7 * (2 / (1 / size + 1 / size_2)) ** 2)
+
+
+def table(n_classes: int, variance: float, n_terms: int) -> HermiteTable:
     """Tabulate one sample whose logits have this variance, |τ|²."""
-    step = max(_STEP, _STEP_OVER_SCALE * math.sqrt(variance))
-    n_terms = n_terms or round(40 + 5 * variance)
+    step = min(max(_STEP, _STEP_OVER_SCALE * math.sqrt(variance)), _MOST_STEP)
     return HermiteTable(n_classes, variance, n_terms, _POLYNOMIALS, step=step, negligible=_NEGLIGIBLE)
 
 
@@ -127,7 +138,7 @@ def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[s
     log_of_psi = log_psi(first, second, powers)
     # C(C−1)…(C−k+1) ψ^{C−k}, where k classes are distinguished from the others.
     others = {k: math.perm(C, k) * np.exp((C - k) * log_of_psi) for k in range(1, min(C, 4) + 1)}
-    psi = {order: pair_means(*_sides(first, second, order), powers) for order in _FACTORS}
+    psi = {order: _means(*_sides(first, second, order), powers) for order in _FACTORS}
     integrals: dict[tuple[Order, ...], Array] = {}
     kept: list[Array] = []  # products of the first blocks of a term: the next in order shares most of them
     before: tuple[Order, ...] = ()
@@ -138,16 +149,34 @@ def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[s
         kept = kept[: shared + 1] if len(before) == len(blocks) else [others[len(blocks)]]
         while len(kept) < len(blocks):
             kept.append(kept[-1] * psi[blocks[len(kept) - 1]])
-        integrals[blocks] = np.einsum("rij,rij->r", kept[-1], psi[blocks[-1]]) * area
+        integrals[blocks] = _contracted(kept[-1], psi[blocks[-1]]) * area
         before = blocks
     found = {
         name: np.asarray(sum(count * integrals[blocks] for blocks, count in expansion.items() if len(blocks) <= C))
         for name, expansion in _EXPANSIONS.items()
     }
-    output = pair_means(first.coefficients["output"], second.coefficients["output"], powers)
-    found["diag"] = (output * others[1]).sum(axis=(1, 2)) * area / C
-    pairs = (psi[0, 0, 1] ** 2 * others[2]).sum(axis=(1, 2)) * area / (C * (C - 1)) if C > 1 else np.nan * rho
+    output = _means(first.coefficients["output"], second.coefficients["output"], powers)
+    found["diag"] = _contracted(output, others[1]) * area / C
+    pairs = _contracted(psi[0, 0, 1] ** 2, others[2]) * area / (C * (C - 1)) if C > 1 else np.nan * rho
     return found | {"offdiag": pairs}
+
+
+def _means(first: Array, second: Array, powers: Array) -> Array:
+    """``hermite.pair_means``, (correlations, grid, grid'), of the terms that matter at each correlation."""
+    n_terms = powers.shape[1]
+    sizes = powers * np.abs(first[:, :n_terms]).max(axis=0) * np.abs(second[:, :n_terms]).max(axis=0)
+    kept = sizes > _NEGLIGIBLE_TERM * sizes.max(axis=1, keepdims=True)
+    lengths = n_terms - kept[:, ::-1].argmax(axis=1)
+    means = np.empty((len(powers), len(first), len(second)))
+    for out, p, k in zip(means, powers, lengths.tolist(), strict=True):
+        np.matmul(first[:, :k] * p[:k], second[:, :k].T, out=out)
+    return means
+
+
+def _contracted(first: Array, second: Array) -> Array:
+    """Sum of the products over the grids, at each correlation."""
+    n = len(first)
+    return np.asarray(first.reshape(n, 1, -1) @ second.reshape(n, -1, 1)).reshape(n)
 
 
 def _sides(first: HermiteTable, second: HermiteTable, order: Order) -> tuple[Array, Array]:
