@@ -209,6 +209,24 @@ def test_theory_beside_it() -> None:
     assert variance > 3  # so the two differ
 
 
+def test_heads_of_the_theorem_are_as_it_says() -> None:
+    """Gaussian weights and features, over heads, have the norms of the theorem; weights half as large again do not."""
+    rng = np.random.default_rng(15)
+    n_classes, dim, size, heads = 30, 100, 50, 24
+    found: dict[float, list[list[float]]] = {1.0: [], 1.5: []}
+    for _ in range(heads):
+        V, X = rng.normal(size=(n_classes, dim)) / math.sqrt(dim), rng.normal(size=(6 * size, dim))
+        for factor, norms in found.items():
+            of_head = rmtsim.measure(factor * V, X, batch=size, nulls=())
+            norms.append([of_head.diag_sqfro, of_head.offdiag_sqfro])
+    [null] = rmtsim.measure(V, X, batch=size, nulls="theorem").nulls.itertuples()
+    for k, exact in enumerate((null.diag_sqfro, null.offdiag_sqfro)):
+        off = {factor: np.array(norms)[:, k] / exact - 1 for factor, norms in found.items()}
+        z = {factor: of.mean() / (of.std(ddof=1) / math.sqrt(heads)) for factor, of in off.items()}
+        assert abs(z[1.0]) < 4
+        assert z[1.5] > 10
+
+
 def pair_weights(p: Values) -> tuple[Values, Values]:
     """Return G of ‖·‖² = N⁻² ⟨K, G⟩, means over the diagonal and the off-diagonal blocks."""
     n_classes = p.shape[1]
@@ -316,6 +334,13 @@ def test_extreme_features_keep_their_digits(arrays: dict[str, Any]) -> None:
     b = rmtsim.measure(V / small, X * small, batch=N, nulls=())
     assert b.diag_sqfro == a.diag_sqfro * float(small) ** 4
     assert b.ratio == a.ratio
+
+
+def test_float64_where_float32_would_lose_digits(arrays: dict[str, Any]) -> None:
+    V, X = 100 * arrays["V"].astype("float32"), arrays["X"].astype("float32")
+    found, same = rmtsim.measure(V, X, batch=N, nulls=()), rmtsim.measure(V, X, batch=N, nulls=(), dtype="float64")
+    assert found.dtype == "float64"  # logits of a thousand
+    assert (found.diag_sqfro, found.offdiag_sqfro) == (same.diag_sqfro, same.offdiag_sqfro)
 
 
 def test_shuffled_or_by_sequence(arrays: dict[str, Any]) -> None:

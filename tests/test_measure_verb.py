@@ -15,7 +15,7 @@ import pytest
 import rmtsim
 from rmtsim.cli.main import main
 
-C, D, ROWS = 30, 8, 96
+C, D, ROWS = 50, 12, 96
 
 
 def bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
@@ -59,7 +59,7 @@ def printed(words: str, capsys: pytest.CaptureFixture[str]) -> Any:
 
 def test_files_of_each_kind(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """bfloat16 is cast exactly: in float64 the numbers are those of float64 files, in float32 near them."""
-    options = "--batch 24 --nulls none"
+    options = "--batch 24 --scale 0.7 --nulls none"
     half = printed(f"{FILES} {options}", capsys)
     same = printed(f"{FILES} {options} --dtype float64", capsys)
     full = printed(f"--weights head.npz:weight --bias head.npz:bias --features x.npy {options}", capsys)
@@ -68,9 +68,11 @@ def test_files_of_each_kind(here: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert same[name] == full[name]
         assert half[name] == pytest.approx(full[name], rel=1e-5)
     arrays = np.load(here / "head.npz")
-    direct = rmtsim.measure(arrays["weight"], np.load(here / "x.npy"), bias=arrays["bias"], batch=24, nulls=())
+    direct = rmtsim.measure(
+        arrays["weight"], np.load(here / "x.npy"), bias=arrays["bias"], scale=0.7, batch=24, nulls=()
+    )
     assert direct.ratio == full["ratio"]
-    by_name = rmtsim.measure("head.npz:weight", "x.npy", bias="head.npz:bias", batch=24, nulls=())
+    by_name = rmtsim.measure("head.npz:weight", "x.npy", bias="head.npz:bias", scale=0.7, batch=24, nulls=())
     assert by_name.ratio == full["ratio"]
 
 
@@ -90,9 +92,9 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
     words = f"{FILES} --bias-as left-out --batch 24 --by-sequence --top 4 --vocabulary names.txt --groups groups.txt"
     assert main(["measure", *words.split(), "--nulls", "none", "--classes-out", "c.parquet"]) == 0
     output = capsys.readouterr()
-    assert "C = 30, d = 8, 4 batches of N = 24, the bias left out of the blocks, by sequence, float32" in output.out
+    assert "C = 50, d = 12, 4 batches of N = 24, the bias left out of the blocks, by sequence, float32" in output.out
     assert "within groups" in output.out
-    assert output.err.startswith("c.parquet: 30 rows")
+    assert output.err.startswith("c.parquet: 50 rows")
     table = pd.read_parquet(here / "c.parquet")
     assert list(table.columns) == ["class", "token", "frequency", "diag_sqfro", "std_error_diag"]
     assert table["frequency"].sum() == pytest.approx(1)
@@ -104,7 +106,7 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
         ("--weights none.npy --features x.npy", "--weights: there is no file none.npy"),
         ("--weights x.npy --features x.npy --bias head.npz:bias", "--bias: "),
         ("--weights head.npz:wieght --features x.npy", "did you mean"),
-        ("--weights head.npz:weight --features head.npz:bias", "--features: head.npz:bias has the shape (30,)"),
+        ("--weights head.npz:weight --features head.npz:bias", "--features: head.npz:bias has the shape (50,)"),
         ("--weights head.npz:weight --features x.npy --batch 97", "--batch: 97 is more than the 96 rows"),
         ("--weights head.npz:weight --features x.npy --bias-as column", "--bias-as: there is no bias"),
         ("--weights head.npz:weight --features x.npy --scale -1", "argument --scale: '-1' is not valid"),
@@ -117,7 +119,7 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
         ("--weights head.npz:weight --features x.npy --memory 1MiB", "memory: a batch of 96 samples"),
         ("--weights head.npz:weight --features x.npy --shuffle 1 --by-sequence", "not allowed with argument"),
         ("--weights head.npz:weight --features x.npy --groups none.txt", "--groups: none.txt cannot be read"),
-        ("--weights narrow.npy --features x.npy", "--features: x.npy has 8 columns, and V (narrow.npy) has 5"),
+        ("--weights narrow.npy --features x.npy", "--features: x.npy has 12 columns, and V (narrow.npy) has 5"),
         ("--weights nan.npy --features x.npy", "--weights: nan in row 2, column 1"),
         ("--weights x.pt --features x.npy", "--weights: x.pt is a pickle"),
     ],
