@@ -219,6 +219,21 @@ def test_layer_norms(hidden: tuple[int, ...], loss: str, activation: str) -> Non
         np.testing.assert_allclose(found.offdiag_sqfro, off.mean(), rtol=1e-10, atol=1e-25)
 
 
+def test_block_norms() -> None:
+    """The closed forms take any activation: those of the hidden layer and of what lies between the layers, too."""
+    network = Network((4,), "ce", "softplus")
+    H, (W, V) = network.hessian(), network.weights
+    found = rmtsim.block_norms(**network.arguments | {"W": W})
+    (m, d), C = W.shape, len(V)
+    own = np.sum(H[: m * d, : m * d].reshape(m, d, m, d) ** 2, axis=(1, 3))
+    between = np.sum(H[: m * d, m * d :].reshape(m, d, C, m) ** 2, axis=(1, 3))
+    np.testing.assert_allclose(found["hidden"].diag_sqfro, np.diagonal(own).mean(), rtol=1e-12)
+    np.testing.assert_allclose(found["hidden"].offdiag_sqfro, own[~np.eye(m, dtype=bool)].mean(), rtol=1e-12)
+    np.testing.assert_allclose(found["cross"].offdiag_sqfro, between.mean(), rtol=1e-12)
+    with pytest.raises(rmtsim.InputError, match="activation: 'softplus' is not known; choose one of relu"):
+        rmtsim.Ensemble(activation="softplus")  # type: ignore[arg-type]  # points have those that come with rmtsim
+
+
 @pytest.mark.parametrize("hidden", DEPTHS)
 def test_training(hidden: tuple[int, ...]) -> None:
     """A step of Adam moves every weight by the rate, against the sign of the gradient that JAX finds."""

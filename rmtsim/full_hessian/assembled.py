@@ -45,7 +45,8 @@ def hessian(
         ``"binary_ce"``: (1/N) Σ_n log(1 + e^{−t_n f(x_n)}), ``"binary_mse"``: (1/N) Σ_n (f(x_n) − t_n)², t = 2y − 1; or
         a loss of your own that was registered with `rmtsim.model.loss.register_loss`.
     activation
-        ``"relu"``, or one of your own that was registered with `rmtsim.model.activation.register_activation`.
+        ``"relu"``, ``"gelu"``, ``"silu"``, ``"tanh"``, ``"identity"``, or one of your own that was
+        registered with `rmtsim.model.activation.register_activation`.
 
     Returns
     -------

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias, get_args
 
 from rmtsim.kernels.grams import few_features, kept_grams
 from rmtsim.kernels.tiling import TILE, Tiling, pieces, tiling
+from rmtsim.model.activation import get_activation
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
 from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
@@ -49,6 +50,16 @@ def diagonal_classes(point: Point, diagonal: str) -> int:
     if diagonal == "exact" or few or not get_loss(point.loss).softmax or point.n_classes < 8 * _SAMPLED_CLASSES:
         return point.n_classes
     return _SAMPLED_CLASSES
+
+
+def masks_samples(point: Point) -> bool:
+    """Whether a neuron leaves samples out of its sums, as ReLU does."""
+    return get_activation(point.ensemble.activation).rectifies
+
+
+def bends(point: Point) -> bool:
+    """Whether there is a term with σ″: every sample then has weights of its own for each V, whatever the loss."""
+    return point.width is not None and not get_activation(point.ensemble.activation).piecewise_linear
 
 
 def restricts_pairs(dim: int, n_samples: int, width: int, weights: int) -> bool:
@@ -122,7 +133,7 @@ def _flops(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, g
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     inputs, again = m or d, _classes_again(point, layers, diagonal, gpu)
     shared, of_one = 2.0 * N * m * d, 0.0  # pre-activations
-    softmax = get_loss(point.loss).softmax
+    softmax, masked = get_loss(point.loss).softmax, masks_samples(point)
     if softmax:
         of_one += 2.0 * N * inputs * (C + again)  # logits
         if not set(LAST).issuperset(layers):
@@ -130,18 +141,18 @@ def _flops(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, g
     for layer in layers:
         if layer == HIDDEN.name:
             shared += N**2 * d * (not few_features(d, N))
-            if not softmax:  # the weights of all V are multiples of the same
+            if not softmax and not bends(point):  # the weights of all V are multiples of the same
                 shared += _quadratic_sum(N, d) * m * (m + 1) / 2
-            elif restricts_pairs(d, N, m, weights):
+            elif softmax and masked and restricts_pairs(d, N, m, weights):
                 part = N**2 * _passing(m)
                 shared, of_one = shared + _PICK_FLOPS * part, of_one + part
             else:
                 of_one += _quadratic_sum(N, d) * m * (m + 1) / 2
         elif layer == CROSS.name:
-            grams = 2 if softmax else 1
-            gram = m * (N / 2) ** 2 * d
-            shared, of_one = (shared + gram, of_one) if kept_grams(N, m, masked=True) else (shared, of_one + gram)
-            of_one += m * ((N / 2) ** 2 * grams * C + N * C * m)
+            grams, seen = 2 if softmax else 1, N / 2 if masked else N
+            gram = (m if masked else 1) * seen**2 * d
+            shared, of_one = (shared + gram, of_one) if kept_grams(N, m, masked) else (shared, of_one + gram)
+            of_one += m * (seen**2 * grams * C + 2 * seen * C * m)
         elif softmax and pairs_of_classes(C, inputs, N, point_tiling(point, gpu=gpu), weights):
             shared += N**2 * inputs * (not few_features(inputs, N))
             of_one += _quadratic_sum(N, inputs) * C * (C + 1) / 2

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from rmtsim.errors import InputError
-from rmtsim.kernels.cost import diagonal_classes, pairs_of_classes, point_tiling, restricts_pairs, weights_at_once
+from rmtsim.kernels.cost import (
+    bends,
+    diagonal_classes,
+    masks_samples,
+    pairs_of_classes,
+    point_tiling,
+    restricts_pairs,
+    weights_at_once,
+)
 from rmtsim.kernels.grams import few_features, kept_features, kept_grams
 from rmtsim.kernels.tiling import Tiling, with_span
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
@@ -50,23 +58,28 @@ def memory(
     together = max(len(some) for bundle in bundles for some in bundle)
     bundle = max(some[-1].stop - some[0].start for some in bundles)
     numbers = N * d + m * d + 3 * N * m  # X, W, pre-activations, mask, features
-    softmax = get_loss(point.loss).softmax
+    softmax, masked = get_loss(point.loss).softmax, masks_samples(point)
+    if bends(point):
+        numbers += N * m
     if softmax or CROSS.name in layers:
         numbers += together * (2 * chunk * inputs + N * C * tiling.hold)
     passes = [0]
     for layer in layers:
         if layer == HIDDEN.name:
             triangle = m * (m + 1) // 2
-            if softmax and restricts_pairs(d, N, m, weights):  # weights in both orders, and what a pair lets through
+            if softmax and masked and restricts_pairs(d, N, m, weights):
+                # Weights in both orders, and what a pair lets through.
                 passes.append(2 * N * triangle * bundle + threads * (4 * area + 2 * tiling.tile * bundle))
             else:
-                columns = triangle * (bundle if softmax else 1)
+                columns = triangle * (bundle if softmax or bends(point) else 1)
                 passes.append(2 * rows * columns + _contraction(d, N, tiling, columns, pairs))
-            if weights > 1 and softmax:
+            if weights > 1 and (softmax or bends(point)):
                 numbers += 2 * N * triangle * bundle  # covariances in float64
         elif layer == CROSS.name:
             passes.append(4 * rows * chunk + 2 * pairs * area)
-            if weights > together and kept_grams(N, m, masked=True):
+            if not masked:  # XXᵀ of all samples, that times slopes, and a copy of what is kept of the softmax
+                numbers += N**2 + 2 * area + N * C * tiling.hold
+            elif weights > together and kept_grams(N, m, masked):
                 numbers += m * (N * d // 2 + N**2 // 4)
         elif softmax and pairs_of_classes(C, inputs, N, tiling, weights):
             columns = together * C * (C + 1) // 2
@@ -84,7 +97,7 @@ def memory(
     fills = threads * max(_FILL, inputs, d)
     doubles = together * N * 4 * (m + m * (m + 1) // 2) if not set(LAST).issuperset(layers) else 0
     if point.width is not None and dtype == "float32":
-        doubles += min(N * d, max(d, _DOUBLE_NUMBERS))
+        doubles += min(N * d, max(d, _DOUBLE_NUMBERS)) if masked else 0 if bends(point) else N * d
     return batch * (numbers * item + 8 * doubles) + 8 * fills
 
 

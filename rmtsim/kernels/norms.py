@@ -44,9 +44,10 @@ from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
 from rmtsim.kernels.tiling import Tiling
-from rmtsim.model.activation import get_activation
+from rmtsim.model.activation import get_activation, layers_with_labels
 from rmtsim.model.arguments import as_network, as_one_layer, check_labelled
-from rmtsim.model.choices import LOSSES, LayerName, LossName
+from rmtsim.model.choices import ACTIVATIONS, LOSSES, LayerName, LossName
+from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import model_with
@@ -141,7 +142,8 @@ def block_norms(
             where = "" if layer == CROSS.name else f" with activation {activation!r}"
             check_labelled(given.y, f"the {layer} layer{where} needs")
     (n_samples, dim), n_classes = given.X.shape[-2:], given.V.shape[-2]
-    point = Point(model.name, check_choice("loss", loss, LOSSES), n_classes, dim, n_samples, width)
+    ensemble = LECUN if width is None else _stand_in(activation)
+    point = Point(model.name, check_choice("loss", loss, LOSSES), n_classes, dim, n_samples, width, ensemble)
     threads = None if threads is None else check_size("threads", threads)
     memory = None if memory is None else as_bytes(memory)
     if progress is not None:
@@ -158,9 +160,12 @@ def block_norms(
     raise InputError(f"X, V: {reason}")
 
 
-def layers_with_labels(activation: str) -> tuple[str, ...]:
-    """Return the layers whose blocks depend on the labels."""
-    return (CROSS.name,) if get_activation(activation).piecewise_linear else (HIDDEN.name, CROSS.name)
+def _stand_in(activation: str) -> Ensemble:
+    """Return an ensemble with the activation, or for one of a user with one that takes as much memory."""
+    for name in ACTIVATIONS:
+        if name == activation:
+            return Ensemble(activation=name)
+    return Ensemble(activation="identity" if get_activation(activation).piecewise_linear else "gelu")
 
 
 def _in_dtype(

@@ -123,6 +123,8 @@ def exponent_of_products(a: np.ndarray, b: np.ndarray, e: Any) -> Exponents:
 
 def ensemble_scaling(point: Point, dtype: str) -> Scaling:
     """Return what to take out of a point's draws: nothing, unless its ensemble's variances are far from LeCun's."""
+    if point.width is not None and not get_activation(point.ensemble.activation).homogeneous:
+        return Scaling(hidden=(0,))
     scales = point.ensemble.scales(point.n_classes, point.width, point.dim)
     x, c = (k if abs(k := round(math.log2(variance) / 2)) > _BAND else 0 for variance in (scales.data, scales.hidden))
     extra = int(extra_exponent(round(math.log2(scales.gain) / 2), point.loss, dtype))

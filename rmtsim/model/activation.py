@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from rmtsim.arrays.backend import Array, Module
+from rmtsim.model.choices import LayerName
+from rmtsim.model.layers import CROSS, HIDDEN
 from rmtsim.text.named_objects import Registry
 
 
@@ -70,6 +72,11 @@ def register_activation(activation: Activation) -> Activation:
 def get_activation(name: Any) -> Activation:
     """Return the activation of that name; raise InputError, which lists the names, if there is none."""
     return _ACTIVATIONS.get(name)
+
+
+def layers_with_labels(activation: str) -> tuple[LayerName, ...]:
+    """Return the layers whose blocks depend on the labels: the hidden one where the activation bends."""
+    return (CROSS.name,) if get_activation(activation).piecewise_linear else (HIDDEN.name, CROSS.name)
 
 
 def activation_names() -> tuple[str, ...]:

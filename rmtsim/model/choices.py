@@ -17,7 +17,7 @@ LossName: TypeAlias = Literal["ce", "mse"]
 LayerName: TypeAlias = Literal["linear", "hidden", "output", "cross"]
 RegimeName: TypeAlias = Literal["limit", "large_c", "finite"]
 WeightsName: TypeAlias = Literal["gaussian", "uniform", "orthogonal"]
-ActivationName: TypeAlias = Literal["relu"]
+ActivationName: TypeAlias = Literal["relu", "gelu", "silu", "tanh", "identity"]
 
 #: What the bias of a head is: the weight of a further input that is always 1, with entries in the blocks; or a constant
 #: of the logits, left out of the blocks.

@@ -35,7 +35,7 @@ class Scales(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """The gain g = s² w ν: ReLU is positively homogeneous, so logits are √g times the LeCun ensemble's."""
+        """The gain g = s² w ν: with ReLU, or the identity, logits are √g times the LeCun ensemble's."""
         return self.data * self.hidden * self.last
 
 
@@ -84,7 +84,8 @@ class Ensemble:
         ``init``, which with gains of 1/3 is PyTorch's default, ±1/√fan_in; ``"orthogonal"``: each matrix a multiple of
         a random one whose rows (or columns, where these are fewer) are orthonormal, with entries of that variance.
     activation
-        Activation of the hidden neurons; the linear model has none.
+        Activation σ of the hidden neurons; the linear model has none: ``relu``; ``gelu``, x Φ(x) with the normal
+        distribution function Φ; ``silu``, x/(1 + e^−x); ``tanh``; ``identity``, x.
 
     Raises
     ------

@@ -37,7 +37,8 @@ def forward(X: Array, W: Array | None, xp: Module, activation: str = "relu", act
     if not sigma.piecewise_linear:
         pre = X @ W.mT
         return Forward(*sigma.value_and_slope(pre, xp), sigma.bend(pre, xp))
-    pre = xp.astype(X, xp.float64, copy=False) @ xp.astype(W, xp.float64, copy=False).mT
+    double = [A if A.dtype == xp.float64 else xp.astype(A, xp.float64) for A in (X, W)]
+    pre = double[0] @ double[1].mT
     return Forward(*(xp.astype(found, X.dtype) for found in sigma.value_and_slope(pre, xp)))
 
 

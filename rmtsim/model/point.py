@@ -24,7 +24,8 @@ class Point:
     Parameters
     ----------
     model
-        ``"linear"``: logits V x. ``"one_hidden"``: logits V σ(W x) with σ = ReLU and no biases.
+        ``"linear"``: logits V x. ``"one_hidden"``: logits V σ(W x) without biases, σ the ensemble's
+        activation.
     loss
         ``"ce"``: (1/N) Σ_n −log p_{n,y_n}. ``"mse"``: (1/N) Σ_n ‖f(x_n) − y_n‖², with no ½.
     n_classes, dim, n_samples

@@ -15,6 +15,7 @@ import numpy as np
 from rmtsim.arrays.backend import Array, Module, backend_of
 from rmtsim.arrays.threads import ONE_THREAD, ThreadTeam
 from rmtsim.kernels.scaling import Scaling
+from rmtsim.model.activation import get_activation
 from rmtsim.model.point import Point
 from rmtsim.sampling.random_rows import RandomRows, stream
 from rmtsim.sampling.weight_rows import weight_rows
@@ -29,7 +30,7 @@ class Draws(NamedTuple):
     V: RandomRows  #: (B, C, d), or (B, C, m) with a hidden layer, made as asked for; `last_layers` gives further ones
     W: Array | None  #: (B, m, d), or None for the linear model
     y: Array | None  #: (B, N) labels, or None if not asked for
-    active: Array | None  #: masks 1_{n,i} (B, N, m) of the draw before it was rounded to float32; else None
+    active: Array | None  #: ReLU's masks 1_{n,i} (B, N, m) of the draw before it was rounded to float32; else None
 
 
 def sample(
@@ -57,7 +58,7 @@ def sample(
     X = RandomRows(f"{prefix}/X", draws, (N, d), ensemble.data_variance, **data, **place)
     V = weights("V", C, m or d, ensemble.last_variance(m or d, C), scaling.last)
     W = None if m is None else weights("W", m, d, ensemble.hidden_variance(d, m), -sum(scaling.hidden))
-    if W is None or dtype == "float64":
+    if W is None or dtype == "float64" or not get_activation(ensemble.activation).rectifies:
         samples, hidden, active = X.all(), None if W is None else W.all(), None
     else:
         double = W.in_float64().all()

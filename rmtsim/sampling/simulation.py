@@ -18,8 +18,8 @@ from rmtsim.kernels.memory import batch_size
 from rmtsim.kernels.norms import compute
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
+from rmtsim.model.activation import layers_with_labels
 from rmtsim.model.choices import LayerName
-from rmtsim.model.layers import CROSS
 from rmtsim.model.point import Point, check_layers, check_point
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.schema import SimulatedDraws, table_of
@@ -164,6 +164,7 @@ def simulate_arrays(
     # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
     size = batch or (1 if computes.needs_gpu else batch_size(point, chosen, dtype, memory or usable_memory(), count))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
+    labels = not set(chosen).isdisjoint(layers_with_labels(point.ensemble.activation))
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in chosen}
     if progress is not None:
         check_flag("progress", progress)
@@ -174,12 +175,11 @@ def simulate_arrays(
             with shown, draw_resources(point, chosen, dtype, xp, memory=memory, **place) as (tiling, team):
                 for part in _split(left, size):
                     options: dict[str, Any] = {"team": team, "scaling": scaling}
-                    X, V, W, y, active = sample(
-                        point, part, seed, dtype=dtype, xp=xp, labels=CROSS.name in chosen, **options
-                    )
+                    X, V, W, y, active = sample(point, part, seed, dtype=dtype, xp=xp, labels=labels, **options)
                     options |= {
                         "tiling": tiling,
                         "sampled_classes": classes,
+                        "activation": point.ensemble.activation,
                         "active": active,
                         "check": PrecisionCheck(dtype, point.loss),
                     }

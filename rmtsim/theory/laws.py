@@ -1,9 +1,11 @@
 """Other laws than the paper's: where the theory holds for them, and the sentence where it does not.
 
-It is exact for normal data and weights. For others,
+It is exact for normal data and weights, and for ReLU. For others,
 
 - the linear model with MSE is exact at every size: its blocks do not depend on the weights, and the expectation of
   their squared norms on E|x|⁴ and E(x·x')² alone;
+- one hidden layer without nonlinearity and with MSE is exact at every size, as polynomials of normals are
+  (`rmtsim.theory.two_matrices`); other activations than ReLU and this one have no theory;
 - the linear model with CE is exact with normal weights and samples of one length, where the law of the cosine of two
   samples is all that matters: `sphere` and `rademacher`;
 - in the limit d, N → ∞ logits and pre-activations are normal for all data and weights whose entries are all small
@@ -38,9 +40,10 @@ def check_laws(case: Case, layers: Iterable[str]) -> None:
     ensemble, law = case.ensemble, case.ensemble.data_law
     linear, softmax = case.width is None, get_loss(case.loss).softmax
     usual_data, usual_weights = ensemble.data == LECUN.data, ensemble.weights == LECUN.weights
-    if ensemble.activation != LECUN.activation:
+    if ensemble.activation != LECUN.activation and (softmax or ensemble.activation != "identity"):
         raise InputError(
-            f"activation: the theory is that of {LECUN.activation}, not of {ensemble.activation}; simulate"
+            f"activation: the theory is that of {LECUN.activation}, and with MSE of identity, not of "
+            f"{ensemble.activation} with {case.loss!r}; simulate"
         )
     if not usual_weights and not linear:
         raise InputError(

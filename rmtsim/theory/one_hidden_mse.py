@@ -11,21 +11,15 @@ from rmtsim.theory.prediction import Terms
 from rmtsim.theory.quadrature import angle_rule
 
 
-def hidden(n_classes: int, width: int, dim: int | None) -> Terms:
-    """Theorem 2 for H_{w_i w_j} = (2/N) Σ_n (Σ_c v_ci v_cj) 1_{n,i} 1_{n,j} x_n x_nᵀ; ``dim`` None gives the limit / d.
+def hidden(n_classes: int | None, width: int, on: Terms) -> Terms:
+    """Theorem 2 for H_{w_i w_j} = (2/N) Σ_n (Σ_c v_ci v_cj) σ′_{n,i} σ′_{n,j} x_n x_nᵀ, ``on`` from `hidden_geometry`.
 
-    V is independent of the rest: E(Σ_c v_ci²)² = (C² + 2C)/m² and E(Σ_c v_ci v_cj)² = C/m².
+    V is independent of the rest: E(Σ_c v_ci²)² = (C² + 2C)/m² and E(Σ_c v_ci v_cj)² = C/m². ``n_classes`` None gives
+    the leading constants of the diagonal blocks / C² and of the off-diagonal blocks / C.
     """
-    on = hidden_geometry(width, dim)
-    diag, offdiag = (4 * factor / width**2 for factor in (n_classes**2 + 2.0 * n_classes, n_classes))
+    factors = (1.0, 1.0) if n_classes is None else (n_classes**2 + 2.0 * n_classes, float(n_classes))
+    diag, offdiag = (4 * factor / width**2 for factor in factors)
     return Terms(diag * on.same_diag, offdiag * on.same_offdiag, diag * on.pair_diag, offdiag * on.pair_offdiag)
-
-
-def hidden_large_c(width: int, dim: int | None) -> Terms:
-    """Leading constants of the diagonal blocks / C² and of the off-diagonal blocks / C."""
-    on = hidden_geometry(width, dim)
-    factor = 4.0 / width**2
-    return Terms(*(factor * v for v in (on.same_diag, on.same_offdiag, on.pair_diag, on.pair_offdiag)))
 
 
 def hidden_geometry(width: int, dim: int | None) -> Terms:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rmtsim.errors import InputError
-from rmtsim.model.ensemble import Scales
+from rmtsim.model.ensemble import LECUN, Scales
 from rmtsim.model.layers import CROSS, D_BY_D, HIDDEN, OUTPUT
 from rmtsim.model.loss import get_loss
-from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse
+from rmtsim.theory import cross, linear, one_hidden_ce_large_c, one_hidden_mse, two_matrices
 from rmtsim.theory.laws import FIXED_LENGTH, check_laws
 from rmtsim.theory.neuron_pairs import n_coordinates
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same
@@ -75,9 +75,7 @@ def _of_layer(case: Case, layer: str, gain: float, target_rse: float) -> Terms:
             return linear.ce_fixed_length(C, d, gain, law)
         return linear.ce_finite(C, d, gain)
     if not softmax:
-        if layer == CROSS.name:
-            return cross.mse(C, m, d, gain)
-        return one_hidden_mse.hidden(C, m, d) if layer == HIDDEN.name else one_hidden_mse.output(C, m, d)
+        return _one_hidden_mse(case, layer, m, gain)
     if layer == CROSS.name:
         return cross.ce(C, m, d, gain, target_rse)
     pairs = pair_terms(C, m, d, gain, target_rse)
@@ -97,12 +95,24 @@ def _of_layer_large_c(case: Case, layer: str, gain: float) -> Terms:
         if softmax and d is not None and law.name in FIXED_LENGTH:
             return linear.ce_fixed_length_large_c(d, gain, law)
         return linear.ce_large_c(d, gain) if softmax else linear.mse(None, d, law)
-    if layer == CROSS.name:
-        return cross.ce_large_c(d) if softmax else cross.mse(None, m, d, gain)
     if not softmax:
-        return one_hidden_mse.hidden_large_c(m, d) if layer == HIDDEN.name else one_hidden_mse.output(None, m, d)
+        return _one_hidden_mse(case, layer, m, gain)
+    if layer == CROSS.name:
+        return cross.ce_large_c(d)
     block = one_hidden_ce_large_c.hidden if layer == HIDDEN.name else one_hidden_ce_large_c.output
     return block(m, d, gain)
+
+
+def _one_hidden_mse(case: Case, layer: str, width: int, gain: float) -> Terms:
+    """Return A and B of a layer; those of leading order where the case has no n_classes."""
+    C, d = case.n_classes, case.dim
+    relu = case.ensemble.activation == LECUN.activation
+    if layer == CROSS.name:
+        return (cross.mse if relu else two_matrices.cross)(C, width, d, gain)
+    if layer == OUTPUT.name:
+        return (one_hidden_mse.output if relu else two_matrices.output)(C, width, d)
+    geometry = one_hidden_mse.hidden_geometry if relu else two_matrices.hidden_geometry
+    return one_hidden_mse.hidden(C, width, geometry(width, d))
 
 
 def ensemble_scales(case: Case) -> Scales:

@@ -17,7 +17,7 @@ from rmtsim.data.row_laws import RowLaw
 from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE
 from rmtsim.model.activation import get_activation
-from rmtsim.model.choices import LOSSES, WEIGHTS, WeightsName
+from rmtsim.model.choices import ACTIVATIONS, LOSSES, WEIGHTS, WeightsName
 from rmtsim.model.ensemble import Ensemble, norms_have_mean
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import model_with
@@ -59,7 +59,7 @@ class Problem:
     dtype
         ``"float64"`` or ``"float32"``: of the weights while they are trained. Hessians are always in float64.
     activation
-        ``"relu"``, or a registered activation (`rmtsim.model.activation`).
+        ``"relu"``, ``"gelu"``, ``"silu"``, ``"tanh"``, ``"identity"``, or a registered one (`rmtsim.model.activation`).
     weights
         Law of the initial weights, of variance 1/fan_in: ``"gaussian"``, ``"uniform"`` or ``"orthogonal"``, as in
         `rmtsim.Ensemble`.
@@ -130,15 +130,18 @@ class Problem:
 
     @property
     def point(self) -> Point | None:
-        """The sweeps' point of the same law, or None: these are its draws, its theory holds at initialisation."""
-        closed_form = get_loss(self.loss).closed_form and get_activation(self.activation).rectifies
-        if len(self.hidden) > 1 or not closed_form or not isinstance(self.data, RowLaw):
+        """The sweeps' point of the same law, or None: these are its draws, its theory, if any, holds at the start."""
+        if len(self.hidden) > 1 or not get_loss(self.loss).closed_form or not isinstance(self.data, RowLaw):
+            return None
+        if self.activation not in ACTIVATIONS:  # one of a user's own
             return None
         if self.labels != type(self).labels or not norms_have_mean(self.data, self.loss, self.dim):
             return None
         width = self.hidden[0] if self.hidden else None
         loss = check_choice("loss", self.loss, LOSSES)
-        ensemble = Ensemble(data=self.data.text, weights=self.weights)
+        activation = self.activation if self.hidden else type(self).activation
+        activation = check_choice("activation", activation, ACTIVATIONS)
+        ensemble = Ensemble(data=self.data.text, weights=self.weights, activation=activation)
         return Point(model_with(width).name, loss, self.n_classes, self.dim, self.n_samples, width, ensemble)
 
     def parameters(self) -> dict[str, Any]:
