@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks import environment, report
+from benchmarks import environment, heads, report
 from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.threads import blas_kernel
 
@@ -34,6 +34,7 @@ PARTS = (
     "verdicts",
     "stopping",
     "few_neurons",
+    "heads",
     "gpu",
 )
 
@@ -63,7 +64,8 @@ def main() -> None:
         "parts": {},
     }
     print(environment.sentence(record))
-    here = [name for name in PARTS if name != "gpu" or not get_backend("cupy").problem()]
+    absent = {"gpu": get_backend("cupy").problem(), "heads": heads.lacking()}
+    here = [name for name in PARTS if not absent.get(name)]
     for name in args.only or here:
         print(f"{name} ...", file=sys.stderr)
         start = time.perf_counter()

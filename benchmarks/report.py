@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmtsim.text.tables import text_table
+from rmtsim.text.tables import markdown_table, text_table
 
 Row = dict[str, Any]
 
@@ -65,12 +65,23 @@ def text(name: str, part: Part) -> str:
     return "\n".join(lines)
 
 
+def markdown(table: Table) -> str:
+    """Return the rows of a table in Markdown."""
+    (head, *cells), align = _cells(table.rows)
+    return "\n".join(markdown_table(head, cells, align))
+
+
 def _lines(rows: list[Row]) -> list[str]:
-    """Align the columns; the header is the union of the rows' keys."""
+    cells, align = _cells(rows)
+    return text_table(cells, align, indent=2)
+
+
+def _cells(rows: list[Row]) -> tuple[list[list[str]], str]:
+    """Return the cells as text, and how columns are aligned; the header is the union of the rows' keys."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[name.replace("_", " ") for name in names], *([_shown(row.get(name)) for name in names] for row in rows)]
     numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
-    return text_table(cells, "".join(">" if right else "<" for right in numeric), indent=2)
+    return cells, "".join(">" if right else "<" for right in numeric)
 
 
 def _shown(value: Any) -> str:

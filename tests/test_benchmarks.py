@@ -38,6 +38,7 @@ def test_every_part_is_there() -> None:
         "weights",
         "verdicts",
         "few_neurons",
+        "heads",
         "gpu",
     ):
         assert (ROOT / "benchmarks" / f"{part}.py").exists()

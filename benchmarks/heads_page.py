@@ -1,0 +1,103 @@
+"""The page of results on the heads of trained networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from textwrap import fill
+
+from benchmarks import environment
+from benchmarks.report import Part, markdown
+
+
+def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install: Sequence[str]) -> str:
+    """Return the page; every number in it is of the part.
+
+    Parameters
+    ----------
+    networks
+        What each is.
+    forms
+        What the ratio was divided by.
+    install
+        The commands that make the page.
+    """
+    measured, nulls, over_forms, training, scaled, sizes = part.tables
+    processor, numpy = environment.machine()["processor"], environment.versions()["numpy"]
+    over = [row["measured"] / row["theorem"] for row in nulls.rows]
+    everywhere = [*over_forms.rows, *training.rows, *scaled.rows]
+    worst = {name: max(math.exp(abs(math.log(row[f"ratio over {name}"]))) for row in everywhere) for name in forms}
+    nearest = {name: [row["network"] for row in over_forms.rows if row["nearest"] == name] for name in forms}
+    found = "\n".join(
+        f"- {name}: nearest for {', '.join(nearest[name]) or 'none'}; here, in training and at any temperature off by "
+        f"a factor of up to {worst[name]:,.3g}"
+        for name in forms
+    )
+    heads = "\n".join(fill(f"- {name}: {about}.", 120, subsequent_indent="  ") for name, about in networks.items())
+    commands = "\n".join(f"    {line}" for line in install)
+    return f"""# Heads of trained networks
+
+*Written by `python -m benchmarks --only heads` on {date.today().isoformat()} ({processor}, NumPy {numpy}); every
+number is from that run. [How to measure a head of your own](../how-to/measure.md).*
+
+The last layer of a classifier or language model with cross-entropy has the Hessian of the linear model, with the
+network's features as X and the weights of the head as V. So Theorem 1 can be held against trained networks:
+
+{heads}
+
+{fill(part.about, 120)}
+
+## Measured
+
+{markdown(measured)}
+
+## What the ratio goes with
+
+Theorem 1 has a ratio like 1/C². Trained heads are above its value at their own C, d and N, by factors from
+{min(over):,.3g} to {max(over):,.3g}. There are two numbers of classes that a softmax sees at a time. One is e, the
+effective number of classes of a sample. The other leaves out the samples that are sure, since these have no Hessian:
+of one sample alone the diagonal blocks have |x|⁴ Σ_i p_i²(1 − p_i)² and the others |x|⁴ Σ_(i≠j) p_i² p_j², and k is
+the mean of the first over that of the second. It is m − 1 for samples that waver between m classes.
+
+If these classes were all that there is, the ratio would be like 1/e². But there are blocks for all C classes: the
+diagonal norm is a mean over C of them, the other over C(C − 1), and of these only as many count as a sample sees. That
+makes 1/(C e), or 1/((C−1) k). The latter is exact where samples are orthogonal to each other; their blocks overlap the
+more, the more samples a batch has.
+
+{found}
+
+{markdown(over_forms)}
+
+## Beside the nulls
+
+The ratio of each null, at the same C, d and N: *theorem* is the theorem's ensemble, *logit_variance* the same with the
+model's variance of logits, *decoupled* the model's own probabilities with features permuted among the samples, and
+*gaussian* the model's weights on Gaussian features of the model's covariance.
+
+{markdown(nulls)}
+
+## Through training
+
+The last layer alone, trained anew from random weights on the network's own features: weights as Theorem 1 has them at
+the start, a trained head at the end. Labels are the characters that follow in the text (textgenrnn), or what the
+network itself predicts (PP-OCRv4). Adam, all samples at once, seed 0.
+
+{markdown(training)}
+
+## Confidence alone
+
+Logits of the trained heads times a factor: near 0 all classes are equally probable, at 1 it is the head as it is.
+
+{markdown(scaled)}
+
+## Batches of other sizes
+
+{markdown(sizes)}
+
+## Again
+
+The networks come in Python packages. The command installs nothing, and runs nothing of the packages but the networks.
+
+{commands}
+"""
