@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rmtsim.cli.main import main
 from rmtsim.errors import InputError
 from rmtsim.files.tensors import Matrix, open_matrix, open_vector
 from tests.tensor_files import DTYPES, index, raw, safetensors
@@ -434,15 +435,29 @@ BAD: dict[str, tuple[Callable[[Path], Path | str], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_every_bad_file_is_told_in_a_sentence(tmp_path: Path, case: str) -> None:
+def test_every_bad_file_is_told_in_a_sentence(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     make, message = BAD[case]
     text = str(make(tmp_path))
+    there = sorted(tmp_path.rglob("*"))
     with little_memory(8 << 20), pytest.raises(InputError, match=message) as told:
         read(text)
     said = str(told.value)
     assert said.startswith("weights: ")
     assert "\n" not in said
     assert len(said) < 600
+    features = tmp_path_factory.mktemp("good") / "features.npy"
+    np.save(features, np.ones((4, 5)))
+    assert (
+        main(["measure", "--weights", text, "--features", str(features), "--classes-out", str(tmp_path / "c.parquet")])
+        == 2
+    )
+    out, error = capsys.readouterr()
+    assert not out
+    assert error.startswith("rmtsim measure: --weights: ")
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == there
 
 
 def test_a_header_that_is_too_long_to_be_read(tmp_path: Path) -> None:
