@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import qmc
 
-from rmtsim import theory
-from rmtsim.errors import InputError
 from rmtsim.theory import one_hidden_ce
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same
+from rmtsim.theory.one_hidden_ce_pairs import pair_terms
 from rmtsim.theory.quadrature import chi2_over, gauss_chi2_over
 
 Array = NDArray[np.float64]
@@ -99,10 +100,34 @@ def test_a_rule_in_the_logarithm_knows_moments_and_saturation(dof: int) -> None:
     assert weights @ (1 + x) ** -0.5 == pytest.approx(expected, rel=1e-9)
 
 
-def test_hidden_blocks_in_one_dimension_are_refused() -> None:
-    """Before anything is computed; one class, the squared loss and the other layers are not."""
-    for layers in (None, ("output", "hidden")):
-        with pytest.raises(InputError, match=r"dim: .* at dim = 1, .*; give a larger dim"):
-            theory.finite("one_hidden", "ce", 2, 1, 3, 3, layers=layers)
-    assert theory.finite("one_hidden", "ce", 1, 1, 3, 3)[0].diag == 0
-    assert theory.finite("one_hidden", "mse", 2, 1, 3, 3)[0].diag > 0
+def two_class_pairs_in_one_dimension(width: int, gain: float) -> tuple[Array, Array]:
+    """B of the hidden diagonal and off-diagonal blocks at d = 1, C = 2, from 16 replications; their standard errors.
+
+    Given V and W, λ_ij x² averages to δ_iδ_j E[x² 1(x > 0) p_1p_2] over the x of one sign: the same neurons are on.
+    """
+    x = np.arange(0.02, 8, 0.04)
+    density = 0.04 / math.sqrt(2 * math.pi) * np.exp(-(x**2) / 2) * x**2
+    slopes = np.concatenate([[0.0], np.geomspace(1e-3, 60, 1500)])
+    means = np.array([density @ (1 / (2 + 2 * np.cosh(np.minimum(slope * x, 700)))) for slope in slopes])
+    found = []
+    for seed in range(16):
+        cube = qmc.Sobol(2 * width, rng=np.random.default_rng(seed)).random(2**13)
+        normal = ndtri(np.clip(cube, 1e-16, 1 - 1e-16))
+        delta, w = normal[:, :width] * math.sqrt(2 / width), normal[:, width:]
+        total = np.zeros(2)
+        for on in (np.maximum(w, 0), np.maximum(-w, 0)):
+            squares = delta**2 * (on > 0)
+            mean = np.interp(math.sqrt(gain) * np.abs((delta * on).sum(axis=1)), slopes, means) ** 2
+            own, both = (squares**2).sum(axis=1), squares.sum(axis=1) ** 2
+            total += [float(mean @ own) / width, float(mean @ (both - own)) / (width * (width - 1))]
+        found.append(total / len(cube))
+    return np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / 4
+
+
+def test_hidden_blocks_in_one_dimension() -> None:
+    """Where the activations of two samples are parallel, or of different neurons; 3 % more would be noticed."""
+    expected, std_error = two_class_pairs_in_one_dimension(3, 0.3)
+    found = pair_terms(2, 3, 1, 0.3, 2e-3)
+    errors = np.hypot(std_error, np.sqrt(np.diag(found.covariance))[:2])
+    assert np.all(np.abs(found.mean[:2] - expected) < 4 * errors)
+    assert np.all(np.abs(1.03 * found.mean[:2] - expected) > 4 * errors)  # negative control

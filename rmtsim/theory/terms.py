@@ -26,25 +26,11 @@ def terms(case: Case, layers: tuple[str, ...], target_rse: float) -> Iterator[tu
     check_laws(case, layers)
     if get_loss(case.loss).softmax and case.width is not None and (case.n_classes or 0) > 1:
         for layer in layers:  # all of them first, so that a refusal does not come after half a minute
-            _check_dim(case, layer)
             of_pair = cross.n_coordinates if layer == CROSS.name else n_coordinates
             check_coordinates(of_pair(case.width, case.dim))
     for layer in layers:
         found = _of_layer(case, layer, scales.gain, target_rse).scaled(_prefactor(layer, scales))
         yield layer, _with_pair_limit(case, layer, found)
-
-
-def _check_dim(case: Case, layer: str) -> None:
-    """Raise InputError for hidden blocks in one dimension, where the activations of all pairs of samples are parallel.
-
-    Two parallel τ of size 3 and more leave λλ' small, as a difference of large derivatives of K that the
-    interpolation of ``covariance_table`` does not resolve: B would err by 3 % at C = 2, m = 3.
-    """
-    if layer == HIDDEN.name and case.dim == 1:
-        raise InputError(
-            "dim: the theory of hidden blocks with CE does not hold to its precision at dim = 1, where any two samples "
-            "are parallel; give a larger dim, or layers without hidden, or simulate"
-        )
 
 
 def large_c_terms(case: Case, layers: tuple[str, ...]) -> Iterator[tuple[str, Terms]]:
