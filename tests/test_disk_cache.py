@@ -187,7 +187,7 @@ def test_without_a_home_the_theory_does_without(tmp_path: Path) -> None:
         "pathlib.Path.home = none\n"
         "assert d.directory() is None\n"
         "from rmtsim.cli.main import main\n"
-        "raise SystemExit(main('theory --model linear --loss ce --classes 3 --dim 8 --samples 8'.split()))\n"
+        "raise SystemExit(main('theory --model linear --loss ce --classes 3 --dim 200 --samples 8'.split()))\n"
     )
     environment = {
         name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "RMTSIM_CACHE")
