@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rmtsim.arrays.threads import ThreadTeam, cores, single_threaded_blas
 from rmtsim.cli.printing import print_message
 from rmtsim.model.choices import LOSSES
 from rmtsim.model.layers import WITH_DIAGONAL
@@ -101,7 +102,32 @@ def show_theory_progress(draws: pd.DataFrame, then: str) -> Iterator[None]:
         return f"now {then}" if done() >= total else ""
 
     with show_progress("theory", total, "values", done, doing):
+        _find(kept)
         yield
+
+
+def _find(draws: pd.DataFrame) -> None:
+    """Find the values that take long on all cores; figures and verdicts, which ask for them again, have them then."""
+    from rmtsim.stats.predictions import plain, predict_layer
+    from rmtsim.theory import finite, limit
+
+    size = ["model", "loss", "n_classes", "dim", "width", *ENSEMBLE]
+    one_each = draws[[*size, "layer", "n_samples", "aspect_ratio"]].drop_duplicates(size)
+
+    def find(job: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+        regime, row = job
+        model, loss, C, dim, width, *ensemble, layer, n_samples, aspect_ratio = row
+        data = (aspect_ratio,) if regime is limit else (dim, n_samples)
+        predict_layer(layer, regime, ensemble, model, loss, C, *data, width)
+
+    rows = [plain(row) for row in one_each.itertuples(index=False, name=None)]
+    limits = [row for row, again in zip(rows, one_each.duplicated(size[:3] + size[4:]), strict=True) if not again]
+    jobs: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        *((finite, row) for row in rows),
+        *((limit, row) for row in limits),
+    ]
+    with single_threaded_blas(), ThreadTeam(cores()) as team:
+        team.map(find, jobs)
 
 
 def _in_words(size: Mapping[str, Any]) -> str:

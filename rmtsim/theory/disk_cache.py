@@ -76,7 +76,7 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
                     try:
                         in_memory[question] = function(*args, **kwargs)
                     finally:
-                        _AT_WORK.pop()
+                        _AT_WORK.remove(bound.arguments)  # other threads may have begun others
                     _write(path, question, in_memory[question])
                 else:
                     in_memory[question] = record(**found)
