@@ -6,12 +6,13 @@ import io
 import re
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from rmtsim import Point, simulate
+from rmtsim import Point, simulate, theory
 from rmtsim.cli import theory_progress
 from rmtsim.cli.main import main
 from rmtsim.cli.theory_progress import show_progress, show_theory_progress
@@ -133,8 +134,6 @@ def test_the_theory_of_draws_counts_what_it_answers(
         pass
     assert made == []
     with show_theory_progress(simulate(Point("linear", "ce", 3, 15, 5), 2), "all is drawn"):
-        assert spying.doing() == ""
-        finite("linear", "ce", 3, 15, 5)
         assert (spying.done(), spying.doing()) == (1, "now all is drawn")
         seen = []
         monkeypatch.setattr(two_point, "_rule", lambda *_: seen.append(spying.doing()) or (4, 8))
@@ -142,9 +141,13 @@ def test_the_theory_of_draws_counts_what_it_answers(
         finite("linear", "ce", 5, 15, 5)
         assert seen == ["now C = 4, d = 15", "1 value more for its curves, now C = 5, d = 15"]
     assert made == [(1, 0)]
+    for name in ("finite", "limit"):
+        monkeypatch.setattr(theory, name, partial(getattr(theory, name), target_rse=0.4))
     hidden = pd.concat([simulate(Point("one_hidden", "ce", C, 300, 20, 8), 2) for C in (3, 4)])
     with show_theory_progress(hidden, "all is drawn"):
-        finite("one_hidden", "ce", 3, 300, 20, 8, layers=("output",), target_rse=0.4)
-        assert spying.done() == 1
+        assert spying.done() == 4  # found by all cores
+        theory.finite("one_hidden", "ce", 3, 300, 20, 8, layers=("output",))
+        theory.limit("one_hidden", "ce", 4, 15.0, 8, layers=("output",))
+        assert spying.done() == 4
     assert made[1:] == [(4, 0)]  # both sizes, and their limits
     assert "a few seconds for each of 2 sizes" in capsys.readouterr().err
