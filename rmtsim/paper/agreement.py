@@ -11,6 +11,8 @@ from scipy import stats
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
+from rmtsim.model.ensemble import LAWS, LECUN
+from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.summary import summarize
 from rmtsim.text.tables import markdown_table, records
@@ -95,7 +97,7 @@ def spread_of_z(norms: pd.DataFrame) -> pd.DataFrame:
     copies = norms["verdict"] == "exact"
     norms = norms[~copies]
     z = norms["z"].to_numpy()
-    places = norms.drop_duplicates(["model", "loss", "layer", "n_classes", "dim", "n_samples", "width", "init"])
+    places = norms.drop_duplicates(["model", "loss", "layer", "n_classes", "dim", "n_samples", "width", *ENSEMBLE])
     lines: list[dict[str, Any]] = [
         {"quantity": None, "norms": len(z), "copies": int(copies.sum()), "places": len(places)}
         | {"largest": np.abs(z).max()}
@@ -131,6 +133,7 @@ def _cells(line: dict[str, object]) -> list[str]:
     model += f" {str(line['loss']).upper()}"
     if line["init"] != "lecun" or line["data_variance"] != 1:
         model += f", {line['init']}, Var x = {line['data_variance']:g}"
+    model += "".join(f", {name} {line[name]}" for name in LAWS if line[name] != getattr(LECUN, name))
     return [
         model,
         str(line["layer"]),
