@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from rmtsim.data.clusters import Clusters
 from rmtsim.data.datasets import _LAWS, parse_data, register_data
 from rmtsim.data.labels import Labels, parse_labels
 from rmtsim.data.row_laws import EntryLaw, RowLaw, Values, parse_row_law
+from rmtsim.kernels.cost import point_tiling
+from rmtsim.kernels.memory import memory
 from rmtsim.sampling.draws import sample
 from rmtsim.sampling.random_rows import RandomRows, stream
 from rmtsim.sampling.weight_rows import weight_rows
@@ -511,3 +514,20 @@ def test_a_device_that_makes_normals_takes_other_laws_from_the_host(monkeypatch:
 def test_every_law_that_comes_with_rmtsim_is_tested() -> None:
     laws = {law.name for law in _LAWS if issubclass(law, RowLaw)}
     assert laws == {text.partition(":")[0] for text in COVARIANCES}
+
+
+@pytest.mark.parametrize("n_classes", [300, 1500])
+def test_what_orthogonal_weights_hold_is_counted(n_classes: int) -> None:
+    point = Point("linear", "ce", n_classes, 300, 40, ensemble=Ensemble(weights="orthogonal"))
+    counted, of_gaussian = (
+        memory(one, ("linear",), "float64", point_tiling(one)) for one in (point, replace(point, ensemble=Ensemble()))
+    )
+    rmtsim.simulate(point, 1, threads=1)  # what is loaded once
+    tracemalloc.start()
+    try:
+        rmtsim.simulate(point, 1, threads=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < counted
+    assert n_classes > 300 or peak > of_gaussian  # negative control: as if they were normal

@@ -28,6 +28,9 @@ _FILL = 2**16
 #: Numbers of X that are in float64 while float32's masks are made.
 _DOUBLE_NUMBERS = 2**20
 
+#: Matrices held while one of orthogonal rows is made, itself included.
+_ORTHOGONAL = 4
+
 #: Working set of a batch: within a core's share of the last cache, and large enough that Python's part is small.
 _BATCH_BYTES = 2**23
 _MAX_BATCH = 64
@@ -98,7 +101,15 @@ def memory(
     doubles = together * N * 4 * (m + m * (m + 1) // 2) if not set(LAST).issuperset(layers) else 0
     if point.width is not None and dtype == "float32":
         doubles += min(N * d, max(d, _DOUBLE_NUMBERS)) if masked else 0 if bends(point) else N * d
+    if point.ensemble.weights == "orthogonal":
+        # Of each V what makes its rows is kept; while it is made, there are normals, a factor and a product besides.
+        doubles += (weights + _ORTHOGONAL - 1) * _orthogonal(C, inputs) + (_ORTHOGONAL * _orthogonal(m, d) if m else 0)
     return batch * (numbers * item + 8 * doubles) + 8 * fills
+
+
+def _orthogonal(rows: int, columns: int) -> int:
+    """Numbers of a whole matrix, or of the factor that makes the rows of a tall one (`rmtsim.sampling.weight_rows`)."""
+    return min(rows, 2 * columns + 16) * columns
 
 
 def _contraction(inputs: int, n_samples: int, tiling: Tiling, columns: int, pairs: int) -> int:
