@@ -36,6 +36,8 @@ def plot_universality(points: pd.DataFrame) -> Figure:
             ax.set_title(name)
             ax.legend(frameon=False, fontsize="small")
         axes[0].set_yscale("log")
+        axes[0].yaxis.set_major_formatter("{x:g}")
+        axes[0].yaxis.set_minor_formatter("{x:g}")
         axes[0].set_ylabel("off-diagonal/diagonal over that of Gaussian data and weights")
         title(figure, f"Linear model, cross-entropy, $d = {first['dim']}$, $N = {first['n_samples']}$")
         marks = [mark("measured", color="0.3"), line("exact theory of Gaussian data and weights")]
