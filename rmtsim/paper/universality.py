@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,7 +15,7 @@ from rmtsim.sampling.schema import ENSEMBLE_NUMBERS
 from rmtsim.stats.curve_fit import MIN_POINTS, fit_on_curve
 from rmtsim.stats.summary import summarize
 from rmtsim.stats.verdict import LEVEL, MAX_DISTANCE, RATE_MARGIN, Deviation
-from rmtsim.text.tables import text_table
+from rmtsim.text.tables import records, text_table
 from rmtsim.theory import finite
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ _LAW = ["data", "weights"]
 _SAME, _OTHER, _OPEN = "same", "another", "not decided"
 
 _HEAD = (
-    ["data", "weights", "power over", "exponent", "over Gaussian", "constant", "from C"],
-    ["", "", "Gaussian", "", "at largest C", "", ""],
+    ["data", "weights", "power over", "exponent", "over Gaussian", "constant", "from C", ""],
+    ["", "", "Gaussian", "", "at largest C", "", "", ""],
 )
 
 _LEGEND = """\
@@ -38,7 +37,8 @@ Ratio of off-diagonal to diagonal blocks of the linear model with cross-entropy 
 of the exact theory for Gaussian data and weights at the same C, d and N. power over Gaussian: slope of its logarithm in
 log C. exponent: same, where the slope is within {margin:g} of 0 whatever its error; another, where it is beyond.
 constant: likewise, whether the quotient at the largest C is within {distance:.0%} of 1; from C: the least C from which
-on all quotients are. Errors count as large as they are once in {once:.0f} such tables."""
+on all quotients are. not decided: neither, or the tail of the draws is too heavy. Errors count as large as they are
+once in {once:.0f} such tables."""
 
 
 @register
@@ -78,8 +78,10 @@ class Universality(Figure):
                 "figure universality: the draws hold no two laws of data or weights of linear ce at one d and N; run "
                 "`rmtsim reproduce universality`, or sweeps that differ in [ensemble] data or weights"
             )
-        dim, n_samples = laws.idxmax()
-        return chosen[(chosen["dim"] == dim) & (chosen["n_samples"] == n_samples)]
+        place: Any = laws.idxmax()
+        dim, n_samples = place
+        found: pd.DataFrame = chosen[(chosen["dim"] == dim) & (chosen["n_samples"] == n_samples)]
+        return found
 
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the ratios over the Gaussian theory as ``points``, and the verdicts on each law as ``laws``."""
@@ -94,7 +96,7 @@ class Universality(Figure):
 
     def text(self, numbers: pd.DataFrame) -> str:
         """Return a line for each law, and a legend."""
-        lines = [*_HEAD, *(_cells(row) for row in part(numbers, "laws").to_dict("records"))]
+        lines = [*_HEAD, *(_cells(row) for row in records(part(numbers, "laws")))]
         first = part(numbers, "points").iloc[0]
         legend = _LEGEND.format(
             dim=first["dim"],
@@ -103,12 +105,12 @@ class Universality(Figure):
             distance=MAX_DISTANCE,
             once=1 / LEVEL,
         )
-        return "\n".join([*text_table(lines, "<<><><>"), "", legend])
+        return "\n".join([*text_table(lines, "<<><><><"), "", legend])
 
     def headline(self, numbers: pd.DataFrame) -> str:
         """Return which laws have the exponent, and which the constant, of Gaussian data and weights."""
         laws = part(numbers, "laws")
-        names = [_name(row) for row in laws.to_dict("records")]
+        names = [_name(row) for row in records(laws)]
         said = []
         for what in ("exponent", "constant"):
             for verdict in (_SAME, _OTHER, _OPEN):
@@ -130,7 +132,8 @@ def over_gaussian(rows: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per law (``data``, ``weights``) and C: ``draws``; ``ratio`` with its ``std_error_ratio``; ``gaussian``,
         the exact theory's at this C, d and N for Gaussian data and weights; ``quotient``, the one over the other, with
-        ``std_error_quotient``.
+        ``std_error_quotient`` and ``skewness`` (that of draws over √draws); ``heavy_tail``, whether the draws have too
+        heavy a tail for these to be trusted.
     """
     means = summarize(rows)
     theory = {
@@ -142,11 +145,13 @@ def over_gaussian(rows: pd.DataFrame) -> pd.DataFrame:
         gaussian=gaussian,
         quotient=means["ratio"] / gaussian,
         std_error_quotient=means["std_error_ratio"] / gaussian,
+        skewness=means["skewness_ratio"] / means["draws"] ** 0.5,
+        heavy_tail=means["heavy_tail_ratio"].astype(bool),
     )
     columns = [*_LAW, "n_classes", "dim", "n_samples", "draws", "ratio", "std_error_ratio", "gaussian"]
     order = {law: place for place, law in enumerate(_laws(table))}
     places = [order[law] for law in zip(table["data"], table["weights"], strict=True)]
-    found = table[[*columns, "quotient", "std_error_quotient"]].assign(place=places)
+    found = table[[*columns, "quotient", "std_error_quotient", "skewness", "heavy_tail"]].assign(place=places)
     return found.sort_values(["place", "n_classes"], ignore_index=True).drop(columns="place")
 
 
@@ -174,17 +179,20 @@ def judge_laws(points: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    *same*: the power is within `RATE_MARGIN` of 0, or the quotient within `MAX_DISTANCE` of 1, and so is all that
-    chance leaves open once in a thousand tables; *another*: none of that is; *not decided*: neither.
+    *same*: the power is within `RATE_MARGIN` of 0, or the quotient within `MAX_DISTANCE` of 1, and so is the interval
+    that misses the true one once in a thousand tables; *another*: none of that is; *not decided*: neither, or the draws
+    that it rests on have too heavy a tail.
     """
     lines, groups = [], list(points.groupby(_LAW, sort=False))
     tests = 2 * len(groups)
     for law, group in groups:
         rse = group["std_error_quotient"] / group["quotient"]
-        fit = fit_on_curve(group["n_classes"], group["quotient"], rse, group["draws"])
+        trusted = group["quotient"].mask(group["heavy_tail"])
+        fit = fit_on_curve(group["n_classes"], trusted, rse, group["draws"])
         last = group.iloc[-1]
-        off = Deviation(last["quotient"] - 1, last["std_error_quotient"], max(last["draws"] - 1, 1))
-        constant = _verdict(off, MAX_DISTANCE, tests)
+        dof = max(last["draws"] - 1, 1)
+        off = Deviation(last["quotient"] - 1, last["std_error_quotient"], dof, last["skewness"])
+        constant = _OPEN if last["heavy_tail"] else _verdict(off, MAX_DISTANCE, tests)
         far = group["n_classes"][(group["quotient"] - 1).abs() > MAX_DISTANCE]
         near = group["n_classes"][group["n_classes"] > far.max()] if len(far) else group["n_classes"]
         lines.append(
@@ -198,6 +206,7 @@ def judge_laws(points: pd.DataFrame) -> pd.DataFrame:
                 "std_error_quotient": last["std_error_quotient"],
                 "constant": constant,
                 "from_classes": int(near.min()) if len(near) and constant == _SAME else None,
+                "heavy_tails": int(group["heavy_tail"].sum()),
                 "reason": fit.reason,
             }
         )
@@ -206,12 +215,10 @@ def judge_laws(points: pd.DataFrame) -> pd.DataFrame:
 
 def _verdict(deviation: Deviation, margin: float, tests: int) -> str:
     """Whether a deviation is within the margin, beyond it, or neither for certain."""
-    room = deviation.room(tests)
-    if math.isnan(room) or math.isnan(deviation.value):
-        return _OPEN
-    if abs(deviation.value) + room <= margin:
+    low, high = deviation.interval(LEVEL / tests)
+    if max(-low, high) <= margin:
         return _SAME
-    return _OTHER if abs(deviation.value) - room > margin else _OPEN
+    return _OTHER if max(low, -high) > margin else _OPEN
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -227,7 +234,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
         row["weights"],
         power,
         row["exponent"],
-        f"{row['quotient']:.3f} ± {row['std_error_quotient']:.3f}",
+        "-" if row["std_error_quotient"] is None else f"{row['quotient']:.3f} ± {row['std_error_quotient']:.3f}",
         row["constant"],
-        "-" if pd.isna(row["from_classes"]) else str(row["from_classes"]),
+        "-" if row["from_classes"] is None else str(row["from_classes"]),
+        f"too heavy a tail at {row['heavy_tails']} C" if row["heavy_tails"] else "",
     ]

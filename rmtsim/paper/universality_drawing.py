@@ -21,7 +21,7 @@ def plot_universality(points: pd.DataFrame) -> Figure:
         axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
         for ax, (name, table) in zip(axes, shown.items(), strict=True):
             for place, (law, group) in enumerate(table.groupby(["data", "weights"], sort=False)):
-                data, weights = law
+                data, weights = map(str, law)
                 label = data if weights == LECUN.weights else weights
                 label += f", {data} data" if weights != LECUN.weights and data != LECUN.data else ""
                 look = {"color": colors()[place % 10], "marker": marker(place)}
