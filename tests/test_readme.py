@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def test_pictures_are_there() -> None:
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     assert all((ROOT / picture).exists() for picture in pictures)
 
 
