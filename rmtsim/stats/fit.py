@@ -81,16 +81,16 @@ class Fit:
     def _tally(self) -> str:
         """Count the points that agree, with what they were held to."""
         tested = self.compared[~self.compared["verdict"].isin(["exact", "not tested"])]
-        counted = tally(self.compared, "agree").replace("; ", ";\n")
-        counted = f"Measured values against the theory at their own C, d, N: {counted}."
-        counted = "\n".join(textwrap.fill(line, WIDTH) for line in counted.splitlines())
+        counted = f"Measured values against the theory at their own C, d, N: {tally(self.compared, 'agree')}."
+        counted = textwrap.fill(counted, WIDTH)
         if tested.empty:
             return counted if (self.compared["verdict"] == "exact").any() else _NOTHING
+        close = tested["within_limit"].dropna()
         rse = (tested["std_error"] / tested["measured"].abs()).groupby(tested["layer"], sort=False).max()
         return (
             f"{counted}\n"
             "As close to the limit d, N → ∞, but for what it is off at this size: "
-            f"{tested['within_limit'].sum()} of {len(tested)}.\n"
+            f"{close.sum()} of {len(close)}.\n"
             f"Largest relative standard error: {', '.join(f'{layer} {value:.2%}' for layer, value in rse.items())}."
         )
 
