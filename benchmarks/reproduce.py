@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchmarks.report import Part, Row, Table
 from rmtsim.arrays.machine import usable_memory
+from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.figures import matplotlib_setup, registry
 from rmtsim.stats.fit import fit
 from rmtsim.stats.summary import QUANTITIES, summarize
@@ -47,7 +48,7 @@ def run(quick: bool) -> Part:
                 points.append(precision(spec, store.read(points=there)))
         for figure in figures:
             rows = store.read(points=ids[figure.name])
-            with _stage(stages, f"figure {figure.name}"):
+            with _stage(stages, f"figure {figure.name}"), show_theory_progress(rows, "the figure is drawn"):
                 drawn = registry.plot(figure, figure.numbers(figure.select(rows)))
                 matplotlib_setup.save(drawn, Path(folder) / f"{figure.name}.png")
         with _stage(stages, "fit"):
@@ -55,10 +56,10 @@ def run(quick: bool) -> Part:
     total: Row = {"stage": "all", **{key: sum(row[key] for row in stages) for key in ("wall_s", "cpu_s")}}
     about = (
         "The compute part of `make reproduce`, in one process: the sweeps of its figures with threads on all cores in "
-        "a new store, then figures with their theory (from its cache on disk, where RMTSIM_CACHE has it) and the fit. "
-        "CPU is that of all threads. Second table: percent_of_target is the largest relative standard error of diag, "
-        "offdiag and their ratio over all layers, over target_rse; draws_needed is what would have reached the target, "
-        "draws × that squared; oversampled is draws over it."
+        "a new store, then figures with their theory (from its cache on disk, if it is there; with RMTSIM_CACHE= it is "
+        "not looked for) and the fit. CPU is that of all threads. Second table: percent_of_target is the largest "
+        "relative standard error of diag, offdiag and their ratio over all layers, over target_rse; draws_needed is "
+        "what would have reached the target, draws × that squared; oversampled is draws over it."
     )
     found = pd.concat(points, ignore_index=True)
     return Part(
