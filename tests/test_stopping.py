@@ -280,6 +280,27 @@ def test_estimates_are_those_of_the_analysis() -> None:
     assert found["ratio"].std_error != pytest.approx(found["offdiag"].std_error / diag.mean(), rel=0.1)
 
 
+@pytest.mark.parametrize("first", [0.0, 1e-200, 1e-88, 1e-75, 1.0, 1e75])
+@pytest.mark.parametrize("scale", [1.0, 1e-150, 1e150])
+def test_a_first_draw_of_any_size_is_taken_in(first: float, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    values = scale * rng.lognormal(size=(64, 1, 2))
+    values[0, 0, 0] = first
+    with np.errstate(all="raise", under="ignore"):
+        at_once = tally(values).found()["linear"]
+        one_by_one = Tally(LAYERS)
+        for value in values:
+            one_by_one.add(value[None])
+    assert one_by_one.found()["linear"] == at_once
+    for quantity, column in (("diag", 0), ("offdiag", 1)):
+        x = values[:, 0, column]
+        expected, found = mean_estimate(x), at_once[quantity]
+        assert found.estimate.value == pytest.approx(expected.value, rel=1e-12, abs=0)
+        assert found.estimate.rse == pytest.approx(expected.rse, rel=1e-9)
+        assert found.carriers == pytest.approx(carriers(x / expected.value - 1), rel=1e-9)
+        assert found.heavy == heavy_tail(x / expected.value - 1)
+
+
 def test_little_cancels() -> None:
     """Values that differ in their last digits only."""
     values = pair(1000, 1e-9)

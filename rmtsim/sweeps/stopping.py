@@ -71,12 +71,16 @@ class Found(NamedTuple):
 _POWERS = [(i, n - i) for n in (1, 2, 3, 4) for i in range(n, -1, -1)]
 
 
+#: That of the least power of two in float64.
+_LEAST_EXPONENT = -1074
+
+
 class Tally:
     """Running sums over the draws of a point, which are all that the decision needs; their memory does not grow.
 
     They are sums of powers of the differences from draw 0, so that little cancels in the moments; the differences are
-    over a power of two near draw 0, so that fourth powers keep to the range of float64. They are added strictly in the
-    order of the draws, so that their bits do not depend on the order in which draws arrive.
+    over a power of two above draw 0 and all of them so far, so that fourth powers keep to the range of float64. They
+    are added strictly in the order of the draws, so that their bits do not depend on the order in which draws arrive.
 
     Parameters
     ----------
@@ -96,16 +100,18 @@ class Tally:
         self._layers, self._fixed = layers, fixed
         self._found: tuple[int, dict[str, dict[str, Found]]] = 0, {}  # at which count, and what
         self._origin = np.zeros((len(layers), 2))
-        self._scale = np.ones((len(layers), 2))
+        self._exponent = np.zeros((len(layers), 2), dtype=np.int64)  # of 2, which the differences are over
         self._sums = np.zeros((len(_POWERS), len(layers)))  # Σ aⁱ bʲ for a = diag, b = offdiag
 
     def add(self, values: npt.NDArray[np.float64]) -> None:
         """Add the next draws: diag and offdiag of each layer, (draws, layers, 2); NaN for what a layer lacks."""
         if not self.count and len(values):
             self._origin = values[0].copy()
-            self._scale = np.ldexp(1.0, np.frexp(np.nan_to_num(self._origin))[1] - 1)
-        with np.errstate(over="ignore", invalid="ignore"):  # what float64 cannot hold has no finite moments
-            of_degree = np.ascontiguousarray(np.moveaxis((values - self._origin) / self._scale, 2, 0))
+            self._exponent = _exponents(self._origin)
+        differences = values - self._origin
+        self._make_room(differences)
+        with np.errstate(under="ignore"):  # what is that far below the largest difference has no part in the moments
+            of_degree = np.ascontiguousarray(np.moveaxis(np.ldexp(differences, -self._exponent), 2, 0))
             a, b = of_degree
             terms = [of_degree]
             for _ in range(3):  # those of each degree from those of the one below, in the order of _POWERS
@@ -115,6 +121,12 @@ class Tally:
             sums = np.concatenate([self._sums[:, None], np.concatenate(terms)], axis=1)
             self._sums = np.add.accumulate(sums, axis=1)[:, -1].copy()
         self.count += len(values)
+
+    def _make_room(self, differences: npt.NDArray[np.float64]) -> None:
+        """Raise the power of two to one above all differences, and put the sums over it, which changes no digit."""
+        exponent = np.maximum(self._exponent, np.max(_exponents(differences), axis=0, initial=_LEAST_EXPONENT))
+        self._sums = np.ldexp(self._sums, -(np.array(_POWERS) @ (exponent - self._exponent).T))
+        self._exponent = exponent
 
     def estimates(self) -> dict[str, dict[str, Estimate]]:
         """Layer → estimates of diag, offdiag and their ratio, leaving out what the layer does not have.
@@ -164,7 +176,7 @@ class Tally:
         """Estimates of a layer's quantities, with what their tails are like."""
         n, fixed = self.count, self._fixed.get(self._layers[k], ())
         sums = dict(zip(_POWERS, self._sums[:, k].tolist(), strict=True))
-        (a0, b0), (a_unit, b_unit) = self._origin[k].tolist(), self._scale[k].tolist()
+        (a0, b0), (a_unit, b_unit) = self._origin[k].tolist(), np.ldexp(1.0, self._exponent[k]).tolist()
         a, b = a0 + a_unit * sums[1, 0] / n, b0 + b_unit * sums[0, 1] / n
         # deviations of each quantity, as a unit times a sum of those of a and b over their units
         of_all = [("diag", a, a_unit, (1.0, 0.0)), ("offdiag", b, b_unit, (0.0, 1.0))]
@@ -182,6 +194,12 @@ class Tally:
             heavy = math.isfinite(spread) and is_heavy(n, spread, carriers)
             found[quantity] = Found(estimate, carriers, heavy)
         return found
+
+
+def _exponents(x: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return powers of two above |x|; the least of float64 for 0 and NaN."""
+    fraction, exponent = np.frexp(np.nan_to_num(x))
+    return np.where(fraction, exponent, _LEAST_EXPONENT).astype(np.int64)
 
 
 def _central_sums(sums: Mapping[tuple[int, int], float], weights: tuple[float, float], n: int) -> tuple[float, float]:
