@@ -122,7 +122,8 @@ def _rule_at_points(quick: bool) -> list[Row]:
                 continue
             seen.add((point, spec.layers))
             draws = 24 if quick else int(min(_MOST, max(32, _WORK / each)))
-            worst = max(ratio for ratio, _ in components(point, spec.layers, draws).values())
+            found = components(point, spec.layers, draws).values()
+            worst = max(0.0, *(ratio for ratio, _ in found))  # an estimate may fall below 0
             variances = (1 + worst) / (worst + 1 / R)
             one, several = times(point, spec.layers, R, spec.sampling.dtype, 8 if quick else max(4, draws // 8))
             rows.append(

@@ -87,7 +87,7 @@ def variance_ratio(point: Point, layer: str) -> float:
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     size = 1 / d + 1 / N
     if layer == HIDDEN.name:  # few neurons, whose weights of the classes decide; with many classes these average out
-        return 0.03 + C * (0.1 * size + size**2) * max(1.0, m / 16)
+        return 0.03 + C * (0.1 * size + 2 * size**2) * max(1.0, m / 16)
     if layer == CROSS.name:
         return 1.0 + 0.4 * C
     if C == 1 or not get_loss(point.loss).softmax:
