@@ -126,8 +126,8 @@ n_classes = [2, 10]
 aspect_ratio = [0.5]
 dim = [20]
 [sampling]
-min_draws = 4
-max_draws = 4
+min_draws = 6
+max_draws = 6
 target_rse = 0.9
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from scipy import integrate, optimize
 
 from rmtsim.errors import InputError
+from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.paper.other_regimes import Regimes, rate_in_words
 from rmtsim.paper.regime_rates import FAR, extended, judge_rates, last_power, regimes_of
@@ -119,7 +121,7 @@ def lines(
     theory = C.astype(float) ** exponent
     theory[3:] = theory[2] * (C[3:] / 1000) ** far
     width = None if model == "linear" else 8
-    keys = [model, "ce", "linear" if width is None else "output", width, 1.0, dim, dim, "lecun", 1.0, 1.0, 1.0]
+    keys = [model, "ce", "linear" if width is None else "output", width, 1.0, dim, dim, *astuple(Ensemble())]
     rows = pd.DataFrame({"n_classes": C, "theory": theory, "measured": np.where(C < 2000, theory, np.nan)})
     rows = rows.assign(std_error=0.01 * rows["measured"], quantity=quantity, power=power, constant=1.0)
     rows = rows.assign(form=C**power, constant_last=1.0, reason="")

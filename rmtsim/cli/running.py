@@ -51,9 +51,9 @@ def check_options(options: RunOptions, source: Spec | TableSource | None = None)
     from rmtsim.sweeps.executors import check_place
     from rmtsim.sweeps.spec import Spec
 
-    check_place(options.address, options.backend)
     if source is not None and not isinstance(source, Spec):
         source.backend(options.backend, options.address)
+    check_place(options.address, options.backend)
 
 
 def run_source(
