@@ -73,7 +73,7 @@ def test_rows_of_every_format_are_those_of_the_file(tmp_path: Path, dtype: str) 
 
 
 def test_files_that_the_library_of_the_format_wrote() -> None:
-    """What safetensors.numpy.save_file made of arrays of NumPy and ml_dtypes: ``tests/golden/tensors/write.py``."""
+    """What safetensors.numpy.save_file made of arrays of NumPy and ml_dtypes: `golden/tensors/write_tensors.py`."""
     expected = np.load(GOLDEN / "expected.npy")
     for dtype, name in NAMES.items():
         matrix = opened(f"{GOLDEN}/head.safetensors:{name}")

@@ -5,11 +5,12 @@ Done once, with safetensors 0.8.0; what is written stays as it is for good.
 
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
-from safetensors.numpy import save_file
 
 if __name__ == "__main__":
+    import ml_dtypes
+    from safetensors.numpy import save_file
+
     folder = Path(__file__).parent
     expected = np.random.default_rng(0).standard_normal((6, 4))
     kinds = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
