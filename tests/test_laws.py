@@ -255,7 +255,7 @@ def test_linear_ce_at_large_d_is_near_the_limit_of_all_laws(text: str, weights: 
             lambda: finite("one_hidden", "mse", 5, 6, 12, 3, ensemble=Ensemble(data="sphere")),
             "is that of gaussian data",
         ),
-        (lambda: limit("one_hidden", "ce", 5, 0.5, 3, ensemble=Ensemble(weights="orthogonal")), "few inputs; simulate"),
+        (lambda: limit("one_hidden", "ce", 5, 0.5, 3, ensemble=Ensemble(weights="orthogonal")), "few inputs"),
         (
             lambda: limit("one_hidden", "mse", 5, 0.5, 3, ensemble=Ensemble(data="ar1:0.5")),
             "uncorrelated entries alone",

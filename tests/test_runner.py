@@ -237,7 +237,7 @@ def test_status_and_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     before = snapshot(tmp_path / "s")
     assert main(["status", "--store", store]) == 4
     text = capsys.readouterr().out
-    assert "will not converge" in text
+    assert "too few, raise max_draws" in text
     assert main(["status", "--store", store, "--json"]) == 4
     document = json.loads(capsys.readouterr().out)
     assert document["complete"] is False

@@ -121,7 +121,7 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
     if row["rse"] <= row["target_rse"]:
         there = f"{format_count(row['draws'])} of {number_of(row['needs_draws'], 'draw')}"
         return f"{size}: {row['state']}, {there}: {goes_on}"
-    reach = "will not converge, raise max_draws" if row["needs_draws"] > row["max_draws"] else goes_on
+    reach = "too few, raise max_draws" if row["needs_draws"] > row["max_draws"] else goes_on
     return (
         f"{size}: {row['state']}, rse {format_share(row['rse'])} > {row['target_rse']:.2%} ({row['worst']}); "
         f"needs about {number_of(row['needs_draws'], 'draw')}, has {format_count(row['draws'])}, "

@@ -235,7 +235,7 @@ class Measurement:
         found = [f"{null.name}: {null.note or null.isolates}" for null in self.null_list]
         if any(null.spread for null in self.null_list):
             found.append(
-                "± of decoupled is the standard deviation over permutations of one batch, else a standard error."
+                "± of decoupled is the standard deviation over permutations of a batch, of the others a standard error."
             )
         if self.pairs is not None:
             sure = "no other pair is stronger"

@@ -87,10 +87,12 @@ class Fit:
             return counted if (self.compared["verdict"] == "exact").any() else _NOTHING
         close = tested["within_limit"].dropna()
         rse = (tested["std_error"] / tested["measured"].abs()).groupby(tested["layer"], sort=False).max()
+        near = (
+            f"Within their errors of the limit d, N → ∞, allowing for the theory's own distance from it: {close.sum()}"
+        )
         return (
             f"{counted}\n"
-            "As close to the limit d, N → ∞, but for what it is off at this size: "
-            f"{close.sum()} of {len(close)}.\n"
+            f"{textwrap.fill(f'{near} of {len(close)}.', WIDTH)}\n"
             f"Largest relative standard error: {', '.join(f'{layer} {value:.2%}' for layer, value in rse.items())}."
         )
 

@@ -204,10 +204,12 @@ def summary(spec: Spec, table: pd.DataFrame) -> str:
     sampling = spec.sampling
     if not table["more_draws"].any():
         return f"{spec.name}: {number_of(len(table), 'point')}: {states}; 0 draws to make"
+    bound = f"target_rse = {100 * sampling.target_rse:.3g}%"
+    if aim(sampling) < sampling.target_rse:
+        bound = f"{100 * aim(sampling):.3g}% (a larger one is not trusted, so not {bound})"
     return (
         f"{spec.name}: {number_of(len(table), 'point')}: {states}; {total(table)}, until every relative "
-        f"standard error is at most target_rse = {100 * sampling.target_rse:.3g}%, or a point has max_draws = "
-        f"{format_count(sampling.max_draws)} draws"
+        f"standard error is at most {bound}, or a point has max_draws = {format_count(sampling.max_draws)} draws"
     )
 
 

@@ -43,12 +43,12 @@ def check_laws(case: Case, layers: Iterable[str]) -> None:
     if ensemble.activation != LECUN.activation and (softmax or ensemble.activation != "identity"):
         raise InputError(
             f"activation: the theory is that of {LECUN.activation}, and with MSE of identity, not of "
-            f"{ensemble.activation} with {case.loss!r}; simulate"
+            f"{ensemble.activation} with {case.loss!r}; only draws tell"
         )
     if not usual_weights and not linear:
         raise InputError(
             f"weights: the theory of a hidden layer is that of gaussian weights, not of {ensemble.weights} ones, for "
-            "the last layer has few inputs; simulate"
+            "the last layer has few inputs; only draws tell"
         )
     if usual_data and (usual_weights or case.dim is None or not softmax):
         return
@@ -81,7 +81,7 @@ def _check_moments(law: RowLaw, case: Case) -> None:
     fourth = law.fourth_moment(case.dim or 1)
     pair = law.pair_limit if case.dim is None else law.pair_moment(case.dim)
     if math.isnan(fourth) or math.isnan(pair):
-        raise InputError(f"data: the moments of {law.text} are not known; simulate")
+        raise InputError(f"data: the moments of {law.text} are not known; only draws tell")
     if math.isinf(fourth):
         raise InputError(
             f"data: with {law.text} entries have no fourth moment, which the theory of squared norms takes; give NU "
@@ -107,7 +107,7 @@ def check_spectrum(ensemble: Ensemble, has_width: bool) -> None:
     if has_width and ensemble.weights != LECUN.weights:
         raise InputError(
             f"weights: the laws of eigenvalues of a hidden layer are those of gaussian weights, not of "
-            f"{ensemble.weights} ones; simulate"
+            f"{ensemble.weights} ones; only draws tell"
         )
     if ensemble.activation != LECUN.activation:
         raise InputError(
