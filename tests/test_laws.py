@@ -23,9 +23,12 @@ from rmtsim.data.labels import Labels, parse_labels
 from rmtsim.data.row_laws import EntryLaw, RowLaw, Values, parse_row_law
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import memory
+from rmtsim.model.ensemble import norms_have_variance
 from rmtsim.sampling.draws import sample
 from rmtsim.sampling.random_rows import RandomRows, stream
 from rmtsim.sampling.weight_rows import weight_rows
+from rmtsim.sweeps.spec import Sampling
+from rmtsim.sweeps.state import PointState
 from rmtsim.sweeps.training_spec import load_any
 from rmtsim.theory import finite, large_c, limit
 from rmtsim.theory.laws import cosines
@@ -288,6 +291,25 @@ class Coins(EntryLaw):
 
     def rows(self, rng: np.random.Generator, count: int, dim: int) -> Values:
         return rng.choice([-1.0, 1.0], (count, dim)) * (rng.random((count, dim)) < self.share) / math.sqrt(self.share)
+
+
+def test_without_a_variance_nothing_is_decided() -> None:
+    """Squared norms of student_t:5 have none with MSE: by the draws alone, means that are low would *differ*."""
+    verdicts = {}
+    for data in ("student_t:5", "student_t:9"):
+        point = Point("linear", "mse", 10, 5, 10, ensemble=Ensemble(data=data))
+        draws = rmtsim.simulate(point, draws=64 * 40)
+        parts = [draws[draws["draw"] // 64 == k] for k in range(40)]
+        verdicts[data] = [rmtsim.fit(part).compared.set_index("quantity").loc["diag"] for part in parts]
+        state = PointState(point, ("linear",), Sampling(min_draws=64, max_draws=64))
+        state.add(0, parts[0][["diag_sqfro", "offdiag_sqfro"]].to_numpy()[:, None, :])
+        assert ("too heavy" in state.warning) == (data == "student_t:5")
+    assert {line["verdict"] for line in verdicts["student_t:5"]} == {"not decided"}
+    assert all("too heavy" in line["reason"] for line in verdicts["student_t:5"])
+    assert "agrees" in {line["verdict"] for line in verdicts["student_t:9"]}
+    assert any(line["z"] < -3.5 for line in verdicts["student_t:5"])  # negative control
+    for data, loss, activation in (("student_t:5", "ce", "relu"), ("student_t:5", "mse", "tanh")):
+        assert norms_have_variance(data, loss, activation)
 
 
 def test_a_law_of_a_users_own_is_one_of_points() -> None:

@@ -37,10 +37,17 @@ class RowLaw(DataLaw):
         A valid text, which messages show.
     isotropic
         Whether E x xᵀ is the identity.
+    moments
+        E|x|^k exists for k below this; infinite where all moments do.
     """
 
     example: ClassVar[str]
     isotropic: ClassVar[bool] = False
+
+    @property
+    def moments(self) -> float:
+        """Infinite, unless a law has heavy tails."""
+        return math.inf
 
     def __post_init__(self) -> None:
         for name, kind in self._kinds().items():

@@ -49,6 +49,11 @@ class StudentT(EntryLaw):
             raise InputError(f"data: {self.text} is not valid; give NU up to 1000000, or gaussian")
 
     @property
+    def moments(self) -> float:
+        """ν."""
+        return self.dof
+
+    @property
     def kurtosis(self) -> float:
         """3 (ν − 2)/(ν − 4); infinite for ν ≤ 4."""
         return 3 * (self.dof - 2) / (self.dof - 4) if self.dof > 4 else math.inf

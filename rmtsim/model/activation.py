@@ -28,12 +28,15 @@ class Activation(ABC):
         Whether σ″ = 0 wherever it exists, so that no term with σ″ is computed.
     rectifies
         Whether σ(x) = x 1[x > 0]: samples that a neuron does not let through are then left out of its sums.
+    bounded
+        Whether |σ| has a bound, which keeps large entries of data from making large norms.
     """
 
     name: ClassVar[str]
     homogeneous: ClassVar[bool] = False
     piecewise_linear: ClassVar[bool] = False
     rectifies: ClassVar[bool] = False
+    bounded: ClassVar[bool] = False
 
     @abstractmethod
     def value(self, pre: Array, xp: Module) -> Array:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 from rmtsim.data.gaussian import Gaussian
 from rmtsim.data.row_laws import RowLaw, parse_row_law
 from rmtsim.errors import InputError
+from rmtsim.model.activation import get_activation
 from rmtsim.model.choices import ACTIVATIONS, WEIGHTS, ActivationName, WeightsName
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import Model
@@ -188,6 +189,24 @@ def check_data(ensemble: Ensemble, loss: str, dim: int) -> None:
             f"data: with {law.text} entries have no fourth moment, so squared norms of blocks have no mean with "
             f"{loss!r}; give student_t with NU above 4, or another loss"
         )
+
+
+def norms_have_variance(data: str, loss: str, activation: str = "relu") -> bool:
+    """Whether squared norms of blocks have a variance, so that draws of them tell a standard error.
+
+    They go with fourth powers of the samples, their squares with eighth ones, unless a softmax or a bounded activation
+    makes up for heavy tails. What is not known here by its name is taken to have no heavy tail.
+
+    Examples
+    --------
+    >>> from rmtsim.model.ensemble import norms_have_variance
+    >>> [norms_have_variance(f"student_t:{dof}", loss) for dof, loss in ((5, "ce"), (5, "mse"), (9, "mse"))]
+    [True, False, True]
+    """
+    try:
+        return get_loss(loss).softmax or get_activation(activation).bounded or parse_row_law(data).moments > 8
+    except InputError:
+        return True
 
 
 def norms_have_mean(law: RowLaw, loss: str, dim: int) -> bool:

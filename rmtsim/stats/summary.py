@@ -13,7 +13,7 @@ from pandas.api.types import infer_dtype, is_bool_dtype, is_complex_dtype, is_nu
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS
-from rmtsim.model.ensemble import LEAST, LECUN, MOST
+from rmtsim.model.ensemble import LEAST, LECUN, MOST, norms_have_variance
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import D_BY_D
 from rmtsim.model.models import get_model
@@ -117,7 +117,8 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
           of its linearisation; over √draws it is the skewness of value, by which an interval reaches farther up than
           down (`rmtsim.stats.verdict.without_skewness`). Null where the standard error is;
         - ``heavy_tail_diag``, ``heavy_tail_offdiag``, ``heavy_tail_ratio``: whether the draws have too heavy a tail for
-          value and standard error to be trusted (`rmtsim.stats.tails.heavy_tail`).
+          value and standard error to be trusted (`rmtsim.stats.tails.heavy_tail`), or have no variance by the law of
+          the data (`rmtsim.model.ensemble.norms_have_variance`).
 
         `rmtsim.predict` returns the same columns, with the theory in place of draws.
 
@@ -160,7 +161,12 @@ def summarize(draws: pd.DataFrame) -> pd.DataFrame:
             relative_deviations_of_ratio(offdiag, diag, R),
         )
         skew = [_known(skewness(of), estimate) for of, estimate in zip(deviations, estimates, strict=True)]
-        heavy = [heavy_tail(of) for of in deviations]
+        shape = dict(zip(POINT_COLUMNS, key, strict=True))
+        by_law = not norms_have_variance(*(str(shape[name]) for name in ("data", "loss", "activation")))
+        heavy = [
+            (by_law and estimate.std_error > 0) or heavy_tail(of)
+            for of, estimate in zip(deviations, estimates, strict=True)
+        ]
         lines.append((*key, len(group), effective, *itertools.chain(*estimates), *skew, *heavy))
     summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES, *_SHAPES])
     summary = summary.astype({"width": "Int64"})

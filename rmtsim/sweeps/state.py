@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import diagonal_classes
+from rmtsim.model.ensemble import norms_have_variance
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
@@ -52,7 +53,12 @@ class PointState:
     def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
         self.point, self.layers, self.sampling = point, layers, sampling
         self.wanted, self.finished, self.at_work = sampling.min_draws, False, 0
-        self._tally = Tally(layers, {layer: fixed_values(point.loss, layer, point.n_classes) for layer in layers})
+        of = point.ensemble
+        self._tally = Tally(
+            layers,
+            {layer: fixed_values(point.loss, layer, point.n_classes) for layer in layers},
+            have_variance=norms_have_variance(of.data, point.loss, of.activation),
+        )
         self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
         self._values: dict[int, Values] = {}  # start → their values
         self._partial: dict[int, dict[int, list[float]]] = {}  # draws that have some of their layers stored

@@ -88,6 +88,9 @@ class Tally:
         The layers whose norms are added.
     fixed
         For each layer, the quantities that are equal in all draws by the model (`rmtsim.model.fixed_values`).
+    have_variance
+        Whether draws have a variance (`rmtsim.model.ensemble.norms_have_variance`); else their tails are too heavy at
+        every number.
 
     Attributes
     ----------
@@ -95,9 +98,11 @@ class Tally:
         Draws added so far: 0 … count − 1.
     """
 
-    def __init__(self, layers: tuple[str, ...], fixed: Mapping[str, Collection[str]] = {}) -> None:
+    def __init__(
+        self, layers: tuple[str, ...], fixed: Mapping[str, Collection[str]] = {}, *, have_variance: bool = True
+    ) -> None:
         self.count = 0
-        self._layers, self._fixed = layers, fixed
+        self._layers, self._fixed, self._have_variance = layers, fixed, have_variance
         self._found: tuple[int, dict[str, dict[str, Found]]] = 0, {}  # at which count, and what
         self._origin = np.zeros((len(layers), 2))
         self._exponent = np.zeros((len(layers), 2), dtype=np.int64)  # of 2, which the differences are over
@@ -192,6 +197,7 @@ class Tally:
             spread = estimate.rse * math.sqrt(n)
             carriers = math.inf if fourths <= 0 else squares**2 / fourths
             heavy = math.isfinite(spread) and is_heavy(n, spread, carriers)
+            heavy = heavy or (not self._have_variance and estimate.std_error > 0)
             found[quantity] = Found(estimate, carriers, heavy)
         return found
 

@@ -10,6 +10,7 @@ class Tanh(Activation):
     """σ = tanh: σ′ = 1/cosh², σ″ = −2 σ σ′."""
 
     name = "tanh"
+    bounded = True
 
     def value(self, pre: Array, xp: Module) -> Array:
         """Return tanh x."""
