@@ -360,7 +360,12 @@ def test_what_it_warns_of() -> None:
     assert said[0].startswith("one batch of 90: no standard errors")
     few = rmtsim.measure(V, X, nulls=(), batch=40)
     assert few.notes[0].startswith("2 batches: standard errors are themselves uncertain by 71 %")
+    assert few.notes[0].endswith("give smaller batches")
     assert few.notes[1] == "10 rows of 90 are in no batch of 40"
+    [single] = rmtsim.measure(V, X[:5], nulls=(), batch=1).notes
+    assert single.endswith("give more features")
+    blank = rmtsim.measure(np.zeros_like(V), X, nulls="logit_variance", batch=10).null_list[0]
+    assert blank.note == "not known where logits have a variance of 0: the theory has variances from 1e-06 to 1e+06"
     assert not rmtsim.measure(V, X, nulls=(), batch=10).notes
     assert not rmtsim.measure(V, X, nulls=(), batch=10, by_sequence=True).notes  # rows that are independent
     walk = X.copy()

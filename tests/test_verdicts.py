@@ -181,6 +181,15 @@ def test_few_draws_are_given_students_t(linear_draws: pd.DataFrame) -> None:
     assert (one["reason"] == "one draw has no standard error").all()
 
 
+def test_a_value_without_a_standard_error_says_why(linear_draws: pd.DataFrame) -> None:
+    some = linear_draws[(linear_draws["n_classes"] == 10) & (linear_draws["draw"] < 20)]
+    one_has_all = some.assign(diag_sqfro=np.where(some["draw"] == 0, 1e100, some["diag_sqfro"]))
+    reason = the_claim(compare(summarize(one_has_all)), "ratio")["reason"]
+    assert reason == "all 20 draws are equal, or one has all of it, which does not show how much they spread"
+    zero = compare(summarize(some.assign(diag_sqfro=0.0, offdiag_sqfro=0.0)))
+    assert the_claim(zero, "ratio")["reason"] == "all diagonal blocks are zero, so there is no ratio"
+
+
 def test_one_class_has_no_off_diagonal_blocks() -> None:
     single = Point(model="linear", loss="mse", n_classes=1, dim=DIM, n_samples=N_SAMPLES)
     [prediction] = finite("linear", "mse", 1, DIM, N_SAMPLES)

@@ -380,7 +380,8 @@ class _Run:
             yield f"one batch of {size}: no standard errors; give a smaller batch, or more features"
         elif count < _FEW_BATCHES:
             error = 100 / math.sqrt(2 * (count - 1))
-            yield f"{count} batches: standard errors are themselves uncertain by {error:.0f} %; give smaller batches"
+            advice = "smaller batches" if size > 1 else "more features"
+            yield f"{count} batches: standard errors are themselves uncertain by {error:.0f} %; give {advice}"
         if left := rows - count * size:
             yield f"{number_of(left, 'row')} of {rows} are in no batch of {size}"
         if (excess := self._effective / (rows - 1) if rows > 1 else 0.0) > _COARSE:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import NullName
-from rmtsim.model.ensemble import Ensemble
+from rmtsim.model.ensemble import LEAST, MOST, Ensemble
 from rmtsim.stats.estimates import mean_estimate, ratio_estimate
 from rmtsim.theory import finite
 
@@ -107,13 +107,15 @@ class Null:
 
 def theory(name: NullName, n_classes: int, dim: int, n_samples: int, gain: float) -> Null:
     """Return the exact norms of Gaussian features of variance 1 whose logits have the variance ``gain``."""
-    try:
-        ensemble = Ensemble(last_gain=gain)
-        [found] = finite("linear", "ce", n_classes, dim, n_samples, ensemble=ensemble)
-    except InputError as error:
+    unknown = f"not known where logits have a variance of {gain:.3g}"
+    if not LEAST <= gain <= MOST:
         return Null(
-            name, Norms(*(math.nan,) * 4), note=f"not known where logits have a variance of {gain:.3g}: {error}"
+            name, Norms(*(math.nan,) * 4), note=f"{unknown}: the theory has variances from {LEAST:g} to {MOST:g}"
         )
+    try:
+        [found] = finite("linear", "ce", n_classes, dim, n_samples, ensemble=Ensemble(last_gain=gain))
+    except InputError as error:
+        return Null(name, Norms(*(math.nan,) * 4), note=f"{unknown}: {error}")
     shares = shares_of(found.diag, found.offdiag, n_classes)
     return Null(name, Norms(found.diag, found.offdiag, *shares, 0.0, 0.0, 0.0, 0.0))
 

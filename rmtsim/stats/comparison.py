@@ -100,7 +100,7 @@ def _compare(
         z = deviation.z
     verdict, heavy = "", bool(row[f"heavy_tail_{quantity}"])
     if math.isnan(z):
-        verdict, reason = "not tested", reason or _missing(row["draws"], measured, std_error)
+        verdict, reason = "not tested", reason or _missing(quantity, row, std_error)
     elif _is_identity(quantity, row):
         verdict = "exact"
     elif heavy and quantity not in _identities(row):  # of what should be equal in all draws, one draw tells
@@ -169,9 +169,13 @@ def _decision(line: dict[Any, Any], p: float, tests: int) -> dict[str, Any]:
     }
 
 
-def _missing(draws: int, measured: float, std_error: float) -> str:
-    if draws == 1:
+def _missing(quantity: str, row: dict[Any, Any], std_error: float) -> str:
+    if row["draws"] == 1:
         return "one draw has no standard error"
-    if not math.isnan(measured) and math.isnan(std_error):
-        return f"all {draws} draws are equal, which does not show how much they spread"
-    return "there are no such blocks" if math.isnan(measured) else "the theory has no finite value"
+    if quantity == "ratio" and row["diag"] == 0:
+        return "all diagonal blocks are zero, so there is no ratio"
+    if math.isnan(row[quantity]):
+        return "there are no such blocks"
+    if math.isnan(std_error):
+        return f"all {row['draws']} draws are equal, or one has all of it, which does not show how much they spread"
+    return "the theory has no finite value"
