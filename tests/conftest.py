@@ -40,8 +40,8 @@ collect_ignore = ["typed_session.py"]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than there are cores: the modules that start Ray, which come first, wait most of their time."""
-    return cores() + 2
+    """Return one more than there are cores: the modules that start Ray, which come first, wait most of their time."""
+    return cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
