@@ -18,7 +18,7 @@ __all__ = ["measure"]
 
 #: The options of what the library calls otherwise, or by a name that could be mistaken.
 _OPTIONS = {"V": "--weights", "X": "--features", "bias": "--bias", "batch": "--batch", "top": "--top"}
-_OPTIONS |= {"groups": "--groups", "vocabulary": "--vocabulary"}
+_OPTIONS |= {"groups": "--groups", "vocabulary": "--vocabulary", "blocks": "--blocks"}
 
 
 def measure(arguments: argparse.Namespace) -> int:
@@ -46,6 +46,7 @@ def measure(arguments: argparse.Namespace) -> int:
             top=arguments.top or 0,
             vocabulary=arguments.vocabulary,
             classes=out is not None,
+            blocks=arguments.blocks or 0,
             groups=arguments.groups,
             dtype=arguments.dtype,
             threads=arguments.threads,

@@ -309,6 +309,13 @@ def _add_measure(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) 
         help="write the squared norm of every diagonal block and the predicted frequency of its class to this .parquet",
     )
     p.add_argument(
+        "--blocks",
+        type=whole,
+        metavar="K",
+        help="compute the squared norms of all blocks between the K most frequent classes, at most 256, which --json "
+        "lists and the figure `head` draws",
+    )
+    p.add_argument(
         "--dtype",
         choices=("float32", "float64"),
         help="the arithmetic's (default: float64 where a file has it, else float32, which holds half precision)",

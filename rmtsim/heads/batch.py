@@ -41,13 +41,21 @@ class Wanted:
         How many of the most probable classes of each sample; 0: none.
     classes
         Whether the squared norms of all diagonal blocks are kept.
+    blocks
+        How many of the most frequent classes have the norms of all blocks between them computed.
     groups
         Numbers of the classes of each group that has several.
     """
 
     top: int = 0
     classes: bool = False
+    blocks: int = 0
     groups: tuple[npt.NDArray[np.int64], ...] = ()
+
+    @property
+    def again(self) -> bool:
+        """Whether the batches are needed once more, for the norms of single pairs."""
+        return bool(self.top or self.blocks)
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ def _needs(head: Head, n_samples: int, dtype: str, threads: int, orders: int, wa
     copies = 2 * n_samples * inputs + 2 * chunk * inputs  # samples as read, and rows of V with the bias
     tiles = 2 * threads * orders * tile**2
     vectors = C * (4 + tiling.n_tiles(n_samples)) + 8 * n_samples * (wanted.top + 4)
-    of_pairs = 8 * (n_samples * (2 * inputs + _OF_PAIRS) + K + 2 * 512 * inputs) if wanted.top else 0
+    of_pairs = 8 * (n_samples * (2 * inputs + _OF_PAIRS) + K + 2 * 512 * inputs) if wanted.again else 0
     rest = item * n_samples * chunk * (2 + 2 * wanted.classes)
     return BASE + kernels, item * (K + copies + tiles) + 8 * vectors + of_pairs + rest
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from rmtsim.heads.batch import BatchNorms, Resources, Wanted, measure_batch
+from rmtsim.heads.block_map import block_map, most_frequent
 from rmtsim.heads.class_names import name_of
 from rmtsim.heads.features import Features
 from rmtsim.heads.head import Head
@@ -69,6 +70,7 @@ class BatchTotals:
             self._groups.append(found.groups)
         if self._wanted.top:
             self._candidates.add(found, X)
+        if self._wanted.again:
             self._log_sums.append(found.log_sums)
 
     def _row(self, number: int, found: BatchNorms, X: npt.NDArray[Any]) -> dict[str, Any]:
@@ -144,6 +146,7 @@ class BatchTotals:
             pairs=pairs,
             pairs_certain=certain,
             pairs_bound=bound,
+            blocks=self._block_table(tokens) if self._wanted.blocks else None,
             groups=None if partition is None else self._group_table(partition, norms),
             notes=tuple(self._notes()),
         )
@@ -180,12 +183,16 @@ class BatchTotals:
         C = self._head.V.shape[0]
         found = self._candidates.strongest(min(top, C * (C - 1) // 2), self._again())
         table = pd.DataFrame({"class_i": found.first, "class_j": found.second})
-        if tokens is not None:
-            for which in ("i", "j"):
-                table[f"token_{which}"] = [name_of(tokens, number) for number in table[f"class_{which}"]]
         whole = C * (C - 1) * offdiag
         share = 2 * found.sqfro / whole if whole else np.full(len(found.sqfro), np.nan)
-        return table.assign(sqfro=found.sqfro, share=share), found.certain, found.others
+        return _named(table, tokens).assign(sqfro=found.sqfro, share=share), found.certain, found.others
+
+    def _block_table(self, tokens: list[str] | None) -> pd.DataFrame:
+        count = self._features.batches
+        chosen = most_frequent(self._mean, self._wanted.blocks)
+        found = block_map(self._head, chosen, self._classes[0, chosen] / count, self._again())
+        table = pd.DataFrame({"class_i": np.repeat(chosen, len(chosen)), "class_j": np.tile(chosen, len(chosen))})
+        return _named(table, tokens).assign(sqfro=found.ravel())
 
     def _again(self) -> Iterator[tuple[npt.NDArray[Any], Values]]:
         """Yield the samples of every batch once more, with their normalisation."""
@@ -226,3 +233,12 @@ class BatchTotals:
                     "hold where a batch is longer than what correlates, as whole sequences are; else shuffle the rows"
                 )
             yield f"successive rows correlate ({features.correlation:.2f}): standard errors {meaning}"
+
+
+def _named(pairs: pd.DataFrame, tokens: list[str] | None) -> pd.DataFrame:
+    """Return a table of pairs of classes with their names, where there are names."""
+    if tokens is None:
+        return pairs
+    return pairs.assign(
+        **{f"token_{which}": [name_of(tokens, number) for number in pairs[f"class_{which}"]] for which in ("i", "j")}
+    )

@@ -6,6 +6,7 @@ import math
 import numbers
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from rmtsim.arrays.backend import DTYPES, DtypeName
@@ -14,6 +15,7 @@ from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError
 from rmtsim.heads.batch import Resources, Wanted, check_memory
 from rmtsim.heads.batch_totals import BatchTotals
+from rmtsim.heads.block_map import MOST_CLASSES
 from rmtsim.heads.class_names import group_members, partition_of, read_vocabulary
 from rmtsim.heads.features import Features
 from rmtsim.heads.head import Head
@@ -48,6 +50,7 @@ def measure(
     top: int = 0,
     vocabulary: str | os.PathLike[str] | None = None,
     classes: bool = False,
+    blocks: int = 0,
     groups: Any = None,
     dtype: DtypeName | None = None,
     threads: int | None = None,
@@ -91,6 +94,9 @@ def measure(
         File with the names of the classes: one a line, a list or an object in .json, or a ``tokenizer.json``.
     classes
         Whether to keep the squared norm of every diagonal block, with the class's frequency as predicted.
+    blocks
+        Of how many classes, at most 256, the most frequent ones, to keep the squared norms of all blocks between them:
+        a map to draw (`rmtsim.plot.head_blocks`). Those of every diagonal block are then kept, too.
     groups
         A partition of the classes: the group of each, (C,), or a file with one a line, or .json.
     dtype
@@ -141,12 +147,13 @@ def measure(
     check_size("permutations", permutations)
     if dtype is not None:
         check_choice("dtype", dtype, DTYPES)
-    wanted = Wanted(MOST_PROBABLE + 1 if check_size("top", top, least=0) else 0, bool(classes))
+    most = min(check_size("blocks", blocks, least=0, most=MOST_CLASSES), n_classes)
+    wanted = Wanted(MOST_PROBABLE + 1 if check_size("top", top, least=0) else 0, bool(classes or most), most)
     tokens = None if vocabulary is None else read_vocabulary(vocabulary, n_classes)
     partition = None if groups is None else partition_of(groups, n_classes)
     if partition is not None:
         members = [group for group in group_members(partition[1], len(partition[0])) if len(group) > 1]
-        wanted = Wanted(wanted.top, wanted.classes, tuple(members))
+        wanted = replace(wanted, groups=tuple(members))
     threads = None if threads is None else check_size("threads", threads)
     budget = float(usable_memory()) if memory is None else as_bytes(memory)
     kind = dtype or _dtype(weights, given)

@@ -84,7 +84,7 @@ class PairCandidates:
         first, second = chosen // self._C, chosen % self._C
         sums = np.zeros(len(chosen))
         for X, log_sums in batches:
-            sums += _norms(self._head, X, log_sums, first, second)
+            sums += pair_norms(self._head, X, log_sums, first, second)
         sqfro, others = sums / self._batches, others / self._batches
         ranked = np.lexsort((chosen, -sqfro))[:count]
         enough = len(chosen) == self._C * (self._C - 1) // 2
@@ -99,10 +99,18 @@ def _squares(head: Head, X: npt.NDArray[Any]) -> Values:
     return squares
 
 
-def _norms(
+def pair_norms(
     head: Head, X: npt.NDArray[Any], log_sums: Values, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
 ) -> Values:
-    """Return ‖H_ij‖² of some pairs in a batch, N⁻² λᵀKλ with λ_n = p_ni p_nj."""
+    """Return ‖H_ij‖² of some pairs i ≠ j in a batch, N⁻² λᵀKλ with λ_n = p_ni p_nj.
+
+    Parameters
+    ----------
+    head, X, log_sums
+        The head, the samples (N, d), and log Σ_c exp(logit) of each (N,).
+    first, second
+        The classes i and j of each pair.
+    """
     U = head.inputs(X.astype(np.float64, copy=False))
     classes, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     rows, P = HeadRows(head, "float64", 0, classes), np.empty((len(U), len(classes)))

@@ -64,6 +64,9 @@ class Measurement:
         DataFrame of the strongest off-diagonal blocks: classes, ``sqfro`` = ‖H_ij‖², and the ``share`` that H_ij and
         H_ji have of all off-diagonal blocks; whether no other
         pair can be stronger; and what ‖H_ij‖² of every pair that was not computed is at most.
+    blocks
+        DataFrame of all blocks between the most frequent classes, the most frequent first: classes i and j, and
+        ``sqfro`` = ‖H_ij‖², a row for each in either order; or None.
     groups
         DataFrame of shares of the whole squared norm within blocks, within groups and between groups; or None.
     notes
@@ -98,6 +101,7 @@ class Measurement:
     pairs: pd.DataFrame | None
     pairs_certain: bool
     pairs_bound: float
+    blocks: pd.DataFrame | None
     groups: pd.DataFrame | None
     notes: tuple[str, ...]
 
@@ -148,13 +152,13 @@ class Measurement:
 
     def document(self) -> dict[str, Any]:
         """Return all but the table of classes as plain data, NaN for what is not known."""
-        tables = ("by_batch", "classes", "pairs", "groups")
+        tables = ("by_batch", "classes", "pairs", "blocks", "groups")
         inner = {"norms", "null_list", "notes", *tables}
         plain = {name: value for name, value in vars(self).items() if name not in inner}
         found = plain | asdict(self.norms) | {"nulls": [null.document() for null in self.null_list]}
-        found["by_batch"] = records(self.by_batch)
-        found["pairs"] = None if self.pairs is None else records(self.pairs)
-        found["groups"] = None if self.groups is None else records(self.groups)
+        for name in ("by_batch", "pairs", "blocks", "groups"):
+            table = getattr(self, name)
+            found[name] = None if table is None else records(table)
         return found | {"notes": list(self.notes)}
 
     def __repr__(self) -> str:
@@ -242,6 +246,11 @@ class Measurement:
             if not self.pairs_certain:
                 sure = f"a pair that was not computed may be stronger, with ‖H_ij‖² of at most {self.pairs_bound:.4g}"
             found.append(f"strongest pairs: {sure}.")
+        if self.blocks is not None:
+            whole = self.n_classes * (self.diag_sqfro + (self.n_classes - 1) * self.offdiag_sqfro)
+            share = self.blocks["sqfro"].sum() / whole if whole else math.nan
+            classes = self.blocks["class_i"].nunique()
+            found.append(f"blocks between the {classes} most frequent classes: {share:.3g} of the whole squared norm.")
         return [*found, *self.notes]
 
 
