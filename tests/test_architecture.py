@@ -34,8 +34,8 @@ ROOT = Path(__file__).parents[1]
         ("import rmtsim", "numpy pandas pyarrow scipy ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim; rmtsim.open_store('s').draws()", "ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim; rmtsim.run, rmtsim.plot, rmtsim.predict([])", "ray matplotlib seaborn cupy rich jax IPython"),
-        ("import rmtsim.sweeps.runner", "cupy ray matplotlib seaborn"),
-        ("import rmtsim.stats.fit", "cupy ray matplotlib seaborn"),
+        ("import rmtsim.cli.sweep_verbs, rmtsim.sweeps.runner", "cupy ray matplotlib scipy.stats rmtsim.theory"),
+        ("import rmtsim.stats.fit", "cupy ray matplotlib seaborn scipy.stats scipy.interpolate"),
     ],
 )
 def test_what_is_not_loaded(statement: str, absent: str) -> None:

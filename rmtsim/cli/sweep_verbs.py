@@ -19,7 +19,6 @@ from rmtsim.cli.running import RunOptions, announce_change, announce_time, check
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
-from rmtsim.cli.theory_verb import theory
 from rmtsim.errors import InputError
 from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
@@ -28,7 +27,7 @@ from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_s
 from rmtsim.text.tables import frame_table, records
 from rmtsim.text.words import number_of
 
-__all__ = ["fit", "plan", "run", "status", "theory"]
+__all__ = ["fit", "plan", "run", "status"]
 
 
 def plan(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import chdtr, chdtrc
 
 from rmtsim.figures.figure import Figure
 from rmtsim.figures.parts import join_parts, part
@@ -107,7 +107,7 @@ def spread_of_z(norms: pd.DataFrame) -> pd.DataFrame:
         # One layer of a point: blocks of different layers come from the same draws.
         of_points = norms[(norms["quantity"] == quantity) & norms["layer"].isin(["linear", "output"])]
         total, n = float((of_points["z"] ** 2).sum()), len(of_points)
-        probability = 2 * min(stats.chi2.cdf(total, n), stats.chi2.sf(total, n))
+        probability = 2 * min(chdtr(n, total), chdtrc(n, total))
         lines.append({"quantity": quantity, "norms": n, "sum_of_squares": total, "probability": probability})
     return pd.DataFrame(lines).astype({"places": "Int64", "copies": "Int64"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy import stats
+from scipy.special import ndtri
 
 from rmtsim.figures.style import MARKERS, colors, paper_style
 
@@ -29,7 +29,7 @@ def plot_agreement(lines: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(7, 5), layout="constrained")
         ax = figure.subplots()
         order = lines["z"].rank(method="first")
-        quantile = pd.Series(stats.norm.ppf((order - 0.5) / len(lines)), index=lines.index)
+        quantile = pd.Series(ndtri((order - 0.5) / len(lines)), index=lines.index)
         for marker, case in zip(MARKERS, cases, strict=False):
             chosen = _case(lines) == _CASES[case]
             look = {"color": palette[case], "markerfacecolor": "none", "markersize": 5, "label": _CASES[case]}

@@ -21,8 +21,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 #: Chance that a report calls anything *differs* which does not differ; and level of a test that stands alone.
 LEVEL = 0.001
@@ -255,10 +254,8 @@ def tolerance(draws: int | None = None, looks: int = LOOKS) -> float:
     >>> [round(tolerance(*of), 2) for of in ((), (None, 1), (10, 1), (10, 6), (3, 6))]
     [3.5, 2.0, 2.32, 3.42, 11.41]
     """
-    probability = float(stats.norm.sf(TOLERANCE)) * LOOKS / max(looks, 1)
-    if draws is None:
-        return float(stats.norm.isf(probability))
-    return float(stats.t.isf(probability, max(draws - 1, 1)))
+    probability = float(ndtr(-TOLERANCE)) * LOOKS / max(looks, 1)
+    return float(-ndtri(probability) if draws is None else -stdtrit(max(draws - 1, 1), probability))
 
 
 def z_score(value: float, expected: float, *std_errors: float) -> float:

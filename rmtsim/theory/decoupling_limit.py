@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri, softmax
-from scipy.stats import qmc
 
 from rmtsim.errors import InputError
 from rmtsim.model.loss import get_loss
@@ -96,6 +95,8 @@ def limiting_difference(
     InputError
         If an argument is out of range.
     """
+    from scipy.stats import qmc  # it takes half a second to load, and few need it
+
     places, t = np.atleast_1d(np.asarray(z, dtype=np.complex128)), np.atleast_1d(np.asarray(times, dtype=np.float64))
     if not 0 < aspect_ratio < np.inf:
         raise InputError(f"aspect_ratio: {aspect_ratio!r} is not valid; give a positive number")

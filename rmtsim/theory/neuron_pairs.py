@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from scipy.special import betainccinv, betaincinv, gammainccinv, gammaincinv, ndtr, ndtri
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 Array = NDArray[np.float64]
 
@@ -98,6 +100,8 @@ def _data(cube: Array, dim: int | None, weighted: bool) -> tuple[Array, Array, A
 @lru_cache(maxsize=16)
 def _quantiles(dim: int, weighted: bool) -> tuple[CubicSpline, CubicSpline]:
     """Tabulate the quantiles of log r and log |ρ| over those of a normal: smooth, and quick to interpolate."""
+    from scipy.interpolate import CubicSpline  # it takes a quarter of a second to load, and few need it
+
     half = np.linspace(0, 8.3, 201)
     z = np.concatenate([-half[:0:-1], half])
     tail, k = ndtr(-half), dim / 2 + weighted

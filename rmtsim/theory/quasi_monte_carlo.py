@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from rmtsim.errors import InputError
 
@@ -55,6 +54,8 @@ def integrate(
     InputError
         If the cube has more than 8192 coordinates.
     """
+    from scipy.stats import qmc  # it takes half a second to load, and few need it
+
     check_coordinates(n_coordinates)
     streams = np.random.SeedSequence([_SEED, *key]).spawn(_RANDOMISATIONS)
     cubes = [qmc.Sobol(n_coordinates, rng=np.random.default_rng(stream)) for stream in streams]

@@ -10,7 +10,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from rmtsim.arrays.user_arrays import as_numbers, check_finite
 from rmtsim.errors import InputError
@@ -175,6 +174,8 @@ def check_work(n_classes: int, width: int) -> None:
 
 
 def _hidden_ce(V: ArrayLike, i: int, j: int, gain: float) -> WeightLaw:
+    from scipy.stats import qmc  # it takes half a second to load, and few need it
+
     V = check_output_weights(V, (i, j))
     if not _number("gain", gain, "a positive number") or gain <= 0:
         raise InputError(f"gain: {gain!r} is not valid; give the variance of the hidden neurons' inputs, above 0")
