@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[1]
         ("import rmtsim; rmtsim.open_store('s').draws()", "ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim; rmtsim.run, rmtsim.plot, rmtsim.predict([])", "ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim.cli.sweep_verbs, rmtsim.sweeps.runner", "cupy ray matplotlib scipy.stats rmtsim.theory"),
+        ("import rmtsim.sweeps.ray_workers, rmtsim.sweeps.batches", "cupy ray pandas scipy.stats rmtsim.store"),
         ("import rmtsim.stats.fit", "cupy ray matplotlib seaborn scipy.stats scipy.interpolate"),
     ],
 )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, get_backend, resolve, to_numpy
 from rmtsim.arrays.machine import usable_memory
@@ -27,6 +26,9 @@ from rmtsim.sampling.weights import WeightsPerDraw, weights_of
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_flag, check_size
 from rmtsim.text.sizes import as_bytes, format_bytes, format_count
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_SEED = 2**63 - 1
 
