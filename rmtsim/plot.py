@@ -23,6 +23,7 @@ from rmtsim.stats.prediction_table import predict
 from rmtsim.stats.predictions import curve_classes
 from rmtsim.stats.summary import summarize
 from rmtsim.stats.verdict import reach
+from rmtsim.store import Store
 from rmtsim.text.checks import check_choice, is_several
 from rmtsim.text.words import abridge
 
@@ -63,7 +64,7 @@ _THEORY: dict[RegimeName, tuple[Literal["-", "--"], str]] = {
 
 
 def decay(
-    draws: pd.DataFrame,
+    draws: pd.DataFrame | Store,
     quantity: Quantity = "ratio",
     hue: str = "aspect_ratio",
     theory: bool | Collection[RegimeName] = True,
@@ -74,8 +75,8 @@ def decay(
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer). Every sweep over C in it, with all
-        else fixed, is a series.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws. Every
+        sweep over C in it, with all else fixed, is a series.
     quantity
         ``"diag_sqfro"``, ``"offdiag_sqfro"`` or ``"ratio"``: a column of `rmtsim.summarize`.
     hue
@@ -138,7 +139,7 @@ def decay(
             if curve is not None and (above := curve[curve[quantity] > 0]).shape[0]:
                 ax.plot(above["n_classes"], above[quantity], _THEORY[regime][0], color=color, linewidth=1)
     ax.set_xscale("log")
-    set_log_ticks(ax.xaxis)
+    set_log_ticks(ax.xaxis, means["n_classes"])
     ax.xaxis.set_major_formatter("{x:g}")
     if positive:
         ax.set_yscale("log")

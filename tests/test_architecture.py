@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
             "cupy ray matplotlib rich fsspec boto3 attr attrs",
         ),
         ("import rmtsim", "numpy pandas pyarrow scipy ray matplotlib seaborn cupy rich jax IPython"),
-        ("import rmtsim; rmtsim.open_store('s').draws()", "ray matplotlib seaborn cupy rich jax IPython"),
+        ("import rmtsim; rmtsim.open_store('s').read()", "ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim; rmtsim.run, rmtsim.plot, rmtsim.predict([])", "ray matplotlib seaborn cupy rich jax IPython"),
         ("import rmtsim.cli.sweep_verbs, rmtsim.sweeps.runner", "cupy ray matplotlib scipy.stats rmtsim.theory"),
         ("import rmtsim.sweeps.ray_workers, rmtsim.sweeps.batches", "cupy ray pandas scipy.stats rmtsim.store"),

@@ -76,6 +76,17 @@ def test_the_list_names_source_cost_and_command(capsys: pytest.CaptureFixture[st
         assert record["command"].startswith(f"rmtsim reproduce {record['name']}")
 
 
+@pytest.mark.parametrize("columns", [80, 160])
+def test_the_list_fits_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["figure", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[-1].endswith("would have room for: --full, command)") == (columns == 80)
+
+
 class Toy(Figure):
     """A figure of one number."""
 

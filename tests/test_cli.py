@@ -149,7 +149,21 @@ def test_theory_says_what_diverges_and_names_the_ensemble(capsys: pytest.Capture
     assert main([*line.replace("1 --", "2 --").split(), "--data-variance", "4"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert "data_variance" in captured.out
+    assert captured.out.startswith("lecun, data variance 4\n")
+
+
+def test_the_table_of_theory_has_no_column_without_news(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "theory --model linear --loss ce --classes 10 --aspect-ratio 0.5"
+    assert main(line.split()) == 0
+    head, at_ten, as_c_grows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["layer", "C", "d/N", "diag", "offdiag", "ratio", "regime", "powers"]
+    assert at_ten.split()[-2:] == ["limit", "-"]
+    assert as_c_grows.split("large_c ")[1] == "-2, -4"
+    line = "theory --model one_hidden --loss mse --classes 10 --dim 50 --samples 100 --width 8"
+    assert main(line.split()) == 0
+    head, *layers = capsys.readouterr().out.splitlines()
+    assert head.split() == ["layer", "C", "d/N", "m", "diag", "offdiag", "ratio", "regime"]
+    assert [line.split()[0] for line in layers] == ["hidden", "output", "cross"]
 
 
 def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:

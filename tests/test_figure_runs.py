@@ -71,7 +71,8 @@ def test_reproduce_only_draws_what_was_run(tmp_path: Path, capsys: pytest.Captur
         (["fig8"], "the figure fig8 shows draws; give a sweep: figure8"),
         (
             ["fig88"],
-            "there is no 'fig88'; give a .toml file, or one of .*figure8, .*training, fig2, .*training_spectra",
+            r"there is no 'fig88' \(did you mean figure8\?\); give a .toml file, or one of .*figure8, .*training, "
+            "fig2, .*training_spectra",
         ),
         (
             ["simo", "--memory", "1MiB"],

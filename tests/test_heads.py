@@ -454,10 +454,10 @@ V, X = np.ones((4, 3)), np.arange(18.0).reshape(6, 3)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"X": np.ones((6, 5))}, "X: X has 5 columns, and V (V) has 3"),
+        ({"X": np.ones((6, 5))}, "X: it has 5 columns, and V has 3"),
         ({"X": np.ones(6)}, "X: shape (6,) is not valid; give a matrix (N, d)"),
         ({"X": np.ones((0, 3))}, "X: shape (0, 3) has no entries"),
-        ({"V": np.ones((1, 3))}, "V: V has one class"),
+        ({"V": np.ones((1, 3))}, "V: it has one row"),
         ({"V": np.full((4, 3), np.nan)}, "V: it holds NaN at [0, 0]"),
         ({"X": np.where(X == 7, np.inf, X)}, "X: it holds inf at [2, 1]"),
         ({"V": np.ones((4, 3), complex)}, "V: dtype complex128 is not valid"),

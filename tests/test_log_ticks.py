@@ -24,6 +24,7 @@ ENDS = [
     (1.5e4, 9e4, True),
     (3e-7, 9e-7, False),
     (2, 3000, False),
+    (1.5e-3, 9e-2, True),  # with one power of ten
 ]
 
 
@@ -60,6 +61,24 @@ def test_every_span_has_ticks_that_can_be_read(low: float, high: float, plain: b
     labels = labels_along_x(ax)
     assert 2 <= len(labels) <= 6
     assert all(bool(re.fullmatch(r"[0-9.]+", text)) == plain for text, _, _ in labels)
+    assert not touch(labels)
+
+
+@pytest.mark.parametrize(
+    ("values", "ends", "texts"),
+    [
+        ((2, 4, 9), (1.8, 10), ["2", "4", "9"]),
+        ((2, 10, 50, 300, 3000), (1.5, 4000), ["2", "10", "50", "300", "3000"]),
+        ((7,), (6, 8), ["7"]),
+        ((2, 3, 4, 90), (1.8, 95), ["3", "10", "30"]),  # 2, 3 and 4 would touch
+        ((2, 3, 4, 5, 6, 7, 8), (1.8, 10), ["2", "5", "10"]),
+    ],
+)
+def test_few_values_are_the_ticks(values: tuple[float, ...], ends: tuple[float, float], texts: list[str]) -> None:
+    ax = axes(*ends)
+    set_log_ticks(ax.xaxis, values)
+    labels = labels_along_x(ax)
+    assert [text for text, _, _ in labels] == texts
     assert not touch(labels)
 
 

@@ -98,6 +98,9 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
     table = pd.read_parquet(here / "c.parquet")
     assert list(table.columns) == ["class", "token", "frequency", "diag_sqfro", "std_error_diag"]
     assert table["frequency"].sum() == pytest.approx(1)
+    for name, read in (("c.csv", pd.read_csv), ("c.json", pd.read_json)):
+        assert main(["measure", *words.split(), "--nulls", "none", "--classes-out", name]) == 0
+        pd.testing.assert_frame_equal(read(here / name), table, check_dtype=False)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,10 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
         ("--weights head.npz:weight --features x.npy --bias-as column", "--bias-as: there is no bias"),
         ("--weights head.npz:weight --features x.npy --scale -1", "argument --scale: '-1' is not valid"),
         ("--weights head.npz:weight --features x.npy --nulls some", "argument --nulls: 'some' is not known"),
-        ("--weights head.npz:weight --features x.npy --classes-out c.csv", "give a file that ends in .parquet"),
+        (
+            "--weights head.npz:weight --features x.npy --classes-out c.txt",
+            "give a file that ends in .csv, .parquet or .json",
+        ),
         (
             "--weights head.npz:weight --features x.npy --classes-out no/c.parquet",
             "--classes-out: there is no folder no",
@@ -119,7 +125,7 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
         ("--weights head.npz:weight --features x.npy --memory 1MiB", "memory: a batch of 96 samples"),
         ("--weights head.npz:weight --features x.npy --shuffle 1 --by-sequence", "not allowed with argument"),
         ("--weights head.npz:weight --features x.npy --groups none.txt", "--groups: none.txt cannot be read"),
-        ("--weights narrow.npy --features x.npy", "--features: x.npy has 12 columns, and V (narrow.npy) has 5"),
+        ("--weights narrow.npy --features x.npy", "--features: x.npy has 12 columns, and narrow.npy has 5"),
         ("--weights nan.npy --features x.npy", "--weights: nan in row 2, column 1"),
         ("--weights x.pt --features x.npy", "--weights: x.pt is a pickle"),
     ],

@@ -127,7 +127,11 @@ def altered(rows: pd.DataFrame, **columns: object) -> pd.DataFrame:
         ({"dtype": "float32"}, SPEC, "with dtype float32, and .*into with float64"),
         ({"backend": "cupy"}, SPEC, "with backend cupy, and .*into with numpy"),
         ({"classes": 3}, SPEC, "with classes 3, and .*into with 5"),
-        ({"offdiag_sqfro": 0.25}, SPEC, r"draw 3 of .*, layer \w+, has other values in .*two than in .*one"),
+        (
+            {"offdiag_sqfro": 0.25},
+            SPEC,
+            r"draw 3 of C = 5, d = 12, N = 30.*, layer \w+, has other values in .*two than in .*one",
+        ),
     ],
 )
 def test_what_means_something_else_is_refused(
@@ -191,7 +195,8 @@ def test_a_conflict_inside_a_store_is_its_own(tmp_path: Path) -> None:
     wrong = altered(rows[rows["draw"] > 0], diag_sqfro=1.0)
     into = store_of(tmp_path / "into", rows, wrong)
     other = store_of(tmp_path / "other", altered(rows[rows["draw"] == 0], offdiag_sqfro=1.0))
-    inside = rf"{into.root}/draws holds draw [12] of point \w+, seed 7, layer \w+, twice, with different values; "
+    inside = rf"{into.root}/draws holds draw [12] of C = 5, d = 12, N = 30 \(point \w+\), seed 7, layer \w+, twice, "
+    inside += "with different values; "
     with pytest.raises(StoreError, match=rf"{inside}`rmtsim verify --store {into.root}` names the shards"):
         merge([other.root], into)
     single = altered(rmtsim.simulate(LINEAR, range(1, 2), seed=7), dtype="float32")

@@ -186,9 +186,22 @@ def test_selections_by_any_column(store: rmtsim.Store) -> None:
     assert store.draws(dim=np.int64(999)).empty
 
 
+def test_what_takes_draws_takes_a_store(store: rmtsim.Store) -> None:
+    pd.testing.assert_frame_equal(rmtsim.summarize(store), rmtsim.summarize(store.draws()))
+
+
+def test_a_folder_that_is_no_store_has_no_draws(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "notes.txt").touch()
+    for name, why in (("resutls", r"there is no .*resutls \(did you mean results\?\)"), ("results", "holds no store")):
+        with pytest.raises(rmtsim.InputError, match=rf"^store: .*{why}; run a sweep into it first, or open another$"):
+            rmtsim.open_store(tmp_path / name).draws()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: rmtsim.simulate([POINT, POINT], 4), "^point: it holds several; give one rmtsim.Point, and call it"),  # type: ignore[arg-type]
         (lambda: rmtsim.run("figure88", "s"), r"^spec: there is no 'figure88' \(did you mean figure8\?\); give"),
         (lambda: rmtsim.run(8, "s"), "^spec: 8 is not valid; give the name of a built-in sweep, the path"),  # type: ignore[arg-type]
         (

@@ -9,7 +9,7 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.cli.selection import Condition, rows_that_hold
+from rmtsim.cli.selection import condition_on_draws
 from rmtsim.figures.decay_drawing import _styles, plot_decay
 from rmtsim.figures.decay_figure import MOST_SERIES
 from rmtsim.figures.figure_data import figure_data
@@ -66,9 +66,10 @@ LINEAR = {**ROW, "model": "linear", "layer": "linear", "width": None}
     ],
 )
 def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
-    assert (Condition(text).holds(ROW), Condition(text).holds(LINEAR)) == expected
+    condition = condition_on_draws(text)
+    assert (condition.holds(ROW), condition.holds(LINEAR)) == expected
     table = pd.DataFrame([ROW, LINEAR, ROW]).astype({"width": "Int64"})
-    assert rows_that_hold(Condition(text), table).tolist() == [*expected, expected[0]]
+    assert condition.rows(table).tolist() == [*expected, expected[0]]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
     [
         ("", "is not an expression"),
         ("dim ==", "is not an expression"),
-        ("dim = 500", "is not an expression"),
+        ("dim = 500", "is not an expression (it is ==, not =)"),
         ("dim == 500; loss", "is not an expression"),
         ("(" * 500 + "dim == 1" + ")" * 500, "is not an expression"),
         ("dim == 1 and " * 1000 + "dim == 1", "is not an expression"),
@@ -93,7 +94,8 @@ def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
         ("loss == True", "is neither a column nor a value"),
         ("loss == f'{dim}'", "is neither a column nor a value"),
         ("size == 500", "is not a column"),
-        ("dims == 500", "is not a column"),
+        ("dims == 500", "is not a column (did you mean dim?)"),
+        ("loss == ce", "is not a column"),
         ("diag_sqfro > 1", "is not a column"),
         ("@dim == 500", "is not an expression"),
         ("`dim` == 500", "is not an expression"),
@@ -117,7 +119,7 @@ def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
 )
 def test_what_is_no_condition(text: str, why: str) -> None:
     with pytest.raises(rmtsim.InputError) as refused:
-        Condition(text)
+        condition_on_draws(text)
     message = str(refused.value)
     assert message.startswith("--where: ")
     assert f"{why}; compare columns with values, as in" in message
@@ -248,6 +250,7 @@ def test_too_many_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     argv = ["figure", "fig8_mse", "--store", f"{tmp_path}/s", "--out", f"{tmp_path}/f.png"]
     assert main(argv) == 2
     message = capsys.readouterr().err
+    assert message.startswith("rmtsim figure: fig8_mse: the draws hold")
     assert f"the draws hold {MOST_SERIES + 1} series over C, of different dim, and {MOST_SERIES} can" in message
     assert "such as --where 'dim == 14'" in message
     assert main([*argv, "--where", "dim == 14"]) == 0

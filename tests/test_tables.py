@@ -32,6 +32,16 @@ def test_settings_of_the_terminal_change_nothing(monkeypatch: pytest.MonkeyPatch
     assert [len(line) for line in plain] == [204, 204]
 
 
+def test_what_can_be_spared_is_left_out_where_there_is_no_room() -> None:
+    rows = [["C", "free", "size", "verdict"], "linear model", ["10", "-2.01", "5%", "agrees"]]
+    lines = {width: text_table(rows, "<>><", gap=1, width=width, spare=[[1], [2]]) for width in (21, 20, 15, 12, 3)}
+    assert lines[21] == ["C   free size verdict", "linear model", "10 -2.01   5% agrees"]
+    assert lines[20] == ["C  size verdict", "linear model", "10   5% agrees", "(21 columns would have room for: free)"]
+    assert lines[15] == lines[20]
+    assert lines[12][0] == lines[3][0] == "C  verdict"  # the rest cannot be spared
+    assert lines[12][-1] == "(21 columns would have room for: free, size)"
+
+
 def test_wide_letters_count_as_a_terminal_shows_them() -> None:
     first, second = text_table([["数", "1"], ["ab", "2"]])
     assert (first, second) == ("数  1", "ab  2")

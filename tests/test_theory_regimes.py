@@ -188,15 +188,16 @@ def test_single_blocks_have_no_off_diagonal():
 
 def test_divergent_constants_are_infinite():
     hidden, output, _ = theory.large_c("one_hidden", "ce", 0.5, 2)
-    assert hidden.note == output.note == "offdiag diverges: 2 gain / width = 1 is not below 1"
+    rare = "offdiag has no constant as C → ∞: rare samples with large logits outweigh all others"
+    assert hidden.note == output.note == f"{rare} (2 gain / width is 1, and would have to be below 1)"
     assert math.isfinite(hidden.diag)
     assert hidden.offdiag == hidden.ratio == output.offdiag == math.inf
     assert theory.large_c("one_hidden", "ce", 0.5, 3)[1].note == ""
     reached = theory.large_c("one_hidden", "ce", 0.5, 3, dim=20, n_samples=40)[0]
     assert math.isinf(reached.offdiag)
-    assert "= 0.667 is below 1, but not for the longest samples at dim = 20, where |x|²/dim" in reached.note
+    assert "at dim = 20 rare long samples outweigh all others (2 gain / width is 0.667, times |x|²/dim" in reached.note
     [value] = theory.large_c("linear", "ce", 0.5, dim=4, n_samples=8)
-    assert value.note == "offdiag diverges: 4 gain / dim = 1 is not below 1"
+    assert value.note == f"{rare} (4 gain / dim is 1, and would have to be below 1)"
     assert math.isfinite(value.diag)
     assert value.offdiag == value.ratio == math.inf
 

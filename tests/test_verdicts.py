@@ -1,5 +1,6 @@
 """Verdicts: they agree with draws made from the theory, and with no others."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
+from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.stats.claims import claims_of
 from rmtsim.stats.comparison import compare
@@ -20,6 +22,8 @@ from tests.synthetic import sweep_of
 
 CLASSES = (2, 10, 30, 100, 300, 1000, 3000)
 DIM, N_SAMPLES = 100, 200
+
+TANH = Ensemble(activation="tanh")
 
 Twist = Callable[[int, float | None], float | None]
 
@@ -119,7 +123,7 @@ def test_a_sweep_that_stops_before_the_asymptotics_is_not_tested() -> None:
     table = claims_of(summarize(sweep("one_hidden", "ce", 8, classes=(30,))))
     claim = the_claim(table, "offdiag", "hidden")
     assert claim["verdict"] == "not tested"
-    assert "from its C → ∞ form; sweep larger C" in claim["reason"]
+    assert "from its form as C → ∞; sweep larger C" in claim["reason"]
     assert the_claim(table, "diag", "hidden")["reason"].startswith("a fit needs")
 
 
@@ -217,6 +221,28 @@ def test_the_text_fits_and_says_what_matters(linear_draws: pd.DataFrame) -> None
     assert f": {tested} of {tested} agree, {exact} more are equal by identity; largest |z|" in said
     assert f"{claim['exponent_deviation']:+.4f}" in line
     assert f"{claim['detectable_exponent_deviation']:.4f}" in line
+
+
+def test_the_text_fits_a_narrow_terminal(linear_draws: pd.DataFrame) -> None:
+    found = fit(linear_draws)
+    text = f"{found.text(80)}\n{render(found.compared, 80)}"
+    assert max(map(len, text.splitlines())) <= 80
+    assert "would have room for: free, ±s.e., bias, size)" in text
+    wide = found.text().splitlines()
+    assert [line.split()[-1] for line in wide if line.startswith("  diag")] == [
+        line.split()[-1] for line in text.splitlines() if line.startswith("  diag")
+    ]
+
+
+def test_a_reason_that_all_lines_have_is_said_once() -> None:
+    points = [Point("linear", "ce", C, dim=40, n_samples=80) for C in (2, 5, 10)]
+    lines = render(claims_of(summarize(pd.concat([rmtsim.simulate(point, 8) for point in points]))))
+    assert lines.count("from its form as C → ∞") == 3  # each its own
+    tanh = [dataclasses.replace(point, model="one_hidden", width=3, ensemble=TANH) for point in points]
+    draws = pd.concat([rmtsim.simulate(point, 8, layers="hidden") for point in tanh])
+    shown = render(claims_of(summarize(draws))).splitlines()
+    [place] = [k for k, line in enumerate(shown) if "the theory is that of relu" in line]
+    assert shown[place - 1].startswith("one_hidden ce, hidden layer: d/N = 0.5, d = 40")
 
 
 def test_records_are_json_without_nan() -> None:

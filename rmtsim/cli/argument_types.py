@@ -75,17 +75,10 @@ def seconds(text: str) -> float:
     return value
 
 
-def summary_file(text: str) -> str:
+def table_file(text: str) -> str:
     """Return the name of a file for a table: .csv, .parquet or .json."""
     if not text.endswith((".csv", ".parquet", ".json")):
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file that ends in .csv, .parquet or .json")
     if "://" in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file on this machine")
-    return text
-
-
-def parquet_file(text: str) -> str:
-    """Return the name of a .parquet file."""
-    if not text.endswith(".parquet"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a file that ends in .parquet")
     return text

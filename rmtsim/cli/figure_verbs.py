@@ -18,7 +18,7 @@ import pandas as pd
 from rmtsim.arrays.machine import processor
 from rmtsim.arrays.threads import cores
 from rmtsim.cli.exit_codes import DONE, FAILED, joint_exit_code
-from rmtsim.cli.printing import print_json, print_message, print_text
+from rmtsim.cli.printing import line_width, print_json, print_message, print_text
 from rmtsim.cli.running import RunOptions, announce_change, check_options, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.sources import FigureRuns
@@ -88,7 +88,7 @@ def _list(arguments: argparse.Namespace, given: Sequence[str]) -> int:
     time = costs.cores_in_words(costs.stored_costs().values()) or "time"
     columns = {"name": "figure", "source": "source", "cost": time, "full_cost": "--full", "command": "command"}
     grid = [list(columns.values()), *table[list(columns)].to_numpy().tolist()]
-    print_text("\n".join(text_table(grid)), lines=True)
+    print_text("\n".join(text_table(grid, width=line_width(), spare=[(4,), (3,)])), lines=True)
     return DONE
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from io import BytesIO
 
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_json, print_message, print_text
+from rmtsim.cli.table_output import encoded
 from rmtsim.errors import InputError
 from rmtsim.files.output_files import check_output, write_output
 from rmtsim.files.tensors import open_matrix, open_vector
@@ -56,9 +56,7 @@ def measure(arguments: argparse.Namespace) -> int:
         name, colon, rest = str(error).partition(": ")
         raise InputError(f"{_OPTIONS.get(name, name)}{colon}{rest}") from error
     if out is not None and found.classes is not None:
-        buffer = BytesIO()
-        found.classes.to_parquet(buffer, index=False)
-        write_output(out, buffer.getvalue(), "--classes-out")
+        write_output(out, encoded(found.classes, out), "--classes-out")
         print_message(f"{out}: {number_of(len(found.classes), 'row')}")
     if arguments.json:
         print_json(found.document())

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from rmtsim.cli.argument_types import directory, parquet_file, positive, seed, size_in_bytes, summary_file, whole
+from rmtsim.cli.argument_types import directory, positive, seed, size_in_bytes, table_file, whole
 from rmtsim.cli.help_names import GROUPS, KEYS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
@@ -304,9 +304,10 @@ def _add_measure(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) 
     )
     p.add_argument(
         "--classes-out",
-        type=parquet_file,
+        type=table_file,
         metavar="FILE",
-        help="write the squared norm of every diagonal block and the predicted frequency of its class to this .parquet",
+        help="write the squared norm of every diagonal block and the predicted frequency of its class to this file: "
+        ".csv, .parquet or .json",
     )
     p.add_argument(
         "--blocks",
@@ -372,4 +373,4 @@ def _add_store_verbs(verb: Callable[[str, str, str, str], argparse.ArgumentParse
     )
     add_store(p)
     add_selection(p)
-    p.add_argument("--out", required=True, type=summary_file, metavar="FILE", help="file to write")
+    p.add_argument("--out", required=True, type=table_file, metavar="FILE", help="file to write")

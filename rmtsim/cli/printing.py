@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,10 @@ from typing import Any
 from rmtsim.errors import RunError
 from rmtsim.text.output import presentable, presentable_json, write_line
 
-__all__ = ["print_json", "print_message", "print_text", "printed_messages", "stdout_refused"]
+__all__ = ["line_width", "print_json", "print_message", "print_text", "printed_messages", "stdout_refused"]
+
+#: Columns of what goes into a file or a pipe.
+_WIDE = 1 << 16
 
 
 def print_message(message: object) -> None:
@@ -27,6 +32,13 @@ def print_text(text: object, *, lines: bool = False) -> None:
 def print_json(document: Any) -> None:
     """Print a JSON document on stdout."""
     _print_data(presentable_json(document))
+
+
+def line_width() -> int:
+    """Return the columns of the terminal, or as many as COLUMNS says; without bounds for a file or a pipe."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return _WIDE
+    return shutil.get_terminal_size((_WIDE, 24)).columns
 
 
 def stdout_refused(error: OSError) -> str:

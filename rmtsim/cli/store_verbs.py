@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +14,12 @@ import pandas as pd
 from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.selection import Selection
+from rmtsim.cli.table_output import encoded
 from rmtsim.errors import InputError
 from rmtsim.files.output_files import check_output, write_output
 from rmtsim.sampling.schema import EXPORTED_ID
 from rmtsim.store import Store
 from rmtsim.store.coverage import point_batches
-from rmtsim.store.file_access import FOLDERS
-from rmtsim.text.tables import records
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
@@ -134,19 +131,11 @@ def export(arguments: argparse.Namespace) -> int:
     if not parts:
         raise selection.nothing(store)
     table = pd.concat(parts, ignore_index=True)
-    write_output(out, _encoded(table, out.suffix))
+    if out.suffix != ".parquet":  # which alone keeps types, and so plain identities
+        table = table.assign(point_id=EXPORTED_ID + table["point_id"])
+    write_output(out, encoded(table, out))
     print_message(f"{out}: {number_of(len(table), 'row')}")
     return DONE
-
-
-def _encoded(table: pd.DataFrame, suffix: str) -> bytes | str:
-    """Return a table as the content of a file with this suffix; only Parquet keeps types, and so plain identities."""
-    if suffix == ".parquet":
-        buffer = BytesIO()
-        table.to_parquet(buffer, index=False)
-        return buffer.getvalue()
-    table = table.assign(point_id=EXPORTED_ID + table["point_id"])
-    return table.to_csv(index=False) if suffix == ".csv" else json.dumps(records(table), indent=1) + "\n"
 
 
 def _rows_of_points(store: Store) -> Counter[str]:
@@ -161,7 +150,6 @@ def _rows_of_points(store: Store) -> Counter[str]:
 def open_existing(location: str) -> Store:
     """Return the store at a location; raise InputError if there is none."""
     store = Store(location)
-    if not any(store.files.exists(folder) for folder in FOLDERS):
-        what = f"{store.location} holds no store" if store.exists() else f"there is no {store.location}"
-        raise InputError(f"--store: {what}; give a store that `rmtsim run` wrote")
+    if why := store.absence():
+        raise InputError(f"--store: {why}; give a store that `rmtsim run` wrote")
     return store

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
-
-import pandas as pd
+import textwrap
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from rmtsim.cli import sources
 from rmtsim.cli.exit_codes import DONE, exit_code
@@ -14,7 +14,7 @@ from rmtsim.cli.experiment_verbs import (
     plan_experiment,
     status_line,
 )
-from rmtsim.cli.printing import print_json, print_text
+from rmtsim.cli.printing import line_width, print_json, print_text
 from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_options, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import open_existing
@@ -24,8 +24,11 @@ from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
-from rmtsim.text.tables import frame_table, records
+from rmtsim.text.tables import WIDTH, frame_table, records
 from rmtsim.text.words import number_of
+
+if TYPE_CHECKING:
+    from rmtsim.sweeps.spec import Spec
 
 __all__ = ["fit", "plan", "run", "status"]
 
@@ -47,17 +50,30 @@ def plan(arguments: argparse.Namespace) -> int:
     ends = {
         name: zip(table[f"{name}_low"], table[f"{name}_high"], strict=True) for name in ("more_draws", "core_seconds")
     }
-    shown = table[["n_classes", "dim", "n_samples", "width", "state", "why", "draws"]].assign(
-        width=["-" if pd.isna(width) else int(width) for width in table["width"]],
+    names = {"n_classes": "C", "dim": "d", "n_samples": "N", "width": "m"}
+    of_point = [*(name for name in names if table[name].notna().any()), "state", "why", "draws"]
+    shown = table[of_point].assign(
         more_draws=[plans.span(*pair, format_count) for pair in ends["more_draws"]],
         max_draws=table["max_draws"].map(format_count),
         per_draw=table["flops_per_draw"].map(format_flops),
         core_time=[plans.span(*pair, format_seconds) if pair[1] else "-" for pair in ends["core_seconds"]],
         memory_per_worker=table["memory"].map(format_bytes),
     )
-    print_text("\n".join(frame_table(shown)), lines=True)
-    print_text(f"\n{plans.summary(spec, table)}", lines=True)
+    width = line_width()
+    spare = (["max_draws"], ["per_draw"], ["memory_per_worker"], ["why"])
+    print_text("\n".join(frame_table(shown.rename(columns=names), width=width, spare=spare)), lines=True)
+    for sentence in (*_without_theory(spec), plans.summary(spec, table)):
+        print_text(f"\n{textwrap.fill(sentence, width)}", lines=True)
     return DONE
+
+
+def _without_theory(spec: Spec) -> list[str]:
+    """Return sentences on points that the theory does not cover, so that fits and figures will show draws alone."""
+    from rmtsim.theory import why_no_theory
+
+    points = spec.points()
+    reasons = Counter(why for point in points if (why := why_no_theory(point, spec.layers)))
+    return [f"no theory for {count} of {number_of(len(points), 'point')}: {why}" for why, count in reasons.items()]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -139,6 +155,7 @@ def fit(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.document())
     else:
-        text = f"{render(report.compared)}\n\n{report.text()}" if arguments.points else report.text()
-        print_text(text, lines=True)
+        width = min(line_width(), WIDTH)
+        points = [render(report.compared, width)] if arguments.points else []
+        print_text("\n\n".join([*points, report.text(width)]), lines=True)
     return DONE

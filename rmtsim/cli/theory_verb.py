@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE
-from rmtsim.cli.printing import print_json, print_message, print_text
+from rmtsim.cli.printing import line_width, print_json, print_message, print_text
 from rmtsim.cli.theory_progress import show_progress
 from rmtsim.errors import InputError
 from rmtsim.model.ensemble import LECUN, Ensemble
@@ -21,7 +22,7 @@ from rmtsim.model.layers import BY_NAME, WITH_DIAGONAL
 from rmtsim.model.loss import get_loss
 from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.text.tables import frame_table, records
+from rmtsim.text.tables import frame_table, records, text_table
 from rmtsim.theory import Prediction, finite, large_c, limit
 from rmtsim.theory.laws import check_spectrum
 from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
@@ -86,13 +87,40 @@ def _norms(arguments: argparse.Namespace) -> None:
         per_dim = [one.regime != "finite" and BY_NAME[one.layer].is_d_by_d for one in predictions]
         print_json([record | {"divided_by_dim": flag} for record, flag in zip(found, per_dim, strict=True)])
         return
-    table = pd.DataFrame([asdict(prediction) for prediction in predictions])  # infinities included
-    table = table.drop(columns=["model", "loss", "dim", "n_samples", "std_error_ratio", "note"])
-    if _ensemble(arguments) == LECUN:
-        table = table.drop(columns=ENSEMBLE)
-    for key in ("n_classes", "width"):
-        table[key] = [record[key] or "-" for record in found]  # null is not a number
-    print_text("\n".join(frame_table(table, "{:.9g}")), lines=True)
+    if (ensemble := _ensemble(arguments)) != LECUN:
+        print_text(ensemble)
+    print_text("\n".join(_table(predictions)), lines=True)
+
+
+def _table(predictions: Sequence[Prediction]) -> list[str]:
+    """Return the lines of a table, without columns that have nothing to tell."""
+    head = ["layer", "C", "d/N", "m", "diag", "±s.e.", "offdiag", "±s.e.", "ratio", "regime", "powers"]
+    rows = [
+        [
+            one.layer,
+            "-" if one.n_classes is None else str(one.n_classes),
+            f"{one.aspect_ratio:.6g}",
+            "-" if one.width is None else str(one.width),
+            *(_cell(value, how) for value, how in _values(one)),
+            one.regime,
+            f"{one.diag_power}, {one.offdiag_power}" if one.regime == "large_c" else "-",
+        ]
+        for one in predictions
+    ]
+    silent = {"m": "-", "±s.e.": "0", "powers": "-"}
+    kept = [k for k, name in enumerate(head) if any(row[k] not in ("-", silent.get(name)) for row in rows)]
+    grid = [[row[k] for k in kept] for row in (head, *rows)]
+    errors = [k for k, name in enumerate(grid[0]) if name == "±s.e."]
+    return text_table(grid, "<>", 1, width=line_width(), spare=[errors])
+
+
+def _values(one: Prediction) -> list[tuple[float, str]]:
+    errors = (one.std_error_diag, one.std_error_offdiag)
+    return [(one.diag, ".9g"), (errors[0], ".2g"), (one.offdiag, ".9g"), (errors[1], ".2g"), (one.ratio, ".9g")]
+
+
+def _cell(value: float, how: str) -> str:
+    return "-" if math.isnan(value) else format(value, how)
 
 
 def _predictions(arguments: argparse.Namespace) -> Iterator[list[Prediction]]:

@@ -121,7 +121,7 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
         ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
         ax.set_yticks([])
         ax.set_xscale("log")
-        set_log_ticks(ax.xaxis)
+        set_log_ticks(ax.xaxis, points["n_classes"])
         return
     for style in styles:
         for kind, how in (("finite", "-"), ("asymptote", "--")):
@@ -132,7 +132,7 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
         ends = reach(shown["std_error"], shown["skewness"])
         _bars(ax, shown, shown["n_classes"], shown["measured"], ends, capsize=2.5, **style.marks)
     ax.set_xscale("log")
-    set_log_ticks(ax.xaxis)
+    set_log_ticks(ax.xaxis, points["n_classes"])
     drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
     if drawn.max() > _LOG_RANGE * drawn.min():
         ax.set_yscale("log")

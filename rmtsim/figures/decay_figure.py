@@ -60,14 +60,14 @@ class DecayFigure(Figure):
         for layer in self.layers:
             if not (found["layer"] == layer).any():
                 raise InputError(
-                    f"figure {self.name}: the draws hold no rows of {self.model} {self.loss}, layer {layer}; run such "
+                    f"{self.name}: the draws hold no rows of {self.model} {self.loss}, layer {layer}; run such "
                     "a sweep into this store first"
                 )
         series = found[[*_SERIES, *ENSEMBLE]].drop_duplicates()
         if len(series) > MOST_SERIES:
             varying = ", ".join(str(name) for name in series if series[name].nunique(dropna=False) > 1)
             raise InputError(
-                f"figure {self.name}: the draws hold {len(series)} series over C, of different {varying}, and "
+                f"{self.name}: the draws hold {len(series)} series over C, of different {varying}, and "
                 f"{MOST_SERIES} can be distinguished; take some with --sweep NAME, or with --where, such as --where "
                 f"'dim == {series['dim'].max()}'"
             )

@@ -1,12 +1,16 @@
-"""The check that a path can name a file: it is UTF-8, as pyarrow and others need it, and not too long."""
+"""Names of files: whether a path can be one, in UTF-8, as pyarrow and others need it, and what a folder holds."""
 
 from __future__ import annotations
 
 import errno
 import os
+from itertools import islice
 
 from rmtsim.errors import InputError
 from rmtsim.text.words import abridge
+
+#: At most so many names of a folder are looked at.
+_LOOKED_AT = 1000
 
 
 def check_path(path: str | os.PathLike[str], name: str, advice: str) -> None:
@@ -51,3 +55,12 @@ def _escaped(path: str) -> str:
         return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # surrogates that stand for no byte
         return path.encode("utf-8", "backslashreplace").decode()
+
+
+def names_in(folder: str | os.PathLike[str]) -> list[str]:
+    """Return the sorted names of what a folder holds, the first thousand; none where it cannot be read."""
+    try:
+        with os.scandir(folder or ".") as found:
+            return sorted(entry.name for entry in islice(found, _LOOKED_AT))
+    except OSError:
+        return []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from rmtsim.errors import InputError
 from rmtsim.files.numpy_files import NpyFile, NpzFile
-from rmtsim.files.path_names import check_path
+from rmtsim.files.path_names import check_path, names_in
 from rmtsim.files.safetensors_files import SafetensorsFile, ShardedCheckpoint
 from rmtsim.files.stored_tensors import Matrix, StoredTensor, UnreadableError
 from rmtsim.text.addresses import shown
@@ -57,8 +56,8 @@ _PICKLES = dict.fromkeys((".bin", ".pt", ".pth", ".ckpt"), _TORCH) | dict.fromke
 #: Words in the names of last layers, which are listed first.
 _TELLING = ("head", "classifier", "embed", "fc", "output", "feature")
 
-#: At most this many names are listed, of at most so many files of a folder.
-_SHOWN, _LOOKED_AT = 5, 1000
+#: At most this many names are listed.
+_SHOWN = 5
 
 
 def open_matrix(text: str, *, what: str) -> Matrix:
@@ -148,24 +147,16 @@ def _split(text: str, what: str) -> tuple[str, str | None]:
             f"by two lines of Python, `{first}` and `{second}`"
         )
     if os.path.isdir(path):
-        inside = [f"{path}/{file}" for file in _files(path) if file.lower().endswith(tuple(_READERS))]
+        inside = [f"{path}/{file}" for file in names_in(path) if file.lower().endswith(tuple(_READERS))]
         choices = f"a file, such as {_listed(inside, key=len)}" if inside else _WANTED.removeprefix("give ")
         raise InputError(f"{what}: {path} is a folder; give {choices}")
     if Path(path).suffix.lower() not in _READERS:
         raise InputError(f"{what}: {path} is of no kind that is read; {_WANTED}, with :TENSOR where it has several")
     if not there:
         folder, file = os.path.split(path)
-        meant = did_you_mean(file, _files(folder or "."))
+        meant = did_you_mean(file, names_in(folder))
         raise InputError(f"{what}: there is no file {path}{meant}; {_WANTED}")
     return path, name
-
-
-def _files(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(file.name for file in islice(found, _LOOKED_AT))
-    except OSError:
-        return []
 
 
 def _chosen(given: str | None, axes: Mapping[str, int | None], wanted: int) -> str:

@@ -135,11 +135,13 @@ def measure(
     n_classes, dim = weights.shape
     if given.shape[1] != dim:
         raise InputError(
-            f"X: {given.source} has {given.shape[1]} columns, and V ({weights.source}) has {dim}; give features (N, d) "
-            "and weights (C, d) of one d"
+            f"X: {_or_it(given, 'X')} has {given.shape[1]} columns, and {weights.source} has {dim}; give features "
+            "(N, d) and weights (C, d) of one d"
         )
     if n_classes < 2:
-        raise InputError(f"V: {weights.source} has one class, and so no off-diagonal block; give at least two rows")
+        raise InputError(
+            f"V: {_or_it(weights, 'V')} has one row, and so no off-diagonal block; give at least two classes"
+        )
     vector = None if bias is None else as_vector(bias, "bias", n_classes)
     check_choice("bias_as", bias_as, BIASES)
     size = _batch_size(batch, given.shape[0])
@@ -173,6 +175,11 @@ def measure(
             drawn.append(totals.gaussian(number, shown))
             shown.advance(features.batches + number + 1)
     return totals.result(names, drawn, top, tokens, partition)
+
+
+def _or_it(matrix: Matrix, name: str) -> str:
+    """Return where a matrix is from, or "it" where that is the name that the message begins with."""
+    return "it" if matrix.source == name else matrix.source
 
 
 def _batch_size(batch: int | None, rows: int) -> int:

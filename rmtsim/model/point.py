@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,8 @@ from rmtsim.model.choices import LOSSES, LayerName, LossName, ModelName
 from rmtsim.model.ensemble import LECUN, Ensemble, check_data, check_ensemble
 from rmtsim.model.layers import BY_NAME
 from rmtsim.model.models import get_model
-from rmtsim.text.checks import check_choice, check_size
+from rmtsim.text.checks import check_choice, check_size, is_several
+from rmtsim.text.words import abridge
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,9 @@ _OPTIONAL = {"width": None, "ensemble": LECUN}
 def check_point(point: Any) -> None:
     """Raise InputError unless it is a Point."""
     if not isinstance(point, Point):
-        raise InputError(f"point: {point!r} is not valid; give an rmtsim.Point")
+        if is_several(point):
+            raise InputError("point: it holds several; give one rmtsim.Point, and call it for each of them")
+        raise InputError(f"point: {abridge(point)} is not valid; give an rmtsim.Point")
 
 
 def check_layers(layers: Any, known: tuple[LayerName, ...]) -> tuple[LayerName, ...]:
@@ -137,3 +140,9 @@ def check_layers(layers: Any, known: tuple[LayerName, ...]) -> tuple[LayerName, 
 def format_sizes(n_classes: int, dim: int, n_samples: int, width: int | None) -> str:
     """Return sizes as people read them."""
     return f"C = {n_classes}, d = {dim}, N = {n_samples}" + (f", m = {width}" if width else "")
+
+
+def name_point(row: Mapping[Any, Any]) -> str:
+    """Return the point of a row of the store by its sizes and its identity, for messages."""
+    C, d, N, m = (row[name] for name in ("n_classes", "dim", "n_samples", "width"))
+    return f"{format_sizes(C, d, N, None if m is None or m != m else int(m))} (point {row['point_id']})"

@@ -22,7 +22,11 @@ _CASES = {
 
 
 def plot_agreement(lines: pd.DataFrame) -> Figure:
-    """Draw the z-scores of the figure's numbers against the quantiles of a normal distribution, by case."""
+    """Draw the z-scores of the figure's numbers against the quantiles of a normal distribution, by case.
+
+    Norms that are equal to others by identity are no evidence, and are left out, as from the count in the title.
+    """
+    lines = lines[lines["verdict"] != "exact"]
     cases = [case for case in _CASES if (_case(lines) == _CASES[case]).any()]
     palette = dict(zip(cases, colors(len(cases)), strict=True))
     with paper_style():

@@ -197,12 +197,13 @@ def _without_fit(quantity: str, group: pd.DataFrame, theory: _Theory, fit: Curve
     if theory.constant == 0:
         return _judge_zero(group[quantity].to_numpy())
     if math.isinf(theory.at_size):
-        return _not_tested(f"there is no C → ∞ constant: {theory.note}")
+        of_it = [part for part in theory.note.split("; ") if quantity == "ratio" or part.startswith(quantity)]
+        return _not_tested("; ".join(of_it))
     last = int(np.argmax(group["n_classes"]))
     C = int(group["n_classes"].iloc[last])
     distance = abs(percent_deviation(float(theory.values[last]), theory.at_size * float(C) ** theory.exponent)) / 100
     if distance > MAX_DISTANCE:
-        return _not_tested(f"at C = {C} the theory is still {distance:.0%} from its C → ∞ form; sweep larger C")
+        return _not_tested(f"at C = {C} the theory is still {distance:.0%} from its form as C → ∞; sweep larger C")
     return _not_tested("; ".join(filter(None, (fit.reason, noted)))) if fit.reason else {}
 
 

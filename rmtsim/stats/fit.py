@@ -15,6 +15,7 @@ from rmtsim.stats.claims import SWEEP_COLUMNS, claims_of
 from rmtsim.stats.comparison import compare, in_units_of_draws
 from rmtsim.stats.render import render, tally
 from rmtsim.stats.summary import summarize
+from rmtsim.store import Store
 from rmtsim.text.tables import WIDTH, records
 
 __all__ = ["Fit", "fit"]
@@ -72,17 +73,17 @@ class Fit:
         html = table.to_html(index=False, border=0, na_rep="")
         return f"{html}<p>{note}</p><pre>{escape(self._tally())}</pre>"
 
-    def text(self) -> str:
-        """Return the claims as a table, then the tally of the points and those that fail."""
+    def text(self, width: int = WIDTH) -> str:
+        """Return the claims as a table, then the tally of the points and those that fail, in lines of this width."""
         failing = (self.compared["verdict"] == "differs") | ~self.compared["within_limit"].fillna(True)
-        parts = [render(self.claims), self._tally()]
-        return "\n\n".join([*parts, render(self.compared[failing])] if failing.any() else parts)
+        parts = [render(self.claims, width), self._tally(width)]
+        return "\n\n".join([*parts, render(self.compared[failing], width)] if failing.any() else parts)
 
-    def _tally(self) -> str:
+    def _tally(self, width: int = WIDTH) -> str:
         """Count the points that agree, with what they were held to."""
         tested = self.compared[~self.compared["verdict"].isin(["exact", "not tested"])]
         counted = f"Measured values against the theory at their own C, d, N: {tally(self.compared, 'agree')}."
-        counted = textwrap.fill(counted, WIDTH)
+        counted = textwrap.fill(counted, width)
         if tested.empty:
             return counted if (self.compared["verdict"] == "exact").any() else _NOTHING
         close = tested["within_limit"].dropna()
@@ -90,11 +91,9 @@ class Fit:
         near = (
             f"Within their errors of the limit d, N → ∞, allowing for the theory's own distance from it: {close.sum()}"
         )
-        return (
-            f"{counted}\n"
-            f"{textwrap.fill(f'{near} of {len(close)}.', WIDTH)}\n"
-            f"Largest relative standard error: {', '.join(f'{layer} {value:.2%}' for layer, value in rse.items())}."
-        )
+        largest = ", ".join(f"{layer} {value:.2%}" for layer, value in rse.items())
+        lines = [f"{near} of {len(close)}.", f"Largest relative standard error: {largest}."]
+        return "\n".join([counted, *(textwrap.fill(line, width) for line in lines)])
 
     def document(self) -> dict[str, list[dict[str, Any]]]:
         """Return ``{"claims": […], "points": […]}``, one object a line of the tables, null for what is missing."""
@@ -111,13 +110,13 @@ def _number(how: str) -> Callable[[float], str]:
     return lambda value: "" if pd.isna(value) else how.format(value)
 
 
-def fit(draws: pd.DataFrame) -> Fit:
+def fit(draws: pd.DataFrame | Store) -> Fit:
     """Fit decay rates in the number of classes to draws, and hold them and every mean against the theory.
 
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer).
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws.
 
     Returns
     -------

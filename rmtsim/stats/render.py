@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import textwrap
 from typing import Any
 
@@ -17,6 +19,7 @@ _SWEEP = ["model", "loss", "layer", "width", "dim", "n_samples", *ENSEMBLE]
 
 _CLAIMS_HEAD = ["quantity", "power", "free", "±s.e.", "bias", "constant", "size"]
 _CLAIMS_HEAD += ["Δpower", "±s.e.", "sees", "Δconst.", "±s.e.", "sees", " verdict"]
+_CLAIMS_SPARE = [(2, 3, 4), (6,)]
 _CLAIMS_LEGEND = (
     "power, constant: the theorem's, for d, N, then C → ∞. free: the power fitted without the theory; s.e.: standard "
     "error; bias: systematic error of that fit, seen on the theory's own values at these C. It decides nothing. size: "
@@ -29,6 +32,7 @@ _CLAIMS_LEGEND = (
 )
 _POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "sees"]
 _POINTS_HEAD += [" verdict"]
+_POINTS_SPARE = [(8,), (7,), (6,), (10,)]
 _POINTS_LEGEND = (
     "draws: in brackets, how many exact draws would be as precise. theory: at this C, d and N. limit: d, N → ∞. size: "
     "deviation of the theory from its limit. z: measured less theory, in standard errors, with the skewness of the "
@@ -39,25 +43,32 @@ _POINTS_LEGEND = (
 )
 
 
-def render(table: pd.DataFrame) -> str:
+def render(table: pd.DataFrame, width: int = WIDTH) -> str:
     """Lay out a table of ``claims`` or ``points``, one block of lines per sweep over C, with a legend.
 
-    Standard errors (s.e.) and the deviation that the finite d and N make (size) stand in columns of their own.
+    Standard errors (s.e.) and the deviation that the finite d and N make (size) stand in columns of their own. Where
+    lines may have less than 110 columns, what decides nothing is left out.
     """
     is_claims = "exponent_theorem" in table.columns
     head, legend = (_CLAIMS_HEAD, _CLAIMS_LEGEND) if is_claims else (_POINTS_HEAD, _POINTS_LEGEND)
-    cells = _claim_cells if is_claims else _point_cells
+    cells, spare = (_claim_cells, _CLAIMS_SPARE) if is_claims else (_point_cells, _POINTS_SPARE)
     rows: list[list[str] | str] = [head]
-    sweep = None
-    for row in records(table):
-        if (now := [row[key] for key in _SWEEP]) != sweep:
-            rows += ["", _heading(row)]
-            sweep = now
-        rows.append(cells(row))
-        if row["reason"]:
-            rows += textwrap.wrap(row["reason"], WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    for _, of_sweep in itertools.groupby(records(table), key=lambda row: [row[key] for key in _SWEEP]):
+        lines = list(of_sweep)
+        once = len(lines) > 1 and len({line["reason"] for line in lines}) == 1
+        rows += ["", *textwrap.wrap(_heading(lines[0]), width, subsequent_indent="  ")]
+        if once:
+            rows += _wrapped(lines[0]["reason"], width)
+        for line in lines:
+            rows += [cells(line), *([] if once else _wrapped(line["reason"], width))]
     numbers = ">" * (len(head) - 2)
-    return "\n".join([*text_table(rows, f"<{numbers}<", gap=1), "", textwrap.fill(legend, WIDTH)])
+    shown = text_table(rows, f"<{numbers}<", 1, width=width if width < WIDTH else math.inf, spare=spare)
+    return "\n".join([*shown, "", textwrap.fill(legend, width)])
+
+
+def _wrapped(reason: str, width: int) -> list[str]:
+    """Return the lines of a reason, indented below what it is of."""
+    return textwrap.wrap(reason, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 
 def tally(points: pd.DataFrame, agree: str = "measured values agree with the theory at their own C, d, N") -> str:

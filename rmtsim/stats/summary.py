@@ -29,6 +29,7 @@ from rmtsim.stats.pooling import (
     relative_deviations_of_ratio,
 )
 from rmtsim.stats.tails import heavy_tail
+from rmtsim.store import Store
 from rmtsim.text.checks import MAX_SIZE, check_choice
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
@@ -87,17 +88,16 @@ ESTIMATES = ["diag_sqfro", "std_error_diag", "offdiag_sqfro", "std_error_offdiag
 _SHAPES = [f"{name}_{quantity}" for name in ("skewness", "heavy_tail") for quantity in QUANTITIES]
 
 
-def summarize(draws: pd.DataFrame) -> pd.DataFrame:
+def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
     """Average draws: means and their standard errors, one row per point and layer.
 
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer). Seeds of one point are pooled. Rows
-        that lack columns of the ensemble (of a store of an earlier format) have the paper's, and those without
-        weights_per_draw have 1. Draws
-        with different numbers of last layers are weighed by what each is worth, without bias; see
-        `rmtsim.stats.pooling`.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws. Seeds
+        of one point are pooled. Rows that lack columns of the ensemble (of a store of an earlier format) have the
+        paper's, and those without weights_per_draw have 1. Draws with different numbers of last layers are weighed by
+        what each is worth, without bias; see `rmtsim.stats.pooling`.
 
     Returns
     -------
@@ -196,11 +196,15 @@ def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.drop(columns=_VALUES).assign(**scaled, **errors)
 
 
-def _checked(draws: pd.DataFrame) -> pd.DataFrame:
+def _checked(draws: pd.DataFrame | Store) -> pd.DataFrame:
     """Check the table; nulls of the values as NaN, widths as nullable integers."""
+    if isinstance(draws, Store):
+        draws = draws.draws()
     if not isinstance(draws, pd.DataFrame):
         kind = type(draws).__name__
-        raise InputError(f"draws: {kind} is no DataFrame; give a table with the store's columns, as store.draws()")
+        raise InputError(
+            f"draws: {kind} is no DataFrame; give a store, or a table with its columns, as open_store(…).draws()"
+        )
     earlier = {**asdict(LECUN), "weights_per_draw": 1}  # in rows that lack the columns
     draws = draws.assign(**{name: draws.get(name, value) for name, value in earlier.items()}).fillna(earlier)
     needed = [*POINT_COLUMNS, "seed", "draw", "weights_per_draw", *_VALUES]

@@ -227,16 +227,17 @@ def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...]
         for column in columns[3:]:
             key = (row["point_id"], row["seed"], column, row["layer"] if column in _OF_LAYER else None)
             value, where = meanings.setdefault(key, (str(row[column]), store.location))
-            if value != str(row[column]) and where == store.location:
+            if value == str(row[column]):
+                continue
+            draws = f"{store.location} has draws of {store.point_in_words(row['point_id'])}, seed {row['seed']}"
+            if where == store.location:
                 raise InputError(
-                    f"SOURCE: {where} has draws of point {row['point_id']}, seed {row['seed']}, with {column} {value} "
-                    f"and with {row[column]}; give stores that hold one of them"
+                    f"SOURCE: {draws}, with {column} {value} and with {row[column]}; give stores that hold one of them"
                 )
-            if value != str(row[column]):
-                raise InputError(
-                    f"SOURCE: {store.location} has draws of point {row['point_id']}, seed {row['seed']}, with {column} "
-                    f"{row[column]}, and {where} with {value}; merge stores that agree in it, or into another store"
-                )
+            raise InputError(
+                f"SOURCE: {draws}, with {column} {row[column]}, and {where} with {value}; merge stores that agree in "
+                "it, or into another store"
+            )
 
 
 def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[str]) -> int:
@@ -256,8 +257,9 @@ def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[st
         row, (here, there) = rows.iloc[place], pairs[place]
         if here is there:
             raise here.repeated_row_error(row.to_dict(), equal=False)
+        held = name_row(row.to_dict(), here.point_in_words(row["point_id"]))
         raise InputError(
-            f"SOURCE: {name_row(row.to_dict())}, has other values in {here.location} than in {there.location}; "
-            f"`rmtsim verify --store {here.quoted} --recompute 100` may show which are wrong; merge elsewhere meanwhile"
+            f"SOURCE: {held}, has other values in {here.location} than in {there.location}; `rmtsim verify --store "
+            f"{here.quoted} --recompute 100` may show which are wrong; merge elsewhere meanwhile"
         )
     return int(np.count_nonzero(~equal))

@@ -14,7 +14,7 @@ from rmtsim.errors import InputError
 from rmtsim.model.choices import LOSSES
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.models import get_model
-from rmtsim.model.point import Point
+from rmtsim.model.point import Point, name_point
 from rmtsim.sampling.schema import ENSEMBLE, KEY, SCHEMA, VALUES
 from rmtsim.sampling.simulation import simulate
 from rmtsim.store.coverage import Coverage, RangeSet, Series
@@ -48,7 +48,11 @@ def recompute(shards: Sequence[Shard], there: Coverage, count: int) -> Iterator[
     stored = pd.concat(found, ignore_index=True)
     for _, rows in stored.groupby([*KEY[:3], "shard", "weights_per_draw"], sort=True):
         of = rows.iloc[0]
-        yield Comparison(name_row(of[KEY[:3]].to_dict()), shards[of["shard"]], _compare(rows, blas[of["shard"]]))
+        yield Comparison(
+            name_row(of[KEY[:3]].to_dict(), name_point(of.to_dict())),
+            shards[of["shard"]],
+            _compare(rows, blas[of["shard"]]),
+        )
 
 
 def stored_point(row: Mapping[Any, Any]) -> Point:

@@ -19,10 +19,14 @@ from typing import Any, NoReturn
 import pandas as pd
 import pyarrow as pa
 
+from rmtsim.errors import InputError
+from rmtsim.files.path_names import names_in
+from rmtsim.model.point import name_point
 from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.failures import StoreError, TornError
+from rmtsim.store.file_access import FOLDERS
 from rmtsim.store.representation import html_of, text_of
 from rmtsim.store.row_filter import as_wanted, rows_with
 from rmtsim.store.shards import Shard, VanishedError, replaced_by
@@ -31,7 +35,7 @@ from rmtsim.store.strays import is_stray
 from rmtsim.store.writer import Writer
 from rmtsim.text.addresses import Address
 from rmtsim.text.json_text import PlainDataError, parse_json
-from rmtsim.text.words import name_row
+from rmtsim.text.words import did_you_mean, name_row
 
 __all__ = ["Store", "StoreError", "Writer"]
 
@@ -90,6 +94,18 @@ class Store:
         """Return whether there is anything at the location."""
         return self.files.exists()
 
+    def absence(self) -> str:
+        """Return in words why there is no store at the location; nothing where there is one."""
+        if any(self.files.exists(folder) for folder in FOLDERS):
+            return ""
+        if self.exists():
+            return f"{self.location} holds no store"
+        if not isinstance(self.files, LocalFiles):
+            return f"there is no {self.location}"
+        folder, name = os.path.split(os.path.abspath(self.files.root))
+        folders = [other for other in names_in(folder) if os.path.isdir(os.path.join(folder, other))]
+        return f"there is no {self.location}{did_you_mean(name, folders)}"
+
     def shards(self) -> list[Shard]:
         """Return all shards whose rows count, in commit order."""
         while True:
@@ -124,18 +140,25 @@ class Store:
         Raises
         ------
         InputError
-            If there is no such column, or a value is not of its type.
+            If there is no store, no such column, or a value is not of its type.
         StoreError
             If a shard is torn, has another format, or repeats rows of another.
 
         Examples
         --------
+        >>> import tempfile
         >>> import rmtsim
-        >>> store = rmtsim.open_store("results")
-        >>> len(store.draws(loss="ce", n_classes=[10, 100]))
-        0
+        >>> point = rmtsim.Point("linear", "mse", n_classes=3, dim=4, n_samples=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = rmtsim.open_store(folder)
+        ...     outcome = rmtsim.run(point, store, workers=1, sampling={"max_draws": 16})
+        ...     len(store.draws(loss="mse", n_classes=[2, 3])), len(store.draws(loss="ce"))
+        (16, 0)
         """
-        return self.read(wanted=as_wanted(columns))
+        wanted = as_wanted(columns)
+        if why := self.absence():
+            raise InputError(f"store: {why}; run a sweep into it first, or open another")
+        return self.read(wanted=wanted)
 
     def read(
         self,
@@ -229,12 +252,21 @@ class Store:
 
     def repeated_row_error(self, row: Mapping[Any, Any], equal: bool) -> StoreError:
         """Return the error for a row that the store holds twice."""
-        where = f"store: {self.files.where('draws')} holds {name_row(row)}, twice"
+        held = name_row(row, self.point_in_words(row["point_id"]))
+        where = f"store: {self.files.where('draws')} holds {held}, twice"
         if equal:
             return StoreError(f"{where}, with equal values; `rmtsim compact --store {self.quoted}` drops the copies")
         return StoreError(
             f"{where}, with different values; `rmtsim verify --store {self.quoted}` names the shards that repeat it"
         )
+
+    def point_in_words(self, point_id: str) -> str:
+        """Return the sizes and the identity of a point, for messages."""
+        columns = ["point_id", "n_classes", "dim", "n_samples", "width"]
+        for table in self._all({*columns}, {point_id}):
+            for row in table.select(columns).slice(0, 1).to_pylist():
+                return name_point(row)
+        return f"point {point_id}"
 
     def specs(self) -> list[dict[str, Any]]:
         """Return the specs that were run into this store, sorted by name."""

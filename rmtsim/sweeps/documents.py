@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rmtsim.errors import InputError
-from rmtsim.files.path_names import check_path
+from rmtsim.files.path_names import check_path, names_in
 from rmtsim.files.regular_files import open_regular
 from rmtsim.text.json_text import PlainDataError, check_plain
 from rmtsim.text.words import abridge, did_you_mean
@@ -65,7 +65,7 @@ def read_document(source: str, names: Sequence[str], others: Sequence[str] = ())
         meant = did_you_mean(source, known)
         raise InputError(f"spec: there is no {abridge(source)}{meant}; give a .toml file, or one of {', '.join(known)}")
     else:
-        text = _text_of(source)
+        text = _text_of(source, names)
     if _LONG_KEY.search(text):
         raise InputError(f"{source}: it has a key of more than 32 parts; see the README's example")
     try:
@@ -84,8 +84,13 @@ def read_document(source: str, names: Sequence[str], others: Sequence[str] = ())
     return document
 
 
-def _text_of(source: str) -> str:
+def _text_of(source: str, names: Sequence[str]) -> str:
     check_path(source, "spec", "give a TOML file under another name")
+    if not os.path.lexists(source):
+        folder, name = os.path.split(source)
+        beside = [other for other in names_in(folder) if other.endswith(".toml")]
+        meant = did_you_mean(name, beside) or did_you_mean(name.removesuffix(".toml"), names)
+        raise InputError(f"spec: there is no file {source}{meant}; give a TOML file")
     try:
         with open_regular(source) as file:
             content = file.read(_MOST_BYTES + 1)

@@ -152,17 +152,18 @@ class PointState:
 
     @property
     def heavy_tail(self) -> str:
-        """The quantity with the heaviest tail of those too heavy for their means to be trusted; empty if none.
+        """The quantities whose tails are too heavy for their means to be trusted, the heaviest first, after commas.
 
         It decides nothing: the point goes on, and ends, by its precision.
         """
-        return self._tally.heaviest()[1]
+        return ", ".join(self._tally.heavy())
 
     @property
     def warning(self) -> str:
         """What is to be said of the point's tails, in words; empty if nothing."""
-        quantity = self.heavy_tail
-        return TOO_HEAVY.format(quantity=quantity, draws=number_of(self.prefix, "draw")) if quantity else ""
+        heavy = self._tally.heavy()
+        several = " and of ".join(filter(None, (", of ".join(heavy[:-1]), *heavy[-1:])))
+        return TOO_HEAVY.format(quantity=several, draws=number_of(self.prefix, "draw")) if heavy else ""
 
     @property
     def doubt(self) -> str:

@@ -156,20 +156,17 @@ class Tally:
         ]
         return max(errors, default=(math.inf, "nothing to measure"))
 
-    def heaviest(self) -> tuple[float, str]:
-        """Return the quantity whose tail is the heaviest of those too heavy for their means to be trusted.
-
-        With the number of draws that carry its spread; infinite, and no name, if there is none.
-        """
+    def heavy(self) -> list[str]:
+        """Return the quantities whose tails are too heavy for their means to be trusted, the heaviest first."""
         if self.count < 2:
-            return math.inf, ""
+            return []
         heavy = [
             (one.carriers, f"{layer} {quantity}")
             for layer, found in self.found().items()
             for quantity, one in found.items()
             if one.heavy
         ]
-        return min(heavy, default=(math.inf, ""))
+        return [quantity for _, quantity in sorted(heavy)]
 
     def found(self) -> dict[str, dict[str, Found]]:
         """Layer → quantity → its estimate and what its tail is like, leaving out what the layer does not have."""

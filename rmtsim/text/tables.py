@@ -7,7 +7,7 @@ writes Markdown from the same cells. It is imported where a table is printed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -24,7 +24,14 @@ _WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power
 _JUSTIFY: dict[str, Literal["left", "right"]] = {"<": "left", ">": "right"}
 
 
-def text_table(rows: Iterable[Sequence[str] | str], align: str = "<", gap: int = 2, indent: int = 0) -> list[str]:
+def text_table(
+    rows: Iterable[Sequence[str] | str],
+    align: str = "<",
+    gap: int = 2,
+    indent: int = 0,
+    width: float = math.inf,
+    spare: Iterable[Collection[int]] = (),
+) -> list[str]:
     """Return the lines of a table, its columns as wide as the widest cell.
 
     Parameters
@@ -35,19 +42,41 @@ def text_table(rows: Iterable[Sequence[str] | str], align: str = "<", gap: int =
         ``"<"`` or ``">"`` for each column; the last holds for all further columns.
     gap, indent
         Spaces between columns, and before the first.
+    width, spare
+        Where lines would be longer than ``width``, groups of columns that can be spared are left out, the first of
+        ``spare`` first, as many as need be, and a last line names them.
 
     Examples
     --------
     >>> text_table([["C", "ratio"], "linear model", ["1000", "0.5"]], align="<>")
     ['C     ratio', 'linear model', '1000    0.5']
+    >>> text_table([["C", "draws", "ratio"], ["1000", "16", "0.5"]], width=12, spare=[[1]])
+    ['C     ratio', '1000  0.5', '(17 columns would have room for: draws)']
     """
+    from rich.cells import cell_len
+
     grid = list(rows)
     cells = [row for row in grid if not isinstance(row, str)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+
+    def length(columns: Collection[int]) -> int:
+        return indent + sum(widths[k] for k in columns) + gap * (len(columns) - 1)
+
+    kept = list(range(len(widths)))
+    for group in spare:
+        if length(kept) > width:
+            kept = [k for k in kept if k not in group]
+    left_out = [cells[0][k].strip() for k in range(len(widths)) if k not in kept]
+    cells, align = [[row[k] for k in kept] for row in cells], "".join(align[min(k, len(align) - 1)] for k in kept)
     lines = iter(_lines(cells, align, padding=(0, gap, 0, 0)) if cells else [])
-    return [row if isinstance(row, str) else (" " * indent + next(lines)).rstrip() for row in grid]
+    shown = [row if isinstance(row, str) else (" " * indent + next(lines)).rstrip() for row in grid]
+    needed = f"({length(range(len(widths)))} columns would have room for: {', '.join(left_out)})"
+    return [*shown, needed] if left_out else shown
 
 
-def frame_table(table: pd.DataFrame, number: str = "{:g}") -> list[str]:
+def frame_table(
+    table: pd.DataFrame, number: str = "{:g}", width: float = math.inf, spare: Iterable[Collection[str]] = ()
+) -> list[str]:
     """Return the lines of a table of pandas, right-aligned, under the names of its columns.
 
     Parameters
@@ -56,6 +85,8 @@ def frame_table(table: pd.DataFrame, number: str = "{:g}") -> list[str]:
         The table. What is missing is shown as "-".
     number
         Format of numbers that are not whole.
+    width, spare
+        As for `text_table`, by the names of columns.
     """
     import pandas as pd
 
@@ -65,7 +96,9 @@ def frame_table(table: pd.DataFrame, number: str = "{:g}") -> list[str]:
         return number.format(value) if isinstance(value, float) else str(value)
 
     rows = table.astype(object).itertuples(index=False, name=None)
-    return text_table([list(map(str, table.columns)), *([cell(value) for value in row] for row in rows)], ">", gap=1)
+    head = list(map(str, table.columns))
+    places = [[head.index(name) for name in group if name in head] for group in spare]
+    return text_table([head, *([cell(value) for value in row] for row in rows)], ">", 1, width=width, spare=places)
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "<") -> list[str]:

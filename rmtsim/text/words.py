@@ -14,6 +14,9 @@ _SHOWN = 5
 #: At most this many characters of a value are shown.
 _LONGEST = 200
 
+#: How alike a name must be to a mistyped one; "f8" and "fig8" are by 0.67.
+_ALIKE = 0.6
+
 
 def abridge(value: Any) -> str:
     """Return a value as Python writes it, cut after 200 characters."""
@@ -27,7 +30,7 @@ def abridge(value: Any) -> str:
 def did_you_mean(given: Any, known: Iterable[str]) -> str:
     """Return the name that a mistyped one is closest to, as " (did you mean fig8?)"; nothing where none is close."""
     names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(given.lower(), names, 1, 0.7) if isinstance(given, str) else []
+    close = difflib.get_close_matches(given.lower(), names, 1, _ALIKE) if isinstance(given, str) else []
     return f" (did you mean {names[close[0]]}?)" if close else ""
 
 
@@ -44,7 +47,7 @@ def list_ranges(noun: str, ranges: Sequence[range]) -> str:
     return f"{noun}{'' if sum(map(len, ranges)) == 1 else 's'} {', '.join(shown)}{more}"
 
 
-def name_row(row: Mapping[Any, Any]) -> str:
-    """Return the key of a row as text; that of its draw where the row has no layer."""
+def name_row(row: Mapping[Any, Any], point: str) -> str:
+    """Return the key of a row of a point, which is given in words; that of its draw where the row has no layer."""
     layer = f", layer {row['layer']}" if "layer" in row else ""
-    return f"draw {row['draw']} of point {row['point_id']}, seed {row['seed']}{layer}"
+    return f"draw {row['draw']} of {point}, seed {row['seed']}{layer}"

@@ -92,8 +92,9 @@ def ce_large_c(dim: int | None, gain: float = 1.0) -> Terms:
         return Terms(math.exp(gain), math.exp(2 * gain), 1.0, 1.0)
     if dim <= 2 * gain:
         raise InputError(
-            f"dim: at {dim} the constants of C → infinity diverge, for 2 gain / dim = {2 * gain / dim:.3g} is not "
-            f"below 1; give a dim above {4 * gain:g}, or ask for finite"
+            f"dim: at {dim} there are no constants as C → ∞: rare samples with large logits outweigh all others "
+            f"(2 gain / dim is {2 * gain / dim:.3g}, and would have to be below 1); give a dim above {4 * gain:g}, or "
+            "ask for finite"
         )
     return Terms(*(_same(t * gain / dim, dim) for t in (1, 2)), *(_pair(t * gain / dim, dim) for t in (1, 2)))
 

@@ -34,9 +34,9 @@ def _divergence(case: Case, layer: str, quantity: str) -> str:
     assert size is not None  # the linear constants diverge at finite d only
     value = factor * case.ensemble.scales(case.n_classes, case.width, case.dim).gain / size
     multiple = f"{factor} gain" if factor > 1 else "gain"
-    condition = f"{quantity} diverges: {multiple} / {name} = {value:.3g}"
+    of, measure = f"{quantity} has no constant as C → ∞", f"{multiple} / {name} is {value:.3g}"
     if value >= 1:
-        return f"{condition} is not below 1"
+        return f"{of}: rare samples with large logits outweigh all others ({measure}, and would have to be below 1)"
     if case.width is None or case.dim is None:
-        return f"{condition} is so near 1 that a float does not hold the constant"
-    return f"{condition} is below 1, but not for the longest samples at dim = {case.dim}, where |x|²/dim is far above 1"
+        return f"{of} that a float could hold: it is too large ({measure}, close to 1)"
+    return f"{of}: at dim = {case.dim} rare long samples outweigh all others ({measure}, times |x|²/dim of a sample)"

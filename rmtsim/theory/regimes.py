@@ -16,7 +16,7 @@ from rmtsim.text.checks import check_choice, check_size
 from rmtsim.theory.notes import note
 from rmtsim.theory.prediction import Case, Estimate, Prediction, combine
 from rmtsim.theory.quasi_monte_carlo import TARGET_RSE
-from rmtsim.theory.terms import ensemble_scales, large_c_terms, terms
+from rmtsim.theory.terms import check_case, ensemble_scales, large_c_terms, terms
 
 #: diag ~ C**first and offdiag ~ C**second as C → ∞.
 POWERS = {
@@ -169,6 +169,24 @@ def at_point(point: Point, regime: str) -> list[Prediction]:
     if regime == "large_c":
         return large_c(model, loss, point.aspect_ratio, width, ensemble=ensemble)
     return finite(model, loss, point.n_classes, point.dim, point.n_samples, width, ensemble=ensemble)
+
+
+def why_no_theory(point: Point, layers: tuple[str, ...]) -> str:
+    """Return in words why there is no theory of a point at its own C, d and N; nothing where there is one.
+
+    Examples
+    --------
+    >>> from rmtsim.model.ensemble import Ensemble
+    >>> point = Point("one_hidden", "ce", 10, dim=5, n_samples=10, width=4, ensemble=Ensemble(activation="tanh"))
+    >>> why_no_theory(point, point.layers)
+    "activation: the theory is that of relu, and with MSE of identity, not of tanh with 'ce'; only draws tell"
+    """
+    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width
+    try:
+        check_case(Case(point.model, point.loss, C, point.aspect_ratio, m, d, N, "finite", point.ensemble), layers)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _prediction(case: Case, layer: str, estimate: Estimate) -> Prediction:

@@ -22,15 +22,21 @@ MOST_GAIN, MOST_GAIN_OVER_DIM = 64.0, 2.0
 
 def terms(case: Case, layers: tuple[str, ...], target_rse: float) -> Iterator[tuple[str, Terms]]:
     """Yield A and B of each of ``layers`` at finite C, in the limit where the case has no dim."""
-    scales = ensemble_scales(case)
-    check_laws(case, layers)
-    if get_loss(case.loss).softmax and case.width is not None and (case.n_classes or 0) > 1:
-        for layer in layers:  # all of them first, so that a refusal does not come after half a minute
-            of_pair = cross.n_coordinates if layer == CROSS.name else n_coordinates
-            check_coordinates(of_pair(case.width, case.dim))
+    scales = check_case(case, layers)
     for layer in layers:
         found = _of_layer(case, layer, scales.gain, target_rse).scaled(_prefactor(layer, scales))
         yield layer, _with_pair_limit(case, layer, found)
+
+
+def check_case(case: Case, layers: tuple[str, ...]) -> Scales:
+    """Return the scales of the case's ensemble; raise InputError, at once, where the theory does not hold."""
+    scales = ensemble_scales(case)
+    check_laws(case, layers)
+    if get_loss(case.loss).softmax and case.width is not None and (case.n_classes or 0) > 1:
+        for layer in layers:
+            of_pair = cross.n_coordinates if layer == CROSS.name else n_coordinates
+            check_coordinates(of_pair(case.width, case.dim))
+    return scales
 
 
 def large_c_terms(case: Case, layers: tuple[str, ...]) -> Iterator[tuple[str, Terms]]:
