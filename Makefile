@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: reproduce test check durations coverage lint bench lock
+.PHONY: reproduce test check slurm durations coverage lint bench lock
 .DEFAULT_GOAL := reproduce
 
 reproduce: $(VENV)/.installed
@@ -20,7 +20,11 @@ test: lint
 
 # In a minute or so: the linters, and the tests that take less than 0.3 s and start no server.
 check: lint
-	$(PYTEST) -m "not slow and not ray and not s3"
+	$(PYTEST) -m "not slow and not ray and not s3 and not slurm"
+
+# sweeps/slurm.sh on a real SLURM, in namespaces of this machine: as root, with slurm-wlm and iproute2 of Debian.
+slurm: $(VENV)/.installed-test
+	$(PY) -m pytest -m slurm tests/test_slurm_jobs.py
 
 # All tests, and how long each takes: which are slow, and which are to come first.
 durations: $(VENV)/.installed-test

@@ -12,27 +12,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import NamedTuple
 
-import grpc
 import pytest
+
+from harness.ports import SERVICES, answers_http, calls, entries
 
 pytestmark = [pytest.mark.ray, pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")]
 
-#: One call of each of Ray's services; who has the token is let in.
-SERVICES = (
-    "NodeInfoGcsService/CheckAlive",
-    "NodeManagerService/GetNodeStats",
-    "ObjectManagerService/Pull",
-    "CoreWorkerService/GetCoreWorkerStats",
-    "ReporterService/HealthCheck",
-)
 #: Ray answers this one to anybody with "success", and no more.
 HEALTH = "/api/local_raylet_healthz"
 
@@ -202,52 +194,9 @@ def sockets(pid: int) -> tuple[set[tuple[str, int]], set[str]]:
                 inodes.add(str(path.readlink()).removeprefix("socket:[").rstrip("]"))
             except OSError:
                 continue
-    listening, hosts = set(), set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local, remote, state, *_, inode = line.split()[:10]
-            if inode in inodes:
-                if state == "0A":
-                    listening.add((address(local), int(local.split(":")[1], 16)))
-                else:
-                    hosts.add(address(remote))
-    return listening, hosts
-
-
-def address(entry: str) -> str:
-    """The address in an entry of /proc/net/tcp: words of four bytes in the order of the machine."""
-    text = bytes.fromhex(entry.split(":")[0])
-    packed = b"".join(text[i : i + 4][:: 1 if sys.byteorder == "big" else -1] for i in range(0, len(text), 4))
-    found = ip_address(packed)
-    return str(found.ipv4_mapped if isinstance(found, IPv6Address) and found.ipv4_mapped else found)
-
-
-def answers_http(host: str, port: int, path: str) -> bool:
-    """Whether an HTTP server gives ``path`` to someone without a token."""
-    connection = HTTPConnection(host, port, timeout=5)
-    try:
-        connection.request("GET", path)
-        with connection.getresponse() as response:
-            return response.status not in (401, 403)
-    except (HTTPException, OSError):  # gRPC
-        return False
-    finally:
-        connection.close()
-
-
-def calls(host: str, port: int, token: str | None) -> dict[str, bool]:
-    """Service → whether it lets us in, of those that this port has."""
-    metadata = [("authorization", f"Bearer {token}")] if token else []
-    found = {}
-    with grpc.insecure_channel(f"{host}:{port}") as channel:
-        for service in SERVICES:
-            try:
-                channel.unary_unary(f"/ray.rpc.{service}")(b"", timeout=5, metadata=metadata)
-                found[service] = True
-            except grpc.RpcError as error:
-                if error.code() not in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE):
-                    found[service] = error.code() is not grpc.StatusCode.UNAUTHENTICATED
-    return found
+    ours = [entry for entry in entries() if entry.inode in inodes]
+    listening = {(entry.host, entry.port) for entry in ours if entry.listens}
+    return listening, {entry.peer for entry in ours if not entry.listens}
 
 
 def test_it_listens_on_the_loopback_interface_only(closed: Held, opened: Held) -> None:

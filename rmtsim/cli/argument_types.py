@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from rmtsim.cli.slurm import seconds_to_run
 from rmtsim.errors import InputError
 from rmtsim.text.checks import MAX_SIZE
 from rmtsim.text.sizes import parse_bytes
@@ -66,12 +67,19 @@ def positive(text: str) -> float:
     return value
 
 
-def seconds(text: str) -> float:
-    """Return a time such as 90, 90s, 30min, 2h or 1.5d in seconds."""
+def time_limit(text: str) -> float:
+    """Return a time such as 90, 90s, 30min, 2h or 1.5d in seconds; for ``slurm``, those that this job of SLURM has."""
+    if text == "slurm":
+        try:
+            return seconds_to_run()
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
     found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+) ?(s|min|h|d|)", text)
     value = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a positive time such as 90s, 30min or 2h")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not valid; give a positive time such as 90s, 30min or 2h, or slurm"
+        )
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rmtsim.arrays.backend import backend_choices
-from rmtsim.cli.argument_types import seconds, seed, size_in_bytes, whole
+from rmtsim.cli.argument_types import seed, size_in_bytes, time_limit, whole
 from rmtsim.cli.help_names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
 
 
@@ -92,7 +92,8 @@ def add_running(p: argparse.ArgumentParser) -> None:
     p.add_argument("--fail-fast", action="store_true", help="stop at the first batch or table that fails for good")
     p.add_argument(
         "--time-limit",
-        type=seconds,
+        type=time_limit,
         metavar="TIME",
-        help="stop after this time, such as 90s, 30min or 2h; the same command goes on",
+        help="stop after this time, such as 90s, 30min or 2h, or before the job that it runs in ends (slurm); the same "
+        "command goes on",
     )
