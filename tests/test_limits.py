@@ -155,7 +155,7 @@ def test_too_few_addresses_to_begin_with(tmp_path: Path, kind: int) -> None:
 
 
 def test_a_draw_that_does_not_fit_into_the_addresses(tmp_path: Path) -> None:
-    done = command(tmp_path, (resource.RLIMIT_AS, 700 * 2**20), LARGE)
+    done = command(tmp_path, (resource.RLIMIT_AS, 600 * 2**20), LARGE)
     assert done.returncode == 2
     assert "a draw at C = 20, d = 40, N = 16000 needs" in done.stderr
     assert len(done.stderr.splitlines()) == 1
