@@ -17,6 +17,7 @@ A sweep
     open_store       a store of draws, in a directory or at an address such as s3://bucket/prefix
     fit              decay rates in the number of classes, with verdicts on the theory
     plot.decay       measured values against the number of classes, with the theory, on axes of your own
+    plot.columns     any column of the summary against any other, the same way
 
 Arrays of your own
     block_norms      the statistics of `simulate` for a network with at most one hidden layer

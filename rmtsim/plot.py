@@ -1,66 +1,39 @@
 """Plots of draws on axes of your own.
 
     decay    measured values against the number of classes, with the theory
+    columns  any column of the summary against any other, by colour and panel, with the theory
 
 They draw on the Axes that they are given and change nothing else: no style, no backend, no current figure.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.figures.column_choice import ColumnChoice
+from rmtsim.figures.column_series import Series, series_of
 from rmtsim.model.choices import RegimeName
-from rmtsim.model.ensemble import Ensemble
-from rmtsim.model.point import Point
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.prediction_table import predict
-from rmtsim.stats.predictions import curve_classes
 from rmtsim.stats.summary import summarize
-from rmtsim.stats.verdict import reach
 from rmtsim.store import Store
 from rmtsim.text.checks import check_choice, is_several
-from rmtsim.text.words import abridge
+from rmtsim.text.words import abridge, number_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["decay"]
+__all__ = ["columns", "decay"]
 
 Quantity: TypeAlias = Literal["diag_sqfro", "offdiag_sqfro", "ratio"]
 
 #: The columns that have one value each within a sweep over C.
-_SERIES = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
+_OF_SWEEP = ["model", "loss", "layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
 
-#: What a series is labelled by where it varies; n_samples follows from the others.
-_LABELLED = [name for name in _SERIES if name != "n_samples"]
-
-_SYMBOLS = {"aspect_ratio": "d/N", "width": "m", "dim": "d", "n_samples": "N"}
-_Y_LABELS = {
-    "diag_sqfro": r"$\mathbb{E}\,\Vert H_{ii} \Vert_F^2$",
-    "offdiag_sqfro": r"$\mathbb{E}\,\Vert H_{ij} \Vert_F^2$",
-    "ratio": r"$\mathbb{E}\,\Vert H_{ij} \Vert_F^2 \; / \; \mathbb{E}\,\Vert H_{ii} \Vert_F^2$",
-}
-_MARKERS = "os^Dv<>P"
-
-#: Colours of matplotlib's cycle; more values of the hue than these get a colour map.
-_CYCLE = 10
-
-#: How opaque a mark is whose mean is not to be trusted.
-_FAINT = 0.3
-
-#: Values of C on a smooth curve of the theory, where it takes no seconds.
-_CURVE_POINTS = 20
-
-_THEORY: dict[RegimeName, tuple[Literal["-", "--"], str]] = {
-    "finite": ("-", "theory at this $C$, $d$, $N$"),
-    "large_c": ("--", r"theory, $d, N \to \infty$, then $C \to \infty$"),
-}
+_REGIMES: tuple[RegimeName, ...] = ("finite", "large_c")
 
 
 def decay(
@@ -112,133 +85,147 @@ def decay(
     'number of classes $C$'
     """
     check_choice("quantity", quantity, get_args(Quantity))
-    check_choice("hue", hue, _SERIES)
+    check_choice("hue", hue, _OF_SWEEP)
     regimes = _regimes(theory)
-    from rmtsim.figures.log_ticks import set_log_ticks  # matplotlib is loaded where something is drawn
-
     means = summarize(draws)
-    ax = _axes(ax)
-    positive = not_trusted = False
-    labelled = _labelled(means, hue)
-    for color, marker, label, rows in _series(means, hue, labelled):
-        shown = rows.dropna(subset=quantity)
-        if not (shown[quantity] > 0).any():
-            label += f": {_nothing_shown(rows, quantity)}"
-        name = quantity.removesuffix("_sqfro")
-        heavy = shown[f"heavy_tail_{name}"].to_numpy()
-        skewness = (shown[f"skewness_{name}"] / shown["draws"] ** 0.5).fillna(0.0)
-        ends = reach(shown[f"std_error_{name}"].fillna(0.0), skewness)
-        look: dict[str, Any] = {"fmt": marker, "color": color, "markerfacecolor": "none", "capsize": 2}
-        for chosen, more in ((~heavy, {"label": label}), (heavy, {"alpha": _FAINT})):
-            if chosen.any() or "label" in more:  # the first also where it is empty, for the legend
-                ax.errorbar(shown["n_classes"][chosen], shown[quantity][chosen], ends[:, chosen], **(look | more))
-        not_trusted |= bool(heavy.any())
-        positive |= bool((shown[quantity] > 0).any())
-        for regime in regimes:
-            curve = _curve(rows, regime)
-            if curve is not None and (above := curve[curve[quantity] > 0]).shape[0]:
-                ax.plot(above["n_classes"], above[quantity], _THEORY[regime][0], color=color, linewidth=1)
-    ax.set_xscale("log")
-    set_log_ticks(ax.xaxis, means["n_classes"])
-    ax.xaxis.set_major_formatter("{x:g}")
-    if positive:
-        ax.set_yscale("log")
-        set_log_ticks(ax.yaxis)
-    ax.set_xlabel("number of classes $C$")
-    ax.set_ylabel(_Y_LABELS[quantity])
-    _add_legend(ax, regimes, not_trusted=not_trusted)
+    [ax] = _axes([ax])
+    series = series_of(means, "n_classes", hue, None)
+    _draw(ax, series, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax
 
 
-def _labelled(means: pd.DataFrame, hue: str) -> list[str]:
-    """Return the columns that a label names: the hue, and what else varies."""
-    return [hue, *(name for name in _LABELLED if name != hue and means[name].nunique(dropna=False) > 1)]
+def columns(
+    draws: pd.DataFrame | Store,
+    x: str = "n_classes",
+    y: str = "ratio",
+    by: str | None = None,
+    panel: str | None = None,
+    *,
+    where: str | None = None,
+    theory: bool | Collection[RegimeName] = True,
+    linear: Collection[str] = (),
+    ax: Axes | Sequence[Axes] | None = None,
+) -> list[Axes]:
+    """Plot any column of the summary against any other, by colour and panel, with standard errors and the theory.
+
+    Parameters
+    ----------
+    draws
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws.
+    x, y
+        Columns of `rmtsim.summarize`; that of ``y`` holds numbers. Where ``x`` is a size or a part of the ensemble, a
+        series has all else fixed.
+    by
+        The column that decides on colours. Series of one colour differ in their markers.
+    panel
+        The column of which each value has axes of its own.
+    where
+        A condition on columns of the summary, such as ``"dim == 500 and loss == 'ce'"``; by default all are taken.
+    theory
+        Whether to draw the theory where it says something of ``y``: at the same C, d and N (solid), and against C its
+        form as d, N → ∞, then C → ∞ (dashed); or a selection of ``["finite", "large_c"]``.
+    linear
+        Of ``["x", "y"]``, the axes that are to be linear. Others are logarithmic where all their values are positive
+        and differ by more than a factor of 3.
+    ax
+        The axes to draw on, one for each panel; by default those of ``matplotlib.pyplot.gca``, and for several panels a
+        new figure of pyplot.
+
+    Returns
+    -------
+    list of Axes
+        The axes, with labels and legends, one for each panel. Error bars are intervals of one standard error's level
+        (68 %), longer upwards where draws are skew. Faint marks: the tail is too heavy for the mean to be trusted
+        (`rmtsim.stats.tails.heavy_tail`).
+
+    Raises
+    ------
+    InputError
+        If a column, a regime or the condition is not valid, nothing is selected, there are too many series or panels,
+        or axes that are none or another number.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> import pandas as pd
+    >>> import rmtsim
+    >>> points = [rmtsim.Point("linear", loss, 10, d, n_samples=2 * d) for loss in ("ce", "mse") for d in (5, 10, 20)]
+    >>> draws = pd.concat([rmtsim.simulate(point, draws=8) for point in points])
+    >>> axes = rmtsim.plot.columns(draws, x="dim", y="diag_sqfro", panel="loss", ax=Figure().subplots(1, 2))
+    >>> [ax.get_title() for ax in axes]
+    ['ce', 'mse']
+    """
+    choice = ColumnChoice.of(x, y, by, panel, where, linear)
+    wanted = choice.regimes(_regimes(theory))
+    means = choice.select(summarize(draws))
+    panels = choice.panels(means)
+    found = _axes(_several(ax, len(panels)))
+    colors = _colors(means, by)
+    for one, (title, series) in zip(found, panels.items(), strict=True):
+        _draw(one, series, x, y, colors, wanted, choice.linear)
+        if panel is not None:
+            one.set_title(title)
+    return found
 
 
-def _series(means: pd.DataFrame, hue: str, labelled: list[str]) -> Iterator[tuple[Any, str, str, pd.DataFrame]]:
-    """Yield the colour, marker, label and rows of each sweep over C."""
-    values = sorted(means[hue].dropna().unique())
-    colors = dict(zip(values, _colors(len(values)), strict=True))
-    seen: dict[Any, Iterator[str]] = {}
-    for _, rows in means.groupby(_SERIES, dropna=False, sort=True):
-        first = rows.iloc[0]
-        value = None if pd.isna(first[hue]) else first[hue]
-        marker = next(seen.setdefault(value, itertools.cycle(_MARKERS)))
-        label = ", ".join(_named(name, first[name]) for name in labelled if not pd.isna(first[name]))
-        yield colors.get(value, "0.4"), marker, label, rows.sort_values("n_classes")
+def _draw(
+    ax: Axes,
+    series: Sequence[Series],
+    x: str,
+    y: str,
+    colors: dict[Any, Any],
+    regimes: Sequence[RegimeName],
+    linear: Collection[str] = (),
+    always_log: bool = False,
+) -> None:
+    """Draw series and a legend on axes."""
+    from rmtsim.figures.column_drawing import draw_columns, legend_handles  # matplotlib is loaded where it draws
+
+    drawn = draw_columns(ax, series, x, y, colors, linear, always_log=always_log, regimes=regimes)
+    regimes = regimes if always_log else drawn.regimes
+    ax.legend(handles=legend_handles(ax, regimes, faint=drawn.faint), fontsize="small")
 
 
-def _nothing_shown(rows: pd.DataFrame, quantity: str) -> str:
-    """Return why a series has no point on a logarithmic scale."""
-    if rows[quantity].notna().any():
-        return "zero"
-    single = quantity == "ratio" and (rows["draws"] == 1).any() and rows["diag_sqfro"].notna().any()
-    return "a ratio needs two draws" if single else "no such blocks"
+def _colors(means: pd.DataFrame, by: str | None) -> dict[Any, Any]:
+    """Return colours of matplotlib's cycle for the values of a column."""
+    from rmtsim.figures.column_drawing import CYCLE, palette, values_of
 
-
-def _colors(count: int) -> list[Any]:
-    if count <= _CYCLE:
-        return [f"C{k}" for k in range(count)]
-    import matplotlib as mpl
-
-    return [mpl.colormaps["viridis"](place) for place in np.linspace(0, 0.95, count)]
-
-
-def _named(name: str, value: Any) -> str:
-    if name in ("model", "loss", "layer", "init"):
-        return str(value)
-    return f"${_SYMBOLS[name]} = {value:g}$" if name in _SYMBOLS else f"{name.replace('_', ' ')} {value:g}"
-
-
-def _curve(rows: pd.DataFrame, regime: RegimeName) -> pd.DataFrame | None:
-    """Return the theory of one series over C; None where there is none."""
-    first = rows.iloc[0]
-    sizes = curve_classes(first["model"], first["loss"], list(rows["n_classes"]), _CURVE_POINTS)
-    width = None if pd.isna(first["width"]) else int(first["width"])
-    ensemble = Ensemble(*(first[name] for name in ENSEMBLE))
-    try:
-        points = [
-            Point(first["model"], first["loss"], int(C), int(first["dim"]), int(first["n_samples"]), width, ensemble)
-            for C in sizes
-        ]
-        table = predict(points, regime)
-    except InputError:  # where the variance of the logits is out of the theory's range
-        return None
-    of_layer: pd.DataFrame = table[table["layer"] == first["layer"]]
-    return of_layer
+    return palette(values_of(means, by), [f"C{k}" for k in range(CYCLE)])
 
 
 def _regimes(theory: bool | Collection[RegimeName]) -> list[RegimeName]:
     """Return the regimes to draw; raise InputError where one is not known."""
     if isinstance(theory, bool):
-        return list(_THEORY) if theory else []
+        return list(_REGIMES) if theory else []
     if not is_several(theory):
-        choices = ", ".join(map(repr, _THEORY))
+        choices = ", ".join(map(repr, _REGIMES))
         raise InputError(f"theory: {abridge(theory)} is not valid; give True, False, or a list of some of {choices}")
-    return [check_choice("theory", regime, _THEORY) for regime in theory]
+    return [check_choice("theory", regime, _REGIMES) for regime in theory]
 
 
-def _axes(ax: Axes | None) -> Axes:
-    """Return the axes to draw on; raise InputError where something else, or axes in 3-D, were given."""
-    if ax is None:
+def _several(ax: Any, panels: int) -> list[Any]:
+    """Return as many axes as there are panels; raise InputError where others were given."""
+    if ax is None and panels > 1:
         from matplotlib import pyplot
 
-        return pyplot.gca()
+        return list(pyplot.subplots(1, panels, figsize=(4 * panels, 4), layout="constrained")[1])
+    given = list(getattr(ax, "flat", ax)) if is_several(ax) else [ax]
+    if len(given) != panels:
+        raise InputError(f"ax: {len(given)} given, for {number_of(panels, 'panel')}; give one matplotlib Axes for each")
+    return given
+
+
+def _axes(given: Sequence[Any]) -> list[Axes]:
+    """Return the axes to draw on; raise InputError where something else, or axes in 3-D, were given."""
     from matplotlib.axes import Axes
 
-    if not isinstance(ax, Axes) or hasattr(ax, "get_zlim"):
-        raise InputError(f"ax: {abridge(ax)} is not valid; give one matplotlib Axes, as from pyplot.subplots()")
-    return ax
+    found = []
+    for ax in given:
+        if ax is None:
+            from matplotlib import pyplot
 
-
-def _add_legend(ax: Axes, regimes: list[RegimeName], *, not_trusted: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    handles, labels = ax.get_legend_handles_labels()
-    for style, label in (_THEORY[regime] for regime in regimes):
-        handles.append(Line2D([], [], linestyle=style, color="0.3", linewidth=1))
-        labels.append(label)
-    if not_trusted:
-        handles.append(Line2D([], [], linestyle="", marker="o", color="0.3", markerfacecolor="none", alpha=_FAINT))
-        labels.append("faint: too heavy a tail")
-    ax.legend(handles, labels, fontsize="small")
+            ax = pyplot.gca()
+        if not isinstance(ax, Axes) or hasattr(ax, "get_zlim"):
+            raise InputError(f"ax: {abridge(ax)} is not valid; give one matplotlib Axes, as from pyplot.subplots()")
+        found.append(ax)
+    return found

@@ -36,6 +36,7 @@ examples:
   rmtsim merge cluster1 s3://bucket/sweep --store results
   rmtsim fit --store results                        exponents and constants beside the theorems'
   rmtsim figure fig8 --store results --out f8.pdf
+  rmtsim plot --store results --by aspect_ratio --panel layer --out p.png
   rmtsim figure --list                              every figure, with its source and what it costs
   rmtsim reproduce all                              all of them, and a gallery
   rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
@@ -180,17 +181,18 @@ def parser() -> argparse.ArgumentParser:
     p = verb(
         "figure",
         "draw a figure from a store, or list all",
-        "The suffix of FILE, .png or .pdf, chooses the format.",
+        "The suffix of FILE, .png, .pdf or .svg, chooses the format.",
         "figure_verbs",
     )
     p.add_argument("name", nargs="?", metavar="NAME", help="a name that --list prints, such as fig8")
     add_store(p, required=False)
-    p.add_argument("--out", metavar="FILE", help="file to write: .png or .pdf")
+    p.add_argument("--out", metavar="FILE", help="file to write: .png, .pdf or .svg")
     add_selection(p)
     add_full(p)
     p.add_argument("--list", action="store_true", help="print every figure with its source, cost and command instead")
     add_json(p)
 
+    _add_plot(verb)
     _add_store_verbs(verb)
 
     p = verb(
@@ -236,7 +238,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--seed", type=seed, help="with --spectrum and one hidden layer: of V, which is fixed (default: 0)")
     p.add_argument(
-        "--out", metavar="FILE", help="with --spectrum: draw into this file, .png or .pdf, instead of printing"
+        "--out", metavar="FILE", help="with --spectrum: draw into this file, .png, .pdf or .svg, instead of printing"
     )
     add_json(p)
 
@@ -245,6 +247,33 @@ def parser() -> argparse.ArgumentParser:
     p = verbs.add_parser("help", help="print this text, or that of a verb", allow_abbrev=False)
     p.add_argument("about", nargs="?", metavar="VERB", choices=verbs.choices, help="the verb (default: all of them)")
     return top
+
+
+def _add_plot(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    p = verb(
+        "plot",
+        "plot any column of the table of means against any other",
+        "The columns are those that `rmtsim export` writes: sizes (n_classes, dim, n_samples, width, aspect_ratio), "
+        "model, loss, layer, the ensemble, draws, diag_sqfro, offdiag_sqfro, ratio, and std_error_..., rse_..., "
+        "skewness_... and heavy_tail_... of each. With bars of a standard error, and the theory where there is one; "
+        "faint marks have too heavy a tail.",
+        "plot_verb",
+    )
+    add_store(p)
+    p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png, .pdf or .svg")
+    p.add_argument("--x", default="n_classes", metavar="COLUMN", help="along the axis (default: n_classes)")
+    p.add_argument("--y", default="ratio", metavar="COLUMN", help="upwards (default: ratio)")
+    p.add_argument("--by", metavar="COLUMN", help="a colour for each value; where more varies, markers tell it apart")
+    p.add_argument("--panel", metavar="COLUMN", help="a panel for each value")
+    add_selection(p, "rows of the table of means")
+    p.add_argument(
+        "--linear",
+        nargs="+",
+        choices=("x", "y"),
+        help="axes that are linear (default: logarithmic where all values are positive and differ by more than a "
+        "factor of 3)",
+    )
+    p.add_argument("--no-theory", action="store_true", help="leave the theory out")
 
 
 def _add_measure(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:

@@ -42,12 +42,12 @@ def add_store(p: argparse.ArgumentParser, required: bool = True) -> None:
     p.add_argument("--store", required=required, metavar="DIR", help="the store: a directory, or s3://bucket/prefix")
 
 
-def add_selection(p: argparse.ArgumentParser) -> None:
-    """Add the selection of draws."""
+def add_selection(p: argparse.ArgumentParser, what: str = "draws") -> None:
+    """Add the selection of draws, or of what else a condition is on."""
     p.add_argument(
         "--where",
         metavar="EXPR",
-        help="take the draws for which this holds, such as \"dim == 500 and loss in ['ce', 'mse']\" (default: all)",
+        help=f"take the {what} for which this holds, such as \"dim == 500 and loss in ['ce', 'mse']\" (default: all)",
     )
     p.add_argument("--sweep", metavar="NAME", help="take the draws of this sweep, by the name of its spec")
     p.add_argument("--seed", type=seed, help="take the draws of this seed")

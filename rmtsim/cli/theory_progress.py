@@ -69,7 +69,7 @@ def show_progress(
 
 
 @contextmanager
-def show_theory_progress(draws: pd.DataFrame, then: str) -> Iterator[None]:
+def show_theory_progress(draws: pd.DataFrame, then: str, *, with_limits: bool = True) -> Iterator[None]:
     """Announce how long the theory for these draws takes, where that is noticeable, and show its progress.
 
     Parameters
@@ -78,6 +78,8 @@ def show_theory_progress(draws: pd.DataFrame, then: str) -> Iterator[None]:
         The draws, with the store's columns.
     then
         What is done when all values are there, such as ``"the figure is drawn"``.
+    with_limits
+        Whether the limits d, N → ∞ are asked for, too.
     """
     from rmtsim.theory.disk_cache import answered, at_work
 
@@ -88,7 +90,7 @@ def show_theory_progress(draws: pd.DataFrame, then: str) -> Iterator[None]:
     if hidden.empty and not (sizes["dim"] < _FEW_DIMENSIONS).any():
         yield
         return
-    limits = len(hidden.drop(columns="dim").drop_duplicates())
+    limits = len(hidden.drop(columns="dim").drop_duplicates()) if with_limits else 0
     print_message(f"theory: cross-entropy takes up to a few seconds for each of {number_of(len(sizes), 'size')}, once")
     before, total = answered(), len(sizes) + limits
 
@@ -102,11 +104,11 @@ def show_theory_progress(draws: pd.DataFrame, then: str) -> Iterator[None]:
         return f"now {then}" if done() >= total else ""
 
     with show_progress("theory", total, "values", done, doing):
-        _find(kept)
+        _find(kept, with_limits=with_limits)
         yield
 
 
-def _find(draws: pd.DataFrame) -> None:
+def _find(draws: pd.DataFrame, *, with_limits: bool) -> None:
     """Find the values that take long on all cores; figures and verdicts, which ask for them again, have them then."""
     from rmtsim.stats.predictions import plain, predict_layer
     from rmtsim.theory import finite, limit
@@ -121,7 +123,8 @@ def _find(draws: pd.DataFrame) -> None:
         predict_layer(layer, regime, ensemble, model, loss, C, *data, width)
 
     rows = [plain(row) for row in one_each.itertuples(index=False, name=None)]
-    limits = [row for row, again in zip(rows, one_each.duplicated(size[:3] + size[4:]), strict=True) if not again]
+    again = one_each.duplicated(size[:3] + size[4:])
+    limits = [row for row, repeated in zip(rows, again, strict=True) if with_limits and not repeated]
     jobs: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
         *((finite, row) for row in rows),
         *((limit, row) for row in limits),

@@ -21,10 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Formats of files, with the names of metadata that would differ from day to day or from version to version.
-FORMATS = {".png": ["Software"], ".pdf": ["Creator", "Producer", "CreationDate"]}
+FORMATS = {
+    ".png": ["Software"],
+    ".pdf": ["Creator", "Producer", "CreationDate"],
+    ".svg": ["Creator", "Date", "Format", "Type"],
+}
 
 #: What draws each format, without a window.
-_BACKENDS = {".png": "agg", ".pdf": "pdf"}
+_BACKENDS = {".png": "agg", ".pdf": "pdf", ".svg": "svg"}
+
+#: What the names of parts in a .svg are made from, else at random.
+_SALT = {"svg.hashsalt": "rmtsim"}
 
 #: Variables by which matplotlib finds a user's settings when it is imported, beside a file in the current folder.
 _VARIABLES = ("MPLBACKEND", "MATPLOTLIBRC")
@@ -42,7 +49,7 @@ def settings(style: dict[str, Any]) -> Iterator[None]:
 
 
 def encoded(figure: Figure, suffix: str) -> bytes:
-    """Return a figure as a file of this suffix holds it: PNG (200 dots per inch) or PDF.
+    """Return a figure as a file of this suffix holds it: PNG (200 dots per inch), PDF or SVG.
 
     Equal figures give equal bytes: no date is written, and no setting of the user's plays a part.
 
@@ -52,7 +59,7 @@ def encoded(figure: Figure, suffix: str) -> bytes:
         If text that comes from a table is no formula where it should be one.
     """
     file = BytesIO()
-    with settings({}), _formulas():
+    with settings(_SALT), _formulas():
         figure.savefig(
             file, format=suffix[1:], dpi=200, backend=_BACKENDS[suffix], metadata=dict.fromkeys(FORMATS[suffix])
         )
@@ -68,7 +75,7 @@ def check_picture_file(path: str | Path) -> None:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a PNG (200 dots per inch) or a PDF; equal figures give equal files, for no date is written.
+    """Write a PNG (200 dots per inch), PDF or SVG; equal figures give equal files, for no date is written.
 
     Raises
     ------

@@ -1,0 +1,54 @@
+"""The verb ``plot``: any column of the summary of a store against any other."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import nullcontext
+
+import pandas as pd
+
+from rmtsim.cli.exit_codes import DONE
+from rmtsim.cli.printing import print_message
+from rmtsim.cli.selection import Selection
+from rmtsim.cli.store_verbs import open_existing
+from rmtsim.cli.theory_progress import show_theory_progress
+from rmtsim.errors import InputError
+from rmtsim.figures import matplotlib_setup
+from rmtsim.figures.column_choice import ColumnChoice
+from rmtsim.stats.summary import summarize
+
+__all__ = ["plot"]
+
+#: The options of what the library calls the same, without hyphens.
+_OPTIONS = ("x", "y", "by", "panel", "where", "linear")
+
+
+def plot(arguments: argparse.Namespace) -> int:
+    """Draw columns of the summary of the selected draws into a file."""
+    matplotlib_setup.check_picture_file(arguments.out)
+    try:
+        choice = ColumnChoice.of(
+            arguments.x, arguments.y, arguments.by, arguments.panel, arguments.where, arguments.linear or ()
+        )
+        draws = Selection(None, arguments.sweep, arguments.seed).read(open_existing(arguments.store))
+        means = choice.select(summarize(draws))
+        panels = choice.panels(means)
+    except InputError as error:
+        name, colon, rest = str(error).partition(": ")
+        raise InputError(f"--{name}{colon}{rest}" if name in _OPTIONS else str(error)) from error
+    matplotlib_setup.load_matplotlib()  # where it is not there, that is said before seconds of theory
+    regimes = () if arguments.no_theory else choice.regimes()
+    progress = show_theory_progress(_of(draws, means), "the plot is drawn", with_limits=False)
+    with progress if regimes else nullcontext():
+        from rmtsim.figures.column_drawing import plot_columns
+
+        drawn = plot_columns(choice, means, panels, regimes)
+    matplotlib_setup.save(drawn, arguments.out)
+    print_message(f"{arguments.out}: drawn")
+    return DONE
+
+
+def _of(draws: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
+    """Return the draws that a selection of their summary is of."""
+    chosen = pd.MultiIndex.from_frame(means[["point_id", "layer"]])
+    return draws[pd.MultiIndex.from_frame(draws[["point_id", "layer"]]).isin(chosen)]
