@@ -12,6 +12,7 @@ import numpy as np
 from tests.cases import Problem
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_disable_most_optimizations", True)  # each is run once or twice: to compile it is what takes time
 
 
 #: The activations.
@@ -24,7 +25,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def mean_loss(logits: jax.Array, y: np.ndarray, loss: str) -> jax.Array:
+def mean_loss(logits: jax.Array, y: jax.Array, loss: str) -> jax.Array:
     """CE, or MSE."""
     if loss == "ce":
         return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(y)), y])
@@ -35,16 +36,23 @@ def deep_hessian(
     X: np.ndarray, weights: Sequence[np.ndarray], y: np.ndarray, loss: str, activation: str = "relu"
 ) -> np.ndarray:
     """Full Hessian by forward over reverse differentiation: of all weights, layer after layer, row by row."""
+    parameters = np.concatenate([np.ravel(W) for W in weights])
+    return np.asarray(_deep_hessian(parameters, X, y, tuple(W.shape for W in weights), loss, activation))
 
+
+@partial(jax.jit, static_argnums=(3, 4, 5))  # compiled as one, it takes a fifth
+def _deep_hessian(
+    parameters: jax.Array, X: jax.Array, y: jax.Array, shapes: tuple[tuple[int, int], ...], loss: str, activation: str
+) -> jax.Array:
     def loss_of(parameters: jax.Array) -> jax.Array:
-        h, start = jnp.asarray(X), 0
-        for k, W in enumerate(weights):
-            pre = h @ parameters[start : start + W.size].reshape(W.shape).T
-            h, start = pre if k == len(weights) - 1 else ACTIVATIONS[activation](pre), start + W.size
+        h, start = X, 0
+        for k, (rows, columns) in enumerate(shapes):
+            pre = h @ parameters[start : start + rows * columns].reshape(rows, columns).T
+            h, start = pre if k == len(shapes) - 1 else ACTIVATIONS[activation](pre), start + rows * columns
         return mean_loss(h, y, loss)
 
-    parameters = jnp.concatenate([jnp.ravel(W) for W in weights])
-    return np.asarray(jax.jit(jax.hessian(loss_of))(parameters))  # compiled as one, it takes a fifth
+    hessian_of: Callable[[jax.Array], jax.Array] = jax.hessian(loss_of)
+    return hessian_of(parameters)
 
 
 def hessian(problem: Problem, activation: str = "relu") -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,7 @@ from rmtsim.text.named_objects import Registry
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory
-
-jax.config.update("jax_enable_x64", True)
+from tests import autodiff  # noqa: F401  # sets JAX to float64
 
 Values = npt.NDArray[np.float64]
 
@@ -185,7 +185,13 @@ class Network:
 
     def hessian(self) -> Values:
         """The full Hessian by forward over reverse differentiation."""
-        return np.asarray(jax.hessian(self.loss_of)(jnp.asarray(self.parameters)))
+        return np.asarray(jax.jit(jax.hessian(self.loss_of))(jnp.asarray(self.parameters)))
+
+
+@cache
+def hessian_of(hidden: tuple[int, ...], loss: str, activation: str) -> Values:
+    """The Hessian of one of the networks that several tests look at."""
+    return Network(hidden, loss, activation).hessian()
 
 
 CASES = [
@@ -197,8 +203,7 @@ CASES = [
 
 @pytest.mark.parametrize(("hidden", "loss", "activation"), CASES)
 def test_full_hessian(hidden: tuple[int, ...], loss: str, activation: str) -> None:
-    network = Network(hidden, loss, activation)
-    expected = network.hessian()
+    network, expected = Network(hidden, loss, activation), hessian_of(hidden, loss, activation)
     np.testing.assert_allclose(rmtsim.hessian(**network.arguments), expected, rtol=1e-10, atol=1e-13)
     if hidden and activation == "softplus":  # the oracle tells the activations apart
         relu = rmtsim.hessian(**network.arguments | {"activation": "relu"})
@@ -207,8 +212,7 @@ def test_full_hessian(hidden: tuple[int, ...], loss: str, activation: str) -> No
 
 @pytest.mark.parametrize(("hidden", "loss", "activation"), CASES)
 def test_layer_norms(hidden: tuple[int, ...], loss: str, activation: str) -> None:
-    network = Network(hidden, loss, activation)
-    H, start = network.hessian(), 0
+    network, H, start = Network(hidden, loss, activation), hessian_of(hidden, loss, activation), 0
     for W, found in zip(network.weights, rmtsim.layer_norms(**network.arguments), strict=True):
         n, rows = W.shape
         part = H[start : start + W.size, start : start + W.size].reshape(n, rows, n, rows)
@@ -222,7 +226,7 @@ def test_layer_norms(hidden: tuple[int, ...], loss: str, activation: str) -> Non
 def test_block_norms() -> None:
     """The closed forms take any activation: those of the hidden layer and of what lies between the layers, too."""
     network = Network((4,), "ce", "softplus")
-    H, (W, V) = network.hessian(), network.weights
+    H, (W, V) = hessian_of((4,), "ce", "softplus"), network.weights
     found = rmtsim.block_norms(**network.arguments | {"W": W})
     (m, d), C = W.shape, len(V)
     own = np.sum(H[: m * d, : m * d].reshape(m, d, m, d) ** 2, axis=(1, 3))
