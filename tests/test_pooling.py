@@ -18,7 +18,7 @@ from rmtsim.stats.pooling import (
 )
 from rmtsim.stats.verdict import without_skewness
 
-SETS = 600
+SETS = 300
 GROUPS = [((64, 1), (64, 8)), ((200, 1), (30, 16)), ((20, 1), (90, 4))]
 
 
@@ -47,7 +47,7 @@ def test_means_have_no_bias_honest_errors_and_nearly_the_least_variance(
     values = [estimate.value for estimate in found]
     assert abs(standard(values)) < 3.5
     covered = np.mean([abs(estimate.value - 1) < 1.96 * estimate.std_error for estimate in found])
-    assert 0.91 < covered < 0.975  # 3.5 standard errors of 95 % over 600 sets are 3 %
+    assert 0.905 < covered < 0.985  # 3.5 standard errors of 95 % over 300 sets are 4.4 %
     alone = [(1 - theta + theta / one) / n for n, one in groups]
     least, variance = 1 / sum(1 / one for one in alone), np.var(values, ddof=1)
     assert variance < 1.35 * least
@@ -63,9 +63,9 @@ def test_skew_draws_are_not_pulled_down() -> None:
         precision = [len(group) / group.var(ddof=1) for group in groups]
         return float(np.dot(precision, [group.mean() for group in groups]) / sum(precision))
 
-    data = [two_stage(rng, R, 1.0, 1.2) for _ in range(1000)]
+    data = [two_stage(rng, R, 1.0, 1.2) for _ in range(500)]
     assert abs(standard([pooled_mean(x, R).value for x in data])) < 3.5
-    assert standard([by_own_variance(x) for x in data]) < -7
+    assert standard([by_own_variance(x) for x in data]) < -5
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.9])
@@ -76,9 +76,9 @@ def test_ratios_too(theta: float) -> None:
         a, own = 5 + two_stage(rng, R, theta, 0.5), two_stage(rng, R, theta, 0.5)
         found.append(pooled_ratio(0.5 * a + 3 * own, a, R))  # truth: (3 + 3)/6
     assert abs(standard([estimate.value for estimate in found])) < 3.5
-    assert 0.91 < np.mean([abs(estimate.value - 1) < 1.96 * estimate.std_error for estimate in found]) < 0.975
+    assert 0.905 < np.mean([abs(estimate.value - 1) < 1.96 * estimate.std_error for estimate in found]) < 0.985
     plain = [estimate.std_error for estimate in found]
-    assert np.std([estimate.value for estimate in found]) == pytest.approx(np.mean(plain), rel=0.12)
+    assert np.std([estimate.value for estimate in found]) == pytest.approx(np.mean(plain), rel=0.15)
 
 
 def test_the_bias_of_a_ratio_is_taken_out() -> None:
@@ -174,7 +174,7 @@ def test_deviations_of_pooled_draws_make_its_error_and_its_skewness(of: str) -> 
     """Truths are as often above as below the intervals; negative control: mostly above those without skewness."""
     rng, R = np.random.default_rng(9), numbers(((30, 1), (15, 4)))
     t, a, errors = [], [], []
-    for _ in range(1500):
+    for _ in range(800):
         x, other = two_stage(rng, R, 1.0, 0.9), 1 + 0.1 * rng.normal(size=len(R))
         found = pooled_mean(x, R) if of == "mean" else pooled_ratio(x, other, R)
         e = relative_deviations(x, R) if of == "mean" else relative_deviations_of_ratio(x, other, R)

@@ -10,6 +10,7 @@ import pytest
 import rmtsim
 from rmtsim import Ensemble, Point, simulate
 from rmtsim.theory import cross, finite, large_c, limit
+from rmtsim.theory.one_hidden_ce import cross_same
 from rmtsim.theory.prediction import Terms
 
 WIDE = Ensemble("he", data_variance=0.5, hidden_gain=0.7, last_gain=0.8)
@@ -29,7 +30,7 @@ def assembled(point: Point, draws: int) -> np.ndarray:
     return np.array(means)
 
 
-@pytest.mark.parametrize(("loss", "draws"), [("mse", 4000), ("ce", 1500)])
+@pytest.mark.parametrize(("loss", "draws"), [("mse", 2000), ("ce", 1000)])
 def test_against_assembled_hessians(loss: str, draws: int) -> None:
     point = Point("one_hidden", loss, 5, 20, 10, 4)
     norms = assembled(point, draws)
@@ -44,9 +45,9 @@ def test_against_assembled_hessians(loss: str, draws: int) -> None:
     [
         ("mse", 5, 12, 24, 3, Ensemble(), 1500),
         ("mse", 2, 1, 4, 2, Ensemble(), 6000),
-        ("mse", 4, 3, 9, 6, WIDE, 2000),
+        ("mse", 4, 3, 9, 6, WIDE, 1000),
         ("ce", 5, 20, 30, 4, Ensemble(), 1500),
-        ("ce", 4, 3, 30, 6, Ensemble(data_variance=0.2), 2000),
+        ("ce", 4, 3, 30, 6, Ensemble(data_variance=0.2), 1000),
         ("ce", 30, 20, 10, 4, WIDE, 1500),
     ],
 )
@@ -93,14 +94,14 @@ def test_mse_tends_to_its_limits(gain: float) -> None:
 def test_ce_tends_to_its_limit_and_to_many_classes() -> None:
     [at_limit] = limit("one_hidden", "ce", 10, 0.5, 8, layers=("cross",), target_rse=2e-3)
     errors = []
-    for dim in (20, 60, 180):
+    for dim in (20, 180):
         [exact] = finite("one_hidden", "ce", 10, dim, 2 * dim, 8, layers=("cross",), target_rse=2e-3)
         errors.append(abs(exact.offdiag / at_limit.offdiag - 1))
-    assert errors[0] > 2 * errors[1] > 3 * errors[2]
-    assert errors[2] < 0.02
+    assert errors[0] > 6 * errors[1]
+    assert errors[1] < 0.02
     [constant] = large_c("one_hidden", "ce", 0.5, 8, layers=("cross",))
     assert (constant.offdiag, constant.offdiag_power) == (pytest.approx(0.25), -1)
-    same = [C * cross.ce(C, 8, None, 1.0, 0.05).same_offdiag for C in (10**4, 10**6)]
+    same = [C * cross_same(C, 8, None, 1.0) for C in (10**4, 10**6)]
     assert abs(same[1] - 0.5) < 0.1 * abs(same[0] - 0.5)
     assert abs(same[1] - 0.5) < 1e-3
 

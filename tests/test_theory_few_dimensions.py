@@ -11,9 +11,11 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from rmtsim.theory import one_hidden_ce
+from rmtsim.theory.neuron_pairs import n_coordinates
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same
-from rmtsim.theory.one_hidden_ce_pairs import pair_terms
+from rmtsim.theory.one_hidden_ce_pairs import _Integrand
 from rmtsim.theory.quadrature import chi2_over, gauss_chi2_over
+from rmtsim.theory.quasi_monte_carlo import integrate
 
 Array = NDArray[np.float64]
 
@@ -127,7 +129,7 @@ def two_class_pairs_in_one_dimension(width: int, gain: float) -> tuple[Array, Ar
 def test_hidden_blocks_in_one_dimension() -> None:
     """Where the activations of two samples are parallel, or of different neurons; 3 % more would be noticed."""
     expected, std_error = two_class_pairs_in_one_dimension(3, 0.3)
-    found = pair_terms(2, 3, 1, 0.3, 2e-3)
-    errors = np.hypot(std_error, np.sqrt(np.diag(found.covariance))[:2])
-    assert np.all(np.abs(found.mean[:2] - expected) < 4 * errors)
-    assert np.all(np.abs(1.03 * found.mean[:2] - expected) > 4 * errors)  # negative control
+    found = integrate(lambda pilot: _Integrand(2, 3, 1, 0.3, pilot), 2, n_coordinates(3, 1), (2, 3, 1), 4e-3)
+    errors = np.hypot(std_error, np.sqrt(np.diag(found.covariance)))
+    assert np.all(np.abs(found.mean - expected) < 4 * errors)
+    assert np.all(np.abs(1.03 * found.mean - expected) > 4 * errors)  # negative control

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from rmtsim import Ensemble
 from rmtsim.errors import InputError
 from rmtsim.theory import finite, one_hidden_ce_large_c, quasi_monte_carlo
 from rmtsim.theory.neuron_pairs import NeuronPairs, large_c, n_coordinates, neuron_pairs
@@ -94,7 +95,7 @@ def test_large_c_means_are_exact(dim: int | None, tilt: float) -> None:
         np.testing.assert_allclose(law.density, law.mass, rtol=1e-9)
 
 
-def cheap(monkeypatch: pytest.MonkeyPatch, least: int = 32) -> None:
+def cheap(monkeypatch: pytest.MonkeyPatch, least: int) -> None:
     monkeypatch.setattr(quasi_monte_carlo, "_LEAST_POINTS", least)
 
 
@@ -147,15 +148,15 @@ def test_points_double_until_the_target_is_met() -> None:
 
 @pytest.mark.parametrize("tail", ["smooth", "heavy"])
 def test_standard_errors_cover(tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over 300 keys, the 1, 2 and 3 σ bands hold as often as Student's t says; a bias of 1.5 σ is seen."""
-    cheap(monkeypatch)
+    """Over 150 keys, the 1, 2 and 3 σ bands hold as often as Student's t says; a bias of 1.5 σ is seen."""
+    cheap(monkeypatch, 32)
     functions = {
         "smooth": (lambda x: np.exp(x[:, 0] + x[:, 1] ** 2), (math.e - 1) * 1.4626517459071816),
         "heavy": (lambda x: x[:, 0] ** -0.2 * x[:, 1] ** -0.15, 1 / 0.8 / 0.85),
     }
     function, exact = functions[tail]
     control = (lambda x: x[:, 0] - 0.5,)
-    found = [integrate(one_value(function, control), 1, 2, (k,), 10.0) for k in range(300)]
+    found = [integrate(one_value(function, control), 1, 2, (k,), 10.0) for k in range(150)]
     z = np.array([(e.mean[0] - exact) / math.sqrt(e.covariance[0, 0]) for e in found])
 
     def pulls(z: Array) -> list[float]:
@@ -233,7 +234,8 @@ def test_pair_terms_against_brute_force(n_classes: int, width: int, dim: int | N
 def test_standard_errors_cover_under_heavy_tails(monkeypatch: pytest.MonkeyPatch) -> None:
     """m = 3, where the large-C law barely exists: 12 seeds at low accuracy scatter about a precise value as stated."""
     n_classes = 10**5
-    truth = pair_terms(n_classes, 3, None, 1.0, 6e-4)
+    truth = pair_terms(n_classes, 3, None, 1.0, 2e-3)
+    cheap(monkeypatch, 256)
     z = []
     for seed in range(12):
         monkeypatch.setattr(quasi_monte_carlo, "_SEED", 9000 + seed)
@@ -258,13 +260,12 @@ def test_pair_terms_tend_to_the_closed_form(dim: int | None) -> None:
     hidden, output = one_hidden_ce_large_c.hidden(8, dim), one_hidden_ce_large_c.output(8, dim)
     constants = np.array([hidden.pair_diag, hidden.pair_offdiag, output.pair_diag, output.pair_offdiag])
     distances = []
-    for n_classes in (1000, 30_000, 10**6):
+    for n_classes in (1000, 10**6):
         C = float(n_classes)
         values = pair_terms(n_classes, 8, dim, 1.0, 1e-3).mean * [1, C, C**2, C**4]
         distances.append(np.abs(values / constants - 1))
-    assert distances[-1].max() < 2e-3
+    assert distances[1].max() < 2e-3
     assert np.all(distances[1] < distances[0])
-    assert np.all(distances[2] < distances[1] + 5e-4)
     assert distances[0].max() > 5e-3
 
 
@@ -277,6 +278,7 @@ def test_single_class_has_no_curvature() -> None:
 
 def test_two_classes_have_blocks_of_one_norm() -> None:
     """p₁p₂ = p₁(1 − p₁): the ratio of the output layer is 1, and has no error."""
-    [output] = finite("one_hidden", "ce", 2, 20, 30, 4, layers=("output",), target_rse=0.1)
+    small = Ensemble(last_gain=0.1)  # the theory of large logits takes seconds
+    [output] = finite("one_hidden", "ce", 2, 20, 30, 4, ensemble=small, layers=("output",), target_rse=0.1)
     assert output.ratio == pytest.approx(1, rel=1e-9)
     assert output.std_error_ratio < 1e-7

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from rmtsim.theory import covariance_table
 from rmtsim.theory.covariance_table import CovarianceTable, MeanCurvature
 from rmtsim.theory.log_partition import derivatives, series_length, table
-from rmtsim.theory.one_hidden_ce_pairs import PRODUCTS, operator_coefficients, pair_terms, sizes_and_cosine, within
+from rmtsim.theory.neuron_pairs import n_coordinates
+from rmtsim.theory.one_hidden_ce_pairs import (
+    PRODUCTS,
+    _Integrand,
+    operator_coefficients,
+    sizes_and_cosine,
+    within,
+)
+from rmtsim.theory.quasi_monte_carlo import integrate
 
 Array = NDArray[np.float64]
 
@@ -116,7 +124,7 @@ def test_one_neuron(monkeypatch: pytest.MonkeyPatch) -> None:
     covariance_table._covariance_table.cache_clear()
     z = []
     for _ in range(2):
-        found = pair_terms.__wrapped__(2, 1, None, 1.0, 2e-4)  # type: ignore[attr-defined]
+        found = integrate(lambda pilot: _Integrand(2, 1, None, 1.0, pilot), 1, n_coordinates(1, None), (2, 1, 0), 2e-4)
         std_error = math.sqrt(found.covariance[0, 0])
         assert std_error < 3e-4 * expected
         z.append(abs(found.mean[0] - expected) / std_error)

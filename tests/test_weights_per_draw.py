@@ -22,6 +22,7 @@ from rmtsim.store import Store
 from rmtsim.store.merge import merge
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import Sampling, builtin_specs, from_document, load
+from rmtsim.theory import finite
 
 LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
 HIDDEN = rmtsim.Point("one_hidden", "ce", 5, 12, 30, 3)
@@ -259,11 +260,12 @@ def test_copies_made_in_different_ways_are_named(tmp_path: Path, capsys: pytest.
 
 # Statistics.
 
-POINTS = {
-    "linear ce": (rmtsim.Point("linear", "ce", 3, 4, 60), 1500),
-    "hidden ce": (rmtsim.Point("one_hidden", "ce", 5, 24, 36, 12), 300),
-    "linear mse": (rmtsim.Point("linear", "mse", 4, 10, 20), 300),
-    "hidden mse": (rmtsim.Point("one_hidden", "mse", 4, 8, 16, 2), 600),
+#: A point, a number of draws, and the layers that are looked at.
+POINTS: dict[str, tuple[rmtsim.Point, int, Any]] = {
+    "linear ce": (rmtsim.Point("linear", "ce", 3, 10, 60), 1500, ("linear",)),
+    "hidden ce": (rmtsim.Point("one_hidden", "ce", 5, 24, 36, 12), 300, ("hidden", "output")),
+    "linear mse": (rmtsim.Point("linear", "mse", 4, 10, 20), 300, ("linear",)),
+    "hidden mse": (rmtsim.Point("one_hidden", "mse", 4, 8, 16, 2), 600, ("hidden", "output", "cross")),
 }
 
 
@@ -285,17 +287,23 @@ def squares_of(values: np.ndarray) -> np.ndarray:
     return (values - values.mean()) ** 2 * len(values) / (len(values) - 1)
 
 
-@pytest.mark.parametrize(("point", "draws"), POINTS.values(), ids=POINTS)
-def test_the_expectation_is_the_theory_and_the_variance_falls_as_predicted(point: rmtsim.Point, draws: int) -> None:
+@pytest.mark.parametrize(("point", "draws", "layers"), POINTS.values(), ids=POINTS)
+def test_the_expectation_is_the_theory_and_the_variance_falls_as_predicted(
+    point: rmtsim.Point, draws: int, layers: Any
+) -> None:
     """Var = between + within/R; the two come from four last layers of other draws, one after the other."""
-    theory = rmtsim.predict([point]).set_index("layer")
+    sizes = point.n_classes, point.dim, point.n_samples, point.width
+    theory = {one.layer: one for one in finite(point.model, point.loss, *sizes, layers=layers, target_rse=6e-3)}
     other = range(draws, 2 * draws)
     X, V, W, y, _ = sample(point, other, 3, dtype="float64", xp=np, labels=True)
-    norms = [rmtsim.block_norms(X, one.all(), W=W, y=y, loss=point.loss) for one in last_layers(V, 4)]
+    norms = [rmtsim.block_norms(X, one.all(), W=W, y=y, loss=point.loss, layers=layers) for one in last_layers(V, 4)]
+    rows = rmtsim.simulate(point, draws, seed=3, layers=layers, weights_per_draw=8)
     gains = []
-    for (layer, name), values in columns_of(rmtsim.simulate(point, draws, seed=3, weights_per_draw=8)).items():
+    for (layer, name), values in columns_of(rows).items():
         mean, error = mean_of(values)
-        assert abs(mean - theory.loc[layer, name]) < 3.5 * error, (layer, name)
+        kind = name.removesuffix("_sqfro")
+        expected, its_error = (getattr(theory[layer], part + kind) for part in ("", "std_error_"))
+        assert abs(mean - expected) < 3.5 * np.hypot(error, its_error), (layer, name)
         single = np.stack([of_one[layer][MEANS.index(name)] for of_one in norms])
         within = single.var(axis=0, ddof=1)
         found, found_error = mean_of(squares_of(values))
@@ -309,7 +317,7 @@ def test_the_expectation_is_the_theory_and_the_variance_falls_as_predicted(point
 
 def test_the_same_last_layer_again_and_again_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the streams: rows of wrong ones are those of a single last layer, and spread as much."""
-    point, _ = POINTS["hidden mse"]
+    point, _, _ = POINTS["hidden mse"]
     right, one = (columns_of(rmtsim.simulate(point, 200, seed=3, weights_per_draw=R)) for R in (8, 1))
     monkeypatch.setattr(simulation, "last_layers", lambda V, count: [V] * count)
     wrong = columns_of(rmtsim.simulate(point, 200, seed=3, weights_per_draw=8))
