@@ -24,8 +24,12 @@ QUICK_HEALTH_CHECKS = {
     "health_check_failure_threshold": 4,
 }
 
-#: Quicker starts: no idle Python processes in store.
-_NO_STOCK = {"prestart_worker_first_driver": False, "enable_worker_prestart": False}
+#: Quicker starts: no idle Python processes in store, and no numbers for a dashboard.
+_QUICK_STARTS = {
+    "prestart_worker_first_driver": False,
+    "enable_worker_prestart": False,
+    "enable_metrics_collection": False,
+}
 
 
 class RayCluster:
@@ -36,7 +40,7 @@ class RayCluster:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._frozen: list[int] = []  # processes
-        self._settings = settings | _NO_STOCK
+        self._settings = settings | _QUICK_STARTS
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets have short paths
         self.environment = os.environ | {
             "RAY_AUTH_MODE": "token",

@@ -12,11 +12,13 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
+from rmtsim.sweeps.ray_settings import nothing_that_watches
+
 
 def main(settings: dict[str, Any]) -> None:
     cluster = Cluster(
         initialize_head=True,  # without CPUs: draws are made on nodes that can leave
-        head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": settings},
+        head_node_args={"num_cpus": 0, "_system_config": settings},
     )
     nodes: dict[int, Any] = {}
     answer(cluster.address)
@@ -41,4 +43,5 @@ def answer(value: object) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    with nothing_that_watches():
+        main(json.loads(sys.argv[1]))

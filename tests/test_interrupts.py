@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from rmtsim.store import Store
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.interrupts import interrupts, waits
 from rmtsim.sweeps.table_runner import run_tables
-from tests.test_ray_workers import sweep
+from tests.test_ray_workers import LONG, sweep
 
 
 def some_came_back(events: list[dict[str, Any]]) -> bool:
@@ -35,7 +36,7 @@ def some_came_back(events: list[dict[str, Any]]) -> bool:
 
 def test_a_second_driver_is_refused_and_sigterm_flushes(tmp_path: Path, cluster: RayCluster) -> None:
     """SIGTERM is what `ray job stop` and batch systems send; Ray's own handler would end the driver at once."""
-    whole = sweep(tmp_path, 0.1, 216)
+    whole = sweep(tmp_path, LONG)
     with cluster.node(gpus=1), Driver(tmp_path, cluster=cluster, as_json=False, hold=6) as driver:
         driver.wait(some_came_back, "results")
         with Driver(tmp_path, cluster=cluster) as second:
@@ -63,7 +64,7 @@ def test_a_second_driver_is_refused_and_sigterm_flushes(tmp_path: Path, cluster:
 @pytest.mark.parametrize("address", ["local", pytest.param("ray", marks=pytest.mark.ray)])
 def test_ctrl_c_flushes(tmp_path: Path, address: str) -> None:
     """A terminal sends it to all processes of the group: those of a Ray of our own must not die of it."""
-    whole = sweep(tmp_path, 0.1, 216)
+    whole = sweep(tmp_path, LONG)
     with Driver(tmp_path, "--address", address, "--workers", "1", nap=0.1, hold=6) as driver:
         driver.wait(some_came_back, "results")
         os.killpg(driver.process.pid, signal.SIGINT)
@@ -80,7 +81,7 @@ def test_ctrl_c_flushes(tmp_path: Path, address: str) -> None:
 
 
 def test_a_time_limit_stops_in_time(tmp_path: Path) -> None:
-    whole = sweep(tmp_path, 0.1, 216)
+    whole = sweep(tmp_path, LONG)
     with Driver(tmp_path, "--time-limit", "2s", nap=0.2) as driver:
         code, said = driver.end()
     assert (code, said["stopped"]) == (3, "time limit")
@@ -90,7 +91,7 @@ def test_a_time_limit_stops_in_time(tmp_path: Path) -> None:
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     """Threads cannot be stopped in the midst of a draw, and draws may take minutes."""
-    sweep(tmp_path, 0.1, 216)
+    sweep(tmp_path, LONG)
     with Driver(tmp_path, as_json=False, nap=60) as driver:
         driver.wait(lambda events: [event for event in events if event["event"] == "told"][1:], "running driver")
         driver.process.send_signal(signal.SIGINT)
@@ -111,16 +112,26 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     assert Store(tmp_path / "s").read().empty
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_wait_for_threads_has_an_end(tmp_path: Path, number: signal.Signals) -> None:
-    """One signal is enough, even where a thread would never come back; what was committed before stays."""
-    whole = sweep(tmp_path, 0.1, 216)
-    with Driver(tmp_path, "--workers", "1", nap=0.1, hold=6) as driver:
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sweep that was begun and stopped."""
+    folder = tmp_path_factory.mktemp("begun")
+    sweep(folder, LONG)
+    with Driver(folder, "--workers", "1", nap=0.1, hold=6) as driver:
         driver.wait(some_came_back, "results")
-        driver.process.send_signal(number)
-        (tmp_path / "go").touch()
+        driver.process.terminate()
+        (folder / "go").touch()
         driver.end()
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_wait_for_threads_has_an_end(begun: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """One signal is enough, even where a thread would never come back; what was committed before stays."""
+    whole = sweep(tmp_path, LONG)
+    shutil.copytree(begun / "s", tmp_path / "s")
     stored = rows_in(tmp_path)
+    assert 0 < len(stored) < len(whole)
     with Driver(tmp_path, as_json=False, nap=600, patience=0.5) as driver:
         driver.wait(lambda events: [event for event in events if event["event"] == "told"], "running driver")
         driver.process.send_signal(number)
@@ -155,10 +166,12 @@ def test_the_first_signal_speaks_at_once_and_the_second_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "words"),
-    [("merge", "what was committed is safe, the same command goes on"), ("verify", "the same command begins again")],
+    ("verb", "words", "number"),
+    [
+        ("merge", "what was committed is safe, the same command goes on", signal.SIGTERM),
+        ("verify", "the same command begins again", signal.SIGINT),
+    ],
 )
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_other_verbs_end_in_a_sentence(tmp_path: Path, verb: str, words: str, number: int) -> None:
     line = [verb, *(["x"] if verb == "merge" else []), "--store", "s"]
     script = f"""

@@ -51,7 +51,7 @@ def without(packages: str, words: str, folder: Path) -> subprocess.CompletedProc
     ("package", "words", "code"),
     [
         ("ray", "run spec.toml --store new --address ray", 1),
-        ("matplotlib", "figure fig8 --store s --out new.png", 1),
+        ("matplotlib", "figure fig8_mse --store s --out new.png", 1),
         ("cupy", "run spec.toml --store new --backend cupy", 2),
     ],
 )

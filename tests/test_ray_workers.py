@@ -29,9 +29,13 @@ from rmtsim.sweeps.spec import from_document
 pytestmark = pytest.mark.ray
 
 
-def sweep(folder: Path, target_rse: float, max_draws: int = 72) -> pd.DataFrame:
+#: A sweep that is over soon, and one that much can happen to; of the latter, two points are limited.
+SHORT = SMALL.format(target_rse=0.6, max_draws=24)
+LONG = SMALL.format(target_rse=0.15, max_draws=108)
+
+
+def sweep(folder: Path, text: str = SHORT) -> pd.DataFrame:
     """Lay down the spec; return the rows that an undisturbed run makes of it."""
-    text = SMALL.format(target_rse=target_rse, max_draws=max_draws)
     (folder / "spec.toml").write_text(text)
     return undisturbed(text)
 
@@ -74,7 +78,7 @@ def faulty(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Run
     batches, and the batches of one point fail everywhere.
     """
     folder = tmp_path_factory.mktemp("faulty")
-    sweep(folder, 0.3)
+    sweep(folder)
     options = ["--workers", "3", "--backend", "cupy"]
     with Driver(folder, *options, cluster=cluster, raises=60, sick="1", nap=0.1, draws=8) as driver:
         driver.wait(lambda events: [e for e in events if e["event"] == "told" and e["workers"] == 0], "idle driver")
@@ -101,7 +105,7 @@ def test_a_batch_that_always_fails_is_reported_and_the_rest_is_done(faulty: Run)
     assert f"draws {start} to {stop - 1} of Point(model='one_hidden', loss='ce', n_classes=2, dim=30," in faulty.err
     # Another point's batch may come to the sick GPU three times: then it is reported as well, but never all.
     told = {(one["point"]["n_classes"], one["point"]["n_samples"]) for one in failures}
-    whole = undisturbed(SMALL.format(target_rse=0.3, max_draws=72))
+    whole = undisturbed(SHORT)
 
     def of_others(rows: pd.DataFrame) -> pd.DataFrame:
         sizes = pd.Series(zip(rows["n_classes"], rows["n_samples"], strict=True), index=rows.index)
@@ -131,7 +135,7 @@ class Story(NamedTuple):
 def story(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
     """One driver, started once: a node joins, a worker is killed, a raylet is killed, a node joins, a node leaves."""
     folder = tmp_path_factory.mktemp("story")
-    whole = sweep(folder, 0.1, 216)
+    whole = sweep(folder, LONG)
     actors: dict[str, set[str]] = {}
 
     def settled(name: str, known: int, count: int) -> None:
@@ -144,7 +148,7 @@ def story(cluster: RayCluster, tmp_path_factory: pytest.TempPathFactory) -> Stor
 
     with ExitStack() as nodes:
         first = nodes.enter_context(cluster.node(gpus=2))
-        driver = nodes.enter_context(Driver(folder, cluster=cluster, nap=0.4))
+        driver = nodes.enter_context(Driver(folder, cluster=cluster, nap=0.8))
         settled("first", 0, 2)
         second = nodes.enter_context(cluster.node(gpus=1))
         settled("second", 2, 3)
@@ -209,7 +213,7 @@ def room(cluster: RayCluster) -> Iterator[None]:
 
 @pytest.mark.usefixtures("room")
 def test_a_batch_that_kills_its_workers_is_given_up_and_fail_fast_stops(tmp_path: Path, cluster: RayCluster) -> None:
-    whole = sweep(tmp_path, 0.3)
+    whole = sweep(tmp_path)
     with Driver(tmp_path, "--fail-fast", cluster=cluster, kills=60, losses=2, nap=0.5) as driver:
         found = ended(driver, tmp_path)
     assert (found.code, found.said["stopped"]) == (1, "failure")
@@ -224,7 +228,7 @@ def test_a_batch_that_kills_its_workers_is_given_up_and_fail_fast_stops(tmp_path
 
 @pytest.mark.usefixtures("room")
 def test_another_version_on_a_worker_is_refused(tmp_path: Path, cluster: RayCluster) -> None:
-    sweep(tmp_path, 0.3)
+    sweep(tmp_path)
     with Driver(tmp_path, "--workers", "1", cluster=cluster, old=True) as driver:
         code, _ = driver.end()
         err = driver.err()
@@ -237,7 +241,7 @@ def test_another_version_on_a_worker_is_refused(tmp_path: Path, cluster: RayClus
 
 @pytest.mark.usefixtures("room")
 def test_workers_that_die_while_they_start_are_not_started_for_ever(tmp_path: Path, cluster: RayCluster) -> None:
-    sweep(tmp_path, 0.3)
+    sweep(tmp_path)
     with Driver(tmp_path, "--workers", "1", cluster=cluster, stillborn=True, starts=3) as driver:
         code, _ = driver.end()
         err, events = driver.err(), driver.events()
@@ -249,7 +253,7 @@ def test_workers_that_die_while_they_start_are_not_started_for_ever(tmp_path: Pa
 
 @pytest.mark.usefixtures("room")
 def test_gpus_without_cupy_are_left_for_numpy(tmp_path: Path, cluster: RayCluster) -> None:
-    whole = sweep(tmp_path, 0.3)
+    whole = sweep(tmp_path)
     with Driver(tmp_path, "--backend", "auto", cluster=cluster, bare=True) as driver:
         found = ended(driver, tmp_path)
     assert found.code == 0

@@ -54,8 +54,9 @@ def keep_freed_memory() -> None:
             mallopt(_M_ARENA_MAX, 1)  # each takes 64 MiB of address space, or more
 
 
+@cache
 def flops_per_second(dtype: str) -> float:
-    """Measure the speed of a matrix product on one core, in about 50 ms."""
+    """Measure the speed of a matrix product on one core, in about 50 ms, once in a process."""
     A = np.random.default_rng(0).standard_normal((768, 768)).astype(dtype)
     with single_threaded_blas():
         A @ A  # the first product also warms the core up

@@ -22,6 +22,7 @@ from rmtsim.sweeps.ray_settings import (
     environment,
     malformed_settings,
     no_stderr,
+    nothing_that_watches,
     own_signals,
     private_folder,
     raylet,
@@ -112,8 +113,6 @@ def _own(cpus: int) -> Iterator[ModuleType]:
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # otherwise Ray packs the current folder under `uv run`
-        "AUTOSCALER_METRIC_PORT": "-1",  # this port asks for no token and has no switch; no such number opens it
-        "DASHBOARD_METRIC_PORT": "-1",
         **_LOOPBACK,
     }
     # Ray lets all users of the machine into its folder, sockets included. So it is made inside one that is private.
@@ -123,7 +122,8 @@ def _own(cpus: int) -> Iterator[ModuleType]:
         silent(str(folder / "driver.err")),
     ):
         try:
-            with chdir(folder), own_signals():  # workers import modules from the folder that Ray is started in
+            # Workers import modules from the folder that Ray is started in.
+            with chdir(folder), own_signals(), nothing_that_watches():
                 ray.init(
                     address="local",
                     num_cpus=cpus,

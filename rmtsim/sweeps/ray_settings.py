@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 #: Environment variables that hold a list of paths, and those that hold one path. A relative path in them would mean
 #: another place on a worker, whose working directory is not ours.
@@ -115,6 +116,21 @@ def private_folder() -> Iterator[Path]:
     base = None if len(os.fsencode(tempfile.gettempdir())) < 23 else "/tmp"
     with tempfile.TemporaryDirectory(prefix="ray", dir=base, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@contextmanager
+def nothing_that_watches() -> Iterator[None]:
+    """Have Ray start no dashboard, no reader of its logs and no autoscaler, and agents without a dashboard's services.
+
+    Each is a Python that takes half a second or more of a core to start, half of what Ray takes in all, and opens
+    ports; none of them is used here. Ray itself does without the services where ``ray[default]`` is not installed.
+    """
+    node, utils = import_module("ray._private.node").Node, import_module("ray._private.utils")
+    with ExitStack() as patches:
+        for start in ("start_api_server", "start_log_monitor", "start_monitor"):
+            patches.enter_context(patch.object(node, start, lambda *_, **__: None))
+        patches.enter_context(patch.object(utils, "get_dashboard_dependency_error", lambda: ImportError("left out")))
+        yield
 
 
 @contextmanager
