@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     import pandas as pd
+    from xdist.scheduler import Scheduling
 
     from harness.cluster import RayCluster
 
@@ -28,12 +30,19 @@ from rmtsim.arrays.threads import cores
 from rmtsim.errors import InputError
 from rmtsim.store import Store
 
+# Compiled files are kept, whatever the environment says: the workers and hundreds of processes would compile them anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Whatever is started in the background, or by nohup, ignores these signals, and so does all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 pytest_plugins = ["tests.durations"]
+
+#: The modules that share the cluster below, which takes seconds of a core to start.
+ON_THE_CLUSTER = ("tests/test_ray_workers.py", "tests/test_interrupts.py", "tests/test_kills.py")
 
 #: A script for mypy; looking for doctests in it would run its sweep.
 collect_ignore = ["typed_session.py"]
@@ -42,6 +51,20 @@ collect_ignore = ["typed_session.py"]
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more than there are cores: the modules that start Ray, which come first, wait most of their time."""
     return cores() + 1
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Return a scheduler that gives the modules that share a cluster to one process, and any other to some process."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Modules(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = str(super()._split_scope(nodeid))
+            return ON_THE_CLUSTER[0] if module in ON_THE_CLUSTER else module
+
+    return Modules(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

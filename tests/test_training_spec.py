@@ -245,7 +245,7 @@ import sys
 from rmtsim.sweeps.table_runner import run_tables
 from tests.test_training_spec import mixed
 
-outcome = run_tables(mixed(), sys.argv[1], address="ray", workers=2)
+outcome = run_tables(mixed(), sys.argv[1], address="ray", workers=1)
 print(outcome.new_tables, outcome)
 """
 
