@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.specs import SPEC
+from harness.specs import SMALL
 from rmtsim.store import Store
 from rmtsim.sweeps.display import _table
 from rmtsim.sweeps.progress import OpenPoint, Progress, most_telling
+
+#: A sweep that is over at once.
+SPEC = SMALL.format(max_draws=8, target_rse=0.9)
 
 
 def point(
