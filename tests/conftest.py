@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ.pop("COLUMNS", None)  # xdist gives its workers 80, and tables are as wide as that says
 if "PYTEST_XDIST_WORKER" not in os.environ:  # one for the session, its workers and their subprocesses
     os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")
 
