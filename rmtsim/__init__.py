@@ -26,6 +26,7 @@ Arrays of your own
 
 A trained network
     measure          its last layer: norms of all blocks beside nulls, from arrays or files
+    plot.head        these over steps of training or over models; plot.head_classes, plot.head_blocks
 
 What these return and raise
     Spec, Store, Outcome, Progress, Fit, BlockNorms, LayerNorms, Measurement, InputError, RunError

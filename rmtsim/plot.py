@@ -1,7 +1,10 @@
-"""Plots of draws on axes of your own.
+"""Plots of draws, and of measured heads, on axes of your own.
 
-    decay    measured values against the number of classes, with the theory
-    columns  any column of the summary against any other, by colour and panel, with the theory
+    decay           measured values against the number of classes, with the theory
+    columns         any column of the summary against any other, by colour and panel, with the theory
+    head            last layers of trained networks beside their nulls, over steps of training or models
+    head_classes    the diagonal block of each class against its predicted frequency
+    head_blocks     a map of the blocks between the most frequent classes
 
 They draw on the Axes that they are given and change nothing else: no style, no backend, no current figure.
 """
@@ -16,7 +19,9 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.figures.column_choice import ColumnChoice
 from rmtsim.figures.column_series import Series, series_of
+from rmtsim.figures.given_axes import given_axes
 from rmtsim.model.choices import RegimeName
+from rmtsim.paper.head.own_axes import head, head_blocks, head_classes
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
@@ -26,7 +31,7 @@ from rmtsim.text.words import abridge, number_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["columns", "decay"]
+__all__ = ["columns", "decay", "head", "head_blocks", "head_classes"]
 
 Quantity: TypeAlias = Literal["diag_sqfro", "offdiag_sqfro", "ratio"]
 
@@ -88,7 +93,7 @@ def decay(
     check_choice("hue", hue, _OF_SWEEP)
     regimes = _regimes(theory)
     means = summarize(draws)
-    [ax] = _axes([ax])
+    ax = given_axes(ax)
     series = series_of(means, "n_classes", hue, None)
     _draw(ax, series, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax
@@ -159,7 +164,7 @@ def columns(
     wanted = choice.regimes(_regimes(theory))
     means = choice.select(summarize(draws))
     panels = choice.panels(means)
-    found = _axes(_several(ax, len(panels)))
+    found = list(map(given_axes, _several(ax, len(panels))))
     colors = _colors(means, by)
     for one, (title, series) in zip(found, panels.items(), strict=True):
         _draw(one, series, x, y, colors, wanted, choice.linear)
@@ -213,19 +218,3 @@ def _several(ax: Any, panels: int) -> list[Any]:
     if len(given) != panels:
         raise InputError(f"ax: {len(given)} given, for {number_of(panels, 'panel')}; give one matplotlib Axes for each")
     return given
-
-
-def _axes(given: Sequence[Any]) -> list[Axes]:
-    """Return the axes to draw on; raise InputError where something else, or axes in 3-D, were given."""
-    from matplotlib.axes import Axes
-
-    found = []
-    for ax in given:
-        if ax is None:
-            from matplotlib import pyplot
-
-            ax = pyplot.gca()
-        if not isinstance(ax, Axes) or hasattr(ax, "get_zlim"):
-            raise InputError(f"ax: {abridge(ax)} is not valid; give one matplotlib Axes, as from pyplot.subplots()")
-        found.append(ax)
-    return found

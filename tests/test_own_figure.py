@@ -70,7 +70,7 @@ def test_it_is_listed_last_and_its_cost_is_not_measured(capsys: pytest.CaptureFi
     assert main(["figure", "sqares", "--store", "S", "--out", "f.png"]) == 2
     said = capsys.readouterr().err
     assert "'sqares' is not known (did you mean squares?); choose one of" in said
-    assert "training_spectra, squares" in said
+    assert "head, squares" in said
 
 
 @pytest.mark.usefixtures("registered")

@@ -49,6 +49,10 @@ def figure(arguments: argparse.Namespace) -> int:
     """Draw a figure from a store, or list all."""
     from rmtsim.figures import matplotlib_setup, registry
 
+    if arguments.measured is not None:
+        return _measured(arguments)
+    if arguments.by_step:
+        raise InputError("--by-step: goes with --measured only; leave it out")
     wanted = {"NAME": arguments.name, "--store": arguments.store, "--out": arguments.out}
     if arguments.list:
         return _list(arguments, [name for name, value in wanted.items() if value is not None])
@@ -71,6 +75,28 @@ def figure(arguments: argparse.Namespace) -> int:
     with nullcontext() if experiment is not None else show_theory_progress(rows, _THEN):
         drawn = registry.draw(arguments.name, rows)
     matplotlib_setup.save(drawn, arguments.out)
+    print_message(f"{arguments.out}: drawn")
+    return DONE
+
+
+def _measured(arguments: argparse.Namespace) -> int:
+    """Draw measurements of heads."""
+    from rmtsim.figures import matplotlib_setup, registry
+    from rmtsim.paper.head.numbers import from_files, rows_of
+
+    name = arguments.name
+    if not name or not registry.get_figure(name).measured:
+        known = " or ".join(figure.name for figure in registry.all_figures().values() if figure.measured)
+        raise InputError(f"--measured: goes with the figure {known}, not with {name or 'none'}; leave it out")
+    others = {"--store": arguments.store, "--data": arguments.data, "--full": arguments.full, "--list": arguments.list}
+    given = [option for option, value in others.items() if value] + ["--json"] * arguments.json
+    if given := [*given, *Selection.of(arguments).options]:
+        raise InputError(f"{', '.join(given)}: does not go with --measured; leave it out")
+    if arguments.out is None:
+        raise InputError("--out: missing; give a file to write, .png, .pdf or .svg")
+    matplotlib_setup.check_picture_file(arguments.out)
+    rows = rows_of(from_files(arguments.measured, by_step=arguments.by_step))
+    matplotlib_setup.save(registry.draw(name, rows), arguments.out)
     print_message(f"{arguments.out}: drawn")
     return DONE
 

@@ -59,7 +59,7 @@ def measure(arguments: argparse.Namespace) -> int:
         write_output(out, encoded(found.classes, out), "--classes-out")
         print_message(f"{out}: {number_of(len(found.classes), 'row')}")
     if arguments.json:
-        print_json(found.document())
+        print_json(found.document() | {"classes_out": out})
     else:
         print_text(found.text(), lines=True)
     return DONE

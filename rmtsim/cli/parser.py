@@ -41,6 +41,7 @@ examples:
   rmtsim reproduce all                              all of them, and a gallery
   rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
   rmtsim measure --weights model.safetensors:lm_head.weight --features features.npy
+  rmtsim figure head --measured step0.json step100.json --by-step --out head.pdf
 
 exit codes:
   0  done
@@ -189,6 +190,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", metavar="FILE", help="file to write: .png, .pdf or .svg")
     add_selection(p)
     add_full(p)
+    p.add_argument(
+        "--measured",
+        nargs="+",
+        metavar="FILE",
+        help="with head: draw these measurements, which `rmtsim measure --json` printed, in place of a store's",
+    )
+    p.add_argument(
+        "--by-step",
+        action="store_true",
+        help="with --measured: FILEs are checkpoints of one network, each after the steps of training that the last "
+        "number in its name says, as in step100.json (default: they are models)",
+    )
     p.add_argument("--list", action="store_true", help="print every figure with its source, cost and command instead")
     add_json(p)
 

@@ -49,6 +49,9 @@ class Figure(ABC):
     claims
         Whether its draws bear on Theorems 1 and 2. `rmtsim reproduce` then prints the table of verdicts on all such
         draws in place of the figure's text.
+    measured
+        Whether it also shows measurements of the user's own, with `rmtsim figure NAME --measured FILE …`: the rows are
+        then those of `rmtsim.paper.head.numbers.rows_of`.
 
     Examples
     --------
@@ -96,6 +99,7 @@ class Figure(ABC):
     full_specs: ClassVar[Sequence[str]] = ()
     data: ClassVar[str] = ""
     claims: ClassVar[bool] = False
+    measured: ClassVar[bool] = False
 
     def tables(self, full: bool = False, data: str | None = None) -> Experiment:
         """Return the experiment whose tables it shows.

@@ -13,6 +13,9 @@ from rmtsim.heads.nulls import Norms, Null
 from rmtsim.text.tables import records, text_table
 from rmtsim.text.words import number_of
 
+#: The form of `Measurement.document`; it changes where that loses a key, or gives one another meaning.
+FORMAT = 1
+
 #: Columns of norms, in tables of nulls.
 _COLUMNS = ("diag_sqfro", "offdiag_sqfro", "ratio", "outside")
 
@@ -151,11 +154,16 @@ class Measurement:
         return pd.DataFrame([null.document() for null in self.null_list])
 
     def document(self) -> dict[str, Any]:
-        """Return all but the table of classes as plain data, NaN for what is not known."""
+        """Return all but the table of classes as plain data, NaN for what is not known.
+
+        `rmtsim.heads.saved.read_measurement` reads it from a file.
+        """
         tables = ("by_batch", "classes", "pairs", "blocks", "groups")
         inner = {"norms", "null_list", "notes", *tables}
         plain = {name: value for name, value in vars(self).items() if name not in inner}
-        found = plain | asdict(self.norms) | {"nulls": [null.document() for null in self.null_list]}
+        found = (
+            {"format": FORMAT} | plain | asdict(self.norms) | {"nulls": [null.document() for null in self.null_list]}
+        )
         for name in ("by_batch", "pairs", "blocks", "groups"):
             table = getattr(self, name)
             found[name] = None if table is None else records(table)
