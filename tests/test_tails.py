@@ -140,7 +140,7 @@ def test_run_and_status_say_that_a_tail_is_too_heavy(tmp_path: Path, capsys: pyt
 @pytest.fixture(scope="module")
 def wild() -> pd.DataFrame:
     """Draws of four numbers of classes; at C = 20 off-diagonal norms have a heavy tail."""
-    points = [Point(model="linear", loss="ce", n_classes=C, dim=40, n_samples=40) for C in (10, 20, 100, 1000)]
+    points = [Point(model="linear", loss="ce", n_classes=C, dim=100, n_samples=100) for C in (10, 20, 100, 1000)]
     draws = pd.concat([simulate(point, 200) for point in points], ignore_index=True)
     wild = draws["offdiag_sqfro"] * np.random.default_rng(4).random(len(draws)) ** -0.8
     return draws.assign(offdiag_sqfro=wild.where(draws["n_classes"] == 20, draws["offdiag_sqfro"]))
