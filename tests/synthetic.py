@@ -81,3 +81,9 @@ def quick(regime: Callable[..., list[Prediction]]) -> Callable[..., list[Predict
         return [replace(one, offdiag=off, ratio=off / one.diag) for one, off in zip(found, offdiag, strict=True)]
 
     return of_mse
+
+
+def with_heavy_tails(rows: pd.DataFrame, where: pd.Series) -> pd.DataFrame:
+    """Return rows in which one draw of the points ``where`` has most of their off-diagonal norm."""
+    outlying = where & (rows["draw"] == 0)
+    return rows.assign(offdiag_sqfro=rows["offdiag_sqfro"].where(~outlying, 1000 * rows["offdiag_sqfro"]))

@@ -16,12 +16,14 @@ from rmtsim.figures import get_figure
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.figures.matplotlib_setup import check_picture_file, save
 from rmtsim.figures.registry import draw
+from rmtsim.figures.style import FAINT
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.stats.summary import on_limit_scale, summarize
 from rmtsim.stats.verdict import reach
 from rmtsim.theory import finite, large_c, limit
-from tests.synthetic import quick, sweep_of
+from tests.figures import text_of
+from tests.synthetic import quick, sweep_of, with_heavy_tails
 
 DIM = 60
 
@@ -264,14 +266,31 @@ def test_finite_size_shows_deviations_from_the_limit(
         shown = np.column_stack(bars.lines[0].get_data()).astype(float)
         np.testing.assert_allclose(shown, np.stack([summary["dim"], measured], axis=1))
         low, high = bars.lines[2][0].get_segments()[1][:, 1]
-        error = 100 * summary[f"std_error_{quantity}"].iloc[1] / getattr(at_limit, quantity)
-        assert (high - low) / 2 == pytest.approx(error, rel=1e-6)
+        row = summary.iloc[1]
+        down, up = reach(row[f"std_error_{quantity}"], row[f"skewness_{quantity}"] / row["draws"] ** 0.5)
+        ends = [100 * end / getattr(at_limit, quantity) for end in (down, up)]
+        assert [measured.iloc[1] - low, high - measured.iloc[1]] == pytest.approx(ends, rel=1e-6)
+        assert abs(up / down - 1) > 1e-3  # the draws are skew
         theory = curves(ax, "theory")[1]
         assert len(theory) > 5
         [expected] = finite("linear", "ce", 100, 16, 32)
         scale = 1 if quantity == "ratio" else 16
         [value] = theory[theory[:, 0] == 16, 1]
         assert value == pytest.approx(100 * (getattr(expected, quantity) / scale / getattr(at_limit, quantity) - 1))
+
+
+def test_finite_size_marks_what_has_too_heavy_a_tail(sizes: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmtsim.paper.finite_size._CURVE_POINTS", 6)
+    heavy = with_heavy_tails(sizes, sizes["dim"] == 16)
+    figure = draw("finite_size", heavy)
+    for quantity, ax in zip(("diag", "offdiag", "ratio"), figure.axes, strict=True):
+        faint = {x for bars in ax.containers if bars.lines[0].get_alpha() == FAINT for x in bars.lines[0].get_xdata()}
+        assert faint == (set() if quantity == "diag" else {16})
+    [legend] = figure.legends
+    assert "faint: the tail is too heavy for the mean to be trusted" in [text.get_text() for text in legend.get_texts()]
+    assert "The tail is too heavy for the mean to be trusted: linear offdiag at C = " in text_of("finite_size", heavy)
+    [legend] = draw("finite_size", sizes).legends  # negative control
+    assert not any("faint" in text.get_text() for text in legend.get_texts())
 
 
 def test_finite_size_needs_several_sizes(draws: pd.DataFrame) -> None:

@@ -11,16 +11,18 @@ import pytest
 from scipy import integrate, optimize
 
 from rmtsim.errors import InputError
+from rmtsim.figures.style import FAINT
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.paper.other_regimes import Regimes, rate_in_words
 from rmtsim.paper.regime_rates import FAR, extended, judge_rates, last_power, regimes_of
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.quoted import quoted
+from rmtsim.stats.verdict import reach
 from rmtsim.sweeps.spec import load
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.softmax_moments import weight_moments
-from tests.synthetic import sweep_of
+from tests.synthetic import sweep_of, with_heavy_tails
 from tests.test_figures import curves
 
 #: Powers of C with a hidden layer, and the d/N where they are.
@@ -124,7 +126,7 @@ def lines(
     keys = [model, "ce", "linear" if width is None else "output", width, 1.0, dim, dim, *astuple(Ensemble())]
     rows = pd.DataFrame({"n_classes": C, "theory": theory, "measured": np.where(C < 2000, theory, np.nan)})
     rows = rows.assign(std_error=0.01 * rows["measured"], quantity=quantity, power=power, constant=1.0)
-    rows = rows.assign(form=C**power, constant_last=1.0, reason="")
+    rows = rows.assign(form=C**power, constant_last=1.0, reason="", draws=64, skewness=0.0, heavy_tail=False)
     for name, value in zip(SWEEP_COLUMNS, keys, strict=True):
         rows[name] = value
     return rows
@@ -144,6 +146,56 @@ def lines(
 def test_verdicts_follow_from_three_exponents(table: pd.DataFrame, verdict: str) -> None:
     [line] = judge_rates(table).to_dict("records")
     assert line["verdict"] == verdict
+
+
+def test_points_with_too_heavy_a_tail_are_left_out() -> None:
+    table = lines("linear", 5, -1.95, -2.0, quantity="ratio")
+    table = pd.concat([table.iloc[:3], table.iloc[2:3].assign(n_classes=2000), table.iloc[3:]], ignore_index=True)
+    off = table.assign(measured=table["measured"].where(table["n_classes"] != 1000, 3 * table["measured"]))
+    [told] = judge_rates(off.assign(heavy_tail=off["n_classes"] == 1000)).to_dict("records")
+    [without] = judge_rates(table[table["n_classes"] != 1000]).to_dict("records")
+    assert told.pop("points_left_out") == 1
+    assert without.pop("points_left_out") == 0
+    assert {key: value for key, value in told.items() if value != without[key]} == {}
+    [differs] = judge_rates(off).to_dict("records")  # negative control
+    assert differs["verdict"] == "differs"
+
+
+@pytest.mark.parametrize(("heavy", "verdict"), [([1000], "not decided"), ([100, 1000], "not decided"), ([], "holds")])
+def test_a_rate_of_too_few_points_is_not_decided(heavy: list[int], verdict: str) -> None:
+    table = lines("one_hidden", 3, -1.95, -2.0, quantity="ratio")
+    [line] = judge_rates(table.assign(heavy_tail=table["n_classes"].isin(heavy))).to_dict("records")
+    assert line["verdict"] == verdict
+    assert math.isnan(line["departure"]) == math.isnan(line["outside"]) == (1000 in heavy)
+    assert math.isnan(line["exponent"]) == (verdict == "not decided")
+    assert line["exponent_theory"] == pytest.approx(-1.95)
+
+
+def test_the_figure_says_where_the_tail_is_too_heavy(sweep: pd.DataFrame, numbers: pd.DataFrame) -> None:
+    heavy = with_heavy_tails(sweep, (sweep["model"] == "linear") & sweep["n_classes"].isin([300, 1000]))
+    found = Regimes().numbers(Regimes().select(heavy))
+    first, second = Regimes().plot(found).axes[:2]
+    bars, faint = first.containers
+    assert bars.lines[0].get_xdata().tolist()[:2] == [10, 100]
+    assert faint.lines[0].get_xdata().tolist() == [300, 1000]
+    assert faint.lines[0].get_alpha() == FAINT
+    assert len(second.containers) == 1
+    low, high = bars.lines[2][0].get_segments()[1][:, 1]
+    row = extended(sweep).query("quantity == 'ratio' and n_classes == 100 and model == 'linear'").iloc[0]
+    down, up = reach(row["std_error"], row["skewness"]) / row["form"]
+    middle = row["measured"] / row["form"]
+    assert (middle - low, high - middle) == pytest.approx((down, up), rel=1e-6)
+    text = Regimes().text(found)
+    assert "Of 2 ratios: not decided 1, holds 1." in text
+    assert "too heavy for the mean to be trusted: linear offdiag at C = 300, d/N = 32, 64 draws; linear ratio" in text
+    [ratio] = [line for line in text.split("\n") if line.startswith("  ratio") and "not decided" in line]
+    assert ratio.split()[2:3] == ["-"]
+    headline = Regimes().headline(found)
+    said = "not decided at d = 32, d/N = 32: the tail is too heavy for the mean to be trusted at all but fewer than 3 C"
+    assert said in headline
+    for words in (Regimes().text(numbers), Regimes().headline(numbers)):  # negative control
+        assert "he tail is too heavy for the mean to be trusted:" not in words
+        assert "not decided at" not in words
 
 
 def test_the_headline_tells_measurement_from_theory(sweep: pd.DataFrame, numbers: pd.DataFrame) -> None:

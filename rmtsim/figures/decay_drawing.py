@@ -12,9 +12,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
-from rmtsim.figures.style import BLOCKS, FAINT, colors, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.style import BLOCKS, bars, colors, faint, legend_below, line, mark, marker, paper_style, title
 from rmtsim.model.ensemble import LECUN
-from rmtsim.stats.verdict import Values, reach
+from rmtsim.stats.verdict import reach
 
 #: Names of a diagonal and an off-diagonal block, and what their norms are divided by.
 _BLOCKS = {
@@ -79,7 +79,7 @@ def plot_decay(points: pd.DataFrame, curves: pd.DataFrame, spec: Shown) -> Figur
             shown, theory = (table[table["layer"] == layer] for table in (points, curves))
             _plot_layer(panel, layer, shown, theory, styles, spec)
         title(figure, _title(points, spec))
-        legend_below(figure, _legend(styles, heavy=bool(points["heavy_tail"].any())), columns=3)
+        legend_below(figure, _legend(styles, points), columns=3)
     return figure
 
 
@@ -130,7 +130,7 @@ def plot_values(ax: Axes, points: pd.DataFrame, curves: pd.DataFrame, styles: li
             ax.plot(curve["n_classes"], curve["value"], how, color=style.color, linewidth=1, label=f"_{kind}")
         shown = style.of(points, *style.keys).dropna(subset="measured")
         ends = reach(shown["std_error"], shown["skewness"])
-        _bars(ax, shown, shown["n_classes"], shown["measured"], ends, capsize=2.5, **style.marks)
+        bars(ax, shown["n_classes"], shown["measured"], ends, shown["heavy_tail"], capsize=2.5, **style.marks)
     ax.set_xscale("log")
     set_log_ticks(ax.xaxis, points["n_classes"])
     drawn = pd.concat([points["measured"], curves.loc[curves["value"] > 0, "value"]])
@@ -152,17 +152,10 @@ def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None
         ends = reach(spread, third) / by.to_numpy()
         C = shown["n_classes"] * dodge ** (place - (len(styles) - 1) / 2)
         ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
-        _bars(ax, shown, C, (shown["measured"] - shown["finite"]) / by, ends, capsize=2, **style.marks)
+        off = (shown["measured"] - shown["finite"]) / by
+        bars(ax, C, off, ends, shown["heavy_tail"], capsize=2, **style.marks)
     if not (points["finite"] > 0).any():
         ax.set_yticks([])
-
-
-def _bars(ax: Axes, shown: pd.DataFrame, x: pd.Series, y: pd.Series, ends: Values, **look: Any) -> None:
-    """Draw marks with error bars, faint where the tail is too heavy for the value to be trusted."""
-    heavy = shown["heavy_tail"].to_numpy()
-    ax.errorbar(x[~heavy], y[~heavy], ends[:, ~heavy], **look)
-    if heavy.any():
-        ax.errorbar(x[heavy], y[heavy], ends[:, heavy], **(look | {"alpha": FAINT, "label": "_heavy"}))
 
 
 @dataclass(frozen=True)
@@ -211,14 +204,13 @@ def _styles(points: pd.DataFrame) -> list[Style]:
     return styles
 
 
-def _legend(styles: list[Style], *, heavy: bool) -> list[Line2D]:
-    faint = [mark("faint: the tail is too heavy for the mean to be trusted", color="0.3", alpha=FAINT)] if heavy else []
+def _legend(styles: list[Style], points: pd.DataFrame) -> list[Line2D]:
     return [
         *(mark(style.label, color=style.color, marker=style.marker) for style in styles),
         line(r"theory at this $C$, $d$, $N$"),
         line(r"theory, $d, N \to \infty$, then $C \to \infty$", "--"),
         line(r"lower panels: limit $d, N \to \infty$ over theory at this $d, N$", ":"),
-        *faint,
+        *faint(points["heavy_tail"]),
     ]
 
 

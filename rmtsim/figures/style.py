@@ -14,6 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.matplotlib_setup import settings
+from rmtsim.stats.tails import TOO_HEAVY_THERE
 
 #: Markers of series, in the order in which they are taken.
 MARKERS = "osD^vPX*"
@@ -67,6 +68,30 @@ def mark(label: str, **look: Any) -> Line2D:
 def line(label: str, linestyle: Any = "-", color: Any = "0.3", **look: Any) -> Line2D:
     """Return the legend's entry of a line."""
     return Line2D([], [], label=label, linestyle=linestyle, color=color, **look)
+
+
+def bars(ax: Axes, x: Any, y: Any, ends: Any, heavy: Any, **look: Any) -> None:
+    """Draw marks with error bars; those whose tail is too heavy for their value to be trusted are faint.
+
+    Parameters
+    ----------
+    x, y, ends
+        Places, and how far the bars reach down and up, (2, n), as `rmtsim.stats.verdict.reach` returns.
+    heavy
+        Which tails are too heavy.
+    look
+        Arguments of ``Axes.errorbar``.
+    """
+    x, y, ends, heavy = (np.asarray(values) for values in (x, y, ends, heavy))
+    heavy = heavy.astype(bool)
+    ax.errorbar(x[~heavy], y[~heavy], ends[:, ~heavy], **look)
+    if heavy.any():
+        ax.errorbar(x[heavy], y[heavy], ends[:, heavy], **(look | {"alpha": FAINT, "label": "_heavy"}))
+
+
+def faint(heavy: Any) -> list[Line2D]:
+    """Return the legend's entry of faint marks, if some tails are too heavy."""
+    return [mark(f"faint: {TOO_HEAVY_THERE}", color="0.3", alpha=FAINT)] if np.any(heavy) else []
 
 
 def legend_below(figure: Figure | SubFigure, handles: Sequence[Artist], columns: int) -> None:

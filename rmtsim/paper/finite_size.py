@@ -9,6 +9,7 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.figures.figure import Figure
+from rmtsim.figures.headlines import heavy_tails
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
 from rmtsim.model.ensemble import LECUN, Ensemble
@@ -65,8 +66,9 @@ class FiniteSize(Figure):
         return plot_finite_size(part(numbers, "points"), part(numbers, "curves"))
 
     def text(self, numbers: pd.DataFrame) -> str:
-        """Return the table of all points."""
-        return render(part(numbers, "points"))
+        """Return the table of all points, and which have too heavy a tail."""
+        points = part(numbers, "points")
+        return "\n\n".join([render(points), *heavy_tails(points)])
 
     def headline(self, numbers: pd.DataFrame) -> str:
         """Return how many values agree with the theory at their own C, d, N, and their z-scores."""
@@ -97,14 +99,16 @@ def deviations_from_limit(draws: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
     Returns
     -------
     tuple
-        Measured points, those of ``rmtsim.stats.comparison`` with ``deviation`` = 100 (measured/limit − 1) and its
-        ``std_error_deviation``; and the theory's curves: the series' keys, ``quantity``, ``dim``, ``deviation`` =
-        100 (finite/limit − 1). Both name their ``series``.
+        Measured points, those of ``rmtsim.stats.comparison`` with ``deviation`` = 100 (measured/limit − 1), its
+        ``std_error_deviation`` and ``skewness_deviation`` (see `rmtsim.stats.verdict.reach`); and the theory's curves:
+        the series' keys, ``quantity``, ``dim``, ``deviation`` = 100 (finite/limit − 1). Both name their ``series``.
     """
     measured = compare(summarize(draws))
     relative = np.hypot(measured["std_error"], measured["std_error_limit"] * measured["measured"] / measured["limit"])
     measured["deviation"] = 100 * (measured["measured"] / measured["limit"] - 1)
     measured["std_error_deviation"] = 100 * relative / measured["limit"]
+    share = (measured["std_error"] / relative).fillna(0.0)  # of draws: what the limit adds is symmetric
+    measured["skewness_deviation"] = measured["skewness"] * share**3
     vertices: list[dict[str, Any]] = []
     for key, group in measured.groupby(_SERIES, dropna=False, sort=False):
         series = dict(zip(_SERIES, key, strict=True))

@@ -11,7 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
-from rmtsim.figures.style import BLOCKS, LAYERS, MARKS, colors, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.style import (
+    BLOCKS,
+    LAYERS,
+    MARKS,
+    bars,
+    colors,
+    faint,
+    legend_below,
+    line,
+    mark,
+    marker,
+    paper_style,
+    title,
+)
+from rmtsim.stats.verdict import reach
 
 
 def plot_finite_size(measured: pd.DataFrame, curves: pd.DataFrame) -> Figure:
@@ -34,19 +48,23 @@ def plot_finite_size(measured: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         for ax in axes[-1]:
             ax.set_xlabel("dimension $d$")
         title(figure, "Cross-entropy at finite $d$ and $N$: deviation from the limit")
-        legend_below(figure, _legend(looks), columns=3)
+        legend_below(figure, [*_legend(looks), *faint(measured["heavy_tail"])], columns=3)
     return figure
 
 
 def _plot_panel(ax: Axes, measured: pd.DataFrame, curves: pd.DataFrame, looks: dict[str, tuple[Any, str]]) -> None:
-    """Measured deviations with standard errors, and the theory; a point at or below zero is noise, off a log axis."""
+    """Measured deviations with bars of one standard error's level, and the theory.
+
+    A point at or below zero is noise, off a log axis.
+    """
     for name, (color, symbol) in looks.items():
         shown, curve = (table[table["series"] == name] for table in (measured, curves))
         for _, of_width in curve.groupby("width", dropna=False):
             ordered = of_width.sort_values("dim")
             ax.plot(ordered["dim"], ordered["deviation"], "-", color=color, linewidth=1, label="_theory")
         look = {"color": color, "marker": symbol, **MARKS}
-        ax.errorbar(shown["dim"], shown["deviation"], shown["std_error_deviation"], **look)
+        ends = reach(shown["std_error_deviation"], shown["skewness_deviation"])
+        bars(ax, shown["dim"], shown["deviation"], ends, shown["heavy_tail"], **look)
     ax.set_xscale("log", base=2)
     sizes = sorted(measured["dim"].unique())
     positive = curves.loc[curves["deviation"] > 0, "deviation"]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rmtsim.figures.figure import Figure
+from rmtsim.figures.headlines import heavy_tails
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.figures.registry import register
-from rmtsim.paper.regime_rates import FAR, LEAST_CLASSES, extended, judge_rates, regimes_of, short
+from rmtsim.paper.regime_rates import FAR, LEAST_CLASSES, LEAST_POINTS, extended, judge_rates, regimes_of, short
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import plain
 from rmtsim.stats.quoted import quoted
+from rmtsim.stats.tails import TOO_HEAVY_THERE
 from rmtsim.stats.verdict import RATE_MARGIN, TOLERANCE
 from rmtsim.text.tables import text_table
 
@@ -27,7 +29,8 @@ _HEAD = (
 
 _LEGEND = """\
 There are draws up to C = {largest}; all that is said of more classes is theory. power: slope of log value in log C over
-the C from 100 on that have draws, weighted, measured with its standard error, and the theory's at the same C, d, N.
+the C from 100 on that have draws, weighted, measured with its standard error, and the theory's at the same C, d, N; C
+whose tail is too heavy for the mean to be trusted are left out, and no measured value of theirs is given (-).
 far: the theory's slope from C = 1e5 to 1e6. C->inf: its power at this d and N as C -> infinity; none is given with a
 hidden layer and CE. constant: value at the largest C with draws over the theorem's form there, measured, then the
 theory's; C->inf: the theory's as C -> infinity. With a hidden layer and CE that is the sum of a series in 1/d, an
@@ -36,7 +39,8 @@ the end. outside: share of the layer's squared norm outside its diagonal blocks 
 the theory's powers: holds: at the C of the draws and far within {margin:g} of the theorem's, and as C -> infinity,
 where one is given, the theorem's; with a hidden layer and CE it says: up to C = 1e6. not yet: not at the C of the
 draws, but far is closer. does not hold: else. differs: draws and theory are over {tolerance:g} standard errors apart,
-as where the mean lies in draws too rare to meet, and nothing is said of the rate."""
+as where the mean lies in draws too rare to meet, and nothing is said of the rate. not decided: too heavy tails leave
+fewer than {least} C."""
 
 
 @register
@@ -81,8 +85,10 @@ class Regimes(Figure):
         ratios = rates.loc[rates["quantity"] == "ratio", "verdict"].value_counts()
         tally = f"Of {ratios.sum()} ratios: {', '.join(f'{verdict} {count}' for verdict, count in ratios.items())}."
         table = text_table(lines, "<" + ">" * (len(_HEAD[0]) - 2) + "<")
-        legend = _LEGEND.format(largest=rates["largest"].max(), tolerance=TOLERANCE, margin=RATE_MARGIN)
-        return "\n".join([*table, "", tally, "", legend])
+        numbers_in_it = {"tolerance": TOLERANCE, "margin": RATE_MARGIN, "least": LEAST_POINTS}
+        legend = _LEGEND.format(largest=rates["largest"].max(), **numbers_in_it)
+        heavy = heavy_tails(part(numbers, "values"))
+        return "\n".join([*table, "", tally, *heavy, "", legend])
 
     def headline(self, numbers: pd.DataFrame) -> str:
         """Return the power of C in off-diagonal over diagonal: a line per model, loss, layer and verdict.
@@ -105,16 +111,18 @@ def rate_in_words(group: pd.DataFrame) -> str:
     """Put rows of `judge_rates` of one model, loss, layer and verdict into a line."""
     first = group.iloc[0]
     layer = "linear model" if first["model"] == "linear" else f"{first['layer']} layer"
-    measured = _ends(group, "exponent", "std_error_exponent")
+    measured = f"measured {_ends(group, 'exponent', 'std_error_exponent')}"
     low, high = (f"10^{math.log10(C):.0f}" for C in FAR)
     verdict, last = first["verdict"], ""
+    if verdict == "not decided":
+        measured = f"{TOO_HEAVY_THERE} at all but fewer than {LEAST_POINTS} C"
     if group["exponent_last"].notna().all():
         last = f", as C → ∞ {_ends(group, 'exponent_last')}"
     elif verdict == "holds":
         verdict = f"holds up to C = {high}"
     line = (
         f"- {layer}, {first['loss'].upper()} (theorem: {first['power']:.0f}): {verdict} at {_sizes(group)}: "
-        f"measured {measured}; theory at the same C {_ends(group, 'exponent_theory')}"
+        f"{measured}; theory at the same C {_ends(group, 'exponent_theory')}"
     )
     if verdict == "differs":  # there the theory is not tested
         return line
@@ -139,17 +147,19 @@ def _sizes(group: pd.DataFrame) -> str:
 
 
 def _cells(row: dict[Any, Any]) -> list[str]:
-    def number(name: str, how: str) -> str:
-        return "-" if math.isnan(row[name]) else f"{row[name]:{how}}"
+    def number(name: str, how: str, error: str = "", how_error: str = "") -> str:
+        if math.isnan(row[name]):
+            return "-"
+        return f"{row[name]:{how}} ± {row[error]:{how_error}}" if error else f"{row[name]:{how}}"
 
     return [
         f"  {row['quantity']}",
         number("power", "+.0f"),
-        f"{number('exponent', '+.3f')} ± {number('std_error_exponent', '.3f')}",
+        number("exponent", "+.3f", "std_error_exponent", ".3f"),
         number("exponent_theory", "+.3f"),
         number("exponent_far", "+.3f"),
         number("exponent_last", "+.3f"),
-        f"{number('departure', '.3g')} ± {number('std_error_departure', '.2g')}",
+        number("departure", ".3g", "std_error_departure", ".2g"),
         number("departure_theory", ".3g"),
         number("departure_last", ".3g"),
         number("outside", ".2g"),

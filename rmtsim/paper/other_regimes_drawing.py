@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from rmtsim.figures.log_ticks import set_log_ticks
-from rmtsim.figures.style import MARKERS, MARKS, colors, legend_below, line, mark, paper_style, title
+from rmtsim.figures.style import MARKERS, MARKS, bars, colors, faint, legend_below, line, mark, paper_style, title
 from rmtsim.paper.regime_rates import FAR, last_power, short
 from rmtsim.stats.claims import SWEEP_COLUMNS
+from rmtsim.stats.verdict import reach
 
 #: Color behind the C that have no draws.
 _ALONE = "0.94"
@@ -73,7 +74,7 @@ def plot_regimes(table: pd.DataFrame) -> Figure:
         for ax in axes[::columns]:
             ax.set_ylabel("off-diagonal/diagonal over\nthe theorem's form")
         title(figure, "Outside the proportional regime: do the rates in $C$ hold?")
-        legend_below(figure, _lines(), columns=3)
+        legend_below(figure, [*_lines(), *faint(table["heavy_tail"])], columns=3)
     return figure
 
 
@@ -85,14 +86,9 @@ def _plot(ax: Axes, panel: _Panel, table: pd.DataFrame) -> None:
         color, marker = palette[first[panel.color]], markers[first[panel.marker] if panel.marker else None]
         known = series[series["theory"].notna()]
         ax.plot(known["n_classes"], known["theory"] / known["form"], "-", color=color, linewidth=1, label="_theory")
-        ax.errorbar(
-            series["n_classes"],
-            series["measured"] / series["form"],
-            series["std_error"] / series["form"],
-            marker=marker,
-            color=color,
-            **MARKS,
-        )
+        ends = reach(series["std_error"], series["skewness"]) / series["form"].to_numpy()
+        look = {"marker": marker, "color": color, **MARKS}
+        bars(ax, series["n_classes"], series["measured"] / series["form"], ends, series["heavy_tail"], **look)
         _plot_last(ax, series, color)
     ax.axhline(1, linestyle="--", color="0.3", linewidth=0.9, label="_theorem")
     ax.set_xscale("log")

@@ -11,7 +11,7 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
-from rmtsim.stats.decay_fit import fit_decay
+from rmtsim.stats.decay_fit import UNKNOWN, fit_decay
 from rmtsim.stats.predictions import plain, power, predict_layer, value
 from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
 from rmtsim.stats.verdict import RATE_MARGIN, agrees, z_score
@@ -83,9 +83,10 @@ def extended(draws: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per sweep over C (``SWEEP_COLUMNS`` of `rmtsim.stats.claims`), quantity and C: ``measured``,
-        ``std_error`` (NaN at ``FAR``), ``theory`` at this C, d, N, and ``form``, the theorem's constant · C**power for
-        d, N, then C → ∞ at this d/N; ``power``; ``constant_last``, the constant as C → ∞ at this d and N (infinite or
-        NaN if there is none), and ``constant``. Norms of d × d blocks are divided by d.
+        ``std_error`` and ``skewness`` (that of draws over √draws; NaN at ``FAR``), ``draws``, and ``heavy_tail``,
+        whether they have too heavy a tail for these to be trusted; ``theory`` at this C, d, N, and ``form``, the
+        theorem's constant · C**power for d, N, then C → ∞ at this d/N; ``power``; ``constant_last``, the constant as
+        C → ∞ at this d and N (infinite or NaN if there is none), and ``constant``. Norms of d × d blocks are divided by d.
     """
     lines: list[dict[str, Any]] = []
     for key, group in on_limit_scale(summarize(draws)).groupby(SWEEP_COLUMNS, dropna=False, sort=False):
@@ -100,8 +101,11 @@ def extended(draws: pd.DataFrame) -> pd.DataFrame:
                     continue
                 row = measured.get(C, {})
                 found = {
+                    "draws": row.get("draws", 0),
                     "measured": row.get(quantity, math.nan),
                     "std_error": row.get(f"std_error_{quantity}", math.nan),
+                    "skewness": row.get(f"skewness_{quantity}", math.nan) / math.sqrt(row.get("draws", 1)),
+                    "heavy_tail": bool(row.get(f"heavy_tail_{quantity}", False)),
                 }
                 line = dict(zip(SWEEP_COLUMNS, key, strict=True)) | {"quantity": quantity, "n_classes": C} | found
                 lines.append(line | _theory(theorem, last, at_size, quantity, C) | {"reason": reason})
@@ -135,13 +139,16 @@ def judge_rates(table: pd.DataFrame) -> pd.DataFrame:
         - ``power``, the theorem's; ``exponent`` with ``std_error_exponent``, measured over C ≥ 100;
           ``exponent_theory``, the theory's at the same C with the same weights; ``exponent_far``, between the two C of
           ``FAR``; ``exponent_last``: see ``last_power``; ``z`` = (exponent − exponent_theory)/std_error_exponent;
+          ``points_left_out``: the C ≥ 100 whose tail is too heavy for their means to be trusted, which no slope uses;
         - ``largest``, the largest measured C; ``departure`` with ``std_error_departure``, ``departure_theory``: the
           value there over the theorem's form; ``departure_last``, the theory's as C → ∞ at this d and N: with a hidden
           layer and cross-entropy the sum of an asymptotic series in 1/d;
-        - ``outside``: share of the layer's squared norm outside its diagonal blocks there;
+        - ``outside``: share of the layer's squared norm outside its diagonal blocks there; it and the departure are not
+          known (NaN) where the tail is too heavy;
         - ``verdict`` on the theory's powers, up to C = 10⁶ and beyond where ``exponent_last`` is known: *holds*, *not
           yet*, *does not hold*, or *differs* where z is beyond the tolerance of `rmtsim.stats.verdict`, so that nothing
-          is said of the rate; *not tested* where the theory has no value.
+          is said of the rate; *not decided* where fewer than ``LEAST_POINTS`` C are left, by their tails; *not tested*
+          where the theory has no value.
     """
     keys = [*SWEEP_COLUMNS, "quantity"]
     lines = [
@@ -153,16 +160,20 @@ def judge_rates(table: pd.DataFrame) -> pd.DataFrame:
 
 def _judge(group: pd.DataFrame) -> dict[str, Any]:
     first = group.iloc[0]
-    near = group[group["measured"].notna() & (group["n_classes"] >= LEAST_CLASSES)]
+    measured = group[group["measured"].notna() & (group["n_classes"] >= LEAST_CLASSES)]
+    trusted = measured[~measured["heavy_tail"]]
+    decided = len(trusted) >= min(LEAST_POINTS, len(measured))
+    near = trusted if decided else measured
     rse = near["std_error"] / near["measured"]
-    slope = fit_decay(near["n_classes"], near["measured"], near["std_error"]).plain_slope
+    slope = fit_decay(near["n_classes"], near["measured"], near["std_error"]).plain_slope if decided else UNKNOWN
     theory = fit_decay(near["n_classes"], near["theory"], rse * near["theory"]).plain_slope.value
     far = group[group["n_classes"].isin(FAR)]
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = np.diff(np.log(far["theory"])) / np.diff(np.log(far["n_classes"].to_numpy(float)))
     exponent_far = float(steps[0])
     last = last_power(first["model"], first["loss"], int(first["dim"]), first["quantity"], first["power"])
-    top = near.iloc[-1]
+    top = measured.iloc[-1]
+    there = math.nan if top["heavy_tail"] else 1.0  # what has too heavy a tail is not quoted
     z = z_score(slope.value, theory, slope.std_error)
     return {
         "power": first["power"],
@@ -173,12 +184,13 @@ def _judge(group: pd.DataFrame) -> dict[str, Any]:
         "exponent_last": last,
         "z": z,
         "largest": int(top["n_classes"]),
-        "departure": top["measured"] / top["form"],
-        "std_error_departure": top["std_error"] / top["form"],
+        "departure": there * top["measured"] / top["form"],
+        "std_error_departure": there * top["std_error"] / top["form"],
         "departure_theory": top["theory"] / top["form"],
         "departure_last": first["constant_last"] / first["constant"],
-        "outside": _outside(top) if first["quantity"] == "ratio" else math.nan,
-        "verdict": _verdict(first["power"], theory, exponent_far, last, z),
+        "outside": there * _outside(top) if first["quantity"] == "ratio" else math.nan,
+        "points_left_out": len(measured) - len(trusted),
+        "verdict": _verdict(first["power"], theory, exponent_far, last, z) if decided else "not decided",
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rmtsim.figures.style import MARKS, colors, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.style import MARKS, bars, colors, faint, legend_below, line, mark, marker, paper_style, title
 from rmtsim.model.ensemble import LECUN
-from rmtsim.stats.verdict import MAX_DISTANCE
+from rmtsim.stats.verdict import MAX_DISTANCE, reach
 
 
 def plot_universality(points: pd.DataFrame) -> Figure:
@@ -24,10 +24,9 @@ def plot_universality(points: pd.DataFrame) -> Figure:
                 data, weights = map(str, law)
                 label = data if weights == LECUN.weights else weights
                 label += f", {data} data" if weights != LECUN.weights and data != LECUN.data else ""
-                look = {"color": colors()[place % 10], "marker": marker(place)}
-                ax.errorbar(
-                    group["n_classes"], group["quotient"], group["std_error_quotient"], label=label, **MARKS | look
-                )
+                look = {"color": colors()[place % 10], "marker": marker(place), "label": label, **MARKS}
+                ends = reach(group["std_error_quotient"], group["skewness"])
+                bars(ax, group["n_classes"], group["quotient"], ends, group["heavy_tail"], **look)
                 ax.plot(group["n_classes"], group["quotient"], "-", color=look["color"], linewidth=0.7)
             ax.axhline(1, color="0.3", linewidth=1)
             ax.axhspan(1 - MAX_DISTANCE, 1 + MAX_DISTANCE, color="0.92", zorder=-1)
@@ -41,5 +40,6 @@ def plot_universality(points: pd.DataFrame) -> Figure:
         axes[0].set_ylabel("off-diagonal/diagonal over that of Gaussian data and weights")
         title(figure, f"Linear model, cross-entropy, $d = {first['dim']}$, $N = {first['n_samples']}$")
         marks = [mark("measured", color="0.3"), line("exact theory of Gaussian data and weights")]
+        marks += faint(points["heavy_tail"])
         legend_below(figure, marks, columns=2)
     return figure
