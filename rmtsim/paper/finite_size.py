@@ -107,7 +107,7 @@ def deviations_from_limit(draws: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
     relative = np.hypot(measured["std_error"], measured["std_error_limit"] * measured["measured"] / measured["limit"])
     measured["deviation"] = 100 * (measured["measured"] / measured["limit"] - 1)
     measured["std_error_deviation"] = 100 * relative / measured["limit"]
-    share = (measured["std_error"] / relative).fillna(0.0)  # of draws: what the limit adds is symmetric
+    share: pd.Series = (measured["std_error"] / relative).fillna(0.0)  # of draws: what the limit adds is symmetric
     measured["skewness_deviation"] = measured["skewness"] * share**3
     vertices: list[dict[str, Any]] = []
     for key, group in measured.groupby(_SERIES, dropna=False, sort=False):

@@ -86,7 +86,8 @@ def extended(draws: pd.DataFrame) -> pd.DataFrame:
         ``std_error`` and ``skewness`` (that of draws over √draws; NaN at ``FAR``), ``draws``, and ``heavy_tail``,
         whether they have too heavy a tail for these to be trusted; ``theory`` at this C, d, N, and ``form``, the
         theorem's constant · C**power for d, N, then C → ∞ at this d/N; ``power``; ``constant_last``, the constant as
-        C → ∞ at this d and N (infinite or NaN if there is none), and ``constant``. Norms of d × d blocks are divided by d.
+        C → ∞ at this d and N (infinite or NaN if there is none), and ``constant``. Norms of d × d blocks are divided
+        by d.
     """
     lines: list[dict[str, Any]] = []
     for key, group in on_limit_scale(summarize(draws)).groupby(SWEEP_COLUMNS, dropna=False, sort=False):
