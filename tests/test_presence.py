@@ -95,6 +95,26 @@ def test_status_counts_the_draws_that_no_spec_asks_for(tmp_path: Path, capsys: p
     assert capsys.readouterr().out == f"beside these: 12 draws of 2 points {rest}"
 
 
+def test_status_counts_the_draws_beyond_those_that_a_loosened_target_asks_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small, shown = Store(tmp_path / "s"), []
+    for target in (0.01, 0.04):
+        sampling = {"seed": 0, "min_draws": 4, "max_draws": 60, "target_rse": target}
+        spec = from_document({**SPEC, "grid": {**SPEC["grid"], "n_classes": [2, 3]}, "sampling": sampling})
+        run(spec, small, workers=1, backend="numpy")
+        main(["status", "--store", small.location, "--json"])
+        document = json.loads(capsys.readouterr().out)
+        shown.append(([row["draws"] for row in document["points"]], document["unnamed"]))
+    (many, none), (few, rest) = shown
+    assert none == {"points": 0, "draws": 0}
+    assert sum(few) < sum(many)  # else there is nothing to see
+    assert rest == {"points": 2, "draws": sum(many) - sum(few)}
+    main(["status", "--store", small.location])
+    said = f"beside these: {rest['draws']} draws of 2 points that no spec in the store asks for; fit, figure and export"
+    assert said in capsys.readouterr().out
+
+
 def test_a_writer_that_was_killed_is_none(store: Store) -> None:
     """The system frees its lock; its name is left in the file."""
     script = "import os, signal, sys; from rmtsim.store import Store; Store(sys.argv[1]).writer().__enter__(); "

@@ -1,9 +1,12 @@
 """Means, ratios and standard errors over draws."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import rmtsim
 from rmtsim.errors import InputError
 from rmtsim.model.point import Point
 from rmtsim.stats.summary import POINT_COLUMNS, on_limit_scale, summarize
@@ -185,3 +188,18 @@ def test_effective_draws_leave_out_the_variance_of_sampling_classes() -> None:
     assert summarize(exact)["effective_draws"].item() == 4000
     assert summarize(sampled)["effective_draws"].item() == pytest.approx(4000 / 1.25, rel=0.02)
     assert summarize(sampled.assign(std_error_diag=10.0))["effective_draws"].item() == 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_ratio_that_the_model_fixes_is_exact(dtype: str) -> None:
+    """With two classes all four blocks of the last layer have the same norm in every draw; rounding is no spread."""
+    rows = rmtsim.simulate(rmtsim.Point("linear", "ce", 2, 30, 60), 12, dtype=dtype)
+    [exact] = rmtsim.summarize(rows).to_dict("records")
+    assert (exact["ratio"], exact["std_error_ratio"], exact["rse_ratio"], exact["skewness_ratio"]) == (1, 0, 0, 0)
+    assert not exact["heavy_tail_ratio"]
+    [single] = rmtsim.summarize(rows[:1]).to_dict("records")
+    assert math.isnan(single["ratio"])
+    off = rows.assign(offdiag_sqfro=rows["offdiag_sqfro"] * np.where(rows["draw"] == 3, 1.001, 1))
+    [broken] = rmtsim.summarize(off).to_dict("records")  # negative control: draws that break it are shown as they are
+    assert broken["ratio"] != 1
+    assert broken["std_error_ratio"] > 1e-5

@@ -92,7 +92,7 @@ def status(arguments: argparse.Namespace) -> int:
 
     store = open_existing(arguments.store)
     table, experiments = plans.status(store), experiment_status(store)
-    unnamed = plans.unnamed_draws(store)
+    unnamed = plans.unnamed_draws(store, table)
     if table.empty and not experiments and not unnamed.draws:
         raise InputError(f"--store: no sweep was run into {store.location}; run one, or name another directory")
     writer = None if set(table.get("state", ())) <= {"done"} and not experiments else who_writes(store.files)

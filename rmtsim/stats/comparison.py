@@ -12,16 +12,12 @@ from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, on_limit_scale
+from rmtsim.stats.summary import QUANTITIES, ROUNDING, on_limit_scale
 from rmtsim.stats.tails import TOO_HEAVY
 from rmtsim.stats.verdict import DECISIVE_FACTOR, LEVEL, Deviation, holm
 from rmtsim.text.words import number_of
 from rmtsim.theory import finite, limit
 from rmtsim.theory.prediction import Prediction
-
-#: Relative error granted to the arithmetic: float32 draws err by under 1e-5. It matters only where draws do not
-#: scatter at all, as the ratio at C = 2, which is 1.
-ROUNDING = 1e-5
 
 
 def compare(summary: pd.DataFrame) -> pd.DataFrame:

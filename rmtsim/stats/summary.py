@@ -22,6 +22,8 @@ from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sampling.weights import MAX_WEIGHTS
 from rmtsim.stats.estimates import Estimate, skewness
 from rmtsim.stats.pooling import (
+    Numbers,
+    Values,
     pooled_effective_draws,
     pooled_mean,
     pooled_ratio,
@@ -68,6 +70,10 @@ _COUNTS = {
 
 #: The largest norm or standard error; squares of these are added up.
 _MOST = 1e150
+
+#: Relative error granted to the arithmetic of draws: those of float32 err by under 1e-5. It matters only where they do
+#: not scatter at all, as the ratio at C = 2, which is 1.
+ROUNDING = 1e-5
 
 #: Relative deviation that an aspect ratio may have from dim / n_samples, as in a table that was written as text.
 _ROUNDING = 1e-6
@@ -153,7 +159,7 @@ def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
         estimates = (
             pooled_mean(diag, R, fixed="diag" in fixed),
             pooled_mean(offdiag, R, fixed="offdiag" in fixed),
-            pooled_ratio(offdiag, diag, R, fixed="ratio" in fixed),
+            _ratio(diag, offdiag, R, fixed.get("ratio")),
         )
         deviations = (
             relative_deviations(diag, R),
@@ -177,6 +183,13 @@ def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
     summary = summary[[*(name for name in summary.columns if name not in _SHAPES), *_SHAPES]]
     order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
     return summary.sort_values(order, kind="stable", ignore_index=True)
+
+
+def _ratio(diag: Values, offdiag: Values, weights_per_draw: Numbers, fixed: float | None) -> Estimate:
+    """Return the ratio of the means; the one that the model fixes, without an error, where all draws have it."""
+    if fixed is not None and np.all(np.abs(offdiag - fixed * diag) <= ROUNDING * np.abs(diag)):
+        return Estimate(fixed, 0.0) if len(diag) > 1 and np.any(diag) else Estimate(math.nan, math.nan)
+    return pooled_ratio(offdiag, diag, weights_per_draw, fixed=fixed is not None)
 
 
 def _known(skewness: float, estimate: Estimate) -> float:

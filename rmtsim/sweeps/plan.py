@@ -246,25 +246,34 @@ def status(store: Store) -> pd.DataFrame:
 
 
 class Unnamed(NamedTuple):
-    """Draws of a store that no spec in it asks for: those of a spec that another has replaced, or without a spec."""
+    """Draws of a store that no spec in it asks for.
+
+    They are those of a spec that another has replaced, or without a spec; and those that points have beyond the ones
+    that they ended with, as after a target was loosened.
+    """
 
     points: int
     draws: int
 
 
-def unnamed_draws(store: Store) -> Unnamed:
-    """Count the draws of points and seeds that no spec in the store names."""
-    specs = [from_document(document) for document in store.specs()]
-    named = {(point.id, spec.sampling.seed) for spec in specs for point in spec.points()}
+def unnamed_draws(store: Store, table: pd.DataFrame) -> Unnamed:
+    """Count the draws that no spec in the store asks for; ``table`` is its `status`."""
+    seeds = {spec.name: spec.sampling.seed for spec in map(from_document, store.specs())}
+    asked: dict[tuple[str, int], float] = {}
+    for row in table.to_dict("records"):
+        key = row["point_id"], seeds[row["sweep"]]
+        count = row["draws"] if row["state"] in ("done", "limited") else math.inf
+        asked[key] = max(count, asked.get(key, 0))
     rows: Counter[tuple[str, int, str]] = Counter()
-    for table in store.tables(["point_id", "seed", "layer"]):
-        for row in table.group_by(["point_id", "seed", "layer"]).aggregate([([], "count_all")]).to_pylist():
-            if (row["point_id"], row["seed"]) not in named:
-                rows[row["point_id"], row["seed"], row["layer"]] += row["count_all"]
-    draws: dict[tuple[str, int], int] = {}
-    for (point, seed, _), count in rows.items():
-        draws[point, seed] = max(count, draws.get((point, seed), 0))
-    return Unnamed(len({point for point, _ in draws}), sum(draws.values()))
+    for piece in store.tables(["point_id", "seed", "layer"]):
+        for row in piece.group_by(["point_id", "seed", "layer"]).aggregate([([], "count_all")]).to_pylist():
+            rows[row["point_id"], row["seed"], row["layer"]] += row["count_all"]
+    draws: dict[tuple[str, int], float] = {}
+    for (point, seed, _), there in rows.items():
+        more = there - asked.get((point, seed), 0)
+        if more > 0:
+            draws[point, seed] = max(more, draws.get((point, seed), 0))
+    return Unnamed(len({point for point, _ in draws}), int(sum(draws.values())))
 
 
 def _sizes(state: PointState) -> dict[str, object]:
