@@ -150,3 +150,41 @@ def test_the_skewness_of_few_draws_makes_nothing_significant() -> None:
     for t in (30.0, -30.0):
         assert abs(Deviation(t, 1.0, 2, 0.41).z - t) < 12
     assert abs(30 + 0.41 * 30**2 / 3 + 0.41**2 * 30**3 / 27) > 300  # negative control: Hall's own, that far out
+
+
+@pytest.mark.parametrize("skewness", [1e-9, 0.05, 0.3, 1.0, 3.0, -0.3, -2.0])
+def test_the_z_score_grows_with_the_deviation_wherever_it_is_used(skewness: float) -> None:
+    t = np.linspace(-60, 60, 24_001)
+    steps = np.diff(without_skewness(t, skewness))
+    assert np.all(steps > 0)
+    np.testing.assert_allclose(with_skewness(without_skewness(t, skewness), skewness), t, atol=1e-3)
+    inside = (abs(t[1:]) < 1 / abs(skewness)) & (abs(t[:-1]) < 1 / abs(skewness))
+    middle = (t[1:] + t[:-1])[inside] / 2
+    np.testing.assert_allclose((steps / np.diff(t))[inside], (1 + skewness * middle / 3) ** 2, rtol=1e-4)
+    square = t + skewness * t**2 / 3 + skewness / 6  # negative control: without Hall's cubic term it does not grow
+    assert abs(skewness) < 0.01 or np.any(np.diff(square) < 0)
+
+
+@pytest.mark.parametrize("draws", [4, 8, 12, 16])
+def test_intervals_of_few_normal_draws_hold_the_mean(draws: int) -> None:
+    """Their skewness is noise, and is corrected for all the same."""
+    sets = 40_000
+    x = np.random.default_rng(draws).standard_normal((sets, draws))
+    mean = x.mean(axis=1)
+    e, std_error = x - mean[:, None], x.std(axis=1, ddof=1) / draws**0.5
+    skewness = np.mean(e**3, axis=1) / np.mean(e**2, axis=1) ** 1.5 / draws**0.5
+
+    def holds(room: float) -> float:
+        low, high = (mean - std_error * with_skewness(sign * room, skewness) for sign in (1, -1))
+        return float(np.mean((low <= 0) & (high >= 0)))
+
+    covered, chance = holds(-float(stdtrit(draws - 1, 0.025))), (0.95 * 0.05 / sets) ** 0.5
+    assert covered == pytest.approx(0.95, abs=3.5 * chance + 0.002)
+    assert holds(1.96) < 0.95 - 15 * chance  # negative control: as if the standard error were known
+    for k in range(3):  # what is reported is this
+        reported = Deviation(mean[k], std_error[k], draws - 1, skewness[k]).interval()
+        room = -float(stdtrit(draws - 1, 0.025))
+        expected = [mean[k] - std_error[k] * float(with_skewness(way * room, skewness[k])) for way in (1, -1)]
+        assert reported == pytest.approx(expected)
+    beyond = 1 - holds(-float(stdtrit(draws - 1, LEVEL / 2)))
+    assert LEVEL / 2 < beyond < 2.5 * LEVEL  # the correction costs up to twice the level so far out

@@ -77,7 +77,8 @@ def without_skewness(t: npt.ArrayLike, skewness: npt.ArrayLike) -> Values:
     Where draws are skewed to the right, a mean that is low has a small standard error, too: t is then too large below
     the truth, and too small above it. With a = γ̂/√n, the sample skewness γ̂ of n draws, the monotone transformation of
     Hall (1992), *On the removal of skewness by transformation*, Journal of the Royal Statistical Society B 54, 221:
-    z = t + a t²/3 + a² t³/27 + a/6. What remains of the error in its distribution is of order 1/n, not 1/√n.
+    z = t + a t²/3 + a² t³/27 + a/6. What remains of the error in its distribution is of order 1/n, not 1/√n. Its slope
+    is (1 + a t/3)², so that z grows with t everywhere.
 
     It holds where a t is not large. Above a t = 1, and below −6, where its slope comes back to 1, z goes on with slope
     1: a γ̂ of few draws makes no value more significant than it is.
