@@ -39,8 +39,11 @@ def several(
     layers = model_with(size[3]).layer_names
 
     def values(some: list[GivenRows]) -> Found:
-        found = compute(X, some, W, y, loss, layers, xp, tiling=cut, team=team)
-        return {layer: np.array([np.asarray(value) for value in found[layer]]) for layer in layers}
+        found = {}
+        for name, asked in {"": layers, " alone": tuple({"hidden"} & set(layers))}.items():
+            norms = compute(X, some, W, y, loss, asked, xp, tiling=cut, team=team)
+            found |= {layer + name: np.array([np.asarray(value) for value in norms[layer]]) for layer in asked}
+        return found
 
     one = [values([V]) for V in last]
     return values(last), {layer: np.mean([of[layer] for of in one], axis=0) for layer in layers}

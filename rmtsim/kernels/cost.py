@@ -21,8 +21,9 @@ _FLOPS_PER_NORMAL, _FLOPS_PER_ENTRY = 300.0, 100.0
 #: Numbers that some V side by side hold, at most, and the weights of a bundle.
 _GROUP_NUMBERS, _BUNDLE_NUMBERS = 2**20, 2**22
 
-#: To pick an entry of K out, and to call what multiplies, in flops.
-_PICK_FLOPS, _CALL_FLOPS = 30, 5e5
+#: To pick an entry of K out, and to call what multiplies, in flops; and the share of K's entries that a neuron lets
+#: through, of its lower triangle and what its tiles have above.
+_PICK_FLOPS, _CALL_FLOPS, _PASSING = 40, 5e5, 0.4
 
 #: The passes over an entry of the Gram matrices of one V, in flops; products hide them where classes are many.
 FLOPS_PER_GRAM_ENTRY = 150.0
@@ -63,16 +64,16 @@ def bends(point: Point) -> bool:
 
 
 def restricts_pairs(dim: int, n_samples: int, width: int, weights: int) -> bool:
-    """Whether a hidden layer's K is restricted to the samples that each pair of neurons lets through.
+    """Whether a hidden layer's K is restricted to the samples that each neuron lets through.
 
-    Half of the samples pass a neuron and a quarter a pair, so of N² products for every pair and V a tenth or so are
-    left. But for every pair a part of K has to be picked out, which several V must share to make it worth while.
+    Half of the samples pass, so of N² products for every pair of neurons and V less than half are left. But for every
+    neuron a part of K has to be picked out, which several V must share to make it worth while.
     """
     if weights == 1 or few_features(dim, n_samples):
         return False
     pairs = width * (width + 1) / 2
-    part = (weights + _PICK_FLOPS) * n_samples**2 * _passing(width)
-    return part + _CALL_FLOPS * pairs < weights * n_samples**2 * pairs
+    products = weights * pairs * (1 - _PASSING)
+    return (_PICK_FLOPS * _PASSING * width - products) * n_samples**2 + _CALL_FLOPS * width < 0
 
 
 def pairs_of_classes(n_classes: int, inputs: int, n_samples: int, tiling: Tiling, weights: int) -> bool:
@@ -87,11 +88,6 @@ def pairs_of_classes(n_classes: int, inputs: int, n_samples: int, tiling: Tiling
     return pairs < grams + 2 * of_column * n_classes
 
 
-def _passing(width: int) -> float:
-    """Return the share of pairs of samples that a pair of neurons i ≤ j lets through, summed over these."""
-    return width / 4 + width * (width - 1) / 32
-
-
 def weights_at_once(
     n_classes: int, dim: int, n_samples: int, width: int | None, layers: tuple[str, ...], tiling: Tiling, weights: int
 ) -> list[list[range]]:
@@ -103,6 +99,8 @@ def weights_at_once(
     pairs = width * (width + 1) // 2 if width and HIDDEN.name in layers else 0
     bundle = max(1, int(_BUNDLE_NUMBERS * factor) // (n_samples * pairs)) if pairs else weights
     numbers = 3 * n_samples * (min(n_classes, tiling.chunk) + pairs)
+    if set(layers) == {HIDDEN.name}:  # each step is short
+        numbers = n_samples * (min(n_classes, tiling.chunk) + 3 * pairs)
     if not set(LAST).isdisjoint(layers):
         by_pairs = pairs_of_classes(n_classes, width or dim, n_samples, tiling, weights)
         numbers += n_samples * n_classes * (n_classes + 1) if by_pairs else 2 * n_samples**2
@@ -144,8 +142,8 @@ def _flops(point: Point, layers: tuple[str, ...], diagonal: str, weights: int, g
             if not softmax and not bends(point):  # the weights of all V are multiples of the same
                 shared += _quadratic_sum(N, d) * m * (m + 1) / 2
             elif softmax and masked and restricts_pairs(d, N, m, weights):
-                part = N**2 * _passing(m)
-                shared, of_one = shared + _PICK_FLOPS * part, of_one + part
+                part = N**2 * _PASSING * m
+                shared, of_one = shared + _PICK_FLOPS * part, of_one + part * (m + 1) / 2
             else:
                 of_one += _quadratic_sum(N, d) * m * (m + 1) / 2
         elif layer == CROSS.name:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, backend_of, inner
+from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
 from rmtsim.arrays.threads import ThreadTeam
+from rmtsim.kernels.pairs import pairs_of
 from rmtsim.kernels.tiling import Tiling
 
 #: (number of a tile, chunk, whether the tile's samples are seen for the first time in this pass) → one array
@@ -127,36 +128,44 @@ class DataKernel:
         parts = [self._contracted(columns, chunk) for chunk in chunks()]
         return [sum(kind[1:], kind[0]) for kind in zip(*parts, strict=True)]
 
-    def masked_sums(self, columns: Sequence[Array], masks: Array) -> Array:
-        """Return Σ λᵀ K λ over all columns λ of each kind, (…, kinds), in float64, each kind with a mask of its own.
+    def sums_of_active(self, weights: Array, active: Array) -> list[Array]:
+        """Return Σ λᵀ K λ over several V and all pairs of neurons i = j, and over all i < j, in float64.
 
-        Arrays of ``columns`` are (…, columns of a kind, N, kinds), ``masks`` (…, N, kinds), and samples have an axis of
-        length 1 after the leading ones. Sums run over the samples that a mask lets through: where that is a quarter,
-        a sixteenth of K.
+        ``weights`` are λ, (…, pairs, R, N), and ``active`` the masks of neurons, (…, N, m); λ is 0 where a neuron of
+        its pair does not let the sample through. So K is restricted to the samples that the first of them lets through:
+        where that is half of them, a quarter of K, which is picked out once for all of its pairs and all V.
         """
-        xp, lead, n_kinds = self._xp, masks.shape[:-2], masks.shape[-1]
-        jobs = [(draw, kind) for draw in np.ndindex(*lead) for kind in range(n_kinds)]
+        xp, (*lead, _, m) = self._xp, active.shape
+        first, _ = pairs_of(m)
+        others = np.searchsorted(first[m:], np.arange(m + 1)) + m  # where the pairs i < j of each neuron i begin
+        jobs = [(draw, neuron) for draw in np.ndindex(*lead) for neuron in range(m)]
 
-        def pick(tile: slice) -> dict[Any, tuple[Array, Array]]:
-            """Return which samples of a tile each mask lets through, and their columns, (columns, samples)."""
-            found = {}
-            for draw, kind in jobs:
-                (n,) = xp.nonzero(masks[*draw, tile, kind])
-                parts = [xp.take(A[*draw, :, tile, kind], n, axis=-1) for A in columns]
-                found[draw, kind] = n, xp.concat(parts, axis=0) if len(parts) > 1 else parts[0]
+        def pick(tile: slice) -> list[tuple[Array, Array, Array]]:
+            """Return for each job the samples of a tile that the neuron lets through, and λ there, (V, samples)."""
+            found = []
+            for draw, neuron in jobs:
+                (n,) = xp.nonzero(active[*draw, tile, neuron])
+                some = (slice(neuron, neuron + 1), slice(int(others[neuron]), int(others[neuron + 1])))
+                rows = (xp.take(weights[*draw, pairs, :, tile], n, axis=-1) for pairs in some)
+                found.append((n, *(xp.reshape(A, (A.shape[0] * A.shape[1], A.shape[2])) for A in rows)))
             return found
 
+        def product(A: Array, K: Array, B: Array) -> Array:
+            return xp.sum(xp.astype(row_dots(A @ K, B, xp), xp.float64))
+
         passing = self._team.map(pick, self.tiles)
-        sums = xp.zeros((*lead, n_kinds), dtype=xp.float64)
-        for i, j in _pairs(len(self.tiles)):
-            tile = self.tile(i, j)
+        sums = xp.zeros((*lead, m, 2), dtype=xp.float64)
+        for a, b in _pairs(len(self.tiles)):
+            tile = self.tile(a, b)
 
-            def of_kind(job: tuple[tuple[int, ...], int], tile: Array = tile, i: int = i, j: int = j) -> Array:
-                (n, A), (k, B) = passing[i][job], passing[j][job]
-                return inner(xp.take(xp.take(tile[*job[0], 0, :, :], n, axis=0), k, axis=1), A.mT @ B, xp)
+            def of_neuron(job: int, tile: Array = tile, a: int = a, b: int = b) -> Array:
+                (n, *left), (k, *right) = passing[a][job], passing[b][job]
+                K = xp.take(xp.take(tile[*jobs[job][0], 0, :, :], n, axis=0), k, axis=1)
+                return xp.stack([product(A, K, B) for A, B in zip(left, right, strict=True)])
 
-            sums += xp.reshape(xp.stack(self._team.map(of_kind, jobs)), sums.shape)
-        return sums
+            parts = self._team.map(of_neuron, range(len(jobs)))
+            sums += xp.reshape(xp.stack(parts), sums.shape)
+        return [xp.sum(sums[..., kind], axis=-1) for kind in range(1 if m == 1 else 2)]
 
     def diagonal(self) -> Array:
         """Return K_nn, (…, N, 1), in float64."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from rmtsim.arrays.backend import Array, Module, to_numpy
 from rmtsim.kernels.classes import Chunk, Rows, chunks
+from rmtsim.kernels.covariances import Covariances
 from rmtsim.kernels.grams import DataKernel
+from rmtsim.kernels.pairs import n_pairs, pair, pairs_of
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
 from rmtsim.kernels.scaling import Scaling, exponent_of, largest, restored, times_power
 from rmtsim.kernels.tiling import Tiling
+from rmtsim.model.network import Forward
 
 #: Covariances whose largest is within 2^±20 are left alone.
 _BAND = 20
@@ -39,61 +41,85 @@ class HiddenLayer:
     ----------
     samples
         K of the samples X (…, 1, N, d).
-    seen
-        Products of the slopes of pairs of neurons, (…, N, pairs), in the dtype of the arrays; pairs as in `pair`.
-    bends
-        σ″ (…, N, m), or None where it is 0.
+    forward_pass
+        The slopes and bends of the samples.
     restricted
         Whether K is restricted to the samples that a pair lets through: see `rmtsim.kernels.cost.restricts_pairs`;
         slopes are masks then.
+
+    Attributes
+    ----------
+    seen
+        Products of the slopes of pairs of neurons, (…, N, pairs), in the dtype of the arrays.
     """
 
     def __init__(
         self,
         samples: DataKernel,
-        seen: Array,
-        bends: Array | None,
+        forward_pass: Forward,
         scaling: Scaling,
         check: PrecisionCheck | None,
         xp: Module,
         *,
         restricted: bool = False,
     ) -> None:
-        self.seen, self._bends, self._samples = seen, bends, samples
-        self._scaling, self._check, self._xp = scaling, check, xp
-        self._restricted, self._m = restricted, _neurons(seen.shape[-1])
+        self.seen, self._bends, self._samples = pair(forward_pass.slopes, xp), forward_pass.bends, samples
+        self._slopes, self._scaling, self._check, self._xp = forward_pass.slopes, scaling, check, xp
+        self.restricted, self._m = restricted, self._slopes.shape[-1]
         self._kinds = [slice(0, self._m), slice(self._m, None)][: 1 if self._m == 1 else 2]
         self._waiting: list[Array] = []
+        self._sizes: list[np.ndarray] = []
         self._vanished: list[list[Array]] = [[] for _ in self._kinds]
 
-    def add(self, covariance: Array, gradient: Array | None = None, softmax: Softmax | None = None) -> None:
-        """Add covariances of some V, (…, R, N or 1, pairs), in float64.
+    def add(
+        self,
+        covariance: Array,
+        gradient: Array | None = None,
+        softmax: Softmax | None = None,
+        known: Covariances | None = None,
+    ) -> None:
+        """Add covariances of some V, (…, R, N or 1, pairs).
 
         ``gradient`` is Vᵀ r, (…, R, N, m), in float64, where the activation bends; ``softmax`` is given where
-        probabilities enter.
+        probabilities enter; ``known`` are the same, which hold instead for each V of which they are trusted.
         """
+        xp = self._xp
         if self._bends is not None:
             covariance = covariance * self.seen[..., None, :, :]
             covariance[..., : self._m] += gradient * self._bends[..., None, :, :]
-        self._waiting.append(covariance)
-        if softmax is not None and softmax.V.shape[-2] > 1 and bool(self._xp.any(lost := softmax.vanished)):
+        elif self.restricted:
+            covariance = covariance * self.seen[..., None, :, :]
+        size = largest(covariance, (-2, -1), xp)
+        if known:
+            covariance = xp.where(known.trusted[..., None, None], known.values.mT, covariance)
+            size = xp.where(known.trusted, known.size, size)
+        self._wait(covariance, size)
+        if softmax is not None and softmax.V.shape[-2] > 1 and bool(xp.any(lost := softmax.vanished)):
             for kind, found in zip(self._kinds, self._vanished, strict=True):
-                met = self._xp.any(self.seen[..., None, :, kind] != 0, axis=-1, keepdims=True)
-                found.append(self._xp.any(lost & met, axis=(-3, -2, -1)))  # samples that some pair lets through
+                met = xp.any(self.seen[..., None, :, kind] != 0, axis=-1, keepdims=True)
+                found.append(xp.any(lost & met, axis=(-3, -2, -1)))  # samples that some pair lets through
+
+    def add_known(self, known: Covariances) -> None:
+        """Add covariances of some V that are all trusted."""
+        self._wait(known.values.mT, known.size)
+
+    def _wait(self, covariance: Array, size: Array) -> None:
+        self._waiting.append(covariance)
+        self._sizes.append(to_numpy(self._xp.max(size, axis=-1)))
 
     def norms(self) -> BlockNorms:
         """Return the means over blocks and over all V that were added; and forget them."""
         xp, seen = self._xp, self.seen
         n_samples, count = seen.shape[-2], sum(covariance.shape[-3] for covariance in self._waiting)
-        sizes = [to_numpy(largest(covariance, (-3, -2, -1), xp)) for covariance in self._waiting]
-        size = exponent_of(np.max(sizes, axis=0), _BAND)
+        size = exponent_of(np.max(self._sizes, axis=0), _BAND)
         in_range = [times_power(covariance, -size[..., None], xp) for covariance in self._waiting]
         self._waiting.clear()
+        self._sizes.clear()
         weights = [A if A.dtype == seen.dtype else xp.astype(A, seen.dtype) for A in in_range]
         del in_range
-        if self._restricted:
-            sums = self._samples.masked_sums(weights, seen)
-            totals = [xp.sum(sums[..., kind], axis=-1) for kind in self._kinds]
+        if self.restricted:
+            weights = [xp.concat([xp.moveaxis(A, -1, -3) for A in weights], axis=-2)]
+            totals = self._samples.sums_of_active(weights[0], self._slopes)
         else:
             if self._bends is None:
                 weights = [A * seen[..., None, :, :] for A in weights]
@@ -103,10 +129,8 @@ class HiddenLayer:
             terms = n_samples**2 * seen[..., kind].shape[-1] * count
 
             def positive(kind: slice = kind, vanished: list[Array] = vanished) -> Array:
-                if self._bends is None:
-                    there = [xp.any((w * seen[..., None, :, :])[..., kind] != 0, axis=(-3, -2, -1)) for w in weights]
-                else:  # the slopes are in the weights
-                    there = [xp.any(w[..., kind] != 0, axis=(-3, -2, -1)) for w in weights]
+                of_kind = [w[..., kind, :, :] if self.restricted else w[..., kind] for w in weights]
+                there = [xp.any(w != 0, axis=(-3, -2, -1)) for w in of_kind]
                 return xp.any(xp.stack([*there, *vanished]), axis=0)
 
             what, value = "the hidden layer's mean squared norm", total / terms
@@ -141,23 +165,6 @@ def gram_of_neurons(V: Rows, tiling: Tiling, xp: Module) -> Array:
     return sum(parts[1:], parts[0])
 
 
-def pair(A: Array, xp: Module, B: Array | None = None) -> Array:
-    """Return A_i B_j for the pairs of columns i ≤ j, those with i = j first; A_i A_j without B."""
-    i, j = (xp.asarray(index) for index in _pairs(A.shape[-1]))
-    return xp.take(A, i, axis=-1) * xp.take(A if B is None else B, j, axis=-1)
-
-
-@lru_cache(maxsize=64)
-def _pairs(m: int) -> tuple[np.ndarray, ...]:
-    """Return i and j of the pairs i ≤ j, those with i = j first."""
-    return tuple(np.append(np.arange(m), other) for other in np.triu_indices(m, k=1))
-
-
-def _neurons(pairs: int) -> int:
-    """Return m, of which there are m(m + 1)/2 pairs i ≤ j."""
-    return (math.isqrt(8 * pairs + 1) - 1) // 2
-
-
 def of_labels(V: Array, y: Array, classes: slice, found: Array, xp: Module) -> Array:
     """Return ``found`` (…, N, m), in float64, with rows of V (…, c, m) where a label (…, N) is of V's ``classes``."""
     here = (y >= classes.start) & (y < classes.stop)
@@ -171,7 +178,7 @@ def gradient_mse(features: Array, gram: Array, V: Rows, y: Array, tiling: Tiling
     """Return Vᵀ r = 2 Vᵀ(V h − y) of every sample, (…, R, N, m), in float64, for the `gram_of_neurons` of V."""
     m = features.shape[-1]
     whole = np.zeros((m, m), dtype=np.int64)  # where each product of two neurons stands among the pairs
-    i, j = _pairs(m)
+    i, j = pairs_of(m)
     whole[i, j] = whole[j, i] = np.arange(len(i))
     square = xp.reshape(xp.take(gram[..., 0, :], xp.asarray(whole.ravel()), axis=-1), (*gram.shape[:-2], m, m))
     found = xp.astype(features[..., None, :, :], xp.float64) @ square
@@ -196,7 +203,7 @@ class Moments:
         """Start again."""
         U, m, xp = self._soft.U, self._soft.V.shape[-1], self._soft.xp
         self._first = xp.zeros((*U.shape[:-1], m), dtype=xp.float64)
-        self._second = xp.zeros((*U.shape[:-1], m * (m + 1) // 2), dtype=xp.float64)
+        self._second = xp.zeros((*U.shape[:-1], n_pairs(m)), dtype=xp.float64)
         self._of_labels = None if self._y is None else xp.zeros_like(self._first)
 
     def add(self, i: int, chunk: Chunk, E: Array) -> None:

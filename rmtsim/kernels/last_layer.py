@@ -17,7 +17,8 @@ from typing import Protocol
 from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
 from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.grams import DataKernel, gram_sums
-from rmtsim.kernels.hidden_layer import pair, side_by_side
+from rmtsim.kernels.hidden_layer import side_by_side
+from rmtsim.kernels.pairs import pair
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.saturated import careful_offdiag

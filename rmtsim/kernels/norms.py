@@ -27,10 +27,11 @@ from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.errors import InputError
 from rmtsim.kernels.classes import GivenRows, Rows, SideBySide
 from rmtsim.kernels.cost import pairs_of_classes, restricts_pairs, weights_at_once
+from rmtsim.kernels.covariances import Covariances, covariances
 from rmtsim.kernels.cross_layer import CrossLayer
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.grams import DataKernel
-from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gradient_mse, gram_of_neurons, pair
+from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gradient_mse, gram_of_neurons
 from rmtsim.kernels.last_layer import (
     RowPowers,
     first_pass,
@@ -56,6 +57,9 @@ from rmtsim.model.point import Point, check_layers
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_flag, check_size
 from rmtsim.text.sizes import as_bytes
+
+#: How norms of several V are added up, named in rows beside the BLAS library: a change of last digits has a new number.
+SUMS_OVER_V = "sums over V 2"
 
 
 def block_norms(
@@ -241,8 +245,7 @@ def compute(
     masked, bends = get_activation(activation).rectifies, forward_pass.bends
     if width is not None and HIDDEN.name in layers:
         restricted = masked and get_loss(loss).softmax and restricts_pairs(dim, n_samples, width, count)
-        seen = pair(forward_pass.slopes, xp)
-        hidden = HiddenLayer(samples, seen, bends, scaling, check, xp, restricted=restricted)
+        hidden = HiddenLayer(samples, forward_pass, scaling, check, xp, restricted=restricted)
     if CROSS.name in layers:
         keep = count > len(bundles[0][0])
         cross = CrossLayer(X, forward_pass, y, tiling, team, xp, masked=masked, keep=keep)
@@ -254,14 +257,14 @@ def compute(
         return GivenRows(V.rows(slice(0, C))) if tiling.one_chunk(C) else V
 
     def without_softmax() -> None:
-        covariances = []
+        grams = []
         for bundle in bundles:
             for some in bundle:
                 V = side_by_side(some)
                 if hidden:
                     gram = gram_of_neurons(V, tiling, xp)
                     if bends is None:
-                        covariances.append(2 * gram)
+                        grams.append(2 * gram)
                     else:
                         hidden.add(2 * gram, gradient_mse(forward_pass.features, gram, V, y, tiling, xp))
                 if cross:
@@ -269,7 +272,7 @@ def compute(
             if hidden and bends is not None:
                 found[HIDDEN.name].append(_times(_count(bundle), hidden.norms()))
         if hidden and bends is None:
-            covariance = xp.concat(covariances, axis=-3)
+            covariance = xp.concat(grams, axis=-3)
             if count > 1:  # they are the same for all samples, so norms go as the mean of their squares
                 covariance = xp.mean(covariance**2, axis=-3, keepdims=True) ** 0.5
             hidden.add(covariance)
@@ -282,35 +285,47 @@ def compute(
         sampled = C if sampled_classes is None else sampled_classes
         by_pairs = pairs_of_classes(C, U.shape[-1], n_samples, tiling, count)
         with_grams = C > 1 and not by_pairs and not set(LAST).isdisjoint(layers)
+        many = masked and count > 1 and set(layers) == {HIDDEN.name}  # V, and nothing else is wanted of their softmax
+
+        def all_steps(V: Rows, known: Covariances | None = None) -> None:
+            shape = (*U.shape[:-3], V.shape[-3], *U.shape[-2:])
+            softmax = Softmax(xp.broadcast_to(U, shape), V, tiling, team, xp)
+            labels = None if hidden is None or bends is None else y
+            moments = None if set(LAST).issuperset(layers) else Moments(softmax, y=labels)
+            powers = RowPowers(softmax) if sampled < C else None
+            all_pairs = first_pass(
+                softmax,
+                inputs if with_grams else None,
+                [sums for sums in (moments, powers) if sums],
+                (2, 1) if powers else (2,),
+            )
+            if check:
+                check.logits(softmax.largest_logit)
+            for number, layer in enumerate(layers):
+                done(number)
+                if layer == HIDDEN.name and hidden and moments:
+                    covariance = moments.covariance(hidden.seen[..., None, :, :])
+                    gradient = None if labels is None else moments.gradient()
+                    hidden.add(covariance, gradient, softmax, known)
+                elif layer == CROSS.name and cross and moments:
+                    found[layer].append(cross.ce(softmax, moments))
+                elif by_pairs:
+                    found[layer].append(last_layer_by_pairs(softmax, inputs))
+                elif powers:
+                    found[layer].append(last_layer_sampled(softmax, inputs, all_pairs, powers, sampled))
+                else:
+                    found[layer].append(last_layer_ce(softmax, inputs, all_pairs))
+
         for bundle in bundles:
             for some in bundle:
                 V = side_by_side(some)
-                shape = (*U.shape[:-3], len(some), *U.shape[-2:])
-                softmax = Softmax(xp.broadcast_to(U, shape), V, tiling, team, xp)
-                labels = None if hidden is None or bends is None else y
-                moments = None if set(LAST).issuperset(layers) else Moments(softmax, y=labels)
-                powers = RowPowers(softmax) if sampled < C else None
-                all_pairs = first_pass(
-                    softmax,
-                    inputs if with_grams else None,
-                    [sums for sums in (moments, powers) if sums],
-                    (2, 1) if powers else (2,),
-                )
-                if check:
-                    check.logits(softmax.largest_logit)
-                for number, layer in enumerate(layers):
-                    done(number)
-                    if layer == HIDDEN.name and hidden and moments:
-                        covariance = moments.covariance(hidden.seen[..., None, :, :])
-                        hidden.add(covariance, None if labels is None else moments.gradient(), softmax)
-                    elif layer == CROSS.name and cross and moments:
-                        found[layer].append(cross.ce(softmax, moments))
-                    elif by_pairs:
-                        found[layer].append(last_layer_by_pairs(softmax, inputs))
-                    elif powers:
-                        found[layer].append(last_layer_sampled(softmax, inputs, all_pairs, powers, sampled))
-                    else:
-                        found[layer].append(last_layer_ce(softmax, inputs, all_pairs))
+                known = None
+                if hidden and many:
+                    known = covariances(U, V, forward_pass.slopes[..., None, :, :], tiling, team, xp)
+                if hidden and known and bool(xp.all(known.trusted)):
+                    hidden.add_known(known)
+                else:
+                    all_steps(V, known)
             if hidden:
                 found[HIDDEN.name].append(_times(_count(bundle), hidden.norms()))
 

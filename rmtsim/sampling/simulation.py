@@ -14,7 +14,7 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS, DiagonalName, diagonal_classes
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.memory import batch_size
-from rmtsim.kernels.norms import compute
+from rmtsim.kernels.norms import SUMS_OVER_V, compute
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.model.activation import layers_with_labels
@@ -92,8 +92,8 @@ def simulate(
     Returns
     -------
     DataFrame
-        The columns of the store (see the README), sorted by draw, then layer; ``attrs["blas"]`` names the BLAS library
-        and its kernel, which the last digits depend on.
+        The columns of the store (see the README), sorted by draw, then layer; ``attrs["blas"]`` names what the last
+        digits depend on: the BLAS library and its kernel, and with several last layers the way that they are added up.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def simulate_arrays(
     for k, found in enumerate(parts.values()):
         for kind, column in enumerate(zip(*found, strict=True)):
             measured[:, k, kind] = np.concatenate(column)
-    library = computes.library()
+    library = computes.library() if count == 1 else f"{computes.library()}, {SUMS_OVER_V}"
     return SimulatedDraws(point, draws, chosen, seed, computes.name, dtype, classes, library, measured, count)
 
 

@@ -28,7 +28,7 @@ MAX_WEIGHTS, MOST_BY_RULE = 1000, 64
 
 #: The rule gives the fewest last layers that have this share of the best gain, and one where that is less than the
 #: cost model may err by.
-_NEARLY, _WORTH = 0.95, 1.2
+_NEARLY, _WORTH = 0.99, 1.2
 
 
 def weights_of(asked: Any, point: Point, layers: tuple[str, ...], diagonal: str = "exact") -> int:
@@ -87,7 +87,8 @@ def variance_ratio(point: Point, layer: str) -> float:
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
     size = 1 / d + 1 / N
     if layer == HIDDEN.name:  # few neurons, whose weights of the classes decide; with many classes these average out
-        return 0.03 + C * (0.1 * size + 2 * size**2) * max(1.0, m / 16)
+        least, slope = (0.005 + 0.4 * size, 0.05) if get_loss(point.loss).softmax else (0.03, 0.1)
+        return least + C * (slope * size + 2 * size**2) * max(1.0, m / 16)
     if layer == CROSS.name:
         return 1.0 + 0.4 * C
     if C == 1 or not get_loss(point.loss).softmax:
