@@ -30,9 +30,9 @@ Values = npt.NDArray[np.float64]
 #: The specs of `make reproduce`.
 SPECS = ("figure8", "linear_mse", "figure9", "figure9_mse")
 
-#: Relative standard errors and numbers of draws at C of 10 and more, of a `make reproduce` whose draws had one V each and
-#: whose hidden and output layers were one sweep. Today's specs have several V and fewer draws for about the same errors:
-#: what Student's t makes of 8 to 16 draws is tested apart (``tests/test_verdict.py``).
+#: Relative standard errors and numbers of draws at C of 10 and more, of a `make reproduce` whose draws had one V each
+#: and whose hidden and output layers were one sweep. Today's specs have several V and fewer draws for about the same
+#: errors; intervals of 4 to 16 draws are tested apart, in ``tests/test_verdict.py``.
 ERRORS = Path(__file__).with_name("standard_errors.csv")
 
 
