@@ -154,11 +154,11 @@ def columns(
     >>> from matplotlib.figure import Figure
     >>> import pandas as pd
     >>> import rmtsim
-    >>> points = [rmtsim.Point("linear", loss, 10, d, n_samples=2 * d) for loss in ("ce", "mse") for d in (5, 10, 20)]
+    >>> points = [rmtsim.Point("linear", "mse", C, d, n_samples=2 * d) for C in (2, 10) for d in (5, 10, 20)]
     >>> draws = pd.concat([rmtsim.simulate(point, draws=8) for point in points])
-    >>> axes = rmtsim.plot.columns(draws, x="dim", y="diag_sqfro", panel="loss", ax=Figure().subplots(1, 2))
+    >>> axes = rmtsim.plot.columns(draws, x="dim", y="diag_sqfro", panel="n_classes", ax=Figure().subplots(1, 2))
     >>> [ax.get_title() for ax in axes]
-    ['ce', 'mse']
+    ['$C = 2$', '$C = 10$']
     """
     choice = ColumnChoice.of(x, y, by, panel, where, linear)
     wanted = choice.regimes(_regimes(theory))
