@@ -12,7 +12,7 @@ from rmtsim.model.point import Point
 MODELS = [
     # model, loss, C, d, N, m, draws
     ("linear", "ce", 5, 20, 40, None, 4000),
-    ("linear", "ce", 30, 3, 8, None, 4000),
+    ("linear", "ce", 30, 10, 8, None, 4000),
     ("one_hidden", "mse", 4, 20, 40, 3, 4000),
     ("one_hidden", "mse", 3, 2, 5, 4, 8000),
     ("one_hidden", "mse", 3, 1, 5, 2, 8000),

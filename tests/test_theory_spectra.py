@@ -110,7 +110,7 @@ def test_exact_separation():
 # --- mass and moments
 
 
-@pytest.mark.parametrize(("gain", "ratio"), [(1.0, 0.05), (1.0, 1.0), (1.0, 3.0), (0.2, 0.5), (9.0, 0.5)])
+@pytest.mark.parametrize(("gain", "ratio"), [(1.0, 0.05), (1.0, 3.0), (0.2, 0.5), (9.0, 0.5)])
 @pytest.mark.parametrize("n_classes", [2, 3, 10**6])
 def test_linear_ce_moments(n_classes, gain, ratio):
     for law, exact, orders in (
