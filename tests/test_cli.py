@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from rmtsim.cli.main import main
 from rmtsim.figures import get_figure
 from rmtsim.store import Store
 from rmtsim.sweeps.spec import builtin_specs
+from rmtsim.theory import large_c
 
 SPEC = """
 name = "{name}"
@@ -167,9 +169,13 @@ def test_the_table_of_theory_has_no_column_without_news(capsys: pytest.CaptureFi
 
 
 def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
-    line = "theory --model one_hidden --loss ce --classes 2 --aspect-ratio 0.5 --width 2 --json"
+    """Not even where a constant is infinite, as of a hidden layer with few neurons."""
+    line = "theory --model one_hidden --loss ce --classes 1 --aspect-ratio 0.5 --width 2 --json"
     assert main(line.split()) == 0
-    json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    records = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    [diverging] = [one for one in records if (one["layer"], one["regime"]) == ("hidden", "large_c")]
+    assert diverging["offdiag"] is None
+    assert math.isinf(large_c("one_hidden", "ce", 0.5, 2)[0].offdiag)
 
 
 @pytest.mark.parametrize("verb", ["reproduce", "plan", "run", "status", "fit", "figure", "theory"])
