@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 import pytest
 import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 import rmtsim
 from rmtsim.cli.main import main
@@ -183,3 +186,26 @@ def test_fonts_are_those_of_matplotlib() -> None:
         assert mpl.rcParams["font.sans-serif"] == ["DejaVu Sans"]
     figure = mpl.figure.Figure()
     assert encoded(figure, ".png") == encoded(figure, ".png")
+
+
+def test_a_figure_is_laid_out_once_for_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are then the same in any order. Control: ``savefig`` lays it out for each."""
+    laid_out = []
+    execute = ConstrainedLayoutEngine.execute
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda *given: laid_out.append(1) or execute(*given))
+
+    def small() -> Figure:
+        figure = Figure(figsize=(3, 2), layout="constrained")
+        figure.subplots().set_title("$C^2$")
+        return figure
+
+    both, other = small(), small()
+    files = [encoded(both, suffix) for suffix in (".png", ".pdf")]
+    assert len(laid_out) == 1
+    assert (both.dpi, both.canvas) == (other.dpi, both.canvas)
+    assert files == [encoded(other, suffix) for suffix in (".pdf", ".png")][::-1]
+    laid_out.clear()
+    control = small()
+    for suffix in (".png", ".pdf"):
+        control.savefig(BytesIO(), format=suffix[1:])
+    assert len(laid_out) == 2

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from rmtsim.theory import one_hidden_ce
+from rmtsim.theory.linear import ce_same
 from rmtsim.theory.neuron_pairs import n_coordinates
 from rmtsim.theory.one_hidden_ce import hidden_same, output_same
 from rmtsim.theory.one_hidden_ce_pairs import _Integrand
@@ -100,6 +101,21 @@ def test_a_rule_in_the_logarithm_knows_moments_and_saturation(dof: int) -> None:
     density = np.exp(dof / 2 * (u - np.expm1(u)))
     expected = float(density @ (1 + dof * np.exp(u)) ** -0.5 / density.sum())
     assert weights @ (1 + x) ** -0.5 == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("dim", "gain"), [(1, 2.0), (2, 4.0), (8, 1.0)])
+def test_same_samples_of_the_linear_model(dim: int, gain: float) -> None:
+    """E[|x|⁴ (p_1 p_2)²] at C = 2, where z_1 − z_2 is √(2v) ζ with v = gain |x|²/d."""
+
+    def square(v: Array) -> Array:
+        return (2 + 2 * np.cosh(np.minimum(np.sqrt(2 * v)[:, None] * np.abs(_Z), 700))) ** -2.0 @ _NORMAL
+
+    u, mass = grid_chi2(dim + 4)
+    exact = dim * (dim + 2) * float(mass @ square(gain * np.exp(u) / dim))
+    assert ce_same(2, dim, gain) == pytest.approx([exact] * 2, rel=2e-8)
+    r, weights = gauss_chi2_over(dim + 4, dim, 32)
+    of_gauss = abs(dim * (dim + 2) * float(weights @ square(gain * r)) / exact - 1)
+    assert of_gauss > 5e-6 if dim < 3 else of_gauss < 1e-9  # negative control
 
 
 def two_class_pairs_in_one_dimension(width: int, gain: float) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ import pytest
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from rmtsim.theory import covariance_table
+from rmtsim.theory import covariance_table, one_hidden_ce_pairs
 from rmtsim.theory.covariance_table import CovarianceTable, MeanCurvature
 from rmtsim.theory.log_partition import derivatives, series_length, table
 from rmtsim.theory.neuron_pairs import n_coordinates
@@ -17,6 +17,7 @@ from rmtsim.theory.one_hidden_ce_pairs import (
     PRODUCTS,
     _Integrand,
     operator_coefficients,
+    pair_terms,
     sizes_and_cosine,
     within,
 )
@@ -143,3 +144,20 @@ def test_logits_beyond_the_table_are_taken_to_its_edge() -> None:
     np.testing.assert_allclose(size, [2, 0.5, 0], rtol=1e-15)
     np.testing.assert_allclose(size_2, [2, 2, 1], rtol=1e-15)
     np.testing.assert_allclose(cosine, [0.96, 0.8, 0], rtol=1e-15)
+
+
+def test_a_size_and_its_limit_share_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time of a value goes into its table. Control: rounded to halves, their reaches differ."""
+    reaches = []
+
+    def ask(n_classes: int, largest: float) -> None:
+        reaches.append(largest)
+        raise InterruptedError
+
+    monkeypatch.setattr(one_hidden_ce_pairs, "covariance_table", ask)
+    for dim in (500, None):
+        with pytest.raises(InterruptedError):
+            pair_terms.__wrapped__(10, 8, dim, 1.0)  # type: ignore[attr-defined]
+    finite, limit = reaches
+    assert covariance_table._round_reach(finite) == covariance_table._round_reach(limit) >= max(reaches)
+    assert math.ceil(2 * finite) != math.ceil(2 * limit)

@@ -109,26 +109,27 @@ def show_theory_progress(draws: pd.DataFrame, then: str, *, with_limits: bool = 
 
 
 def _find(draws: pd.DataFrame, *, with_limits: bool) -> None:
-    """Find the values that take long on all cores; figures and verdicts, which ask for them again, have them then."""
+    """Find the values that take long on all cores; figures and verdicts, which ask for them again, have them then.
+
+    A size and its limit d → ∞ are found one after the other: they share tables.
+    """
     from rmtsim.stats.predictions import plain, predict_layer
     from rmtsim.theory import finite, limit
 
-    size = ["model", "loss", "n_classes", "dim", "width", *ENSEMBLE]
-    one_each = draws[[*size, "layer", "n_samples", "aspect_ratio"]].drop_duplicates(size)
+    size = ["model", "loss", "n_classes", "width", *ENSEMBLE]
+    one_each = draws[[*size, "dim", "layer", "n_samples", "aspect_ratio"]].drop_duplicates([*size, "dim", "layer"])
 
-    def find(job: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
-        regime, row = job
-        model, loss, C, dim, width, *ensemble, layer, n_samples, aspect_ratio = row
-        data = (aspect_ratio,) if regime is limit else (dim, n_samples)
-        predict_layer(layer, regime, ensemble, model, loss, C, *data, width)
+    def find(rows: list[tuple[Any, ...]]) -> None:
+        for row in rows:
+            model, loss, C, width, *ensemble, dim, layer, n_samples, _ = row
+            predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
+        if with_limits:
+            model, loss, C, width, *ensemble, _, layer, _, aspect_ratio = rows[0]
+            predict_layer(layer, limit, ensemble, model, loss, C, aspect_ratio, width)
 
-    rows = [plain(row) for row in one_each.itertuples(index=False, name=None)]
-    again = one_each.duplicated(size[:3] + size[4:])
-    limits = [row for row, repeated in zip(rows, again, strict=True) if with_limits and not repeated]
-    jobs: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
-        *((finite, row) for row in rows),
-        *((limit, row) for row in limits),
-    ]
+    # With few classes the integrals vary more and take longer: those first, so that all cores end at about one time.
+    together = one_each.sort_values("n_classes", kind="stable").groupby(size, dropna=False, sort=False)
+    jobs = [[plain(row) for row in rows.itertuples(index=False, name=None)] for _, rows in together]
     with single_threaded_blas(), ThreadTeam(cores()) as team:
         team.map(find, jobs)
 

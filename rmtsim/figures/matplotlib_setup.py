@@ -33,6 +33,8 @@ _BACKENDS = {".png": "agg", ".pdf": "pdf", ".svg": "svg"}
 #: What the names of parts in a .svg are made from, else at random.
 _SALT = {"svg.hashsalt": "rmtsim"}
 
+_DPI = 200
+
 #: Variables by which matplotlib finds a user's settings when it is imported, beside a file in the current folder.
 _VARIABLES = ("MPLBACKEND", "MATPLOTLIBRC")
 
@@ -51,19 +53,34 @@ def settings(style: dict[str, Any]) -> Iterator[None]:
 def encoded(figure: Figure, suffix: str) -> bytes:
     """Return a figure as a file of this suffix holds it: PNG (200 dots per inch), PDF or SVG.
 
-    Equal figures give equal bytes: no date is written, and no setting of the user's plays a part.
+    Equal figures give equal bytes: no date is written, and no setting of the user's plays a part. All files of a figure
+    have the places that its parts take in a PNG; they are found once, for that takes as long as drawing.
 
     Raises
     ------
     RunError
         If text that comes from a table is no formula where it should be one.
     """
-    file = BytesIO()
-    with settings(_SALT), _formulas():
-        figure.savefig(
-            file, format=suffix[1:], dpi=200, backend=_BACKENDS[suffix], metadata=dict.fromkeys(FORMATS[suffix])
-        )
+    file, canvas, dpi = BytesIO(), figure.canvas, figure.dpi
+    try:  # ``Figure.savefig`` would lay it out for each file anew, and draw it twice
+        with settings(_SALT), _formulas():
+            figure.dpi = _DPI
+            shown = _canvas(figure, ".png")
+            if engine := figure.get_layout_engine():
+                engine.execute(figure)
+                figure.set_layout_engine("none")
+            if suffix != ".png":
+                shown = _canvas(figure, suffix)
+            getattr(shown, f"print_{suffix[1:]}")(file, metadata=dict.fromkeys(FORMATS[suffix]))
+    finally:
+        figure.dpi = dpi
+        figure.set_canvas(canvas)
     return file.getvalue()
+
+
+def _canvas(figure: Figure, suffix: str) -> Any:
+    """Give a figure what draws it in a format."""
+    return import_module(f"matplotlib.backends.backend_{_BACKENDS[suffix]}").FigureCanvas(figure)
 
 
 def check_picture_file(path: str | Path) -> None:

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 _NAMES = [*DERIVATIVES, "diag", "offdiag"]
 _LEAST = 1e-3  # |τ| of the smallest logits tabulated
 _MOST = 8.0  # |τ| beyond which the series grow long: p is then one class nearly always
+_REACHES = (0.5, 1.0, 1.6, 2.5, 4.0, 6.0, _MOST)
 _SHARPNESS = 3.0  # of the place of a correlation, over |τ||τ'|
 _POINTS = 4096  # evaluated at once
 
@@ -95,10 +96,15 @@ class CovarianceTable:
 
 def covariance_table(n_classes: int, largest: float) -> CovarianceTable:
     """Return a table that reaches at least to ``largest``; close values share one table."""
-    return _covariance_table(n_classes, math.ceil(2 * largest) / 2)
+    return _covariance_table(n_classes, _round_reach(largest))
 
 
 _covariance_table = lru_cache(maxsize=8)(CovarianceTable)
+
+
+def _round_reach(largest: float) -> float:
+    """Return where a table ends: rounded so that a size and its limit d → ∞ nearly always share one."""
+    return next((reach for reach in _REACHES if reach >= largest), largest)
 
 
 class MeanCurvature:
@@ -127,7 +133,7 @@ class MeanCurvature:
 
 def mean_curvature(n_classes: int, largest: float) -> MeanCurvature:
     """Return interpolants that reach at least to ``largest``."""
-    return _mean_curvature(n_classes, math.ceil(2 * largest) / 2)
+    return _mean_curvature(n_classes, _round_reach(largest))
 
 
 _mean_curvature = lru_cache(maxsize=8)(MeanCurvature)

@@ -60,7 +60,8 @@ class HermiteTable:
         xi = np.arange(-_TAIL - 4, top + 4, xi_step)
         mass = xi_step / math.sqrt(2 * math.pi) * np.exp(-(xi**2) / 2)
         basis = (_hermite(xi, n_terms) * mass).T
-        u = np.arange(-math.log(n_classes) - top * scale - negligible, _TAIL * scale + 5, step)
+        # Every integrand has a factor below C E[t], which is C s e^{v/2}.
+        u = np.arange(-math.log(n_classes) - variance / 2 - negligible, _TAIL * scale + 5, step)
         t = np.exp(np.minimum(u[:, None] + scale * xi, 7.0))
         decay = np.exp(-t)
         # Drop the s at which the other C − 1 classes already make the integrand negligible.

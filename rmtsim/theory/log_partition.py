@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
-from rmtsim.theory.hermite import HermiteTable, log_psi
+from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
 from rmtsim.theory.softmax_moments import set_partitions
 
 Array = NDArray[np.float64]
@@ -30,7 +31,7 @@ Order = tuple[int, int, int]  # of differentiation by a, b, s
 #: Of u: functions of it are smooth over the logits' standard deviation, but for those of u − u' where samples are
 #: parallel. There the trapezoid rule errs by e^{−2π²/step}, and each of eight derivatives makes it 2π/step times that.
 _STEP, _STEP_OVER_SCALE, _MOST_STEP = 0.5, 0.15, 0.75
-_NEGLIGIBLE = 22.0
+_NEGLIGIBLE = 25.0
 _NEGLIGIBLE_TERM = 1e-12  # over the largest of a series
 
 #: Combinations of derivatives of K̂ = E[(L − a)(L' − b)] that blocks need: name → {order: factor}. With the operators
@@ -108,7 +109,16 @@ _EXPANSIONS = {
     for name, orders in DERIVATIVES.items()
 }
 _TERMS = sorted({blocks for expansion in _EXPANSIONS.values() for blocks in expansion}, key=lambda b: (len(b), b))
-_FACTORS = sorted({order for blocks in _TERMS for order in blocks})
+
+
+def _shared(before: tuple[Order, ...], blocks: tuple[Order, ...]) -> int:
+    """Return how many of its first blocks a term has in common with the one before, if that has as many."""
+    if len(before) != len(blocks):
+        return 0
+    return next(k for k in range(len(blocks)) if before[k] != blocks[k])
+
+
+_SHARED = [_shared(*both) for both in pairwise([(), *_TERMS])]
 
 
 def series_length(size: float, size_2: float) -> int:
@@ -138,39 +148,42 @@ def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[s
     log_of_psi = log_psi(first, second, powers)
     # C(C−1)…(C−k+1) ψ^{C−k}, where k classes are distinguished from the others.
     others = {k: math.perm(C, k) * np.exp((C - k) * log_of_psi) for k in range(1, min(C, 4) + 1)}
-    psi = {order: _means(*_sides(first, second, order), powers) for order in _FACTORS}
+    psi = _means(first, second, powers)
     integrals: dict[tuple[Order, ...], Array] = {}
     kept: list[Array] = []  # products of the first blocks of a term: the next in order shares most of them
-    before: tuple[Order, ...] = ()
-    for blocks in (blocks for blocks in _TERMS if len(blocks) <= C):
-        shared = 0
-        if len(before) == len(blocks):
-            shared = next(k for k in range(len(blocks)) if before[k] != blocks[k])
-        kept = kept[: shared + 1] if len(before) == len(blocks) else [others[len(blocks)]]
+    for shared, blocks in zip(_SHARED, _TERMS, strict=True):
+        if len(blocks) > C:
+            break
+        kept = [others[len(blocks)], *kept[1 : shared + 1]]
         while len(kept) < len(blocks):
             kept.append(kept[-1] * psi[blocks[len(kept) - 1]])
         integrals[blocks] = _contracted(kept[-1], psi[blocks[-1]]) * area
-        before = blocks
     found = {
         name: np.asarray(sum(count * integrals[blocks] for blocks, count in expansion.items() if len(blocks) <= C))
         for name, expansion in _EXPANSIONS.items()
     }
-    output = _means(first.coefficients["output"], second.coefficients["output"], powers)
+    output = pair_means(first.coefficients["output"], second.coefficients["output"], powers)
     found["diag"] = _contracted(output, others[1]) * area / C
     pairs = _contracted(psi[0, 0, 1] ** 2, others[2]) * area / (C * (C - 1)) if C > 1 else np.nan * rho
     return found | {"offdiag": pairs}
 
 
-def _means(first: Array, second: Array, powers: Array) -> Array:
-    """``hermite.pair_means``, (correlations, grid, grid'), of the terms that matter at each correlation."""
-    n_terms = powers.shape[1]
-    sizes = powers * np.abs(first[:, :n_terms]).max(axis=0) * np.abs(second[:, :n_terms]).max(axis=0)
-    kept = sizes > _NEGLIGIBLE_TERM * sizes.max(axis=1, keepdims=True)
-    lengths = n_terms - kept[:, ::-1].argmax(axis=1)
-    means = np.empty((len(powers), len(first), len(second)))
-    for out, p, k in zip(means, powers, lengths.tolist(), strict=True):
-        np.matmul(first[:, :k] * p[:k], second[:, :k].T, out=out)
-    return means
+def _means(first: HermiteTable, second: HermiteTable, powers: Array) -> dict[Order, Array]:
+    """Return the derivatives of ψ that terms are made of, by their order: (correlations, grid, grid')."""
+    found: dict[Order, Array] = {}
+    for r in range(5):
+        most = min(2, 4 - r)
+        left, right = (_coefficients(side, most, r)[..., : powers.shape[1]] for side in (first, second))
+        sizes = powers.max(axis=0) * np.abs(left).max(axis=(0, 1)) * np.abs(right).max(axis=(0, 1))
+        length = 1 + int(np.flatnonzero(sizes > _NEGLIGIBLE_TERM * sizes.max())[-1])
+        terms = left[..., :length] * powers[:, None, None, :length]  # of all correlations and p side by side
+        for q in range(most + 1):
+            count = min(most, 4 - r - q) + 1
+            means = (terms[:, :count].reshape(-1, length) @ right[q, :, :length].T).reshape(
+                len(powers), count, left.shape[1], right.shape[1]
+            )
+            found |= {(p, q, r): means[:, p] for p in range(count)}
+    return found
 
 
 def _contracted(first: Array, second: Array) -> Array:
@@ -179,14 +192,11 @@ def _contracted(first: Array, second: Array) -> Array:
     return np.asarray(first.reshape(n, 1, -1) @ second.reshape(n, -1, 1)).reshape(n)
 
 
-def _sides(first: HermiteTable, second: HermiteTable, order: Order) -> tuple[Array, Array]:
-    p, q, r = order
-    return _coefficients(first, f"{p}{r}"), _coefficients(second, f"{q}{r}")
-
-
-def _coefficients(side: HermiteTable, name: str) -> Array:
-    if name != "00":
-        return side.coefficients[name]
-    rest = -side.deficit  # of e^{−t}
-    rest[:, 0] += 1
-    return rest
+def _coefficients(side: HermiteTable, most: int, r: int) -> Array:
+    """Hermite coefficients of (∂_u² − ∂_u)^p ∂_u^r e^{−t}, p up to ``most``, (p, grid, terms)."""
+    found = [side.coefficients[f"{p}{r}"] for p in range(r == 0, most + 1)]
+    if r == 0:
+        rest = -side.deficit  # of e^{−t}
+        rest[:, 0] += 1
+        found = [rest, *found]
+    return np.stack(found)

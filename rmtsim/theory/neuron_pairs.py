@@ -71,7 +71,7 @@ def neuron_pairs(cube: Array, width: int, dim: int | None, tilt: float, *, weigh
     masses = np.stack([shrink * both, other, same, other], axis=1) / (2 * np.pi)
     total = masses.sum(axis=1)
     upper = np.cumsum(masses, axis=1) / total[:, None]
-    quadrant = (cube[:, :m, None] >= upper[:, None, :3]).sum(axis=2)
+    quadrant = sum((cube[:, :m] >= upper[:, k, None]).astype(np.intp) for k in range(3))
     share = np.take_along_axis(masses / total[:, None], quadrant, axis=1)
     inside = 1 + (cube[:, :m] - np.take_along_axis(upper, quadrant, axis=1)) / np.where(share > 0, share, 1)
     correlation = np.where(quadrant == 0, c[:, None], rho[:, None])

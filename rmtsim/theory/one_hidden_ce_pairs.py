@@ -49,14 +49,15 @@ def pair_terms(
         return Expectations(np.array([0.0, 0.0 if width > 1 else np.nan, 0.0, np.nan]), np.zeros((4, 4)))
     found = integrate(
         lambda pilot: _Integrand(n_classes, width, dim, gain, pilot),
-        4,
+        3 if n_classes == 2 else 4,
         n_coordinates(width, dim),
         (n_classes, width, dim or 0),
         target_rse,
     )
     unit = np.array([dim or 1.0, dim or 1.0, 1.0, 1.0])
     values = [0, 1, 2, 2 if n_classes == 2 else 3]  # two classes: p_1p_2 is p_1(1 − p_1)
-    return Expectations((found.mean * unit)[values], (found.covariance * np.outer(unit, unit))[np.ix_(values, values)])
+    mean, covariance = found.mean[values], found.covariance[np.ix_(values, values)]
+    return Expectations(mean * unit, covariance * np.outer(unit, unit))
 
 
 def reach_of(size: Array, share: Array) -> float:

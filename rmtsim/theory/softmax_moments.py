@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -17,6 +19,7 @@ T = TypeVar("T")
 
 _MAX_POWER = 4
 _TAIL = 9.0  # standard deviations kept: e^{−81/2} ≈ 1e−18
+_NEGLIGIBLE = 42.0  # contributions below e^{−42} are dropped
 _STEP = 0.2  # the integrands are analytic for |Im| < π/2, so the trapezoid rule errs by e^{−π²/step} ≈ 4e−22
 
 
@@ -52,12 +55,23 @@ class LaplaceTable:
 
     def product(self, factors: Sequence[Factor]) -> float:
         """E[Π_b Σ_c p_c^a h₁^i h₂^j], each sum over all classes: a sum over the set partitions of the factors."""
-        total = 0.0
-        for blocks in set_partitions(list(factors)):
-            if len(blocks) <= self.n_classes:
-                merged = [(sum(f[0] for f in b), sum(f[1] for f in b), sum(f[2] for f in b)) for b in blocks]
-                total += math.perm(self.n_classes, len(blocks)) * self.distinct(merged)
-        return total
+        return sum(
+            count * math.perm(self.n_classes, len(blocks)) * self.distinct(blocks)
+            for blocks, count in _over_partitions(tuple(factors))
+            if len(blocks) <= self.n_classes
+        )
+
+
+@lru_cache(maxsize=64)
+def _over_partitions(factors: tuple[Factor, ...]) -> list[tuple[tuple[Factor, ...], int]]:
+    """Return the factors that come of every set partition of ``factors``, one for each block, and how often they do."""
+    found = Counter(
+        tuple(
+            sorted((sum(f[0] for f in block), sum(f[1] for f in block), sum(f[2] for f in block)) for block in blocks)
+        )
+        for blocks in set_partitions(list(factors))
+    )
+    return list(found.items())
 
 
 @lru_cache(maxsize=64)
@@ -66,24 +80,31 @@ def laplace_table(n_classes: int, logit_variance: float = 1.0) -> LaplaceTable:
     scale = math.sqrt(logit_variance)
     # p^a e^{−z²/2v} peaks no later than z = 4v, and no later than the place where p saturates at 1.
     top = min(_MAX_POWER * logit_variance, math.log(n_classes) + logit_variance) + _TAIL * scale
-    step_z = min(_STEP, scale / 2)
+    finer = math.ceil(max(1.0, 2 * _STEP / scale))
+    step_z = _STEP / finer
     z = np.arange(-_TAIL * scale, top + step_z, step_z)
     mass = step_z / math.sqrt(2 * math.pi * logit_variance) * np.exp(-(z**2) / (2 * logit_variance))
-    u = np.arange(-math.log(n_classes) - top - 42.0, _TAIL * scale + 5.0, _STEP)
-    # Beyond t = e^7 the factor e^{−t} is 0 in double precision; the bound keeps t^a finite.
-    t = np.exp(np.minimum(u[:, None] + z[None, :], 7.0))
+    # Every integrand has a factor below C E[t], which is C s e^{v/2}.
+    u = np.arange(-math.log(n_classes) - logit_variance / 2 - _NEGLIGIBLE, _TAIL * scale + 5.0, _STEP)
+    # Sums u + z lie on the grid of z. Beyond t = e^7 the factor e^{−t} is 0 in double precision; the bound keeps t^a
+    # finite.
+    t = np.exp(np.minimum(u[0] + z[0] + step_z * np.arange((len(u) - 1) * finer + len(z)), 7.0))
+
+    def means(function: Array, columns: Array) -> Array:
+        """Sum a function of t, times each of the columns of functions of z, over z; (u, columns)."""
+        shifted = np.ascontiguousarray(sliding_window_view(function, len(z))[::finer])
+        return np.asarray(shifted @ columns)
+
     # p tilts z by v, unless it has saturated at the largest of the C logits.
     h1 = (z - min(logit_variance, math.sqrt(2 * logit_variance * math.log(n_classes)))) / scale
     phi = np.full((_MAX_POWER + 1, _MAX_POWER + 1, _MAX_POWER // 2 + 1, len(u)), np.nan)
     orders = [(i, j) for i in range(_MAX_POWER + 1) for j in range(_MAX_POWER // 2 + 1) if i + 2 * j <= _MAX_POWER]
     functions = np.stack([mass * h1**i * (h1**2 - 1) ** j for i, j in orders], axis=1)
-    decay = np.exp(-t)
     for a in range(_MAX_POWER + 1):
-        for (i, j), column in zip(orders, (decay @ functions).T, strict=True):
+        for (i, j), column in zip(orders, means(t**a * np.exp(-t), functions).T, strict=True):
             phi[a, i, j] = column
-        decay *= t
     # ψ^C for large C needs the digits of 1 − ψ, and for small ψ those of ψ.
-    one_minus_psi = np.minimum(-np.expm1(-t) @ mass, 1.0)
+    one_minus_psi = np.minimum(means(-np.expm1(-t), mass), 1.0)
     psi = phi[0, 0, 0]
     with np.errstate(divide="ignore"):
         log_psi = np.where(psi < 0.5, np.log(np.maximum(psi, 1e-300)), np.log1p(-np.minimum(one_minus_psi, 0.75)))
