@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import qmc
 
 from rmtsim import Point, simulate, theory
 from rmtsim.cli import theory_progress
@@ -18,9 +19,9 @@ from rmtsim.cli.main import main
 from rmtsim.cli.theory_progress import show_progress, show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.text.call_progress import CallProgress
-from rmtsim.theory import finite, quasi_monte_carlo, two_point
+from rmtsim.theory import finite, two_point
 from rmtsim.theory.quasi_monte_carlo import integrate
-from rmtsim.theory.spectra import Spectrum, weight_laws
+from rmtsim.theory.spectra import Spectrum
 from rmtsim.theory.spectra.weight_laws import bernoulli
 
 ONE_HIDDEN = "theory --model one_hidden --loss ce"
@@ -43,7 +44,7 @@ def test_what_would_take_hours_or_all_memory_is_refused_at_once(
 ) -> None:
     for name in ("rmtsim.theory.one_hidden_ce_pairs.integrate", "rmtsim.theory.cross.integrate"):
         monkeypatch.setattr(name, lambda *_: pytest.fail("it began to integrate"))
-    monkeypatch.setattr(weight_laws.qmc, "Sobol", lambda *_, **__: pytest.fail("it began to sample"))
+    monkeypatch.setattr(qmc, "Sobol", lambda *_, **__: pytest.fail("it began to sample"))
     assert main(command.split()) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -80,7 +81,7 @@ def test_the_work_of_an_integral_is_bounded(coordinates: int, most: int, monkeyp
         pilots.append(pilot.shape)
         return lambda points, wanted: noise.standard_normal((len(wanted), 1))
 
-    monkeypatch.setattr(quasi_monte_carlo.qmc, "Sobol", Cube)
+    monkeypatch.setattr(qmc, "Sobol", Cube)
     integrate(make, 1, coordinates, (1,), 1e-9)
     assert sum(asked) == 32 * most
     assert pilots[0][0] * coordinates <= 2**23
