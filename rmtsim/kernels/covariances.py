@@ -38,7 +38,7 @@ def covariances(U: Array, V: Rows, active: Array, tiling: Tiling, team: ThreadTe
     ``active`` are the masks of neurons, (…, 1, N, m), in the dtype; V is (…, R, C, m).
     """
     n_samples, m = U.shape[-2:]
-    seen, active = xp.asarray(pair(active, xp).mT, copy=True), xp.asarray(active.mT, copy=True)
+    seen, active = (_by_rows(A.mT, xp) for A in (pair(active, xp), active))
     C, tiles, backend = V.shape[-2], tiling.tiles(n_samples), backend_of(xp)
     kind = U.dtype if tiling.one_chunk(C) else xp.float64  # of sums over chunks
     sums = xp.empty((*V.shape[:-2], 1 + m + n_pairs(m), n_samples), dtype=kind)
@@ -50,7 +50,7 @@ def covariances(U: Array, V: Rows, active: Array, tiling: Tiling, team: ThreadTe
         else:
             part += found
 
-    samples, centre = [xp.asarray(U[..., tile, :].mT, copy=True) for tile in tiles], None
+    samples, centre = [_by_rows(U[..., tile, :].mT, xp) for tile in tiles], None
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is not trusted
         for chunk in chunks(V, tiling):
             if first := centre is None:
@@ -72,3 +72,10 @@ def covariances(U: Array, V: Rows, active: Array, tiling: Tiling, team: ThreadTe
         for some in (slice(0, m), slice(m, None)):  # pairs i = j and i < j go into different norms
             trusted &= xp.sum(left[..., some], axis=-1) >= _DOMINATED**2 * xp.sum(lost[..., some], axis=-1)
     return Covariances(values, trusted, xp.sqrt(xp.sum(left, axis=-1)))
+
+
+def _by_rows(A: Array, xp: Module) -> Array:
+    """Return a copy whose rows lie one after the other."""
+    found = xp.empty(A.shape, dtype=A.dtype)
+    found[...] = A
+    return found
