@@ -21,7 +21,7 @@ from rmtsim.model.choices import NullName
 _GIB, _THREADS = 2**30, 2
 
 #: Classes, dimensions and tokens, and the memory that may be used, in GiB.
-_LARGE = [(128_256, 4096, 2048, 3.0)]
+_LARGE = [(128_256, 4096, 2048, 3.0), (262_144, 8192, 256, 3.0)]
 _QUICK = [(3000, 64, 128, 0.5)]
 
 #: Rows of V that are made, and read, at once.
@@ -41,8 +41,8 @@ def run(quick: bool) -> Part:
         "Gaussian, and the features of such sizes that the perplexity of single samples goes from 1 to that of a "
         "guess, so that every pass over the classes is needed: those for samples whose softmax is saturated, too. Each "
         "draw of Gaussian features would take about as long again. Read is the time to read all weights once and cast "
-        "them to float32, which each of the passes does. Peak is the resident memory at the end, Python and its "
-        "packages included."
+        "them to float32, which each of the passes does. Peak is the largest resident memory, Python and its packages "
+        "included."
     )
     return Part(about, [Table("Heads from files", rows)], targets)
 
