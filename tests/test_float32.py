@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import array_api_strict
 import numpy as np
 import pytest
 
 import rmtsim
 from rmtsim.kernels import hidden_layer
+from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.network import forward
 from rmtsim.model.point import Point
 from rmtsim.sampling import random_rows
@@ -118,3 +121,25 @@ def test_a_draw_does_not_depend_on_the_others_of_its_batch() -> None:
     for k in range(2):
         alone = rmtsim.block_norms(X[k], V[k], W=W[k], layers="hidden")["hidden"]
         np.testing.assert_array_equal([kind[k] for kind in together], alone)
+
+
+#: Laws of data and of weights other than the normal.
+LAWS = [
+    *((data, "gaussian") for data in ("rademacher", "uniform", "student_t:5", "sphere", "ar1:0.5", "spectrum:1")),
+    ("spiked:3:10", "gaussian"),
+    ("gaussian", "uniform"),
+    ("gaussian", "orthogonal"),
+    ("student_t:5", "orthogonal"),
+]
+
+
+@pytest.mark.parametrize(("data", "weights"), LAWS)
+def test_both_dtypes_see_the_same_draw_of_other_laws(data: str, weights: Any) -> None:
+    """All statistics of a draw, in every layer; those of another draw are far off."""
+    of = Ensemble(data=data, weights=weights)
+    for point in (Point("linear", "ce", 20, 12, 30, ensemble=of), Point("one_hidden", "ce", 20, 12, 30, 4, of)):
+        single, double = (values(point, range(6), dtype) for dtype in ("float32", "float64"))
+        np.testing.assert_allclose(single, double, rtol=3e-5)
+        others = np.abs(double[len(point.layers) :] / double[: -len(point.layers)] - 1)
+        assert np.nanmin(others) > 3e-5
+        assert np.nanmedian(others) > 1e-2

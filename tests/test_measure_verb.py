@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
+from rmtsim.kernels.last_layer import last_layer_ce
 
 C, D, ROWS = 50, 12, 96
 
@@ -84,6 +86,34 @@ def test_json_has_what_is_promised(here: Path, capsys: pytest.CaptureFixture[str
     assert found["std_error_ratio"] is None  # one batch
     assert [null["name"] for null in found["nulls"]] == ["decoupled", "gaussian"]
     assert len(found["pairs"]) == 2
+
+
+@pytest.mark.parametrize("place", ["rmtsim.heads.batch.last_layer_ce", "rmtsim.files.durable_files.os.replace"])
+def test_stopped_it_leaves_nothing_half_done(
+    place: str, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Ctrl-C in the second batch, or while the table of classes is written: a table that was there stays."""
+    (here / "c.parquet").write_bytes(b"of before")
+    before, calls = sorted(here.iterdir()), []
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2 or "replace" in place:
+            raise KeyboardInterrupt
+        return own(*arguments, **options)
+
+    own = os.replace if "replace" in place else last_layer_ce
+    words = f"{FILES} --batch 24 --nulls none --json --classes-out c.parquet"
+    with monkeypatch.context() as patched:
+        patched.setattr(place, stopped)
+        assert main(["measure", *words.split()]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "rmtsim measure: stopped; nothing is left half-done, the same command begins again\n"
+    assert (here / "c.parquet").read_bytes() == b"of before"
+    assert sorted(here.iterdir()) == before
+    assert main(["measure", *words.split()]) == 0
+    assert len(pd.read_parquet(here / "c.parquet")) == C
 
 
 def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

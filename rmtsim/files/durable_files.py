@@ -31,7 +31,7 @@ def write_durably(target: Path, data: bytes | pa.Buffer, temporaries: Path) -> N
     Raises
     ------
     OSError
-        If the disk refuses; what was there is as it was, and no temporary file is left.
+        If the disk refuses; what was there is as it was, and no temporary file is left, nor by Ctrl-C.
     """
     name = f".{target.name}.{uuid.uuid4().hex[:12]}.tmp"
     temporaries.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def _write_and_rename(temporary: Path, target: Path, data: bytes | pa.Buffer) ->
             file.flush()
             _sync(file.fileno())
         os.replace(temporary, target)
-    except OSError:
+    except BaseException:  # also where a user stops the program
         temporary.unlink(missing_ok=True)
         raise
 
