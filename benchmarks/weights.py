@@ -12,6 +12,8 @@ import pandas as pd
 import rmtsim
 from benchmarks.report import Part, Row, Table, Target
 from rmtsim.kernels.cost import cost
+from rmtsim.model.choices import ACTIVATIONS, WEIGHTS
+from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.weights import gain, variance_ratio, weights_of
@@ -31,6 +33,9 @@ _WORK, _MOST = 3e10, 400
 #: Classes at the size of Figure 9's hidden layer, and draws there with one last layer and with those of the rule.
 _CLASSES, _DRAWS = (2, 10, 100), (3000, 1000)
 
+#: Laws of data other than the normal: correlated ones, heavy tails, one length.
+_DATA = ("spectrum:1", "spiked:3:10", "ar1:0.9", "student_t:6", "sphere")
+
 #: Points at which the bounds of the rule were found.
 _POINTS = [
     *(Point("linear", "ce", C, d, N) for C, d, N in [(2, 16, 32), (2, 40, 20), (2, 40, 400), (2, 200, 400)]),
@@ -42,10 +47,21 @@ _POINTS = [
     *(Point("one_hidden", "mse", C, d, 2 * d, 8) for C, d in [(2, 40), (10, 40), (100, 40), (1000, 16)]),
 ]
 
+#: Points with other laws and activations at which they were found.
+_OTHERS = [
+    *(Point("one_hidden", "ce", 10, 32, 64, 8, Ensemble(activation=name)) for name in ACTIVATIONS),
+    *(Point("one_hidden", "ce", 2, 16, 32, 4, Ensemble(activation=name)) for name in ACTIVATIONS),
+    *(Point("one_hidden", "mse", 10, 40, 80, 8, Ensemble(activation=name)) for name in ACTIVATIONS),
+    *(Point("one_hidden", "ce", 10, 32, 64, 8, Ensemble(data=law)) for law in _DATA),
+    *(Point("one_hidden", "ce", 10, 32, 64, 8, Ensemble(weights=law)) for law in WEIGHTS[1:]),
+    *(Point("linear", "ce", 2, 40, 80, ensemble=Ensemble(data=law)) for law in _DATA),
+]
+
 
 def run(quick: bool) -> Part:
     """Measure variance ratios and times, and hold the rule against both."""
-    ratios = [row for point in (_POINTS[::6] if quick else _POINTS) for row in _ratios(point, 40 if quick else 300)]
+    points = [*_POINTS[::6], *_OTHERS[::9]] if quick else [*_POINTS, *_OTHERS]
+    ratios = [row for point in points for row in _ratios(point, 40 if quick else 300)]
     rule = _rule_at_points(quick)
     hidden = [row for C in _CLASSES for row in against_one(C, *((24, 16) if quick else _DRAWS))]
     about = (
@@ -74,7 +90,8 @@ def _least(rows: list[Row], column: str) -> float:
 
 
 def _sizes(point: Point) -> Row:
-    return {"loss": point.loss, "C": point.n_classes, "d": point.dim, "N": point.n_samples, "m": point.width}
+    sizes = {"loss": point.loss, "C": point.n_classes, "d": point.dim, "N": point.n_samples, "m": point.width}
+    return sizes | {"laws": str(point.ensemble).removeprefix(f"{LECUN.init}, ")}
 
 
 def _ratios(point: Point, draws: int) -> list[Row]:
@@ -95,11 +112,10 @@ def components(point: Point, layers: tuple[str, ...], draws: int) -> dict[tuple[
     parts: dict[str, list[Values]] = {layer: [] for layer in layers}
     for start in range(0, draws, _BATCH):
         some = range(start, min(start + _BATCH, draws))
-        X, V, W, y, _ = sample(point, some, _SEED, dtype="float64", xp=np, labels="cross" in layers)
-        norms = [
-            rmtsim.block_norms(X, one.all(), W=W, y=y, loss=point.loss, layers=layers, threads=1, progress=False)
-            for one in last_layers(V, _LAYERS)
-        ]
+        X, V, W, y, _ = sample(point, some, _SEED, dtype="float64", xp=np, labels=True)
+        options: dict[str, Any] = {"loss": point.loss, "activation": point.ensemble.activation, "layers": layers}
+        options |= {"threads": 1, "progress": False}
+        norms = [rmtsim.block_norms(X, one.all(), W=W, y=y, **options) for one in last_layers(V, _LAYERS)]
         for layer in layers:
             parts[layer].append(np.array([of_one[layer][:2] for of_one in norms]))
     found = {}

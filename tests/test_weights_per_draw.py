@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,48 @@ def test_the_rule_pays_at_every_point_of_the_specs() -> None:
             if R < MOST_BY_RULE and worst < 100:  # negative control: not every number does
                 assert gain(point, spec.layers, diagonal, 1000, 10 * worst) < 1
     assert several
+
+
+def measured_ratio(point: rmtsim.Point, draws: int) -> tuple[float, float]:
+    """B/W of the worst norm of the hidden layer, by analysis of variance over four last layers, with its error."""
+    X, V, W, y, _ = sample(point, range(draws), 11, dtype="float64", xp=np, labels=True)
+    options: dict[str, Any] = {"layers": "hidden", "threads": 1, "activation": point.ensemble.activation}
+    norms = [rmtsim.block_norms(X, one.all(), W=W, y=y, **options)["hidden"][:2] for one in last_layers(V, 4)]
+    found = []
+    for x in np.moveaxis(np.array(norms), 1, 0):
+        within = x.var(axis=0, ddof=1)
+        squares = (x.mean(axis=0) - x.mean()) ** 2 * draws / (draws - 1) - within / 4
+        ratio = squares.mean() / within.mean()
+        found.append((ratio, np.std(squares - ratio * within, ddof=1) / within.mean() / draws**0.5))
+    return max(found)
+
+
+@pytest.mark.parametrize("ensemble", [{"data": "spectrum:1"}, {"activation": "tanh"}], ids=str)
+def test_the_bounds_hold_for_other_laws(ensemble: dict[str, Any]) -> None:
+    """Of the hidden layer; with correlated data that of Gaussian ones in as many dimensions would not."""
+    point = rmtsim.Point("one_hidden", "ce", 10, 32, 64, 8, rmtsim.Ensemble(**ensemble))
+    ratio, error = measured_ratio(point, 120)
+    assert ratio - 3 * error < variance_ratio(point, "hidden")
+    if "data" in ensemble:
+        assert ratio - 3 * error > variance_ratio(replace(point, ensemble=rmtsim.Ensemble()), "hidden")
+
+
+def test_where_no_bound_is_known_there_is_one_last_layer() -> None:
+    usual = rmtsim.Point("one_hidden", "ce", 2, 200, 400, 8)
+    size = 1 / 200 + 1 / 400
+    assert variance_ratio(usual, "hidden") == 0.005 + 0.4 * size + 2 * (0.05 * size + 2 * size**2)
+    several = weights_of("auto", usual, ("hidden",))
+    for ensemble, fewest in (({"activation": "gelu"}, 2), ({"data": "ar1:0.9"}, 2), ({"weights": "orthogonal"}, 1)):
+        other = replace(usual, ensemble=rmtsim.Ensemble(**ensemble))  # type: ignore[arg-type]
+        assert fewest <= weights_of("auto", other, ("hidden",)) < several, ensemble
+    for layer in ("output", "cross"):
+        tanh = replace(usual, n_classes=3, ensemble=rmtsim.Ensemble(activation="tanh"))
+        assert variance_ratio(tanh, layer) == np.inf
+        assert weights_of("auto", tanh, (layer,)) == 1
+    linear = rmtsim.Point("linear", "ce", 2, 200, 400)
+    heavy = replace(linear, ensemble=rmtsim.Ensemble(data="student_t:6"))
+    assert variance_ratio(heavy, "linear") == pytest.approx(0.05 + 3 * 2.5 / 200 + 6 / 400)
+    assert variance_ratio(replace(linear, ensemble=rmtsim.Ensemble(data="student_t:3")), "linear") == np.inf
 
 
 def test_the_rule_is_a_function_of_the_point_and_its_layers() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import FLOPS_PER_GRAM_ENTRY, cost, pairs_of_classes, point_tiling
+from rmtsim.model.ensemble import LECUN
 from rmtsim.model.layers import CROSS, HIDDEN, LAST, OUTPUT
 from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
@@ -82,17 +83,34 @@ def variance_ratio(point: Point, layer: str) -> float:
     """Return B/W at most: the variance between draws of (X, W) over that within them, of the worst quantity of a layer.
 
     Rough bounds of measured ratios (``python -m benchmarks --only weights``); the lower the true one, the more several
-    last layers gain. They are infinite where the blocks do not depend on V.
+    last layers gain. They are infinite where the blocks do not depend on V, and where no bound is known: with
+    orthogonal weights, of which norms vary little, and with other activations than ReLU but for the hidden layer and
+    two classes. Correlated or heavy-tailed data count as those of fewer dimensions.
     """
-    C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
-    size = 1 / d + 1 / N
+    C, N, m = point.n_classes, point.n_samples, point.width or 0
+    few = _per_dimension(point)
+    usual = point.ensemble.activation == LECUN.activation
+    if point.ensemble.weights == "orthogonal" or not math.isfinite(few):
+        return math.inf
+    size, more = few + 1 / N, 1.0 if usual else 2.0
     if layer == HIDDEN.name:  # few neurons, whose weights of the classes decide; with many classes these average out
         least, slope = (0.005 + 0.4 * size, 0.05) if get_loss(point.loss).softmax else (0.03, 0.1)
-        return least + C * (slope * size + 2 * size**2) * max(1.0, m / 16)
+        return more * (least + C * (slope * size + 2 * size**2) * max(1.0, m / 16))
+    if not usual and C > 2:
+        return math.inf
     if layer == CROSS.name:
-        return 1.0 + 0.4 * C
+        return more * (1.0 + 0.4 * C)
     if C == 1 or not get_loss(point.loss).softmax:
         return math.inf
     if layer == OUTPUT.name:
-        return 0.25 * m if C == 2 else 6.0 * m
-    return min(0.05 + 3 / d + 6 / N + 0.15 * (C - 2) ** 2, 13.0)
+        return more * 0.25 * m if C == 2 else 6.0 * m
+    return min(0.05 + 3 * few + 6 / N + 0.15 * (C - 2) ** 2, 13.0)
+
+
+def _per_dimension(point: Point) -> float:
+    """Return 1/d, for other laws that of Gaussian data of the same spread: of |x|² or of x·x', whichever is larger."""
+    law, d = point.ensemble.data_law, point.dim
+    if point.ensemble.data == LECUN.data:
+        return 1 / d
+    length, angle = (law.fourth_moment(d) / d**2 - 1) / 2, law.pair_moment(d) / d**2
+    return max(length, angle) if math.isfinite(length) and math.isfinite(angle) else math.inf
