@@ -35,6 +35,8 @@ PARTS = (
     "stopping",
     "few_neurons",
     "heads",
+    "head_training",
+    "universality",
     "gpu",
 )
 

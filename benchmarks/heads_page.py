@@ -79,9 +79,10 @@ model's variance of logits, *decoupled* the model's own probabilities with featu
 
 ## Through training
 
-The last layer alone, trained anew from random weights on the network's own features: weights as Theorem 1 has them at
-the start, a trained head at the end. Labels are the characters that follow in the text (textgenrnn), or what the
-network itself predicts (PP-OCRv4). Adam, all samples at once, seed 0.
+[Networks that we trained ourselves](head_training.md), with all their layers, have a page of their own. Here the last
+layer alone is trained anew, from random weights on the network's own features: weights as Theorem 1 has them at the
+start, a trained head at the end. Labels are the characters that follow in the text (textgenrnn), or what the network
+itself predicts (PP-OCRv4). Adam, all samples at once, seed 0.
 
 {markdown(training)}
 

@@ -39,6 +39,8 @@ def test_every_part_is_there() -> None:
         "verdicts",
         "few_neurons",
         "heads",
+        "head_training",
+        "universality",
         "gpu",
     ):
         assert (ROOT / "benchmarks" / f"{part}.py").exists()
