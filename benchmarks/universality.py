@@ -1,0 +1,96 @@
+"""Which assumptions of the theorems matter: the verdicts of the figure ``universality``, run from nothing.
+
+It writes the page docs/results/universality.md, and the picture that it shows, docs/universality.png.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from textwrap import fill
+
+import pandas as pd
+
+import rmtsim
+from benchmarks import environment
+from benchmarks.report import Part, Table, markdown
+from rmtsim.figures import get_figure, matplotlib_setup
+from rmtsim.figures.parts import part
+from rmtsim.text.tables import records
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, PICTURE = DOCS / "results" / "universality.md", DOCS / "universality.png"
+
+#: Draws of each point in a quick run.
+_FEW = {"min_draws": 8, "max_draws": 8}
+
+#: What the columns of the verdicts are called on the page.
+_COLUMNS = {"power": "power of C over theory", "quotient": "over theory at largest C", "from_classes": "from C"}
+
+
+def run(quick: bool) -> Part:
+    """Run the sweeps of the figure; write page and picture unless ``quick``."""
+    figure = get_figure("universality")
+    with tempfile.TemporaryDirectory(prefix="rmtsim-universality-") as folder:
+        store = rmtsim.open_store(folder)
+        for name in figure.specs:
+            start = time.perf_counter()
+            rmtsim.run(name, store, progress=False, sampling=_FEW if quick else None)
+            print(f"  {name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        return results(store.draws(), write=not quick)
+
+
+def results(draws: pd.DataFrame, write: bool) -> Part:
+    """Return the verdicts on draws of the figure's sweeps; write page and picture if that is wanted."""
+    figure = get_figure("universality")
+    numbers = figure.numbers(figure.select(draws))
+    points, laws = (pd.DataFrame(records(part(numbers, name))).rename(columns=_COLUMNS) for name in ("points", "laws"))
+    laws = laws.drop(columns=["reason", "largest"])
+    own = ["layer", "data", "weights", "activation", "n_classes", "draws", "ratio", "std_error_ratio", "theory"]
+    own += [_COLUMNS["quotient"].split(" at ")[0], "heavy_tail"]
+    points = points.rename(columns={_COLUMNS["quotient"]: own[-2]})[own]
+    found = Part(
+        figure.text(numbers).rpartition("\n\n")[2], [Table("Verdicts", records(laws)), Table("Values", records(points))]
+    )
+    if write:
+        PAGE.write_text(page(found, figure.headline(numbers)), "utf-8")
+        matplotlib_setup.save(figure.plot(numbers), PICTURE)
+        print(f"  {PAGE} and {PICTURE}: written", file=sys.stderr)
+    return found
+
+
+def page(found: Part, headline: str) -> str:
+    """Return the page; every number in it is of the part."""
+    processor, numpy = environment.machine()["processor"], environment.versions()["numpy"]
+    said = "\n".join(fill(f"- {line}.", 120, subsequent_indent="  ") for line in headline.split(". "))
+    verdicts, values = found.tables
+    return f"""# Which assumptions matter
+
+*Written by `python -m benchmarks --only universality` on {date.today().isoformat()} ({processor}, NumPy {numpy}); every
+number is from that run.*
+
+The theorems have Gaussian data and weights, and ReLU. With other laws, and other activations of the hidden layer, is
+the power of C in the ratio of off-diagonal to diagonal blocks the same? Is the constant? From which C on?
+
+{said}
+
+![Ratio over the exact theory against C](../universality.png)
+
+## Verdicts
+
+{fill(" ".join(found.about.split()), 120)}
+
+{markdown(verdicts)}
+
+## Values
+
+{markdown(values)}
+
+## Not measured
+
+Squared loss, other widths, d and N, and two laws at a time that differ from the theorems'. Laws whose draws have too
+heavy a tail are *not decided*.
+"""
