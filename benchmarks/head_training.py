@@ -9,21 +9,19 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from textwrap import fill
-
-import numpy as np
 
 import rmtsim
 from benchmarks import environment
 from benchmarks.report import Part, Row, Table, markdown
 from harness.learners import Learner, Moment
+from harness.ratio_laws import LAWS, PHASES, distances, slopes
 from harness.wavering import pairs_seen
 from rmtsim.heads.results import Measurement
 from rmtsim.model.choices import NULLS
-from rmtsim.stats.estimates import mean_estimate
 from rmtsim.text.words import number_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "head_training.md"
@@ -40,17 +38,6 @@ _STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 
 #: Samples of a batch, batches, runs of each network, and permutations for the null *decoupled*.
 _N, _BATCHES, _SEEDS, _PERMUTATIONS = 512, 8, 4, 8
-
-#: Parts of a training, whose slopes are taken.
-_PHASES = ("all", "early", "late")
-
-#: Laws that the ratio might keep to, of C, the effective number of classes e, and k as `pairs_seen` has it.
-LAWS: dict[str, Callable[[float, float, float], float]] = {
-    "1/C²": lambda C, e, k: 1 / C**2,
-    "1/e²": lambda C, e, k: 1 / e**2,
-    "1/(C e)": lambda C, e, k: 1 / (C * e),
-    "1/((C−1) k)": lambda C, e, k: 1 / ((C - 1) * k),
-}
 
 
 def run(quick: bool) -> Part:
@@ -111,38 +98,6 @@ def _row(moment: Moment, found: Measurement) -> Row:
     }
 
 
-def slopes(name: str, runs: Sequence[Sequence[Row]]) -> Row:
-    """Return the slope of log ratio in log e, by least squares over the moments of a run: means over runs.
-
-    Early is while e is at least √ of that of the start, late is after it.
-    """
-    row: Row = {"network": name, "runs": len(runs)}
-    for phase in _PHASES:
-        found = []
-        for course in runs:
-            e, ratio = (np.log([moment[what] for moment in course]) for what in ("effective_classes", "ratio"))
-            of_phase = {"all": e == e, "early": e >= e[0] / 2, "late": e < e[0] / 2}[phase]
-            if np.count_nonzero(of_phase) > 2:
-                found.append(np.polyfit(e[of_phase], ratio[of_phase], 1)[0])
-        if len(found) == len(runs):
-            mean = mean_estimate(np.array(found))
-            row |= {phase: mean.value, f"std_error_{phase}": mean.std_error}
-    return row
-
-
-def distances(name: str, n_classes: int, runs: Sequence[Sequence[Row]]) -> Row:
-    """Return the root mean square of log(ratio/law) over moments and runs, as a factor, and where 1/C² is nearer."""
-    logs = {law: [] for law in LAWS}  # type: dict[str, list[float]]
-    for course in runs:
-        for moment in course:
-            for law, form in LAWS.items():
-                size = form(n_classes, moment["effective_classes"], moment["k"])
-                logs[law].append(math.log(moment["ratio"] / size))
-    nearer = np.abs(logs["1/C²"]) < np.abs(logs["1/e²"])
-    factors = {f"off {law} by": math.exp(math.sqrt(np.mean(np.square(of)))) for law, of in logs.items()}
-    return {"network": name, "moments": len(nearer), "nearer to 1/C²": int(nearer.sum()), **factors}
-
-
 def _about() -> str:
     return (
         "Networks with two hidden layers, of 128 and 64 ReLU neurons without biases, on samples around centres in 64 "
@@ -164,7 +119,7 @@ def page(part: Part, courses: dict[str, tuple[int, list[list[Row]]]]) -> str:
     said = []
     for row, (name, (n_classes, runs)) in zip(slope.rows, courses.items(), strict=True):
         first, last = runs[0][0], runs[0][-1]
-        phases = [f"{phase} {row[phase]:.2f} ± {row[f'std_error_{phase}']:.2f}" for phase in _PHASES if phase in row]
+        phases = [f"{phase} {row[phase]:.2f} ± {row[f'std_error_{phase}']:.2f}" for phase in PHASES if phase in row]
         words = (
             f"- {name}: e falls from {first['effective_classes']:.3g} to {last['effective_classes']:.3g} of "
             f"{n_classes} classes, and the ratio grows from {first['ratio']:.2g} to {last['ratio']:.2g}, that is from "

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import rmtsim
 from benchmarks.heads_page import page
 from benchmarks.report import Part, Row, Table
 from benchmarks.trained_networks import NETWORKS, Array, Network, TrainedHead
+from harness.ratio_laws import LAWS
 from harness.wavering import pairs_seen
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "heads.md"
@@ -34,14 +34,6 @@ _INSTALL = (
 
 #: Samples of a batch, and batches.
 _N, _BATCHES = 512, 8
-
-#: Forms that the ratio might have, of C, the effective number of classes e, and k as `pairs_seen` has it.
-_FORMS: dict[str, Callable[[float, float, float], float]] = {
-    "1/C²": lambda C, e, k: 1 / C**2,
-    "1/e²": lambda C, e, k: 1 / e**2,
-    "1/(C e)": lambda C, e, k: 1 / (C * e),
-    "1/((C−1) k)": lambda C, e, k: 1 / ((C - 1) * k),
-}
 
 #: Other sizes of a batch.
 _SIZES = (64, 256, 1024, 2048)
@@ -90,7 +82,7 @@ def run(quick: bool) -> Part:
     if not quick:
         PAGE.parent.mkdir(exist_ok=True)
         networks = {network.name: network.about for network in NETWORKS}
-        PAGE.write_text(page(part, networks, [*_FORMS], _INSTALL), "utf-8")
+        PAGE.write_text(page(part, networks, [*LAWS], _INSTALL), "utf-8")
         print(f"  {PAGE}: written", file=sys.stderr)
     return part
 
@@ -126,8 +118,8 @@ def _nulls(row: Row) -> Row:
 
 def _over_forms(row: Row) -> Row:
     C, e, k = row["n_classes"], row["effective_classes"], row["k"]
-    over = {f"ratio over {name}": row["ratio"] / form(C, e, k) for name, form in _FORMS.items()}
-    nearest = min(_FORMS, key=lambda name: abs(math.log(over[f"ratio over {name}"])))
+    over = {f"ratio over {name}": row["ratio"] / form(C, e, k) for name, form in LAWS.items()}
+    nearest = min(LAWS, key=lambda name: abs(math.log(over[f"ratio over {name}"])))
     return {"network": row["network"], "n_classes": C, "effective_classes": e, "k": k, **over, "nearest": nearest}
 
 

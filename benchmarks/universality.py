@@ -27,8 +27,27 @@ PAGE, PICTURE = DOCS / "results" / "universality.md", DOCS / "universality.png"
 #: Draws of each point in a quick run.
 _FEW = {"min_draws": 8, "max_draws": 8}
 
-#: What the columns of the verdicts are called on the page.
-_COLUMNS = {"power": "power of C over theory", "quotient": "over theory at largest C", "from_classes": "from C"}
+#: The columns of the tables, and what they are called.
+_LAW = {name: name for name in ("layer", "data", "weights", "activation")}
+_VERDICTS = _LAW | {
+    "power": "power over theory",
+    "std_error_power": "± of it",
+    "exponent": "exponent",
+    "quotient": "over theory at largest C",
+    "std_error_quotient": "± of that",
+    "constant": "constant",
+    "from_classes": "from C",
+    "heavy_tails": "C with too heavy a tail",
+}
+_VALUES = _LAW | {
+    "n_classes": "C",
+    "draws": "draws",
+    "ratio": "ratio",
+    "std_error_ratio": "±",
+    "theory": "theory",
+    "quotient": "over theory",
+    "heavy_tail": "heavy tail",
+}
 
 
 def run(quick: bool) -> Part:
@@ -47,14 +66,11 @@ def results(draws: pd.DataFrame, write: bool) -> Part:
     """Return the verdicts on draws of the figure's sweeps; write page and picture if that is wanted."""
     figure = get_figure("universality")
     numbers = figure.numbers(figure.select(draws))
-    points, laws = (pd.DataFrame(records(part(numbers, name))).rename(columns=_COLUMNS) for name in ("points", "laws"))
-    laws = laws.drop(columns=["reason", "largest"])
-    own = ["layer", "data", "weights", "activation", "n_classes", "draws", "ratio", "std_error_ratio", "theory"]
-    own += [_COLUMNS["quotient"].split(" at ")[0], "heavy_tail"]
-    points = points.rename(columns={_COLUMNS["quotient"]: own[-2]})[own]
-    found = Part(
-        figure.text(numbers).rpartition("\n\n")[2], [Table("Verdicts", records(laws)), Table("Values", records(points))]
-    )
+    tables = []
+    for title, name, columns in (("Verdicts", "laws", _VERDICTS), ("Values", "points", _VALUES)):
+        table = part(numbers, name)[list(columns)].rename(columns=columns)
+        tables.append(Table(title, records(table)))
+    found = Part(figure.text(numbers).rpartition("\n\n")[2], tables)
     if write:
         PAGE.write_text(page(found, figure.headline(numbers)), "utf-8")
         matplotlib_setup.save(figure.plot(numbers), PICTURE)

@@ -66,10 +66,10 @@ from benchmarks import heads
 from benchmarks.heads_page import page
 from benchmarks.report import Part, Table
 row = {"network": "one", "n_classes": 17, "effective_classes": 1.25, "k": 1.75, "nearest": "1/C²"}
-over = {f"ratio over {form}": 3.5 for form in heads._FORMS}
+over = {f"ratio over {form}": 3.5 for form in heads.LAWS}
 first = [{"network": "one", "ratio": 0.015625}], [{"network": "one", "measured": 0.5, "theorem": 0.125}], [row | over]
 tables = [Table("", rows) for rows in (*first, *([{"network": "one", **over}] for _ in range(3)))]
-print(page(Part("what was done", tables), {"one": "a network"}, [*heads._FORMS], ["run it"]))
+print(page(Part("what was done", tables), {"one": "a network"}, [*heads.LAWS], ["run it"]))
 """
 
 
