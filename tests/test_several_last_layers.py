@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,3 +170,18 @@ def test_memory_is_bounded_by_its_estimate(point: Point, layers: tuple[str, ...]
         tracemalloc.stop()
         assert 0.15 * estimate < peak < 1.05 * estimate
         assert found.equals(rows)  # to the bit
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [(100, 20, 600, 4), (40, 4, 200, 3)])
+def test_hidden_rows_do_not_depend_on_the_layers_beside_them(size: tuple, dtype: Any) -> None:
+    """The digits are all the same, although other layers make for smaller groups of V."""
+    point = Point("one_hidden", "ce", *size)
+    tiling, layers = point_tiling(point), model_with(size[3]).layer_names
+    groups = [weights_at_once(*size, asked, tiling, 6) for asked in (layers, ("hidden",))]
+    assert size[0] < 100 or groups[0] != groups[1]
+    together, alone = (
+        rmtsim.simulate(point, 2, weights_per_draw=6, dtype=dtype, layers=asked) for asked in (layers, ("hidden",))
+    )
+    values = ["diag_sqfro", "offdiag_sqfro"]
+    np.testing.assert_array_equal(together.loc[together["layer"] == "hidden", values], alone[values])

@@ -285,9 +285,9 @@ def compute(
         sampled = C if sampled_classes is None else sampled_classes
         by_pairs = pairs_of_classes(C, U.shape[-1], n_samples, tiling, count)
         with_grams = C > 1 and not by_pairs and not set(LAST).isdisjoint(layers)
-        many = masked and count > 1 and set(layers) == {HIDDEN.name}  # V, and nothing else is wanted of their softmax
+        many = masked and count > 1  # V; whatever other layers are wanted, so that a hidden row does not depend on them
 
-        def all_steps(V: Rows, known: Covariances | None = None) -> None:
+        def all_steps(V: Rows, layers: tuple[str, ...], known: Covariances | None) -> None:
             shape = (*U.shape[:-3], V.shape[-3], *U.shape[-2:])
             softmax = Softmax(xp.broadcast_to(U, shape), V, tiling, team, xp)
             labels = None if hidden is None or bends is None else y
@@ -318,14 +318,14 @@ def compute(
 
         for bundle in bundles:
             for some in bundle:
-                V = side_by_side(some)
-                known = None
+                V, left, known = side_by_side(some), layers, None
                 if hidden and many:
                     known = covariances(U, V, forward_pass.slopes[..., None, :, :], tiling, team, xp)
-                if hidden and known and bool(xp.all(known.trusted)):
-                    hidden.add_known(known)
-                else:
-                    all_steps(V, known)
+                    if bool(xp.all(known.trusted)):
+                        hidden.add_known(known)
+                        left = tuple(layer for layer in layers if layer != HIDDEN.name)
+                if left:
+                    all_steps(V, left, known)
             if hidden:
                 found[HIDDEN.name].append(_times(_count(bundle), hidden.norms()))
 
