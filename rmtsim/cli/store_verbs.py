@@ -47,11 +47,11 @@ def verify(arguments: argparse.Namespace) -> int:
     for note in report.notes:
         print_message(note)
     made = f"; {number_of(report.recomputed, 'draw')} made again"
-    made += f", {report.rounded} of them equal to rounding only, by another BLAS" if report.rounded else ""
+    made += f", {report.rounded} of them equal to rounding only, by another BLAS or version" if report.rounded else ""
     made += f", {report.skipped} left out, as there is no GPU here" if report.skipped else ""
     if report.tables_recomputed or report.tables_skipped:
         made += f"; {number_of(report.tables_recomputed, 'table')} of experiments made again"
-        made += f", {report.tables_rounded} of them equal to rounding only, by another BLAS" * bool(
+        made += f", {report.tables_rounded} of them equal to rounding only, by another BLAS or version" * bool(
             report.tables_rounded
         )
         made += f", {report.tables_skipped} left out, as they cannot be compared here" * bool(report.tables_skipped)
@@ -99,7 +99,7 @@ def merge(arguments: argparse.Namespace) -> int:
         print_message(f"{into.location}: {added}; {number_of(found.known, 'row')} there before")
     if found.rounded:
         rounded = number_of(found.rounded, "row")
-        print_message(f"{into.location}: {rounded} there differ by rounding, made by another BLAS")
+        print_message(f"{into.location}: {rounded} there differ by rounding, made by another BLAS or version")
     return DONE
 
 

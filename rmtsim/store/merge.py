@@ -50,7 +50,7 @@ class Merged(NamedTuple):
     rows: int  #: number of rows that the store lacked
     known: int  #: number of rows that it had, or that an earlier source brought
     specs: int  #: number of specs that it lacked
-    rounded: int  #: number of rows that it had with values equal up to rounding, made by another BLAS
+    rounded: int  #: number of rows that it had with values equal up to rounding, made by another BLAS or version
     tables: int = 0  #: number of tables of experiments that it lacked
 
 
@@ -241,7 +241,7 @@ def _check_meaning(piece: pa.Table, store: Store, meanings: dict[tuple[Any, ...]
 
 
 def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[str]) -> int:
-    """Refuse different values of the same key; return how many differ only by the rounding of another BLAS."""
+    """Refuse different values of the same key; return how many differ by rounding alone."""
     if rows.empty:
         return 0
     starts = (~rows.duplicated(KEY)).to_numpy()

@@ -1,4 +1,4 @@
-"""Recomputation of stored draws: compared to the bit, or up to rounding where another BLAS made them."""
+"""Recomputation of stored draws: compared to the bit, or up to rounding where another BLAS or version made them."""
 
 from __future__ import annotations
 

@@ -38,13 +38,13 @@ class Report:
     shards: int = 0
     rows: int = 0
     recomputed: int = 0  #: number of recomputed draws
-    rounded: int = 0  #: number of these that are equal up to rounding only, as another BLAS made them
+    rounded: int = 0  #: number of these that are equal up to rounding only, as another BLAS or version made them
     skipped: int = 0  #: number of draws that a GPU made and that are not recomputed, as there is none here
     points: int = 0  #: number of points that stored specs ask for
     satisfied: int = 0  #: number of these with min_draws draws of all layers
     tables: int = 0  #: number of tables of experiments
     tables_recomputed: int = 0  #: number of recomputed tables
-    tables_rounded: int = 0  #: number of these that are equal up to rounding only, as another BLAS made them
+    tables_rounded: int = 0  #: number of these that are equal up to rounding only, as another BLAS or version made them
     tables_skipped: int = 0  #: number of tables that cannot be compared here
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  #: not faults of the store, but they disturb other readers

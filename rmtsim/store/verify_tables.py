@@ -117,8 +117,8 @@ def recompute_tables(store: Store, makers: Makers, count: int) -> Iterator[tuple
     str
         Path of a table.
     str
-        ``equal``, ``rounded`` (made by another BLAS), ``wrong``, or ``skipped``: it cannot be made here, or another
-        BLAS made it whose rounding the training has amplified. Damaged tables are left out.
+        ``equal``, ``rounded`` (made by another BLAS or version), ``wrong``, or ``skipped``: it cannot be made here, or
+        another BLAS made it whose rounding the training has amplified. Damaged tables are left out.
     """
     paths = tables(store) if count else []
     for path in sorted(random.sample(paths, min(count, len(paths)))):
