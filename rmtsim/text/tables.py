@@ -51,7 +51,7 @@ def text_table(
     >>> text_table([["C", "ratio"], "linear model", ["1000", "0.5"]], align="<>")
     ['C     ratio', 'linear model', '1000    0.5']
     >>> text_table([["C", "draws", "ratio"], ["1000", "16", "0.5"]], width=12, spare=[[1]])
-    ['C     ratio', '1000  0.5', '(17 columns would have room for: draws)']
+    ['C     ratio', '1000  0.5', '(18 columns would have room for: draws)']
     """
     from rich.cells import cell_len
 
