@@ -40,6 +40,7 @@ V, X = np.ones((4, 3)), np.arange(18.0).reshape(6, 3)
         ({"batch": 0}, "batch: 0 is not valid; give a whole number from 1"),
         ({"scale": 0}, "scale: 0 is not valid; give a positive number"),
         ({"scale": math.nan}, "scale: nan is not valid"),
+        ({"scale": 1e-300}, "X, V: samples times 1e-300 are below what float64 holds; give another scale"),
         ({"nulls": "gausian"}, "nulls: 'gausian' is not known (did you mean gaussian?)"),
         ({"permutations": 0}, "permutations: 0 is not valid"),
         ({"top": -1}, "top: -1 is not valid"),
@@ -58,6 +59,15 @@ def test_bad_input(change: dict[str, Any], words: str) -> None:
         rmtsim.measure(**({"V": V, "X": X} | change))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_scale_that_float32_cannot_hold_is_computed_in_float64() -> None:
+    """Where logits hardly matter, norms go with the fourth power of the scale; in float32 they would be zero."""
+    single = {"V": V.astype("float32"), "X": X.astype("float32")}
+    plain, small = (rmtsim.measure(**single, scale=scale, nulls=(), batch=3) for scale in (1e-9, 1e-50))
+    assert (plain.dtype, small.dtype) == ("float32", "float64")
+    assert small.diag_sqfro / 1e-200 == pytest.approx(plain.diag_sqfro / 1e-36, rel=1e-5)
+    assert small.diag_sqfro > 0
 
 
 @pytest.mark.parametrize(

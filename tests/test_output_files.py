@@ -112,6 +112,8 @@ def test_odd_names(tmp_path: Path) -> None:
         check_output("a\0b.csv")
     with pytest.raises(rmtsim.InputError, match="is too long for a path; give another FILE"):
         check_output(tmp_path / ("x" * 300))
+    with pytest.raises(rmtsim.InputError, match=r"^--out: .*/a\.png/ names a folder; give a FILE in it$"):
+        check_output(f"{tmp_path}/a.png/")
 
 
 def test_text_of_exports_is_utf8(store: Store, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from matplotlib.figure import Figure
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.cli.parser import parser
+from rmtsim.figures import matplotlib_setup
 from rmtsim.figures.column_choice import ColumnChoice
-from rmtsim.figures.column_series import NUMBERS, TEXTS, fixed_in_words, series_of
+from rmtsim.figures.column_drawing import plot_columns
+from rmtsim.figures.column_series import MOST_SERIES, NUMBERS, TEXTS, fixed_in_words, series_of
 from rmtsim.stats.verdict import reach
 
 #: Linear models with both losses, of three sizes.
@@ -230,6 +233,22 @@ def test_the_page_has_commands_that_are_valid() -> None:
 def test_python_names_what_it_cannot_take(draws: pd.DataFrame, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(rmtsim.InputError, match=words):
         rmtsim.plot.columns(draws, **wrong)
+
+
+def test_as_many_series_as_are_drawn_can_be_told_apart_beside_their_legend(draws: pd.DataFrame) -> None:
+    """Markers repeat with another fill, and a figure grows with the lines below it, else its panels would vanish."""
+    means = rmtsim.summarize(draws[draws["model"] == "linear"])
+    many = pd.concat([means[means["dim"] == 20].assign(hidden_gain=1.0 + k) for k in range(12)])
+    choice = ColumnChoice.of("n_classes", "diag_sqfro")
+    panels = choice.panels(many)
+    assert len(panels[""]) == MOST_SERIES
+    figure = plot_columns(choice, many, panels, ())
+    looks = {(bars.lines[0].get_marker(), bars.lines[0].get_fillstyle()) for bars in figure.axes[0].containers}
+    assert len(looks) == MOST_SERIES
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib's, where it has no room
+        matplotlib_setup.encoded(figure, ".svg")
+    assert figure.axes[0].get_position().height * figure.get_figheight() > 2
 
 
 def test_more_series_than_can_be_told_apart_are_refused(draws: pd.DataFrame) -> None:

@@ -31,6 +31,10 @@ def measure(arguments: argparse.Namespace) -> int:
     bias = None if arguments.bias is None else open_vector(arguments.bias, what="--bias")
     if arguments.bias is None and arguments.bias_as is not None:
         raise InputError("--bias-as: there is no bias; give --bias FILE, or leave it out")
+    if arguments.nulls is not None and len(arguments.nulls) > 1 and "none" in arguments.nulls:
+        raise InputError(
+            f"--nulls: {', '.join(arguments.nulls)} contradict each other; give none alone, or leave it out"
+        )
     try:
         found = measured(
             weights,

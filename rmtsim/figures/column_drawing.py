@@ -18,7 +18,9 @@ from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.model.choices import RegimeName
 from rmtsim.stats.verdict import Values, reach
 
+#: Series of one colour have these marks, hollow, then full, then half of each: 24 that can be told apart.
 _MARKERS = "os^Dv<>P"
+_FILLS = ("none", "full", "left")
 
 #: How opaque a mark is whose mean is not to be trusted.
 _FAINT = 0.3
@@ -45,8 +47,11 @@ _LABELS = {
     "offdiag_sqfro": r"$\mathbb{E}\,\Vert H_{ij} \Vert_F^2$",
     "ratio": r"$\mathbb{E}\,\Vert H_{ij} \Vert_F^2 \; / \; \mathbb{E}\,\Vert H_{ii} \Vert_F^2$",
 }
-#: Most panels beside each other, and the inches that a letter of a legend takes.
-_ACROSS, _INCHES = 3, 0.075
+#: Most panels beside each other, and the inches that a letter of a legend takes, and a line of it.
+_ACROSS, _INCHES, _LINE = 3, 0.075, 0.2
+
+#: Lines of a legend that a figure has room for without growing.
+_LINES = 3
 
 _TOO_HEAVY = "faint: too heavy a tail"
 
@@ -99,8 +104,9 @@ def draw_columns(
         if always_log and not (shown[y] > 0).any():
             label += f": {_nothing_shown(rows, y)}"
         heavy = _heavy(shown, x) | _heavy(shown, y)
-        look: dict[str, Any] = {"fmt": _MARKERS[one.place % len(_MARKERS)], "color": color}
-        look |= {"markerfacecolor": "none", "capsize": 2}
+        fill = _FILLS[one.place // len(_MARKERS) % len(_FILLS)]
+        look: dict[str, Any] = {"fmt": _MARKERS[one.place % len(_MARKERS)], "color": color, "capsize": 2}
+        look |= {"fillstyle": fill, "markerfacecolor": "none" if fill == "none" else color}
         bars: dict[str, Any] = {"xerr": _ends(shown, x), "yerr": _ends(shown, y)}
         for chosen, more in ((~heavy, {"label": label}), (heavy, {"alpha": _FAINT})):
             if chosen.any() or "label" in more:  # the first also where it is empty, for the legend
@@ -147,7 +153,10 @@ def plot_columns(
             ax.remove()
         title(figure, fixed_in_words(means, (choice.x, choice.by, choice.panel)))
         ordered = sorted(handles.values(), key=lambda handle: handle.get_label() in _LAST)
-        legend_below(figure, ordered, columns=max(1, min(3, int(width / longest))))
+        columns = max(1, min(3, int(width / longest)))
+        lines = math.ceil(len(ordered) / columns)
+        figure.set_figheight(figure.get_figheight() + _LINE * max(0, lines - _LINES))
+        legend_below(figure, ordered, columns)
     return figure
 
 

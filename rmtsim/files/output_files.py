@@ -29,6 +29,8 @@ def check_output(path: str | os.PathLike[str], option: str = "--out") -> None:
     if "://" in given or shown(given) != given:
         raise InputError(f"{option}: '{shown(given)}' is an address; give a file on this machine")
     check_path(given, option, "give another FILE")
+    if given.endswith("/"):
+        raise InputError(f"{option}: {given} names a folder; give a FILE in it")
     path = Path(path)
     try:
         if not path.parent.is_dir():

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.heads.matrix import Matrix, blocks, pick_rows
-from rmtsim.kernels.scaling import times_power
+from rmtsim.kernels.scaling import OutOfRange, times_power
 from rmtsim.model.choices import BiasName
 
 
@@ -47,10 +47,21 @@ class Head:
         return cls(V, bias, bias_as, scale, largest)
 
     def inputs(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return what the logits are linear in: samples (N, d), with a column of ones for a bias, times the scale."""
+        """Return what the logits are linear in: samples (N, d), with a column of ones for a bias, times the scale.
+
+        Raises
+        ------
+        OutOfRange
+            If the scale takes them to where their dtype has no digits left.
+        """
         if self.bias is not None:
             X = np.concatenate([X, np.ones((len(X), 1), X.dtype)], axis=1)
-        return X * X.dtype.type(self.scale) if self.scale != 1 else X
+        if self.scale == 1:
+            return X
+        scaled, kind = X * X.dtype.type(self.scale), np.finfo(X.dtype)
+        if np.any(X) and np.max(np.abs(scaled)) < kind.tiny / kind.eps:
+            raise OutOfRange(f"samples times {self.scale:g} are below what {X.dtype} holds; give another scale")
+        return scaled
 
     def of_blocks(self, U: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return those of the inputs that the blocks are of."""

@@ -72,7 +72,7 @@ class Condition:
             raise self._refused(abridge(text), "is not a text")
         try:
             if len(text) > _LONGEST:
-                raise ValueError("too long")
+                raise self._refused(f"{text[:20]}…", f"has {len(text)} characters, and {_LONGEST} are the most")
             with warnings.catch_warnings():  # of Python's, on escapes in text
                 warnings.simplefilter("ignore")
                 self._tree = ast.parse(text.strip(), mode="eval").body
@@ -81,7 +81,7 @@ class Condition:
             if isinstance(error, InputError):
                 raise
             hint = " (it is ==, not =)" if _ASSIGNS.search(text) else ""
-            raise self._refused(text if len(text) <= _LONGEST else "it", f"is not an expression{hint}") from None
+            raise self._refused(text, f"is not an expression{hint}") from None
 
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Return whether the expression holds for a row, plain values by column; None is equal to nothing."""
@@ -151,7 +151,10 @@ def _constant(node: ast.expr) -> float | str | None:
         return None
     if isinstance(node.value, str):
         return node.value.removeprefix(EXPORTED_ID)
-    return node.value if math.isfinite(node.value) else None
+    try:
+        return node.value if math.isfinite(node.value) else None
+    except OverflowError:  # a whole number that no float holds
+        return None
 
 
 def _value(node: ast.expr, row: Mapping[str, Any]) -> Any:
