@@ -204,12 +204,19 @@ def changed(document: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         (lambda d: {k: v for k, v in d.items() if k != "nulls"}, r"it has no nulls"),
         (lambda d: changed(d, "format", 2), r"its format is 2, of another version of rmtsim, and this one has 1"),
         (lambda d: changed(d, "ratio", "much"), r"its ratio is 'much', no number"),
+        (lambda d: changed(d, "std_error_ratio", -1), r"its std_error_ratio is -1, and none is below 0"),
         (lambda d: changed(d, "n_classes", 2.5), r"its n_classes is 2\.5, no whole number from 1"),
         (lambda d: changed(d, "weights", None), r"its weights is None, no text"),
         (lambda d: changed(d, "nulls", {}), r"its nulls is no list"),
         (lambda d: changed(d, "nulls", [{"name": "mine"}]), r"one of its nulls is none of theorem, "),
         (lambda d: changed(d, "blocks", [1]), r"its blocks is no table"),
         (lambda d: changed(d, "blocks", d["blocks"][1:]), r"its blocks are not those of every pair of its classes"),
+        (lambda d: changed(d, "blocks", 2 * d["blocks"]), r"its blocks are not those of every pair .*, each once"),
+        (
+            lambda d: changed(d, "blocks", [{**d["blocks"][0], "sqfro": -1.0}]),
+            r"its blocks has a sqfro below 0",
+        ),
+        (lambda d: changed(d, "classes_out", "below.csv"), r"below\.csv has a number below 0"),
         (lambda d: changed(d, "blocks", [{"class_i": 0}]), r"its blocks has no numbers class_j"),
         (lambda d: changed(d, "classes_out", "no.parquet"), r"its table of classes, no\.parquet, is neither beside it"),
         (lambda d: changed(d, "classes_out", "other.parquet"), r"other\.parquet is the table of classes of another"),
@@ -223,6 +230,7 @@ def test_what_is_no_measurement_is_told(change: Any, words: str, files: Path, tm
     shutil.copy(files / "step10.parquet", tmp_path / "other.parquet")
     (tmp_path / "empty.parquet").write_bytes(b"")
     pd.DataFrame({"class": [1]}).to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "below.csv").write_text("class,frequency,diag_sqfro,std_error_diag\n0,0.5,1,-1\n", "utf-8")
     document = json.loads((files / "step0.json").read_text("utf-8"))
     (tmp_path / "a.json").write_text(json.dumps(change(document)), "utf-8")
     with pytest.raises(

@@ -120,6 +120,8 @@ class _Document:
             return math.nan
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.refuse(f"its {name} is {abridge(value)}, no number")
+        if value < 0 and name in (*_NORMS, *_SPREADS):
+            self.refuse(f"its {name} is {abridge(value)}, and none is below 0")
         return float(value)
 
     def whole(self, name: str) -> int:
@@ -154,8 +156,12 @@ class _Document:
         for column in columns:
             if column not in table or not pd.api.types.is_numeric_dtype(table[column]):
                 self.refuse(f"its {name} has no numbers {column}")
-        if name == "blocks" and len(table.drop_duplicates(["class_i", "class_j"])) != table["class_i"].nunique() ** 2:
-            self.refuse("its blocks are not those of every pair of its classes")
+            if (table[column] < 0).any():
+                self.refuse(f"its {name} has a {column} below 0")
+        if name == "blocks":
+            pairs = len(table.drop_duplicates(["class_i", "class_j"]))
+            if not len(table) == pairs == table["class_i"].nunique() ** 2:
+                self.refuse("its blocks are not those of every pair of its classes, each once")
         return table
 
     def null(self, given: Any) -> Null:
@@ -182,6 +188,8 @@ class _Document:
             self.refuse(f"{place} has not the columns {', '.join(_OF_CLASSES)} of a table of classes")
         except Exception as error:  # a damaged footer can make pyarrow raise anything
             self.refuse(f"its table of classes, {place}, cannot be read: {str(error).partition(chr(10))[0]}")
+        if (table[[*_OF_CLASSES]] < 0).any(axis=None):
+            self.refuse(f"{place} has a number below 0, which a table of classes has not")
         mean = float(table["diag_sqfro"].mean())
         if len(table) != n_classes or not (mean == diag or abs(mean - diag) <= _CLOSE * abs(diag)):
             self.refuse(f"{place} is the table of classes of another measurement")
