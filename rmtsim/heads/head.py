@@ -58,7 +58,8 @@ class Head:
             X = np.concatenate([X, np.ones((len(X), 1), X.dtype)], axis=1)
         if self.scale == 1:
             return X
-        scaled, kind = X * X.dtype.type(self.scale), np.finfo(X.dtype)
+        scaled: npt.NDArray[Any] = X * X.dtype.type(self.scale)
+        kind = np.finfo(X.dtype)
         if np.any(X) and np.max(np.abs(scaled)) < kind.tiny / kind.eps:
             raise OutOfRange(f"samples times {self.scale:g} are below what {X.dtype} holds; give another scale")
         return scaled
