@@ -74,13 +74,25 @@ def time_limit(text: str) -> float:
             return seconds_to_run()
         except InputError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+) ?(s|min|h|d|)", text)
-    value = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    value = _seconds(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not valid; give a positive time such as 90s, 30min or 2h, or slurm"
         )
     return value
+
+
+def pause(text: str) -> float:
+    """Return a time from a second to a day, such as 5s or 2min, in seconds."""
+    if not 1 <= (value := _seconds(text)) <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a time from 1s to 1d, such as 30s or 5min")
+    return value
+
+
+def _seconds(text: str) -> float:
+    """Return a time such as 90, 90s, 30min, 2h or 1.5d in seconds; 0 for what is none."""
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+) ?(s|min|h|d|)", text)
+    return float(found[1]) * _UNITS[found[2]] if found else 0.0
 
 
 def table_file(text: str) -> str:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from rmtsim.cli.argument_types import directory, positive, seed, size_in_bytes, table_file, whole
+from rmtsim.cli.argument_types import directory, pause, positive, seed, size_in_bytes, table_file, whole
 from rmtsim.cli.help_names import GROUPS, KEYS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
@@ -19,7 +19,7 @@ from rmtsim.cli.shared_arguments import (
     add_store,
     add_workers,
 )
-from rmtsim.model.choices import ACTIVATIONS, LOSSES, MODELS, NULLS, WEIGHTS
+from rmtsim.model.choices import ACTIVATIONS, LOSSES, MODELS, NULLS, STATES, WEIGHTS
 from rmtsim.model.ensemble import INITS
 from rmtsim.text.addresses import shown
 from rmtsim.text.words import did_you_mean
@@ -164,9 +164,7 @@ def parser() -> argparse.ArgumentParser:
     add_running(p)
     add_json(p)
 
-    p = verb("status", "print points per state, precision reached, and what limits the rest", "Reads only the store.")
-    add_store(p)
-    add_json(p)
+    _add_status(verb)
 
     p = verb(
         "fit",
@@ -260,6 +258,27 @@ def parser() -> argparse.ArgumentParser:
     p = verbs.add_parser("help", help="print this text, or that of a verb", allow_abbrev=False)
     p.add_argument("about", nargs="?", metavar="VERB", choices=verbs.choices, help="the verb (default: all of them)")
     return top
+
+
+def _add_status(verb: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    p = verb(
+        "status",
+        "print points per state, precision reached, core-hours spent and left, and what limits the rest",
+        "Reads only the store. With --watch it looks again and again, at the points of sweeps, until no point of the "
+        "chosen models and classes wants more draws; Ctrl-C ends the watch, not the sweep.",
+    )
+    add_store(p)
+    p.add_argument("--model", nargs="+", choices=MODELS, help="points of these models (default: all)")
+    p.add_argument("--classes", nargs="+", type=whole, metavar="C", help="points of these numbers of classes")
+    p.add_argument("--state", nargs="+", choices=STATES, help="points that are in these states")
+    p.add_argument("--watch", action="store_true", help="look again and again; with --json, a line of JSON each time")
+    p.add_argument(
+        "--every",
+        type=pause,
+        metavar="TIME",
+        help="with --watch: time between two looks, such as 30s or 5min (default: 5s)",
+    )
+    add_json(p)
 
 
 def _add_plot(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:

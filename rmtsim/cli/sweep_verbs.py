@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from rmtsim.cli.experiment_verbs import (
     plan_experiment,
     status_line,
 )
-from rmtsim.cli.printing import line_width, print_json, print_text
+from rmtsim.cli.printing import line_width, print_json, print_message, print_text
 from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_options, outcome_code, run_source
 from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import open_existing
@@ -28,9 +29,15 @@ from rmtsim.text.tables import WIDTH, frame_table, records
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rmtsim.sweeps.spec import Spec
+    from rmtsim.sweeps.watch import Chosen
 
 __all__ = ["fit", "plan", "run", "status"]
+
+#: Seconds between two looks of a watch.
+_EVERY = 5.0
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -87,18 +94,27 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def status(arguments: argparse.Namespace) -> int:
-    """Print the state of all points and experiments in a store; return 3 if any is unfinished, 4 if any is limited."""
-    from rmtsim.sweeps import plan as plans
+    """Print the state of points and experiments in a store; return 3 if any is unfinished, 4 if any is limited."""
+    from rmtsim.sweeps.stored_points import StoredPoints, Unnamed
+    from rmtsim.sweeps.watch import Chosen, core_hours
 
+    if arguments.every is not None and not arguments.watch:
+        raise InputError("--every is the time between two looks of --watch; give --watch, too, or leave it out")
     store = open_existing(arguments.store)
-    table, experiments = plans.status(store), experiment_status(store)
-    unnamed = plans.unnamed_draws(store, table)
+    chosen = Chosen(arguments.model or (), arguments.classes or (), arguments.state or ())
+    if arguments.watch:
+        return _watch(store, chosen, arguments)
+    stored = StoredPoints(store)
+    stored.refresh()
+    table, experiments, unnamed = stored.table(), experiment_status(store), stored.unnamed()
     if table.empty and not experiments and not unnamed.draws:
         raise InputError(f"--store: no sweep was run into {store.location}; run one, or name another directory")
+    if chosen:  # points
+        table = chosen.in_state(chosen.points(table, store.location))
+        experiments, unnamed = [], Unnamed(0, 0)
     writer = None if set(table.get("state", ())) <= {"done"} and not experiments else who_writes(store.files)
-    found = set(table.get("state", ()))
     lacking = any(row["tables"] is None or row["done"] < row["tables"] for row in experiments)
-    code = exit_code(unfinished=lacking or found & {"new", "partial"}, limited="limited" in found)
+    code = _status_code(table, lacking)
     if arguments.json:
         document = {"complete": code == DONE, "exit_code": code, "writer": writer and writer._asdict()}
         print_json({**document, "points": records(table), "experiments": experiments, "unnamed": unnamed._asdict()})
@@ -107,9 +123,12 @@ def status(arguments: argparse.Namespace) -> int:
         print_text(f"{store.location} is being written by {writer}; it goes on by itself")
     for row in experiments:
         print_text(status_line(row, store))
+    if chosen and table.empty:
+        print_text(f"no such point is {' or '.join(chosen.states)}")
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
-        print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {number_of(int(part['draws'].sum()), 'draw')}")
+        spent = f"{number_of(int(part['draws'].sum()), 'draw')}; {core_hours(part)}"
+        print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {spent}")
         for row in records(part):
             if row["state"] != "done":
                 print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
@@ -121,6 +140,24 @@ def status(arguments: argparse.Namespace) -> int:
             "the store asks for; fit, figure and export take them too, unless --sweep NAME leaves them out"
         )
     return code
+
+
+def _status_code(table: pd.DataFrame, lacking: bool = False) -> int:
+    """Return 3 if a point wants more draws or a table is lacking, 4 if a point is limited, else 0."""
+    found = set(table.get("state", ()))
+    return exit_code(unfinished=lacking or found & {"new", "partial"}, limited="limited" in found)
+
+
+def _watch(store: Store, chosen: Chosen, arguments: argparse.Namespace) -> int:
+    """Show the chosen points again and again, until none of their models and classes wants more draws."""
+    from rmtsim.sweeps.watch import StoreWatch
+    from rmtsim.sweeps.watch_display import WatchDisplay
+
+    every = arguments.every or _EVERY
+    with WatchDisplay(store.location, every, as_json=arguments.json) as display:
+        for look in StoreWatch(store, chosen).looks(every, time.sleep, print_message):
+            display.show(look)
+    return _status_code(look.points)
 
 
 def _sizes(row: dict[str, Any]) -> str:

@@ -19,6 +19,9 @@ RegimeName: TypeAlias = Literal["limit", "large_c", "finite"]
 WeightsName: TypeAlias = Literal["gaussian", "uniform", "orthogonal"]
 ActivationName: TypeAlias = Literal["relu", "gelu", "silu", "tanh", "identity"]
 
+#: States of points of a sweep, in the order in which they are told; see `rmtsim.sweeps.state`.
+StateName: TypeAlias = Literal["done", "limited", "partial", "new"]
+
 #: What the bias of a head is: the weight of a further input that is always 1, with entries in the blocks; or a constant
 #: of the logits, left out of the blocks.
 BiasName: TypeAlias = Literal["column", "left-out"]
@@ -31,6 +34,7 @@ LOSSES: tuple[LossName, ...] = get_args(LossName)
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
 BIASES: tuple[BiasName, ...] = get_args(BiasName)
+STATES: tuple[StateName, ...] = get_args(StateName)
 NULLS: tuple[NullName, ...] = get_args(NullName)
 WEIGHTS: tuple[WeightsName, ...] = get_args(WeightsName)
 ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from rmtsim.sampling.schema import KEY
 from rmtsim.store.ahead import open_ahead
+from rmtsim.store.core_time import CoreTime
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.repeated_rows import repeated_rows
 from rmtsim.store.shard_files import ROWS, encoded, sort
@@ -80,9 +81,10 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
         for keys in opened.pieces(KEY):
             seen.add(keys)
     for group in plan.groups:
-        tables = []
+        tables, taken = [], CoreTime()
         for _, opened in open_ahead(group):
             table = encoded(opened.read())
+            taken.add_all([opened.core_time])
             if plan.repeated:
                 copy = seen.add(table)
                 dropped += int(np.count_nonzero(copy))
@@ -91,7 +93,8 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
         together = sort(pa.concat_tables(tables).unify_dictionaries())
         names = [shard.name for shard in group]
         if together.num_rows:
-            writer.commit(together.replace_schema_metadata(plan.origins[group[0]]), names)
+            metadata = {**plan.origins[group[0]], **taken.metadata()}
+            writer.commit(together.replace_schema_metadata(metadata), names)
         else:
             writer.remove(names)
     return dropped

@@ -116,10 +116,12 @@ def _add_draws(stores: Sequence[Store], into: Store, writer: Writer, sweeps_of: 
     for store in stores:
         for shard in store.shards():
             with shard.open() as opened:
+                core_time = opened.core_time
                 for piece in opened.pieces():
                     fresh = piece.filter(pa.array(~seen.add(piece)))
                     if fresh.num_rows:
-                        writer.commit(sort(fresh).replace_schema_metadata(opened.origin))
+                        metadata = {**opened.origin, **core_time.take(fresh).metadata()}
+                        writer.commit(sort(fresh).replace_schema_metadata(metadata))
 
 
 def _warn_of_absent_commits(store: Store) -> None:

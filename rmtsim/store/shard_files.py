@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from rmtsim.arrays.backend import get_backend
 from rmtsim.sampling.schema import KEY, SCHEMA
+from rmtsim.store.core_time import CoreTime
 from rmtsim.store.shard_names import ShardName, file_digest
 from rmtsim.version import __version__
 
@@ -62,7 +63,7 @@ def content_digest(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def as_table(rows: pd.DataFrame | pa.Table, spec: Mapping[str, Any]) -> pa.Table:
+def as_table(rows: pd.DataFrame | pa.Table, spec: Mapping[str, Any], core_time: CoreTime | None = None) -> pa.Table:
     """Return rows as the table of a shard: sorted, with metadata on their origin."""
     if isinstance(rows, pd.DataFrame):
         blas = rows.attrs.get("blas", "unknown")
@@ -81,6 +82,7 @@ def as_table(rows: pd.DataFrame | pa.Table, spec: Mapping[str, Any]) -> pa.Table
         "rmtsim.blas": blas,
         "rmtsim.seed": str(seeds[0]),
         "rmtsim.spec": json.dumps(spec, sort_keys=True),
+        **(core_time or CoreTime()).metadata(),
     }
     return sort(table).replace_schema_metadata(metadata)
 

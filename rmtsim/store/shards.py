@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 from rmtsim.errors import short_of_threads
 from rmtsim.model.ensemble import LAWS, LECUN
 from rmtsim.sampling.schema import KEY, SCHEMA
+from rmtsim.store import core_time
+from rmtsim.store.core_time import CoreTime
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, refusal
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
 from rmtsim.store.shard_names import commit_number, parse_name
@@ -152,8 +154,13 @@ class OpenShard:
     @property
     def origin(self) -> dict[str, str]:
         """The part of the metadata that describes its rows, and so holds for them in any shard."""
-        own = ("commit", "format", "replaces")
+        own = ("commit", "format", "replaces", core_time.KEY)
         return {f"rmtsim.{key}": value for key, value in self.metadata.items() if key not in own}
+
+    @property
+    def core_time(self) -> CoreTime:
+        """What its draws took, as far as it is known."""
+        return CoreTime.parse(self.metadata.get(core_time.KEY, "{}"))
 
     @property
     def replaces(self) -> list[str]:

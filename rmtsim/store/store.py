@@ -113,7 +113,7 @@ class Store:
             try:
                 replaced = replaced_by(listed)
             except VanishedError as error:
-                self._check_vanished(error)
+                self.check_vanished(error)
             else:
                 return [shard for shard in listed if shard.name not in replaced]
 
@@ -193,7 +193,7 @@ class Store:
             frame = frame.astype({"width": "Int64"})
         repeated = frame.duplicated(KEY)
         if repeated.any():
-            self._refuse_copies(frame.loc[repeated, KEY].iloc[0].to_dict())
+            self.refuse_copies(frame.loc[repeated, KEY].iloc[0].to_dict())
         selected: pd.DataFrame = frame[columns]
         return selected
 
@@ -215,12 +215,12 @@ class Store:
                     repeated = seen.add(table)
                     if repeated.any():
                         if shard in listed:
-                            self._refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
+                            self.refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
                         table = table.filter(pa.array(~repeated))
                     yield table.select(columns)
                 return
             except VanishedError as error:  # compaction has put others in its place, with rows that were seen too
-                self._check_vanished(error)
+                self.check_vanished(error)
                 shards = self.shards()
 
     def _all(self, fields: set[str], points: set[str] | None) -> list[pa.Table]:
@@ -228,9 +228,9 @@ class Store:
             try:
                 return [table for _, table in self._pieces(fields, points, self.shards())]
             except VanishedError as error:  # compaction has put others in their place meanwhile
-                self._check_vanished(error)
+                self.check_vanished(error)
 
-    def _check_vanished(self, error: VanishedError) -> None:
+    def check_vanished(self, error: VanishedError) -> None:
         """Raise the error again if its shard is still listed, as a link to nowhere would be."""
         if error.shard.name in self.files.names("draws"):
             raise error
@@ -244,7 +244,8 @@ class Store:
                 for table in opened.pieces(fields, points):
                     yield shard, table
 
-    def _refuse_copies(self, row: Mapping[Any, Any]) -> NoReturn:
+    def refuse_copies(self, row: Mapping[Any, Any]) -> NoReturn:
+        """Raise the error for a row that the store holds twice."""
         point = self._all(set(SCHEMA.names), {row["point_id"]})
         frame = pa.concat_tables(point).to_pandas()
         equal = int(frame.duplicated(KEY).sum()) == int(frame.duplicated().sum())

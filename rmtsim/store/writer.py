@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from rmtsim.store.commits import PATH, Commits, read_commits
+from rmtsim.store.core_time import CoreTime
 from rmtsim.store.failures import StoreError, TornError, transient
 from rmtsim.store.lock import lock_of
 from rmtsim.store.shard_files import FORMAT, ROWS, as_shard, as_table, encoded, sort
@@ -137,7 +138,9 @@ class Writer:
         if f"{name}.json" not in self.files.names("sweeps") or self.files.read(path) != text:
             self.put(path, text)
 
-    def append(self, rows: pa.Table | pd.DataFrame, spec: Mapping[str, Any]) -> Shard:
+    def append(
+        self, rows: pa.Table | pd.DataFrame, spec: Mapping[str, Any], core_time: CoreTime | None = None
+    ) -> Shard:
         """Commit rows as a new shard; on return they are on disk.
 
         Parameters
@@ -147,13 +150,15 @@ class Writer:
             ``schema.metadata[b"rmtsim.blas"]``, a DataFrame in ``attrs["blas"]``.
         spec
             Document of the spec that they were made for.
+        core_time
+            What their draws took; unknown by default.
 
         Raises
         ------
         StoreError
             If the disk refuses, or the lock was taken over. No part of the shard is then visible.
         """
-        return self.commit(as_table(rows, spec))
+        return self.commit(as_table(rows, spec, core_time))
 
     def commit(self, table: pa.Table, replaces: Collection[str] = ()) -> Shard:
         """Commit a sorted table with its metadata, replacing other shards; see `append`."""
@@ -228,9 +233,11 @@ class Writer:
 
 def _together(shards: Collection[Shard]) -> pa.Table:
     """Return the rows of shards with every column, and what the metadata of all of them say."""
-    tables = []
+    tables, taken = [], CoreTime()
     for shard in shards:
         with shard.open() as opened:
             tables.append(encoded(opened.read()))
+            taken.add_all([opened.core_time])
             origin = opened.origin
-    return sort(pa.concat_tables(tables).unify_dictionaries()).replace_schema_metadata(origin)
+    together = sort(pa.concat_tables(tables).unify_dictionaries())
+    return together.replace_schema_metadata({**origin, **taken.metadata()})

@@ -1,12 +1,11 @@
-"""Plans of sweeps and the status of those in a store, as tables. Nothing here changes a store."""
+"""Plans of sweeps, as tables. Nothing here changes a store."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +13,13 @@ import pandas as pd
 
 from rmtsim.arrays.machine import flops_per_second
 from rmtsim.arrays.threads import cores
-from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE, batch_size, fitting_tiling
 from rmtsim.kernels.memory import memory as memory_held
-from rmtsim.store import Store, StoreError
+from rmtsim.store import Store
 from rmtsim.sweeps.pilot import Pilot, Range, needed, pilots
 from rmtsim.sweeps.resources import Resources, allocate
-from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.sweeps.state import PointState, read_states
+from rmtsim.sweeps.spec import Spec
+from rmtsim.sweeps.state import PointState, columns_of, read_states
 from rmtsim.sweeps.stopping import aim, checkpoint_from
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
@@ -72,7 +70,7 @@ def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | N
         pace = min(speed, pilot.speed) if pilot else speed
         rows.append(
             {
-                **_sizes(state),
+                **columns_of(state.point),
                 "state": state.state,
                 "why": _why(state),
                 "draws": state.prefix,
@@ -211,80 +209,3 @@ def summary(spec: Spec, table: pd.DataFrame) -> str:
         f"{spec.name}: {number_of(len(table), 'point')}: {states}; {total(table)}, until every relative "
         f"standard error is at most {bound}, or a point has max_draws = {format_count(sampling.max_draws)} draws"
     )
-
-
-def status(store: Store) -> pd.DataFrame:
-    """One row per point of every sweep in the store: its state, precision and what limits it."""
-    rows = []
-    for document in store.specs():
-        try:
-            spec = from_document(document)
-        except InputError as error:
-            where = store.files.where(f"sweeps/{document['name']}.json")
-            raise StoreError(
-                f"store: {where} is not a valid spec ({error}); remove it and run its spec again"
-            ) from error
-        for state in read_states(spec, store):
-            rse, quantity = state.precision
-            rows.append(
-                {
-                    "sweep": spec.name,
-                    **_sizes(state),
-                    "state": state.state,
-                    "draws": state.prefix,
-                    "rse": rse if math.isfinite(rse) else None,
-                    "target_rse": spec.sampling.target_rse,
-                    "worst": quantity,
-                    "doubt": state.doubt,
-                    "heavy_tail": state.heavy_tail,
-                    "warning": state.warning,
-                    "needs_draws": state.needed_draws,
-                    "max_draws": spec.sampling.max_draws,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-class Unnamed(NamedTuple):
-    """Draws of a store that no spec in it asks for.
-
-    They are those of a spec that another has replaced, or without a spec; and those that points have beyond the ones
-    that they ended with, as after a target was loosened.
-    """
-
-    points: int
-    draws: int
-
-
-def unnamed_draws(store: Store, table: pd.DataFrame) -> Unnamed:
-    """Count the draws that no spec in the store asks for; ``table`` is its `status`."""
-    seeds = {spec.name: spec.sampling.seed for spec in map(from_document, store.specs())}
-    asked: dict[tuple[str, int], float] = {}
-    for row in table.to_dict("records"):
-        key = row["point_id"], seeds[row["sweep"]]
-        count = row["draws"] if row["state"] in ("done", "limited") else math.inf
-        asked[key] = max(count, asked.get(key, 0))
-    rows: Counter[tuple[str, int, str]] = Counter()
-    for piece in store.tables(["point_id", "seed", "layer"]):
-        for row in piece.group_by(["point_id", "seed", "layer"]).aggregate([([], "count_all")]).to_pylist():
-            rows[row["point_id"], row["seed"], row["layer"]] += row["count_all"]
-    draws: dict[tuple[str, int], float] = {}
-    for (point, seed, _), there in rows.items():
-        more = there - asked.get((point, seed), 0)
-        if more > 0:
-            draws[point, seed] = max(more, draws.get((point, seed), 0))
-    return Unnamed(len({point for point, _ in draws}), int(sum(draws.values())))
-
-
-def _sizes(state: PointState) -> dict[str, object]:
-    point = state.point
-    return {
-        "point_id": point.id,
-        "model": point.model,
-        "loss": point.loss,
-        "n_classes": point.n_classes,
-        "dim": point.dim,
-        "n_samples": point.n_samples,
-        "width": point.width,
-        **asdict(point.ensemble),
-    }

@@ -16,7 +16,7 @@ from rmtsim.text.sizes import format_count, format_seconds, format_share
 from rmtsim.text.words import number_of
 
 #: Seconds over which the speed is measured.
-_SPEED_OVER = 60.0
+SPEED_OVER = 60.0
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,21 @@ def most_telling(points: Sequence[OpenPoint], count: int) -> list[OpenPoint]:
     return [*at_work, *measured, *rest][:count]
 
 
+def draws_left(states: Sequence[PointState]) -> list[float]:
+    """Return how many draws each point of a sweep will get yet, as extrapolated from its precision.
+
+    Points without a precision may take what others take on average.
+    """
+    known = [state.expected_draws for state in states if math.isfinite(state.precision[0])]
+    typical = sum(known) / len(known) if known else 0.0
+    left = []
+    for state in states:
+        known_here = math.isfinite(state.precision[0])
+        expected = state.expected_draws if known_here else max(state.expected_draws, typical)
+        left.append(0.0 if state.finished else max(0.0, expected - state.prefix))
+    return left
+
+
 class SweepWatch:
     """Measures the progress of a sweep that starts now.
 
@@ -166,16 +181,10 @@ class SweepWatch:
     def progress(self, draws: int, workers: int, failures: Sequence[Failure]) -> Progress:
         """Return where the sweep stands, after ``draws`` new draws of this run."""
         now = self._clock()
-        known = [state.expected_draws for state in self._states if math.isfinite(state.precision[0])]
-        typical = sum(known) / len(known) if known else 0.0  # what points without a precision may take
-        left = []
-        for k, (state, price) in enumerate(zip(self._states, self._costs, strict=True)):
-            if not state.finished:
-                unknown = not math.isfinite(state.precision[0])
-                expected = max(state.expected_draws, typical) if unknown else state.expected_draws
-                left.append((max(0.0, expected - state.prefix) * price, k))
+        more = zip(self._states, draws_left(self._states), self._costs, strict=True)
+        left = [(draws_to_go * price, k) for k, (state, draws_to_go, price) in enumerate(more) if not state.finished]
         self._past.append((now, self._work()))
-        while len(self._past) > 2 and now - self._past[1][0] > _SPEED_OVER:
+        while len(self._past) > 2 and now - self._past[1][0] > SPEED_OVER:
             self._past.popleft()
         (before, work_before), (_, work) = self._past[0], self._past[-1]
         done = work - work_before

@@ -15,6 +15,7 @@ from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.compact import MANY, compact_with
+from rmtsim.store.core_time import CoreTime, Taken
 from rmtsim.store.writer import Writer
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE
@@ -228,22 +229,24 @@ class DrawCommitter:
         self._document, self._scheduler = document, scheduler
         self._simulated: list[SimulatedDraws] = []
         self._stored: list[dict[int, set[str]]] = []
+        self._core_time = CoreTime()
         self._until_compaction = MANY - len(writer.loose())
 
     def add(self, job: Batch, result: Result) -> None:
         """Take in the draws of a batch, except for layers that the store has; they are done when they are committed."""
         self._simulated.append(result.simulated)
         self._stored.append(self._scheduler.stored_layers(job))
+        self._core_time.add(job.point.id, Taken(len(job.draws), result.seconds * job.threads))
 
     def commit(self) -> None:
         """Write what was gathered. What fails, or is interrupted, is not tried again: it may be on the disk."""
-        simulated, stored = self._simulated, self._stored
-        self._simulated, self._stored = [], []
+        simulated, stored, core_time = self._simulated, self._stored, self._core_time
+        self._simulated, self._stored, self._core_time = [], [], CoreTime()
         if simulated:
             rows = table_of(simulated)
             if any(stored):
                 rows = rows.filter(np.concatenate([_fresh(*pair) for pair in zip(simulated, stored, strict=True)]))
-            self._writer.append(rows, self._document)
+            self._writer.append(rows, self._document, core_time)
             self.done += sum(len(one.draws) for one in simulated)
             self._until_compaction -= 1
             if self._until_compaction <= 0:

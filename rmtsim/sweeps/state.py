@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections.abc import Iterator
+from dataclasses import asdict
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -28,7 +30,8 @@ Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 _MADE = ["backend", "dtype", "weights_per_draw", "classes"]  # how values were made
-_COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", *_MADE]
+#: Columns of the store that the states of points are made of.
+COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", *_MADE]
 
 #: Largest number of draws that an extrapolation returns; it fits into 64 bits, and no run makes as many.
 _MOST_NEEDED = 1e18
@@ -231,16 +234,33 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
         If the store cannot be read, or draws stand in it twice.
     """
     states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
-    for table in store.tables(_COLUMNS, states):
-        mine = pc.and_(
-            pc.equal(table["seed"], spec.sampling.seed), pc.is_in(table["layer"], pa.array(spec.layers, pa.string()))
-        )
-        _add_table(table.filter(mine), states, spec, store, backend)
+    for table in store.tables(COLUMNS, states):
+        add_table(table, states, spec, store, backend)
     return list(states.values())
 
 
-def _add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store: Store, backend: str | None) -> None:
-    """Give each point its rows of a piece of the store."""
+def columns_of(point: Point) -> dict[str, object]:
+    """Return a point as columns of a table: its identity, sizes and ensemble."""
+    return {
+        "point_id": point.id,
+        "model": point.model,
+        "loss": point.loss,
+        "n_classes": point.n_classes,
+        "dim": point.dim,
+        "n_samples": point.n_samples,
+        "width": point.width,
+        **asdict(point.ensemble),
+    }
+
+
+def add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store: Store, backend: str | None) -> None:
+    """Give each point its rows of a piece of the store, which may have others; see `read_states`."""
+    mine = (
+        pc.equal(table["seed"], spec.sampling.seed),
+        pc.is_in(table["layer"], pa.array(spec.layers, pa.string())),
+        pc.is_in(table["point_id"], pa.array(states, pa.string())),
+    )
+    table = table.filter(reduce(pc.and_, mine))
     for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
         for found in pc.unique(table[column]).to_pylist():
             _check_made(column, found, meant, store)

@@ -44,8 +44,8 @@ def _presentable(value: Any) -> Any:
     return [_presentable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def in_place() -> bool:
-    """Return whether stderr is a terminal, where lines can be overwritten, and not a notebook, which keeps them all.
+def in_place(stream: TextIO | None = None) -> bool:
+    """Return whether a stream, stderr by default, is a terminal, where lines are overwritten; a notebook keeps them.
 
     A notebook's ``!command`` has a terminal of its own, too; Jupyter and IPython's kernel leave their marks in the
     environment. Settings such as FORCE_COLOR, which are about colours, do not count.
@@ -54,4 +54,4 @@ def in_place() -> bool:
     if marks.get("TERM", "dumb") in ("", "dumb", "unknown") or {"JPY_PARENT_PID", "COLAB_RELEASE_TAG"} & marks.keys():
         return False
     kernel = marks.get("PAGER") == marks.get("GIT_PAGER") == "cat" and "CLICOLOR" in marks
-    return not kernel and sys.stderr.isatty()
+    return not kernel and (sys.stderr if stream is None else stream).isatty()

@@ -1,0 +1,218 @@
+"""The points of all sweeps of a store, read from the store alone, again and again: each shard once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rmtsim.errors import InputError
+from rmtsim.sampling.schema import KEY
+from rmtsim.store import Store, StoreError
+from rmtsim.store.ahead import open_ahead
+from rmtsim.store.core_time import CoreTime, Taken
+from rmtsim.store.coverage import Coverage
+from rmtsim.store.shards import OpenShard, Shard, VanishedError
+from rmtsim.sweeps.progress import draws_left
+from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.state import COLUMNS, PointState, add_table, columns_of
+
+
+class Unnamed(NamedTuple):
+    """Draws of a store that no spec in it asks for.
+
+    They are those of a spec that another has replaced, or without a spec; and those that points have beyond the ones
+    that they ended with, as after a target was loosened.
+    """
+
+    points: int
+    draws: int
+
+
+class StoredPoints:
+    """The state of the points of every sweep in a store; `refresh` takes in what was committed since.
+
+    A refresh lists the shards, and fetches those that are new. All is read anew where a spec was replaced, or a shard
+    went whose rows no other has.
+
+    Parameters
+    ----------
+    store
+        The store; nothing in it is changed.
+
+    Attributes
+    ----------
+    sweeps
+        The specs of the store, each with the states of its points.
+    readings
+        How often all was read anew: points keep their order while it stays the same.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._documents: list[dict[str, Any]] | None = None
+        self.readings = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin as if nothing had been read."""
+        self.readings += 1
+        self._shards: dict[str, tuple[int, CoreTime]] = {}  # those that count: their seed, and what their draws took
+        self._replaced: set[str] = set()
+        self._specs_seen: set[str] = set()  # as the metadata of shards have them
+        self._coverage = Coverage()
+        self._core_time: dict[int, CoreTime] = {}  # of all shards, by seed
+        self.sweeps: list[tuple[Spec, dict[str, PointState]]] = []
+        for document in self._documents or ():
+            spec = self._spec(document)
+            self.sweeps.append(
+                (spec, {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()})
+            )
+
+    def _spec(self, document: dict[str, Any]) -> Spec:
+        try:
+            return from_document(document)
+        except InputError as error:
+            where = self._store.files.where(f"sweeps/{document['name']}.json")
+            raise StoreError(
+                f"store: {where} is not a valid spec ({error}); remove it and run its spec again"
+            ) from error
+
+    def refresh(self) -> None:
+        """Take in what the store has got since the last time.
+
+        Raises
+        ------
+        InputError
+            If draws of a sweep were made in another way than its spec says.
+        StoreError
+            If the store cannot be read, or has rows twice.
+        """
+        while not self._whole():
+            pass
+
+    def _whole(self) -> bool:
+        """Read what is new; return whether that is all, or the store has changed meanwhile."""
+        listed, first = self._store.listed(), self._documents is None
+        if first:
+            self._documents = self._store.specs()
+            self._forget()
+        known = len(self._specs_seen)
+        # Shards of compactions come first, the last one before the others, so that what they replace is not read.
+        new = [shard for shard in listed if shard.name not in self._shards and shard.name not in self._replaced]
+        try:
+            for some in ([shard for shard in reversed(new) if shard.compacted], new):
+                self._take_in([shard for shard in some if shard.name not in self._shards.keys() | self._replaced])
+        except VanishedError as error:  # compaction has put others in their place meanwhile
+            self._store.check_vanished(error)
+            return False
+        replaced_spec = not first and len(self._specs_seen) > known and self._store.specs() != self._documents
+        if replaced_spec or not self._shards.keys() <= {shard.name for shard in listed}:
+            self._documents = None
+        return self._documents is not None
+
+    def _take_in(self, shards: list[Shard]) -> None:
+        for shard, opened in open_ahead(shards):
+            if shard.name in self._replaced:
+                continue
+            try:
+                self._add(shard, opened)
+            except BaseException:
+                self._documents = None  # it may be half taken in: the next refresh reads all anew
+                raise
+
+    def _add(self, shard: Shard, opened: OpenShard) -> None:
+        replaces = opened.replaces if shard.compacted else []
+        moved = bool(self._shards.keys() & set(replaces))
+        for table in opened.pieces({*COLUMNS, *KEY}):
+            repeated = self._coverage.add(table)
+            if repeated.any() and not moved:
+                keys = table.select(KEY).filter(pa.array(repeated))
+                self._store.refuse_copies(keys.slice(0, 1).to_pylist()[0])
+            fresh = table.filter(pa.array(~repeated)) if moved else table
+            for spec, states in self.sweeps:
+                add_table(fresh, states, spec, self._store, None)
+        self._count(shard.name, opened, replaces)
+
+    def _count(self, name: str, opened: OpenShard, replaces: list[str]) -> None:
+        """Record what a shard's draws took, in place of what is known of those that it replaces."""
+        seed, taken = int(opened.metadata.get("seed", -1)), opened.core_time
+        self._specs_seen.add(opened.metadata.get("spec", ""))
+        self._shards[name] = seed, taken
+        self._core_time.setdefault(seed, CoreTime()).add_all([taken])
+        self._replaced.update(replaces)
+        for other in replaces:
+            if other in self._shards:
+                of_seed, before = self._shards.pop(other)
+                less = [{point: Taken(-old.draws, -old.seconds) for point, old in before.items()}]
+                self._core_time[of_seed].add_all(less)
+
+    def table(self) -> pd.DataFrame:
+        """One row per point of every sweep: its state, precision, what limits it, and what it takes.
+
+        Returns
+        -------
+        DataFrame
+            ``core_seconds`` are those that the draws took, of which the store has the time; ``untimed_draws`` are the
+            others. ``draws_left`` are those that the point will get, as far as its precision shows, and
+            ``core_seconds_left`` what they will take: by its own draws, else by the work of a draw and the speed of
+            the other points; None where no draw of the store has a time.
+        """
+        rows = []
+        for spec, states in self.sweeps:
+            times = self._core_time.get(spec.sampling.seed, CoreTime())
+            for state, more in zip(states.values(), draws_left([*states.values()]), strict=True):
+                rse, quantity = state.precision
+                taken = times.get(state.point.id, Taken(0, 0.0))
+                rows.append(
+                    {
+                        "sweep": spec.name,
+                        **columns_of(state.point),
+                        "seed": spec.sampling.seed,
+                        "state": state.state,
+                        "draws": state.prefix,
+                        "rse": rse if math.isfinite(rse) else None,
+                        "target_rse": spec.sampling.target_rse,
+                        "worst": quantity,
+                        "doubt": state.doubt,
+                        "heavy_tail": state.heavy_tail,
+                        "warning": state.warning,
+                        "needs_draws": state.needed_draws,
+                        "max_draws": spec.sampling.max_draws,
+                        "draws_left": more,
+                        "core_seconds": taken.seconds,
+                        "untimed_draws": max(0, state.prefix - taken.draws),
+                        "timed_draws": taken.draws,
+                        "flops_per_draw": spec.sampling.cost(state.point, state.layers),
+                    }
+                )
+        return _with_time_left(pd.DataFrame(rows))
+
+    def unnamed(self) -> Unnamed:
+        """Count the draws that no spec in the store asks for."""
+        asked: dict[tuple[str, int], float] = {}
+        for spec, states in self.sweeps:
+            for point, state in states.items():
+                key = point, spec.sampling.seed
+                asked[key] = max(state.prefix if state.finished else math.inf, asked.get(key, 0))
+        draws: dict[tuple[str, int], float] = {}
+        for (point, seed, _), there in self._coverage.items():
+            more = len(there) - asked.get((point, seed), 0)
+            if more > 0:
+                draws[point, seed] = max(more, draws.get((point, seed), 0))
+        return Unnamed(len({point for point, _ in draws}), int(sum(draws.values())))
+
+
+def _with_time_left(table: pd.DataFrame) -> pd.DataFrame:
+    """Put the core-seconds of a draw, and of the draws to come, in place of the number of timed draws."""
+    if table.empty:
+        return table
+    timed, work = table.pop("timed_draws").to_numpy(float), table["flops_per_draw"].to_numpy(float)
+    seconds = table["core_seconds"].to_numpy(float)
+    speed = float((timed * work).sum() / seconds.sum()) if seconds.sum() > 0 else math.nan
+    own = np.divide(seconds, timed, out=work / speed, where=timed > 0)
+    left = np.where(table["draws_left"] > 0, table["draws_left"] * own, 0.0)
+    return table.assign(core_seconds_per_draw=own, core_seconds_left=left)

@@ -1,0 +1,154 @@
+"""Points of a store, read again and again: every shard once, and what their draws took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import rmtsim
+from rmtsim.cli.main import main
+from rmtsim.store import Store, StoreError
+from rmtsim.store.compact import compact
+from rmtsim.store.core_time import CoreTime
+from rmtsim.store.shards import Shard
+from rmtsim.sweeps.stored_points import StoredPoints
+from tests.growing_store import FIVE, SIX, SPEC, append, fresh, spec_of, store
+from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
+
+__all__ = ["flaky", "flaky_s3", "s3", "s3_server", "store"]  # fixtures
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each shard is opened."""
+    counts: Counter[str] = Counter()
+    real = Shard.open
+
+    def counted(shard: Shard) -> Any:
+        counts[shard.name] += 1
+        return real(shard)
+
+    monkeypatch.setattr(Shard, "open", counted)
+    return counts
+
+
+def test_refreshes_read_each_shard_once_and_all_that_a_reader_from_scratch_does(
+    store: Store, opened: Counter[str]
+) -> None:
+    stored = StoredPoints(store)
+    for new, parts in ((2, [(SIX, range(2))]), (1, [(FIVE, range(4, 6)), (SIX, range(2, 3))]), (0, [])):
+        if parts:
+            append(store, *parts, seconds=1.0)
+        opened.clear()
+        stored.refresh()
+        assert [*opened.values()] == [1] * new
+        pd.testing.assert_frame_equal(stored.table(), fresh(store))
+    assert stored.table()["draws"].tolist() == [6, 3]
+
+
+def test_compaction_changes_no_number(store: Store, opened: Counter[str]) -> None:
+    append(store, (SIX, range(3)), seconds=3.0)
+    append(store, (SIX, range(3, 4)))  # of which no time is known
+    stored = StoredPoints(store)
+    stored.refresh()
+    before = stored.table()
+    assert before["core_seconds"].tolist() == [8.0, 9.0]
+    assert before["untimed_draws"].tolist() == [0, 1]
+    compact(store)
+    assert len(store.shards()) == 1
+    opened.clear()
+    stored.refresh()
+    assert opened.total() == 1
+    assert stored.readings == 2  # it was not begun anew
+    pd.testing.assert_frame_equal(stored.table(), before)
+    pd.testing.assert_frame_equal(fresh(store), before)
+
+
+def test_what_a_killed_compaction_left_counts_once(store: Store) -> None:
+    append(store, (SIX, range(3)), seconds=3.0)
+    before = fresh(store)
+    kept = {shard.name: Path(shard).read_bytes() for shard in store.shards()}
+    stored = StoredPoints(store)
+    stored.refresh()
+    compact(store)
+    for name, data in kept.items():
+        (store.draws_folder / name).write_bytes(data)
+    pd.testing.assert_frame_equal(fresh(store), before)
+    stored.refresh()
+    pd.testing.assert_frame_equal(stored.table(), before)
+
+
+def test_a_shard_that_went_and_a_spec_that_was_replaced_have_all_read_anew(store: Store) -> None:
+    gone = append(store, (SIX, range(3)), seconds=3.0)
+    stored = StoredPoints(store)
+    stored.refresh()
+    Path(gone).unlink()
+    stored.refresh()
+    assert stored.table()["draws"].tolist() == [4, 0]
+    seven = spec_of([5, 7], max_draws=16)
+    append(store, (seven.points()[1], range(2)), spec=seven)
+    stored.refresh()
+    assert stored.table()["n_classes"].tolist() == [5, 7]
+    assert stored.table()["draws"].tolist() == [4, 2]
+    pd.testing.assert_frame_equal(stored.table(), fresh(store))
+
+
+def test_rows_that_stand_twice_are_refused(store: Store) -> None:
+    stored = StoredPoints(store)
+    stored.refresh()
+    again = append(store, (FIVE, range(3, 5)))
+    with pytest.raises(StoreError, match="twice"):
+        stored.refresh()
+    Path(again).unlink()
+    stored.refresh()  # all of it, as the shard was half taken in
+    assert stored.table()["draws"].tolist() == [4, 0]
+
+
+def test_merge_keeps_the_time_of_the_draws_that_it_adds(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "other")
+    append(other, (FIVE, range(8)), (SIX, range(2)), seconds=2.0)  # draws 0 to 3 of the first are known here
+    assert main(["merge", other.location, "--store", store.location]) == 0
+    assert fresh(store)["core_seconds"].tolist() == [16.0, 4.0]
+    assert fresh(store)["untimed_draws"].tolist() == [0, 0]
+
+
+def test_core_time_that_is_not_as_it_should_be_is_unknown() -> None:
+    for text in ("", "[]", "{", '{"a": 1}', '{"a": [1, -2.0]}', '{"a": [0, 1.0]}', '{"a": [1.5, 1.0]}', '{"a": [1]}'):
+        assert CoreTime.parse(text) == {}, text
+    assert CoreTime.parse('{"a": [2, 1.5]}') == {"a": (2, 1.5)}
+
+
+def test_a_run_keeps_the_time_of_all_its_draws(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    rmtsim.run(SPEC, store, workers=1)
+    table = fresh(store)
+    assert table["untimed_draws"].tolist() == [0, 0]
+    assert (table["core_seconds"] > 0).all()
+    assert set(table["state"]) == {"limited"}
+
+
+def test_requests_to_a_server(flaky_s3: str, s3: str, flaky: FlakyServer) -> None:
+    """A refresh takes a listing, and each new shard its size and its bytes; the specs are not read again."""
+    here = Store(s3)
+    append(here, (FIVE, range(4)), seconds=2.0)
+    stored = StoredPoints(Store(flaky_s3))
+    stored.refresh()
+    asked: list[str] = []
+
+    def note(method: str, path: str) -> int:
+        asked.append(f"{method} {'list' if 'list-type' in path else path.rpartition('/')[2].partition('-')[0]}")
+        return 0
+
+    flaky.refuse = note
+    stored.refresh()
+    assert asked == ["GET list"]
+    for number, parts in ((2, [(FIVE, range(4, 6))]), (3, [(SIX, range(3))])):
+        append(here, *parts, seconds=1.0)
+        asked.clear()
+        stored.refresh()
+        assert sorted(asked) == ["GET 0000000" + str(number), "GET list", "HEAD 0000000" + str(number)]
+    pd.testing.assert_frame_equal(stored.table(), fresh(here))
