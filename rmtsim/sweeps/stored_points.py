@@ -55,22 +55,24 @@ class StoredPoints:
         self._store = store
         self._documents: list[dict[str, Any]] | None = None
         self.readings = 0
-        self._forget()
+        self._begin([])
 
-    def _forget(self) -> None:
-        """Begin as if nothing had been read."""
+    def _begin(self, documents: list[dict[str, Any]]) -> None:
+        """Begin as if nothing had been read, with the documents of the specs."""
         self.readings += 1
-        self._shards: dict[str, tuple[int, CoreTime]] = {}  # those that count: their seed, and what their draws took
+        self._shards: dict[str, tuple[str, CoreTime]] = {}  # those that count: their seed, and what their draws took
         self._replaced: set[str] = set()
         self._specs_seen: set[str] = set()  # as the metadata of shards have them
         self._coverage = Coverage()
-        self._core_time: dict[int, CoreTime] = {}  # of all shards, by seed
-        self.sweeps: list[tuple[Spec, dict[str, PointState]]] = []
-        for document in self._documents or ():
-            spec = self._spec(document)
-            self.sweeps.append(
-                (spec, {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()})
-            )
+        self._core_time: dict[str, CoreTime] = {}  # of all shards, by seed
+        specs = [self._spec(document) for document in documents]
+        self.sweeps: list[tuple[Spec, dict[str, PointState]]] = [
+            (spec, {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()})
+            for spec in specs
+        ]
+        self._flops = [
+            [spec.sampling.cost(state.point, spec.layers) for state in states.values()] for spec, states in self.sweeps
+        ]
 
     def _spec(self, document: dict[str, Any]) -> Spec:
         try:
@@ -98,8 +100,9 @@ class StoredPoints:
         """Read what is new; return whether that is all, or the store has changed meanwhile."""
         listed, first = self._store.listed(), self._documents is None
         if first:
-            self._documents = self._store.specs()
-            self._forget()
+            documents = self._store.specs()
+            self._begin(documents)
+            self._documents = documents
         known = len(self._specs_seen)
         # Shards of compactions come first, the last one before the others, so that what they replace is not read.
         new = [shard for shard in listed if shard.name not in self._shards and shard.name not in self._replaced]
@@ -139,7 +142,7 @@ class StoredPoints:
 
     def _count(self, name: str, opened: OpenShard, replaces: list[str]) -> None:
         """Record what a shard's draws took, in place of what is known of those that it replaces."""
-        seed, taken = int(opened.metadata.get("seed", -1)), opened.core_time
+        seed, taken = opened.metadata.get("seed", ""), opened.core_time
         self._specs_seen.add(opened.metadata.get("spec", ""))
         self._shards[name] = seed, taken
         self._core_time.setdefault(seed, CoreTime()).add_all([taken])
@@ -162,9 +165,10 @@ class StoredPoints:
             the other points; None where no draw of the store has a time.
         """
         rows = []
-        for spec, states in self.sweeps:
-            times = self._core_time.get(spec.sampling.seed, CoreTime())
-            for state, more in zip(states.values(), draws_left([*states.values()]), strict=True):
+        for (spec, states), flops in zip(self.sweeps, self._flops, strict=True):
+            times = self._core_time.get(str(spec.sampling.seed), CoreTime())
+            left = draws_left([*states.values()])
+            for state, more, work in zip(states.values(), left, flops, strict=True):
                 rse, quantity = state.precision
                 taken = times.get(state.point.id, Taken(0, 0.0))
                 rows.append(
@@ -186,7 +190,7 @@ class StoredPoints:
                         "core_seconds": taken.seconds,
                         "untimed_draws": max(0, state.prefix - taken.draws),
                         "timed_draws": taken.draws,
-                        "flops_per_draw": spec.sampling.cost(state.point, state.layers),
+                        "flops_per_draw": work,
                     }
                 )
         return _with_time_left(pd.DataFrame(rows))
