@@ -68,6 +68,20 @@ def test_compaction_changes_no_number(store: Store, opened: Counter[str]) -> Non
     pd.testing.assert_frame_equal(fresh(store), before)
 
 
+def test_two_compactions_between_refreshes(store: Store) -> None:
+    """The first one's shard, which has replaced what was read, is not there any more."""
+    append(store, (SIX, range(2)), seconds=3.0)
+    stored = StoredPoints(store)
+    stored.refresh()
+    for draw in (2, 3):
+        append(store, (SIX, range(draw, draw + 1)), seconds=3.0)
+        compact(store)
+    assert len(store.listed()) == 1
+    stored.refresh()
+    assert stored.table()["core_seconds"].tolist() == [8.0, 12.0]
+    pd.testing.assert_frame_equal(stored.table(), fresh(store))
+
+
 def test_what_a_killed_compaction_left_counts_once(store: Store) -> None:
     append(store, (SIX, range(3)), seconds=3.0)
     before = fresh(store)

@@ -103,33 +103,35 @@ class StoredPoints:
             documents = self._store.specs()
             self._begin(documents)
             self._documents = documents
-        known = len(self._specs_seen)
+        known, names = len(self._specs_seen), {shard.name for shard in listed}
+        gone = not self._shards.keys() <= names
         # Shards of compactions come first, the last one before the others, so that what they replace is not read.
         new = [shard for shard in listed if shard.name not in self._shards and shard.name not in self._replaced]
         try:
             for some in ([shard for shard in reversed(new) if shard.compacted], new):
-                self._take_in([shard for shard in some if shard.name not in self._shards.keys() | self._replaced])
+                self._take_in([shard for shard in some if shard.name not in self._shards.keys() | self._replaced], gone)
         except VanishedError as error:  # compaction has put others in their place meanwhile
             self._store.check_vanished(error)
             return False
         replaced_spec = not first and len(self._specs_seen) > known and self._store.specs() != self._documents
-        if replaced_spec or not self._shards.keys() <= {shard.name for shard in listed}:
+        if replaced_spec or not self._shards.keys() <= names:
             self._documents = None
         return self._documents is not None
 
-    def _take_in(self, shards: list[Shard]) -> None:
+    def _take_in(self, shards: list[Shard], gone: bool) -> None:
+        """Read shards; ``gone`` says that some that were read went, so that these may have their rows."""
         for shard, opened in open_ahead(shards):
             if shard.name in self._replaced:
                 continue
             try:
-                self._add(shard, opened)
+                self._add(shard, opened, gone)
             except BaseException:
                 self._documents = None  # it may be half taken in: the next refresh reads all anew
                 raise
 
-    def _add(self, shard: Shard, opened: OpenShard) -> None:
+    def _add(self, shard: Shard, opened: OpenShard, gone: bool) -> None:
         replaces = opened.replaces if shard.compacted else []
-        moved = bool(self._shards.keys() & set(replaces))
+        moved = gone or bool(self._shards.keys() & set(replaces))
         for table in opened.pieces({*COLUMNS, *KEY}):
             repeated = self._coverage.add(table)
             if repeated.any() and not moved:
