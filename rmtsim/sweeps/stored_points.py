@@ -106,10 +106,10 @@ class StoredPoints:
         known, names = len(self._specs_seen), {shard.name for shard in listed}
         gone = not self._shards.keys() <= names
         # Shards of compactions come first, the last one before the others, so that what they replace is not read.
-        new = [shard for shard in listed if shard.name not in self._shards and shard.name not in self._replaced]
+        new = self._unread(listed)
         try:
             for some in ([shard for shard in reversed(new) if shard.compacted], new):
-                self._take_in([shard for shard in some if shard.name not in self._shards.keys() | self._replaced], gone)
+                self._take_in(self._unread(some), gone)
         except VanishedError as error:  # compaction has put others in their place meanwhile
             self._store.check_vanished(error)
             return False
@@ -117,6 +117,9 @@ class StoredPoints:
         if replaced_spec or not self._shards.keys() <= names:
             self._documents = None
         return self._documents is not None
+
+    def _unread(self, shards: list[Shard]) -> list[Shard]:
+        return [shard for shard in shards if shard.name not in self._shards and shard.name not in self._replaced]
 
     def _take_in(self, shards: list[Shard], gone: bool) -> None:
         """Read shards; ``gone`` says that some that were read went, so that these may have their rows."""
