@@ -277,6 +277,7 @@ def test_bad_input(words: str, sentence: str, files: Path) -> None:
         ({"a": 0, 1: 0}, "measurements: it has names and steps"),
         ({-1: "step0.json"}, "measurements: -1 is not a step of training; give a number from 0"),
         ({math.nan: "step0.json"}, "measurements: nan is not a step of training"),
+        ({10**400: "step0.json"}, "is not a step of training; give a number from 0"),
         (["none.json"], "measurements: none.json cannot be used"),
     ],
 )

@@ -222,3 +222,24 @@ def test_a_verb_without_threads_ends_in_a_sentence(
     assert capsys.readouterr().err == (
         "rmtsim verify: the system gives no more threads (ulimit -u, or memory); raise the limit\n"
     )
+
+
+@pytest.mark.parametrize("how", ["cause", "context"])
+def test_what_comes_of_an_interrupted_import_is_no_error_of_its_own(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python wraps Ctrl-C within ``__set_name__``, and half a package may fail as it is cleared away."""
+
+    def load(_: str) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            if how == "cause":
+                raise RuntimeError("Error calling __set_name__") from error
+            raise AttributeError("module 'matplotlib' has no attribute 'rcParams'")  # noqa: B904
+
+    monkeypatch.setattr("rmtsim.cli.store_verbs.open_existing", load)
+    assert main(["verify", "--store", str(tmp_path)]) == 3
+    assert capsys.readouterr().err == (
+        "rmtsim verify: stopped; nothing is left half-done, the same command begins again\n"
+    )

@@ -87,14 +87,20 @@ def _call(arguments: argparse.Namespace, as_process: bool) -> int:
         said = str(error).removeprefix(f"{arguments.verb}: ") or "not enough memory; give smaller sizes"
         print_message(f"{who} {said}")
         return FAILED
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if _of_interrupt(error):
+            again = "nothing is left half-done, the same command begins again"
+            goes_on = arguments.verb in ("run", "reproduce", "merge", "compact")
+            print_message(f"{who} stopped; {GOES_ON if goes_on else again}")
+            return UNFINISHED
         if not short_of_threads(error):
             raise
         print_message(f"{who} the system gives no more threads (ulimit -u, or memory); raise the limit")
         return FAILED
-    except KeyboardInterrupt:
-        if arguments.verb in ("run", "reproduce", "merge", "compact"):
-            print_message(f"{who} stopped; {GOES_ON}")
-        else:
-            print_message(f"{who} stopped; nothing is left half-done, the same command begins again")
-        return UNFINISHED
+
+
+def _of_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C, or came of it: Python and packages raise others where an import is interrupted."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -131,14 +131,16 @@ def load_matplotlib() -> None:
     os.environ.pop("MPLBACKEND", None)
     os.environ["MATPLOTLIBRC"] = os.devnull
     try:
-        with chdir("/") if os.path.exists("matplotlibrc") else nullcontext():  # a file here comes before all others
-            import_module("matplotlib.pyplot")
+        try:
+            with chdir("/") if os.path.exists("matplotlibrc") else nullcontext():  # a file here comes before all others
+                import_module("matplotlib.pyplot")
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+        _restore()  # not after Ctrl-C: what is half imported would fail in its place
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        _restore()
         log.setLevel(level)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -124,7 +125,7 @@ def checkpoints(measurements: Mapping[float, Measurement]) -> list[Named]:
 
 
 def _step(key: Any) -> float:
-    if not 0 <= key < math.inf:
+    if not 0 <= key <= sys.float_info.max:
         raise InputError(f"measurements: {abridge(key)} is not a step of training; give a number from 0")
     return float(key)
 
