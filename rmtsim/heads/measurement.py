@@ -31,6 +31,9 @@ from rmtsim.text.words import abridge, number_of
 #: Samples of a batch, at most, where nothing is said.
 _LARGEST_BATCH = 2048
 
+#: Numbers below this have lost digits in float32, or are zero.
+_LEAST_IN_FLOAT32 = 1e-37
+
 #: Draws of Gaussian features: as many as batches, within these.
 _LEAST_GAUSSIAN, _MOST_GAUSSIAN = 2, 4
 
@@ -165,6 +168,8 @@ def measure(
     head = Head.of(weights, vector, bias_as, _scale(scale))
     check_memory(head, size, kind, threads or cores(), R + 1, wanted, budget)
     features = Features.of(given, size, seed)
+    if kind == "float32" and given.dtype == "float64" and 0 < math.sqrt(features.mean_square) < _LEAST_IN_FLOAT32:
+        raise InputError(f"X: {_or_it(given, 'X')} holds numbers too small for float32; compute in float64")
     totals = BatchTotals(head, features, wanted, kind, Resources(threads, budget), R)
     with CallProgress("measure", features.batches + gaussians, "batches", show=progress) as shown:
         for number in range(features.batches):
