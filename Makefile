@@ -6,8 +6,11 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: reproduce test check slurm durations coverage lint bench lock
+.PHONY: install reproduce test check slurm durations coverage lint bench lock
 .DEFAULT_GOAL := reproduce
+
+# The environment alone.
+install: $(VENV)/.installed
 
 reproduce: $(VENV)/.installed
 	$(VENV)/bin/rmtsim reproduce --out $(OUT)

@@ -115,7 +115,8 @@ def test_a_spec_that_changed_is_announced(tmp_path: Path, capsys: pytest.Capture
     assert "differs" not in capsys.readouterr().err
     path.write_text(SPEC.replace("[2, 10, 30]", "[2, 10]"))
     main(line)
-    assert "the store has a spec of this name that differs in grid; this one replaces it" in capsys.readouterr().err
+    told = "the store has a spec of this name that differs in grid; a run puts this one in its place"
+    assert told in capsys.readouterr().err
 
 
 def test_values_that_are_no_numbers_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_plan_run_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["plan", *line, "--full"]) == 0
     said = capsys.readouterr()
     assert "0 done, 3 new" in said.out
-    assert "simo: the store has a spec of this name that differs in full; this one replaces it" in said.err
+    assert "simo: the store has a spec of this name that differs in full; a run puts this one in its place" in said.err
 
 
 @pytest.mark.usefixtures("small")

@@ -167,6 +167,7 @@ def test_the_verb_draws_a_file_and_the_same_again(
     ("words", "said"),
     [
         (["--y", "rato"], "--y: 'rato' is not known (did you mean ratio?); choose one of n_classes, dim"),
+        (["--by", "m"], "--by: 'm' is not known (did you mean width?); choose one of"),
         (["--x", "n_clases"], "--x: 'n_clases' is not known (did you mean n_classes?); choose one of"),
         (["--y", "layer"], "--y: layer holds text; give a column of numbers, such as ratio"),
         (["--by", "colour"], "--by: 'colour' is not known; choose one of"),

@@ -96,6 +96,7 @@ def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
         ("loss == f'{dim}'", "is neither a column nor a value"),
         ("size == 500", "is not a column"),
         ("dims == 500", "is not a column (did you mean dim?)"),
+        ("C > 10", "is not a column (did you mean n_classes?)"),
         ("loss == ce", "is not a column"),
         ("diag_sqfro > 1", "is not a column"),
         ("@dim == 500", "is not an expression"),

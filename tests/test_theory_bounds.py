@@ -153,4 +153,4 @@ def test_the_theory_of_draws_counts_what_it_answers(
         theory.limit("one_hidden", "ce", 4, 15.0, 8, layers=("output",))
         assert spying.done() == 4
     assert made[1:] == [(4, 0)]  # both sizes, and their limits
-    assert "a few seconds for each of 2 sizes" in capsys.readouterr().err
+    assert "takes seconds for each of 2 sizes" in capsys.readouterr().err

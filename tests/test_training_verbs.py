@@ -106,7 +106,7 @@ def test_a_spec_that_takes_anothers_place_is_announced(
     assert main(["run", spec, "--store", store]) == 0
     assert "replaces" not in capsys.readouterr().err
     Path(spec).write_text(Path(spec).read_text().replace("draws = 1", "draws = 2\nseed = 0").replace("[6]", "[6, 7]"))
-    told = "small: the store has a spec of this name that differs in grid, sampling; this one replaces it\n"
+    told = "small: the store has a spec of this name that differs in grid, sampling; a run puts this one in its place\n"
     for verb, runs in (("plan", 12), ("run", 48)):
         assert main([verb, spec, "--store", store]) == 0
         assert told in capsys.readouterr().err

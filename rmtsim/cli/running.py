@@ -152,4 +152,4 @@ def announce_change(source: Spec | TableSource, store: Store) -> None:
     changed = sorted(key for key in {*stored, *new} if stored.get(key) != new.get(key)) if stored is not None else []
     if changed:
         differs = f"the store has a spec of this name that differs in {', '.join(changed)}"
-        print_message(f"{source.name}: {differs}; this one replaces it")
+        print_message(f"{source.name}: {differs}; a run puts this one in its place")

@@ -91,7 +91,7 @@ def show_theory_progress(draws: pd.DataFrame, then: str, *, with_limits: bool = 
         yield
         return
     limits = len(hidden.drop(columns="dim").drop_duplicates()) if with_limits else 0
-    print_message(f"theory: cross-entropy takes up to a few seconds for each of {number_of(len(sizes), 'size')}, once")
+    print_message(f"theory: cross-entropy takes seconds for each of {number_of(len(sizes), 'size')}, once")
     before, total = answered(), len(sizes) + limits
 
     def done() -> int:
