@@ -134,3 +134,51 @@ def test_a_fault_in_its_code_is_one_sentence_and_the_others_are_made(
     assert main(["reproduce", "all", "--out", str(tmp_path / "out")]) == 1
     assert "faulty: left out: " + place.removeprefix("faulty: ") in capsys.readouterr().err
     assert (tmp_path / "out/squares.png").exists()
+
+
+SPEC = """
+name = "{layer}"
+model = "one_hidden"
+loss = "mse"
+layers = ["{layer}"]
+[grid]
+n_classes = [3]
+dim = [4]
+aspect_ratio = [1.0]
+width = [2]
+[sampling]
+seed = 0
+min_draws = 4
+max_draws = 4
+target_rse = 0.5
+"""
+
+
+class TwoLayers(Figure):
+    """A figure of two sweeps of the same draws, each of one layer."""
+
+    name = "two_layers"
+    title = "Two layers"
+    source = "Theorem 2"
+    sentence = "Two layers."
+    numbers, plot = Squares.numbers, Squares.plot
+
+    def select(self, rows: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"n": [4, 8], "square": [1, len(rows)]})
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_it_costs_is_told_where_all_of_it_was_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rmtsim.figures import registry
+
+    TwoLayers.specs = []
+    for layer in ("hidden", "output"):
+        path = tmp_path / f"{layer}.toml"
+        path.write_text(SPEC.format(layer=layer))
+        TwoLayers.specs.append(str(path))
+    register(TwoLayers)
+    monkeypatch.setattr(registry, "_registered", {"two_layers": registry._registered["two_layers"]})
+    costs = tmp_path / "out/costs.json"
+    for computed in (True, False):  # then drawn from what is there
+        main(["reproduce", "all", "--out", str(tmp_path / "out")])
+        assert ("two_layers" in json.loads(costs.read_text("utf-8"))) is computed

@@ -278,16 +278,17 @@ class _Reproduction:
         """Return what a figure shows, computed as far as it is missing, and how much of it was."""
         if work.experiment is not None:
             return self._tables(work.figure, work.experiment)
-        new_draws = 0
+        ids, new_draws = {point.id for spec in work.specs for point in spec.points()}, 0
+        # Sweeps may share draws, each with layers of its own, so that counts do not tell.
+        fresh = self.everything and (not self.store.exists() or self.store.read(points=ids).empty)
         for spec in work.specs:
             new_draws += self._run(spec).new_draws
             if self.stopped:
                 return pd.DataFrame(), _Made.SOME
-        ids = {point.id for spec in work.specs for point in spec.points()}
         if work.figure.claims:
             self.claimed |= ids
-        rows = self.store.read(points=ids)
-        return rows, _made(new_draws, len(rows[["point_id", "seed", "draw"]].drop_duplicates()))
+        made = _Made.ALL if fresh and new_draws else _Made.SOME if new_draws else _Made.NONE
+        return self.store.read(points=ids), made
 
     def _tables(self, figure: Figure, experiment: Experiment) -> tuple[pd.DataFrame, _Made]:
         outcome = self._run(FigureRuns(figure, self.arguments.full, self.arguments.data))
@@ -296,7 +297,8 @@ class _Reproduction:
         if outcome.failures:
             count = f"{len(outcome.failures)} of its {number_of(outcome.total, 'table')} failed"
             raise _FailedTablesError(f"{count}: {outcome.failures[0].reason}")
-        return experiment.read(self.store), _made(outcome.new_tables, outcome.total)
+        new = outcome.new_tables
+        return experiment.read(self.store), _Made.ALL if new == outcome.total else _Made.SOME if new else _Made.NONE
 
     def _run(self, source: Any) -> Any:
         """Run a sweep or the tables of a figure in the time that is left; return its outcome."""
@@ -316,7 +318,3 @@ class _Made(Enum):
     """How much of what a figure shows was computed in this run."""
 
     NONE, SOME, ALL = range(3)
-
-
-def _made(new: int, there: int) -> _Made:
-    return _Made.ALL if new == there else _Made.SOME if new else _Made.NONE
