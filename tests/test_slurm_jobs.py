@@ -85,7 +85,8 @@ def test_a_sweep_goes_through_its_jobs(slurm: Slurm, tmp_path: Path) -> None:
     assert ray_processes(slurm, 1) == ray_processes(slurm, 2) == []
 
     # It goes on, and holds the store against a second job. No port of its nodes answers without its token.
-    slurm.call("scontrol", "update", f"JobId={first}", "TimeLimit=60", "StartTime=now")
+    # Not within the second of its return, in which SLURM still revokes the credential that it had before.
+    slurm.call("scontrol", "update", f"JobId={first}", "TimeLimit=60", "StartTime=now+2")
     slurm.wait(lambda: len(rows_in(store)) > len(stopped), "new rows")
     process = slurm.call("pgrep", "-f", "rmtsim run", node=1).splitlines()[0]
     slurm.call("kill", "-STOP", process, node=1)  # for as long as this takes
