@@ -33,6 +33,7 @@ V, X = np.ones((4, 3)), np.arange(18.0).reshape(6, 3)
         ({"X": np.where(X == 7, np.inf, X)}, "X: it holds inf at [2, 1]"),
         ({"V": np.ones((4, 3), complex)}, "V: dtype complex128 is not valid"),
         ({"V": np.full((4, 3), 1e300), "dtype": "float32"}, "V: it holds numbers too large for float32"),
+        ({"X": 1e-200 * X, "dtype": "float32"}, "X: it holds numbers too small for float32; compute in float64"),
         ({"X": 1e-50 * X, "dtype": "float32"}, "X: it holds numbers too small for float32; compute in float64"),
         ({"bias": np.ones(3)}, "bias: shape (3,) does not fit V with 4 rows"),
         ({"bias": np.array([1.0, 2.0, 3.0, np.nan])}, "bias: it holds NaN at [3]"),

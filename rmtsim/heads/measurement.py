@@ -168,7 +168,7 @@ def measure(
     head = Head.of(weights, vector, bias_as, _scale(scale))
     check_memory(head, size, kind, threads or cores(), R + 1, wanted, budget)
     features = Features.of(given, size, seed)
-    if kind == "float32" and given.dtype == "float64" and 0 < math.sqrt(features.mean_square) < _LEAST_IN_FLOAT32:
+    if kind == "float32" and given.dtype == "float64" and 0 < features.largest < _LEAST_IN_FLOAT32:
         raise InputError(f"X: {_or_it(given, 'X')} holds numbers too small for float32; compute in float64")
     totals = BatchTotals(head, features, wanted, kind, Resources(threads, budget), R)
     with CallProgress("measure", features.batches + gaussians, "batches", show=progress) as shown:
