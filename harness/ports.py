@@ -9,10 +9,11 @@ import json
 import pwd
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -77,9 +78,14 @@ def calls(host: str, port: int, token: str | None, services: Sequence[str] = SER
     metadata = [("authorization", f"Bearer {token}")] if token else []
     found = {}
     with grpc.insecure_channel(f"{host}:{port}") as channel:
-        for service in services:
+        # All at once: a process that stands still lets each of them wait.
+        asked = {
+            service: channel.unary_unary(f"/ray.rpc.{service}").future(b"", timeout=5, metadata=metadata)
+            for service in services
+        }
+        for service, answer in asked.items():
             try:
-                channel.unary_unary(f"/ray.rpc.{service}")(b"", timeout=5, metadata=metadata)
+                answer.result()
                 found[service] = True
             except grpc.RpcError as error:
                 if error.code() not in _NO_ANSWER:
@@ -88,18 +94,20 @@ def calls(host: str, port: int, token: str | None, services: Sequence[str] = SER
 
 
 def main(user: str, token: str) -> None:
+    def answers(entry: Entry) -> dict[str, Any]:
+        host, all_services = "127.0.0.1" if ip_address(entry.host).is_unspecified else entry.host, (*SERVICES, CLIENT)
+        return {
+            "http": answers_http(host, entry.port, "/") or answers_http(host, entry.port, "/metrics"),
+            "without": calls(host, entry.port, None, all_services),
+            "wrong": calls(host, entry.port, "0" * 64, all_services),
+            "with": calls(host, entry.port, token, all_services),
+        }
+
     uid = pwd.getpwnam(user).pw_uid
-    found = {}
-    for entry in entries():
-        if entry.listens and entry.user == uid:
-            host = "127.0.0.1" if ip_address(entry.host).is_unspecified else entry.host
-            found[f"{entry.host}:{entry.port}"] = {
-                "http": answers_http(host, entry.port, "/") or answers_http(host, entry.port, "/metrics"),
-                "without": calls(host, entry.port, None, (*SERVICES, CLIENT)),
-                "wrong": calls(host, entry.port, "0" * 64, (*SERVICES, CLIENT)),
-                "with": calls(host, entry.port, token, (*SERVICES, CLIENT)),
-            }
-    print(json.dumps(found))
+    open_ports = [entry for entry in entries() if entry.listens and entry.user == uid]
+    with ThreadPoolExecutor(max(1, len(open_ports))) as threads:
+        found = threads.map(answers, open_ports)
+        print(json.dumps({f"{of.host}:{of.port}": answer for of, answer in zip(open_ports, found, strict=True)}))
 
 
 if __name__ == "__main__":
