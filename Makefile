@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: install reproduce test check slurm durations coverage lint bench lock
+.PHONY: install reproduce test check slurm durations coverage lint docs bench lock
 .DEFAULT_GOAL := reproduce
 
 # The environment alone.
@@ -42,6 +42,10 @@ lint: $(VENV)/.installed-test
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
 
+# The pages of docs/ as a site, in build/docs; any warning is an error.
+docs: $(VENV)/.installed-test
+	$(PY) -m sphinx -W --keep-going -n -q -c docs -d build/doctrees . build/docs
+
 bench: $(VENV)/.installed-test
 	$(PY) -m benchmarks
 
@@ -64,5 +68,5 @@ LOCK := uv pip compile pyproject.toml --group lock --universal --python-version 
         --custom-compile-command "make lock"
 lock:
 	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra test --constraint requirements.lock --output-file requirements-test.lock
+	$(LOCK) --extra test --extra docs --constraint requirements.lock --output-file requirements-test.lock
 	$(LOCK) --extra cluster --extra cuda12 --constraint requirements.lock --output-file requirements-cluster.lock

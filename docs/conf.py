@@ -1,0 +1,90 @@
+"""Sphinx's settings: ``make docs`` builds the pages of docs/, and those beside the README, as one site.
+
+Pages are the Markdown that a forge shows, so the source folder is the repository; `docs/index.md` is the table of
+contents.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+
+from rmtsim.version import __version__
+
+project = "rmtsim"
+author = "The rmtsim authors"
+release = __version__
+html_title = f"rmtsim {__version__}"
+
+extensions = ["myst_parser"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**"]
+exclude_patterns = [
+    ".*",
+    "_*",
+    "build",
+    "dist",
+    "out",
+    "rmtsim",
+    "tests",
+    "benchmarks",
+    "harness",
+    "analysis",
+    "sweeps",
+]
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 6  # the anchors of a forge
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_show_sphinx = False
+html_copy_source = False
+
+#: The first page of the built folder leads to the table of contents.
+_FIRST_PAGE = '<!doctype html><title>rmtsim</title><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Give the index its contents, formulas their MathML, and the site its first page."""
+    app.connect("source-read", _as_site)
+    app.connect("build-finished", lambda app, error: (Path(app.outdir) / "index.html").write_text(_FIRST_PAGE))
+    app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _as_site(app: Sphinx, page: str, source: list[str]) -> None:
+    """Make of a page what it says on the site: links to folders become their text, and the index gets its contents."""
+    folder = (Path(app.srcdir) / page).parent
+    source[0] = re.sub(
+        r"\[([^\]]*)\]\(([^)\s]+)\)", lambda link: link[1] if (folder / link[2]).is_dir() else link[0], source[0]
+    )
+    if page == root_doc:
+        source[0] += "".join(_contents(section, folder) for section in source[0].split("\n## ")[1:])
+
+
+def _contents(section: str, folder: Path) -> str:
+    """Return the table of contents of a section of the index: the pages that it links, then the others beside them."""
+    title, _, text = section.partition("\n")
+    linked = re.findall(r"\]\(([^)#]+)\.md\)", text)
+    rooms = {link.rpartition("/")[0] for link in linked} - {"", ".."}
+    others = sorted(f"{room}/{file.stem}" for room in rooms for file in (folder / room).glob("*.md"))
+    pages = dict.fromkeys([*linked, *others])
+    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```", ""])
+
+
+def _inline(translator: Any, node: nodes.math) -> None:
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _display(translator: Any, node: nodes.math_block) -> None:
+    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode

@@ -1,0 +1,104 @@
+"""The pages of docs/: they build without a warning, their links lead somewhere, and the index has all of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.markdown import ROOT, dead_links, links, pages
+
+INDEX = ROOT / "docs" / "index.md"
+
+
+class Page(HTMLParser):
+    """The links and anchors of a page of the site."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(file.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.links += [given[key] or "" for key in ("href", "src") if key in given]
+        self.anchors |= {given["id"] or ""} if "id" in given else set()
+
+
+def dead_links_of_site(site: Path) -> list[str]:
+    """Return every link of a built site that leads to no file of it, or to no anchor of a page."""
+    built = {file: Page(file) for file in site.rglob("*.html")}
+    dead = []
+    for file, page in built.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or link in ("", "#"):
+                continue
+            target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+            known = built[target].anchors if target in built else set()
+            if not target.is_file() or (parts.fragment and target in built and unquote(parts.fragment) not in known):
+                dead.append(f"{file.relative_to(site)}: {link}")
+    return dead
+
+
+def build(source: Path, site: Path, trees: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site as ``make docs`` does."""
+    [line] = [line for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if " -m sphinx " in line]
+    options = line.split(" -m sphinx ")[1].replace("build/doctrees", str(trees)).replace("build/docs", str(site))
+    command = [sys.executable, "-m", "sphinx", *options.split()]
+    return subprocess.run(
+        command, cwd=source, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_site_builds_without_a_warning_and_without_a_dead_link(tmp_path: Path) -> None:
+    done = build(ROOT, tmp_path / "site", tmp_path / "trees")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    built = {file.relative_to(tmp_path / "site").with_suffix(".md") for file in (tmp_path / "site").rglob("*.html")}
+    assert {page.relative_to(ROOT) for page in pages() if ".github" not in page.parts} <= built
+    assert dead_links_of_site(tmp_path / "site") == []
+
+
+def test_mistakes_on_a_page_fail_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs" / "_static").mkdir(parents=True)
+    (tmp_path / "docs" / "conf.py").write_text((ROOT / "docs" / "conf.py").read_text("utf-8"))
+    (tmp_path / "docs" / "_static" / "site.css").write_text("")
+    (tmp_path / "docs" / "index.md").write_text("# All\n\n## Some\n\n- [Page](page.md)\n")
+    mistakes = ["[one](no/such.md)", "[one](index.md#no-such-heading)", "![picture](none.png)", "{ref}`nothing`"]
+    (tmp_path / "docs" / "page.md").write_text("\n\n".join(["# Page", *mistakes, ""]))
+    done = build(tmp_path, tmp_path / "site", tmp_path / "trees")
+    assert done.returncode != 0
+    assert all(found in done.stderr for found in ("no/such.md", "no-such-heading", "none.png", "'nothing'"))
+    assert len(done.stderr.splitlines()) == len(mistakes)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere_on_a_forge(page: Path) -> None:
+    assert dead_links(page) == []
+
+
+def test_dead_links_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.markdown.ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    (tmp_path / "other.md").write_text("# A `name`, and more\n\n## Twice\n\n## Twice\n")
+    good = ["other.md#a-name-and-more", "other.md#twice-1", "#words", "https://example.org/none", "mailto:a@b"]
+    dead = ["none.md", "other.md#no-heading", "#none", "other.md#twice-2", "../outside.md"]
+    (tmp_path.parent / "outside.md").write_text("")
+    page.write_text(
+        "# Words\n\n" + "\n".join(f"[text]({link})" for link in good + dead) + "\n\n| a |\n|---|\n| [x](y) |\n"
+    )
+    assert dead_links(page) == [*dead, "y"]
+
+
+def test_the_index_has_every_page() -> None:
+    listed = {(INDEX.parent / link).resolve() for link in links(INDEX)}
+    missing = [
+        page.relative_to(ROOT) for page in pages() if page not in listed | {INDEX} and ".github" not in page.parts
+    ]
+    assert missing == [], "add them to docs/index.md, under the heading of their kind"
