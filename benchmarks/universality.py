@@ -1,6 +1,6 @@
 """Which assumptions of the theorems matter: the verdicts of the figure ``universality``, run from nothing.
 
-It writes the page docs/results/universality.md, and the picture that it shows, docs/universality.png.
+It writes the page docs/results/universality.md, and the picture that it shows, docs/results/universality.png.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rmtsim.figures.parts import part
 from rmtsim.text.tables import records
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGE, PICTURE = DOCS / "results" / "universality.md", DOCS / "universality.png"
+PAGE, PICTURE = DOCS / "results" / "universality.md", DOCS / "results" / "universality.png"
 
 #: Draws of each point in a quick run.
 _FEW = {"min_draws": 8, "max_draws": 8}
@@ -93,7 +93,7 @@ the power of C in the ratio of off-diagonal to diagonal blocks the same? Is the 
 
 {said}
 
-![Ratio over the exact theory against C](../universality.png)
+![Ratio over the exact theory against C](universality.png)
 
 ## Verdicts
 

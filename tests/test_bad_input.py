@@ -153,6 +153,8 @@ LINES = [
     (["plan", "figure88", "--store", "S"], "figure8, figure9"),
     (["plan", "godo.toml", "--store", "S"], "spec: there is no file godo.toml (did you mean good.toml?); give a TOML"),
     (["run", "figure8.toml", "--store", "S"], "there is no file figure8.toml (did you mean figure8?); give a TOML"),
+    (["figure", "figure8", "--store", "S", "--out", "f.png"], "is a sweep; give the figure that shows its draws: fig8"),
+    (["reproduce", "figure9", "--out", "S"], "FIGURE: figure9 is a sweep; give the figure that shows its draws: fig9"),
     (["figure", "f8", "--store", "S", "--out", "f.png"], "'f8' is not known (did you mean fig8?); choose one of fig1"),
     (["plan", "good.toml", "--store", "good.toml"], "give a directory"),
     (["plan", "good.toml", "--store", "good.toml/x"], "give a directory"),

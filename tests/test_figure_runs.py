@@ -68,7 +68,7 @@ def test_reproduce_only_draws_what_was_run(tmp_path: Path, capsys: pytest.Captur
     ("line", "words"),
     [
         (["fig1"], "fig1 needs CIFAR-100, .* `rmtsim reproduce fig1 --data FOLDER` makes it"),
-        (["fig8"], "the figure fig8 shows draws; give a sweep: figure8"),
+        (["fig8"], "fig8 is a figure, which shows the draws of a sweep; give the sweep: figure8"),
         (
             ["fig88"],
             r"there is no 'fig88' \(did you mean figure8\?\); give a .toml file, or one of .*figure8, .*training, "

@@ -1,6 +1,6 @@
 """Kills at random moments: of workers, of a node, of the driver, in the midst of a commit. Nothing is lost or twice.
 
-The long version is ``python -m benchmarks --only kills``; its result is in docs/kills.md.
+The long version is ``python -m benchmarks --only kills``; its result is in docs/results/kills.md.
 """
 
 from __future__ import annotations

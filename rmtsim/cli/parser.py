@@ -180,7 +180,8 @@ def parser() -> argparse.ArgumentParser:
     p = verb(
         "figure",
         "draw a figure from a store, or list all",
-        "The suffix of FILE, .png, .pdf or .svg, chooses the format.",
+        "The suffix of FILE, .png, .pdf or .svg, chooses the format. Figures of draws take those of any sweep of their "
+        "model and loss: fig8 those of every linear model with cross-entropy, not of the sweep figure8 alone.",
         "figure_verbs",
     )
     p.add_argument("name", nargs="?", metavar="NAME", help="a name that --list prints, such as fig8")

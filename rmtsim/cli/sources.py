@@ -129,7 +129,7 @@ def _with_experiment(figure: Figure, full: bool) -> Figure:
         raise InputError(f"spec: {figure.name} needs {figure.data}; `{figure.command(full)}` makes it")
     if figure.specs:
         sweeps = ", ".join(figure.sweeps(full))
-        raise InputError(f"spec: the figure {figure.name} shows draws; give a sweep: {sweeps}")
+        raise InputError(f"spec: {figure.name} is a figure, which shows the draws of a sweep; give the sweep: {sweeps}")
     return figure
 
 

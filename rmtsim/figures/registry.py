@@ -7,7 +7,7 @@ import inspect
 import logging
 import pkgutil
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
@@ -84,6 +84,7 @@ def get_figure(name: str) -> Figure:
     """Return a figure by its name; raise InputError if there is none."""
     known = all_figures()
     if name not in known:
+        _refuse_sweep("figure", name, known)
         raise InputError(f"figure: {name!r} is not known{did_you_mean(name, known)}; choose one of {', '.join(known)}")
     return known[name]
 
@@ -111,6 +112,7 @@ def select_figures(names: Sequence[str], full: bool = False) -> list[Figure]:
         of_name = [figure for figure in known.values() if name == (figure.group or figure.name)]
         of_name = of_name or [figure for figure in known.values() if name == figure.name]
         if not of_name:
+            _refuse_sweep("FIGURE", name, known)
             groups = dict.fromkeys(figure.group or figure.name for figure in known.values())
             meant = did_you_mean(name, [*groups, *known])
             raise InputError(f"FIGURE: {name!r} is not known{meant}; choose from {ALL}, {', '.join(groups)}")
@@ -118,6 +120,12 @@ def select_figures(names: Sequence[str], full: bool = False) -> list[Figure]:
     if ALL in names:
         return sorted(known.values(), key=lambda figure: cost_of(figure, full).seconds)
     return list(found.values())
+
+
+def _refuse_sweep(where: str, name: str, known: Mapping[str, Figure]) -> None:
+    """Raise InputError if a name is that of a sweep whose draws some figures show."""
+    if shown := [figure.name for figure in known.values() if name in (*figure.specs, *figure.full_specs)]:
+        raise InputError(f"{where}: {name} is a sweep; give the figure that shows its draws: {', '.join(shown)}")
 
 
 def listing() -> pd.DataFrame:

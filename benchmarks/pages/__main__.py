@@ -1,0 +1,87 @@
+"""Write README's table and picture, and the pages of docs/results, from stored results.
+
+Without OUT the pages are made of what docs/results and benchmarks/results.json hold. With OUT, which `rmtsim reproduce`
+filled, its verdicts, its figures and, after `rmtsim reproduce all`, its gallery take the place of those of docs/results
+first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from benchmarks.pages import checks, kills_page, open_questions, paper, speed, verdict_tables
+from benchmarks.pages.sections import sections
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results"
+VERDICTS, GALLERY, README = RESULTS / "verdicts.json", RESULTS / "gallery.md", ROOT / "README.md"
+
+#: What README's table stands between.
+_BEGIN, _END = "<!-- verdicts: python -m benchmarks.pages -->\n", "\n<!-- end of verdicts -->"
+
+
+def pages() -> dict[Path, str]:
+    """Return the text of every page that is made here, by its file."""
+    verdicts, found = json.loads(VERDICTS.read_text("utf-8")), sections(GALLERY.read_text("utf-8"))
+    measured = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
+    return {
+        README: _with_table(README.read_text("utf-8"), verdict_tables.readme_table(verdicts["claims"])),
+        RESULTS / "verdicts.md": verdict_tables.page(verdicts),
+        RESULTS / "paper.md": paper.paper(found),
+        RESULTS / "open-questions.md": open_questions.open_questions(found),
+        RESULTS / "checks.md": checks.checks(found),
+        RESULTS / "speed.md": speed.page(measured),
+        RESULTS / "kills.md": kills_page.page(measured),
+    }
+
+
+def take(out: Path) -> None:
+    """Put the verdicts, the figures and the gallery of a run in the place of those of docs/results."""
+    verdicts = verdict_tables.short(json.loads((out / "verdicts.json").read_text("utf-8")))
+    VERDICTS.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    for file in [*out.glob("*.png"), *out.glob("gallery.md")]:
+        shutil.copyfile(file, RESULTS / file.name)
+
+
+def _with_table(readme: str, table: str) -> str:
+    head, found, rest = readme.partition(_BEGIN)
+    old, end, tail = rest.partition(_END)
+    if not (found and end) or re.search(r"^#", old, re.MULTILINE):
+        sys.exit(f"README.md has no table between {_BEGIN.strip()!r} and {_END.strip()!r}; put these lines back")
+    return f"{head}{_BEGIN}{table}{_END}{tail}"
+
+
+def main() -> None:
+    """Write the pages, or say which differ."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pages", description=__doc__)
+    parser.add_argument("out", nargs="?", type=Path, metavar="OUT", help="the folder of `rmtsim reproduce --out OUT`")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; name the pages that differ, and end with 1"
+    )
+    arguments = parser.parse_args()
+    if arguments.check:
+        differing = [path for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
+        for path in differing:
+            print(f"{path.relative_to(ROOT)}: not what its numbers make; run python -m benchmarks.pages")
+        sys.exit(bool(differing))
+    if arguments.out is not None:
+        take(arguments.out)
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
+    _draw_blocks()
+
+
+def _draw_blocks() -> None:
+    from benchmarks.pages import block_picture
+    from rmtsim.figures.matplotlib_setup import encoded
+
+    (RESULTS / "blocks.png").write_bytes(encoded(block_picture.draw(), ".png"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Tables of the verdicts that `rmtsim reproduce` came to: the short one of README, and the page of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from rmtsim.stats.render import tally
+from rmtsim.text.tables import markdown_table
+
+#: What is kept of each claim of ``verdicts.json``.
+_KEPT = [
+    "model",
+    "loss",
+    "layer",
+    "width",
+    "aspect_ratio",
+    "dim",
+    "n_samples",
+    "quantity",
+    "exponent_theorem",
+    "exponent_deviation",
+    "std_error_exponent_deviation",
+    "detectable_exponent_deviation",
+    "constant_theorem",
+    "size_deviation_percent",
+    "constant_deviation_percent",
+    "std_error_constant_deviation_percent",
+    "detectable_constant_deviation_percent",
+    "exponent",
+    "std_error_exponent",
+    "bias_exponent",
+    "plain_slope",
+    "verdict",
+    "reason",
+]
+
+_QUANTITIES = {"diag": "diagonal", "offdiag": "off-diagonal", "ratio": "ratio"}
+
+#: The aspect ratio of README's table.
+_SHOWN = 0.5
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+Claim = Mapping[str, Any]
+
+
+def short(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the pages need of a ``verdicts.json``, numbers to six digits."""
+    claims = [{key: _rounded(claim[key]) for key in _KEPT} for claim in document["claims"]]
+    return {"values": tally(pd.DataFrame(document["points"])), "claims": claims}
+
+
+def readme_table(claims: Iterable[Claim]) -> str:
+    """Return the table of README: of every layer the power of C in off-diagonal over diagonal norms."""
+    rows = []
+    for claim in claims:
+        if claim["quantity"] != "ratio" or claim["aspect_ratio"] != _SHOWN:
+            continue
+        theorem = claim["exponent_theorem"]
+        if claim["verdict"] == "exact":
+            rows.append([_layer(claim), "0", "0 in every draw", "exact"])
+        else:
+            power = theorem + claim["exponent_deviation"]
+            error = claim["std_error_exponent_deviation"]
+            measured = f"{power:.4f} ± {error:.4f}".replace("-", "−")
+            rows.append([_layer(claim), f"C{_raised(theorem)}", measured, claim["verdict"]])
+    return "\n".join(markdown_table(["off-diagonal / diagonal", "theorem", "measured power of C", "verdict"], rows))
+
+
+def page(record: Mapping[str, Any]) -> str:
+    """Return the page of all verdicts."""
+    claims = record["claims"]
+    parts = []
+    for aspect_ratio in dict.fromkeys(claim["aspect_ratio"] for claim in claims):
+        of_these = [claim for claim in claims if claim["aspect_ratio"] == aspect_ratio]
+        sizes = f"d = {of_these[0]['dim']}, N = {of_these[0]['n_samples']}"
+        rows = [_row(claim) for claim in of_these if (claim["quantity"], claim["verdict"]) != ("ratio", "exact")]
+        head = ["layer", "blocks", "power", "off by", "sees", "constant", "at this d, N", "off by", "sees", "verdict"]
+        parts.append(f"## d/N = {aspect_ratio:g} ({sizes})\n\n" + "\n".join(markdown_table(head, rows)))
+    return _PAGE.format(values=record["values"], tables="\n\n".join(parts), free=_free(claims))
+
+
+_PAGE = """# Verdicts on Theorems 1 and 2
+
+*Written by `python -m benchmarks.pages OUT` from what `make reproduce` left in OUT.*
+
+Every line is a claim of a theorem: a norm, or the ratio of two, goes as a power of C times a constant. Norms of d×d
+blocks (layers *linear* and *hidden*) are divided by d. The draws at C ≥ 10 are divided by the theory at the same C, d
+and N. What is fitted is how far the two are apart: by a power of C, and by a constant factor.
+
+- *off by* is that difference with its standard error, and *sees* is the smallest difference that would have been
+  noticed in 95 % of cases.
+- *at this d, N* is how far the constant at this size is from the constant as d, N → ∞.
+- A claim *differs* where chance does not explain the difference: of a thousand reports on true theorems one has such a
+  line. It is *not decided* where a power off by ½, or a factor of 2, would have gone unnoticed. *Exact* are zeros in
+  every draw. [How verdicts are found](../explanation/verdicts.md).
+
+{tables}
+
+## Single values
+
+Each mean is also held against the theory at its own C, d and N: {values}. Values that are equal by identity are zeros
+of the model, and copies at C = 2; they are no evidence.
+
+## Fits without the theory
+
+They decide nothing. Each has a systematic error of its own, the *bias*, found by giving the fit the theory's values in
+place of the draws. A straight line in log–log axes is bent by small C.
+
+{free}
+"""
+
+
+def _row(claim: Claim) -> list[str]:
+    start = [_layer(claim), _QUANTITIES[claim["quantity"]]]
+    if claim["verdict"] == "exact":
+        return [*start, "zero", "", "", "", "", "0 in every draw", "", "exact"]
+    off = claim["constant_deviation_percent"], claim["std_error_constant_deviation_percent"]
+    cells = [
+        f"{claim['exponent_theorem']:.0f}",
+        f"{claim['exponent_deviation']:+.4f} ± {claim['std_error_exponent_deviation']:.4f}",
+        f"{claim['detectable_exponent_deviation']:.4f}",
+        f"{claim['constant_theorem']:.4g}",
+        f"{claim['size_deviation_percent']:+.2f} %",
+        f"{off[0]:+.2f} ± {off[1]:.2f} %",
+        f"{claim['detectable_constant_deviation_percent']:.2f} %",
+    ]
+    return [*start, *(cell.replace("-", "−") for cell in cells), claim["verdict"]]
+
+
+def _free(claims: Iterable[Claim]) -> str:
+    rows = []
+    for claim in claims:
+        if claim["aspect_ratio"] == _SHOWN and claim["verdict"] != "exact":
+            cells = [
+                f"{claim['exponent']:.4f} ± {claim['std_error_exponent']:.4f}",
+                f"{claim['bias_exponent']:+.4f}",
+                f"{claim['plain_slope']:.3f}",
+                f"{claim['exponent_theorem']:.0f}",
+            ]
+            rows.append([_layer(claim), _QUANTITIES[claim["quantity"]], *(c.replace("-", "−") for c in cells)])
+    head = [f"layer, at d/N = {_SHOWN:g}", "blocks", "power of C", "bias", "straight line", "theorem"]
+    return "\n".join(markdown_table(head, rows))
+
+
+def _layer(claim: Claim) -> str:
+    layer = "linear model" if claim["layer"] == "linear" else f"{claim['layer']} layer"
+    return f"{layer}, {claim['loss'].upper()}"
+
+
+def _raised(power: float) -> str:
+    return f"{power:.0f}".translate(_RAISED)
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
