@@ -8,6 +8,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +28,9 @@ os.environ.pop("COLUMNS", None)  # xdist gives its workers 80, and tables are as
 if "PYTEST_XDIST_WORKER" not in os.environ:  # one for the session, its workers and their subprocesses
     os.environ["RMTSIM_CACHE"] = tempfile.mkdtemp(prefix="rmtsim-theory-")
 
-from rmtsim.arrays.backend import array_module
+from harness.simt.kernels import compiler
+from rmtsim.arrays.backend import array_module, get_backend
 from rmtsim.arrays.threads import cores
-from rmtsim.errors import InputError
 from rmtsim.store import Store
 
 # Compiled files are kept, whatever the environment says: the workers and hundreds of processes would compile them anew.
@@ -74,12 +76,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, mark in (("cluster", pytest.mark.ray), ("s3_server", pytest.mark.s3)):
             if fixture in names:
                 item.add_marker(mark)
-    try:
-        array_module("cupy")
-    except InputError as error:
+    problem = no_gpu()
+    if problem and os.environ.get("RMTSIM_GPU") == "1":
+        raise pytest.UsageError(f"RMTSIM_GPU=1 asks for the tests on a GPU, but {problem}")
+    if problem and not compiler():
         for item in items:
-            if "gpu" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason=str(error)))
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason=f"{problem}, and there is no g++ to emulate a GPU with"))
+
+
+@cache
+def no_gpu() -> str | None:
+    """Say why there is no GPU, or return None if there is one."""
+    return get_backend("cupy").problem()
+
+
+@pytest.fixture(autouse=True)
+def emulated_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Put the emulator in the place of the GPU, for the tests that need one where there is none."""
+    if request.node.get_closest_marker("gpu") and no_gpu():
+        from harness.simt.cupy_module import emulated
+
+        with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")):
+            yield
+    else:
+        yield
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,4 +1,4 @@
-"""On a GPU: the same draws give the same numbers as NumPy."""
+"""On a GPU, or its emulator: the same draws give the same numbers as NumPy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.tiling import with_span
 from rmtsim.model.point import Point
 from rmtsim.sampling import simulation
-from rmtsim.sampling.draws import sample
+from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.random_rows import RandomRows
 from rmtsim.store import Store
 from rmtsim.sweeps.runner import run
@@ -26,28 +26,45 @@ POINTS = [
     Point("linear", "ce", 100, 64, 128),
     Point("linear", "ce", 50, 6, 200),
     Point("linear", "ce", 9000, 100, 300),  # more than a chunk, even on a GPU
-    Point("linear", "ce", 100, 50, 5000),  # more than a tile
+    Point("linear", "ce", 100, 50, 4200),  # more than a tile
     Point("linear", "mse", 10, 64, 128),
     Point("one_hidden", "ce", 100, 64, 128, 8),
     Point("one_hidden", "ce", 9000, 30, 100, 8),
     Point("one_hidden", "mse", 100, 64, 128, 8),
 ]
+LARGE = [point for point in POINTS if max(point.n_classes, point.n_samples) > 4096]
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda p: f"{p.model}-{p.loss}-C{p.n_classes}-N{p.n_samples}")
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-6)])
 def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: float) -> None:
-    X, V, W, y, _ = sample(point, range(4), 0, dtype=dtype, xp=np, labels=True)
+    """With NumPy in float64: in float32, the sums of more than a chunk err by more than this on a CPU."""
+    X, V, W, y, _ = sample(point, range(2 if point in LARGE else 4), 0, dtype=dtype, xp=np, labels=True)
     arrays = [X, V.all(), W, y if point.model == "one_hidden" else None]
-    xp = array_module("cupy")
     results = []
-    for module in (np, xp):
-        X, V, W, y = (None if A is None else module.asarray(A) for A in arrays)
+    for module, precision in ((np, "float64"), (array_module("cupy"), dtype)):
+        X, V, W = (None if A is None else module.asarray(A.astype(precision)) for A in arrays[:3])
+        y = None if arrays[3] is None else module.asarray(arrays[3])
         results.append(rmtsim.block_norms(X, V, W=W, y=y, loss=point.loss))
     host, device = results
     for layer in host:
         for a, b in zip(host[layer], device[layer], strict=True):
             np.testing.assert_allclose(to_numpy(b), a, rtol=rtol, atol=0, err_msg=layer)
+
+
+@pytest.mark.parametrize("point", [POINTS[0], POINTS[1], POINTS[4], POINTS[5], POINTS[7]], ids=str)
+def test_several_last_layers_are_means_over_them(point: Point) -> None:
+    rows = rmtsim.simulate(point, 2, backend="cupy", weights_per_draw=3)
+    X, V, W, y, _ = sample(point, range(2), 0, dtype="float64", xp=array_module("cupy"), labels=True)
+    host = [None if A is None else to_numpy(A) for A in (X, W, y if W is not None else None)]
+    for layer, found in rows.groupby("layer", observed=True):
+        of_each = [
+            rmtsim.block_norms(host[0], to_numpy(some.all()), W=host[1], y=host[2], loss=point.loss)
+            for some in last_layers(V, 3)
+        ]
+        for kind, column in enumerate(("diag_sqfro", "offdiag_sqfro")):
+            mean = np.mean([of[layer][kind] for of in of_each], axis=0)
+            np.testing.assert_allclose(found[column].fillna(0), np.nan_to_num(mean), rtol=1e-12)
 
 
 @pytest.mark.parametrize("columns", [7, 64])
@@ -62,17 +79,17 @@ def test_rows_of_a_stream_are_the_twins(columns: int) -> None:
 @pytest.mark.parametrize("point", POINTS[:4], ids=lambda p: f"C{p.n_classes}-N{p.n_samples}")
 def test_rows_do_not_depend_on_what_is_held(point: Point) -> None:
     """To the bit: with all the memory there is, and with so little that it runs out and is halved."""
-    whole = rmtsim.simulate(point, 3, backend="cupy")
-    assert rmtsim.simulate(point, range(1, 3), backend="cupy").diag_sqfro.tolist() == whole.diag_sqfro.tolist()[1:]
+    whole = rmtsim.simulate(point, 2, backend="cupy")
+    assert rmtsim.simulate(point, range(1, 2), backend="cupy").diag_sqfro.tolist() == whole.diag_sqfro.tolist()[1:]
     least = BASE + memory(point, ("linear",), "float64", with_span(point_tiling(point, gpu=True), 1))
-    pd.testing.assert_frame_equal(rmtsim.simulate(point, 3, backend="cupy", memory=least), whole, check_exact=True)
+    pd.testing.assert_frame_equal(rmtsim.simulate(point, 2, backend="cupy", memory=least), whole, check_exact=True)
 
 
 def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     import cupy
 
-    point, failures = Point("linear", "ce", 100, 50, 9000), []
-    whole = rmtsim.simulate(point, 2, backend="cupy")
+    point, failures = Point("linear", "ce", 3, 100, 4200), []
+    whole = rmtsim.simulate(point, 1, backend="cupy")
     compute = simulation.compute
 
     def failing(*arguments, tiling, **options):
@@ -82,7 +99,7 @@ def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPat
         return compute(*arguments, tiling=tiling, **options)
 
     monkeypatch.setattr(simulation, "compute", failing)
-    pd.testing.assert_frame_equal(rmtsim.simulate(point, 2, backend="cupy"), whole, check_exact=True)
+    pd.testing.assert_frame_equal(rmtsim.simulate(point, 1, backend="cupy"), whole, check_exact=True)
     assert failures
 
 

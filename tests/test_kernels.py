@@ -1,4 +1,4 @@
-"""The CUDA kernels: compiled here, without a device; on a GPU, each function of rmtsim.arrays.gpu against NumPy."""
+"""The CUDA kernels: compiled by NVRTC; and on a GPU, or its emulator, functions of rmtsim.arrays.gpu against NumPy."""
 
 from __future__ import annotations
 
@@ -193,6 +193,16 @@ def test_weighted_sum(shape: tuple[int, ...], power: int, dtype: str) -> None:
         *(device(A.reshape(-1, *A.shape[len(shape) - 2 :])[-1]) for A in (K, G, left, right)), power
     )
     assert float(host(alone)) == host(value).reshape(-1)[-1]
+
+
+@on_gpu
+@pytest.mark.parametrize("lead", [(3,), (2, 3)])
+def test_weighted_sum_of_several_g_with_one_k(lead: tuple[int, ...]) -> None:
+    K, G = random(*lead[:-1], 1, 9, 40), random(*lead, 9, 40, seed=1)
+    left, right = random(*lead, 9, seed=2), random(*lead, 40, seed=3)
+    expected = np.sum(K * G * left[..., :, None] * right[..., None, :], axis=(-1, -2))
+    value = host(gpu.weighted_sum(*map(device, (K, G, left, right)), 1))
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
 
 
 @on_gpu

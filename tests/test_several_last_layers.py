@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rmtsim
+from rmtsim.arrays.backend import to_numpy
 from rmtsim.arrays.threads import ONE_THREAD, ThreadTeam
 from rmtsim.kernels import cost, norms
 from rmtsim.kernels.classes import GivenRows
@@ -43,7 +44,7 @@ def several(
         found = {}
         for name, asked in {"": layers, " alone": tuple({"hidden"} & set(layers))}.items():
             norms = compute(X, some, W, y, loss, asked, xp, tiling=cut, team=team)
-            found |= {layer + name: np.array([np.asarray(value) for value in norms[layer]]) for layer in asked}
+            found |= {layer + name: np.array([to_numpy(value) for value in norms[layer]]) for layer in asked}
         return found
 
     one = [values([V]) for V in last]

@@ -195,7 +195,7 @@ def weighted_sum(K: Array, G: Array, left: Array, right: Array, power: int) -> A
     Parameters
     ----------
     K, G
-        (…, n, k), of one dtype.
+        (…, n, k), of one dtype; the last of K's leading axes may have length 1 where G's is longer.
     left, right
         (…, n) and (…, k).
     power
@@ -214,13 +214,14 @@ def weighted_sum(K: Array, G: Array, left: Array, right: Array, power: int) -> A
     import cupy
 
     *lead, n, k = G.shape
-    if K.shape != G.shape or K.dtype != G.dtype or power not in (1, 2):
+    shared = bool(lead) and K.shape == (*lead[:-1], 1, n, k)  # by the last leading axis, along which V run
+    if not (shared or K.shape == G.shape) or K.dtype != G.dtype or power not in (1, 2):
         raise ValueError(f"K {K.shape} {K.dtype}, G {G.shape} {G.dtype} and power {power} do not fit")
     left = _contiguous(cupy.broadcast_to(left, (*lead, n)), np.float64)
     right = _contiguous(cupy.broadcast_to(right, (*lead, k)), np.float64)
     draws, parts = prod(lead), min(1024, -(-n * _WARP // _THREADS))
     partial, out = cupy.empty((draws, parts), dtype=np.float64), cupy.empty(tuple(lead), dtype=np.float64)
-    sizes = np.int32(power), np.int64(n), np.int64(k), np.int64(parts)
+    sizes = np.int32(power), np.int64(lead[-1] if shared else 1), np.int64(n), np.int64(k), np.int64(parts)
     arrays = _contiguous(K, K.dtype), _contiguous(G, G.dtype), left, right
     _launch("weighted_sum", G.dtype.name, (draws * parts,), (_WARP, _THREADS // _WARP), *arrays, *sizes, partial)
     _launch("total", "float64", (draws,), (_THREADS,), partial, np.int64(parts), out)

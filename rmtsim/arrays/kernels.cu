@@ -134,14 +134,14 @@ __device__ void diagonal_weights(const T* __restrict__ E, const double* __restri
 // Weighted sums
 
 // partial[draw, part] = the share of Σ K∘(G∘left rightᵀ)^power that `part` of `parts` blocks has of a draw's n × k
-// entries: every parts-th group of blockDim.y rows.
+// entries: every parts-th group of blockDim.y rows. `repeats` draws of G, one after the other, have the same K.
 template <class T>
 __device__ void weighted_sum(const T* __restrict__ K, const T* __restrict__ G, const double* __restrict__ left,
-                             const double* __restrict__ right, int power, i64 n, i64 k, i64 parts,
-                             double* __restrict__ partial)
+                             const double* __restrict__ right, int power, i64 repeats, i64 n, i64 k,
+                             i64 parts, double* __restrict__ partial)
 {
     const i64 draw = blockIdx.x / parts, part = blockIdx.x % parts;
-    K += draw * n * k;
+    K += draw / repeats * n * k;
     G += draw * n * k;
     left += draw * n;
     right += draw * k;
@@ -188,10 +188,10 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const dou
         diagonal_weights(E, inverse, Q, S, rows, columns);                                                             \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
-        weighted_sum_##T(const T* K, const T* G, const double* left, const double* right, int power, i64 n, i64 k,     \
-                         i64 parts, double* partial)                                                                   \
+        weighted_sum_##T(const T* K, const T* G, const double* left, const double* right, int power, i64 repeats,      \
+                         i64 n, i64 k, i64 parts, double* partial)                                                     \
     {                                                                                                                  \
-        weighted_sum(K, G, left, right, power, n, k, parts, partial);                                                  \
+        weighted_sum(K, G, left, right, power, repeats, n, k, parts, partial);                                         \
     }
 
 KERNELS_FOR(float)

@@ -1,0 +1,184 @@
+"""The arrays of the emulated CuPy: those of NumPy, with CuPy's refusals.
+
+CuPy never turns an array into one of NumPy by itself, nor computes with one of NumPy.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from harness.simt.memory import POOL, Allocation, Guarded
+
+
+class ndarray:  # noqa: N801  # CuPy's name
+    """An array on the device: one of NumPy, and the allocation that it lies in."""
+
+    __module__ = "cupy"
+    __array_ufunc__ = None  # NumPy's arrays leave operators to this class, which refuses them
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: np.ndarray, allocation: Allocation) -> None:
+        self._host, self._allocation = host, allocation
+
+    shape = property(lambda self: self._host.shape)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    dtype = property(lambda self: self._host.dtype)
+    itemsize = property(lambda self: self._host.itemsize)
+    nbytes = property(lambda self: self._host.nbytes)
+    strides = property(lambda self: self._host.strides)
+    device = property(lambda self: "<CUDA Device 0>")
+
+    @property
+    def flags(self) -> SimpleNamespace:
+        flags = self._host.flags
+        return SimpleNamespace(c_contiguous=flags.c_contiguous, f_contiguous=flags.f_contiguous)
+
+    @property
+    def T(self) -> ndarray:  # noqa: N802
+        return like(self._host.T, self)
+
+    @property
+    def mT(self) -> ndarray:  # noqa: N802
+        return like(self._host.mT, self)
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __iter__(self) -> Iterator[ndarray]:
+        return (self[k] for k in range(len(self)))
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
+
+    def __repr__(self) -> str:
+        return f"cupy.{self._host!r}"
+
+    def __getitem__(self, key: Any) -> ndarray:
+        return wrapped(np.asarray(self._host[_index(key)]), self)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        POOL.counts.launches += 1
+        self._host[_index(key)] = host(value)
+
+    def get(self) -> np.ndarray:
+        POOL.counts.waits += 1
+        POOL.counts.downloaded += self.nbytes
+        return np.array(self._host)
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def tolist(self) -> Any:
+        return self.get().tolist()
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __index__(self) -> int:
+        return operator.index(self.get())
+
+    def astype(self, dtype: Any, copy: bool = True) -> ndarray:
+        return wrapped(self._host.astype(dtype, copy=copy), self)
+
+    def copy(self) -> ndarray:
+        return wrapped(self._host.copy(), self)
+
+    def fill(self, value: Any) -> None:
+        self[...] = value
+
+    def ravel(self) -> ndarray:
+        return wrapped(self._host.ravel(), self)
+
+    def reshape(self, *shape: Any) -> ndarray:
+        return wrapped(self._host.reshape(*shape), self)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> ndarray:
+        return wrapped(np.asarray(self._host.sum(axis=axis, keepdims=keepdims)), self)
+
+    def guards_hold(self) -> bool:
+        """Whether nothing was written outside of the allocation, where that can be told."""
+        return not isinstance(self._allocation, Guarded) or self._allocation.check()
+
+
+def host(value: Any) -> Any:
+    """Return what NumPy computes with for an operand; raise TypeError where CuPy takes none of its kind."""
+    if isinstance(value, ndarray):
+        return value._host
+    if isinstance(value, (int, float, bool, np.generic)):
+        return value
+    raise TypeError(f"Unsupported type {type(value)}")
+
+
+def like(view: np.ndarray, array: ndarray) -> ndarray:
+    """Return a view of an array."""
+    return ndarray(view, array._allocation)
+
+
+def wrapped(result: np.ndarray, *operands: Any) -> ndarray:
+    """Return a result of NumPy: a view of an operand as one of it, else as a new array, which takes a launch."""
+    for operand in operands:
+        if isinstance(operand, ndarray) and np.may_share_memory(result, operand._host):
+            return like(result, operand)
+    POOL.counts.launches += result.size > 0
+    return ndarray(result, Allocation(result.nbytes))
+
+
+def allocated(shape: Any, dtype: Any, order: str = "C") -> ndarray:
+    """Return a new array that nothing has been written to."""
+    allocation = Guarded(shape, dtype, order)
+    return ndarray(allocation.array, allocation)
+
+
+def _index(key: Any) -> Any:
+    return tuple(map(_index, key)) if isinstance(key, tuple) else key._host if isinstance(key, ndarray) else key
+
+
+def _batched(a: ndarray, b: Any) -> None:
+    """Count what CuPy launches before a product: with more axes than two, a copy of what is not contiguous."""
+    if isinstance(b, ndarray) and max(a.ndim, b.ndim) > 2:
+        POOL.counts.launches += sum(not array.flags.c_contiguous for array in (a, b))
+
+
+def _add_operators() -> None:
+    def unary(name: str) -> Any:
+        return lambda self: wrapped(getattr(self._host, name)(), self)
+
+    def binary(name: str) -> Any:
+        def compute(self: ndarray, other: Any) -> ndarray:
+            if name == "__matmul__":
+                _batched(self, other)
+            return wrapped(np.asarray(getattr(self._host, name)(host(other))))
+
+        return compute
+
+    def in_place(name: str) -> Any:
+        def compute(self: ndarray, other: Any) -> ndarray:
+            POOL.counts.launches += 1
+            getattr(self._host, name)(host(other))
+            return self
+
+        return compute
+
+    for name in ("neg", "abs", "invert"):
+        setattr(ndarray, f"__{name}__", unary(f"__{name}__"))
+    for name in ("lt", "gt", "le", "ge", "eq", "ne"):
+        setattr(ndarray, f"__{name}__", binary(f"__{name}__"))
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
+        setattr(ndarray, f"__{name}__", binary(f"__{name}__"))
+        setattr(ndarray, f"__r{name}__", binary(f"__r{name}__"))
+        setattr(ndarray, f"__i{name}__", in_place(f"__i{name}__"))
+
+
+_add_operators()

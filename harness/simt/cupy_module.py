@@ -1,0 +1,177 @@
+"""The emulated CuPy under its own name: what ``import cupy`` finds while `emulated` lasts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from harness.simt import functions
+from harness.simt.arrays import ndarray, wrapped
+from harness.simt.kernels import KernelError, Kernels
+from harness.simt.memory import POOL, OutOfMemoryError, Pool
+from rmtsim.arrays import gpu
+
+#: Bytes of the device that cuBLAS takes for a handle.
+_HANDLE = 40 * 2**20
+
+#: What the emulated device is.
+_PROPERTIES = {"name": b"emulated", "major": 9, "minor": 0, "multiProcessorCount": 132}
+
+
+class CUBLASError(RuntimeError):
+    """An error of cuBLAS."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__({1: "CUBLAS_STATUS_NOT_INITIALIZED", 3: "CUBLAS_STATUS_ALLOC_FAILED"}[status])
+        self.status = status
+
+
+class Device:
+    """The only device."""
+
+    id, compute_capability = 0, "90"
+
+    def __init__(self, number: int = 0) -> None:
+        self.id = number
+
+    @property
+    def mem_info(self) -> tuple[int, int]:
+        """Free bytes, and all."""
+        return POOL.free_on_device, POOL.capacity
+
+    def synchronize(self) -> None:
+        """Wait."""
+        POOL.counts.waits += 1
+
+
+class RawModule:
+    """Kernels of a source, which are compiled when the first of them is asked for."""
+
+    def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
+        if not all(isinstance(option, str) for option in options):
+            raise TypeError("options are text")
+        self._code = code
+
+    def get_function(self, name: str) -> Any:
+        """Return a kernel."""
+        kernels = _kernels(self._code)
+        kernels.parameters(name)
+
+        def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+            if not all(isinstance(sizes, tuple) for sizes in (grid, block, arguments)):
+                raise TypeError("grid, block and arguments are tuples")
+            if any(isinstance(a, np.ndarray) for a in arguments):
+                raise TypeError("You are trying to pass a numpy.ndarray of shape to a kernel.")
+            POOL.counts.launches += 1
+            kernels.launch(name, grid, block, [a._host if isinstance(a, ndarray) else a for a in arguments])
+            if not all(a.guards_hold() for a in arguments if isinstance(a, ndarray)):
+                raise KernelError(f"{name} wrote outside of an array")
+
+        return launch
+
+
+_state: dict[str, Any] = {}
+
+
+def _kernels(source: str) -> Kernels:
+    made: dict[str, Kernels] = _state["kernels"]
+    if source not in made:
+        made[source] = Kernels(source, _state["folder"])
+    made[source].seed = _state["seed"]
+    return made[source]
+
+
+def _handle() -> int:
+    """Return the handle of cuBLAS, which a device without memory cannot make."""
+    if not _state["handle"]:
+        if POOL.free_on_device < _HANDLE:
+            raise CUBLASError(1)
+        POOL.others += _HANDLE
+        _state["handle"] = 1
+    return int(_state["handle"])
+
+
+def _with_handle(function: Any) -> Any:
+    def compute(*arguments: Any, **options: Any) -> Any:
+        _handle()
+        return function(*arguments, **options)
+
+    return compute
+
+
+def _cupy() -> dict[str, ModuleType]:
+    """Return the modules of CuPy by their names."""
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        Device=Device,
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        device=SimpleNamespace(get_cublas_handle=_handle),
+        cublas=SimpleNamespace(getVersion=lambda handle: 130100, CUBLASError=CUBLASError),
+        nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
+        runtime=SimpleNamespace(getDeviceProperties=lambda number: _PROPERTIES, getDevice=lambda: 0),
+    )
+    contents = {
+        "cupy": functions.functions()
+        | {"ndarray": ndarray, "RawModule": RawModule, "cuda": cuda, "__version__": "14.2.0"}
+        | {"get_default_memory_pool": lambda: POOL},
+        "cupy.cublas": {name: _with_handle(function) for name, function in vars(functions.cublas).items()},
+        "cupyx": {},
+        "cupyx.scipy": {},
+        "cupyx.scipy.special": {"ndtr": _ndtr},
+    }
+    modules = {name: ModuleType(name) for name in contents}
+    for name, module in modules.items():
+        module.__spec__ = ModuleSpec(name, None)
+        module.__path__ = []
+        vars(module).update(contents[name])
+        parent, _, last = name.rpartition(".")
+        if parent:
+            setattr(modules[parent], last, module)
+    return modules
+
+
+def _ndtr(a: ndarray) -> ndarray:
+    from scipy.special import ndtr
+
+    return wrapped(np.asarray(ndtr(a._host)), a)
+
+
+@contextmanager
+def emulated(folder: Path, seed: int = 0) -> Iterator[Pool]:
+    """Put the emulated CuPy in the place of CuPy; give its pool, with what it counts.
+
+    Parameters
+    ----------
+    folder
+        Where compiled kernels are kept.
+    seed
+        Of the order in which threads run.
+    """
+    POOL.reset()
+    _state.update(kernels={}, folder=folder, seed=seed, handle=0)
+    modules = _cupy()
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    _forget()
+    try:
+        yield POOL
+    finally:
+        _forget()
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+def _forget() -> None:
+    """Clear what `rmtsim.arrays.gpu` keeps of a device."""
+    for kept in (gpu._module, gpu._kernel):
+        kept.cache_clear()

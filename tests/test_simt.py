@@ -1,0 +1,244 @@
+"""The emulator of a GPU: what it takes for an error, and what the tests of the kernels would miss without it."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rmtsim
+from harness.simt.cupy_module import emulated
+from harness.simt.kernels import KernelError, Kernels, compiler
+from harness.simt.memory import Guarded, Pool
+from rmtsim.arrays import gpu, philox
+
+pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
+
+SOURCE = files("rmtsim.arrays").joinpath("kernels.cu").read_text("utf-8")
+FOLDER = Path(os.environ["RMTSIM_CACHE"], "simt")
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    with emulated(FOLDER) as found:
+        yield found
+
+
+def agree(kernels: Kernels) -> bool:
+    """Whether the kernels run, and make the numbers of NumPy: of streams, of rows and of all entries of a matrix."""
+    try:
+        return all(agreements(kernels))
+    except KernelError:
+        return False
+
+
+def agreements(kernels: Kernels) -> Iterator[bool]:
+    kernels.seed = 7
+    E = np.random.default_rng(0).normal(size=(70, 300))
+    n, c = E.shape
+
+    def new(*shape: int) -> np.ndarray:
+        made.append(Guarded(shape, "float64"))
+        return made[-1].array
+
+    made: list[Guarded] = []
+    words = np.frombuffer(bytes(range(16)), "<u4").astype(np.uint32)
+    normals = new(301)
+    kernels.launch("normals_double", (2,), (256,), (normals, np.int64(5), np.int64(306), *words, np.float64(2)))
+    yield np.allclose(normals, 2 * philox.normals(bytes(range(16)), 5, 306), rtol=1e-13)
+    for lanes in (4, 256):  # rows that share a warp, and rows of a block each
+        L, sums, highest = new(n, c), new(n), new(n)
+        L[...] = E
+        block = (lanes, 256 // lanes)
+        given = (L, np.zeros(n), sums, highest, np.int64(n), np.int64(c))
+        kernels.launch("exponentials_double", (-(-n // block[1]),), block, given)
+        yield np.allclose(sums, np.exp(E).sum(axis=1), rtol=1e-13) and np.array_equal(highest, E.max(axis=1))
+    partial = new(8)
+    sizes = (np.int32(1), np.int64(1), np.int64(n), np.int64(c), np.int64(8))
+    kernels.launch("weighted_sum_double", (8,), (32, 8), (E, E, np.ones(n), np.ones(c), *sizes, partial))
+    yield bool(np.isclose(partial.sum(), (E * E).sum(), rtol=1e-12))
+    yield all(array.check() for array in made)
+
+
+#: What is wrong → what stands in the source, and what in its place.
+MUTANTS = {
+    "no barrier": ("    __syncthreads();\n", ""),
+    "early return": ("    if (row < rows) {  // no early", "    if (row >= rows) return;\n    {  // no early"),
+    "half of the shuffles": ("distance > 0; distance /= 2)", "distance > 1; distance /= 2)"),
+    "half of the warps": ("warp < warps; ++warp)", "warp < warps / 2; ++warp)"),
+    "a warp too many": ("warp < warps; ++warp)", "warp <= warps; ++warp)"),
+    "another mask": ("__shfl_xor_sync(0xFFFFFFFFu", "__shfl_xor_sync(0x0000FFFFu"),
+    "no offset in the stream": ("out[2 * pair - start] =", "out[2 * pair] ="),
+    "no stride": ("first += AHEAD * step)", "first += AHEAD * WARP * step)"),
+}
+
+
+def test_the_kernels_agree_with_numpy() -> None:
+    assert agree(Kernels(SOURCE, FOLDER))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutants_are_noticed(mutant: str) -> None:
+    right, wrong = MUTANTS[mutant]
+    assert SOURCE.count(right) == 1
+    assert not agree(Kernels(SOURCE.replace(right, wrong).replace("KERNELS_FOR(float)", ""), FOLDER))
+
+
+def kernel(body: str, parameters: str = "double* out") -> str:
+    return f'extern "C" __global__ void kernel({parameters})\n{{\n{body}\n}}\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("if (threadIdx.x < 40) __syncthreads();", "thread 0 waits at __syncthreads in line 3, and not all come"),
+        ("if (threadIdx.x < 40) __syncthreads();\nelse __syncthreads();", "line 4: others wait at another line"),
+        ("if (threadIdx.x != 5) __shfl_xor_sync(0xFFFFFFFFu, 1, 16);", "thread 0 waits at __shfl_xor_sync in line 3"),
+        ("__shfl_xor_sync(0xFFFFFFFFu, 1, threadIdx.x < 7 ? 16 : 8);", "thread 7, line 3: lanes of a warp shuffle by"),
+        ("__shfl_xor_sync(0xFFFFFFFEu, 1, 16);", "thread 0, line 3: the mask of a shuffle does not name its own lane"),
+        ("if (threadIdx.x < 16) __shfl_xor_sync(0xFFFFu, 1, 16);", "reads a lane that its mask does not name"),
+        ("volatile char much[70000]; for (int i = 70000; i--;) much[i] = 1;", "needs more than 65536 bytes of stack"),
+    ],
+)
+def test_what_is_undefined_on_a_gpu_is_an_error(body: str, said: str) -> None:
+    with pytest.raises(KernelError, match=said):
+        Kernels(kernel(body), FOLDER).launch("kernel", (1,), (64,), (np.zeros(64),))
+
+
+def test_shared_memory_begins_as_nan_in_every_block() -> None:
+    body = "__shared__ double s[64];\nout[64 * blockIdx.x + threadIdx.x] = s[threadIdx.x];\ns[threadIdx.x] = 1;"
+    out = np.zeros(192)
+    Kernels(kernel(body), FOLDER).launch("kernel", (3,), (64,), (out,))
+    assert np.isnan(out).all()
+
+
+def test_threads_and_blocks_run_in_the_order_of_the_seed() -> None:
+    kernels, orders = Kernels(kernel("static int k; out[k++ % 128] = 64 * blockIdx.x + threadIdx.x;"), FOLDER), set()
+    for kernels.seed in range(4):
+        out = np.zeros(128)
+        kernels.launch("kernel", (2,), (64,), (out,))
+        assert sorted(out) == list(range(128))
+        orders.add(tuple(out))
+    assert len(orders) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((np.zeros(1),), "has 3 parameters, and 1 arguments"),
+        ((np.zeros(1), np.int32(1), np.float64(1)), "argument 1 is .*size=4.*reads .*size=8"),
+        ((np.zeros(1), np.int64(1), np.float32(1)), "argument 2 is .*size=4.*reads .*size=8"),
+        ((np.zeros(1), np.float64(1), np.float64(1)), "argument 1 is .*'f'.*reads .*'i'"),
+        ((np.int64(1), np.int64(1), np.float64(1)), "argument 0 is .*'i'.*reads .*'p'"),
+        ((np.zeros(1), 1, np.float64(1)), "argument 1 is int"),
+    ],
+)
+def test_arguments_are_those_that_the_kernel_reads(arguments: tuple, said: str) -> None:
+    kernels = Kernels(kernel("", "double* out, long long n, double x"), FOLDER)
+    kernels.launch("kernel", (1,), (32,), (np.zeros(1), np.int64(1), np.float64(1)))
+    with pytest.raises(KernelError, match=said):
+        kernels.launch("kernel", (1,), (32,), arguments)
+
+
+@pytest.mark.parametrize(("grid", "block"), [((1,), (2048,)), ((0,), (32,)), ((1, 70000), (32,))])
+def test_launches_are_those_that_a_gpu_has(grid: tuple[int, ...], block: tuple[int, ...]) -> None:
+    with pytest.raises(KernelError, match="no launch"):
+        Kernels(kernel(""), FOLDER).launch("kernel", grid, block, (np.zeros(1),))
+
+
+def test_a_source_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Kernels(kernel(""), tmp_path)
+    monkeypatch.setattr("harness.simt.kernels.compiler", lambda: "false")
+    Kernels(kernel(""), tmp_path)
+    with pytest.raises(KernelError):
+        Kernels(kernel("int another;"), tmp_path)
+
+
+def test_the_stand_in_refuses_what_cupy_refuses(pool: Pool) -> None:
+    import cupy
+
+    a, b = cupy.asarray(np.ones(3)), np.ones(3)
+    for refused in (
+        lambda: np.asarray(a),
+        lambda: a + b,
+        lambda: b * a,
+        lambda: np.exp(a),
+        lambda: cupy.exp(b),
+        lambda: cupy.concat([a, b]),
+        lambda: cupy.astype(b, np.float32),
+        lambda: a.__setitem__(0, b),
+        lambda: cupy.vecdot(a, a),
+    ):
+        with pytest.raises((TypeError, AttributeError)):
+            refused()
+    assert np.array_equal(cupy.asnumpy(2 * a + np.float64(1)), 2 * b + 1)
+
+
+def test_new_arrays_are_nan_and_writing_outside_is_noticed(pool: Pool) -> None:
+    import cupy
+
+    assert np.isnan(cupy.asnumpy(cupy.empty((3, 4)))).all()
+    module = cupy.RawModule(code=kernel("out[threadIdx.x] = 1;"), options=())
+    run = module.get_function("kernel")
+    run((1,), (32,), (cupy.empty(32),))
+    with pytest.raises(KernelError, match="wrote outside"):
+        run((1,), (32,), (cupy.empty(31),))
+
+
+def test_the_pool_counts_as_that_of_cupy(pool: Pool) -> None:
+    import cupy
+
+    held = cupy.empty(2**20, dtype=np.uint8)
+    view = held[5:]
+    del held
+    assert (pool.used_bytes(), pool.total_bytes()) == (2**20, 2**20)
+    pool.set_limit(size=2**20 + 2**10)
+    with pytest.raises(cupy.cuda.memory.OutOfMemoryError):
+        cupy.empty(2**11, dtype=np.uint8)  # all that the pool has counts
+    del view
+    assert (pool.used_bytes(), pool.free_bytes()) == (0, 2**20)
+    pool.free_all_blocks()
+    assert pool.total_bytes() == 0
+
+
+def test_launches_waits_and_transfers_are_counted(pool: Pool) -> None:
+    import cupy
+
+    a = cupy.asarray(np.ones((2, 3, 4)))
+    assert (pool.counts.uploaded, pool.counts.launches) == (192, 0)
+    a[0].mT, cupy.reshape(a, (6, 4)), cupy.broadcast_to(a, (5, 2, 3, 4))  # views
+    assert pool.counts.launches == 0
+    a + 1
+    a.mT @ a  # which CuPy copies first
+    assert pool.counts.launches == 3
+    bool(cupy.any(a)), cupy.asnumpy(a)
+    assert (pool.counts.launches, pool.counts.waits, pool.counts.downloaded) == (4, 2, 193)
+
+
+@pytest.mark.parametrize(
+    "point", [rmtsim.Point("linear", "ce", 40, 7, 70), rmtsim.Point("one_hidden", "ce", 5, 6, 40, 3)]
+)
+def test_no_draw_depends_on_the_order_of_threads(point: rmtsim.Point) -> None:
+    tables = []
+    for seed in (0, 1, 2):
+        with emulated(FOLDER, seed):
+            tables.append(rmtsim.simulate(point, 3, backend="cupy"))
+    assert tables[0].equals(tables[1])
+    assert tables[0].equals(tables[2])
+
+
+def test_the_gpus_names_that_are_used_are_emulated(pool: Pool) -> None:
+    """What gpu.py takes from CuPy, the stand-in has."""
+    import cupy
+
+    tree = ast.parse(Path(gpu.__file__).read_text("utf-8"))
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for name in sorted(name for name in used if name.startswith("cupy.") and "(" not in name):
+        found = cupy
+        for part in name.split(".")[1:]:
+            found = getattr(found, part)
