@@ -18,7 +18,7 @@ from rmtsim.sweeps import training_spec
 from rmtsim.sweeps.declaration import document_of, key, keys_of, parse, table
 from rmtsim.sweeps.documents import builtin
 from rmtsim.sweeps.spec import Spec, from_document, load
-from rmtsim.sweeps.spec_reference import page, short_help
+from rmtsim.sweeps.spec_reference import short_help
 from rmtsim.sweeps.training_spec import TrainingSpec
 from rmtsim.sweeps.values import flag, list_of, whole
 
@@ -60,14 +60,9 @@ def test_every_key_has_a_sentence_for_each_mistake(cls: type) -> None:
                 PARSERS[cls](GOOD[cls] | {place: [1]})
 
 
-def test_the_committed_reference_is_what_the_declarations_make() -> None:
-    path = ROOT / "docs" / "reference" / "spec.md"
-    command = f"python -m rmtsim.sweeps.spec_reference {path.relative_to(ROOT)}"
-    assert path.read_text("utf-8") == page(), f"write it anew: {command}"
-    assert command in page()
+def test_every_meaning_is_a_sentence() -> None:
     for cls in GOOD:
         for one in keys_of(cls):
-            assert f"| `{one.name}` | " in page()
             assert one.meaning.endswith("."), one.title
 
 

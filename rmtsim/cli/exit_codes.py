@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-DONE = 0  #: everything that was asked for exists
-FAILED = 1  #: anything else, such as a batch that failed for good, a damaged store or a full disk
-BAD_INPUT = 2  #: one sentence says what would be valid; nothing was written
-UNFINISHED = 3  #: stopped before the end: the same command goes on
-LIMITED = 4  #: finished, but points used up max_draws above their target: a repeat finds nothing to do
+DONE = 0
+FAILED = 1
+BAD_INPUT = 2
+UNFINISHED = 3
+LIMITED = 4
+
+#: What each code means; help texts and the reference print it.
+MEANINGS = {
+    DONE: "done: everything that was asked for exists",
+    BAD_INPUT: "bad input: one sentence says what would be valid, and nothing is written",
+    UNFINISHED: "stopped or unfinished: the same command goes on",
+    LIMITED: "finished, but points used up max_draws above their target: a repeat finds nothing to do",
+    FAILED: "anything else, such as a batch that failed for good, a damaged store or a full disk",
+}
 
 #: Of several codes, the first of these that occurs counts.
 _ORDER = (FAILED, UNFINISHED, LIMITED, DONE)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rmtsim.cli.argument_types import directory, pause, positive, seed, size_in_bytes, table_file, whole
+from rmtsim.cli.exit_codes import MEANINGS
 from rmtsim.cli.help_names import GROUPS, KEYS, with_names
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import (
@@ -44,11 +45,7 @@ examples:
   rmtsim figure head --measured step0.json step100.json --by-step --out head.pdf
 
 exit codes:
-  0  done
-  2  bad input: one line says what would be valid, nothing is written
-  3  stopped or unfinished: the same command goes on
-  4  finished, but points used up max_draws above their target: a repeat does nothing
-  1  anything else
+{codes}
 to go on until a sweep is finished, in a script:
   trap 'exit 130' INT TERM
   while rmtsim run SPEC --store DIR --time-limit 55min; code=$?; [ $code = 3 ]; do :; done
@@ -106,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="rmtsim",
         description="Monte Carlo engine with distributed sweeps for the Hessian structure of neural networks.",
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(codes="\n".join(f"  {code}  {meaning}" for code, meaning in MEANINGS.items())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -215,8 +212,8 @@ def parser() -> argparse.ArgumentParser:
         "of the eigenvalues as d, N -> infinity.",
         "theory_verb",
     )
-    p.add_argument("--model", required=True, choices=MODELS)
-    p.add_argument("--loss", required=True, choices=LOSSES)
+    p.add_argument("--model", required=True, choices=MODELS, help="the network")
+    p.add_argument("--loss", required=True, choices=LOSSES, help="cross-entropy or squared error")
     p.add_argument("--classes", required=True, nargs="+", type=whole, metavar="C", help="numbers of classes")
     p.add_argument("--aspect-ratio", nargs="+", type=positive, metavar="G", help="d/N, one or more")
     p.add_argument("--width", nargs="+", type=whole, metavar="M", help="hidden neurons, with one_hidden")

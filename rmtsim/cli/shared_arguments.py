@@ -86,7 +86,12 @@ def add_running(p: argparse.ArgumentParser) -> None:
         help="local: threads of this process (default); ray: a Ray of its own on this machine; "
         "or a running cluster: auto, HOST:6379, ray://HOST:10001",
     )
-    p.add_argument("--backend", default="auto", choices=backend_choices(), help="auto takes a GPU where CuPy finds one")
+    p.add_argument(
+        "--backend",
+        default="auto",
+        choices=backend_choices(),
+        help="what computes; auto takes a GPU where CuPy finds one (default: auto)",
+    )
     add_workers(p)
     add_memory(p)
     p.add_argument("--fail-fast", action="store_true", help="stop at the first batch or table that fails for good")

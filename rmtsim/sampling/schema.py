@@ -14,43 +14,57 @@ from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
 
-#: One row per (point, draw, layer). `diag_sqfro` is null in the cross layer, `offdiag_sqfro` where there is
-#: one class or one neuron, `width` for the linear model. `weights_per_draw` is the number of last layers V
-#: that a draw has, and that the values are means over. `classes` is the number of classes that the terms of single
-#: classes were summed over; if not all, the standard errors of estimating the rest follow. The last seven are
-#: the ensemble.
-SCHEMA = pa.schema(
-    [
-        ("point_id", pa.string()),
-        ("model", pa.string()),
-        ("loss", pa.string()),
-        ("layer", pa.string()),
-        ("n_classes", pa.int64()),
-        ("dim", pa.int64()),
-        ("n_samples", pa.int64()),
-        ("width", pa.int64()),
-        ("aspect_ratio", pa.float64()),
-        ("seed", pa.int64()),
-        ("draw", pa.int64()),
-        ("block_rows", pa.int64()),
-        ("block_cols", pa.int64()),
-        ("diag_sqfro", pa.float64()),
-        ("offdiag_sqfro", pa.float64()),
-        ("backend", pa.string()),
-        ("dtype", pa.string()),
-        ("weights_per_draw", pa.int64()),
-        ("classes", pa.int64()),
-        ("std_error_diag", pa.float64()),
-        ("std_error_offdiag", pa.float64()),
-        ("init", pa.string()),
-        ("data_variance", pa.float64()),
-        ("hidden_gain", pa.float64()),
-        ("last_gain", pa.float64()),
-        ("data", pa.string()),
-        ("weights", pa.string()),
-        ("activation", pa.string()),
-    ]
-)
+#: Name, type and meaning of every column. There is one row per (point, draw, layer).
+_COLUMNS = [
+    ("point_id", pa.string(), "Identity of the point: a hash of its model, loss, sizes and ensemble."),
+    ("model", pa.string(), "`linear` or `one_hidden`."),
+    ("loss", pa.string(), "`ce`, cross-entropy, or `mse`, the squared error."),
+    ("layer", pa.string(), "Layer of the Hessian: `linear`, `hidden`, `output` or `cross`."),
+    ("n_classes", pa.int64(), "Number of classes C."),
+    ("dim", pa.int64(), "Number of inputs d of a sample."),
+    ("n_samples", pa.int64(), "Number of samples N."),
+    ("width", pa.int64(), "Number of hidden neurons m; null for the linear model."),
+    ("aspect_ratio", pa.float64(), "γ = d/N."),
+    ("seed", pa.int64(), "Seed of the random streams."),
+    ("draw", pa.int64(), "Number of the draw: its place in the stream, from 0."),
+    ("block_rows", pa.int64(), "Number of rows of one block."),
+    ("block_cols", pa.int64(), "Number of columns of one block."),
+    (
+        "diag_sqfro",
+        pa.float64(),
+        "Mean of ‖block‖²_F over *all* diagonal blocks of the layer in this draw, not divided by d; null for the cross "
+        "layer.",
+    ),
+    (
+        "offdiag_sqfro",
+        pa.float64(),
+        "The same mean over *all* off-diagonal blocks; null where there is only one class or one neuron.",
+    ),
+    ("backend", pa.string(), "What computed the row: `numpy`, `cupy`, or a backend of your own."),
+    ("dtype", pa.string(), "Precision of the arithmetic: `float64` or `float32`."),
+    ("weights_per_draw", pa.int64(), "Number R of last layers V of the draw; the values are means over them."),
+    (
+        "classes",
+        pa.int64(),
+        "Number of classes that the terms of single classes were summed over: all of them, or some with "
+        '`diagonal = "auto"`.',
+    ),
+    ("std_error_diag", pa.float64(), "Standard error of `diag_sqfro` from taking some classes; 0 where all are."),
+    ("std_error_offdiag", pa.float64(), "Standard error of `offdiag_sqfro` from the same choice of classes."),
+    ("init", pa.string(), "Variance of a weight: `lecun`, `he` or `xavier`."),
+    ("data_variance", pa.float64(), "Variance of an entry of X."),
+    ("hidden_gain", pa.float64(), "Factor of the variance of W."),
+    ("last_gain", pa.float64(), "Factor of the variance of V."),
+    ("data", pa.string(), "Law of a sample of X."),
+    ("weights", pa.string(), "Law of the weights."),
+    ("activation", pa.string(), "Activation of the hidden neurons; `relu` also where the model has none."),
+]
+
+#: The columns of a draw.
+SCHEMA = pa.schema([(name, kind) for name, kind, _ in _COLUMNS])
+
+#: What each column means, in Markdown.
+MEANINGS = {name: meaning for name, _, meaning in _COLUMNS}
 
 #: Columns that identify an ensemble; those of them that are numbers, and those that are names.
 ENSEMBLE = [field.name for field in fields(Ensemble)]

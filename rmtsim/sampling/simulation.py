@@ -92,7 +92,7 @@ def simulate(
     Returns
     -------
     DataFrame
-        The columns of the store (see the README), sorted by draw, then layer; ``attrs["blas"]`` names what the last
+        The columns of the store, sorted by draw, then layer; ``attrs["blas"]`` names what the last
         digits depend on: the BLAS library and its kernel, and with several last layers the way that they are added up.
 
     Raises

@@ -67,20 +67,22 @@ def read_document(source: str, names: Sequence[str], others: Sequence[str] = ())
     else:
         text = _text_of(source, names)
     if _LONG_KEY.search(text):
-        raise InputError(f"{source}: it has a key of more than 32 parts; see the README's example")
+        raise InputError(f"{source}: it has a key of more than 32 parts; `rmtsim run --help` lists the keys")
     try:
         document = tomllib.loads(text)
         check_plain(document, any_number=True)  # each is checked where it is used, with what would be valid
     except RecursionError:
         raise InputError(
-            f"{source}: not valid TOML (its values lie too deep inside one another); see the README's example"
+            f"{source}: not valid TOML (its values lie too deep inside one another); `rmtsim run --help` lists the keys"
         ) from None
     except PlainDataError as error:
-        raise InputError(f"{source}: {error}; see the README's example") from None
+        raise InputError(f"{source}: {error}; `rmtsim run --help` lists the keys") from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source}: not valid TOML ({error}); see the README's example") from None
+        raise InputError(f"{source}: not valid TOML ({error}); `rmtsim run --help` lists the keys") from None
     except ValueError:  # Python makes no whole number of more than some thousand digits
-        raise InputError(f"{source}: it has a number of thousands of digits; see the README's example") from None
+        raise InputError(
+            f"{source}: it has a number of thousands of digits; `rmtsim run --help` lists the keys"
+        ) from None
     return document
 
 

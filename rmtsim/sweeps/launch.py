@@ -48,7 +48,7 @@ def run(
     ----------
     spec
         The name of a sweep that comes with rmtsim, such as ``"figure8"``, the path of a TOML file, its content as a
-        dict, a Spec, a point, or several. The README has an annotated spec.
+        dict, a Spec, a point, or several. `rmtsim run --help` lists the keys.
     store
         Where draws go: a store, a directory, or an address such as ``"s3://bucket/prefix"``.
     workers

@@ -1,0 +1,93 @@
+"""The reference is generated from the code: the pages that are committed are those that it makes now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import rmtsim
+from docs.generate import DOCS, PARTS, generated_pages, renewed
+from docs.generate.python_names import PUBLIC, find
+from rmtsim.cli.parser import parser
+from rmtsim.figures import all_figures
+from rmtsim.sampling.schema import MEANINGS, SCHEMA
+from rmtsim.store.compact import compact
+from rmtsim.store.core_time import CoreTime, Taken
+from rmtsim.store.locations import _OPTIONS
+from rmtsim.store.shard_checks import FORMATS
+from rmtsim.sweeps.declaration import keys_of
+from rmtsim.sweeps.spec import Spec, builtin_specs
+from rmtsim.sweeps.training_spec import TrainingSpec, builtin_trainings
+
+REFERENCE = DOCS / "reference"
+
+
+def page(name: str) -> str:
+    return (REFERENCE / f"{name}.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", generated_pages(), ids=lambda path: path.stem)
+def test_the_committed_page_is_what_the_code_makes(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert renewed(text) == text, "write it anew: python -m docs.generate"
+
+
+def test_every_part_is_on_a_page() -> None:
+    texts = "".join(path.read_text("utf-8") for path in generated_pages())
+    assert set(re.findall("<!-- generated: (.+?) -->", texts)) == set(PARTS)
+
+
+def test_a_change_of_the_code_or_of_the_page_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = page("store")
+    assert renewed(text.replace("Number of classes C.", "Number of cats.")) == text
+    monkeypatch.setitem(MEANINGS, "n_classes", "Number of dogs.")
+    assert "Number of dogs." in renewed(text)
+
+
+def test_every_verb_and_option_is_described() -> None:
+    text = page("command-line")
+    [verbs] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    for name, verb in verbs.items():
+        section = text.split(f"\n### {name}\n")[1].split("\n### ")[0]
+        for action in verb._actions[1:]:
+            shown = action.option_strings[-1] if action.option_strings else action.metavar
+            row = re.search(rf"^\| `{re.escape(str(shown))}[ `].* \| (.+) \|$", section, re.MULTILINE)
+            assert row, f"{name}: {shown} has no meaning"
+            if action.default not in (None, False, argparse.SUPPRESS):
+                assert "default" in row[1], f"{name}: {shown} does not say its default"
+
+
+def test_every_name_is_listed() -> None:
+    for name in builtin_specs() + builtin_trainings():
+        assert f"| [`{name}`](../../sweeps/{name}.toml) |" in page("built-in-specs")
+    assert all(f"| `{name}` |" in page("figures") for name in all_figures())
+    assert all(f"| `{key.name}` |" in page("spec") for kind in (Spec, TrainingSpec) for key in keys_of(kind))
+    assert list(MEANINGS) == SCHEMA.names
+    assert all(f"`{option}`" in page("store") for option in _OPTIONS)
+    public = {name.split(".")[1] for names in PUBLIC.values() for name in names if name.count(".") == 1}
+    assert public == {name for name in dir(rmtsim) if not name.startswith("__") and name != "plot"}
+    plots = {name.split(".")[2] for names in PUBLIC.values() for name in names if name.startswith("rmtsim.plot.")}
+    assert plots == set(rmtsim.plot.__all__)
+    assert find("rmtsim.Store.draws").__doc__
+
+
+def test_the_metadata_of_a_shard_are_described(tmp_path: Path) -> None:
+    point = rmtsim.Point("linear", "mse", n_classes=2, dim=4, n_samples=8)
+    store = rmtsim.open_store(tmp_path / "s")
+    for draws in (range(2), range(2, 4)):
+        with store.writer() as writer:
+            writer.append(rmtsim.simulate(point, draws), {"name": "two"}, CoreTime({point.id: Taken(2, 0.5)}))
+    compact(store)
+    [shard] = store.draws_folder.iterdir()
+    table = page("store").partition("## Metadata of a shard")[2].partition("\n## ")[0]
+    described = {
+        key for row in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for key in re.findall("`(.*?)`", row)
+    }
+    assert described == {key.decode() for key in pq.read_metadata(shard).metadata}
+    assert json.loads(pq.read_metadata(shard).metadata[b"rmtsim.replaces"])
+    assert f"writes format {FORMATS[-1]}, and reads {FORMATS[0]} to {FORMATS[-1]}" in page("store")
