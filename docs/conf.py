@@ -47,14 +47,16 @@ html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_sphinx = False
 html_copy_source = False
+smartquotes = False  # --data stays what one types
 
 #: The first page of the built folder leads to the table of contents.
 _FIRST_PAGE = '<!doctype html><title>rmtsim</title><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Give the index its contents, formulas their MathML, and the site its first page."""
+    """Give the index its contents, pictures a link, formulas their MathML, and the site its first page."""
     app.connect("source-read", _as_site)
+    app.connect("doctree-read", _with_linked_pictures)
     app.connect("build-finished", lambda app, error: (Path(app.outdir) / "index.html").write_text(_FIRST_PAGE))
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -78,6 +80,12 @@ def _contents(section: str, folder: Path) -> str:
     others = sorted(f"{room}/{file.stem}" for room in rooms for file in (folder / room).glob("*.md"))
     pages = dict.fromkeys([*linked, *others])
     return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```", ""])
+
+
+def _with_linked_pictures(app: Sphinx, page: nodes.document) -> None:
+    """Have every picture lead to itself in full size, as Sphinx does with those that have a scale."""
+    for picture in page.findall(nodes.image):
+        picture["scale"] = 100
 
 
 def _inline(translator: Any, node: nodes.math) -> None:

@@ -9,7 +9,8 @@ from rmtsim.sampling.schema import MEANINGS, SCHEMA
 
 def of_draws() -> str:
     """Return the table of the columns of draws."""
-    return table(["column", "type", "meaning"], ([f"`{one.name}`", one.type, MEANINGS[one.name]] for one in SCHEMA))
+    rows = ([f"`{one.name}`", str(one.type).replace("double", "float64"), MEANINGS[one.name]] for one in SCHEMA)
+    return table(["column", "type", "meaning"], rows)
 
 
 def of_tables() -> str:
