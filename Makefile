@@ -41,6 +41,7 @@ lint: $(VENV)/.installed-test
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports --no-logo
+	$(PY) -m docs.docstrings
 
 # The pages of docs/ as a site, in build/docs; any warning is an error.
 docs: $(VENV)/.installed-test

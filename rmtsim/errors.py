@@ -5,11 +5,34 @@ class InputError(ValueError):
     """Bad input: what is wrong, where, and what would be valid.
 
     The command line prints the sentence and ends with exit code 2; from Python it is a ``ValueError``.
+
+    Examples
+    --------
+    >>> import rmtsim
+    >>> rmtsim.Point("linear", "ce", n_classes=0, dim=4, n_samples=8)
+    Traceback (most recent call last):
+    rmtsim.errors.InputError: n_classes: 0 is not valid; give a whole number from 1 to 1000000000
     """
 
 
 class RunError(RuntimeError):
-    """Something failed that is no fault of the input, as a full disk; the command line ends with exit code 1."""
+    """Something failed that is no fault of the input, as a full disk; the command line ends with exit code 1.
+
+    Examples
+    --------
+    What a store says of a file that someone else put there is one:
+
+    >>> import tempfile, pathlib
+    >>> import rmtsim
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (pathlib.Path(folder) / "draws").mkdir()
+    ...     _ = (pathlib.Path(folder) / "draws" / "own.parquet").write_bytes(b"PAR1")
+    ...     try:
+    ...         rmtsim.open_store(folder).draws()
+    ...     except rmtsim.RunError as error:
+    ...         "own.parquet" in str(error)
+    True
+    """
 
 
 #: The end of the message of every run that was stopped.

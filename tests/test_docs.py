@@ -75,7 +75,7 @@ def test_mistakes_on_a_page_fail_the_build(tmp_path: Path) -> None:
     done = build(tmp_path, tmp_path / "site", tmp_path / "trees")
     assert done.returncode != 0
     assert all(found in done.stderr for found in ("no/such.md", "no-such-heading", "none.png", "'nothing'"))
-    assert len(done.stderr.splitlines()) == len(mistakes)
+    assert "docs/index.md" not in done.stderr
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtsim
+from docs.docstrings import faults
 from docs.generate import DOCS, PARTS, generated_pages, renewed
 from docs.generate.python_names import PUBLIC, find
 from rmtsim.cli.parser import parser
@@ -91,3 +92,12 @@ def test_the_metadata_of_a_shard_are_described(tmp_path: Path) -> None:
     assert described == {key.decode() for key in pq.read_metadata(shard).metadata}
     assert json.loads(pq.read_metadata(shard).metadata[b"rmtsim.replaces"])
     assert f"writes format {FORMATS[-1]}, and reads {FORMATS[0]} to {FORMATS[-1]}" in page("store")
+
+
+def test_the_linter_of_docstrings_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(faults("rmtsim.fit")) == []
+    documented = rmtsim.fit.__doc__
+    for part, found in (("Parameters", "PR01"), ("Returns", "RT01"), ("Examples", "EX01")):
+        rest = str(documented).replace(f"{part}\n    {'-' * len(part)}", "Others")
+        monkeypatch.setattr(rmtsim.fit, "__doc__", rest)
+        assert any(f": {found}: " in fault for fault in faults("rmtsim.fit")), part

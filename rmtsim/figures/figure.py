@@ -116,6 +116,11 @@ class Figure(ABC):
     def select(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that it shows, of draws or of its tables.
 
+        Parameters
+        ----------
+        rows
+            Draws with the columns of the store, or the tables of its experiment.
+
         Raises
         ------
         InputError
@@ -127,20 +132,41 @@ class Figure(ABC):
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return all numbers that it shows, each once, with its standard error and verdict where it has one.
 
-        ``rows`` are those of `select`: of a figure with specs, draws with the columns of the store; else the tables of
-        its experiment. Tables of several kinds are joined by `rmtsim.figures.parts.join_parts`.
+        Parameters
+        ----------
+        rows
+            Those of `select`: of a figure with specs, draws with the columns of the store; else the tables of its
+            experiment. Tables of several kinds are joined by `rmtsim.figures.parts.join_parts`.
         """
 
     @abstractmethod
     def plot(self, numbers: pd.DataFrame) -> Drawing:
-        """Draw the numbers."""
+        """Draw the numbers.
+
+        Parameters
+        ----------
+        numbers
+            What `numbers` returned.
+        """
 
     def text(self, numbers: pd.DataFrame) -> str:
-        """Put the numbers into words and tables of plain text."""
+        """Put the numbers into words and tables of plain text.
+
+        Parameters
+        ----------
+        numbers
+            What `numbers` returned.
+        """
         return "\n".join(frame_table(numbers))
 
     def headline(self, numbers: pd.DataFrame) -> str:
-        """Put the numbers into a few lines of Markdown, for the gallery."""
+        """Put the numbers into a few lines of Markdown, for the gallery.
+
+        Parameters
+        ----------
+        numbers
+            What `numbers` returned.
+        """
         return f"```text\n{self.text(numbers)}\n```"
 
     def experiment(self, full: bool = False, data: str | None = None) -> Experiment | None:

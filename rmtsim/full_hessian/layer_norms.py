@@ -34,12 +34,32 @@ _Rows: TypeAlias = Callable[[slice], Array]
 
 
 class LayerNorms(NamedTuple):
-    """Norms of the blocks of a layer's own Hessian, those that belong to pairs of its neurons."""
+    """Norms of the blocks of a layer's own Hessian, those that belong to pairs of its neurons.
 
-    diag_sqfro: float  #: mean of ‖H_{w_i w_i}‖²_F over all neurons
-    offdiag_sqfro: float  #: mean of ‖H_{w_i w_j}‖²_F over all i ≠ j; NaN for a layer of one neuron
-    ratio: float  #: offdiag_sqfro over diag_sqfro; NaN where that is 0
-    outside: float  #: share of the layer's squared norm outside its diagonal blocks; NaN where all of it is 0
+    Attributes
+    ----------
+    diag_sqfro
+        Mean of ‖H_{w_i w_i}‖²_F over all neurons.
+    offdiag_sqfro
+        Mean of ‖H_{w_i w_j}‖²_F over all i ≠ j; NaN for a layer of one neuron.
+    ratio
+        The second over the first; NaN where that is 0.
+    outside
+        Share of the layer's squared norm outside its diagonal blocks; NaN where all of it is 0.
+
+    Examples
+    --------
+    >>> import numpy as np, rmtsim
+    >>> rng = np.random.default_rng(0)
+    >>> [last] = rmtsim.layer_norms(rng.normal(size=(20, 5)), rng.normal(size=(4, 5)), loss="ce")
+    >>> round(last.offdiag_sqfro / last.diag_sqfro - last.ratio, 12), 0 < last.outside < 1
+    (0.0, True)
+    """
+
+    diag_sqfro: float
+    offdiag_sqfro: float
+    ratio: float
+    outside: float
 
 
 class Means(NamedTuple):
@@ -58,18 +78,19 @@ def layer_norms(
     loss: str = "ce",
     activation: str = "relu",
 ) -> list[LayerNorms]:
-    """Norms and shares of every layer's own blocks, for networks of any depth without biases.
+    """Compute norms and shares of every layer's own blocks, for networks of any depth without biases.
 
     The Hessian is never formed, and all is computed in float64. The norms of what lies between two layers are those of
     `rmtsim.block_norms`, for networks with at most one hidden layer.
 
     Parameters
     ----------
-    X, V, W, loss, activation
-        As for `rmtsim.hessian`: data (N, d), last layer, hidden layers from the input on, the loss, and the activation
-        after each hidden layer.
+    X, V, W
+        As for `rmtsim.hessian`: data (N, d), the last layer, and the hidden layers from the input on.
     y
         Labels. They enter only where the activation is smooth, or the loss's curvature depends on them.
+    loss, activation
+        As for `rmtsim.hessian`: the loss, and the activation after each hidden layer.
 
     Returns
     -------

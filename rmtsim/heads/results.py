@@ -74,6 +74,16 @@ class Measurement:
         DataFrame of shares of the whole squared norm within blocks, within groups and between groups; or None.
     notes
         What to bear in mind.
+
+    Examples
+    --------
+    >>> import numpy as np, rmtsim
+    >>> rng = np.random.default_rng(0)
+    >>> found = rmtsim.measure(rng.normal(size=(20, 8)), rng.normal(size=(400, 8)), batch=100, nulls="decoupled")
+    >>> found.n_classes, found.dim, found.batches, found.nulls["name"].tolist()
+    (20, 8, 4, ['decoupled'])
+    >>> bool(0 < found.std_error_ratio < found.ratio < 1)
+    True
     """
 
     n_classes: int

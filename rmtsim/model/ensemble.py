@@ -135,11 +135,23 @@ class Ensemble:
         return {name: value for name, value in asdict(self).items() if name not in LAWS or value != usual[name]}
 
     def hidden_variance(self, dim: int, width: int) -> float:
-        """Variance of an entry of W (m, d)."""
+        """Return the variance of an entry of W (m, d).
+
+        Parameters
+        ----------
+        dim, width
+            The sizes d and m.
+        """
         return self.hidden_gain * self._variance(dim, width)
 
     def last_variance(self, fan_in: int, n_classes: int) -> float:
-        """Variance of an entry of V (C, fan_in); the fan-in is m, or d in the linear model."""
+        """Return the variance of an entry of V (C, fan_in).
+
+        Parameters
+        ----------
+        fan_in, n_classes
+            The sizes m, or d in the linear model, and C.
+        """
         return self.last_gain * self._variance(fan_in, n_classes)
 
     def scales(self, n_classes: int | None, width: int | None, dim: int | None) -> Scales:

@@ -32,7 +32,7 @@ class Point:
     n_classes, dim, n_samples
         C, d and N.
     width
-        m, the number of hidden neurons; None for the linear model.
+        Number of hidden neurons m; None for the linear model.
     ensemble
         Laws and variances of data and weights; by default those of the paper's Assumptions 1 and 2.
 
@@ -91,7 +91,7 @@ class Point:
 
     @property
     def aspect_ratio(self) -> float:
-        """γ = d/N."""
+        """The aspect ratio γ = d/N."""
         return self.dim / self.n_samples
 
     @property
@@ -109,7 +109,13 @@ class Point:
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def block_shape(self, layer: str) -> tuple[int, int]:
-        """Rows and columns of one block of ``layer``."""
+        """Return the numbers of rows and columns of one block.
+
+        Parameters
+        ----------
+        layer
+            One of `layers`.
+        """
         return BY_NAME[layer].block_shape(self.dim, self.width)
 
 

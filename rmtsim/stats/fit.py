@@ -42,6 +42,17 @@ class Fit:
     points
         One row for each measured value beside the theory at its own C, d and N, with the verdict, in the units of
         `rmtsim.summarize`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import rmtsim
+    >>> points = [rmtsim.Point("linear", "mse", C, dim=20, n_samples=40) for C in (2, 10, 20, 40, 80)]
+    >>> fit = rmtsim.fit(pd.concat([rmtsim.simulate(point, draws=32) for point in points]))
+    >>> fit.points[["layer", "quantity", "verdict"]].iloc[0].tolist()
+    ['linear', 'diag', 'agrees']
+    >>> sorted(fit.document())
+    ['claims', 'points']
     """
 
     claims: pd.DataFrame
@@ -74,7 +85,13 @@ class Fit:
         return f"{html}<p>{note}</p><pre>{escape(self._tally())}</pre>"
 
     def text(self, width: int = WIDTH) -> str:
-        """Return the claims as a table, then the tally of the points and those that fail, in lines of this width."""
+        """Return the claims as a table, then the tally of the points and those that fail.
+
+        Parameters
+        ----------
+        width
+            Characters of a line.
+        """
         failing = (self.compared["verdict"] == "differs") | ~self.compared["within_limit"].fillna(True)
         parts = [render(self.claims, width), self._tally(width)]
         return "\n\n".join([*parts, render(self.compared[failing], width)] if failing.any() else parts)

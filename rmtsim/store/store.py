@@ -41,7 +41,7 @@ __all__ = ["Store", "StoreError", "Writer"]
 
 
 class Store:
-    """A store in a directory or at an address. Opening one creates nothing; see `writer` for writing.
+    """A store of draws in a directory or at an address; opening one creates nothing.
 
     Parameters
     ----------
@@ -60,6 +60,17 @@ class Store:
     ------
     InputError
         If the location is a file, or not a valid address.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import rmtsim
+    >>> grid = {"n_classes": [2, 5], "aspect_ratio": [0.5], "dim": [4]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = rmtsim.Store(folder)
+    ...     outcome = rmtsim.run({"name": "mine", "model": "linear", "loss": "mse", "grid": grid}, store, workers=1)
+    ...     [spec["name"] for spec in store.specs()], sorted(set(store.draws()["n_classes"]))
+    (['mine'], [2, 5])
     """
 
     def __init__(self, location: str | os.PathLike[str] | Address) -> None:
@@ -301,6 +312,11 @@ def open_store(location: str | os.PathLike[str] | Store) -> Store:
     location
         A directory, an address such as ``"s3://bucket/prefix"``, or a store. There need be nothing there yet:
         `rmtsim.run` makes it.
+
+    Returns
+    -------
+    Store
+        The store. It prints what it holds.
 
     Raises
     ------

@@ -72,6 +72,16 @@ class Progress:
         Seconds to the end, extrapolated from precision and speed; None where nothing is known yet.
     open_points
         The points that want more draws, those with most work left first. Empty for tables.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import rmtsim
+    >>> point, seen = rmtsim.Point("linear", "mse", n_classes=3, dim=4, n_samples=8), []
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     outcome = rmtsim.run(point, folder, workers=1, sampling={"max_draws": 16}, on_progress=seen.append)
+    >>> seen[-1].done, seen[-1].finished, seen[-1].total
+    (16, 1, 1)
     """
 
     name: str
@@ -108,7 +118,13 @@ class Progress:
         return "batch" if self.unit == "draw" else self.unit
 
     def document(self, at_most: int = 10) -> dict[str, Any]:
-        """Return it as plain data, with at most ``at_most`` of the open points."""
+        """Return it as plain data.
+
+        Parameters
+        ----------
+        at_most
+            Number of open points in it, at most.
+        """
         named = {
             "elapsed_s": round(self.elapsed, 3),
             "eta_s": None if self.to_go is None else round(self.to_go, 1),

@@ -48,6 +48,18 @@ class Outcome:
         Batches that failed for good.
     stopped
         Why the run stopped before its end: "interrupted", "time limit", "failure", or "".
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import rmtsim
+    >>> point = rmtsim.Point("linear", "mse", n_classes=3, dim=4, n_samples=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     outcome = rmtsim.run(point, folder, workers=1, sampling={"max_draws": 16, "target_rse": 0.001})
+    >>> outcome
+    Outcome(16 new draws; 0 of 1 points done, 1 used up max_draws above target_rse (see rmtsim status))
+    >>> [state.point.n_classes for state in outcome.limited]
+    [3]
     """
 
     states: list[PointState]

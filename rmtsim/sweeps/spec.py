@@ -95,8 +95,8 @@ class Sampling:
 class Spec:
     """A sweep: points, the layers to measure at each, their ensemble, and the sampling.
 
-    The parameters are the keys of a spec's file, those of its table ``[grid]`` without the table. Lists may be lists or
-    tuples.
+    The parameters are the keys of a spec's file, those of its table ``[grid]`` without the table, ``ensemble`` as a
+    `rmtsim.Ensemble`; the reference of specs says what each means. Lists may be lists or tuples.
 
     Raises
     ------
