@@ -7,7 +7,8 @@ all others wait for ``folder/go``, so that the sweep cannot end before that; ``d
 whether workers claim to be of an older version; ``stillborn``, whether they die while they start; ``bare``, whether
 there is no CuPy beside the GPUs; ``sick``, a device on which all batches fail at once; ``losses``, how often a batch
 may lose its worker; ``starts``, how often a worker may die while it starts; ``patience``, for how many seconds a driver
-that is to stop waits for its threads.
+that is to stop waits for its threads. The seconds that a batch may take before its worker counts as one that hangs
+stand in ``folder/deadline``; before it is there, all may take for ever.
 Batches fail with an error that are of 2 classes and ``raises`` samples, and by the death of their worker those of 30
 classes and ``kills`` samples.
 
@@ -31,7 +32,7 @@ from unittest.mock import patch
 
 from rmtsim.cli.main import main
 from rmtsim.store.storage import LocalFiles
-from rmtsim.sweeps import loop, ray_workers, scheduler, thread_workers
+from rmtsim.sweeps import cluster_backend, loop, ray_workers, scheduler, thread_workers
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.display import ProgressDisplay
 from rmtsim.sweeps.pace import Pace
@@ -81,7 +82,7 @@ def kill_myself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Worker(ray_workers._RemoteWorker):
+class Worker(ray_workers.RemoteWorker):
     """Computes with NumPy even where it holds a GPU, which is none; naps, raises or dies as the keys say."""
 
     def hello(self, backend: str) -> dict[str, str]:
@@ -196,15 +197,19 @@ def watch() -> None:
         note("drains")
         return drain(workers, at_most)
 
+    def allowed(scheduler: DrawScheduler, batch: Batch) -> float:
+        return float(Path(order["folder"], "deadline").read_text()) if told("deadline") else float("inf")
+
+    DrawScheduler.limit = allowed
     ray_workers.RayWorkers.submit, Scheduler.failed, DrawScheduler.done = submitting, failing, coming_back
     ProgressDisplay.update, thread_workers.ThreadWorkers.drain = telling, draining
 
 
 if __name__ == "__main__":
     order.update(json.loads(sys.argv[1]))
-    ray_workers._RemoteWorker, Batch.compute = Worker, napping(Batch.compute)
+    ray_workers.RemoteWorker, Batch.compute = Worker, napping(Batch.compute)
     if not order["bare"]:
-        ray_workers._cupy_problem = lambda: ""
+        cluster_backend.cupy_problem = lambda: ""
     sizes = random.Random(0)
     Pace.batch_draws = lambda *_: sizes.randint(1, order["draws"])
     loop.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0

@@ -87,6 +87,10 @@ class SimulatedWorkers:
         self._ahead -= self.clock() - now  # that was the work of the workers, not of the driver
         return found
 
+    def overdue(self, limit: Callable[[Batch], float]) -> list[Finished]:
+        """Return none: none hangs."""
+        return []
+
     def awaited(self) -> dict[Batch, float]:
         """Return none."""
         return {}

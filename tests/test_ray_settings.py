@@ -170,12 +170,15 @@ class FullRay:
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": self._cpus} if self._cpus else {}
 
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"NodeID": "a", "Alive": True, "Resources": self.cluster_resources()}]
+
     def remote(self, **_: object) -> Any:
-        return lambda worker: SimpleNamespace(remote=lambda: worker_that_waits())
+        return lambda worker: SimpleNamespace(options=lambda: SimpleNamespace(remote=worker_that_waits))
 
 
 def worker_that_waits() -> Any:
-    return SimpleNamespace(hello=SimpleNamespace(remote=lambda _: object()))
+    return SimpleNamespace(place=SimpleNamespace(remote=object))
 
 
 @pytest.mark.parametrize(

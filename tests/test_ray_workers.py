@@ -260,3 +260,34 @@ def test_gpus_without_cupy_are_left_for_numpy(tmp_path: Path, cluster: RayCluste
     assert re.search(r"the cluster has GPUs, but CuPy is not installed .* there; takes NumPy, on its CPUs", found.err)
     pd.testing.assert_frame_equal(found.rows, whole, check_exact=True)
     assert set(Store(tmp_path / "s").read()["backend"]) == {"numpy"}
+
+
+@pytest.mark.usefixtures("room")
+def test_a_worker_that_is_stopped_in_mid_batch_is_ended(tmp_path: Path, cluster: RayCluster) -> None:
+    """By SIGSTOP, as by a GPU or a file system that does not answer. Without a deadline the run would wait for ever."""
+    whole = sweep(tmp_path)
+    with Driver(tmp_path, "--backend", "cupy", cluster=cluster, nap=0.5) as driver:
+        driver.wait(lambda events: len({e["actor"] for e in greetings(events)}) == 2, "two workers")
+        hung = greetings(driver.events())[0]["actor"]
+        driver.wait(lambda events: came_back_from(events, {hung}), "work from the first worker")
+        process = next(event["pid"] for event in greetings(driver.events()) if event["actor"] == hung)
+        os.kill(process, signal.SIGSTOP)
+        (tmp_path / "hurry").touch()
+
+        def nothing_but_what_hangs(events: Events) -> bool:
+            """Whether all that is given out was given to the worker that is stopped, for ten commits already."""
+            back = {event["batch"] for event in events if event["event"] == "back"}
+            out = [event for event in events if event["event"] == "out" and event["batch"] not in back]
+            last = max(k for k, event in enumerate(events) if event["event"] in ("out", "back"))
+            quiet = sum(event["event"] == "told" for event in events[last:]) >= 10
+            return quiet and {event["actor"] for event in out} == {hung}
+
+        driver.wait(nothing_but_what_hangs, "run that waits for a worker that is stopped")  # the negative control
+        (tmp_path / "deadline").write_text("3")
+        found = ended(driver, tmp_path)
+    assert found.code == 0
+    assert f"process {process}, GPU " in found.err
+    assert "hangs and is ended; draws " in found.err
+    pd.testing.assert_frame_equal(found.rows, whole, check_exact=True)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)

@@ -29,6 +29,21 @@ class Job(Protocol):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a worker of a cluster is: its node, as Ray names it, its host and process, and its GPU ("" for none)."""
+
+    node: str
+    host: str
+    ip: str
+    pid: int
+    gpu: str = ""
+
+    def __str__(self) -> str:
+        gpu = f", GPU {self.gpu}" if self.gpu else ""
+        return f"{self.host} ({self.ip}, process {self.pid}{gpu})"
+
+
+@dataclass(frozen=True)
 class Finished:
     """A job that came back, with its result or with the reason why there is none.
 
@@ -75,6 +90,9 @@ class Executor(Protocol):
 
     def next_done(self, timeout: float) -> list[Finished]:
         """Wait at most ``timeout`` seconds for a job to come back; return all that have."""
+
+    def overdue(self, limit: Callable[[Any], float]) -> list[Finished]:
+        """End the workers that have computed a job for longer than ``limit`` of it, in seconds; return their jobs."""
 
     def awaited(self) -> dict[Any, float]:
         """Return the jobs that cannot be dropped, and for how many seconds each has been computed."""

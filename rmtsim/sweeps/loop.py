@@ -172,6 +172,7 @@ def drive(
             if time.monotonic() - committed >= COMMIT_EVERY:
                 committer.commit()
                 report()
+                take(executor.overdue(scheduler.limit))
                 committed = time.monotonic()
         committer.commit()
         take(executor.drain(PATIENCE))

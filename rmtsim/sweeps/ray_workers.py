@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rmtsim.arrays.backend import get_backend
-from rmtsim.arrays.machine import usable_memory
-from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import InputError, RunError
-from rmtsim.model.point import Point
-from rmtsim.sampling.simulation import simulate_arrays
+from rmtsim.sweeps.cluster_backend import found_backend
 from rmtsim.sweeps.connection import check_head
-from rmtsim.sweeps.jobs import Finished, Job, error_line, never
+from rmtsim.sweeps.jobs import Finished, Job, Place, error_line
 from rmtsim.sweeps.last_words import last_words
+from rmtsim.sweeps.nodes import Nodes
+from rmtsim.sweeps.remote_worker import RemoteWorker, blas_settings
+from rmtsim.sweeps.stopwatch import Stopwatch
+from rmtsim.text.sizes import format_seconds
 from rmtsim.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -29,21 +31,40 @@ _LOOK_EVERY = 5.0
 #: Seconds without any worker after which a message says so.
 _SILENCE = 60.0
 
-#: Starts of a worker that may end in its death, one after the other.
+#: Workers, one started in the place of the other, that may die while they start, or hang before they give a result.
 _STARTS = 5
+
+#: Seconds that a worker may take from the first sign of life of its process until it has loaded all that jobs need.
+_STARTING = 600.0
 
 
 @dataclass(eq=False)
 class _Worker:
-    """An actor as the driver sees it, after ``deaths`` others in its place that died while they started."""
+    """An actor as the driver sees it.
+
+    Attributes
+    ----------
+    deaths, hangs
+        How many before it, in its place, died while they started or hung, one after the other.
+    place
+        Where its process is; None while it waits for room.
+    ready
+        Whether it takes jobs.
+    calls, since
+        What it was called for and has not answered, in the order in which it computes; when it began the first.
+    """
 
     actor: Any
     deaths: int = 0
+    hangs: int = 0
+    place: Place | None = None
     ready: bool = False
+    calls: deque[Any] = field(default_factory=deque)
+    since: float = 0.0
 
 
 class _Call(NamedTuple):
-    """A call of an actor: of a job, or (None) to say that it has started."""
+    """A call of an actor: of a job, or (None) to say where it is and that it has started."""
 
     worker: _Worker
     job: Job | None
@@ -53,8 +74,9 @@ class RayWorkers:
     """The executor on Ray.
 
     For an actor that dies another is started, wherever there is room for it; the jobs it had go to others at once,
-    since that may take long. Another is started, too, for an actor on which a job raised an error. Actors that wait
-    for room make a cluster with an autoscaler grow.
+    since that may take long. Another is started, too, for an actor on which a job raised an error, and for one that
+    hangs, which is ended. Where actors cannot start no others are, until the node is gone from the cluster. Actors
+    that wait for room make a cluster with an autoscaler grow.
 
     Parameters
     ----------
@@ -66,6 +88,8 @@ class RayWorkers:
         ``"numpy"``, ``"cupy"``, or ``"auto"`` for what the cluster has.
     queued
         How many jobs an actor has at a time, the one at work included.
+    clock
+        The time in seconds; it never goes back.
 
     Raises
     ------
@@ -75,10 +99,12 @@ class RayWorkers:
         Then and later, if no worker can start, or the head of the cluster is gone.
     """
 
-    def __init__(self, ray: Any, workers: int | None, backend: str, queued: int) -> None:
-        self._ray, self._queued = ray, queued
+    def __init__(
+        self, ray: Any, workers: int | None, backend: str, queued: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ray, self._queued, self._clock = ray, queued, clock
         resources = ray.cluster_resources()
-        self.backend = backend if backend != "auto" else _found_backend(ray)
+        self.backend = backend if backend != "auto" else found_backend(ray)
         self._asked = workers
         gpu = get_backend(self.backend).needs_gpu
         self._resource = "GPU" if gpu else "CPU"
@@ -92,14 +118,14 @@ class RayWorkers:
             num_gpus=1 if gpu else 0,
             max_restarts=0,  # Ray would start for ever, without a word, one that dies whenever it starts
             max_task_retries=0,  # a job goes to another worker rather than wait for this one
-            runtime_env={"env_vars": _blas_settings()},
-        )(_RemoteWorker)
+            runtime_env={"env_vars": blas_settings()},
+        )(RemoteWorker)
         self._workers: list[_Worker] = []
         self._running: dict[Any, _Call] = {}
         self._places: deque[_Worker] = deque()  # where a job can go
-        self._looked = -_LOOK_EVERY
-        self._begun = time.monotonic()
-        self._unfit = 0  # workers that could not start; another in their place could not either
+        self._nodes = Nodes(self._resource)
+        self._watch = Stopwatch(clock)
+        self._looked, self._begun = -math.inf, clock()
         self._kernels: list[str] = []  # of BLAS
         self._reported: set[str] = set()
         self._announce_wait(resources)
@@ -122,7 +148,7 @@ class RayWorkers:
         if not self.free:
             raise RuntimeError("no worker has a place free")
         worker = self._places.popleft()
-        self._running[worker.actor.compute.remote(job)] = _Call(worker, job)
+        self._call(worker, worker.actor.compute.remote(job), job)
 
     def next_done(self, timeout: float) -> list[Finished]:
         """Wait at most ``timeout`` seconds for a job to come back; return all that have."""
@@ -138,8 +164,51 @@ class RayWorkers:
             values = self._ray.get(done)
         except self._ray.exceptions.RayError:  # one of them failed: look at each
             values = [self._value(reference) for reference in done]
-        calls = [self._running.pop(reference) for reference in done]
-        return [f for call, value in zip(calls, values, strict=True) if (f := self._over(call, value)) is not None]
+        several = zip(done, values, strict=True)
+        return [f for reference, value in several if (f := self._over(reference, value)) is not None]
+
+    def overdue(self, limit: Callable[[Job], float]) -> list[Finished]:
+        """End the workers that have computed a job for longer than ``limit`` of it, in seconds; return their jobs.
+
+        What a job computes on a worker that is ended is never looked at.
+        """
+        now, found = self._watch.look(), []
+        for worker in [worker for worker in self._workers if worker.calls and worker.place is not None]:
+            job = self._running[worker.calls[0]].job
+            allowed = _STARTING if job is None else limit(job)
+            if now - worker.since > allowed:
+                found += self._end_hung(worker, job, allowed)
+        return found
+
+    def _end_hung(self, worker: _Worker, job: Job | None, allowed: float) -> list[Finished]:
+        """End a worker that hangs, and start another; return its jobs."""
+        time_over = f"its limit of {format_seconds(allowed)}"
+        if job is None:
+            self._failed_start(worker, f"it loads what jobs need for longer than {time_over}")
+            return []
+        lost = self._end(worker)
+        _log.warning(
+            "run: the worker on %s hangs and is ended; %s took longer there than %s, and %s given to others",
+            worker.place,
+            job,
+            time_over,
+            "is" if len(lost) == 1 else "they and what waited behind them are",
+        )
+        if worker.hangs + 1 < _STARTS:
+            self._start(hangs=worker.hangs + 1)
+        else:
+            self._unfit(worker, f"{_STARTS} workers hung one after the other")
+        why = f"on {worker.place} it took longer than {time_over}"
+        return [Finished(job, None, why), *(Finished(other, None, "its worker hung", lost=True) for other in lost[1:])]
+
+    def _end(self, worker: _Worker) -> list[Job]:
+        """End a worker; return the jobs that it had, in order. Whatever it may still answer is not waited for."""
+        worker.ready = False
+        self._workers.remove(worker)
+        self._ray.kill(worker.actor)
+        calls = [self._running.pop(reference) for reference in worker.calls]
+        worker.calls.clear()
+        return [call.job for call in calls if call.job is not None]
 
     def awaited(self) -> dict[Job, float]:
         """Return none: Ray ends what is being computed with the actors."""
@@ -155,9 +224,20 @@ class RayWorkers:
         except self._ray.exceptions.RayError as error:
             return error
 
-    def _over(self, call: _Call, value: Any) -> Finished | None:
+    def _call(self, worker: _Worker, reference: Any, job: Job | None) -> None:
+        """Take note of a call."""
+        if not worker.calls:
+            worker.since = self._watch.look()
+        worker.calls.append(reference)
+        self._running[reference] = _Call(worker, job)
+
+    def _over(self, reference: Any, value: Any) -> Finished | None:
         """Take note of a call that is over; return the job if it was the call of one."""
-        worker, job = call
+        if reference not in self._running:  # its worker was ended meanwhile
+            return None
+        worker, job = self._running.pop(reference)
+        worker.calls.remove(reference)
+        worker.since = self._watch.look()
         raised = isinstance(value, self._ray.exceptions.RayTaskError)  # by the code on the worker, which is well
         lost = isinstance(value, self._ray.exceptions.RayError) and not raised
         if job is None:
@@ -165,11 +245,13 @@ class RayWorkers:
                 self._failed_start(worker, error_line(value.cause or value))
             elif lost:
                 self._died(worker, value)
+            elif worker.place is None:
+                self._arrived(worker, value)
             else:
                 self._started(worker, value)
             return None
         if lost or raised:
-            if worker.ready:
+            if worker.ready:  # it may have failed at the job before this one
                 worker.ready = False
                 self._workers.remove(worker)
                 self._ray.kill(worker.actor)  # an error of a GPU may stay with its process, and eat up jobs
@@ -177,6 +259,7 @@ class RayWorkers:
             if lost:
                 return Finished(job, None, f"its worker is gone ({error_line(value)})", lost=True)
             return Finished(job, None, error_line(value.cause or value))
+        worker.hangs = 0
         if worker.ready:
             self._places.append(worker)
         return Finished(job, value)
@@ -189,11 +272,20 @@ class RayWorkers:
         used = f"all {there:.0f} {self._resource}s of the cluster are in use"
         _log.info("run: waits for workers: %s", used if there else f"the cluster has no {self._resource}")
 
-    def _start(self, deaths: int = 0) -> None:
+    def _start(self, deaths: int = 0, hangs: int = 0) -> None:
         """Start a worker; it gets no jobs until it answers."""
-        worker = _Worker(self._actor.remote(), deaths)
+        worker = _Worker(self._actor.options(**self._nodes.options()).remote(), deaths, hangs)
         self._workers.append(worker)
-        self._running[worker.actor.hello.remote(self.backend)] = _Call(worker, None)
+        self._call(worker, worker.actor.place.remote(), None)
+
+    def _arrived(self, worker: _Worker, place: Place) -> None:
+        """Let a worker load what jobs need, unless it has come to a node that it should not be on."""
+        worker.place = place
+        if not self._nodes.is_open(place.node):  # it was started before that was known
+            self._end(worker)
+            self._looked = -math.inf
+            return
+        self._call(worker, worker.actor.hello.remote(self.backend), None)
 
     def _died(self, worker: _Worker, error: BaseException) -> None:
         """Start another for one that died while it started, unless too many have in its place, or its code is wrong."""
@@ -221,18 +313,30 @@ class RayWorkers:
 
     def _failed_start(self, worker: _Worker, why: str) -> None:
         """Do without a worker that cannot start; raise RunError if no other is left that may."""
-        self._workers.remove(worker)
-        self._ray.kill(worker.actor)
-        self._unfit += 1
-        if not self._workers:
+        self._end(worker)
+        self._unfit(worker, why)
+
+    def _unfit(self, worker: _Worker, why: str) -> None:
+        """Start no other in the place of a worker, until its node is replaced."""
+        self._nodes.could_not_start(worker.place.node if worker.place else self._node_of(worker))
+        if not self._workers and not (self._nodes.places and self._nodes.room(self._asked) > 0):
             raise RunError(f"no worker can start: {why}")
         if why not in self._reported:
             self._reported.add(why)
-            _log.warning("run: a worker cannot start and is left out: %s", why)
+            where = f" on {worker.place}" if worker.place else ""
+            _log.warning("run: a worker%s cannot start, and its place is left out: %s", where, why)
+
+    def _node_of(self, worker: _Worker) -> str:
+        """Return the node on which a worker died before it could say so; "" if that is not to be had."""
+        with suppress(Exception):  # Ray has no public way to ask, and none at all by ray://
+            from ray._private.state import actors
+
+            return str(actors(worker.actor._actor_id.hex())["Address"]["NodeID"])
+        return ""
 
     def _grow(self) -> None:
         """Now and then, see how many workers there is room for, and add those that are missing."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._looked < _LOOK_EVERY:
             return
         self._looked = now
@@ -244,53 +348,6 @@ class RayWorkers:
                 "before they get to rmtsim: see Ray's logs, and PYTHONPATH",
                 _SILENCE,
             )
-        room = self._asked or int(self._ray.cluster_resources().get(self._resource, 0))
-        for _ in range(room - len(self._workers) - self._unfit):
+        self._nodes.look(self._ray.nodes())
+        for _ in range(self._nodes.room(self._asked) - len(self._workers)):
             self._start()
-
-
-def _found_backend(ray: Any) -> str:
-    """Return CuPy if the cluster has GPUs and one of their nodes has it, else NumPy, and say why that is taken."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
-
-    # A node is asked, not a GPU of it: all may be in use, for as long as another sweep takes.
-    node = next((node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1), "")
-    if not node:
-        return "numpy"
-    ask = ray.remote(num_cpus=0, max_retries=_STARTS, scheduling_strategy=On(node, soft=False))(_cupy_problem)
-    reference = ask.remote()
-    while not ray.wait([reference], timeout=_LOOK_EVERY)[0]:
-        check_head()
-        _log.info("run: waits for a node with GPUs to report whether it has CuPy; --backend numpy does without")
-    try:
-        problem = str(ray.get(reference))
-    except ray.exceptions.RayError as error:
-        problem = last_words(error)
-    if problem:
-        _log.warning("run: the cluster has GPUs, but %s there; takes NumPy, on its CPUs", problem)
-    return "numpy" if problem else "cupy"
-
-
-def _cupy_problem() -> str:
-    return str(get_backend("cupy").problem() or "")
-
-
-def _blas_settings() -> dict[str, str]:
-    """Return the environment of a worker: one thread, and the kernel that this process has asked for."""
-    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    kernel = os.environ.get("OPENBLAS_CORETYPE")
-    return threads | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
-
-
-class _RemoteWorker:
-    """Runs on the cluster."""
-
-    def hello(self, backend: str) -> dict[str, str]:
-        """Load all that a job needs; return what this worker is. Raises InputError where the backend is not there."""
-        draws = simulate_arrays(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
-        return {"version": __version__, "kernel": draws.blas}
-
-    def compute(self, job: Job) -> Any:
-        """Compute a job with a core's part of this machine's memory, until it is done: Ray ends the process to stop."""
-        with single_threaded_blas():
-            return job.within(usable_memory() / cores()).compute(never)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -19,6 +20,10 @@ from rmtsim.sweeps.state import PointState
 #: reasons too, but a job that takes one after the other with it must not do so for ever.
 ATTEMPTS, LOSSES = 3, 10
 
+#: How many times the seconds that a job should take, to judge by the others, it may take before its worker counts as
+#: one that hangs; and how many times that before the first has come back.
+SLACK, UNMEASURED = 50.0, 20.0
+
 J = TypeVar("J", bound=Job)
 R = TypeVar("R")
 
@@ -32,7 +37,11 @@ class Scheduler(ABC, Generic[J, R]):
         Jobs that were given up; all others go on.
     in_flight
         Jobs that were given out and did not come back.
+    patience
+        Seconds that any job may take before its worker counts as one that hangs.
     """
+
+    patience = 300.0
 
     def __init__(self) -> None:
         self.failures: list[Failure] = []
@@ -52,6 +61,19 @@ class Scheduler(ABC, Generic[J, R]):
     @abstractmethod
     def seconds(self, job: J) -> float | None:
         """Return the time that a job takes, to judge by the others; None before the first has come back."""
+
+    def limit(self, job: J) -> float:
+        """Return the seconds that a job may take before its worker counts as one that hangs.
+
+        It is far above the time that the job takes to judge by the others, so that slow machines and first uses of a
+        kernel are within it. A job that was tried in vain gets twice as long each time: should all workers be slow at
+        it, it is done all the same.
+        """
+        expected = self.seconds(job)
+        return math.inf if expected is None else self._generous(job, SLACK * expected)
+
+    def _generous(self, job: J, seconds: float) -> float:
+        return float(max(self.patience, seconds) * 2 ** self._tries[job, False])
 
     @property
     def idle(self) -> bool:
@@ -165,6 +187,16 @@ class DrawScheduler(Scheduler[Batch, Result]):
         """Return the time that a batch takes, to judge by the others; None before the first has come back."""
         if not self._pace.measured:
             return None
+        return self._expected(job)
+
+    def limit(self, job: Batch) -> float:
+        """Return the seconds that a batch may take before its worker counts as one that hangs; see `Scheduler.limit`.
+
+        Before the first batch has come back the speed is that which a slow core is taken to have.
+        """
+        return self._generous(job, SLACK * self._expected(job) * (1 if self._pace.measured else UNMEASURED))
+
+    def _expected(self, job: Batch) -> float:
         return self._pace.seconds(job.point, self._costs[self._index[job.point]] * len(job.draws))
 
     def done(self, job: Batch, result: Result) -> None:

@@ -83,6 +83,8 @@ class TableScheduler(Scheduler[TableJob, TableResult]):
         Cost of the tables that did not come back yet.
     """
 
+    patience = 3600.0  # costs of tables are not known as well as those of draws
+
     def __init__(self, jobs: Sequence[TableJob]) -> None:
         super().__init__()
         self._waiting = deque(sorted(jobs, key=lambda job: -job.table.task.cost))

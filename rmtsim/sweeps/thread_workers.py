@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from threading import Event
@@ -15,6 +15,7 @@ from rmtsim.arrays.pool import Pool
 from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import StoppedError
 from rmtsim.sweeps.jobs import Finished, Job, error_line
+from rmtsim.text.sizes import format_seconds
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class ThreadWorkers:
         self._pool, self._queued = pool, queued
         self._running: dict[Future[Any], Job] = {}
         self._begun: dict[Job, float] = {}
+        self._told: set[Job] = set()  # that they take long
         self._stop = Event()
 
     @property
@@ -61,6 +63,19 @@ class ThreadWorkers:
         """Wait at most ``timeout`` seconds for a job to come back; return all that have."""
         done, _ = wait(self._running, timeout, FIRST_COMPLETED)
         return [found for future in done if (found := self._finished(future)) is not None]
+
+    def overdue(self, limit: Callable[[Job], float]) -> list[Finished]:
+        """Return none, since a thread cannot be ended; warn, once, of each job that takes longer than its limit."""
+        for job, since in self.awaited().items():
+            if since > (allowed := limit(job)) and job not in self._told:
+                self._told.add(job)
+                _log.warning(
+                    "run: %s: at work for longer than the limit of %s; a thread that hangs cannot be ended: if it "
+                    "does, stop the run, and start it again with --address ray, which ends processes that hang",
+                    job,
+                    format_seconds(allowed),
+                )
+        return []
 
     def awaited(self) -> dict[Job, float]:
         """Return the jobs that threads are computing, and for how many seconds: a thread cannot be stopped."""
@@ -82,6 +97,7 @@ class ThreadWorkers:
         """Return the job of a future that is done, None where it has stopped as it was asked to."""
         job = self._running.pop(future)
         self._begun.pop(job, None)
+        self._told.discard(job)
         try:
             return Finished(job, future.result())
         except StoppedError as error:
