@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 def pages() -> list[Path]:
     """Return all pages that users read."""
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob(".github/**/*.md"))]
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 
 from tests.markdown import ROOT, dead_links, links, pages
 
@@ -61,7 +62,7 @@ def test_the_site_builds_without_a_warning_and_without_a_dead_link(tmp_path: Pat
     done = build(ROOT, tmp_path / "site", tmp_path / "trees")
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     built = {file.relative_to(tmp_path / "site").with_suffix(".md") for file in (tmp_path / "site").rglob("*.html")}
-    assert {page.relative_to(ROOT) for page in pages() if ".github" not in page.parts} <= built
+    assert {page.relative_to(ROOT) for page in pages()} <= built
     assert dead_links_of_site(tmp_path / "site") == []
 
 
@@ -98,7 +99,16 @@ def test_dead_links_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_index_has_every_page() -> None:
     listed = {(INDEX.parent / link).resolve() for link in links(INDEX)}
-    missing = [
-        page.relative_to(ROOT) for page in pages() if page not in listed | {INDEX} and ".github" not in page.parts
-    ]
+    missing = [page.relative_to(ROOT) for page in pages() if page not in listed | {INDEX}]
     assert missing == [], "add them to docs/index.md, under the heading of their kind"
+
+
+def test_the_forms_for_issues_are_forms() -> None:
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert [form.stem for form in forms] == ["config", "fault", "number", "wish"]
+    for form in forms[1:]:
+        document = yaml.safe_load(form.read_text("utf-8"))
+        assert {"name", "description", "body"} <= set(document), form.name
+        fields = [field for field in document["body"] if field["type"] != "markdown"]
+        assert all(field["attributes"]["label"] for field in fields), form.name
+        assert len({field["id"] for field in fields}) == len(fields), form.name
