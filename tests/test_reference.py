@@ -16,6 +16,7 @@ from docs.generate import DOCS, PARTS, generated_pages, renewed
 from docs.generate.python_names import PUBLIC, find
 from rmtsim.cli.parser import parser
 from rmtsim.figures import all_figures
+from rmtsim.model.choices import ACTIVATIONS, WEIGHTS
 from rmtsim.sampling.schema import MEANINGS, SCHEMA
 from rmtsim.store.compact import compact
 from rmtsim.store.core_time import CoreTime, Taken
@@ -101,3 +102,23 @@ def test_the_linter_of_docstrings_finds_what_is_missing(monkeypatch: pytest.Monk
         rest = str(documented).replace(f"{part}\n    {'-' * len(part)}", "Others")
         monkeypatch.setattr(rmtsim.fit, "__doc__", rest)
         assert any(f": {found}: " in fault for fault in faults("rmtsim.fit")), part
+
+
+def test_every_law_and_activation_is_described() -> None:
+    text = page("laws")
+    with pytest.raises(rmtsim.InputError) as caught:
+        rmtsim.Ensemble(data="none")
+    forms = str(caught.value).partition("choose one of ")[2].split(", ")
+    assert len(forms) > 5
+    for name in [*forms, *WEIGHTS, *ACTIVATIONS]:
+        assert f"| `{name}` | " in text, name
+
+
+def test_the_glossary_has_the_words_and_the_symbols() -> None:
+    text = page("glossary")
+    words = "block layer draw point checkpoint shard finite limit claim verdict sweep spec store seed"
+    assert all(re.search(rf"^\*\*[^*]*\b{word}\b", text, re.MULTILINE | re.IGNORECASE) for word in words.split())
+    table = dict(re.findall(r"^\| (\w|γ = d/N) \| `(\w+)` \|", text, re.MULTILINE))
+    fields = {"C": "n_classes", "d": "dim", "N": "n_samples", "m": "width", "γ = d/N": "aspect_ratio"}
+    assert fields.items() <= table.items()
+    assert {"X", "W", "V"} <= set(table)
