@@ -55,12 +55,12 @@ def test_a_removed_shard_is_missed(location: str, place: int, caplog: pytest.Log
     store.files.delete(removed.path)
     missing = found(store)
     assert missing[0] == (
-        f"missing: commit {place}, whose shard is not there any more; bring them back from a copy, or run the specs "
-        "again, which makes their draws"
+        f"missing: commit {place}, whose shard is not there any more; bring it back from a copy, or run the specs "
+        "again, which makes its draws"
     )
     assert main(["verify", "--store", location]) == 1
     fill(store, range(2 * place - 2, 2 * place))  # the advice
-    assert f"commit {place} of {store.files.where()} are not there any more" in caplog.text
+    assert f"commit {place} of {store.files.where()} cannot be found any more" in caplog.text
     assert [shard.order[0] for shard in store.shards()][-1] == 4  # no number is given twice
     assert found(store) == []
     caplog.clear()

@@ -196,7 +196,9 @@ def _missing(absent: Sequence[range]) -> Iterator[Finding]:
     if absent:
         count = sum(map(len, absent))
         what = f"{list_ranges('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
-        yield Finding("missing", what, "bring them back from a copy, or run the specs again, which makes their draws")
+        it, its = ("it", "its") if count == 1 else ("them", "their")
+        advice = f"bring {it} back from a copy, or run the specs again, which makes {its} draws"
+        yield Finding("missing", what, advice)
 
 
 def _requests(

@@ -91,7 +91,7 @@ class Writer:
         self._number = max([self._noted.last, *map(commit_number, self._names)])
         if absent := Commits(self._number, self._noted.gone).absent({*self._names, *replaced}):
             _log.warning(
-                "store: %s of %s are not there any more; a sweep that wants draws of them makes them again",
+                "store: %s of %s cannot be found any more; a sweep that wants draws of them makes them again",
                 list_ranges("commit", absent),
                 self.files.where(),
             )
