@@ -146,6 +146,23 @@ def test_points_double_until_the_target_is_met() -> None:
     assert fine < 3e-4 < rough
 
 
+def test_a_control_variate_that_is_mere_rounding_is_left_out() -> None:
+    """Else the last digits of other processors would be taken out of the value; one that is small in itself stays."""
+
+    def of_controls(*factors: float) -> Array:
+        noise = [lambda x, f=f: f * (x[:, 0] ** 2 - 1 / 3) for f in factors]
+        return integrate(one_value(lambda x: np.exp(x[:, 0] + x[:, 1]), noise), 1, 2, (3,), 1.0).mean
+
+    def with_rounding(scale: float) -> Array:
+        rng = np.random.default_rng(5)
+        controls = (lambda x: x[:, 0] ** 2 - 1 / 3, lambda x: scale * rng.standard_normal(len(x)))
+        return integrate(one_value(lambda x: np.exp(x[:, 0] + x[:, 1]), controls), 1, 2, (3,), 1.0).mean
+
+    assert np.array_equal(with_rounding(1e-16), of_controls(1.0))
+    assert not np.array_equal(with_rounding(1e-3), of_controls(1.0))
+    np.testing.assert_allclose(of_controls(1e-16), of_controls(1.0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("tail", ["smooth", "heavy"])
 def test_standard_errors_cover(tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over 150 keys, the 1, 2 and 3 σ bands hold as often as Student's t says; a bias of 1.5 σ is seen."""

@@ -2,11 +2,13 @@
 
 import math
 import time
+import tracemalloc
 
 import mpmath
 import numpy as np
 import pytest
 
+from rmtsim.theory import softmax_moments, two_point
 from rmtsim.theory.quadrature import angle_rule, gauss_beta, gauss_gamma
 from rmtsim.theory.softmax_moments import laplace_table, softmax_moment, weight_moments
 from rmtsim.theory.two_point import pair_moments, table, weighted_pair_moments
@@ -14,7 +16,7 @@ from rmtsim.theory.two_point import pair_moments, table, weighted_pair_moments
 P, H1, H2 = (1, 0, 0), (1, 1, 0), (1, 0, 1)
 
 
-@pytest.mark.parametrize("variance", [1e-3, 0.3, 1.0, 9.0, 60.0])
+@pytest.mark.parametrize("variance", [1e-3, 0.3, 1.0, 9.0, 60.0, 3840.0])
 @pytest.mark.parametrize("n_classes", [1, 2, 7, 1000, 10**7])
 def test_probabilities_sum_to_one(n_classes, variance):
     table = laplace_table(n_classes, variance)
@@ -45,6 +47,45 @@ def test_against_mpmath():
 
         expected = mpmath.quad(density, [-40, -10, -3, 0, 3, 10, 40])
         assert weight_moments(2, v).sq_offdiag == pytest.approx(float(expected), rel=1e-13)
+
+
+@pytest.mark.parametrize("variance", [60.0, 600.0, 3840.0])
+def test_large_logits_at_two_classes(variance):
+    """The same by the trapezoid rule, since p₁p₂ vanishes away from z = 0 while the law is flat there."""
+    z = np.arange(-80, 80.05, 0.1)
+    p = 1 / (1 + np.exp(-z))
+    mass = 0.1 * np.exp(-(z**2) / (4 * variance)) / math.sqrt(4 * math.pi * variance)
+    w = weight_moments(2, variance)
+    assert w.mean_offdiag == pytest.approx(mass @ (p * (1 - p)), rel=1e-12)
+    assert w.sq_offdiag == pytest.approx(mass @ (p * (1 - p)) ** 2, rel=1e-12)
+
+
+#: (C, v) → E λ_ii, E λ_ii², E λ_ij, E λ_ij² by sums over a uniform grid of log s, whose size grew with v.
+BY_UNIFORM_GRID = {
+    (100, 200.0): [0.0017646655519310962, 0.00028848303694971236, 1.7824904564960568e-05, 2.129734329118903e-06],
+    (7, 25.0): [0.03723495967904828, 0.0061880830422749444, 0.0062058266131747135, 0.0007142027223508383],
+    (10**7, 200.0): [3.724901946136315e-08, 5.4335501411178626e-09, 3.724902318626547e-15, 2.5437482385678174e-16],
+}
+
+
+@pytest.mark.parametrize("case", BY_UNIFORM_GRID)
+def test_large_logits_have_the_moments_of_a_uniform_grid(case, monkeypatch):
+    w = weight_moments(*case)
+    values = [w.mean_diag, w.sq_diag, w.mean_offdiag, w.sq_offdiag]
+    assert values == pytest.approx(BY_UNIFORM_GRID[case], rel=1e-12, abs=0)
+    monkeypatch.setattr(softmax_moments, "unit_of_means", lambda variance: 3 * math.sqrt(variance))  # negative control
+    coarse = softmax_moments.laplace_table.__wrapped__(*case).distinct([(1, 0, 0), (1, 0, 0)])
+    assert coarse != pytest.approx(values[2], rel=1e-9, abs=0)
+
+
+def test_large_logits_need_little_memory():
+    laplace_table.cache_clear()
+    tracemalloc.start()
+    grid = laplace_table(100, 3840.0).phi.shape[-1]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23  # the whole matrix of log s by z would have 19 MB, and ten were made
+    assert grid < 400
 
 
 def test_power_sums_against_monte_carlo():
@@ -109,6 +150,26 @@ def test_two_points_against_monte_carlo(rho):
         std_error = sample.std() / math.sqrt(len(sample))
         assert abs(getattr(exact, name) - sample.mean()) < 4 * std_error
         assert abs(getattr(swapped, name) - sample.mean()) > 4 * std_error  # negative control
+
+
+#: (C, d, gain) → the moments by sums over a uniform grid of log s and log s'.
+PAIRS_BY_UNIFORM_GRID = {
+    (100, 40, 50.0): (0.0007206882978188752, 2.2995407450087332e-07),
+    (100, 2, 4.0): (0.00046689876440386696, 5.960237893381017e-07),
+    (10**5, 1, 2.0): (1.4782173166761006e-08, 3.1188068782413226e-15),  # samples are parallel
+}
+
+
+@pytest.mark.parametrize("case", PAIRS_BY_UNIFORM_GRID)
+def test_two_samples_have_the_moments_of_a_uniform_grid(case, monkeypatch):
+    def moments():
+        found = weighted_pair_moments.__wrapped__(*case)
+        return found.diag, found.offdiag
+
+    assert moments() == pytest.approx(PAIRS_BY_UNIFORM_GRID[case], rel=1e-10, abs=0)
+    assert len(table(case[0], case[2], 48).weights) < 120
+    monkeypatch.setattr(two_point, "unit_of_means", lambda variance: 20.0)  # negative control
+    assert moments() != pytest.approx(PAIRS_BY_UNIFORM_GRID[case], rel=1e-10, abs=0)
 
 
 def test_gauss_rules_know_their_moments():

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
+from rmtsim.theory.quadrature import log_rule
+
 Array = NDArray[np.float64]
 
 _TAIL = 8.0  # standard deviations kept
@@ -32,13 +34,13 @@ class HermiteTable:
         C, v and the number of terms of the series.
     polynomials
         The polynomials q by name; ``coefficients[name]`` is (grid, n_terms).
-    step
-        Of u; sums over the grid err by e^{−π²/step}.
-    negligible
-        Parts of the integrands below e^{−negligible} are dropped.
+    step, negligible, unit
+        Of the grid of u (`rmtsim.theory.quadrature.log_rule`); sums over it err by e^{−π²/step}.
 
     Attributes
     ----------
+    weights
+        Of the points of the grid in integrals over u, (grid,).
     deficit
         Coefficients of 1 − e^{−t}: its digits matter when C is large.
     """
@@ -52,6 +54,7 @@ class HermiteTable:
         *,
         step: float,
         negligible: float,
+        unit: float = 1.0,
     ) -> None:
         scale = math.sqrt(variance)
         top = min(2 * scale, math.log(n_classes) / scale + scale) + _TAIL
@@ -60,16 +63,14 @@ class HermiteTable:
         xi = np.arange(-_TAIL - 4, top + 4, xi_step)
         mass = xi_step / math.sqrt(2 * math.pi) * np.exp(-(xi**2) / 2)
         basis = (_hermite(xi, n_terms) * mass).T
-        # Every integrand has a factor below C E[t], which is C s e^{v/2}.
-        u = np.arange(-math.log(n_classes) - variance / 2 - negligible, _TAIL * scale + 5, step)
+        u, self.weights = log_rule(n_classes, variance, step, negligible, unit)
         t = np.exp(np.minimum(u[:, None] + scale * xi, 7.0))
         decay = np.exp(-t)
         # Drop the s at which the other C − 1 classes already make the integrand negligible.
         keep = (n_classes - 1) * -np.log(np.maximum(decay @ mass, 1e-300)) < 2 * negligible
         keep |= n_classes <= 2
-        t, decay = t[keep], decay[keep]
+        t, decay, self.weights = t[keep], decay[keep], self.weights[keep]
         self.n_classes = n_classes
-        self.step = step
         self.deficit: Array = -np.expm1(-t) @ basis
         self.coefficients: dict[str, Array] = {name: (q(t) * decay) @ basis for name, q in polynomials.items()}
 

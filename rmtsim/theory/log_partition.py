@@ -141,13 +141,13 @@ def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[s
 
     Of these, "diag" is E[p_c(1 − p_c) p'_c(1 − p'_c)] and "offdiag" is E[p_c p_e p'_c p'_e], c ≠ e (NaN if C = 1).
     """
-    C, area = first.n_classes, first.step * second.step
+    C, area = first.n_classes, np.outer(first.weights, second.weights)
     # The coefficients of the smaller logits fall the faster.
     n_terms = min(first.deficit.shape[1], second.deficit.shape[1])
     powers = rho[:, None] ** np.arange(n_terms)
     log_of_psi = log_psi(first, second, powers)
     # C(C−1)…(C−k+1) ψ^{C−k}, where k classes are distinguished from the others.
-    others = {k: math.perm(C, k) * np.exp((C - k) * log_of_psi) for k in range(1, min(C, 4) + 1)}
+    others = {k: math.perm(C, k) * area * np.exp((C - k) * log_of_psi) for k in range(1, min(C, 4) + 1)}
     psi = _means(first, second, powers)
     integrals: dict[tuple[Order, ...], Array] = {}
     kept: list[Array] = []  # products of the first blocks of a term: the next in order shares most of them
@@ -157,14 +157,14 @@ def derivatives(first: HermiteTable, second: HermiteTable, rho: Array) -> dict[s
         kept = [others[len(blocks)], *kept[1 : shared + 1]]
         while len(kept) < len(blocks):
             kept.append(kept[-1] * psi[blocks[len(kept) - 1]])
-        integrals[blocks] = _contracted(kept[-1], psi[blocks[-1]]) * area
+        integrals[blocks] = _contracted(kept[-1], psi[blocks[-1]])
     found = {
         name: np.asarray(sum(count * integrals[blocks] for blocks, count in expansion.items() if len(blocks) <= C))
         for name, expansion in _EXPANSIONS.items()
     }
     output = pair_means(first.coefficients["output"], second.coefficients["output"], powers)
-    found["diag"] = _contracted(output, others[1]) * area / C
-    pairs = _contracted(psi[0, 0, 1] ** 2, others[2]) * area / (C * (C - 1)) if C > 1 else np.nan * rho
+    found["diag"] = _contracted(output, others[1]) / C
+    pairs = _contracted(psi[0, 0, 1] ** 2, others[2]) / (C * (C - 1)) if C > 1 else np.nan * rho
     return found | {"offdiag": pairs}
 
 

@@ -36,6 +36,8 @@ class NeuronPairs:
     ----------
     sigma, sigma_2
         σ and σ', (pairs, m), at data and weights of unit scale.
+    overlap
+        σ·σ'.
     weight
         Their probability density over that which they were drawn with.
     tilt, kappa, rho
@@ -44,6 +46,7 @@ class NeuronPairs:
 
     sigma: Array
     sigma_2: Array
+    overlap: Array
     weight: Array
     tilt: Array
     kappa: Array
@@ -66,23 +69,21 @@ def neuron_pairs(cube: Array, width: int, dim: int | None, tilt: float, *, weigh
     t = np.minimum(tilt, _MOST_TILT / (kappa * (1 + np.maximum(rho, 0))))
     c = rho + t * kappa * (1 - rho**2)
     shrink = np.sqrt((1 - rho**2) / (1 - c**2))
-    # Masses of the quadrants (+ +), (− +), (− −), (+ −), counter-clockwise; the first one tilted.
-    both, same, other = (np.pi / 2 + np.arcsin(x) for x in (c, rho, -rho))
-    masses = np.stack([shrink * both, other, same, other], axis=1) / (2 * np.pi)
-    total = masses.sum(axis=1)
-    upper = np.cumsum(masses, axis=1) / total[:, None]
-    quadrant = sum((cube[:, :m] >= upper[:, k, None]).astype(np.intp) for k in range(3))
-    share = np.take_along_axis(masses / total[:, None], quadrant, axis=1)
-    inside = 1 + (cube[:, :m] - np.take_along_axis(upper, quadrant, axis=1)) / np.where(share > 0, share, 1)
-    correlation = np.where(quadrant == 0, c[:, None], rho[:, None])
-    skew = np.arcsin(correlation)
-    start = quadrant * (np.pi / 2) - np.where(quadrant % 2 == 0, skew, 0)
-    angle = start + inside * (np.pi / 2 + np.where(quadrant % 2 == 0, skew, -skew))
-    radius = np.sqrt(-2 * np.log1p(-cube[:, m : 2 * m])) * np.where(quadrant == 0, shrink[:, None], 1.0)
-    g = np.maximum(radius * np.cos(angle), 0)
-    g_2 = np.maximum(radius * (correlation * np.cos(angle) + np.sqrt(1 - correlation**2) * np.sin(angle)), 0)
-    weight = np.exp(m * np.log(total) - t * kappa * (g * g_2).sum(axis=1))
-    return NeuronPairs(np.sqrt(r)[:, None] * g, np.sqrt(r_2)[:, None] * g_2, weight, t, kappa, rho)
+    # The wedges of the quadrants (+ +), (− +), (− −), (+ −), counter-clockwise; the mass of the first one is tilted.
+    skew, skew_tilted = np.arcsin(rho), np.arcsin(c)
+    shrink = np.sqrt((1 - rho**2) / (1 - c**2))
+    first = shrink * (np.pi / 2 + skew_tilted)
+    total = 3 * np.pi / 2 - skew + first
+    place = cube[:, :m] * total[:, None]
+    tilted = place < first[:, None]
+    skew = np.where(tilted, skew_tilted[:, None], skew[:, None])
+    angle = np.where(tilted, place / shrink[:, None] - skew, place + (np.pi / 2 - first)[:, None])
+    radius = np.sqrt(-2 * np.log1p(-cube[:, m : 2 * m])) * np.where(tilted, shrink[:, None], 1.0)
+    sigma = np.sqrt(r)[:, None] * np.maximum(radius * np.cos(angle), 0)
+    sigma_2 = np.sqrt(r_2)[:, None] * np.maximum(radius * np.sin(angle + skew), 0)
+    overlap = np.einsum("ni,ni->n", sigma, sigma_2)
+    weight = np.exp(m * np.log(total / (2 * np.pi)) - t * overlap)
+    return NeuronPairs(sigma, sigma_2, overlap, weight, t, kappa, rho)
 
 
 def _data(cube: Array, dim: int | None, weighted: bool) -> tuple[Array, Array, Array]:
@@ -143,7 +144,7 @@ def large_c(pairs: NeuronPairs, t: float, slope: float) -> LargeC:
     on, on_1, on_2 = root * j, root * j_1 * gradient, root * j_2 * gradient**2
     M = 0.75 - np.arcsin(rho) / (2 * math.pi) + on
     return LargeC(
-        density=pairs.weight * np.exp(t_here * (pairs.sigma * pairs.sigma_2).sum(axis=1)),
+        density=pairs.weight * np.exp(t_here * pairs.overlap),
         mass=M**m,
         overlap=m * M ** (m - 1) * on_1,
         square=m * M ** (m - 1) * on_2 + m * (m - 1) * M ** (m - 2.0) * on_1**2,

@@ -75,7 +75,7 @@ def within(vectors: Array, largest: float) -> Array:
 def sizes_and_cosine(tau: Array, tau_2: Array) -> tuple[Array, Array, Array]:
     """Return |τ|, |τ'| and the cosine between them, which is not negative and 0 where one of them is."""
     size, size_2 = _norm(tau), _norm(tau_2)
-    cosine = (tau * tau_2).sum(axis=1) / np.maximum(size * size_2, 1e-300)
+    cosine = np.einsum("ni,ni->n", tau, tau_2) / np.maximum(size * size_2, 1e-300)
     return size, size_2, np.clip(cosine, 0.0, 1.0)
 
 
@@ -90,6 +90,7 @@ class _Integrand:
         largest = self._reach(pilot, n_classes)
         self._of_pair = covariance_table(n_classes, largest)
         self._of_one = mean_curvature(n_classes, largest)
+        self._sure = hidden_geometry(width, dim).pair_diag / (dim or 1)  # E[(x·x')² 1_i 1'_i]/d
 
     def __call__(self, cube: Array, wanted: NDArray[np.intp]) -> Array:
         found = np.zeros((len(wanted), 4))
@@ -112,7 +113,7 @@ class _Integrand:
         reach = 0.0
         for power, weighted in ((1, True), (2, False)):
             pairs = self._pairs(pilot, power, weighted=weighted)
-            overlap = self._scale**2 * (pairs.sigma * pairs.sigma_2).sum(axis=1)
+            overlap = self._scale**2 * pairs.overlap
             size = self._scale * np.maximum(_norm(pairs.sigma), _norm(pairs.sigma_2))
             factor = np.minimum(overlap, 1) if weighted else overlap**2 / (1 + overlap)
             bound = pairs.weight * factor * np.exp(power * np.minimum(overlap, math.log(n_classes)))
@@ -129,15 +130,14 @@ class _Integrand:
             return self._output(self._pairs(cube, 1.5, weighted=False), 1, "diag")
         return self._output(self._pairs(cube, 3.0, weighted=False), 2, "offdiag")
 
-    def _derivatives(self, pairs: NeuronPairs, names: Iterable[str]) -> tuple[Array, Array, Array, dict[str, Array]]:
-        """Return τ, τ', σ·σ' and the two-point function; τ beyond the table are taken to its edge."""
+    def _derivatives(self, pairs: NeuronPairs, names: Iterable[str]) -> tuple[Array, Array, dict[str, Array]]:
+        """Return τ, τ' and the two-point function; τ beyond the table are taken to its edge."""
         tau, tau_2 = (within(self._scale * side, self._of_pair.largest) for side in (pairs.sigma, pairs.sigma_2))
-        overlap = (pairs.sigma * pairs.sigma_2).sum(axis=1)
-        return tau, tau_2, overlap, self._of_pair(*sizes_and_cosine(tau, tau_2), names)
+        return tau, tau_2, self._of_pair(*sizes_and_cosine(tau, tau_2), names)
 
     def _hidden_diag(self, pairs: NeuronPairs) -> tuple[Array, ...]:
         """λ_ii λ'_ii with λ_ii = (1 + ∂_i² (L − a)) 1_i / m; the leading 1 · 1 has an exact mean."""
-        tau, tau_2, _, K = self._derivatives(pairs, [*_NAMES, *_CURVATURES])
+        tau, tau_2, K = self._derivatives(pairs, [*_NAMES, *_CURVATURES])
         terms = operator_coefficients(tau, tau_2)
         total = terms.sum(axis=1)
         second = np.einsum("nia,nib->nab", terms, terms)
@@ -147,15 +147,14 @@ class _Integrand:
         for side, place in ((tau, 1), (tau_2, 2)):
             first, curvature = self._of_one(_norm(side))
             mean += first * total[:, 3] + curvature * total[:, place]
-        sure = hidden_geometry(self._width, self._dim).pair_diag / (self._dim or 1)
-        return ((sure + pairs.weight * (mean + fluctuation) / self._width) / self._width**2,)
+        return ((self._sure + pairs.weight * (mean + fluctuation) / self._width) / self._width**2,)
 
     def _hidden_offdiag(self, pairs: NeuronPairs) -> tuple[Array, ...]:
         """λ_ij λ'_ij = Q_i Q_j K / m², Q_i the operator of ``log_partition``, over all i ≠ j."""
         m = self._width
         if m == 1:
             return (np.full(len(pairs.sigma), np.nan),)
-        tau, tau_2, overlap, K = self._derivatives(pairs, _NAMES)
+        tau, tau_2, K = self._derivatives(pairs, _NAMES)
         terms = operator_coefficients(tau, tau_2)
         total = terms.sum(axis=1)
         distinct = total[:, :, None] * total[:, None, :] - np.einsum("nia,nib->nab", terms, terms)
@@ -165,19 +164,19 @@ class _Integrand:
         return (
             value / (m**3 * (m - 1)),
             limit.density - limit.mass,
-            limit.density * overlap - limit.overlap,
+            limit.density * pairs.overlap - limit.overlap,
             limit.density * both - m * (m - 1) * limit.both,
         )
 
     def _output(self, pairs: NeuronPairs, power: int, name: str) -> tuple[Array, ...]:
         """(σ·σ')² E_V[λλ'], which only pairs with a neuron in common have."""
-        _, _, overlap, K = self._derivatives(pairs, [name])
+        _, _, K = self._derivatives(pairs, [name])
         limit = large_c(pairs, power * self._scale**2, 0.0)
         return (
-            pairs.weight * overlap**2 * K[name],
+            pairs.weight * pairs.overlap**2 * K[name],
             limit.density - limit.mass,
-            limit.density * overlap - limit.overlap,
-            limit.density * overlap**2 - limit.square,
+            limit.density * pairs.overlap - limit.overlap,
+            limit.density * pairs.overlap**2 - limit.square,
         )
 
 
@@ -188,5 +187,5 @@ def operator_coefficients(tau: Array, tau_2: Array) -> Array:
 
 
 def _norm(vectors: Array) -> Array:
-    norms: Array = np.sqrt((vectors**2).sum(axis=1))
+    norms: Array = np.sqrt(np.einsum("ni,ni->n", vectors, vectors))
     return norms

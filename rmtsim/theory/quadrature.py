@@ -7,12 +7,16 @@ function is formed and nothing overflows, whatever the dimension.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 
 Array = NDArray[np.float64]
+
+_SPARSE = 10.0  # −log of the size of an integrand over log s from which nodes grow sparse
+_LEAST_W = -5.0  # e^5 to the left of that place, all that is left is negligible
 
 
 def gauss_gamma(shape: float, n_nodes: int) -> tuple[Array, Array]:
@@ -44,6 +48,30 @@ def chi2_over(dof: float, dim: int) -> tuple[Array, Array]:
     kept = log_density > -36
     weights = np.exp(log_density[kept])
     return dof / dim * np.exp(t[kept]), weights / weights.sum()
+
+
+def log_rule(n_classes: int, variance: float, step: float, negligible: float, unit: float = 1.0) -> tuple[Array, Array]:
+    """Nodes u and weights of ∫ … du, u = log s, for what the Laplace identity makes of C softmax logits z ~ N(0, v).
+
+    The integrands have a factor C E[t e^{−t}], t = s e^z, which is below C s e^{v/2}, and below C e^{−u²/2v} at
+    −v < u < 0. What lies below e^{−negligible} is left out. The trapezoid rule has the constant distance step · unit
+    where they are above e^{−10}; further left they are mere powers of s, and nodes grow sparse as in the double
+    exponential rule (Takahasi and Mori, 1974): u = u₀ + unit (w − e^{−w}) with w in equal steps.
+    """
+
+    def left(depth: float) -> float:
+        depth += math.log(n_classes)
+        return -math.sqrt(2 * variance * depth) if 2 * depth < variance else -(depth + variance / 2)
+
+    first, last, sparse = left(negligible), math.sqrt(2 * negligible * variance) + 5, left(_SPARSE)
+    w = np.arange(_LEAST_W, (last - sparse) / unit, step)
+    u = sparse + unit * (w - np.exp(-w))
+    return u[u > first], (step * unit * (1 + np.exp(-w)))[u > first]
+
+
+def unit_of_means(variance: float) -> float:
+    """Return the ``unit`` of means over z ~ N(0, v) of functions of log s + z: theirs, or that of the law of z."""
+    return max(1.0, math.sqrt(variance) / 4)
 
 
 def gauss_beta(a: float, b: float, n_nodes: int) -> tuple[Array, Array]:
@@ -81,10 +109,16 @@ def angle_rule(dim: int, n_nodes: int = 96) -> tuple[Array, Array]:
     if dim == 1:
         return np.array([0.0, math.pi]), np.array([0.5, 0.5])
     half = min(math.pi / 2, 12 / math.sqrt(dim))
-    x, weights = np.polynomial.legendre.leggauss(n_nodes)
+    x, weights = _legendre(n_nodes)
     offset = half * x
     weights = weights * np.exp((dim - 2) * np.log(np.cos(offset)))
     return math.pi / 2 + offset, weights / weights.sum()
+
+
+@lru_cache(maxsize=8)
+def _legendre(n_nodes: int) -> tuple[Array, Array]:
+    """Return the nodes and weights of Gauss and Legendre on [−1, 1], which take milliseconds to find."""
+    return np.polynomial.legendre.leggauss(n_nodes)
 
 
 def _golub_welsch(centre: Array, off: Array) -> tuple[Array, Array]:

@@ -23,6 +23,7 @@ _LEAST_POINTS, _MOST_POINTS = 2**9, 2**15  # of each randomisation
 _MOST_COORDINATES = 8192
 _MOST_NUMBERS = 2**23  # of a randomisation's points, and of the pilot set: 64 MiB, and minutes for all
 _MOST_PULL = 5.0  # standard errors of a control variate's mean
+_ROUNDING = 1e-9  # of a control variate's spread over that of another
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ def _regress(means: Array) -> Expectations:
     for k in range(n_values):
         value, controls = means[:, k, 0], means[:, k, 1:]
         scale = controls.std(axis=0)
-        # One whose mean is not 0 within its error has tails that the points do not see, or is mere rounding.
-        controls = np.where(np.abs(controls.mean(axis=0)) < _MOST_PULL * scale / n**0.5, controls, 0.0)
+        # One whose mean is not 0 within its error has tails that the points do not see; or it is mere rounding.
+        sound = np.abs(controls.mean(axis=0)) < _MOST_PULL * scale / n**0.5
+        controls = np.where(sound & (scale > _ROUNDING * scale.max(initial=0.0)), controls, 0.0)
         controls = controls / np.where(scale > 0, scale, 1)
         design = controls - controls.mean(axis=0)
         slope = np.linalg.lstsq(design, value - value.mean(), rcond=1e-8)[0]

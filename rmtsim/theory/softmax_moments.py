@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from rmtsim.theory.quadrature import log_rule, unit_of_means
 
 Array = NDArray[np.float64]
 Factor = tuple[int, int, int]
@@ -21,6 +22,8 @@ _MAX_POWER = 4
 _TAIL = 9.0  # standard deviations kept: e^{−81/2} ≈ 1e−18
 _NEGLIGIBLE = 42.0  # contributions below e^{−42} are dropped
 _STEP = 0.2  # the integrands are analytic for |Im| < π/2, so the trapezoid rule errs by e^{−π²/step} ≈ 4e−22
+_VANISHED = 7.0  # log t beyond which e^{−t} is 0 in double precision
+_AT_ONCE = 2**14  # numbers, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class LaplaceTable:
     """
 
     n_classes: int
-    step: float
+    weights: Array  # of the grid, in integrals over u
     phi: Array  # (a, i, j, u)
     log_psi: Array
 
@@ -51,7 +54,7 @@ class LaplaceTable:
         integrand = np.exp(rest * self.log_psi)
         for factor in factors:
             integrand = integrand * self.phi[factor]
-        return float(integrand.sum()) * self.step / math.gamma(sum(a for a, _, _ in factors))
+        return float(self.weights @ integrand) / math.gamma(sum(a for a, _, _ in factors))
 
     def product(self, factors: Sequence[Factor]) -> float:
         """E[Π_b Σ_c p_c^a h₁^i h₂^j], each sum over all classes: a sum over the set partitions of the factors."""
@@ -78,37 +81,35 @@ def _over_partitions(factors: tuple[Factor, ...]) -> list[tuple[tuple[Factor, ..
 def laplace_table(n_classes: int, logit_variance: float = 1.0) -> LaplaceTable:
     """Tabulate φ_{a,f}, a ≤ 4, for C classes whose logits are N(0, logit_variance), logit_variance > 0."""
     scale = math.sqrt(logit_variance)
-    # p^a e^{−z²/2v} peaks no later than z = 4v, and no later than the place where p saturates at 1.
+    u, weights = log_rule(n_classes, logit_variance, _STEP, _NEGLIGIBLE, unit_of_means(logit_variance))
+    # p^a e^{−z²/2v} peaks no later than z = 4v, and no later than the place where p saturates at 1. Or z ends where its
+    # law is negligible, since p^a is at most 1 and no moment is much below C^{−4}.
     top = min(_MAX_POWER * logit_variance, math.log(n_classes) + logit_variance) + _TAIL * scale
-    finer = math.ceil(max(1.0, 2 * _STEP / scale))
-    step_z = _STEP / finer
+    top = min(top, scale * math.sqrt(_TAIL**2 + 2 * _MAX_POWER * math.log(n_classes)))
+    step_z = _STEP / math.ceil(max(1.0, 2 * _STEP / scale))
     z = np.arange(-_TAIL * scale, top + step_z, step_z)
     mass = step_z / math.sqrt(2 * math.pi * logit_variance) * np.exp(-(z**2) / (2 * logit_variance))
-    # Every integrand has a factor below C E[t], which is C s e^{v/2}.
-    u = np.arange(-math.log(n_classes) - logit_variance / 2 - _NEGLIGIBLE, _TAIL * scale + 5.0, _STEP)
-    # Sums u + z lie on the grid of z. Beyond t = e^7 the factor e^{−t} is 0 in double precision; the bound keeps t^a
-    # finite.
-    t = np.exp(np.minimum(u[0] + z[0] + step_z * np.arange((len(u) - 1) * finer + len(z)), 7.0))
-
-    def means(function: Array, columns: Array) -> Array:
-        """Sum a function of t, times each of the columns of functions of z, over z; (u, columns)."""
-        shifted = np.ascontiguousarray(sliding_window_view(function, len(z))[::finer])
-        return np.asarray(shifted @ columns)
-
     # p tilts z by v, unless it has saturated at the largest of the C logits.
     h1 = (z - min(logit_variance, math.sqrt(2 * logit_variance * math.log(n_classes)))) / scale
-    phi = np.full((_MAX_POWER + 1, _MAX_POWER + 1, _MAX_POWER // 2 + 1, len(u)), np.nan)
     orders = [(i, j) for i in range(_MAX_POWER + 1) for j in range(_MAX_POWER // 2 + 1) if i + 2 * j <= _MAX_POWER]
     functions = np.stack([mass * h1**i * (h1**2 - 1) ** j for i, j in orders], axis=1)
-    for a in range(_MAX_POWER + 1):
-        for (i, j), column in zip(orders, means(t**a * np.exp(-t), functions).T, strict=True):
-            phi[a, i, j] = column
+    phi = np.full((_MAX_POWER + 1, _MAX_POWER + 1, _MAX_POWER // 2 + 1, len(u)), np.nan)
+    one_minus_psi = np.empty(len(u))
+    rows = max(1, _AT_ONCE // len(z))
+    for some in (slice(k, k + rows) for k in range(0, len(u), rows)):
+        n = int(np.searchsorted(z, _VANISHED - u[some][0]))  # all further ones have vanished
+        t = np.exp(np.minimum(u[some, None] + z[:n], _VANISHED))
+        one_minus_psi[some] = -np.expm1(-t) @ mass[:n] + mass[n:].sum()
+        product = np.exp(-t)
+        for a in range(_MAX_POWER + 1):
+            for (i, j), column in zip(orders, (product @ functions[:n]).T, strict=True):
+                phi[a, i, j, some] = column
+            product *= t
     # ψ^C for large C needs the digits of 1 − ψ, and for small ψ those of ψ.
-    one_minus_psi = np.minimum(means(-np.expm1(-t), mass), 1.0)
     psi = phi[0, 0, 0]
     with np.errstate(divide="ignore"):
         log_psi = np.where(psi < 0.5, np.log(np.maximum(psi, 1e-300)), np.log1p(-np.minimum(one_minus_psi, 0.75)))
-    return LaplaceTable(n_classes, _STEP, phi, log_psi)
+    return LaplaceTable(n_classes, weights, phi, log_psi)
 
 
 def softmax_moment(n_classes: int, a: int, b: int = 0, logit_variance: float = 1.0) -> float:

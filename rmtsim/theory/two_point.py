@@ -13,7 +13,7 @@ from rmtsim.arrays.threads import single_threaded_blas
 from rmtsim.theory.disk_cache import kept_on_disk
 from rmtsim.theory.hermite import HermiteTable, log_psi, pair_means
 from rmtsim.theory.laws import cosines
-from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over
+from rmtsim.theory.quadrature import gauss_beta, gauss_chi2_over, unit_of_means
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,8 @@ class PairMoments:
 
 def table(n_classes: int, variance: float, n_terms: int) -> HermiteTable:
     """Tabulate one sample whose logits have this variance: t e^{−t} for p, and t(1 − t) e^{−t} for p(1 − p)."""
-    return HermiteTable(n_classes, variance, n_terms, _POLYNOMIALS, step=_STEP, negligible=_NEGLIGIBLE)
+    unit = unit_of_means(variance)
+    return HermiteTable(n_classes, variance, n_terms, _POLYNOMIALS, step=_STEP, negligible=_NEGLIGIBLE, unit=unit)
 
 
 def pair_moments(first: HermiteTable, second: HermiteTable, rho: float) -> PairMoments:
@@ -49,8 +50,9 @@ def pair_moments(first: HermiteTable, second: HermiteTable, rho: float) -> PairM
     powers = rho ** np.arange(first.deficit.shape[1], dtype=np.float64)
     log_of_psi = log_psi(first, second, powers)
     own, one = (pair_means(first.coefficients[q], second.coefficients[q], powers) for q in ("p(1-p)", "p"))
-    diag = float((own * np.exp((C - 1) * log_of_psi)).sum()) * _STEP**2
-    return PairMoments(diag, float((one**2 * np.exp((C - 2) * log_of_psi)).sum()) * _STEP**2)
+    others = np.exp((C - 2) * log_of_psi)
+    diag = first.weights @ (own * others * np.exp(log_of_psi)) @ second.weights
+    return PairMoments(float(diag), float(first.weights @ (one**2 * others) @ second.weights))
 
 
 def _moments(diag: Array, offdiag: Array) -> PairMoments:
