@@ -18,6 +18,8 @@ class InputError(ValueError):
 class RunError(RuntimeError):
     """Something failed that is no fault of the input, as a full disk; the command line ends with exit code 1.
 
+    ``StoreError``, of a store that cannot be read or written, is one.
+
     Examples
     --------
     What a store says of a file that someone else put there is one:
