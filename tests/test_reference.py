@@ -122,3 +122,10 @@ def test_the_glossary_has_the_words_and_the_symbols() -> None:
     fields = {"C": "n_classes", "d": "dim", "N": "n_samples", "m": "width", "γ = d/N": "aspect_ratio"}
     assert fields.items() <= table.items()
     assert {"X", "W", "V"} <= set(table)
+
+
+def test_every_environment_variable_of_its_own_is_described() -> None:
+    sources = (path.read_text("utf-8") for path in (DOCS.parent / "rmtsim").rglob("*.py"))
+    own = {name for source in sources for name in re.findall(r'"(RMTSIM_[A-Z_]+)"', source)}
+    assert "RMTSIM_CACHE" in own
+    assert all(f"| `{name}` | " in page("command-line") for name in own)
