@@ -21,7 +21,7 @@ _AGREE = [
     Point("linear", "ce", 100, 64, 5000),
     Point("one_hidden", "ce", 1000, 500, 1000, 8),
 ]
-_BOUNDS = {"float32": 1e-6, "float64": 1e-12}
+_BOUNDS = {"float32": 1e-5, "float64": 1e-12}
 
 #: (C, d, N) → draws in a timed call.
 _SPEED = {(1000, 1000, 1000): 100, (128_256, 1024, 1024): 3, (1_000_000, 512, 512): 2}
@@ -38,13 +38,13 @@ def run(quick: bool) -> Part:
     sizes = {(1000, 1000, 1000): 3} if quick else _SPEED
     speed = [_speed(sizes_, draws, dtype, peaks[dtype]) for sizes_, draws in sizes.items() for dtype in _BOUNDS]
     targets = [
-        Target(f"largest relative difference from NumPy, {dtype}", worst, bound)
+        Target(f"largest relative difference from NumPy in float64, {dtype}", worst, bound)
         for dtype, bound in _BOUNDS.items()
         for worst in [max(row["largest_difference"] for row in agreement if row["dtype"] == dtype)]
     ]
     about = f"{device}, CuPy {xp.__version__}, TF32 off. {SPREAD} GFLOP/s count matrix products alone."
     tables = [
-        Table("Relative difference of statistics from NumPy's on the same arrays", agreement),
+        Table("Relative difference of statistics from NumPy's in float64 of the same arrays", agreement),
         Table(
             f"Matrix product of order {1024 if quick else _PRODUCT}",
             [{"dtype": t, "GFLOP/s": v} for t, v in peaks.items()],
@@ -57,12 +57,11 @@ def run(quick: bool) -> Part:
 def _agreement(point: Point, dtype: str) -> Row:
     """Largest relative difference over all layers of one draw that both are given."""
     X, V, W, y, _ = sample(point, range(1), 0, dtype=dtype, xp=np, labels=True)
-    arrays = X, V.all(), W, y if W is not None else None
     found = []
-    for module in (np, array_module("cupy")):
-        on_it = (None if A is None else module.asarray(A) for A in arrays)
-        X_, V_, W_, y_ = on_it
-        found.append(rmtsim.block_norms(X_, V_, W=W_, y=y_, loss=point.loss))
+    for xp, precision in ((np, "float64"), (array_module("cupy"), dtype)):
+        X_, V_, W_ = (None if A is None else xp.asarray(A.astype(precision)) for A in (X, V.all(), W))
+        labels = None if W is None or y is None else xp.asarray(y)
+        found.append(rmtsim.block_norms(X_, V_, W=W_, y=labels, loss=point.loss))
     host, device = found
     differences = [
         abs(to_numpy(b) / to_numpy(a) - 1).max()
@@ -76,7 +75,7 @@ def _agreement(point: Point, dtype: str) -> Row:
 def _product_speed(dtype: str, order: int) -> float:
     """GFLOP/s of a plain matrix product: the peak that draws are held against."""
     xp = array_module("cupy")
-    A = xp.ones((order, order), dtype=dtype)
+    A = xp.asarray(np.random.default_rng(0).standard_normal((order, order)).astype(dtype))  # ones are multiplied faster
 
     def product() -> None:
         A @ A

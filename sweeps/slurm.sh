@@ -31,7 +31,8 @@ export spec=${1:?$usage} store=${2:?$usage}
 source .venv/bin/activate        # EDIT: where it is installed
 
 # All who use the cluster reach the ports of a node. Ray lets nobody in without a token, which only this job has; the
-# ports of its metrics, which ask for none, stay closed. It reports to nobody that it is used.
+# ports of its metrics, which ask for none, stay closed: for Prometheus (docs/how-to/metrics.md), where none but you reach
+# them, put a # before the line with METRIC. It reports to nobody that it is used.
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN RAY_AUTH_MODE=token
 export RAY_enable_metrics_collection=0 AUTOSCALER_METRIC_PORT=-1 DASHBOARD_METRIC_PORT=-1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
     from harness.cluster import RayCluster
+    from harness.head import Head
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small arrays: more threads only wait for each other
@@ -44,8 +45,9 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["tests.durations"]
 
-#: The modules that share the cluster below, which takes seconds of a core to start.
+#: The modules that share a cluster below, each of which takes seconds of a core to start.
 ON_THE_CLUSTER = ("tests/test_ray_workers.py", "tests/test_interrupts.py", "tests/test_kills.py")
+ON_THE_HEAD = ("tests/test_connection.py", "tests/test_metrics.py")
 
 #: A script for mypy; looking for doctests in it would run its sweep.
 collect_ignore = ["typed_session.py"]
@@ -65,7 +67,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling |
     class Modules(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             module = str(super()._split_scope(nodeid))
-            return ON_THE_CLUSTER[0] if module in ON_THE_CLUSTER else module
+            return next((group[0] for group in (ON_THE_CLUSTER, ON_THE_HEAD) if module in group), module)
 
     return Modules(config, log)
 
@@ -73,7 +75,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling |
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         names = getattr(item, "fixturenames", ())
-        for fixture, mark in (("cluster", pytest.mark.ray), ("s3_server", pytest.mark.s3)):
+        for fixture, mark in (("cluster", pytest.mark.ray), ("head", pytest.mark.ray), ("s3_server", pytest.mark.s3)):
             if fixture in names:
                 item.add_marker(mark)
     problem = no_gpu()
@@ -133,4 +135,13 @@ def cluster() -> Iterator[RayCluster]:
     from harness.cluster import QUICK_HEALTH_CHECKS, RayCluster
 
     with RayCluster(QUICK_HEALTH_CHECKS) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[Head]:
+    """A Ray cluster of one node with two CPUs, a dashboard, a server for ray:// and metrics."""
+    from harness.head import started_head
+
+    with started_head() as started:
         yield started

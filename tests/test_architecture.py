@@ -58,10 +58,12 @@ class Bare:
 sys.meta_path.insert(0, Bare())
 import importlib.util
 find = importlib.util.find_spec
-import rmtsim.arrays.gpu
+import rmtsim.arrays.gpu_device
 import rmtsim.arrays.threads
 hidden = ("threadpoolctl", "cupy")
-rmtsim.arrays.gpu.find_spec = rmtsim.arrays.threads.find_spec = lambda name: None if name in hidden else find(name)
+def found(name):
+    return None if name in hidden else find(name)
+rmtsim.arrays.gpu_device.find_spec = rmtsim.arrays.threads.find_spec = found
 import rmtsim
 from rmtsim.store import Store
 point = rmtsim.Point("one_hidden", "ce", 4, 6, 8, 2)

@@ -376,7 +376,7 @@ def test_a_file_that_is_not_text(here: Path, capsys: pytest.CaptureFixture[str])
 def test_gpu_asked_for_where_there_is_none(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rmtsim.arrays.gpu.problem", lambda: "there is no GPU")
+    monkeypatch.setattr("rmtsim.arrays.gpu_device.problem", lambda: "there is no GPU")
     check(*run(["run", "good.toml", "--store", "S", "--backend", "cupy"], capsys), "choose numpy or auto", here)
 
 

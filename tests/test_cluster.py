@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,23 @@ start.make_context("start", sys.argv[1:])
 """
 
 
+#: What closes the ports of Ray's metrics, which ask for no token; their names, and the values.
+NO_METRICS = {
+    "RAY_enable_metrics_collection": "0",
+    "AUTOSCALER_METRIC_PORT": "-1",
+    "DASHBOARD_METRIC_PORT": "-1",
+}
+
+
+def pins(lock: str) -> dict[str, tuple[str, int]]:
+    """Return the version of each package in a lock file, and how many hashes its files may have."""
+    parts = re.split(r"^(?=[\w.-]+==)", (ROOT / lock).read_text(), flags=re.M)[1:]
+    names = [re.match(r"([\w.-]+)==(\S+)", part) for part in parts]
+    return {name[1]: (name[2], part.count("--hash=sha256:")) for name, part in zip(names, parts, strict=True) if name}
+
+
 def ray_version() -> str:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return next(line for line in lines if line.startswith("ray==")).split()[0].removeprefix("ray==")
+    return pins("requirements-cluster.lock")["ray"][0]
 
 
 def schema() -> dict[str, Any]:
@@ -115,10 +129,62 @@ def test_nothing_is_installed_without_a_hash() -> None:
     text = (ROOT / "sweeps" / "rayjob.yaml").read_text()
     image = text.partition("RUN ")[2].partition("END")[0].replace("#", "").replace("\\", "")
     check_installs([shlex.split(command) for command in image.split("&&")], "rmtsim")
-    there = {
-        line.split("==")[0] for line in (ROOT / "requirements-cluster.lock").read_text().splitlines() if "==" in line
-    }
-    assert {"cupy-cuda12x", "nvidia-cublas-cu12", "grpcio", "aiohttp", "ray", "hatchling", "pyarrow"} <= there
+    pinned = pins("requirements-cluster.lock")
+    for name in ("cupy-cuda12x", "nvidia-cublas-cu12", "grpcio", "aiohttp", "ray", "hatchling", "pyarrow"):
+        assert pinned[name][1] > 0, name
+
+
+def test_what_is_pinned_is_pinned_the_same_everywhere() -> None:
+    """Ray in its image, in the job and in the lock files; CuPy and cuBLAS of one version of CUDA."""
+    locks = [pins(lock) for lock in ("requirements.lock", "requirements-test.lock", "requirements-cluster.lock")]
+    assert {pinned["ray"] for pinned in locks} == {pins("requirements-cluster.lock")["ray"]}
+    launch_files = [*(ROOT / "sweeps").glob("*.yaml"), *(ROOT / "sweeps").glob("*.sh"), ROOT / "cluster.yaml"]
+    text = "".join(path.read_text() for path in launch_files)
+    images = re.findall(r"rayproject/ray:(\S+)", text)
+    assert {*images} == {f"{ray_version()}-py311-gpu"}
+    assert len(images) == 2
+    assert {*re.findall(r"requirements[\w-]*", text)} == {"requirements-cluster"}
+    pinned = locks[-1]
+    assert pinned["cupy-cuda12x"][0].startswith("14.")
+    for name in ("cublas", "cuda-nvrtc", "cuda-runtime", "curand"):
+        assert pinned[f"nvidia-{name}-cu12"][1] > 0
+    assert pinned["nvidia-cublas-cu12"][0].startswith("12.")
+    assert not any("cu13" in name or "cuda13" in name for name in pinned)
+
+
+def containers(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the containers of the job: of the head, of the autoscaler beside it, of the workers."""
+    cluster = cluster_of(job)
+    yield from cluster["headGroupSpec"]["template"]["spec"]["containers"]
+    yield cluster["autoscalerOptions"]
+    for group in cluster["workerGroupSpecs"]:
+        yield from group["template"]["spec"]["containers"]
+
+
+def test_nothing_runs_as_root() -> None:
+    """The image has sudo for all: on Kubernetes nobody becomes root by it; the launcher itself needs it."""
+    for config in (AWS, OWN_HOSTS):
+        assert "--user ray" in config["docker"]["run_options"]
+        assert config["auth"]["ssh_user"] != "root"
+    cluster = cluster_of(JOB)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        user = group["template"]["spec"]["securityContext"]
+        assert (user["runAsNonRoot"], user["runAsUser"]) == (True, 1000)
+    for container in containers(JOB):
+        rights = container["securityContext"]
+        assert (rights["allowPrivilegeEscalation"], rights["capabilities"]) == (False, {"drop": ["ALL"]})
+
+
+def test_ports_that_ask_for_no_token_are_closed() -> None:
+    """Those of Ray's metrics, in each of the files; docs/how-to/metrics.md says how to open them."""
+    for config in (AWS, OWN_HOSTS):
+        options = config["docker"]["run_options"]
+        assert {f"--env {name}={value}" for name, value in NO_METRICS.items()} <= {*options}
+    for container in containers(JOB):
+        given = {one["name"]: one["value"] for one in container["env"]}
+        assert given.items() >= NO_METRICS.items()
+    script = (ROOT / "sweeps" / "slurm.sh").read_text()
+    assert "export " + " ".join(f"{name}={value}" for name, value in NO_METRICS.items()) + "\n" in script
 
 
 def test_every_node_wants_the_token_and_reports_to_no_one() -> None:
@@ -142,15 +208,19 @@ def some(of: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": of, "minItems": 1}
 
 
+ENVIRONMENT = some(exact(name=STRING, value=STRING))
+RIGHTS = exact(allowPrivilegeEscalation=FLAG, capabilities=exact(drop=some(STRING)))
 POD = exact(
     spec=exact(
         serviceAccountName=STRING,
+        securityContext=exact(runAsNonRoot=FLAG, runAsUser=COUNT, runAsGroup=COUNT),
         tolerations=some(exact(key=STRING, operator={"enum": ["Exists", "Equal"]}, effect=STRING)),
         containers=some(
             exact(
                 name=STRING,
                 image=STRING,
-                env=some(exact(name=STRING, value=STRING)),
+                securityContext=RIGHTS,
+                env=ENVIRONMENT,
                 ports=some(exact(containerPort=COUNT, name=STRING)),
                 resources=exact(requests=STRINGS, limits=STRINGS),
                 volumeMounts=some(exact(name=STRING, mountPath=STRING)),
@@ -176,7 +246,7 @@ RAY_JOB = exact(
             rayVersion=STRING,
             authOptions=exact(mode={"enum": ["disabled", "token"]}),
             enableInTreeAutoscaling=FLAG,
-            autoscalerOptions=exact(idleTimeoutSeconds=COUNT),
+            autoscalerOptions=exact(idleTimeoutSeconds=COUNT, securityContext=RIGHTS, env=ENVIRONMENT),
             headGroupSpec=exact(rayStartParams=STRINGS, template=POD) | {"required": ["template"]},
             workerGroupSpecs=some(
                 exact(

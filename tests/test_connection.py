@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import NamedTuple
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from harness.head import ROOT, TOKEN, Head, environment
 from rmtsim.store import Store
 
 pytestmark = pytest.mark.ray
-
-ROOT = Path(__file__).parents[1]
-TOKEN = "0123456789abcdef" * 4
 
 SPEC = """
 name = "small"
@@ -39,19 +33,6 @@ seed = 5
 min_draws = 8
 max_draws = 60
 target_rse = 0.2
-"""
-
-START = """
-import sys
-from ray.cluster_utils import Cluster
-client, dashboard = map(int, sys.argv[1:])
-head = dict(num_cpus=2, include_dashboard=True, ray_client_server_port=client, dashboard_port=dashboard)
-head["dashboard_agent_listen_port"] = 0
-head["_system_config"] = dict(prestart_worker_first_driver=False, enable_worker_prestart=False)  # none in stock
-cluster = Cluster(initialize_head=True, head_node_args=head | {"object_store_memory": 100 * 2**20})
-print(cluster.address, flush=True)
-sys.stdin.readline()
-cluster.shutdown()
 """
 
 #: Connects to one address after the other; prints what came of each, and the seconds.
@@ -79,51 +60,6 @@ for address in sys.argv[2:]:
 """
 
 
-class Cluster(NamedTuple):
-    """A cluster of one node with two CPUs, that wants a token."""
-
-    head: str
-    client: str
-    dashboard: str
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def environment(**more: str) -> dict[str, str]:
-    """A user's environment without anything of Ray's but what is given."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return mine | {"PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "RAY_USAGE_STATS_ENABLED": "0"} | more
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    client, dashboard = free_ports(2)
-    with TemporaryDirectory(prefix="rmt", dir="/tmp") as folder:
-        settings = {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-        settings["RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S"] = "240"  # busy machines are slow to start it
-        # The server that Ray starts for each client is forked from a process with threads of gRPC: with gRPC's own
-        # handlers of forks it may die of a closed descriptor before it listens, and the client waits those 240 s.
-        settings["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-        line = [sys.executable, "-c", START, str(client), str(dashboard)]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            line, env=environment(**settings), stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=folder
-        )
-        assert process.stdout is not None
-        try:
-            head = process.stdout.readline().strip()
-            assert head, process.communicate()[1]
-            yield Cluster(head, f"ray://127.0.0.1:{client}", f"http://127.0.0.1:{dashboard}")
-        finally:
-            process.communicate("\n", timeout=60)
-
-
 def connect(*addresses: str, kind: str = "same version", **settings: str) -> list[tuple[str, float]]:
     """What comes of ``connected`` at these addresses, one after the other, in one process; it prints nothing else."""
     line = [sys.executable, "-c", CONNECT, kind, *addresses]
@@ -132,12 +68,12 @@ def connect(*addresses: str, kind: str = "same version", **settings: str) -> lis
     return [tuple(json.loads(answer)) for answer in done.stdout.splitlines()]
 
 
-def test_a_cluster_and_a_ray_of_our_own_in_turns(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_cluster_and_a_ray_of_our_own_in_turns(head: Head, tmp_path: Path) -> None:
     """Each has its token, the cluster's from a file; and a Ray of our own does not leave its settings behind."""
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text(f"{TOKEN}\n")
-    addresses = [cluster.head, "ray", cluster.client]
-    answers = connect(*addresses, HOME=str(tmp_path), RAY_ADDRESS=cluster.head)
+    addresses = [head.head, "ray", head.client]
+    answers = connect(*addresses, HOME=str(tmp_path), RAY_ADDRESS=head.head)
     assert [answer for answer, _ in answers] == [f"{cpus} CPUs" for cpus in (2, 3, 2)]
 
 
@@ -146,16 +82,16 @@ def test_a_cluster_and_a_ray_of_our_own_in_turns(cluster: Cluster, tmp_path: Pat
     [{}, {"RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_TOKEN_PATH": "/nonexistent/token"}],
     ids=["none", "wrong", "mode without token", "no file"],
 )
-def test_without_the_token(cluster: Cluster, settings: dict[str, str]) -> None:
-    answers = connect(cluster.head, cluster.client, **settings)
+def test_without_the_token(head: Head, settings: dict[str, str]) -> None:
+    answers = connect(head.head, head.client, **settings)
     assert len(answers) == 2
     for answer, seconds in answers:
         assert "wants a token that is not ours; put its token into RAY_AUTH_TOKEN" in answer
         assert seconds < 30  # Ray alone would go on for a minute
 
 
-def test_another_version(cluster: Cluster) -> None:
-    answers = connect(cluster.head, cluster.client, kind="other version", RAY_AUTH_TOKEN=TOKEN)
+def test_another_version(head: Head) -> None:
+    answers = connect(head.head, head.client, kind="other version", RAY_AUTH_TOKEN=TOKEN)
     assert len(answers) == 2
     for answer, _ in answers:
         assert "Version mismatch: The cluster was started with: Ray: " in answer
@@ -163,7 +99,7 @@ def test_another_version(cluster: Cluster) -> None:
         assert "\n" not in answer
 
 
-def test_addresses_where_no_ray_is(cluster: Cluster) -> None:
+def test_addresses_where_no_ray_is(head: Head) -> None:
     with (
         HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as web,
         socket.create_server(("127.0.0.1", 0)) as mute,
@@ -178,12 +114,12 @@ def test_addresses_where_no_ray_is(cluster: Cluster) -> None:
             f"127.0.0.1:{web.server_port}": "something else does",
             f"ray://127.0.0.1:{web.server_port}": "something else does",
             f"127.0.0.1:{mute.getsockname()[1]}": "timed out",
-            cluster.client.removeprefix("ray://"): "Method not found",
-            f"ray://{cluster.head}": "unimplemented",
+            head.client.removeprefix("ray://"): "Method not found",
+            f"ray://{head.head}": "unimplemented",
             "nowhere.invalid:6379": "known",
             "127.0.0.1:99999": "no address",
             "nowhere": "no address",
-            cluster.dashboard: "no address",
+            head.dashboard: "no address",
             "auto": "it stands for http://127.0.0.1:8265, which is no address",
         }
         answers = connect(*wrong, RAY_AUTH_TOKEN=TOKEN, RAY_ADDRESS="http://127.0.0.1:8265")
@@ -220,15 +156,15 @@ def rmtsim(folder: Path, address: str, **settings: str) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("way", ["auto", "client"])
-def test_the_same_rows(tmp_path: Path, cluster: Cluster, expected: pd.DataFrame, way: str) -> None:
+def test_the_same_rows(tmp_path: Path, head: Head, expected: pd.DataFrame, way: str) -> None:
     (tmp_path / "spec.toml").write_text(SPEC)
-    address = cluster.client if way == "client" else "auto"
-    done = rmtsim(tmp_path, address, RAY_AUTH_TOKEN=TOKEN, RAY_ADDRESS=cluster.head)
+    address = head.client if way == "client" else "auto"
+    done = rmtsim(tmp_path, address, RAY_AUTH_TOKEN=TOKEN, RAY_ADDRESS=head.head)
     assert done.returncode in (0, 4), done.stderr
     pd.testing.assert_frame_equal(Store(tmp_path / "store").read(), expected, check_exact=True)
 
 
-def test_a_submitted_job(tmp_path: Path, cluster: Cluster, expected: pd.DataFrame) -> None:
+def test_a_submitted_job(tmp_path: Path, head: Head, expected: pd.DataFrame) -> None:
     """With the code that is submitted, not with what is installed there."""
     job, store = tmp_path / "job", tmp_path / "store"
     shutil.copytree(ROOT / "rmtsim", job / "rmtsim", ignore=shutil.ignore_patterns("__pycache__"))
@@ -236,7 +172,7 @@ def test_a_submitted_job(tmp_path: Path, cluster: Cluster, expected: pd.DataFram
     version.write_text(version.read_text().replace('"0.', '"9.'))
     (job / "spec.toml").write_text(SPEC)
     run = f"{sys.executable} -m rmtsim run spec.toml --store {store} --backend numpy --address auto"
-    line = [Path(sys.executable).with_name("ray"), "job", "submit", "--address", cluster.dashboard]
+    line = [Path(sys.executable).with_name("ray"), "job", "submit", "--address", head.dashboard]
     line += ["--working-dir", job, "--", "bash", "-c", f"{run} || [ $? = 3 ]"]
     refused = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False, timeout=300)
     assert refused.returncode != 0

@@ -13,7 +13,7 @@ from platform import machine
 import numpy as np
 import pytest
 
-from rmtsim.arrays import gpu, philox
+from rmtsim.arrays import gpu, gpu_device, philox
 
 SOURCE = Path(gpu.__file__).with_name("kernels.cu").read_text("utf-8")
 ARCHITECTURES = ("sm_80", "sm_90")
@@ -90,6 +90,11 @@ def test_every_kernel_that_is_asked_for_is_there(compiled: tuple[str, int]) -> N
     assert names == {"normals", "exponentials", "diagonal_weights", "weighted_sum", "total"}
     types = {name: ("double",) if name == "total" else ("float", "double") for name in names}
     assert there == {f"{name}_{kind}" for name in names for kind in types[name]}
+
+
+def test_the_source_is_ascii() -> None:
+    """CuPy writes it to a file in the encoding of the locale."""
+    assert SOURCE.isascii()
 
 
 @pytest.mark.parametrize(
@@ -266,12 +271,11 @@ def test_memory_limit_holds_and_is_lifted() -> None:
     import cupy
 
     before = cupy.get_default_memory_pool().get_limit()
-    with gpu.memory_limit(2**24):
-        assert gpu.free_memory() <= 2**24
+    with gpu_device.memory_limit(2**24):
         with pytest.raises(MemoryError) as caught:
             cupy.empty(2**25, dtype=np.uint8)
-        assert gpu.is_out_of_memory(caught.value)
+        assert gpu_device.is_out_of_memory(caught.value)
     assert cupy.get_default_memory_pool().get_limit() == before
-    assert not gpu.is_out_of_memory(ValueError("other"))
-    gpu.release()
-    assert gpu.free_memory() > 2**25
+    assert not gpu_device.is_out_of_memory(ValueError("other"))
+    gpu_device.release()
+    assert gpu_device.free_memory() > 2**25

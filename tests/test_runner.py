@@ -128,7 +128,7 @@ def test_arguments_are_looked_at_first(
     line = ["run", str(tmp_path / "spec.toml"), "--store", str(tmp_path / "s"), "--backend", "numpy"]
     done = main(line)
     monkeypatch.setattr("rmtsim.sweeps.plan.plan", lambda *_: pytest.fail("a plan was made"))
-    monkeypatch.setattr("rmtsim.arrays.gpu.problem", lambda: "there is no GPU")
+    monkeypatch.setattr("rmtsim.arrays.gpu_device.problem", lambda: "there is no GPU")
     for wrong, words in (
         (["--address", "somewhere"], "address: 'somewhere' is not valid; give local, ray, or a running"),
         (["--backend", "cupy"], "backend: 'cupy' was asked for, but there is no GPU; choose numpy or auto"),

@@ -243,7 +243,7 @@ def test_bad_draws(draw: Any, seed: int, sentence: str, hidden: tuple[int, ...])
 
 
 def test_backends_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rmtsim.arrays.gpu.problem", lambda: "there is no GPU")
+    monkeypatch.setattr("rmtsim.arrays.gpu_device.problem", lambda: "there is no GPU")
     pd.testing.assert_frame_equal(trajectory(PROBLEM, backend="auto"), trajectory(PROBLEM))
     for name in ("cupy", "torch"):
         with pytest.raises(InputError, match=f"backend: '{name}' .*choose"):

@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1]
 
 #: What generates each part, as Markdown.
 PARTS: dict[str, Callable[[], str]] = {
+    "verbs in short": command_line.in_short,
     "verbs": command_line.verbs,
     "exit codes": command_line.exit_codes,
     "keys of sweeps": specs.keys_of_sweeps,

@@ -30,6 +30,11 @@ def verbs() -> str:
     return "\n\n".join(_section(name, verb) for name, verb in _verbs())
 
 
+def in_short() -> str:
+    """Return a table of the verbs, each with what it does in a sentence."""
+    return table(["verb", "does"], ([f"[`rmtsim {name}`](#{name})", _text(does)] for name, does in _short()))
+
+
 def exit_codes() -> str:
     """Return the table of the exit codes."""
     return table(["code", "means"], MEANINGS.items())

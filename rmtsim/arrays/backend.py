@@ -86,6 +86,10 @@ class Backend(ABC):
         """Whether an error says that there is no memory left on a device, so that smaller pieces may do."""
         return False
 
+    def is_fatal(self, error: BaseException) -> bool:
+        """Whether an error has left a device of no use to this process, so that nothing more can be computed."""
+        return False
+
     def release_memory(self) -> None:  # noqa: B027  # most backends keep none
         """Give memory that is kept for later use back to the device."""
 

@@ -1,4 +1,4 @@
-"""The GPU: kernels of our own, cuBLAS and memory, through CuPy; the one file that imports CuPy.
+"""The operations of a draw on a GPU: kernels of our own, and cuBLAS, through CuPy.
 
 Arrays are CuPy arrays of float32 or float64, row-major, with optional leading axes that run over draws. Work is put
 on the current device and stream and not waited for. The kernels stand in ``kernels.cu``. CuPy compiles them by NVRTC
@@ -8,12 +8,8 @@ when one is first used on a device, and keeps the result on disk; it adds ``-ftz
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
-from importlib.util import find_spec
 from math import prod
 from typing import Any
 
@@ -21,36 +17,9 @@ import numpy as np
 
 Array = Any  # an array of CuPy
 
-# TF32 drops 13 of the 23 bits of its inputs. CuPy's float32 products use it only where this variable is 1 at the first
-# of them; cublas.gemm and cublas.syrk never do.
-os.environ["CUPY_TF32"] = "0"
-
 _TYPES = {"float32": "float", "float64": "double"}
 _WARP, _THREADS = 32, 256  # of a block; as in kernels.cu
 _MOST_BLOCKS = 2**16  # for kernels whose threads go on to the next entries
-
-
-def problem() -> str | None:
-    """Say why CuPy cannot compute here, or return None if it can."""
-    if find_spec("cupy") is None:
-        return "CuPy is not installed (extras cuda12, cuda13)"
-    try:
-        import cupy
-
-        # is_available() counts devices; only a computation shows that driver and toolkit work together.
-        if cupy.cuda.is_available() and int(cupy.arange(3).sum()) == 3:
-            return None
-    except Exception as error:  # CuPy raises many kinds for a broken driver, and each means "no GPU"
-        reason = str(error).splitlines() or [type(error).__name__]
-        return f"CuPy found no working GPU ({reason[0]})"
-    return "CuPy found no GPU"
-
-
-def module() -> Any:
-    """Return CuPy."""
-    import cupy
-
-    return cupy
 
 
 def normals(identity: bytes, rows: range, columns: int, scale: float, dtype: str) -> Array:
@@ -161,7 +130,7 @@ def add_product(total: Array, A: Array, B: Array) -> None:
     """Add A Bᵀ to ``total`` in place, for every draw.
 
     Where B is A itself, only the lower triangle of ``total`` with its diagonal is filled. Sums have the precision of
-    the arrays: TF32 is off. Draws are added one by one: a batched product may choose its kernel by their number, and
+    the arrays. Draws are added one by one: a batched product may choose its kernel by their number, and
     a draw's bits must not depend on that.
 
     Parameters
@@ -226,49 +195,6 @@ def weighted_sum(K: Array, G: Array, left: Array, right: Array, power: int) -> A
     _launch("weighted_sum", G.dtype.name, (draws * parts,), (_WARP, _THREADS // _WARP), *arrays, *sizes, partial)
     _launch("total", "float64", (draws,), (_THREADS,), partial, np.int64(parts), out)
     return out
-
-
-@contextmanager
-def memory_limit(size: int) -> Iterator[None]:
-    """Hold CuPy's memory pool on the device to ``size`` bytes, one thread at a time; more raises out of memory."""
-    import cupy
-
-    pool = cupy.get_default_memory_pool()
-    before = pool.get_limit()
-    pool.free_all_blocks()  # blocks kept from before would count
-    pool.set_limit(size=size)
-    try:
-        yield
-    finally:
-        pool.set_limit(size=before)
-
-
-def free_memory() -> int:
-    """Bytes that can still be allocated: free on the device or kept by the pool, and within the pool's limit."""
-    import cupy
-
-    pool = cupy.get_default_memory_pool()
-    free = int(cupy.cuda.Device().mem_info[0]) + int(pool.free_bytes())
-    limit = int(pool.get_limit())  # 0: none
-    return min(free, max(0, limit - int(pool.used_bytes()))) if limit else free
-
-
-def release() -> None:
-    """Give the blocks that the memory pool keeps back to the device."""
-    import cupy
-
-    cupy.get_default_memory_pool().free_all_blocks()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device has no memory left, so that a smaller chunk may do."""
-    import cupy
-
-    if isinstance(error, cupy.cuda.memory.OutOfMemoryError):
-        return True
-    # From CUDA, for modules and stacks, and from cuBLAS, for its workspace: they do not allocate through the pool.
-    codes = {"CUDARuntimeError": 2, "CUDADriverError": 2, "CUBLASError": 3}
-    return codes.get(type(error).__name__) == getattr(error, "status", -1)
 
 
 def _launch(name: str, dtype: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:

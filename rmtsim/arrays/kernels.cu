@@ -30,7 +30,7 @@ __device__ inline void philox4x32(u32 x[4], u32 key0, u32 key1)
     }
 }
 
-// out[i] = scale · (normal number start + i) of the stream, for start + i < stop. A thread makes pairs, by Box–Muller.
+// out[i] = scale * (normal number start + i) of the stream, for start + i < stop. A thread makes pairs, by Box-Muller.
 template <class T>
 __device__ void normals(T* out, i64 start, i64 stop, u32 key0, u32 key1, u32 high0, u32 high1, double scale)
 {
@@ -78,7 +78,7 @@ __device__ T reduce(T value, int lanes, Operation combine)
 // ---------------------------------------------------------------------------------------------------------------------
 // Softmax
 
-// L (rows, columns) becomes exp(L − shift[row]); sums[row] is the sum of what is stored, highest[row] the maximum of
+// L (rows, columns) becomes exp(L - shift[row]); sums[row] is the sum of what is stored, highest[row] the maximum of
 // what was there. A block has blockDim.y rows; blockDim.x threads share one, a power of two up to WARP or all of them.
 template <class T>
 __device__ void exponentials(T* L, const T* __restrict__ shift, double* __restrict__ sums, T* __restrict__ highest,
@@ -86,7 +86,7 @@ __device__ void exponentials(T* L, const T* __restrict__ shift, double* __restri
 {
     const i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y, step = blockDim.x;
     double sum = 0;
-    T top = (T)__int_as_float(0xFF800000);  // −∞
+    T top = (T)__int_as_float(0xFF800000);  // -infinity
     if (row < rows) {  // no early return: reduce() needs all threads
         T* const entries = L + row * columns;
         const T down = shift[row];
@@ -113,7 +113,7 @@ __device__ void exponentials(T* L, const T* __restrict__ shift, double* __restri
     }
 }
 
-// With P = E · inverse[row]: S = P∘P and Q = P − S. In double throughout, so that Q keeps its digits in float too.
+// With P = E * inverse[row]: S = P*P and Q = P - S. In double throughout, so that Q keeps its digits in float too.
 template <class T>
 __device__ void diagonal_weights(const T* __restrict__ E, const double* __restrict__ inverse, T* __restrict__ Q,
                                  T* __restrict__ S, i64 rows, i64 columns)
@@ -133,8 +133,9 @@ __device__ void diagonal_weights(const T* __restrict__ E, const double* __restri
 // ---------------------------------------------------------------------------------------------------------------------
 // Weighted sums
 
-// partial[draw, part] = the share of Σ K∘(G∘left rightᵀ)^power that `part` of `parts` blocks has of a draw's n × k
-// entries: every parts-th group of blockDim.y rows. `repeats` draws of G, one after the other, have the same K.
+// partial[draw, part] = the sum of K*(G*left right^T)^power, by entry, over the share that `part` of `parts` blocks has
+// of a draw's n x k entries: every parts-th group of blockDim.y rows. `repeats` draws of G, one after the other, have
+// the same K.
 template <class T>
 __device__ void weighted_sum(const T* __restrict__ K, const T* __restrict__ G, const double* __restrict__ left,
                              const double* __restrict__ right, int power, i64 repeats, i64 n, i64 k,
@@ -158,7 +159,7 @@ __device__ void weighted_sum(const T* __restrict__ K, const T* __restrict__ G, c
     if (threadIdx.x == 0 && threadIdx.y == 0) partial[blockIdx.x] = sum;
 }
 
-// out[draw] = Σ partial[draw, :], a block a draw.
+// out[draw] = sum of partial[draw, :], a block a draw.
 extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const double* partial, i64 parts, double* out)
 {
     const i64 draw = blockIdx.x;

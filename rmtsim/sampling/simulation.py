@@ -188,6 +188,7 @@ def simulate_arrays(
                     norms = compute(X, last_layers(V, count), W, y, point.loss, chosen, xp, **options)
                     for layer, values in norms.items():
                         parts[layer].append(tuple(to_numpy(value) for value in values))
+                    del X, V, W, y, active, norms, options  # before the next are made
                     left = range(part.stop, draws.stop)
                     shown.advance(len(draws) - len(left))
         except OutOfRange as error:

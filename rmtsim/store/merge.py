@@ -19,7 +19,7 @@ from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.experiment_tables import FOLDER, copy_tables, lacking_tables, specs, tables, write_spec
 from rmtsim.store.failures import TornError
-from rmtsim.store.recompute import agreement
+from rmtsim.store.recompute import agreement, same_bits
 from rmtsim.store.repeated_rows import repeated_rows
 from rmtsim.store.shard_files import sort
 from rmtsim.store.shard_names import commit_number
@@ -249,14 +249,14 @@ def _check_values(rows: pd.DataFrame, stores: Sequence[Store], blas: Sequence[st
     starts = (~rows.duplicated(KEY)).to_numpy()
     first = rows.iloc[np.flatnonzero(starts)[np.cumsum(starts) - 1]].set_index(rows.index)  # of the same key
     equal, near = agreement(rows, first)
-    kernels = np.array(blas)
-    rounding = near & (kernels[rows["shard"]] != kernels[first["shard"]])
+    pairs = zip(rows["shard"], first["shard"], strict=True)
+    rounding = near & np.array([not same_bits(blas[one], blas[other]) for one, other in pairs])
     wrong = ~(equal | rounding)
     if wrong.any():
-        pairs = [(stores[one], stores[other]) for one, other in zip(rows["shard"], first["shard"], strict=True)]
-        inside = wrong & np.array([one is other for one, other in pairs])  # of one store: no merge is to blame
+        held_by = [(stores[one], stores[other]) for one, other in zip(rows["shard"], first["shard"], strict=True)]
+        inside = wrong & np.array([one is other for one, other in held_by])  # of one store: no merge is to blame
         place = int(np.flatnonzero(inside if inside.any() else wrong)[0])
-        row, (here, there) = rows.iloc[place], pairs[place]
+        row, (here, there) = rows.iloc[place], held_by[place]
         if here is there:
             raise here.repeated_row_error(row.to_dict(), equal=False)
         held = name_row(row.to_dict(), here.point_in_words(row["point_id"]))

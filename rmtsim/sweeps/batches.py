@@ -16,6 +16,9 @@ from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.sampling.simulation import simulate_arrays
 from rmtsim.sweeps.jobs import never
 
+#: Kinds of draws that this process has made on a GPU.
+_WARM: set[tuple[object, ...]] = set()
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -40,10 +43,18 @@ class Batch:
         RunError
             If a value is not a number: it would be stored as if the layer had no such block.
         """
+        self._warm_up()
         start = time.perf_counter()
-        simulated = simulate_arrays(
+        simulated = self._simulate(self.draws)
+        lacking = np.isnan(simulated.values)
+        if np.isinf(simulated.values).any() or (lacking.any(axis=0) != lacking.all(axis=0)).any():
+            raise RunError("a value is not finite")
+        return Result(simulated, time.perf_counter() - start)
+
+    def _simulate(self, draws: range) -> SimulatedDraws:
+        return simulate_arrays(
             self.point,
-            self.draws,
+            draws,
             seed=self.seed,
             backend=self.backend,
             dtype=self.dtype,
@@ -53,10 +64,17 @@ class Batch:
             threads=self.threads,
             memory=self.memory,
         )
-        lacking = np.isnan(simulated.values)
-        if np.isinf(simulated.values).any() or (lacking.any(axis=0) != lacking.all(axis=0)).any():
-            raise RunError("a value is not finite")
-        return Result(simulated, time.perf_counter() - start)
+
+    def _warm_up(self) -> None:
+        """Make a draw of this kind on a GPU, if it is the first in this process.
+
+        The kernels are compiled meanwhile, in up to 15 s. As a part of a batch, these seconds would be taken for the
+        time of its draws, and the next batches would be far too small.
+        """
+        kind = (self.point.model, self.point.loss, self.layers, self.dtype, self.diagonal, self.weights_per_draw > 1)
+        if kind not in _WARM and get_backend(resolve(self.backend)).needs_gpu:
+            self._simulate(range(self.draws.start, self.draws.start + 1))
+            _WARM.add(kind)
 
     def within(self, memory: float) -> Batch:
         """Return the batch for a worker that has ``memory`` bytes, if it computes in the machine's own memory."""

@@ -72,6 +72,10 @@ class Progress:
         Seconds to the end, extrapolated from precision and speed; None where nothing is known yet.
     open_points
         The points that want more draws, those with most work left first. Empty for tables.
+    in_flight
+        Batches or tables that were given to workers and did not come back.
+    worst_rse
+        The largest relative standard error of any point; None where none has one yet, and for tables.
 
     Examples
     --------
@@ -94,6 +98,8 @@ class Progress:
     elapsed: float = 0.0
     to_go: float | None = None
     open_points: tuple[OpenPoint, ...] = ()
+    in_flight: int = 0
+    worst_rse: float | None = None
 
     @property
     def per_second(self) -> float:
@@ -131,6 +137,7 @@ class Progress:
             "finished": self.finished,
             "workers": self.workers,
             "failed": len(self.failures),
+            "in_flight": self.in_flight,
         }
         if self.unit == "table":
             return {"experiment": self.name, **named, "tables": self.total, "new_tables": self.done}
@@ -145,6 +152,7 @@ class Progress:
             "points": self.total,
             "draws": self.done,
             "draws_per_s": per_second,
+            "worst_rse": self.worst_rse,
             "open": points,
         }
 
@@ -194,7 +202,7 @@ class SweepWatch:
         self._costs = [state.sampling.cost(state.point, state.layers) for state in states]
         self._past = deque([(now, self._work())])
 
-    def progress(self, draws: int, workers: int, failures: Sequence[Failure]) -> Progress:
+    def progress(self, draws: int, workers: int, failures: Sequence[Failure], in_flight: int = 0) -> Progress:
         """Return where the sweep stands, after ``draws`` new draws of this run."""
         now = self._clock()
         more = zip(self._states, draws_left(self._states), self._costs, strict=True)
@@ -204,6 +212,9 @@ class SweepWatch:
             self._past.popleft()
         (before, work_before), (_, work) = self._past[0], self._past[-1]
         done = work - work_before
+        open_points = tuple(_open_point(self._states[k]) for _, k in sorted(left, key=lambda item: -item[0]))
+        errors = [point.rse for point in open_points]
+        errors += [state.precision[0] for state in self._states if state.finished]
         return Progress(
             self._name,
             "draw",
@@ -214,7 +225,9 @@ class SweepWatch:
             tuple(failures),
             now - self._start,
             sum(work for work, _ in left) * (now - before) / done if left and done > 0 else None,
-            tuple(_open_point(self._states[k]) for _, k in sorted(left, key=lambda item: -item[0])),
+            open_points,
+            in_flight,
+            max(filter(math.isfinite, errors), default=None),
         )
 
     def _work(self) -> float:

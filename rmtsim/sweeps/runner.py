@@ -22,6 +22,7 @@ from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE
 from rmtsim.sweeps.jobs import Failure
 from rmtsim.sweeps.loop import ending, run_work
 from rmtsim.sweeps.progress import Progress, SweepWatch
+from rmtsim.sweeps.ray_metrics import exported
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.scheduler import DrawScheduler
 from rmtsim.sweeps.spec import Spec
@@ -185,7 +186,7 @@ def run(
         workers=resources.workers,
         time_limit=time_limit,
         fail_fast=fail_fast,
-        on_progress=on_progress,
+        on_progress=exported(on_progress, address),
         on_message=on_message,
     )
     return Outcome(work.states, work.committer.done, work.scheduler.failures, stopped)
@@ -223,7 +224,7 @@ class SweepWork:
 
     def progress(self, workers: int) -> Progress:
         """Return where the sweep stands."""
-        return self._watch.progress(self.committer.done, workers, self.scheduler.failures)
+        return self._watch.progress(self.committer.done, workers, self.scheduler.failures, self.scheduler.in_flight)
 
 
 class DrawCommitter:

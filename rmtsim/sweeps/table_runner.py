@@ -23,6 +23,7 @@ from rmtsim.sweeps.experiment import Experiment, Location, Table, as_store
 from rmtsim.sweeps.jobs import Failure, never
 from rmtsim.sweeps.loop import ending, run_work
 from rmtsim.sweeps.progress import Progress
+from rmtsim.sweeps.ray_metrics import exported
 from rmtsim.sweeps.resources import allocate_tables
 from rmtsim.sweeps.scheduler import Scheduler
 from rmtsim.sweeps.thread_workers import default_workers
@@ -184,6 +185,7 @@ class TableWork:
             tuple(self.scheduler.failures),
             elapsed,
             elapsed * left / (self._cost - left) if self._cost > left else None,
+            in_flight=self.scheduler.in_flight,
         )
 
 
@@ -306,7 +308,7 @@ def run_tables(
         workers=workers,
         time_limit=time_limit,
         fail_fast=fail_fast,
-        on_progress=on_progress,
+        on_progress=exported(on_progress, address),
         on_message=on_message,
     )
     done = work.committer.done

@@ -13,7 +13,7 @@ from typing import Any
 from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.pool import Pool
 from rmtsim.arrays.threads import cores, single_threaded_blas
-from rmtsim.errors import StoppedError
+from rmtsim.errors import RunError, StoppedError
 from rmtsim.sweeps.jobs import Finished, Job, error_line
 from rmtsim.text.sizes import format_seconds
 
@@ -94,7 +94,13 @@ class ThreadWorkers:
         return job.compute(self._stop.is_set)
 
     def _finished(self, future: Future[Any]) -> Finished | None:
-        """Return the job of a future that is done, None where it has stopped as it was asked to."""
+        """Return the job of a future that is done, None where it has stopped as it was asked to.
+
+        Raises
+        ------
+        RunError
+            If the GPU has failed: until this process ends, whatever else it is asked fails too.
+        """
         job = self._running.pop(future)
         self._begun.pop(job, None)
         self._told.discard(job)
@@ -103,4 +109,9 @@ class ThreadWorkers:
         except StoppedError as error:
             return None if self._stop.is_set() else Finished(job, None, error_line(error))
         except Exception as error:
+            if get_backend(self.backend).is_fatal(error):
+                raise RunError(
+                    f"the GPU has failed ({error_line(error)}), and this process can use it no more; the same command "
+                    "goes on where this one stopped"
+                ) from error
             return Finished(job, None, error_line(error))

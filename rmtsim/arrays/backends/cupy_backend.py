@@ -1,4 +1,4 @@
-"""CuPy on a GPU: kernels of our own, cuBLAS, and CuPy's pool of memory (``rmtsim.arrays.gpu``, loaded when needed)."""
+"""CuPy on a GPU: kernels of our own, cuBLAS, and CuPy's pool (``rmtsim.arrays.gpu``, ``gpu_device``)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class CuPyBackend(Backend):
 
     def module(self) -> Module:
         """Return CuPy."""
-        return _gpu().module()
+        return _device().module()
 
     def problem(self) -> str | None:
         """Say why CuPy cannot compute here, or return None if it can."""
-        return _gpu().problem()  # type: ignore[no-any-return]
+        return _device().problem()  # type: ignore[no-any-return]
 
     def to_numpy(self, array: Array) -> np.ndarray:
         """Copy an array to the host."""
@@ -31,23 +31,27 @@ class CuPyBackend(Backend):
 
     def free_memory(self) -> float:
         """Bytes that can still be allocated on the device."""
-        return _gpu().free_memory()  # type: ignore[no-any-return]
+        return _device().free_memory()  # type: ignore[no-any-return]
 
     def memory_limit(self, size: float) -> AbstractContextManager[None]:
         """Hold CuPy's memory pool to ``size`` bytes."""
-        return _gpu().memory_limit(size)  # type: ignore[no-any-return]
+        return _device().memory_limit(size)  # type: ignore[no-any-return]
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the device has no memory left."""
-        return bool(_gpu().is_out_of_memory(error))
+        return bool(_device().is_out_of_memory(error))
 
     def release_memory(self) -> None:
         """Give the blocks that the memory pool keeps back to the device."""
-        _gpu().release()
+        _device().release()
 
     def library(self) -> str:
-        """Return ``"cuBLAS"``."""
-        return "cuBLAS"
+        """Name cuBLAS, the device and the compilers, which the last digits depend on."""
+        return _device().library()  # type: ignore[no-any-return]
+
+    def is_fatal(self, error: BaseException) -> bool:
+        """Whether an error has left the device of no use to this process."""
+        return bool(_device().is_fatal(error))
 
     def normals(self, identity: bytes, rows: range, columns: int, scale: float, dtype: str) -> Array:
         """Return rows of a matrix of normals, made on the device by Philox."""
@@ -80,6 +84,12 @@ register_backend(CuPyBackend())
 
 
 def _gpu() -> Any:
-    from rmtsim.arrays import gpu  # which sets CuPy up
+    from rmtsim.arrays import gpu
 
     return gpu
+
+
+def _device() -> Any:
+    from rmtsim.arrays import gpu_device
+
+    return gpu_device
