@@ -18,6 +18,7 @@ A sweep
     fit              decay rates in the number of classes, with verdicts on the theory
     plot.decay       measured values against the number of classes, with the theory, on axes of your own
     plot.columns     any column of the summary against any other, the same way
+    report           all of that as one HTML file
 
 Arrays of your own
     block_norms      the statistics of `simulate` for a network with at most one hidden layer
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from rmtsim.kernels.results import BlockNorms as BlockNorms
     from rmtsim.model.ensemble import Ensemble as Ensemble
     from rmtsim.model.point import Point as Point
+    from rmtsim.pages.report import report as report
     from rmtsim.sampling.simulation import simulate as simulate
     from rmtsim.stats.fit import Fit as Fit
     from rmtsim.stats.fit import fit as fit
@@ -87,6 +89,7 @@ _HOMES = {
     "measure": "heads.measurement",
     "open_store": "store.store",
     "predict": "stats.prediction_table",
+    "report": "pages.report",
     "run": "sweeps.launch",
     "simulate": "sampling.simulation",
     "summarize": "stats.summary",

@@ -9,13 +9,13 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
-from rmtsim.cli.selection import condition_on_draws
 from rmtsim.figures.decay_drawing import _styles, plot_decay
 from rmtsim.figures.decay_figure import MOST_SERIES
 from rmtsim.figures.figure_data import figure_data
 from rmtsim.paper.fig8 import Fig8Mse
 from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
+from rmtsim.sweeps.selection import condition_on_draws
 
 ROW = {
     "model": "one_hidden",

@@ -13,8 +13,7 @@ from rmtsim.cli.printing import print_json, print_text
 from rmtsim.cli.running import announce_change
 from rmtsim.cli.sources import TableSource
 from rmtsim.store import Store
-from rmtsim.store.experiment_tables import SPEC, check_tables, files_beside, specs
-from rmtsim.store.saved_files import saved_prefix
+from rmtsim.store.experiment_tables import SPEC, check_tables, count_tables, files_beside, specs
 from rmtsim.text.sizes import format_bytes, format_flops, format_seconds
 from rmtsim.text.tables import frame_table, records
 from rmtsim.text.words import number_of
@@ -55,23 +54,12 @@ def experiment_status(store: Store) -> list[dict[str, Any]]:
     """
     found = []
     for name, document in specs(store).items():
-        paths: list[str] | None = document["tables"]
-        counts: dict[str, int | None] = dict.fromkeys(("tables", "done", "begun"))
-        if paths is not None:
-            there = files_beside(store, paths)
-            check_tables(store.files, [path for path in paths if path in there])
-            prefixes = {f"{path.rpartition('.')[0]}." for path in there}
-            missing = [path for path in paths if path not in there]
-            begun = sum(_saved(path) in prefixes for path in missing)
-            counts = {"tables": len(paths), "done": len(paths) - len(missing), "begun": begun}
-        found.append({"experiment": name, **counts})
+        paths: list[str] = document["tables"] or []
+        counts = count_tables(store, document)
+        there = files_beside(store, paths)
+        check_tables(store.files, [path for path in paths if path in there])
+        found.append({"experiment": name, **counts._asdict()})
     return found
-
-
-def _saved(path: str) -> str:
-    """Return the prefix of the paths of the files that a task saves before its table exists."""
-    folder, _, file = path.rpartition("/")
-    return f"{folder}/{saved_prefix(file)}"
 
 
 def status_line(row: Mapping[str, Any], store: Store) -> str:

@@ -20,7 +20,6 @@ from rmtsim.arrays.threads import cores
 from rmtsim.cli.exit_codes import DONE, FAILED, joint_exit_code
 from rmtsim.cli.printing import line_width, print_json, print_message, print_text
 from rmtsim.cli.running import RunOptions, announce_change, check_options, outcome_code, run_source
-from rmtsim.cli.selection import Selection
 from rmtsim.cli.sources import FigureRuns
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
@@ -28,6 +27,7 @@ from rmtsim.errors import InputError, RunError
 from rmtsim.files.output_files import write_output
 from rmtsim.store import Store
 from rmtsim.sweeps.experiment import Experiment
+from rmtsim.sweeps.selection import Selection
 from rmtsim.text.output import presentable
 from rmtsim.text.sizes import format_seconds
 from rmtsim.text.tables import records, text_table
@@ -63,7 +63,10 @@ def figure(arguments: argparse.Namespace) -> int:
     shown = registry.get_figure(arguments.name)
     matplotlib_setup.check_picture_file(arguments.out)
     _check_data(arguments.data, [shown])
-    selection, experiment = Selection.of(arguments), shown.experiment(arguments.full, arguments.data)
+    selection, experiment = (
+        Selection.of(arguments.where, arguments.sweep, arguments.seed),
+        shown.experiment(arguments.full, arguments.data),
+    )
     if experiment is not None:
         if selection.options:
             given = ", ".join(selection.options)
@@ -90,7 +93,7 @@ def _measured(arguments: argparse.Namespace) -> int:
         raise InputError(f"--measured: goes with the figure {known}, not with {name or 'none'}; leave it out")
     others = {"--store": arguments.store, "--data": arguments.data, "--full": arguments.full, "--list": arguments.list}
     given = [option for option, value in others.items() if value] + ["--json"] * arguments.json
-    if given := [*given, *Selection.of(arguments).options]:
+    if given := [*given, *Selection.of(arguments.where, arguments.sweep, arguments.seed).options]:
         raise InputError(f"{', '.join(given)}: does not go with --measured; leave it out")
     if arguments.out is None:
         raise InputError("--out: missing; give a file to write, .png, .pdf or .svg")

@@ -38,6 +38,7 @@ examples:
   rmtsim fit --store results                        exponents and constants beside the theorems'
   rmtsim figure fig8 --store results --out f8.pdf
   rmtsim plot --store results --by aspect_ratio --panel layer --out p.png
+  rmtsim report --store results --out report.html   all of that on one page, for a browser
   rmtsim figure --list                              every figure, with its source and what it costs
   rmtsim reproduce all                              all of them, and a gallery
   rmtsim theory --model linear --loss ce --classes 10 1000 100000 --aspect-ratio 0.5
@@ -202,6 +203,7 @@ def parser() -> argparse.ArgumentParser:
     add_json(p)
 
     _add_plot(verb)
+    _add_report(verb)
     _add_store_verbs(verb)
 
     p = verb(
@@ -304,6 +306,21 @@ def _add_plot(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> 
         "factor of 3)",
     )
     p.add_argument("--no-theory", action="store_true", help="leave the theory out")
+
+
+def _add_report(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:
+    p = verb(
+        "report",
+        "write a report of a store: one HTML file that needs no network",
+        "It says what was run, by which version and kernels; gives the verdicts, the figures with their numbers, the "
+        "state and precision of every point, what is damaged or missing, and the commands and specs that make it "
+        "again. Equal stores give equal files.",
+        "report_verb",
+    )
+    add_store(p)
+    p.add_argument("--out", required=True, metavar="FILE", help="file to write: .html")
+    add_selection(p)
+    p.add_argument("--no-theory", action="store_true", help="leave the theory out, and the verdicts with it")
 
 
 def _add_measure(verb: Callable[[str, str, str, str], argparse.ArgumentParser]) -> None:

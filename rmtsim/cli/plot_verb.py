@@ -9,13 +9,13 @@ import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_message
-from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.figures import matplotlib_setup
 from rmtsim.figures.column_choice import ColumnChoice
 from rmtsim.stats.summary import summarize
+from rmtsim.sweeps.selection import Selection
 
 __all__ = ["plot"]
 

@@ -13,13 +13,13 @@ import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
-from rmtsim.cli.selection import Selection
 from rmtsim.cli.table_output import encoded
 from rmtsim.errors import InputError
 from rmtsim.files.output_files import check_output, write_output
 from rmtsim.sampling.schema import EXPORTED_ID
 from rmtsim.store import Store
 from rmtsim.store.coverage import point_batches
+from rmtsim.sweeps.selection import Selection
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     check_output(arguments.out)
     out = Path(arguments.out)
-    selection, store = Selection.of(arguments), open_existing(arguments.store)
+    selection, store = Selection.of(arguments.where, arguments.sweep, arguments.seed), open_existing(arguments.store)
     of_sweep = selection.of_sweep(store)
     batches = point_batches(_rows_of_points(store), _ROWS)
     read = (selection.rows(store.read(points=points), of_sweep) for points in batches)

@@ -17,13 +17,13 @@ from rmtsim.cli.experiment_verbs import (
 )
 from rmtsim.cli.printing import line_width, print_json, print_message, print_text
 from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_options, outcome_code, run_source
-from rmtsim.cli.selection import Selection
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
 from rmtsim.store.presence import who_writes
+from rmtsim.sweeps.selection import Selection
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.text.tables import WIDTH, frame_table, records
 from rmtsim.text.words import number_of
@@ -186,7 +186,7 @@ def fit(arguments: argparse.Namespace) -> int:
     from rmtsim.stats.fit import fit as fit_rates
     from rmtsim.stats.render import render
 
-    draws = Selection.of(arguments).read(open_existing(arguments.store))
+    draws = Selection.of(arguments.where, arguments.sweep, arguments.seed).read(open_existing(arguments.store))
     with show_theory_progress(draws, "the verdicts are made"):
         report = fit_rates(draws)
     if arguments.json:

@@ -94,7 +94,7 @@ def _plot_layer(
         plot_deviations(lower, shown, styles)
         power = theory["power"].iloc[0]
         law = {0: r" $\to$ const.", 1: r" $\sim C$"}.get(power, rf" $\sim C^{{{power:.0f}}}$")
-        vanishes = (shown["measured"].dropna() == 0).all()
+        vanishes = pd.isna(power) or (shown["measured"].dropna() == 0).all()
         upper.set_title(BLOCKS[quantity] + ("" if vanishes else law))
         upper.set_ylabel(_label(layer, quantity))
         lower.set_xlabel(r"number of classes $C$")

@@ -82,7 +82,7 @@ class Fit:
             "blocks are divided by d."
         )
         html = table.to_html(index=False, border=0, na_rep="")
-        return f"{html}<p>{note}</p><pre>{escape(self._tally())}</pre>"
+        return f"{html}<p>{note}</p><pre>{escape(self.tally())}</pre>"
 
     def text(self, width: int = WIDTH) -> str:
         """Return the claims as a table, then the tally of the points and those that fail.
@@ -93,10 +93,10 @@ class Fit:
             Characters of a line.
         """
         failing = (self.compared["verdict"] == "differs") | ~self.compared["within_limit"].fillna(True)
-        parts = [render(self.claims, width), self._tally(width)]
+        parts = [render(self.claims, width), self.tally(width)]
         return "\n\n".join([*parts, render(self.compared[failing], width)] if failing.any() else parts)
 
-    def _tally(self, width: int = WIDTH) -> str:
+    def tally(self, width: int = WIDTH) -> str:
         """Count the points that agree, with what they were held to."""
         tested = self.compared[~self.compared["verdict"].isin(["exact", "not tested"])]
         counted = f"Measured values against the theory at their own C, d, N: {tally(self.compared, 'agree')}."

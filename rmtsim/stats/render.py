@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,24 +43,59 @@ _POINTS_LEGEND = (
 )
 
 
+class Block(NamedTuple):
+    """The lines of one sweep over C.
+
+    Attributes
+    ----------
+    heading
+        The sweep in words.
+    reason
+        The reason that all its lines have, if there are several; else empty.
+    lines
+        The cells of each line, and its own reason, empty where ``reason`` says it.
+    """
+
+    heading: str
+    reason: str
+    lines: list[tuple[list[str], str]]
+
+
+class Layout(NamedTuple):
+    """A table of verdicts as text: the names of its columns, its blocks, and what the columns mean."""
+
+    head: list[str]
+    blocks: list[Block]
+    legend: str
+
+
+def layout(table: pd.DataFrame) -> Layout:
+    """Lay out a table of ``claims`` or ``points`` as cells, one block per sweep over C."""
+    is_claims = "exponent_theorem" in table.columns
+    head, legend = (_CLAIMS_HEAD, _CLAIMS_LEGEND) if is_claims else (_POINTS_HEAD, _POINTS_LEGEND)
+    cells = _claim_cells if is_claims else _point_cells
+    blocks = []
+    for _, of_sweep in itertools.groupby(records(table), key=lambda row: [row[key] for key in _SWEEP]):
+        lines = list(of_sweep)
+        once = len(lines) > 1 and len({line["reason"] for line in lines}) == 1
+        shown = [(cells(line), "" if once else line["reason"]) for line in lines]
+        blocks.append(Block(_heading(lines[0]), lines[0]["reason"] if once else "", shown))
+    return Layout(head, blocks, legend)
+
+
 def render(table: pd.DataFrame, width: int = WIDTH) -> str:
     """Lay out a table of ``claims`` or ``points``, one block of lines per sweep over C, with a legend.
 
     Standard errors (s.e.) and the deviation that the finite d and N make (size) stand in columns of their own. Where
     lines may have less than 110 columns, what decides nothing is left out.
     """
-    is_claims = "exponent_theorem" in table.columns
-    head, legend = (_CLAIMS_HEAD, _CLAIMS_LEGEND) if is_claims else (_POINTS_HEAD, _POINTS_LEGEND)
-    cells, spare = (_claim_cells, _CLAIMS_SPARE) if is_claims else (_point_cells, _POINTS_SPARE)
+    head, blocks, legend = layout(table)
+    spare = _CLAIMS_SPARE if head is _CLAIMS_HEAD else _POINTS_SPARE
     rows: list[list[str] | str] = [head]
-    for _, of_sweep in itertools.groupby(records(table), key=lambda row: [row[key] for key in _SWEEP]):
-        lines = list(of_sweep)
-        once = len(lines) > 1 and len({line["reason"] for line in lines}) == 1
-        rows += ["", *textwrap.wrap(_heading(lines[0]), width, subsequent_indent="  ")]
-        if once:
-            rows += _wrapped(lines[0]["reason"], width)
-        for line in lines:
-            rows += [cells(line), *([] if once else _wrapped(line["reason"], width))]
+    for heading, reason, lines in blocks:
+        rows += ["", *textwrap.wrap(heading, width, subsequent_indent="  "), *_wrapped(reason, width)]
+        for cells, own in lines:
+            rows += [cells, *_wrapped(own, width)]
     numbers = ">" * (len(head) - 2)
     shown = text_table(rows, f"<{numbers}<", 1, width=width if width < WIDTH else math.inf, spare=spare)
     return "\n".join([*shown, "", textwrap.fill(legend, width)])

@@ -181,6 +181,11 @@ def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
         relative = std_error / value.abs().mask(value == 0)
         summary[f"rse_{quantity}"] = relative.mask((value == 0) & (std_error == 0), 0.0)
     summary = summary[[*(name for name in summary.columns if name not in _SHAPES), *_SHAPES]]
+    return in_order(summary)
+
+
+def in_order(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a summary in their order, such as where parts of it were put together."""
     order = ["model", "loss", "layer", *ENSEMBLE, "width", "aspect_ratio", "dim", "n_classes"]
     return summary.sort_values(order, kind="stable", ignore_index=True)
 

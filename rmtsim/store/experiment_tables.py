@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtsim.arrays.pool import Pool
 from rmtsim.errors import InputError
 from rmtsim.store.failures import TornError
+from rmtsim.store.saved_files import saved_prefix
 from rmtsim.store.storage import Files
 from rmtsim.store.store import Store
 from rmtsim.store.strays import is_stray
@@ -94,6 +95,31 @@ def files_beside(store: Store, paths: Collection[str]) -> set[str]:
     """Return the paths of all files in the folders of these paths."""
     folders = {path.rpartition("/")[0] for path in paths}
     return {f"{folder}/{name}" for folder in folders for name in store.files.names(folder)}
+
+
+class Count(NamedTuple):
+    """How many tables an experiment makes; None where an earlier version did not keep their names."""
+
+    tables: int | None
+    done: int | None
+    begun: int | None  #: those that are missing and have a saved state
+
+
+def count_tables(store: Store, document: Document) -> Count:
+    """Count the tables of an experiment by the names of the files that are there."""
+    paths: list[str] | None = document["tables"]
+    if paths is None:
+        return Count(None, None, None)
+    there = files_beside(store, paths)
+    prefixes = {f"{path.rpartition('.')[0]}." for path in there}
+    missing = [path for path in paths if path not in there]
+    return Count(len(paths), len(paths) - len(missing), sum(_saved(path) in prefixes for path in missing))
+
+
+def _saved(path: str) -> str:
+    """Return the prefix of the paths of the files that a task saves before its table exists."""
+    folder, _, file = path.rpartition("/")
+    return f"{folder}/{saved_prefix(file)}"
 
 
 def write_spec(writer: Writer, name: str, document: Mapping[str, Any]) -> None:

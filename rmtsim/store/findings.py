@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmtsim.store.failures import StoreError, TornError, UnreadableError
 from rmtsim.store.shards import VanishedError
+from rmtsim.text.words import list_ranges
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ def unfinished_file(where: str) -> Finding:
 def foreign_file(where: str) -> Finding:
     """Return the finding for a file that does not belong to a store."""
     return Finding("foreign", f"{where} is not a file of a store", "move it elsewhere")
+
+
+def missing_commits(absent: Sequence[range]) -> list[Finding]:
+    """Return the finding on commits that someone removed; none where there are none."""
+    if not absent:
+        return []
+    count = sum(map(len, absent))
+    what = f"{list_ranges('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
+    it, its = ("it", "its") if count == 1 else ("them", "their")
+    advice = f"bring {it} back from a copy, or run the specs again, which makes {its} draws"
+    return [Finding("missing", what, advice)]
 
 
 def finding_of(error: StoreError) -> Finding:

@@ -282,19 +282,23 @@ class Store:
 
     def specs(self) -> list[dict[str, Any]]:
         """Return the specs that were run into this store, sorted by name."""
-        documents = []
-        for name in self.files.names("sweeps"):
-            if name[0] == "." or not name.endswith(".json") or is_stray(name):
-                continue
-            where, text = self.files.where(f"sweeps/{name}"), self.files.read(f"sweeps/{name}")
-            try:
-                document = parse_json(text)
-            except PlainDataError as error:
-                raise TornError(f"store: {where} is torn ({error}); remove it and run its spec again") from error
-            if not isinstance(document, dict) or document.get("name") != name.removesuffix(".json"):
-                raise StoreError(f"store: {where} is not a valid spec of rmtsim; remove it and run its spec again")
-            documents.append(document)
-        return sorted(documents, key=lambda document: str(document["name"]))
+        return sorted(map(self.spec, self.spec_files()), key=lambda document: str(document["name"]))
+
+    def spec_files(self) -> list[str]:
+        """Return the names of the files of specs."""
+        names = self.files.names("sweeps")
+        return [name for name in names if name[0] != "." and name.endswith(".json") and not is_stray(name)]
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """Return the spec in a file of `spec_files`; raise StoreError if it is torn, or another than its name says."""
+        where, text = self.files.where(f"sweeps/{name}"), self.files.read(f"sweeps/{name}")
+        try:
+            document = parse_json(text)
+        except PlainDataError as error:
+            raise TornError(f"store: {where} is torn ({error}); remove it and run its spec again") from error
+        if not isinstance(document, dict) or document.get("name") != name.removesuffix(".json"):
+            raise StoreError(f"store: {where} is not a valid spec of rmtsim; remove it and run its spec again")
+        return document
 
     def writer(self, folders: tuple[str, ...] = ("sweeps", "draws")) -> Writer:
         """Open the store for writing, as a context manager; only one writer at a time.

@@ -11,7 +11,7 @@ from rmtsim.sampling.schema import ENSEMBLE, KEY
 from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage, RangeSet, Request, Series
 from rmtsim.store.failures import ForeignError, StoreError
-from rmtsim.store.findings import Finding, finding_of
+from rmtsim.store.findings import Finding, finding_of, missing_commits
 from rmtsim.store.presence import who_writes
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shard_names import commit_number
@@ -134,7 +134,7 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
     else:
         own = [commit_number(shard.name) for shard in listed if shard.name not in foreign]
         there_or_replaced = {*replaced, *(shard.name for shard in listed)}
-        report.findings += _missing(Commits(max([last, *own]), gone).absent(there_or_replaced))
+        report.findings += missing_commits(Commits(max([last, *own]), gone).absent(there_or_replaced))
     counting = [shard for shard in sound if shard.name not in replaced]
     there, repeated = Coverage(), Coverage()
     for shard in counting:
@@ -189,16 +189,6 @@ def _check_point(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
     if not right:
         advice = "remove it and run its spec again"
         yield Finding("foreign", f"{shard} holds a point {row['point_id']} that its sizes do not make", advice)
-
-
-def _missing(absent: Sequence[range]) -> Iterator[Finding]:
-    """Yield a finding on commits that someone removed."""
-    if absent:
-        count = sum(map(len, absent))
-        what = f"{list_ranges('commit', absent)}, whose shard{' is' if count == 1 else 's are'} not there any more"
-        it, its = ("it", "its") if count == 1 else ("them", "their")
-        advice = f"bring {it} back from a copy, or run the specs again, which makes {its} draws"
-        yield Finding("missing", what, advice)
 
 
 def _requests(

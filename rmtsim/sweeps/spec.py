@@ -222,6 +222,20 @@ def from_document(document: Mapping[str, Any]) -> Spec:
     return parse(Spec, document)
 
 
+def is_sweep(document: Mapping[str, Any]) -> bool:
+    """Return whether a stored document is the spec of a sweep, and not what was written without one.
+
+    Raises
+    ------
+    InputError
+        If it has sampling, as a spec of a sweep has, and is not valid.
+    """
+    if "sampling" not in document:
+        return False
+    from_document(document)
+    return True
+
+
 def requests_of(document: Mapping[str, Any]) -> list[Request]:
     """Return the draws that a stored document asks for at least: min_draws of every point.
 
@@ -232,7 +246,7 @@ def requests_of(document: Mapping[str, Any]) -> list[Request]:
     InputError
         If it has sampling, and is not a valid spec of a sweep.
     """
-    if "sampling" not in document:
+    if not is_sweep(document):
         return []
     spec = from_document(document)
     sampling = spec.sampling

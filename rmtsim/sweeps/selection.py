@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,39 +10,46 @@ from rmtsim.errors import InputError
 from rmtsim.sampling.schema import ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
 from rmtsim.stats.conditions import Condition
 from rmtsim.store import Store
-
-if TYPE_CHECKING:
-    from rmtsim.sweeps.spec import Spec
+from rmtsim.sweeps.spec import Spec, from_document
 
 #: Columns of numbers and of text that an expression may name: those that identify a row's point, layer and seed.
 _NUMBERS = ("n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE_NUMBERS, "seed")
 _TEXTS = ("model", "loss", "layer", *ENSEMBLE_NAMES, "point_id")
 
 
-def condition_on_draws(text: str) -> Condition:
-    """Return the condition of a ``--where`` on draws."""
-    return Condition(text, _NUMBERS, _TEXTS, "--where")
+def condition_on_draws(text: str, name: str = "--where") -> Condition:
+    """Return the condition of a ``--where`` on draws; ``name`` is what it was given by, for messages."""
+    return Condition(text, _NUMBERS, _TEXTS, name)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A selection of draws: by a condition, the name of a sweep that the store keeps, and a seed; by default all."""
+    """A selection of draws: by a condition, the name of a sweep that the store keeps, and a seed; by default all.
+
+    Attributes
+    ----------
+    condition, sweep, seed
+        What selects; None where all are taken.
+    dashes
+        What stands before the names of these in messages: the dashes of an option, or nothing where Python gave them.
+    """
 
     condition: Condition | None = None
     sweep: str | None = None
     seed: int | None = None
+    dashes: str = "--"
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace) -> Selection:
-        """Return the selection of a command line; raise InputError if its condition is not an expression."""
-        condition = None if arguments.where is None else condition_on_draws(arguments.where)
-        return cls(condition, arguments.sweep, arguments.seed)
+    def of(cls, where: str | None, sweep: str | None, seed: int | None, dashes: str = "--") -> Selection:
+        """Return the selection that a user made; raise InputError if ``where`` is not an expression."""
+        condition = None if where is None else condition_on_draws(where, f"{dashes}where")
+        return cls(condition, sweep, seed, dashes)
 
     @property
     def options(self) -> list[str]:
         """The options that were given."""
-        given = {"--where": self.condition, "--sweep": self.sweep, "--seed": self.seed}
-        return [option for option, value in given.items() if value is not None]
+        given = {"where": self.condition, "sweep": self.sweep, "seed": self.seed}
+        return [f"{self.dashes}{option}" for option, value in given.items() if value is not None]
 
     def of_sweep(self, store: Store) -> tuple[set[str], int] | None:
         """Return points and seed of the sweep; None without one.
@@ -56,7 +61,7 @@ class Selection:
         """
         if self.sweep is None:
             return None
-        spec = _stored_spec(store, self.sweep)
+        spec = _stored_spec(store, self.sweep, f"{self.dashes}sweep")
         return {point.id for point in spec.points()}, spec.sampling.seed
 
     def rows(self, table: pd.DataFrame, of_sweep: tuple[set[str], int] | None = None) -> pd.DataFrame:
@@ -87,7 +92,7 @@ class Selection:
     def nothing(self, store: Store) -> InputError:
         """Return the error for an empty selection."""
         if not self.options:
-            return InputError(f"--store: {store.location} holds no draws; run a sweep into it first")
+            return InputError(f"{self.dashes}store: {store.location} holds no draws; run a sweep into it first")
         given = " and ".join(self.options)
         return InputError(
             f"{given}: {store.location} has no such draws; give other values, or leave out {given}; "
@@ -95,17 +100,15 @@ class Selection:
         )
 
 
-def _stored_spec(store: Store, name: str) -> Spec:
-    from rmtsim.sweeps.spec import from_document
-
+def _stored_spec(store: Store, name: str, option: str) -> Spec:
     documents = {str(document["name"]): document for document in store.specs()}
     if name not in documents:
         known = ", ".join(documents) or "none at all"
-        raise InputError(f"--sweep: {store.location} keeps no sweep {name!r}; those that it keeps: {known}")
+        raise InputError(f"{option}: {store.location} keeps no sweep {name!r}; those that it keeps: {known}")
     try:
         return from_document(documents[name])
     except InputError as error:
         where = store.files.where(f"sweeps/{name}.json")
         raise InputError(
-            f"--sweep: {where} is not a valid spec ({error}); run its spec again, or leave --sweep out"
+            f"{option}: {where} is not a valid spec ({error}); run its spec again, or leave {option} out"
         ) from None

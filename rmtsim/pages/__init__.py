@@ -1,0 +1,1 @@
+"""Pages in HTML: the report of a store, in one file that needs nothing else."""
