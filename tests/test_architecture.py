@@ -84,13 +84,15 @@ assert rmtsim.predict(rmtsim.Point("linear", "ce", 10, 6, 12)).diag_sqfro.item()
 def test_public_surface() -> None:
     names = """
         BlockNorms Ensemble Fit InputError LayerNorms Measurement Outcome Point Progress RunError Spec Store
-        block_norms fit hessian layer_norms measure open_store plot predict run simulate summarize
+        block_norms fit hessian layer_norms measure open_store plot predict report run simulate summarize
     """
     public = [name for name in dir(rmtsim) if not name.startswith("_")]
     assert public == names.split()
     for name in public:
         assert inspect.getdoc(getattr(rmtsim, name)), name
-    examples = "Ensemble Point block_norms fit hessian layer_norms measure open_store predict run simulate summarize"
+    examples = (
+        "Ensemble Point block_norms fit hessian layer_norms measure open_store predict report run simulate summarize"
+    )
     for name in examples.split():
         assert ">>>" in inspect.getdoc(getattr(rmtsim, name)), name
 

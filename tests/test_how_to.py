@@ -13,7 +13,7 @@ from tests.s3 import s3, s3_server
 
 __all__ = ["s3", "s3_server"]  # fixtures
 
-PAGES = ("laptop", "merge-stores", "own-data", "own-figures", "resume-and-repair", "theory", "training-runs")
+PAGES = ("laptop", "merge-stores", "own-data", "own-figures", "report", "resume-and-repair", "theory", "training-runs")
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ def without(packages: str, words: str, folder: Path) -> subprocess.CompletedProc
     [
         ("ray", "run spec.toml --store new --address ray", 1),
         ("matplotlib", "figure fig8_mse --store s --out new.png", 1),
+        ("matplotlib", "report --store s --out new.html", 1),
         ("cupy", "run spec.toml --store new --backend cupy", 2),
     ],
 )

@@ -32,6 +32,7 @@ points: pd.DataFrame = fit.points
 head: rmtsim.Measurement = rmtsim.measure("model.safetensors:lm_head.weight", "features.npy", nulls=["decoupled"])
 ax: Axes = rmtsim.plot.decay(draws, quantity="ratio", hue="aspect_ratio", theory=True)
 axes: list[Axes] = rmtsim.plot.columns(store, x="dim", y="rse_ratio", by="layer", linear=["x"], ax=[ax])
+rmtsim.report(store, Path("report.html"), where="dim == 50", theory=False)
 
 rmtsim.Point(model="quadratic", loss="ce", n_classes=10, dim=50, n_samples=100)  # type: ignore[arg-type]
 rmtsim.Point(model="linear", loss="hinge", n_classes=10, dim=50, n_samples=100)  # type: ignore[arg-type]

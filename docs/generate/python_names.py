@@ -44,6 +44,7 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
         "rmtsim.plot.head_classes": (),
         "rmtsim.plot.head_blocks": (),
     },
+    "A report": {"rmtsim.report": ()},
     "Figures of your own": {
         "rmtsim.figures.Figure": ("numbers", "plot", "select", "tables", "text", "headline"),
         "rmtsim.figures.register": (),

@@ -64,7 +64,7 @@ def report(
     ------
     InputError
         If there is no store, or nothing in it; an argument is not valid; or the file cannot be written.
-    StoreError
+    RunError
         If a server does not answer, or the store has rows twice. What is damaged is left out, and named on the page.
 
     Examples
