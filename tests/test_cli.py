@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -249,15 +248,3 @@ def test_store_errors_end_with_1(store: Path, tmp_path: Path, capsys: pytest.Cap
     message = capsys.readouterr().err
     assert "x.parquet cannot be read" in message
     assert message.count("\n") == 1
-
-
-def test_the_readmes_query_runs(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On another store than the README's, so it is the code that is tested; the numbers are not."""
-    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-    [code, *_] = re.findall(r"```python\n(.*?)```", readme.split("## The store")[1], re.DOTALL)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "store").symlink_to(store)
-    monkeypatch.chdir(tmp_path)
-    exec(code, names := {})
-    assert names["table"].index.tolist() == [2, 10, 20, 40, 80, 160]
-    assert (names["table"]["std_error_diag"] > 0).all()

@@ -1,79 +1,54 @@
-"""The README's commands are commands, its files are there, its numbers are those of the code."""
+"""README is short, its commands and its Python print what it says, and it cites what CITATION.cff cites."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import tomllib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-import rmtsim
-from rmtsim.cli.main import main
-from rmtsim.cli.parser import parser
-from rmtsim.sampling.schema import SCHEMA
-from rmtsim.sweeps.spec import builtin_specs, from_document
-from rmtsim.sweeps.training_spec import builtin_trainings, load_any
 from rmtsim.version import __version__
+from tests.markdown import ROOT, tokens
+from tests.pages import blocks, run_page
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
-
-
-def test_pictures_are_there() -> None:
-    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
-    assert len(pictures) == 8
-    assert all((ROOT / picture).exists() for picture in pictures)
+PAGE = ROOT / "README.md"
+README = PAGE.read_text("utf-8")
 
 
-def test_the_specs_are_valid() -> None:
-    sweep, training = (tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
-    assert len(from_document(sweep).points()) == 3
-    assert training == load_any("training").document()
-    assert all(f"`{name}`" in README for name in [*builtin_specs(), *builtin_trainings()])
+def test_it_is_short() -> None:
+    assert len(README.split()) <= 900
+    assert len(README.splitlines()) <= 150
 
 
-def test_every_verb_and_column_is_named() -> None:
-    verbs = parser()._subparsers._group_actions[0].choices
-    assert all(f"`rmtsim {verb} " in README for verb in verbs)
-    table = README.split("## The store")[1].split("Versions, spec")[0]
-    named = {
-        word.strip() for line in re.findall(r"^\| ([a-z_, ]+) \|", table, re.MULTILINE) for word in line.split(",")
-    }
-    assert set(SCHEMA.names) <= named
-
-
-def test_the_theory_printed_is_what_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    command, output = re.findall(r"    \$ (rmtsim theory.*?)\n((?:    .*\n)+)", README)[0]
-    assert main(shlex.split(command)[1:]) == 0
-    assert capsys.readouterr().out.split() == output.split()
-
-
-def test_the_python_session_prints_what_it_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_python_and_commands_print_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them: five lines of the command line, and ten of Python."""
     monkeypatch.setattr("matplotlib.pyplot.gca", lambda: Figure().subplots())
-    session = README.split("## From Python")[1]
-    [code, *_], [output, *_] = (
-        re.findall(r"```python\n(.*?)```", session, re.DOTALL),
-        re.findall(r"(?:    .*\n)+", session),
-    )
-    exec(code, {})
-    assert capsys.readouterr().out.split() == output.split()
+    kinds = [language for language, _ in blocks(PAGE)]
+    assert kinds == ["python", "text", "sh", "text", "bibtex"]
+    texts = [text for _, text in blocks(PAGE)]
+    assert [len(texts[place].split("\n\n")[-1].splitlines()) for place in (0, 2)] == [8, 5]
+    run_page(PAGE, tmp_path, monkeypatch)
+    assert (tmp_path / "fig8.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_lines_on_arrays_run() -> None:
-    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    rng = np.random.default_rng(0)
-    shapes = {"X": (6, 3), "W": (2, 3), "W1": (5, 3), "W2": (2, 5)}
-    names = {name: rng.normal(size=shape) for name, shape in shapes.items()} | {"y": rng.integers(4, size=6)}
-    first, *others = code.splitlines()
-    exec(first, {"rmtsim": rmtsim, "V": rng.normal(size=(4, 3)), **names})
-    exec("\n".join(others), {"rmtsim": rmtsim, "V": rng.normal(size=(4, 2)), **names})
+def test_what_it_installs_is_there() -> None:
+    [lines] = [token.content for token in tokens(PAGE) if token.type == "code_block"]
+    commands = [line.partition("  #")[0].strip() for line in lines.splitlines()]
+    assert commands == ["pip install .", "make reproduce", "make test"]
+    rules = (ROOT / "Makefile").read_text("utf-8")
+    assert all(f"\n{command.removeprefix('make ')}:" in rules for command in commands[1:])
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert set(re.findall(r"'\.\[(\w+)\]'", lines)) == {name for name in extras if name.startswith("cuda")}
+
+
+def test_its_table_has_a_number_and_a_word_a_row() -> None:
+    table = README.partition("<!-- verdicts")[2].partition("<!-- end of verdicts")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("|")][2:]
+    assert 1 <= len(rows) <= 8
+    assert {row[-1].strip() for row in rows} <= {"agrees", "differs", "exact", "not decided", "not tested"}
+    assert all(re.fullmatch(r"−?[\d.]+( ± [\d.]+| in every draw)", row[-2].strip()) for row in rows)
 
 
 def test_what_to_cite_is_the_same_everywhere() -> None:

@@ -72,7 +72,7 @@ def test_pandas_pyarrow_and_duckdb_read_it(store: Store) -> None:
 
 
 def test_duckdb_in_a_folder_with_the_name_of_a_column(tmp_path: Path) -> None:
-    """As the README says."""
+    """As docs/reference/store.md says."""
     with Store(tmp_path / "dim=64").writer() as writer:
         writer.append(rmtsim.simulate(POINTS[0], 2, seed=7), SPEC)
     query = "select distinct dim from read_parquet('{}/dim=64/draws/*.parquet'{})"
