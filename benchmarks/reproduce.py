@@ -47,9 +47,10 @@ def run(quick: bool) -> Part:
                 ids[figure.name] |= there
                 points.append(precision(spec, store.read(points=there)))
         for figure in figures:
-            rows = store.read(points=ids[figure.name])
-            with _stage(stages, f"figure {figure.name}"), show_theory_progress(rows, "the figure is drawn"):
-                drawn = registry.plot(figure, figure.numbers(figure.select(rows)))
+            rows = figure.select(store.read(points=ids[figure.name]))
+            with _stage(stages, f"figure {figure.name}"):
+                with show_theory_progress(figure.slow_values(rows), "the figure is drawn"):
+                    drawn = registry.plot(figure, figure.numbers(rows))
                 matplotlib_setup.save(drawn, Path(folder) / f"{figure.name}.png")
         with _stage(stages, "fit"):
             fit(store.read(points=set().union(*ids.values()))).text()

@@ -6,20 +6,26 @@ import io
 import re
 import threading
 import time
-from functools import partial
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import qmc
 
-from rmtsim import Point, simulate, theory
+from rmtsim import Point, fit, predict, simulate, summarize
 from rmtsim.cli import theory_progress
 from rmtsim.cli.main import main
 from rmtsim.cli.theory_progress import show_progress, show_theory_progress
 from rmtsim.errors import InputError
+from rmtsim.figures.column_choice import ColumnChoice
+from rmtsim.figures.column_series import theory_of
+from rmtsim.figures.registry import get_figure
+from rmtsim.stats.slow_values import slow_values
 from rmtsim.text.call_progress import CallProgress
-from rmtsim.theory import finite, two_point
+from rmtsim.theory import disk_cache, quasi_monte_carlo, two_point
 from rmtsim.theory.quasi_monte_carlo import integrate
 from rmtsim.theory.spectra import Spectrum
 from rmtsim.theory.spectra.weight_laws import bernoulli
@@ -118,39 +124,87 @@ def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_the_theory_of_draws_counts_what_it_answers(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[tuple[int, int]] = []
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The slow values that are computed from now on; those of two samples with little accuracy."""
+    seen: list[str] = []
+    whole = disk_cache._write
+
+    def noting(path: Path | None, question: str, value: Any) -> None:
+        seen.append(question)
+        whole(path, question, value)
+
+    monkeypatch.setattr(disk_cache, "_write", noting)
+    monkeypatch.setattr(two_point, "_rule", lambda *_: (4, 8))
+    for name in ("_LEAST_POINTS", "_MOST_POINTS"):
+        monkeypatch.setattr(quasi_monte_carlo, name, 16)
+    return seen
+
+
+def shown_progress(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What `show_progress` was told, without waiting and without a line on stderr."""
     whole = theory_progress.show_progress
 
     def spying(what: str, total: int, unit: str, done, doing):  # type: ignore[no-untyped-def]
-        made.append((total, done()))
+        spying.totals.append(total)
         spying.done, spying.doing = done, doing
         return whole(what, total, unit, done, doing, after=1e9)
 
+    spying.totals = []
     monkeypatch.setattr(theory_progress, "show_progress", spying)
-    with (
-        show_theory_progress(simulate(Point("linear", "ce", 3, 40, 5), 2), "all is drawn"),
-        show_theory_progress(simulate(Point("linear", "mse", 3, 4, 5), 2), "all is drawn"),
-    ):
-        pass
-    assert made == []
-    with show_theory_progress(simulate(Point("linear", "ce", 3, 15, 5), 2), "all is drawn"):
-        assert (spying.done(), spying.doing()) == (1, "now all is drawn")
-        seen = []
-        monkeypatch.setattr(two_point, "_rule", lambda *_: seen.append(spying.doing()) or (4, 8))
-        finite("linear", "ce", 4, 15, 5)  # as for a curve between the measured sizes
-        finite("linear", "ce", 5, 15, 5)
-        assert seen == ["now C = 4, d = 15", "1 value more for its curves, now C = 5, d = 15"]
-    assert made == [(1, 0)]
-    for name in ("finite", "limit"):
-        monkeypatch.setattr(theory, name, partial(getattr(theory, name), target_rse=0.4))
-    hidden = pd.concat([simulate(Point("one_hidden", "ce", C, 300, 20, 8), 2) for C in (3, 4)])
-    with show_theory_progress(hidden, "all is drawn"):
-        assert spying.done() == 4  # found by all cores
-        theory.finite("one_hidden", "ce", 3, 300, 20, 8, layers=("output",))
-        theory.limit("one_hidden", "ce", 4, 15.0, 8, layers=("output",))
-        assert spying.done() == 4
-    assert made[1:] == [(4, 0)]  # both sizes, and their limits
-    assert "takes seconds for each of 2 sizes" in capsys.readouterr().err
+    return spying
+
+
+def test_the_theory_of_a_figure_is_counted_and_found_up_front(
+    computed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With limits and curves; the figure then computes nothing. Control: without the curve it does."""
+    shown = shown_progress(monkeypatch)
+    few = pd.concat([simulate(Point("linear", "ce", C, 13, N), 2) for C in (3, 9) for N in (5, 6)])
+    figure = get_figure("fig8")
+    with show_theory_progress(slow_values(few), "all is drawn"):
+        at_points = len(computed)
+        figure.numbers(few)
+        assert len(computed) > at_points == 2
+    with show_theory_progress(figure.slow_values(few), "all is drawn"):
+        assert (shown.done(), shown.doing()) == (7, "now all is drawn")  # C from 3 to 9
+        assert len(computed) == 7
+        figure.numbers(few)
+    hidden = simulate(Point("one_hidden", "ce", 43, 301, 20, 8), 2)
+    with show_theory_progress(slow_values(hidden), "the verdicts are made"):
+        assert shown.done() == 4  # the size and its limit; for the cross layer, too
+        fit(hidden)
+    assert len(computed) == 7 + 4
+    assert shown.totals == [2, 7, 4]
+    assert "a second or more for each of 4 values" in capsys.readouterr().err
+
+
+def test_quick_theory_is_found_without_a_word(
+    computed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = shown_progress(monkeypatch)
+    draws = pd.concat([simulate(Point("linear", loss, 3, 40, 5), 2) for loss in ("ce", "mse")])
+    with show_theory_progress(slow_values(draws), "all is drawn"):
+        assert len(computed) == 1
+    assert shown.totals == []
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("x", "classes", "dims"), [("n_classes", (40, 41), [302]), ("dim", [42], (302, 303))])
+def test_the_theory_of_a_plot_is_counted_and_found_up_front(
+    x: str, classes: Sequence[int], dims: Sequence[int], computed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the selected layers alone, without limits; the plot then computes nothing. Control: one layer more does."""
+    shown = shown_progress(monkeypatch)
+    points = [Point("one_hidden", "ce", C, d, d, 8) for C in classes for d in dims]
+    means = summarize(pd.concat([simulate(point, 2) for point in points]))
+    choice = ColumnChoice.of(x, "offdiag_sqfro", by="layer", where="layer != 'cross'")
+    panels, wanted = choice.panels(choice.select(means)), choice.regimes()
+    with show_theory_progress(choice.slow_values(panels, wanted), "the plot is drawn"):
+        assert (len(computed), shown.totals) == (2, [2])
+        for one in panels[""]:
+            for regime in wanted:
+                assert theory_of(one.rows, x, "offdiag_sqfro", regime) is not None
+        assert len(computed) == 2
+    predict(points[0])
+    assert len(computed) == 3

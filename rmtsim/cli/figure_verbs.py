@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["figure", "reproduce"]
 
 #: What is done when the theory at the measured sizes is there.
-_THEN = "its curves are made and the figure is drawn"
+_THEN = "the figure is drawn"
 
 
 def figure(arguments: argparse.Namespace) -> int:
@@ -75,7 +74,9 @@ def figure(arguments: argparse.Namespace) -> int:
     else:
         rows = shown.select(selection.read(open_existing(arguments.store)))
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
-    with nullcontext() if experiment is not None else show_theory_progress(rows, _THEN):
+    with registry.own_code(shown):
+        values = {} if experiment is not None else shown.slow_values(rows)
+    with show_theory_progress(values, _THEN):
         drawn = registry.draw(arguments.name, rows)
     matplotlib_setup.save(drawn, arguments.out)
     print_message(f"{arguments.out}: drawn")
@@ -237,9 +238,11 @@ class _Reproduction:
         rows, made = self._rows(work)
         if self.stopped:
             return gallery.Result(figure, problem="stopped")
-        shown = nullcontext() if work.experiment is not None else show_theory_progress(rows, _THEN)
-        with shown, registry.own_code(figure):
-            numbers = figure.numbers(figure.select(rows))
+        with registry.own_code(figure):
+            rows = figure.select(rows)
+            values = {} if work.experiment is not None else figure.slow_values(rows)
+        with show_theory_progress(values, _THEN), registry.own_code(figure):
+            numbers = figure.numbers(rows)
             drawn = registry.plot(figure, numbers)
             text = "" if figure.claims else figure.text(numbers)
             headline = figure.headline(numbers) if self.everything else ""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import nullcontext
-
-import pandas as pd
 
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_message
@@ -38,17 +35,10 @@ def plot(arguments: argparse.Namespace) -> int:
         raise InputError(f"--{name}{colon}{rest}" if name in _OPTIONS else str(error)) from error
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before seconds of theory
     regimes = () if arguments.no_theory else choice.regimes()
-    progress = show_theory_progress(_of(draws, means), "the plot is drawn", with_limits=False)
-    with progress if regimes else nullcontext():
+    with show_theory_progress(choice.slow_values(panels, regimes), "the plot is drawn"):
         from rmtsim.figures.column_drawing import plot_columns
 
         drawn = plot_columns(choice, means, panels, regimes)
     matplotlib_setup.save(drawn, arguments.out)
     print_message(f"{arguments.out}: drawn")
     return DONE
-
-
-def _of(draws: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
-    """Return the draws that a selection of their summary is of."""
-    chosen = pd.MultiIndex.from_frame(means[["point_id", "layer"]])
-    return draws[pd.MultiIndex.from_frame(draws[["point_id", "layer"]]).isin(chosen)]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from contextlib import nullcontext
 
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
+from rmtsim.figures.figure_data import CURVE_POINTS
 from rmtsim.figures.matplotlib_setup import load_matplotlib
 from rmtsim.files.output_files import write_output
 from rmtsim.pages.contents import read_contents
 from rmtsim.pages.report import check_page, page
+from rmtsim.stats.slow_values import slow_values
 from rmtsim.sweeps.selection import Selection
 
 __all__ = ["report"]
@@ -29,11 +30,10 @@ def report(arguments: argparse.Namespace) -> int:
     given = {"--where": arguments.where, "--sweep": arguments.sweep, "--seed": arguments.seed}
     options = [word for option, value in given.items() if value is not None for word in (option, str(value))]
     options += ["--no-theory"] * (not theory)
-    with (
-        nullcontext()
-        if contents.summary is None or not theory
-        else show_theory_progress(contents.summary, "the page is made")
-    ):
+    values = {}
+    if theory and contents.summary is not None:
+        values = slow_values(contents.summary, curve_points=CURVE_POINTS)
+    with show_theory_progress(values, "the page is made"):
         text = page(contents, arguments.out, options, theory=theory)
     write_output(arguments.out, text)
     print_message(f"{shlex.quote(arguments.out)}: written")

@@ -185,9 +185,10 @@ def fit(arguments: argparse.Namespace) -> int:
     """Print the verdicts on the selected draws of a store."""
     from rmtsim.stats.fit import fit as fit_rates
     from rmtsim.stats.render import render
+    from rmtsim.stats.slow_values import slow_values
 
     draws = Selection.of(arguments.where, arguments.sweep, arguments.seed).read(open_existing(arguments.store))
-    with show_theory_progress(draws, "the verdicts are made"):
+    with show_theory_progress(slow_values(draws), "the verdicts are made"):
         report = fit_rates(draws)
     if arguments.json:
         print_json(report.document())

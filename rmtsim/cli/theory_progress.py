@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rmtsim.arrays.threads import ThreadTeam, cores, single_threaded_blas
 from rmtsim.cli.printing import print_message
-from rmtsim.model.choices import LOSSES
-from rmtsim.model.layers import WITH_DIAGONAL
-from rmtsim.model.loss import get_loss
-from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.words import number_of
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from rmtsim.stats.slow_values import SlowValue, SlowValues
 
 #: Seconds before anything is shown, and between two updates.
 _AFTER, _LOOK_EVERY = 10.0, 0.5
@@ -69,69 +65,46 @@ def show_progress(
 
 
 @contextmanager
-def show_theory_progress(draws: pd.DataFrame, then: str, *, with_limits: bool = True) -> Iterator[None]:
-    """Announce how long the theory for these draws takes, where that is noticeable, and show its progress.
+def show_theory_progress(values: SlowValues, then: str) -> Iterator[None]:
+    """Find values of the theory on all cores, so that what is done inside has them; show the progress where it is slow.
 
     Parameters
     ----------
-    draws
-        The draws, with the store's columns.
+    values
+        All that are asked for inside.
     then
-        What is done when all values are there, such as ``"the figure is drawn"``.
-    with_limits
-        Whether the limits d, N → ∞ are asked for, too.
+        What is done when they are there, such as ``"the figure is drawn"``.
     """
-    from rmtsim.theory.disk_cache import answered, at_work
+    from rmtsim.theory.disk_cache import at_work
 
-    softmax = [name for name in LOSSES if get_loss(name).softmax]
-    kept = draws[draws["loss"].isin(softmax) & draws["layer"].isin(WITH_DIAGONAL)]
-    sizes = kept[["model", "n_classes", "dim", "width", *ENSEMBLE]].drop_duplicates()
-    hidden = sizes[sizes["width"].notna()]
-    if hidden.empty and not (sizes["dim"] < _FEW_DIMENSIONS).any():
-        yield
-        return
-    limits = len(hidden.drop(columns="dim").drop_duplicates()) if with_limits else 0
-    print_message(f"theory: cross-entropy takes seconds for each of {number_of(len(sizes), 'size')}, once")
-    before, total = answered(), len(sizes) + limits
-
-    def done() -> int:
-        return answered() - before
+    slow = [value for value in values if value.width is not None or (value.dim or 0) < _FEW_DIMENSIONS]
+    if slow:
+        print_message(f"theory: cross-entropy takes a second or more for each of {number_of(len(slow), 'value')}, once")
+    found: list[SlowValue] = []
 
     def doing() -> str:
-        if size := at_work():
-            more = f"{number_of(done() - total, 'value')} more for its curves, " if done() > total else ""
-            return f"{more}now {_in_words(size)}"
-        return f"now {then}" if done() >= total else ""
+        if len(found) == len(values):
+            return f"now {then}"
+        return f"now {_in_words(size)}" if (size := at_work()) else ""
 
-    with show_progress("theory", total, "values", done, doing):
-        _find(kept, with_limits=with_limits)
+    def find(some: list[SlowValue]) -> None:
+        for value in some:
+            value.find(values[value])
+            found.append(value)
+
+    with show_progress("theory", len(values), "values", lambda: len(found), doing) if slow else nullcontext():
+        with single_threaded_blas(), ThreadTeam(cores()) as team:
+            team.map(find, _jobs(values))
         yield
 
 
-def _find(draws: pd.DataFrame, *, with_limits: bool) -> None:
-    """Find the values that take long on all cores; figures and verdicts, which ask for them again, have them then.
-
-    A size and its limit d → ∞ are found one after the other: they share tables.
-    """
-    from rmtsim.stats.predictions import plain, predict_layer
-    from rmtsim.theory import finite, limit
-
-    size = ["model", "loss", "n_classes", "width", *ENSEMBLE]
-    one_each = draws[[*size, "dim", "layer", "n_samples", "aspect_ratio"]].drop_duplicates([*size, "dim", "layer"])
-
-    def find(rows: list[tuple[Any, ...]]) -> None:
-        for row in rows:
-            model, loss, C, width, *ensemble, dim, layer, n_samples, _ = row
-            predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)
-        if with_limits:
-            model, loss, C, width, *ensemble, _, layer, _, aspect_ratio = rows[0]
-            predict_layer(layer, limit, ensemble, model, loss, C, aspect_ratio, width)
-
+def _jobs(values: SlowValues) -> list[list[SlowValue]]:
+    """Return values together that share tables, as a size and its limit d → ∞ do."""
+    jobs: dict[tuple[Any, ...], list[SlowValue]] = {}
     # With few classes the integrals vary more and take longer: those first, so that all cores end at about one time.
-    together = one_each.sort_values("n_classes", kind="stable").groupby(size, dropna=False, sort=False)
-    jobs = [[plain(row) for row in rows.itertuples(index=False, name=None)] for _, rows in together]
-    with single_threaded_blas(), ThreadTeam(cores()) as team:
-        team.map(find, jobs)
+    for value in sorted(values, key=lambda value: value.n_classes):
+        jobs.setdefault(value.of_one_table, []).append(value)
+    return list(jobs.values())
 
 
 def _in_words(size: Mapping[str, Any]) -> str:

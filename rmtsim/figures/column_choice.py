@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.figures.column_series import MEASURED, NUMBERS, SIZES, TEXTS, Series, named, series_of
+from rmtsim.figures.column_series import CURVE_POINTS, MEASURED, NUMBERS, SIZES, TEXTS, Series, named, series_of
 from rmtsim.model.choices import RegimeName
 from rmtsim.stats.conditions import Condition
+from rmtsim.stats.slow_values import SlowValues, slow_values
 from rmtsim.text.checks import check_choice, is_several
 from rmtsim.text.words import number_of
 
@@ -103,6 +104,15 @@ class ColumnChoice:
         if self.y not in MEASURED or self.x not in SIZES or self.x in TEXTS:
             return []
         return [regime for regime in wanted if regime == "finite" or self.x == "n_classes"]
+
+    def slow_values(self, panels: Mapping[str, Sequence[Series]], regimes: Collection[RegimeName]) -> SlowValues:
+        """Return the values of the theory for the series of `panels` that take long."""
+        found: SlowValues = {}
+        curve_points = CURVE_POINTS if self.x == "n_classes" else 0
+        for one in (one for series in panels.values() for one in series if "finite" in regimes):
+            for value, layers in slow_values(one.rows, with_limits=False, curve_points=curve_points).items():
+                found.setdefault(value, set()).update(layers)
+        return found
 
 
 def _of_panel(series: list[Series], panel: str, value: Any) -> list[Series]:

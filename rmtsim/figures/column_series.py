@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.model.choices import RegimeName
+from rmtsim.model.choices import LayerName, RegimeName
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import ENSEMBLE, ENSEMBLE_NAMES
@@ -41,7 +41,7 @@ SIZES = (*_POINT, *_SIZES)
 MOST_SERIES = 24
 
 #: Values of C on a smooth curve of the theory, where it takes no seconds.
-_CURVE_POINTS = 20
+CURVE_POINTS = 20
 
 _SYMBOLS = {"aspect_ratio": "d/N", "width": "m", "dim": "d", "n_samples": "N", "n_classes": "C"}
 
@@ -151,22 +151,22 @@ def theory_of(rows: pd.DataFrame, x: str, y: str, regime: RegimeName) -> pd.Data
     first = rows.iloc[0]
     points = [_point(row) for row in rows.to_dict("records")]
     if x == "n_classes":
-        sizes = curve_classes(first["model"], first["loss"], [point.n_classes for point in points], _CURVE_POINTS)
+        sizes = curve_classes(first["model"], first["loss"], [point.n_classes for point in points], CURVE_POINTS)
         points = [_point(first.to_dict() | {"n_classes": C}) for C in sizes]
-    found = _predicted(points, regime)
+    found = _predicted(points, regime, first["layer"])
     if not found:
         return None
     table = pd.concat(found, ignore_index=True)
-    of_layer: pd.DataFrame = table[(table["layer"] == first["layer"]) & (table[y] > 0)].sort_values(x)
-    return of_layer if len(of_layer) else None
+    positive: pd.DataFrame = table[table[y] > 0].sort_values(x)
+    return positive if len(positive) else None
 
 
-def _predicted(points: Sequence[Point], regime: RegimeName) -> list[pd.DataFrame]:
-    """Return the theory at those of the points where there is one."""
+def _predicted(points: Sequence[Point], regime: RegimeName, layer: LayerName) -> list[pd.DataFrame]:
+    """Return the theory of a layer at those of the points where there is one."""
     try:
-        return [predict(points, regime)]
+        return [predict(points, regime, layer)]
     except InputError:  # where the variance of the logits is out of the theory's range, or the laws are
-        return [table for point in points for table in _predicted([point], regime)] if len(points) > 1 else []
+        return [table for point in points for table in _predicted([point], regime, layer)] if len(points) > 1 else []
 
 
 def _point(row: dict[Any, Any]) -> Point:

@@ -9,12 +9,13 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.figures.figure import Figure
-from rmtsim.figures.figure_data import figure_data
+from rmtsim.figures.figure_data import CURVE_POINTS, figure_data
 from rmtsim.figures.headlines import claims_headline, heavy_tails
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import claims_of
 from rmtsim.stats.render import render, tally
+from rmtsim.stats.slow_values import SlowValues, slow_values
 from rmtsim.stats.summary import QUANTITIES, summarize
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class DecayFigure(Figure):
                 f"'dim == {series['dim'].max()}'"
             )
         return found
+
+    def slow_values(self, rows: pd.DataFrame) -> SlowValues:
+        """Return those at all sizes, and along the curves."""
+        return slow_values(rows, curve_points=CURVE_POINTS)
 
     def numbers(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the measured points and the theory's curves, and the claims on their decay rates."""

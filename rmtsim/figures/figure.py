@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.stats.slow_values import SlowValues, slow_values
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.text.tables import frame_table
 
@@ -138,6 +139,16 @@ class Figure(ABC):
             Those of `select`: of a figure with specs, draws with the columns of the store; else the tables of its
             experiment. Tables of several kinds are joined by `rmtsim.figures.parts.join_parts`.
         """
+
+    def slow_values(self, rows: pd.DataFrame) -> SlowValues:
+        """Return the values of the theory that take long and that `numbers` asks for, by default those at all sizes.
+
+        Parameters
+        ----------
+        rows
+            Those of `select`, of a figure with specs.
+        """
+        return slow_values(rows)
 
     @abstractmethod
     def plot(self, numbers: pd.DataFrame) -> Drawing:

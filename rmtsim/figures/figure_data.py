@@ -14,7 +14,7 @@ from rmtsim.stats.summary import QUANTITIES
 from rmtsim.theory import finite, large_c
 
 #: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.
-_CURVE_POINTS = 40
+CURVE_POINTS = 40
 
 _SERIES = ["layer", "width", "aspect_ratio", "dim", "n_samples", *ENSEMBLE]
 
@@ -44,7 +44,7 @@ def figure_data(summary: pd.DataFrame) -> FigureData:
     for key, group in measured.groupby(_SERIES, dropna=False, sort=False):
         layer, width, gamma, dim, n_samples, *ensemble = plain(key)
         series = dict(zip(_SERIES, key, strict=True)) | {"ensemble": str(Ensemble(*ensemble))}
-        sizes = curve_classes(model, loss, list(group["n_classes"]), _CURVE_POINTS)
+        sizes = curve_classes(model, loss, list(group["n_classes"]), CURVE_POINTS)
         theorem, _ = predict_layer(layer, large_c, ensemble, model, loss, gamma, width)
         for C in sizes:
             at_size, _ = predict_layer(layer, finite, ensemble, model, loss, C, dim, n_samples, width)

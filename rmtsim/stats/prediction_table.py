@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.model.choices import REGIMES, RegimeName
+from rmtsim.model.choices import REGIMES, LayerName, RegimeName
 from rmtsim.model.layers import D_BY_D
-from rmtsim.model.point import Point, check_point
+from rmtsim.model.point import Point, check_layers, check_point
 from rmtsim.sampling.schema import ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
 from rmtsim.stats.summary import ESTIMATES, POINT_COLUMNS
 from rmtsim.text.checks import check_choice, is_several
@@ -25,7 +25,11 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def predict(points: Point | Iterable[Point], regime: RegimeName = "finite") -> pd.DataFrame:
+def predict(
+    points: Point | Iterable[Point],
+    regime: RegimeName = "finite",
+    layers: LayerName | Iterable[LayerName] | None = None,
+) -> pd.DataFrame:
     """Predict what `rmtsim.simulate` measures at points, from theory alone.
 
     Parameters
@@ -35,6 +39,8 @@ def predict(points: Point | Iterable[Point], regime: RegimeName = "finite") -> p
     regime
         ``"finite"``: exact at the point's C, d, N and m. ``"limit"``: d, N → ∞ at its d/N, C and m, Theorems 1 and 2.
         ``"large_c"``: the form constant · C**power that this takes as C → ∞.
+    layers
+        A selection of the layers of the points' model; by default all of them.
 
     Returns
     -------
@@ -55,7 +61,7 @@ def predict(points: Point | Iterable[Point], regime: RegimeName = "finite") -> p
     Raises
     ------
     InputError
-        If something is no point, the regime is not known, or there is no theory at a point.
+        If something is no point, the regime or a layer is not known, or there is no theory at a point.
 
     Notes
     -----
@@ -73,7 +79,9 @@ def predict(points: Point | Iterable[Point], regime: RegimeName = "finite") -> p
     True
     """
     check_choice("regime", regime, REGIMES)
-    rows = [_row(point, prediction) for point in as_points(points) for prediction in _predictions(point, regime)]
+    rows = [
+        _row(point, prediction) for point in as_points(points) for prediction in _predictions(point, regime, layers)
+    ]
     columns = [
         *POINT_COLUMNS,
         *ESTIMATES,
@@ -99,9 +107,10 @@ def as_points(points: Any) -> list[Point]:
     return several
 
 
-def _predictions(point: Point, regime: RegimeName) -> list[Prediction]:
+def _predictions(point: Point, regime: RegimeName, layers: LayerName | Iterable[LayerName] | None) -> list[Prediction]:
+    chosen = None if layers is None else check_layers(layers, point.layers)
     try:
-        return at_point(point, regime)
+        return at_point(point, regime, chosen)
     except InputError as error:
         raise InputError(f"at {point.sizes}, {error}") from None
 

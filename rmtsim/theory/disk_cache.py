@@ -37,9 +37,6 @@ EDITION = 4
 #: Most bytes of an entry; usual ones have a few hundred.
 _MOST_BYTES = 1 << 16
 
-#: Values that each of the functions keeps in memory.
-_KEPT: list[Mapping[str, Any]] = []
-
 #: Arguments of the values that are being computed, the innermost last.
 _AT_WORK: list[Mapping[str, Any]] = []
 
@@ -60,7 +57,6 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         in_memory: dict[str, T] = {}
-        _KEPT.append(in_memory)
         signature = inspect.signature(function)
 
         @wraps(function)
@@ -85,11 +81,6 @@ def kept_on_disk(record: Callable[..., T], shapes: Shapes) -> Callable[[Callable
         return remembering
 
     return decorate
-
-
-def answered() -> int:
-    """Return the number of values found so far in this process, by all functions together."""
-    return sum(map(len, _KEPT))
 
 
 def at_work() -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from numbers import Real
+from typing import Any
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LOSSES, REGIMES
@@ -149,8 +150,8 @@ def finite(
     return [_prediction(case, layer, combine(of_layer, *weights)) for layer, of_layer in found]
 
 
-def at_point(point: Point, regime: str) -> list[Prediction]:
-    """Predict the norms at a point of a sweep, in one of the regimes; one prediction for each layer.
+def at_point(point: Point, regime: str, layers: tuple[str, ...] | None = None) -> list[Prediction]:
+    """Predict the norms at a point of a sweep, in one of the regimes; one prediction for each layer, or for some.
 
     ``large_c`` uses the point's aspect ratio only; call :func:`large_c` for the constants at its d and N.
 
@@ -163,12 +164,13 @@ def at_point(point: Point, regime: str) -> list[Prediction]:
     """
     check_point(point)
     check_choice("regime", regime, REGIMES)
-    model, loss, width, ensemble = point.model, point.loss, point.width, point.ensemble
+    model, loss, C, width = point.model, point.loss, point.n_classes, point.width
+    options: dict[str, Any] = {"ensemble": point.ensemble, "layers": layers}
     if regime == "limit":
-        return limit(model, loss, point.n_classes, point.aspect_ratio, width, ensemble=ensemble)
+        return limit(model, loss, C, point.aspect_ratio, width, **options)
     if regime == "large_c":
-        return large_c(model, loss, point.aspect_ratio, width, ensemble=ensemble)
-    return finite(model, loss, point.n_classes, point.dim, point.n_samples, width, ensemble=ensemble)
+        return large_c(model, loss, point.aspect_ratio, width, **options)
+    return finite(model, loss, C, point.dim, point.n_samples, width, **options)
 
 
 def why_no_theory(point: Point, layers: tuple[str, ...]) -> str:
