@@ -43,7 +43,7 @@ def sweep(
 def _few_vertices() -> Iterator[None]:
     """Have curves of half as many vertices as elsewhere, for which the theory takes half the time."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("rmtsim.figures.figure_data._CURVE_POINTS", 24)
+        patched.setattr("rmtsim.figures.figure_data.CURVE_POINTS", 24)
         yield
 
 

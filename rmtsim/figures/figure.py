@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.stats.slow_values import SlowValues, slow_values
+from rmtsim.stats.slow_values import ASKING, SlowValues, slow_values
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.text.tables import frame_table
 
@@ -141,14 +141,16 @@ class Figure(ABC):
         """
 
     def slow_values(self, rows: pd.DataFrame) -> SlowValues:
-        """Return the values of the theory that take long and that `numbers` asks for, by default those at all sizes.
+        """Return the values of the theory that take long and that `numbers` asks for, to be found on all cores.
+
+        By default those at all sizes, where the rows tell these.
 
         Parameters
         ----------
         rows
             Those of `select`, of a figure with specs.
         """
-        return slow_values(rows)
+        return slow_values(rows) if {*ASKING} <= {*rows.columns} else {}
 
     @abstractmethod
     def plot(self, numbers: pd.DataFrame) -> Drawing:

@@ -17,6 +17,9 @@ from rmtsim.theory import finite, limit
 #: A sweep over C has one value each of these.
 _SERIES = ("model", "loss", "layer", "width", "dim", "n_samples", *ENSEMBLE)
 
+#: The columns that tell what is asked for.
+ASKING = (*_SERIES, "n_classes")
+
 
 class SlowValue(NamedTuple):
     """An integral of the theory at one C, which all N share, and the hidden and the output layer.
@@ -64,7 +67,7 @@ def slow_values(rows: pd.DataFrame, *, with_limits: bool = True, curve_points: i
     Parameters
     ----------
     rows
-        Their columns, as in the store.
+        With the columns of the store, or at least those of ``ASKING``.
     with_limits
         Whether the limits d, N → ∞ are asked for, too.
     curve_points
@@ -72,7 +75,7 @@ def slow_values(rows: pd.DataFrame, *, with_limits: bool = True, curve_points: i
     """
     found: SlowValues = {}
     softmax = [name for name in LOSSES if get_loss(name).softmax]
-    sizes = rows.loc[rows["loss"].isin(softmax), [*_SERIES, "n_classes"]].drop_duplicates()
+    sizes = rows.loc[rows["loss"].isin(softmax), list(ASKING)].drop_duplicates()
     for key, series in sizes.groupby(list(_SERIES), dropna=False, sort=False):
         model, loss, layer, width, dim, _, *ensemble = plain(key)
         classes = series["n_classes"].tolist()
