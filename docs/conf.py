@@ -75,11 +75,11 @@ def _as_site(app: Sphinx, page: str, source: list[str]) -> None:
 def _contents(section: str, folder: Path) -> str:
     """Return the table of contents of a section of the index: the pages that it links, then the others beside them."""
     title, _, text = section.partition("\n")
-    linked = re.findall(r"\]\(([^)#]+)\.md\)", text)
-    rooms = {link.rpartition("/")[0] for link in linked} - {"", ".."}
-    others = sorted(f"{room}/{file.stem}" for room in rooms for file in (folder / room).glob("*.md"))
-    pages = dict.fromkeys([*linked, *others])
-    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages, "```", ""])
+    pages = {link: f"{name} <{link}>" for name, link in re.findall(r"\[([^\]]*)\]\(([^)#]+)\.md\)", text)}
+    for room in {link.rpartition("/")[0] for link in pages} - {"", ".."}:
+        for file in sorted((folder / room).glob("*.md")):
+            pages.setdefault(f"{room}/{file.stem}", f"{room}/{file.stem}")
+    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages.values(), "```", ""])
 
 
 def _with_linked_pictures(app: Sphinx, page: nodes.document) -> None:
