@@ -28,7 +28,7 @@ def test_python_and_commands_print_what_it_says(tmp_path: Path, monkeypatch: pyt
     kinds = [language for language, _ in blocks(PAGE)]
     assert kinds == ["python", "text", "sh", "text", "bibtex"]
     texts = [text for _, text in blocks(PAGE)]
-    assert [len(texts[place].split("\n\n")[-1].splitlines()) for place in (0, 2)] == [8, 5]
+    assert [len(texts[place].split("\n")) - texts[place].count("\n\n") - 1 for place in (0, 2)] == [10, 5]
     run_page(PAGE, tmp_path, monkeypatch)
     assert (tmp_path / "fig8.png").read_bytes().startswith(b"\x89PNG")
 

@@ -13,6 +13,9 @@ _BRACKETS = re.compile(r"([-+]?\d+(?:\.(\d+))?)\((\d+)\)(?:e([-+]?\d+))?")
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+#: Moments of training in the gallery, in words.
+_STEPS = {"0": ", first step", "100": ", last step"}
+
 #: Makes the lines of a table of a section's numbers.
 TableMaker = Callable[["Section"], list[str]]
 
@@ -109,6 +112,7 @@ def _shares(text: str) -> tuple[list[str], list[list[str]]]:
     if found is None:
         raise LookupError("gallery: there are no shares outside the diagonal blocks")
     first, last, layers = found.groups()
+    first, last = (re.sub(r" at (0|100)%", lambda at: _STEPS[at[1]], place) for place in (first, last))
     rows = re.findall(r"([a-z][a-z ]*(?:\d)?) (\d\S*(?: ± \S+)? %) → (\d\S*(?: ± \S+)? %)", layers)
     return [first, last], [[plus_minus(cell) for cell in row] for row in rows]
 
