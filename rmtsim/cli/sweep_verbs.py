@@ -16,7 +16,7 @@ from rmtsim.cli.experiment_verbs import (
     status_line,
 )
 from rmtsim.cli.printing import line_width, print_json, print_message, print_text
-from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_options, outcome_code, run_source
+from rmtsim.cli.running import RunOptions, announce_change, check_options, outcome_code, run_source
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.errors import InputError
@@ -89,8 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     source, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
     check_options(options, source)
     announce_change(source, store)
-    announce_time(source, store, options)
-    return outcome_code(run_source(source, store, options, as_json=arguments.json))
+    return outcome_code(run_source(source, store, options, as_json=arguments.json, long=True))
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -129,7 +128,7 @@ def status(arguments: argparse.Namespace) -> int:
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         spent = f"{number_of(int(part['draws'].sum()), 'draw')}; {core_hours(part)}"
         print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {spent}")
-        for row in records(part):
+        for row in records(part[(part["state"] != "done") | (part["warning"] != "")]):
             if row["state"] != "done":
                 print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
             if row["state"] in ("done", "limited") and row["warning"]:
