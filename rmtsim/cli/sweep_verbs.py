@@ -22,6 +22,7 @@ from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
+from rmtsim.store.compact import MANY
 from rmtsim.store.presence import who_writes
 from rmtsim.sweeps.selection import Selection
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
@@ -38,6 +39,9 @@ __all__ = ["fit", "plan", "run", "status"]
 
 #: Seconds between two looks of a watch.
 _EVERY = 5.0
+
+#: How much longer a compaction of small shards takes than a look at them: it reads them twice, once with all columns.
+_COMPACTION = 3.0
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -137,6 +141,12 @@ def status(arguments: argparse.Namespace) -> int:
         print_text(
             f"beside these: {number_of(unnamed.draws, 'draw')} of {number_of(unnamed.points, 'point')} that no spec in "
             "the store asks for; fit, figure and export take them too, unless --sweep NAME leaves them out"
+        )
+    if stored.small_shards > MANY and not writer:  # a writer joins them itself
+        print_text(
+            f"{format_count(stored.small_shards)} small shards make every look slow, this one by "
+            f"{format_seconds(stored.seconds)}: `rmtsim compact --store {store.quoted}` joins them into few, in about "
+            f"{format_seconds(_COMPACTION * stored.seconds)}"
         )
     return code
 

@@ -96,6 +96,8 @@ class OpenShard:
 
     Attributes
     ----------
+    shard
+        The shard.
     metadata
         Its metadata, without the prefix ``rmtsim.`` of the keys.
     """
@@ -103,7 +105,7 @@ class OpenShard:
     metadata: dict[str, str]
 
     def __init__(self, shard: Shard) -> None:
-        self._shard = shard
+        self.shard = shard
         with self._readable(opening=True):
             self._source = shard.files.open(shard.path)
         try:
@@ -204,7 +206,7 @@ class OpenShard:
                 continue
             with self._readable():
                 table = self._file.read_row_group(group, columns=reads, use_threads=self.num_rows > _FEW)
-                if not self._shard.digest:
+                if not self.shard.digest:
                     check_content(table)
                 if wanted is not None:
                     table = table.filter(pc.is_in(table["point_id"], wanted))
@@ -217,7 +219,7 @@ class OpenShard:
             yield table
 
     def _may_hold(self, group: int, points: Collection[str]) -> bool:
-        if not self._shard.digest:  # a bit of the statistics may have flipped
+        if not self.shard.digest:  # a bit of the statistics may have flipped
             return True
         statistics = self._file.metadata.row_group(group).column(self._place).statistics
         if statistics is None or not statistics.has_min_max:
@@ -229,20 +231,20 @@ class OpenShard:
         try:
             yield
         except FileNotFoundError as error:
-            raise VanishedError(self._shard) from error
+            raise VanishedError(self.shard) from error
         except MemoryError as error:
-            raise UnreadableError(f"store: {self._shard} cannot be read (not enough memory); try again") from error
+            raise UnreadableError(f"store: {self.shard} cannot be read (not enough memory); try again") from error
         except (*FAILURES, ArithmeticError, LookupError, TypeError, ValueError) as error:
             refused = isinstance(error, OSError) and error.errno
             if opening or refused or short_of_threads(error):  # the system's word, not that of its content
                 raise UnreadableError(
-                    f"store: {self._shard} cannot be read ({refusal(error)}); {advice(error)}"
+                    f"store: {self.shard} cannot be read ({refusal(error)}); {advice(error)}"
                 ) from error
-            if self._shard.digest and isinstance(error, NotImplementedError):  # its bytes were found right
-                what = f"{self._shard} is sound, and cannot be read ({refusal(error)})"
+            if self.shard.digest and isinstance(error, NotImplementedError):  # its bytes were found right
+                what = f"{self.shard} is sound, and cannot be read ({refusal(error)})"
                 raise UnreadableError(f"store: {what}; use another version of pyarrow") from error
             raise TornError(
-                f"store: {self._shard} cannot be read ({refusal(error)}); remove it and run its spec again"
+                f"store: {self.shard} cannot be read ({refusal(error)}); remove it and run its spec again"
             ) from error
 
 

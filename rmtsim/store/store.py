@@ -201,9 +201,7 @@ class Store:
         tables = [rows_with(table, wanted) for table in self._all(fields, None if points is None else set(points))]
         schema = pa.schema([field for field in SCHEMA if field.name in fields])
         table = pa.concat_tables(tables) if tables else schema.empty_table()
-        frame: pd.DataFrame = table.to_pandas().sort_values(KEY, ignore_index=True)
-        if "width" in frame:
-            frame = frame.astype({"width": "Int64"})
+        frame = as_frame(table)
         repeated = frame.duplicated(KEY)
         if repeated.any():
             self.refuse_copies(frame.loc[repeated, KEY].iloc[0].to_dict())
@@ -241,7 +239,7 @@ class Store:
     def _all(self, fields: set[str], points: set[str] | None) -> list[pa.Table]:
         while True:
             try:
-                return [table for _, table in self._pieces(fields, points, self.shards())]
+                return [table for _, table in gathered(self._pieces(fields, points, self.shards()))]
             except VanishedError as error:  # compaction has put others in their place meanwhile
                 self.check_vanished(error)
 
@@ -310,6 +308,12 @@ class Store:
         ``folders`` are made where they do not exist.
         """
         return Writer(self.files, self.listed, folders, self._replaces)
+
+
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """Return rows as a DataFrame, sorted by point, seed, draw and layer."""
+    frame: pd.DataFrame = table.to_pandas().sort_values(KEY, ignore_index=True)
+    return frame.astype({"width": "Int64"}) if "width" in frame else frame
 
 
 def open_store(location: str | os.PathLike[str] | Store) -> Store:

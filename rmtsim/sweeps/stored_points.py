@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from rmtsim.store.ahead import open_ahead
 from rmtsim.store.core_time import CoreTime, Taken
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.gathering import gathered
+from rmtsim.store.shard_names import parse_name
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.sweeps.progress import draws_left
 from rmtsim.sweeps.spec import Spec, from_document
@@ -55,12 +57,14 @@ class StoredPoints:
         The specs of the store, each with the states of its points.
     readings
         How often all was read anew: points keep their order while it stays the same.
+    seconds
+        What the last refresh took.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._documents: list[dict[str, Any]] | None = None
-        self.readings = 0
+        self.readings, self.seconds = 0, 0.0
         self._begin([])
 
     def _begin(self, documents: list[dict[str, Any]]) -> None:
@@ -99,8 +103,10 @@ class StoredPoints:
         StoreError
             If the store cannot be read, or has rows twice.
         """
+        begun = time.perf_counter()
         while not self._whole():
             pass
+        self.seconds = time.perf_counter() - begun
 
     def _whole(self) -> bool:
         """Read what is new; return whether that is all, or the store has changed meanwhile."""
@@ -170,6 +176,11 @@ class StoredPoints:
                 of_seed, before = self._shards.pop(other)
                 less = [{point: Taken(-old.draws, -old.seconds) for point, old in before.items()}]
                 self._core_time[of_seed].add_all(less)
+
+    @property
+    def small_shards(self) -> int:
+        """Number of shards that no compaction has made."""
+        return sum(not of.compacted for name in self._shards if (of := parse_name(name)))
 
     def table(self) -> pd.DataFrame:
         """One row per point of every sweep: its state, precision, what limits it, and what it takes.
