@@ -19,7 +19,7 @@ RUN = [page for page in PAGES if {language for language, _ in blocks(page)} & {"
 
 def test_these_pages_have_what_runs() -> None:
     tutorials = {"a-sweep-of-your-own", "first-ten-minutes", "the-last-layer-of-your-own-network"}
-    assert {page.stem for page in RUN} == {*tutorials, "theory"}
+    assert {page.stem for page in RUN} == {*tutorials, "laws", "theory"}
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)

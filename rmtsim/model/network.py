@@ -28,17 +28,17 @@ def forward(X: Array, W: Array | None, xp: Module, activation: str = "relu", act
     """
     if W is None:
         return Forward(X, None)
-    sigma, products = get_activation(activation), backend_of(xp).products
+    sigma = get_activation(activation)
     if sigma.rectifies:
-        pre = products(X, W)
+        pre = X @ W.mT
         if active is None:
             active = xp.astype(pre > 0 if X.dtype == xp.float64 else _positive(pre, X, W, xp), X.dtype)
         return Forward(pre * active, active)
     if not sigma.piecewise_linear:
-        pre = products(X, W)
+        pre = X @ W.mT
         return Forward(*sigma.value_and_slope(pre, xp), sigma.bend(pre, xp))
     double = [A if A.dtype == xp.float64 else xp.astype(A, xp.float64) for A in (X, W)]
-    pre = products(*double)
+    pre = double[0] @ double[1].mT
     return Forward(*(xp.astype(found, X.dtype) for found in sigma.value_and_slope(pre, xp)))
 
 
