@@ -256,7 +256,7 @@ def test_draws_keep_to_the_memory_that_is_counted(name: Any, loss: Any) -> None:
     import tracemalloc
 
     from rmtsim.kernels.memory import BASE, fitting_tiling
-    from rmtsim.kernels.norms import compute
+    from rmtsim.kernels.network_norms import compute
 
     for weights in (1, 3):
         of = point(name, loss, 60, 40, 600, 4)

@@ -17,10 +17,10 @@ import pytest
 import rmtsim
 from rmtsim.arrays.threads import ONE_THREAD
 from rmtsim.kernels import explicit_blocks as blocks
-from rmtsim.kernels import norms as norms_module
+from rmtsim.kernels import network_norms
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.hidden_layer import Moments
-from rmtsim.kernels.norms import compute
+from rmtsim.kernels.network_norms import compute
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.activation import activation_names, get_activation
 from tests import autodiff
@@ -155,7 +155,7 @@ def test_other_array_modules_and_float32(dtype: str, name: str, loss: str, xp: M
 def test_several_last_layers(name: str, loss: str, cut: Tiling, groups: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two draws with five V each, at once and one after the other."""
     if groups:
-        monkeypatch.setattr(norms_module, "weights_at_once", lambda *sizes: groups if sizes[-1] == 5 else [[range(1)]])
+        monkeypatch.setattr(network_norms, "weights_at_once", lambda *sizes: groups if sizes[-1] == 5 else [[range(1)]])
     drawn = [[problem((5, 4, 9, 3), loss, seed=10 * draw + r) for r in range(5)] for draw in range(2)]
     X, W, y = (np.stack([getattr(of[0], key) for of in drawn]) for key in ("X", "W", "y"))
     last = [GivenRows(np.stack([of[r].V for of in drawn])) for r in range(5)]

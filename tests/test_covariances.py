@@ -9,7 +9,7 @@ import pytest
 from rmtsim.arrays.threads import ONE_THREAD
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.covariances import Covariances, covariances
-from rmtsim.kernels.norms import compute
+from rmtsim.kernels.network_norms import compute
 from rmtsim.kernels.pairs import pair
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.network import forward, softmax

@@ -10,7 +10,7 @@ import rmtsim
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import diagonal_classes, flops, normals
-from rmtsim.kernels.norms import compute
+from rmtsim.kernels.network_norms import compute
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.point import Point
 from tests.cases import problem

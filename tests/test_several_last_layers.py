@@ -12,11 +12,11 @@ import pytest
 import rmtsim
 from rmtsim.arrays.backend import to_numpy
 from rmtsim.arrays.threads import ONE_THREAD, ThreadTeam
-from rmtsim.kernels import cost, norms
+from rmtsim.kernels import cost, network_norms
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import flops, normals, pairs_of_classes, point_tiling, restricts_pairs, weights_at_once
 from rmtsim.kernels.memory import BASE, memory
-from rmtsim.kernels.norms import compute
+from rmtsim.kernels.network_norms import compute
 from rmtsim.kernels.tiling import Tiling, with_span
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
@@ -58,13 +58,15 @@ def fit_in_a_chunk(n_classes: int, inputs: int, n_samples: int, tiling: Tiling, 
 @pytest.fixture(params=["as it is", "pairs", "small groups"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "as it is":
-        monkeypatch.setattr(norms, "restricts_pairs", lambda *_: True)
+        monkeypatch.setattr(network_norms, "restricts_pairs", lambda *_: True)
     if request.param == "pairs":
-        monkeypatch.setattr(norms, "pairs_of_classes", fit_in_a_chunk)
+        monkeypatch.setattr(network_norms, "pairs_of_classes", fit_in_a_chunk)
     if request.param == "small groups":
-        monkeypatch.setattr(norms, "pairs_of_classes", lambda *_: False)
+        monkeypatch.setattr(network_norms, "pairs_of_classes", lambda *_: False)
         few = [[range(2), range(2, 3)], [range(3, COUNT)]]
-        monkeypatch.setattr(norms, "weights_at_once", lambda *sizes: few if sizes[-1] == COUNT else [[range(1)]])
+        monkeypatch.setattr(
+            network_norms, "weights_at_once", lambda *sizes: few if sizes[-1] == COUNT else [[range(1)]]
+        )
     return str(request.param)
 
 

@@ -18,7 +18,7 @@ from rmtsim.kernels import last_layer, probabilities
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
-from rmtsim.kernels.norms import compute
+from rmtsim.kernels.network_norms import compute
 from rmtsim.kernels.tiling import Tiling, tiling, with_span
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point

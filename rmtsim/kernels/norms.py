@@ -16,50 +16,30 @@ draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rmtsim.arrays.backend import Array, Module
-from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.errors import InputError
-from rmtsim.kernels.classes import GivenRows, Rows, SideBySide
-from rmtsim.kernels.cost import pairs_of_classes, restricts_pairs, weights_at_once
-from rmtsim.kernels.covariances import Covariances, covariances
-from rmtsim.kernels.cross_layer import CrossLayer
+from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.draw_resources import draw_resources
-from rmtsim.kernels.grams import DataKernel
-from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gradient_mse, gram_of_neurons
-from rmtsim.kernels.last_layer import (
-    RowPowers,
-    first_pass,
-    last_layer_by_pairs,
-    last_layer_ce,
-    last_layer_mse,
-    last_layer_sampled,
-)
+from rmtsim.kernels.network_norms import Norms, compute
 from rmtsim.kernels.precision import PrecisionCheck
-from rmtsim.kernels.probabilities import Softmax
-from rmtsim.kernels.results import BlockNorms, SampledNorms
-from rmtsim.kernels.scaling import OutOfRange, Scaling, restored, scaled_network
-from rmtsim.kernels.tiling import Tiling
+from rmtsim.kernels.results import BlockNorms
+from rmtsim.kernels.scaling import OutOfRange, scaled_network
 from rmtsim.model.activation import get_activation, layers_with_labels
 from rmtsim.model.arguments import as_network, as_one_layer, check_labelled
 from rmtsim.model.choices import ACTIVATIONS, LOSSES, LayerName, LossName
 from rmtsim.model.ensemble import LECUN, Ensemble
-from rmtsim.model.layers import CROSS, HIDDEN, LAST
-from rmtsim.model.loss import get_loss
+from rmtsim.model.layers import CROSS
 from rmtsim.model.models import model_with
-from rmtsim.model.network import Forward, forward
 from rmtsim.model.point import Point, check_layers
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_flag, check_size
 from rmtsim.text.sizes import as_bytes
-
-#: How norms of several V are added up, named in rows beside the BLAS library: a change of last digits has a new number.
-SUMS_OVER_V = "sums over V 2"
 
 
 def block_norms(
@@ -186,7 +166,7 @@ def _in_dtype(
     threads: int | None,
     memory: float | None,
     shown: CallProgress,
-) -> dict[str, BlockNorms | SampledNorms]:
+) -> dict[str, Norms]:
     """Compute in one dtype; raises OutOfRange where it does not do."""
     kind, batch = getattr(xp, dtype), math.prod(X.shape[:-2])
     X, V, W = (A if A is None or A.dtype == kind else xp.astype(A, kind) for A in (X, V, W))
@@ -199,189 +179,3 @@ def _in_dtype(
         options: dict[str, Any] = {"tiling": tiling, "team": team, "activation": activation, "done": shown.advance}
         options |= {"scaling": scaling, "check": PrecisionCheck(dtype, point.loss, careful=True)}
         return compute(X, [GivenRows(V)], W, y, point.loss, layers, xp, **options)
-
-
-def compute(
-    X: Array,
-    last_layers: Sequence[Rows],
-    W: Array | None,
-    y: Array | None,
-    loss: str,
-    layers: tuple[str, ...],
-    xp: Module,
-    *,
-    tiling: Tiling,
-    team: ThreadTeam,
-    activation: str = "relu",
-    active: Array | None = None,
-    sampled_classes: int | None = None,
-    scaling: Scaling | None = None,
-    check: PrecisionCheck | None = None,
-    done: Callable[[int], None] = lambda _: None,
-) -> dict[str, BlockNorms | SampledNorms]:
-    """Do the work of `block_norms` for arguments that are known to be good, and for several V: return means over them.
-
-    Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. ``active`` are ReLU's masks of
-    neurons, (…, N, m), if they are known better than X and W tell. With ``sampled_classes``, terms of single classes of
-    the last layer are estimated from that many of them. The arrays are those of a network that ``scaling`` was taken
-    out of; the norms are those of the network itself, and ``check``, if given, examines them. ``done`` is called with
-    the number of layers done.
-
-    What depends on X and W alone is made once. Some V at a time go through all steps along an axis of their own after
-    the leading ones.
-
-    Raises
-    ------
-    OutOfRange
-        If the dtype cannot hold a norm, or what it is a sum of.
-    """
-    C, forward_pass = last_layers[0].shape[-2], forward(X, W, xp, activation, active)
-    scaling = scaling or Scaling(hidden=() if W is None else (0,))
-    samples = DataKernel(X[..., None, :, :], tiling, team, xp)
-    inputs = samples if W is None else DataKernel(forward_pass.features[..., None, :, :], tiling, team, xp)
-    count, (n_samples, dim), width = len(last_layers), X.shape[-2:], None if W is None else W.shape[-2]
-    bundles = weights_at_once(C, dim, n_samples, width, layers, tiling, count)
-    hidden = cross = None
-    masked, bends = get_activation(activation).rectifies, forward_pass.bends
-    if width is not None and HIDDEN.name in layers:
-        restricted = masked and get_loss(loss).softmax and restricts_pairs(dim, n_samples, width, count)
-        hidden = HiddenLayer(samples, forward_pass, scaling, check, xp, restricted=restricted)
-    if CROSS.name in layers:
-        keep = count > len(bundles[0][0])
-        cross = CrossLayer(X, forward_pass, y, tiling, team, xp, masked=masked, keep=keep)
-    found: dict[str, list[BlockNorms | SampledNorms]] = {layer: [] for layer in layers}  # each (…, some V)
-
-    def side_by_side(some: range) -> Rows:
-        V = SideBySide(last_layers[some.start : some.stop], xp)
-        # One chunk is all of V: not to be made again for every pass.
-        return GivenRows(V.rows(slice(0, C))) if tiling.one_chunk(C) else V
-
-    def without_softmax() -> None:
-        grams = []
-        for bundle in bundles:
-            for some in bundle:
-                V = side_by_side(some)
-                if hidden:
-                    gram = gram_of_neurons(V, tiling, xp)
-                    if bends is None:
-                        grams.append(2 * gram)
-                    else:
-                        hidden.add(2 * gram, gradient_mse(forward_pass.features, gram, V, y, tiling, xp))
-                if cross:
-                    found[CROSS.name].append(cross.mse(V))
-            if hidden and bends is not None:
-                found[HIDDEN.name].append(_times(_count(bundle), hidden.norms()))
-        if hidden and bends is None:
-            covariance = xp.concat(grams, axis=-3)
-            if count > 1:  # they are the same for all samples, so norms go as the mean of their squares
-                covariance = xp.mean(covariance**2, axis=-3, keepdims=True) ** 0.5
-            hidden.add(covariance)
-            found[HIDDEN.name].append(_times(count, hidden.norms()))
-        for layer in set(layers).intersection(LAST):
-            found[layer].append(_times(count, last_layer_mse(forward_pass.features, C, xp)))
-
-    def with_softmax() -> None:
-        U = forward_pass.features[..., None, :, :]
-        sampled = C if sampled_classes is None else sampled_classes
-        by_pairs = pairs_of_classes(C, U.shape[-1], n_samples, tiling, count)
-        with_grams = C > 1 and not by_pairs and not set(LAST).isdisjoint(layers)
-        many = masked and count > 1  # V; whatever other layers are wanted, so that a hidden row does not depend on them
-
-        def all_steps(V: Rows, layers: tuple[str, ...], known: Covariances | None) -> None:
-            shape = (*U.shape[:-3], V.shape[-3], *U.shape[-2:])
-            softmax = Softmax(xp.broadcast_to(U, shape), V, tiling, team, xp)
-            labels = None if hidden is None or bends is None else y
-            moments = None if set(LAST).issuperset(layers) else Moments(softmax, y=labels)
-            powers = RowPowers(softmax) if sampled < C else None
-            all_pairs = first_pass(
-                softmax,
-                inputs if with_grams else None,
-                [sums for sums in (moments, powers) if sums],
-                (2, 1) if powers else (2,),
-            )
-            if check:
-                check.logits(softmax.largest_logit)
-            for number, layer in enumerate(layers):
-                done(number)
-                if layer == HIDDEN.name and hidden and moments:
-                    covariance = moments.covariance(hidden.seen[..., None, :, :])
-                    gradient = None if labels is None else moments.gradient()
-                    hidden.add(covariance, gradient, softmax, known)
-                elif layer == CROSS.name and cross and moments:
-                    found[layer].append(cross.ce(softmax, moments))
-                elif by_pairs:
-                    found[layer].append(last_layer_by_pairs(softmax, inputs))
-                elif powers:
-                    found[layer].append(last_layer_sampled(softmax, inputs, all_pairs, powers, sampled))
-                else:
-                    found[layer].append(last_layer_ce(softmax, inputs, all_pairs))
-
-        for bundle in bundles:
-            for some in bundle:
-                V, left, known = side_by_side(some), layers, None
-                if hidden and many:
-                    known = covariances(U, V, forward_pass.slopes[..., None, :, :], tiling, team, xp)
-                    if bool(xp.all(known.trusted)):
-                        hidden.add_known(known)
-                        left = tuple(layer for layer in layers if layer != HIDDEN.name)
-                if left:
-                    all_steps(V, left, known)
-            if hidden:
-                found[HIDDEN.name].append(_times(_count(bundle), hidden.norms()))
-
-    if get_loss(loss).softmax:
-        with_softmax()
-    else:
-        without_softmax()
-    means = {layer: _mean(found[layer], count, xp) for layer in layers}
-    return {layer: _at_own_scale(layer, means[layer], loss, C, forward_pass, scaling, check, xp) for layer in layers}
-
-
-def _count(bundle: list[range]) -> int:
-    """Return how many V a bundle has."""
-    return bundle[-1].stop - bundle[0].start
-
-
-def _times(count: int, norms: BlockNorms) -> BlockNorms:
-    """Return the sum over V of norms that are a mean over ``count`` of them, with an axis as if it were of one V."""
-    return BlockNorms(*(count * value[..., None] for value in norms))
-
-
-def _mean(found: list[BlockNorms | SampledNorms], count: int, xp: Module) -> BlockNorms | SampledNorms:
-    """Return the means over all V; errors of estimating terms of single classes are independent between them."""
-    diag, offdiag, *errors = (xp.concat(kind, axis=-1) for kind in zip(*found, strict=True))
-    means = [xp.sum(kind, axis=-1) / count for kind in (diag, offdiag)]
-    return type(found[0])(*means, *(xp.sum(error**2, axis=-1) ** 0.5 / count for error in errors))
-
-
-def _at_own_scale(
-    layer: str,
-    norms: BlockNorms | SampledNorms,
-    loss: str,
-    C: int,
-    forward_pass: Forward,
-    scaling: Scaling,
-    check: PrecisionCheck | None,
-    xp: Module,
-) -> BlockNorms | SampledNorms:
-    """Return the norms of a layer at the network's own scale, after a look at them; `hidden` does that by itself."""
-    if layer == HIDDEN.name:
-        return norms
-    N, inputs = forward_pass.features.shape[-2:]
-    what = f"the {layer} layer's mean squared norm"
-    if layer == CROSS.name:
-        exponent = 2 * scaling.entry(0, 1)
-        seen = forward_pass.slopes
-        pairs = [(norms.offdiag_sqfro, inputs * C)]
-    else:
-        last = len(scaling.hidden)
-        exponent = 2 * scaling.entry(last, last)
-        seen = forward_pass.features
-        pairs = [(norms.diag_sqfro, C), (norms.offdiag_sqfro, C * (C - 1))]
-    couples_classes = get_loss(loss).softmax
-    if not couples_classes:  # without the blocks that are zero; those between the layers may be so in a perfect fit
-        pairs = [] if layer == CROSS.name else pairs[:1]
-    if check and (C > 1 or not couples_classes):
-        for value, blocks in pairs:
-            check.norm(value, float(N) ** 2 * blocks, what, lambda: xp.any(seen != 0, axis=(-2, -1)))
-    return type(norms)(*(restored(value, exponent, xp, what) for value in norms))

@@ -14,7 +14,7 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS, DiagonalName, diagonal_classes
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.memory import batch_size
-from rmtsim.kernels.norms import SUMS_OVER_V, compute
+from rmtsim.kernels.network_norms import SUMS_OVER_V, compute
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.model.activation import layers_with_labels
