@@ -24,9 +24,11 @@ from rmtsim.figures import Figure, get_figure, register, registry
 from rmtsim.pages import contents as reading
 from rmtsim.pages.contents import read_contents
 from rmtsim.pages.elements import element
+from rmtsim.pages.pictures import _of_means
 from rmtsim.pages.report import page
 from rmtsim.pages.vector_graphics import inline_svg
 from rmtsim.stats.fit import Fit, fit
+from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
 from rmtsim.store.merge import merge
 from rmtsim.sweeps.documents import builtin
@@ -445,6 +447,19 @@ def test_long_tables_are_cut(plain: None, tmp_path: Path, monkeypatch: pytest.Mo
     assert "The first 20 of 90 values" in words(section(root, "verdicts"))
 
 
+def test_some_of_many_series_are_drawn(undrawn: None) -> None:
+    sizes = [rmtsim.Point("linear", "mse", C, d, 2 * d) for C in (2, 4) for d in range(10, 30)]
+    means = summarize(pd.concat([rmtsim.simulate(point, 2) for point in sizes]))
+    picture = _of_means("m", "Sweep m: linear", means, theory=False)
+    assert picture.note == (
+        "Of its series only some are drawn: d = 10, 16, 23, 29, 4 of 20 values. "
+        "`rmtsim plot --where EXPR` draws others."
+    )
+    assert set(picture.tables[""]["dim"]) == {10, 16, 23, 29}
+    few = _of_means("m", "Sweep m: linear", means[means["dim"] < 14], theory=False)
+    assert (few.note, len(few.tables[""])) == ("", 8)
+
+
 def test_greys_are_ink_and_paper() -> None:
     figure = Drawing()
     axes = figure.subplots()
@@ -470,6 +485,7 @@ def test_the_verb(plain: None, made: Path, tmp_path: Path, capsys: pytest.Captur
     assert f"rmtsim report --store {made} --where 'loss == '\"'\"'mse'\"'\"'' --no-theory --out r.html" in words(
         section(root, "again")
     )
+    assert "rmtsim fit" not in words(section(root, "again"))
     for wrong, message in (
         (["--out", str(tmp_path / "r.pdf")], "--out: .* has the suffix '.pdf'; give one of .html"),
         (["--out", str(tmp_path / "no" / "r.html")], "there is no folder"),

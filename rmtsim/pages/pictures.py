@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from rmtsim.errors import InputError, RunError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 #: Columns along which draws are shown where they are not of several C, the first that varies most.
 _AXES = ("n_classes", "dim", "aspect_ratio", "width", "n_samples", "data_variance", "hidden_gain", "last_gain")
 
+#: Values of a size that are drawn where there are too many series.
+_SHOWN = 4
+
 _MODELS = {"linear": "linear model", "one_hidden": "one hidden layer"}
 _LOSSES = {"ce": "cross-entropy", "mse": "squared loss"}
 
@@ -52,8 +56,8 @@ class Picture:
         other where there is room.
     tables
         Its numbers, by what they are.
-    text
-        Its numbers in words.
+    text, note
+        Its numbers in words, and what of them it leaves out.
     problem
         Why it could not be drawn.
     """
@@ -66,6 +70,7 @@ class Picture:
     beside: bool = False
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict, repr=False)
     text: str = ""
+    note: str = ""
     problem: str = ""
 
 
@@ -164,22 +169,47 @@ def _in_words(model: Any, loss: Any) -> str:
     return f"{_MODELS.get(model, model)}, {_LOSSES.get(loss, loss)}"
 
 
-def _of_means(name: str, title: str, means: pd.DataFrame, theory: bool) -> Picture:
+def _of_means(name: str, title: str, every: pd.DataFrame, theory: bool) -> Picture:
     """Return the figure of the means of a sweep: against C as the paper's, else against the size that varies most."""
-    layers = tuple(layer for layer in WITH_DIAGONAL if (means["layer"] == layer).any())
-    decays = means[means["layer"].isin(WITH_DIAGONAL)]
-    series = decays[["width", "aspect_ratio", "dim", *ENSEMBLE]].drop_duplicates()
+    means, note = _some_series(every)
     try:
-        if theory and decays["n_classes"].nunique() > 1 and len(series) <= MOST_SERIES:
-            data = figure_data(decays)
-            if data.points["finite"].notna().any():
-                drawing = _decay(data.points, data.curves, _Decay(title.partition(": ")[2].capitalize(), layers))
-                drawn = inline_svg(drawing, name, title, _described("Norms of the blocks against C"))
-                tables = {"points": _tables(data.points)[""], "curves": data.curves}
-                return Picture(name, title, drawings=[drawn], tables=tables)
-        return _of_columns(name, title, means, theory)
+        return replace(_drawn(name, title, means, theory), note=note)
     except (InputError, RunError) as error:
         return Picture(name, title, problem=str(error))
+
+
+def _drawn(name: str, title: str, means: pd.DataFrame, theory: bool) -> Picture:
+    layers = tuple(layer for layer in WITH_DIAGONAL if (means["layer"] == layer).any())
+    decays = means[means["layer"].isin(layers)]
+    if theory and decays["n_classes"].nunique() > 1 and _series(decays) <= MOST_SERIES:
+        data = figure_data(decays)
+        if data.points["finite"].notna().any():
+            drawing = _decay(data.points, data.curves, _Decay(title.partition(": ")[2].capitalize(), layers))
+            drawn = inline_svg(drawing, name, title, _described("Norms of the blocks against C"))
+            tables = {"points": _tables(data.points)[""], "curves": data.curves}
+            return Picture(name, title, drawings=[drawn], tables=tables)
+    return _of_columns(name, title, means, theory)
+
+
+def _series(means: pd.DataFrame) -> int:
+    """Return the number of series against C."""
+    return len(means[["width", "aspect_ratio", "dim", *ENSEMBLE]].drop_duplicates())
+
+
+def _some_series(means: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return means of which a figure against C can show all series, and in words which they are, if not all."""
+    said = []
+    if means["n_classes"].nunique() > 1:
+        for axis, symbol in (("dim", "d"), ("width", "m"), ("aspect_ratio", "d/N")):
+            values = sorted(means[axis].dropna().unique())
+            if _series(means) > MOST_SERIES and len(values) > _SHOWN:
+                kept = [values[round(place)] for place in np.linspace(0, len(values) - 1, _SHOWN)]
+                means = means[means[axis].isin(kept)]
+                shown = ", ".join(f"{value:g}" for value in kept)
+                said.append(f"{symbol} = {shown}, {_SHOWN} of {len(values)} values")
+    if not said:
+        return means, ""
+    return means, f"Of its series only some are drawn: {'; '.join(said)}. `rmtsim plot --where EXPR` draws others."
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ from rmtsim.text.words import number_of
 #: Most rows of a table that is not folded.
 _OPEN_ROWS = 12
 
+#: Values of a size that are listed one by one.
+_LISTED = 16
+
 #: Rows from which on a table of numbers is not put on the page: those of a map, which the picture shows.
 _MAP_ROWS = 20_000
 
@@ -82,7 +85,9 @@ def _spec_cells(spec: Spec) -> list[Content]:
 
 
 def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    """Return the values of a size, or the first and the last of many."""
+    shown = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return ", ".join(shown) if len(shown) <= _LISTED else f"{', '.join(shown[:3])} … {shown[-1]} ({len(shown)} values)"
 
 
 def figures(pictures: Sequence[Picture], whole: str) -> list[Content]:
@@ -99,6 +104,8 @@ def figures(pictures: Sequence[Picture], whole: str) -> list[Content]:
         if picture.drawings:
             several = "several" if picture.beside else None
             about.append(element("figure", picture.drawings, class_=several))
+        if picture.note:
+            about.append(element("p", _coded(picture.note), class_="note"))
         about += [_numbers(name, rows, whole) for name, rows in picture.tables.items()]
         if picture.text:
             about.append(folded("The numbers in words", element("pre", picture.text)))
@@ -130,9 +137,7 @@ def points(contents: Contents) -> list[Content]:
                 "prints all."
             )
         whole = _point_table(f"Points of {name}", shown, note)
-        parts.append(
-            whole if len(part) <= _OPEN_ROWS else folded(f"All points of {name}", whole, long=len(part) > LONG)
-        )
+        parts.append(whole if len(part) <= _OPEN_ROWS else folded(f"Points of {name}", whole, long=len(part) > LONG))
     return parts
 
 
@@ -206,6 +211,8 @@ def damage(contents: Contents) -> list[Content]:
     """Return what is damaged or missing, and what was read."""
     store = contents.store
     read = f"{number_of(contents.shards, 'shard')} with {number_of(contents.rows, 'row')} of draws"
+    if tables := sum(sum(one.origins.values()) for one in contents.experiments):
+        read = f"{read} and " * bool(contents.shards) + f"{number_of(tables, 'table')} of experiments"
     if not contents.findings:
         said = f"{read} could be read, and nothing is missing by the record of commits."
         more = f" `rmtsim verify --store {store.quoted}` looks further, and with `--recompute` makes draws again."
@@ -245,7 +252,8 @@ def reproduction(contents: Contents, out: str, options: Sequence[str]) -> list[C
             specs[experiment.name] = text
     chosen = " ".join(map(shlex.quote, options))
     lines += [f"rmtsim verify --store {where} --recompute 100"] if contents.rows or contents.experiments else []
-    lines += [f"rmtsim fit --store {where} {chosen}".rstrip()] if contents.summary is not None else []
+    if contents.summary is not None and "--no-theory" not in options:
+        lines.append(f"rmtsim fit --store {where} {chosen}".rstrip())
     lines.append(f"rmtsim report --store {where} {chosen}".rstrip() + f" --out {shlex.quote(out)}")
     parts.append(element("pre", element("code", "\n".join(lines))))
     if any(f"{name}.toml" in line for name in specs for line in lines):
