@@ -2,6 +2,7 @@
 
 It must be the first process of new process, mount, network and host name namespaces. It starts a controller, and nodes
 that have all of these of their own: processes, an empty /tmp, an address and a name. All ends when its stdin does.
+Jobs of the partition ``urgent`` take the nodes of others, which get the signal they asked for and 90 s to make room.
 
 A line on stdin is an order, one on stdout answers, both in JSON: {"line": ["squeue"], "node": 0, "user": true} runs a
 command on a node (0: where the controller is), as a user without rights or as root; the answer is [code, out, err].
@@ -21,8 +22,11 @@ NETWORK = "10.99.0"
 #: Who submits jobs.
 USER = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 
-#: Of the daemons and of what is run: nothing of the test's own environment.
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+#: Of the daemons and of what is run: nothing of the test's own environment, but for the kernel of BLAS, which the last
+#: bits of rows depend on.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"} | {
+    name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")
+}
 
 CONFIG = """
 ClusterName=test
@@ -46,8 +50,12 @@ SelectTypeParameters=CR_Core
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0
 OverTimeLimit=10
 MpiDefault=none
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
 NodeName=n[1-{nodes}] CPUs=1 RealMemory=2000 State=UNKNOWN
-PartitionName=p Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP
+PartitionName=p Nodes=n[1-{nodes}] Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=90
+PartitionName=urgent Nodes=n[1-{nodes}] MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 """
 
 NODE = """

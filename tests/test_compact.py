@@ -159,6 +159,7 @@ def test_a_reader_whom_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.
 def test_a_stream_that_compaction_overtakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice, in its midst: what is in a new shard of rows that were yielded before is left out, and nothing else."""
     monkeypatch.setattr(rmtsim.store.ahead, "AHEAD", 1)
+    monkeypatch.setattr(rmtsim.store.gathering, "ROWS", 1)  # a shard at a time
     store = store_of(tmp_path / "s", *(rows_of(range(k, k + 2)) for k in range(0, 16, 2)))
     tables = store.tables(KEY)
     rows = [next(tables), next(tables)]

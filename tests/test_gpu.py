@@ -12,6 +12,7 @@ from rmtsim.arrays.backend import array_module, to_numpy
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.tiling import with_span
+from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling import simulation
 from rmtsim.sampling.draws import last_layers, sample
@@ -83,6 +84,51 @@ def test_rows_do_not_depend_on_what_is_held(point: Point) -> None:
     assert rmtsim.simulate(point, range(1, 2), backend="cupy").diag_sqfro.tolist() == whole.diag_sqfro.tolist()[1:]
     least = BASE + memory(point, ("linear",), "float64", with_span(point_tiling(point, gpu=True), 1))
     pd.testing.assert_frame_equal(rmtsim.simulate(point, 2, backend="cupy", memory=least), whole, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("point", "options"),
+    [
+        (Point("linear", "ce", 30, 20, 60), {}),
+        (Point("linear", "ce", 30, 20, 60), {"dtype": "float32", "weights_per_draw": 3}),
+        (Point("linear", "ce", 30, 5, 200), {}),  # by features
+        (Point("linear", "mse", 30, 20, 60), {}),
+        (Point("linear", "ce", 3, 20, 60, ensemble=Ensemble(last_gain=400.0)), {}),  # samples with p near 1
+        (Point("one_hidden", "ce", 30, 20, 60, 4), {}),
+        (Point("one_hidden", "ce", 30, 20, 60, 4), {"dtype": "float32", "weights_per_draw": 3}),
+        (Point("one_hidden", "mse", 30, 20, 60, 4), {}),
+        (Point("one_hidden", "ce", 5, 20, 60, 4, Ensemble(activation="gelu")), {}),
+        (Point("one_hidden", "mse", 5, 20, 60, 4, Ensemble(activation="tanh", weights="orthogonal")), {}),
+    ],
+    ids=str,
+)
+def test_rows_do_not_depend_on_the_batch(point: Point, options: dict) -> None:
+    """To the bit, although cuBLAS may take another kernel for another number of products."""
+    whole = rmtsim.simulate(point, 7, backend="cupy", **options)
+    for size in (1, 3):
+        again = rmtsim.simulate(point, 7, backend="cupy", batch=size, **options)
+        pd.testing.assert_frame_equal(again, whole, check_exact=True)
+    some = rmtsim.simulate(point, range(4, 6), backend="cupy", **options)
+    expected = whole[whole["draw"].isin([4, 5])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, expected, check_exact=True)
+
+
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_small_draws_are_made_in_batches_that_fit(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    point, sizes = Point("linear", loss, 30, 20, 60), []
+    whole, compute = rmtsim.simulate(point, 40, backend="cupy"), simulation.compute
+
+    def noting(X, *arguments, **options):
+        sizes.append(X.shape[0])
+        return compute(X, *arguments, **options)
+
+    monkeypatch.setattr(simulation, "compute", noting)
+    for draws in (4, 16):
+        sizes.clear()
+        held = BASE + memory(point, ("linear",), "float64", point_tiling(point, gpu=True), batch=draws)
+        found = rmtsim.simulate(point, 40, backend="cupy", memory=held)
+        pd.testing.assert_frame_equal(found, whole, check_exact=True)
+        assert max(sizes) == draws
 
 
 def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ def test_arrays_of_a_batch_are_gone_before_those_of_the_next(pool: Pool) -> None
     most = []
     for draws in (1, 4):
         pool.reset()
-        rmtsim.simulate(point, draws, backend="cupy")
+        rmtsim.simulate(point, draws, backend="cupy", batch=1)
         most.append(pool.most_used)
     assert most[1] <= most[0] + 2**12
 

@@ -87,7 +87,7 @@ def test_kernels_compile_to_machine_code(compiled: tuple[str, int]) -> None:
 def test_every_kernel_that_is_asked_for_is_there(compiled: tuple[str, int]) -> None:
     there = set(re.findall(r"\.visible \.entry (\w+)", compiled[0]))
     names = launched()
-    assert names == {"normals", "exponentials", "diagonal_weights", "weighted_sum", "total"}
+    assert names == {"normals", "exponentials", "diagonal_weights", "pair_weights", "weighted_sum", "total"}
     types = {name: ("double",) if name == "total" else ("float", "double") for name in names}
     assert there == {f"{name}_{kind}" for name in names for kind in types[name]}
 
@@ -131,7 +131,7 @@ def eps(dtype: str, factor: float) -> float:
 @pytest.mark.parametrize("columns", [1, 7, 1000])
 def test_normals_are_those_of_the_twin(rows: range, columns: int) -> None:
     expected = philox.normals(IDENTITY, rows.start * columns, rows.stop * columns).reshape(len(rows), columns)
-    double, single = (host(gpu.normals(IDENTITY, rows, columns, 0.1, dtype)) for dtype in ("float64", "float32"))
+    double, single = (host(gpu.normals([IDENTITY], rows, columns, 0.1, dtype))[0] for dtype in ("float64", "float32"))
     assert single.dtype == np.float32
     np.testing.assert_allclose(double, 0.1 * expected, rtol=1e-14)
     np.testing.assert_array_equal(single, double.astype(np.float32))
@@ -242,6 +242,50 @@ def test_add_product(lead: tuple[int, ...], n: int, k: int, c: int, same: bool, 
     errors = np.abs(host(total) - (before + A.astype(np.float64) @ B.mT))
     check = np.tril if same else np.asarray
     assert np.all(check(errors) <= eps(dtype, c + 4) * (np.abs(before) + np.abs(A) @ np.abs(B).mT))  # TF32 errs by more
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("left", "right"), [((), ()), ((3,), ()), ((2, 1), (2, 3)), ((0,), (0,))])
+@pytest.mark.parametrize(("n", "k", "c"), [(1, 1, 1), (30, 20, 9), (5, 1, 3), (4, 3, 0)])
+def test_products(left: tuple[int, ...], right: tuple[int, ...], n: int, k: int, c: int, dtype: str) -> None:
+    A, B = random(*left, n, c, dtype=dtype), random(*right, k, c, dtype=dtype, seed=1)
+    expected = A.astype(np.float64) @ B.mT
+    bound = eps(dtype, c + 4) * (np.abs(A).astype(np.float64) @ np.abs(B).mT)
+    for a, b in [(device(A), device(B)), (device(A.mT.copy()).mT, device(B.mT.copy()).mT)]:  # by rows, by columns
+        found = gpu.products(a, b)
+        assert found.dtype == dtype
+        assert found.flags.c_contiguous
+        assert np.all(np.abs(host(found) - expected) <= bound)
+
+
+@on_gpu
+def test_products_of_columns_of_a_larger_array() -> None:
+    A = random(2, 6, 50)
+    np.testing.assert_allclose(
+        host(gpu.products(device(A)[..., 3:40], device(A)[..., 3:40])), A[..., 3:40] @ A[..., 3:40].mT
+    )
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (70, 70), (2, 3, 33, 33), (0, 4, 4)])
+def test_pair_weights(shape: tuple[int, ...], dtype: str) -> None:
+    K = random(*shape, dtype=dtype)
+    expected = 2 * np.tril(K, -1) + np.eye(shape[-1], dtype=dtype) * K
+    given = device(K)
+    assert gpu.pair_weights(given) is given
+    np.testing.assert_array_equal(host(given), expected)
+
+
+@on_gpu
+def test_normals_of_many_streams() -> None:
+    names = [bytes([k]) * 16 for k in range(70)]  # more than a launch has
+    made = host(gpu.normals(names, range(1, 4), 5, 0.1, "float64"))
+    for name, matrix in zip(names, made, strict=True):
+        np.testing.assert_array_equal(matrix, host(gpu.normals([name], range(1, 4), 5, 0.1, "float64"))[0])
+    with pytest.raises(ValueError, match="16 bytes"):
+        gpu.normals([b"short"], range(3), 5, 1.0, "float64")
 
 
 @on_gpu

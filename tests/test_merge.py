@@ -217,6 +217,7 @@ def test_null_is_another_value_than_a_number(tmp_path: Path) -> None:
 def test_a_merge_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = store_of(tmp_path / "one", *(rows_of(range(k, k + 2)) for k in range(0, 8, 2)))
     into = Store(tmp_path / "into")
+    monkeypatch.setattr(rmtsim.store.merge, "ROWS", 8)  # those of one of its shards
     commit, left = rmtsim.store.Writer.commit, [2]
 
     def dies(*arguments: object) -> object:
@@ -232,6 +233,15 @@ def test_a_merge_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest
     assert len(into.read()) == 16
     assert merge([one.root], into) == (16, 16, 0, 0, 0)  # the spec came first
     pd.testing.assert_frame_equal(into.read(), expected(8), check_exact=True)
+
+
+def test_small_shards_become_large_ones_in_a_merge(tmp_path: Path) -> None:
+    parts = [rows_of(range(k, k + 2)) for k in range(0, 12, 2)]
+    one, two = store_of(tmp_path / "one", *parts[::2]), store_of(tmp_path / "two", *parts[1::2])
+    into = Store(tmp_path / "into")
+    assert merge([one.root, two.root], into).rows == 48
+    assert len(into.shards()) == 1  # all are of one spec, seed, machine and version
+    pd.testing.assert_frame_equal(into.read(), expected(12), check_exact=True)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])

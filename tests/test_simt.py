@@ -47,10 +47,11 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
         return made[-1].array
 
     made: list[Guarded] = []
-    words = np.frombuffer(bytes(range(16)), "<u4").astype(np.uint32)
-    normals = new(301)
-    kernels.launch("normals_double", (2,), (256,), (normals, np.int64(5), np.int64(306), *words, np.float64(2)))
-    yield np.allclose(normals, 2 * philox.normals(bytes(range(16)), 5, 306), rtol=1e-13)
+    names = np.zeros(1, dtype=gpu._NAMES)
+    names["words"][0, 1] = np.frombuffer(bytes(range(16)), "<u4")
+    normals = new(2, 301)
+    kernels.launch("normals_double", (2, 2), (256,), (normals, np.int64(5), np.int64(306), names[0], np.float64(2)))
+    yield np.allclose(normals[1], 2 * philox.normals(bytes(range(16)), 5, 306), rtol=1e-13)
     for lanes in (4, 256):  # rows that share a warp, and rows of a block each
         L, sums, highest = new(n, c), new(n), new(n)
         L[...] = E
@@ -74,6 +75,7 @@ MUTANTS = {
     "a warp too many": ("warp < warps; ++warp)", "warp <= warps; ++warp)"),
     "another mask": ("__shfl_xor_sync(0xFFFFFFFFu", "__shfl_xor_sync(0x0000FFFFu"),
     "no offset in the stream": ("out[2 * pair - start] =", "out[2 * pair] ="),
+    "no offset of the draw": ("out += blockIdx.y * (stop - start);", ""),
     "no stride": ("first += AHEAD * step)", "first += AHEAD * WARP * step)"),
 }
 

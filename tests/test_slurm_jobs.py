@@ -1,4 +1,4 @@
-"""sweeps/slurm.sh on a real SLURM: its limit, its return, a second job, its end by scancel, and what goes on then.
+"""sweeps/slurm.sh on a real SLURM: its limit, its return, a second job, preemption, scancel, and what goes on then.
 
 Run by ``make slurm``: it needs root, and Debian's slurm-wlm.
 """
@@ -61,7 +61,7 @@ def ray_processes(slurm: Slurm, node: int) -> list[str]:
 
 
 def test_a_sweep_goes_through_its_jobs(slurm: Slurm, tmp_path: Path) -> None:
-    """Its time limit and scancel end it midway; it ends on another number of nodes, with the rows of a quiet run."""
+    """Its time limit, an urgent job and scancel end it midway; it ends on other nodes, with the rows of a quiet run."""
     spec = spec_of(SPEC, slurm.home)
     run(spec, Store(tmp_path / "quiet"), workers=2, backend="numpy")
     whole = rows_in(tmp_path / "quiet")
@@ -110,11 +110,26 @@ def test_a_sweep_goes_through_its_jobs(slurm: Slurm, tmp_path: Path) -> None:
             let_in |= {service for service, open_ in answers["with"].items() if open_}
     assert {*SERVICES, CLIENT} - let_in <= {"CoreWorkerService/GetCoreWorkerStats"}  # of a process that stands still
 
+    # An urgent job takes its nodes. It is warned, makes room with what came in, and queues itself again.
+    slurm.call("kill", "-CONT", process, node=1)
+    urgent = slurm.submit("--partition=urgent", "--nodes=3", "--output=urgent.log", "--wrap=squeue --noheader --me")
+    slurm.wait(lambda: slurm.state(urgent).startswith("COMPLETED"), "end of the urgent job")
+    slurm.wait(lambda: slurm.state(first).startswith("PENDING"), "requeue of the job that made room")
+    said = (slurm.home / f"rmtsim-{first}.log").read_text()
+    assert said.count("stopped (interrupted): what was committed is safe, the same command goes on") == 1
+    assert "rror" not in said
+    made_room = rows_in(store)
+    assert len(stopped) < len(made_room) < len(whole)
+    assert is_part(made_room, whole)
+    assert ray_processes(slurm, 1) == ray_processes(slurm, 2) == []
+
     # scancel ends it at once, for good, with all of Ray.
+    slurm.call("scontrol", "update", f"JobId={first}", "StartTime=now+2")
+    slurm.wait(lambda: len(rows_in(store)) > len(made_room), "new rows")
     slurm.call("scancel", str(first))
     slurm.wait(lambda: slurm.state(first).startswith("CANCELLED"), "end by scancel")
     cancelled = rows_in(store)
-    assert len(stopped) < len(cancelled) < len(whole)
+    assert len(made_room) < len(cancelled) < len(whole)
     assert is_part(cancelled, whole)
     assert ray_processes(slurm, 1) == ray_processes(slurm, 2) == []
     assert slurm.call("ls", "/tmp", node=2).count("rmtsim-") == 0

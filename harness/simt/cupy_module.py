@@ -67,14 +67,21 @@ class RawModule:
         def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
             if not all(isinstance(sizes, tuple) for sizes in (grid, block, arguments)):
                 raise TypeError("grid, block and arguments are tuples")
-            if any(isinstance(a, np.ndarray) for a in arguments):
-                raise TypeError("You are trying to pass a numpy.ndarray of shape to a kernel.")
             POOL.counts.launches += 1
-            kernels.launch(name, grid, block, [a._host if isinstance(a, ndarray) else a for a in arguments])
+            kernels.launch(name, grid, block, list(map(_argument, arguments)))
             if not all(a.guards_hold() for a in arguments if isinstance(a, ndarray)):
                 raise KernelError(f"{name} wrote outside of an array")
 
         return launch
+
+
+def _argument(given: Any) -> Any:
+    """Return what a kernel is launched with; NumPy's arrays of one element go by value, and no others."""
+    if isinstance(given, np.ndarray):
+        if given.size != 1:
+            raise TypeError(f"You are trying to pass a numpy.ndarray of shape {given.shape} as a kernel parameter.")
+        return given.reshape(())[()]
+    return given._host if isinstance(given, ndarray) else given
 
 
 _state: dict[str, Any] = {}

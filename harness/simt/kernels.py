@@ -58,7 +58,7 @@ extern "C" __attribute__((visibility("default"))) const char* simt_launch(
 
 
 class Parameter(NamedTuple):
-    """A parameter of a kernel: ``p`` a pointer, ``f`` a floating-point or ``i`` a whole number, and its bytes."""
+    """A parameter of a kernel and its bytes: ``p`` a pointer, ``f`` or ``i`` a number, ``s`` a structure."""
 
     kind: str
     size: int
@@ -131,7 +131,7 @@ def _value(name: str, place: int, parameter: Parameter, given: Any) -> ctypes.Ar
     if isinstance(given, np.ndarray):
         found = Parameter("p", 8)
     elif isinstance(given, np.generic):
-        found = Parameter("f" if given.dtype.kind == "f" else "i", given.itemsize)
+        found = Parameter({"f": "f", "V": "s"}.get(given.dtype.kind, "i"), given.itemsize)
     else:
         raise KernelError(f"{name}: argument {place} is {type(given).__name__}, neither an array nor a NumPy scalar")
     if found != parameter:

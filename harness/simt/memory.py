@@ -40,6 +40,10 @@ class Counts:
     uploaded: int = 0
     downloaded: int = 0
 
+    def clear(self) -> None:
+        """Begin at 0 again."""
+        self.launches = self.waits = self.uploaded = self.downloaded = 0
+
 
 class Pool:
     """CuPy's memory pool: all bytes that it has taken from the device count against its limit.

@@ -266,11 +266,11 @@ struct Entry;
 template <class... Types, void (*Kernel)(Types...)>
 struct Entry<Kernel> {
     // Writes a code for each parameter, and returns how many there are: 'p' a pointer, 'f' and 'i' a floating-point or
-    // whole number, each with its size in bytes.
+    // whole number, 's' a structure, each with its size in bytes.
     static int parameters(char* kinds, int* sizes)
     {
         int k = 0;
-        ((kinds[k] = std::is_pointer_v<Types> ? 'p' : std::is_floating_point_v<Types> ? 'f' : 'i',
+        ((kinds[k] = std::is_pointer_v<Types> ? 'p' : std::is_floating_point_v<Types> ? 'f' : std::is_class_v<Types> ? 's' : 'i',
           sizes[k++] = (int)sizeof(Types)),
          ...);
         return k;

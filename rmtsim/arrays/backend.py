@@ -8,8 +8,9 @@ array API standard computes with the generic forms (the tests run the kernels un
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -48,7 +49,7 @@ class Backend(ABC):
     stream
         Name of the generator of its draws, which changes whenever the same key starts to give other numbers.
     needs_gpu
-        Whether it computes on a GPU: workers then ask for one, draws are made one by one, and pieces are larger.
+        Whether it computes on a GPU: workers then ask for one, and pieces and batches are larger.
     makes_normals
         Whether `normals` makes draws on its device; else they are made by NumPy and handed over.
     takes_index_arrays
@@ -97,8 +98,8 @@ class Backend(ABC):
         """Name the library that multiplies matrices, and its kernel, which the last digits depend on."""
         return blas_kernel()
 
-    def normals(self, identity: bytes, rows: range, columns: int, scale: float, dtype: str) -> Array:
-        """Return rows of a matrix of normals of a stream, (len(rows), columns), made on the device."""
+    def normals(self, names: Sequence[bytes], rows: range, columns: int, scale: float, dtype: str) -> Array:
+        """Return rows of a matrix of normals of each stream, (len(names), len(rows), columns), made on the device."""
         raise NotImplementedError(f"{self.name} makes no normals")
 
     # The operations in which a draw spends its time. Arrays may have leading axes, which run over draws; a draw's
@@ -139,6 +140,15 @@ class Backend(ABC):
         """
         total += A @ B.mT
         return total
+
+    def products(self, A: Array, B: Array) -> Array:
+        """Return A Bᵀ, (…, n, k); the leading axes of A (…, n, c) and B (…, k, c) broadcast."""
+        return A @ B.mT
+
+    def pair_weights(self, K: Array) -> Array:
+        """Return 2K below the diagonal, K on it and 0 above, for K (…, n, n), which may be overwritten."""
+        K *= self.module().asarray(_lower_triangle(K.shape[-1], str(K.dtype)))
+        return K
 
     def weighted_sum(self, K: Array, G: Array, left: Array, right: Array, power: int) -> Array:
         """Return Σ K∘(G∘left rightᵀ)^power in float64, with power 1 or 2 by entry.
@@ -280,6 +290,12 @@ def inner(A: Array, B: Array, xp: Module) -> Array:
 def row_dots(A: Array, B: Array, xp: Module) -> Array:
     """Return Σ A∘B over the last axis."""
     return xp.vecdot(A, B) if hasattr(xp, "vecdot") else xp.sum(A * B, axis=-1)  # CuPy 14 has no vecdot
+
+
+@lru_cache(maxsize=8)
+def _lower_triangle(n: int, dtype: str) -> np.ndarray:
+    """Return 2 below the diagonal, 1 on it and 0 above."""
+    return (2 * np.tri(n) - np.eye(n)).astype(dtype.rpartition(".")[2])
 
 
 def _package_of(array: Any) -> str:

@@ -8,6 +8,7 @@ when one is first used on a device, and keeps the result on disk; it adds ``-ftz
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from math import prod
@@ -19,18 +20,20 @@ Array = Any  # an array of CuPy
 
 _TYPES = {"float32": "float", "float64": "double"}
 _WARP, _THREADS = 32, 256  # of a block; as in kernels.cu
+_MOST_STREAMS = 64  # of a launch of normals; as in kernels.cu
+_NAMES = np.dtype([("words", np.uint32, (_MOST_STREAMS, 4))])
 _MOST_BLOCKS = 2**16  # for kernels whose threads go on to the next entries
 
 
-def normals(identity: bytes, rows: range, columns: int, scale: float, dtype: str) -> Array:
-    """Return rows of a matrix of normals with standard deviation ``scale``, made on the device.
+def normals(names: Sequence[bytes], rows: range, columns: int, scale: float, dtype: str) -> Array:
+    """Return rows of a matrix of normals with standard deviation ``scale`` of each stream, made on the device.
 
     Parameters
     ----------
-    identity
-        Name of the stream, 16 bytes; see `rmtsim.arrays.philox.normals`, which makes the same numbers.
+    names
+        Names of the streams, each of 16 bytes; see `rmtsim.arrays.philox.normals`, which makes the same numbers.
     rows
-        Which rows, of step 1. The matrix is filled row by row with the numbers of the stream.
+        Which rows, of step 1. A matrix is filled row by row with the numbers of its stream.
     columns
         Length of a row.
     scale
@@ -41,22 +44,26 @@ def normals(identity: bytes, rows: range, columns: int, scale: float, dtype: str
     Returns
     -------
     array
-        (len(rows), columns).
+        (len(names), len(rows), columns).
 
     Raises
     ------
     ValueError
-        If the name is not of 16 bytes or the range has another step.
+        If a name is not of 16 bytes or the range has another step.
     """
     import cupy
 
-    if len(identity) != 16 or rows.step != 1:
-        raise ValueError(f"normals need a name of 16 bytes and a range of step 1, not {identity!r} and {rows}")
-    words = np.frombuffer(identity, dtype="<u4").astype(np.uint32)
-    out = cupy.empty((len(rows), columns), dtype=dtype)
+    if {len(name) for name in names} != {16} or rows.step != 1:
+        raise ValueError(f"normals need names of 16 bytes and a range of step 1, not {names!r} and {rows}")
+    out = cupy.empty((len(names), len(rows), columns), dtype=dtype)
     span = np.int64(rows.start * columns), np.int64(rows.stop * columns)
-    blocks = min(_MOST_BLOCKS, -(-(out.size // 2 + 1) // _THREADS))
-    _launch("normals", dtype, (blocks,), (_THREADS,), out, *span, *words, np.float64(scale))
+    blocks = min(_MOST_BLOCKS, -(-(len(rows) * columns // 2 + 1) // _THREADS))
+    for start in range(0, len(names), _MOST_STREAMS):
+        some = names[start : start + _MOST_STREAMS]
+        words = np.zeros(1, dtype=_NAMES)  # one structure, which is passed by value: nothing is copied to the device
+        words["words"][0, : len(some)] = np.frombuffer(b"".join(some), dtype="<u4").reshape(-1, 4)
+        here = out[start : start + len(some)]
+        _launch("normals", dtype, (blocks, len(some)), (_THREADS,), here, *span, words, np.float64(scale))
     return out
 
 
@@ -156,6 +163,43 @@ def add_product(total: Array, A: Array, B: Array) -> None:
             cublas.syrk("N", a, out=out, beta=1.0, lower=True)
         else:
             cublas.gemm("N", "T", a, _contiguous(B[draw], B.dtype), out=out, beta=1.0)
+
+
+def products(A: Array, B: Array) -> Array:
+    """Return A Bᵀ for every draw, (…, n, k); the leading axes of A (…, n, c) and B (…, k, c) broadcast.
+
+    Draws are multiplied one by one, as in `add_product`. Matrices that are stored by rows or by columns are taken as
+    they lie.
+    """
+    import cupy
+    from cupy import cublas
+
+    (n, c), k = A.shape[-2:], B.shape[-2]
+    lead = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+    if not c:
+        return cupy.zeros((*lead, n, k), dtype=A.dtype)
+    out = cupy.empty((*lead, n, k), dtype=A.dtype)
+    A, B = cupy.broadcast_to(A, (*lead, n, c)), cupy.broadcast_to(B, (*lead, k, c))
+    for draw in np.ndindex(lead) if out.size else ():
+        a, b = (M if M.flags.f_contiguous else _contiguous(M, M.dtype) for M in (A[draw], B[draw]))
+        cublas.gemm("N", "T", a, b, out=out[draw])
+    return out
+
+
+def pair_weights(K: Array) -> Array:
+    """Overwrite K (…, n, n) with 2K below the diagonal, K on it and 0 above; return it.
+
+    Raises
+    ------
+    ValueError
+        If K is not contiguous.
+    """
+    _check_contiguous(K)
+    n, rows = K.shape[-1], prod(K.shape[:-1])
+    block = _WARP, _THREADS // _WARP
+    grid = (min(_MOST_BLOCKS, -(-rows // block[1])),)
+    _launch("pair_weights", K.dtype.name, grid, block, K, np.int64(n), np.int64(prod(K.shape[:-2])))
+    return K
 
 
 def weighted_sum(K: Array, G: Array, left: Array, right: Array, power: int) -> Array:

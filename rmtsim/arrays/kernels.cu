@@ -10,6 +10,7 @@ typedef long long i64;
 
 constexpr int WARP = 32;
 constexpr int MAX_THREADS = 256;  // of a block; as in gpu.py
+constexpr int MAX_STREAMS = 64;   // of a launch of normals; as in gpu.py
 constexpr int AHEAD = 4;          // entries that a thread loads before it uses them: more bytes are under way
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -30,14 +31,21 @@ __device__ inline void philox4x32(u32 x[4], u32 key0, u32 key1)
     }
 }
 
-// out[i] = scale * (normal number start + i) of the stream, for start + i < stop. A thread makes pairs, by Box-Muller.
+struct Names {  // of streams: two words of the key, and the upper two of the counter
+    u32 words[MAX_STREAMS][4];
+};
+
+// out[stream, i] = scale * (normal number start + i) of the stream, for start + i < stop; blockIdx.y is the stream. A
+// thread makes pairs, by Box-Muller.
 template <class T>
-__device__ void normals(T* out, i64 start, i64 stop, u32 key0, u32 key1, u32 high0, u32 high1, double scale)
+__device__ void normals(T* out, i64 start, i64 stop, const Names& names, double scale)
 {
+    const u32* const name = names.words[blockIdx.y];
     const i64 threads = (i64)gridDim.x * blockDim.x;
+    out += blockIdx.y * (stop - start);
     for (i64 pair = start / 2 + (i64)blockIdx.x * blockDim.x + threadIdx.x; 2 * pair < stop; pair += threads) {
-        u32 x[4] = {(u32)pair, (u32)(pair >> 32), high0, high1};
-        philox4x32(x, key0, key1);
+        u32 x[4] = {(u32)pair, (u32)(pair >> 32), name[2], name[3]};
+        philox4x32(x, name[0], name[1]);
         const u64 bits1 = ((u64)x[0] << 32 | x[1]) >> 11, bits2 = ((u64)x[2] << 32 | x[3]) >> 11;
         const double radius = sqrt(-2.0 * log((double)(bits1 + 1) * 0x1p-53));  // of u in (0, 1]
         double sine, cosine;
@@ -133,6 +141,19 @@ __device__ void diagonal_weights(const T* __restrict__ E, const double* __restri
 // ---------------------------------------------------------------------------------------------------------------------
 // Weighted sums
 
+// K (count, n, n) becomes what stands in sums over all pairs of n samples, of which it has the lower triangle: 2K below
+// the diagonal, K on it and 0 above. A block has rows of one matrix.
+template <class T>
+__device__ void pair_weights(T* K, i64 n, i64 count)
+{
+    const i64 rows = count * n;
+    for (i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y; row < rows; row += (i64)gridDim.x * blockDim.y)
+        for (i64 column = threadIdx.x; column < n; column += blockDim.x) {
+            const i64 below = row % n - column;
+            K[row * n + column] *= below > 0 ? T(2) : below == 0 ? T(1) : T(0);
+        }
+}
+
 // partial[draw, part] = the sum of K*(G*left right^T)^power, by entry, over the share that `part` of `parts` blocks has
 // of a draw's n x k entries: every parts-th group of blockDim.y rows. `repeats` draws of G, one after the other, have
 // the same K.
@@ -174,9 +195,9 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const dou
 
 #define KERNELS_FOR(T)                                                                                                 \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS) normals_##T(                                             \
-        T* out, i64 start, i64 stop, u32 key0, u32 key1, u32 high0, u32 high1, double scale)                           \
+        T* out, i64 start, i64 stop, Names names, double scale)                                                        \
     {                                                                                                                  \
-        normals(out, start, stop, key0, key1, high0, high1, scale);                                                    \
+        normals(out, start, stop, names, scale);                                                                       \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
         exponentials_##T(T* L, const T* shift, double* sums, T* highest, i64 rows, i64 columns)                        \
@@ -187,6 +208,10 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const dou
         diagonal_weights_##T(const T* E, const double* inverse, T* Q, T* S, i64 rows, i64 columns)                     \
     {                                                                                                                  \
         diagonal_weights(E, inverse, Q, S, rows, columns);                                                             \
+    }                                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(MAX_THREADS) pair_weights_##T(T* K, i64 n, i64 count)                 \
+    {                                                                                                                  \
+        pair_weights(K, n, count);                                                                                     \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
         weighted_sum_##T(const T* K, const T* G, const double* left, const double* right, int power, i64 repeats,      \

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rmtsim.sweeps.display import ProgressDisplay
     from rmtsim.sweeps.runner import Outcome
     from rmtsim.sweeps.spec import Spec
+    from rmtsim.sweeps.state import PointState
     from rmtsim.sweeps.table_runner import TableOutcome
 
 
@@ -57,17 +58,17 @@ def check_options(options: RunOptions, source: Spec | TableSource | None = None)
 
 
 def run_source(
-    source: Spec | TableSource, store: Store, options: RunOptions, *, as_json: bool = False
+    source: Spec | TableSource, store: Store, options: RunOptions, *, as_json: bool = False, long: bool = False
 ) -> Outcome | TableOutcome:
-    """Run or resume a sweep, or the tables of an experiment; print how it ended."""
+    """Run or resume a sweep, or the tables of an experiment; print how it ended, and with ``long`` if it takes long."""
     from rmtsim.sweeps.display import ProgressDisplay
     from rmtsim.sweeps.spec import Spec
 
     with ProgressDisplay(source.name, as_json=as_json) as display:
         outcome = (
-            _run_sweep(source, store, options, display)
+            _run_sweep(source, store, options, display, long)
             if isinstance(source, Spec)
-            else _run_tables(source, store, options, display)
+            else _run_tables(source, store, options, display, long)
         )
     if as_json:
         print_json(outcome.document() | {"exit_code": outcome_code(outcome)})
@@ -94,20 +95,31 @@ def _shared_arguments(options: RunOptions, display: ProgressDisplay) -> dict[str
     }
 
 
-def _run_sweep(spec: Spec, store: Store, options: RunOptions, display: ProgressDisplay) -> Outcome:
+def _run_sweep(spec: Spec, store: Store, options: RunOptions, display: ProgressDisplay, long: bool) -> Outcome:
     from rmtsim.sweeps import runner
+    from rmtsim.sweeps.executors import THIS_MACHINE
+    from rmtsim.sweeps.plan import long_run
+
+    def announce(states: list[PointState]) -> None:
+        if found := long_run(spec, states, options.memory, options.workers):
+            display.say(f"{found}; `rmtsim plan` shows it for every point")
 
     return runner.run(
         spec,
         store,
         backend=options.backend,
+        on_states=announce if long and options.address in THIS_MACHINE else None,
         **_shared_arguments(options, display),
     )
 
 
-def _run_tables(runs: TableSource, store: Store, options: RunOptions, display: ProgressDisplay) -> TableOutcome:
+def _run_tables(
+    runs: TableSource, store: Store, options: RunOptions, display: ProgressDisplay, long: bool
+) -> TableOutcome:
     from rmtsim.sweeps import table_runner
 
+    if long:
+        _announce_tables(runs, store, options)
     backend = runs.backend(options.backend, options.address)
     return table_runner.run_tables(
         runs.experiment(backend),
@@ -118,22 +130,16 @@ def _run_tables(runs: TableSource, store: Store, options: RunOptions, display: P
     )
 
 
-def announce_time(source: Spec | TableSource, store: Store, options: RunOptions) -> None:
-    """Print how long a run will take where that is hours or days, on a machine whose speed is known: this one."""
+def _announce_tables(runs: TableSource, store: Store, options: RunOptions) -> None:
+    """Print how long tables will take where that is hours or days, on a machine whose speed is known: this one."""
     from rmtsim.sweeps.executors import THIS_MACHINE
-    from rmtsim.sweeps.plan import LONG_SECONDS, long_run
-    from rmtsim.sweeps.spec import Spec
+    from rmtsim.sweeps.plan import LONG_SECONDS
 
     if options.address not in THIS_MACHINE:
         return
-    if isinstance(source, Spec):
-        found = long_run(source, store, options.memory, options.workers)
-        if found is not None:
-            print_message(f"{source.name}: {found}; `rmtsim plan` shows it for every point")
-        return
-    experiment = source.experiment(source.backend(options.backend, options.address))
+    experiment = runs.experiment(runs.backend(options.backend, options.address))
     if missing := {table.file for table in experiment.missing(store)}:
-        _, summary, seconds = source.plan(experiment, missing, options.workers)
+        _, summary, seconds = runs.plan(experiment, missing, options.workers)
         if LONG_SECONDS <= seconds < math.inf:
             print_message(summary)
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.table_output import encoded
 from rmtsim.errors import InputError
 from rmtsim.files.output_files import check_output, write_output
-from rmtsim.sampling.schema import EXPORTED_ID
-from rmtsim.store import Store
+from rmtsim.sampling.schema import EXPORTED_ID, SCHEMA
+from rmtsim.store import Store, shard_files
 from rmtsim.store.coverage import point_batches
+from rmtsim.store.store import as_frame
 from rmtsim.sweeps.selection import Selection
 from rmtsim.text.words import number_of
 
@@ -28,7 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["compact", "export", "merge", "open_existing", "verify"]
 
 #: Most rows of draws that are summarized at a time.
-_ROWS = 250_000
+_ROWS = 125_000
+
+#: Most rows that an export holds in memory, at 200 bytes each; of more, the points are read one part after the other.
+_HELD = 1 << 20
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -125,8 +131,7 @@ def export(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     selection, store = Selection.of(arguments.where, arguments.sweep, arguments.seed), open_existing(arguments.store)
     of_sweep = selection.of_sweep(store)
-    batches = point_batches(_rows_of_points(store), _ROWS)
-    read = (selection.rows(store.read(points=points), of_sweep) for points in batches)
+    read = (selection.rows(rows, of_sweep) for rows in _whole_points(store))
     parts = [summarize(rows) for rows in read if len(rows)]
     if not parts:
         raise selection.nothing(store)
@@ -138,13 +143,20 @@ def export(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _rows_of_points(store: Store) -> Counter[str]:
-    """Return the number of rows of each point of a store."""
-    counts: Counter[str] = Counter()
-    for table in store.tables(["point_id"]):
+def _whole_points(store: Store) -> Iterator[pd.DataFrame]:
+    """Yield all draws of a store in parts; those of a point come together. It is read once, unless it is too large."""
+    tables, counts, held = list[pa.Table](), Counter[str](), 0
+    for table in store.tables():
+        held += table.num_rows
+        tables = [*tables, shard_files.encoded(table)] if held <= _HELD else []
         for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
             counts[row["point_id"]] += row["count_all"]
-    return counts
+    whole = pa.concat_tables(tables).unify_dictionaries() if tables else None
+    for points in point_batches(counts, _ROWS):
+        if whole is None:
+            yield store.read(points=points)
+        else:
+            yield as_frame(whole.filter(pc.is_in(whole["point_id"], pa.array(points))).cast(SCHEMA))
 
 
 def open_existing(location: str) -> Store:

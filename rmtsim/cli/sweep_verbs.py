@@ -16,12 +16,13 @@ from rmtsim.cli.experiment_verbs import (
     status_line,
 )
 from rmtsim.cli.printing import line_width, print_json, print_message, print_text
-from rmtsim.cli.running import RunOptions, announce_change, announce_time, check_options, outcome_code, run_source
+from rmtsim.cli.running import RunOptions, announce_change, check_options, outcome_code, run_source
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.model.point import format_sizes
 from rmtsim.store import Store
+from rmtsim.store.compact import MANY
 from rmtsim.store.presence import who_writes
 from rmtsim.sweeps.selection import Selection
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
@@ -38,6 +39,9 @@ __all__ = ["fit", "plan", "run", "status"]
 
 #: Seconds between two looks of a watch.
 _EVERY = 5.0
+
+#: How much longer a compaction of small shards takes than a look at them: it reads them twice, once with all columns.
+_COMPACTION = 3.0
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -89,8 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     source, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
     check_options(options, source)
     announce_change(source, store)
-    announce_time(source, store, options)
-    return outcome_code(run_source(source, store, options, as_json=arguments.json))
+    return outcome_code(run_source(source, store, options, as_json=arguments.json, long=True))
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -129,7 +132,7 @@ def status(arguments: argparse.Namespace) -> int:
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         spent = f"{number_of(int(part['draws'].sum()), 'draw')}; {core_hours(part)}"
         print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {spent}")
-        for row in records(part):
+        for row in records(part[(part["state"] != "done") | (part["warning"] != "")]):
             if row["state"] != "done":
                 print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
             if row["state"] in ("done", "limited") and row["warning"]:
@@ -138,6 +141,12 @@ def status(arguments: argparse.Namespace) -> int:
         print_text(
             f"beside these: {number_of(unnamed.draws, 'draw')} of {number_of(unnamed.points, 'point')} that no spec in "
             "the store asks for; fit, figure and export take them too, unless --sweep NAME leaves them out"
+        )
+    if stored.small_shards > MANY and not writer:  # a writer joins them itself
+        print_text(
+            f"{format_count(stored.small_shards)} small shards make every look slow, this one by "
+            f"{format_seconds(stored.seconds)}: `rmtsim compact --store {store.quoted}` joins them into few, in about "
+            f"{format_seconds(_COMPACTION * stored.seconds)}"
         )
     return code
 

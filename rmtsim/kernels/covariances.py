@@ -44,7 +44,8 @@ def covariances(U: Array, V: Rows, active: Array, tiling: Tiling, team: ThreadTe
     sums = xp.empty((*V.shape[:-2], 1 + m + n_pairs(m), n_samples), dtype=kind)
 
     def add(i: int, rows: Array, powers: Array, first: bool) -> None:
-        found, part = powers @ backend.exp_in_place(rows @ samples[i]), sums[..., tiles[i]]
+        E = backend.exp_in_place(backend.products(rows, samples[i].mT))
+        found, part = backend.products(powers, E.mT), sums[..., tiles[i]]
         if first:
             part[...] = found
         else:

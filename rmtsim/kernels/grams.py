@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -113,7 +112,7 @@ class DataKernel:
             return self._kept[i, j]
         K = self.entries(i, j)
         if i == j:
-            K *= self._xp.asarray(_lower_triangle(K.shape[-1], str(K.dtype)))
+            K = self._backend.pair_weights(K)
         else:
             K *= 2
         if self.keeps_tiles:
@@ -180,7 +179,8 @@ class DataKernel:
             K, left, right = self.tile(*pair), kinds[pair[0]], kinds[pair[1]]
             if pair[0] == pair[1]:
                 K = xp.tril(K, k=-1)
-            return [xp.sum(xp.astype(A * (K @ B), xp.float64), axis=-2) for A, B in zip(left, right, strict=True)]
+            products = (A * self._backend.products(K, B.mT) for A, B in zip(left, right, strict=True))
+            return [xp.sum(xp.astype(of_kind, xp.float64), axis=-2) for of_kind in products]
 
         forms = self._team.map(form, _pairs(len(kinds)))
         return [sum(kind[1:], kind[0]) for kind in zip(*forms, strict=True)]
@@ -193,7 +193,7 @@ class DataKernel:
         """‖ΦᵀA‖² for every kind A of the chunk's columns."""
 
         def contract(i: int) -> list[Array]:
-            return [self._features(i).mT @ A for A in columns(i, chunk, True)]
+            return [self._backend.products(self._features(i).mT, A.mT) for A in columns(i, chunk, True)]
 
         # As many tiles at once as there are threads, added in order: neither memory nor bits depend on N.
         sums: list[Array] = []
@@ -219,12 +219,6 @@ class DataKernel:
 def _pairs(n_tiles: int) -> list[Pair]:
     """Return all pairs of tiles i ≥ j."""
     return [(i, j) for i in range(n_tiles) for j in range(i + 1)]
-
-
-@lru_cache(maxsize=8)
-def _lower_triangle(n: int, dtype: str) -> np.ndarray:
-    """Return 2 below the diagonal, 1 on it and 0 above."""
-    return (2 * np.tri(n) - np.eye(n)).astype(dtype.rpartition(".")[2])
 
 
 def kept_features(inputs: int, n_samples: int) -> bool:

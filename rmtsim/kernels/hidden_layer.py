@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, to_numpy
+from rmtsim.arrays.backend import Array, Module, backend_of, to_numpy
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.covariances import Covariances
 from rmtsim.kernels.grams import DataKernel
@@ -181,7 +181,7 @@ def gradient_mse(features: Array, gram: Array, V: Rows, y: Array, tiling: Tiling
     i, j = pairs_of(m)
     whole[i, j] = whole[j, i] = np.arange(len(i))
     square = xp.reshape(xp.take(gram[..., 0, :], xp.asarray(whole.ravel()), axis=-1), (*gram.shape[:-2], m, m))
-    found = xp.astype(features[..., None, :, :], xp.float64) @ square
+    found = backend_of(xp).products(xp.astype(features[..., None, :, :], xp.float64), square.mT)
     own = xp.zeros_like(found)
     for chunk in chunks(V, tiling):
         own = of_labels(chunk.V, y[..., None, :], chunk.classes, own, xp)
@@ -212,7 +212,7 @@ class Moments:
         if self._centre is not None:
             E, V = xp.astype(E, xp.float64), xp.astype(V, xp.float64) - self._centre
         for total, factor in ((self._first, V), (self._second, pair(V, xp))):
-            product = E @ factor
+            product = backend_of(xp).products(E, factor.mT)
             total[rows] += product if product.dtype == xp.float64 else xp.astype(product, xp.float64)
         if self._y is not None and self._of_labels is not None:
             y = self._y[..., None, self._soft.tiles[i]]

@@ -39,7 +39,8 @@ class RowSums(Protocol):
 
 def last_layer_mse(U: Array, n_classes: int, xp: Module) -> BlockNorms:
     """Linear model (3), U = X, or output layer (9), U = σ: all diagonal blocks are (2/N) UᵀU, all others zero."""
-    small = U.mT @ U if U.shape[-1] < U.shape[-2] else U @ U.mT  # both have the same norm
+    A = U.mT if U.shape[-1] < U.shape[-2] else U
+    small = backend_of(xp).products(A, A)  # either has the same norm
     diag = 4 / U.shape[-2] ** 2 * inner(small, small, xp)
     return BlockNorms(diag, 0 * diag if n_classes > 1 else diag * xp.nan)
 

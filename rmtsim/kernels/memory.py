@@ -33,6 +33,8 @@ _ORTHOGONAL = 4
 
 #: Working set of a batch: within a core's share of the last cache, and large enough that Python's part is small.
 _BATCH_BYTES = 2**23
+#: The same on a GPU: large enough to fill it, and small beside its memory.
+_GPU_BATCH_BYTES = 2**29
 _MAX_BATCH = 64
 
 
@@ -161,15 +163,22 @@ def least_memory(point: Point, layers: tuple[str, ...], dtype: str, threads: int
     return memory(point, layers, dtype, with_span(point_tiling(point), 1), threads=threads, weights=weights)
 
 
-def batch_size(point: Point, layers: tuple[str, ...], dtype: str, budget: float, weights: int = 1) -> int:
-    """Draws to compute at once on a CPU: as many small ones as fit in the cache with what is made of them."""
+def batch_size(
+    point: Point, layers: tuple[str, ...], dtype: str, budget: float, weights: int = 1, *, gpu: bool = False
+) -> int:
+    """Draws to compute at once: on a CPU, as many small ones as fit in the cache with what is made of them.
+
+    On a GPU as many as fill it: a launch of a kernel takes longer than its work on a small draw.
+    """
     C, d, N, m = point.n_classes, point.dim, point.n_samples, point.width or 0
-    whole = point_tiling(point)
+    whole = point_tiling(point, gpu=gpu)
     if not whole.one_chunk(C):
         return 1
     together = len(weights_at_once(C, d, N, point.width, layers, whole, weights)[0][0])
     numbers = N * d + C * (m or d) + m * d + (3 * N * C + 2 * N**2) * together
-    size = max(1, min(_MAX_BATCH, _BATCH_BYTES // (numbers * (4 if dtype == "float32" else 8))))
+    size = max(
+        1, min(_MAX_BATCH, (_GPU_BATCH_BYTES if gpu else _BATCH_BYTES) // (numbers * (4 if dtype == "float32" else 8)))
+    )
     while size > 1 and BASE + memory(point, layers, dtype, whole, batch=size, weights=weights) > budget:
         size //= 2
     return size

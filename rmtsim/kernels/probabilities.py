@@ -67,6 +67,7 @@ class Softmax:
         self._shift_is_known = leading is not None
         self._shift = xp.zeros((*U.shape[:-1], 1), dtype=U.dtype) if leading is None else leading.logit
         self._held: dict[tuple[int, int], Array] = {}
+        self._too_low: list[Array] = []  # whether some shift of a tile and chunk is
 
     def chunks(self) -> Iterator[Chunk]:
         """Let the classes stream past."""
@@ -87,7 +88,10 @@ class Softmax:
     def _run(self, work: Callable[[], Result]) -> Result:
         self.total = self.xp.zeros(self._shift.shape, dtype=self.xp.float64)
         self._highest = self.xp.full(self._shift.shape, -self.xp.inf, dtype=self.U.dtype)
+        self._too_low.clear()
         result = work()
+        if self._too_low and bool(self.xp.any(self.xp.stack(self._too_low))):
+            raise _ShiftTooLow
         if self._left_out is None and self.is_saturated:
             _ = self.rest  # found here once, not by the team's threads
         return result
@@ -100,8 +104,8 @@ class Softmax:
         E, sums, highest = self._backend.exponentials(self.logits(i, chunk), shift)
         if is_first:
             self._shift[rows] = highest
-        elif bool(xp.any(highest - shift > _SLACK)):
-            raise _ShiftTooLow
+        else:
+            self._check_shift(xp.any(highest - shift > _SLACK))
         if self._left_out is not None:
             E = xp.where(self._left_out[rows] == _numbers(chunk, xp), xp.zeros_like(E), E)
             sums = xp.sum(xp.astype(E, xp.float64), axis=-1, keepdims=True)
@@ -112,9 +116,16 @@ class Softmax:
             self._held[i, chunk.classes.start] = E
         return E
 
+    def _check_shift(self, too_low: Array) -> None:
+        """Raise _ShiftTooLow if the shift is too low: at the end of the pass where waiting for a device takes long."""
+        if self._backend.needs_gpu:
+            self._too_low.append(too_low)
+        elif bool(too_low):
+            raise _ShiftTooLow
+
     def logits(self, i: int, chunk: Chunk) -> Array:
         """Return U Vᵀ of a tile and a chunk, (…, samples of the tile, classes of the chunk)."""
-        return self.U[..., self.tiles[i], :] @ chunk.V.mT
+        return self._backend.products(self.U[..., self.tiles[i], :], chunk.V)
 
     def inverse(self, i: int) -> Array:
         """Return 1/z of a tile, (…, samples of the tile, 1), in the arrays' dtype."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rmtsim.arrays.backend import Array, inner
+from rmtsim.arrays.backend import Array, backend_of, inner
 from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.grams import DataKernel, gram_sums
 from rmtsim.kernels.probabilities import Softmax
@@ -30,7 +30,7 @@ def careful_offdiag(softmax: Softmax, kernel: DataKernel) -> Array:
     def spill(i: int, j: int) -> Array:
         """B of the samples in tiles i and j: what i's samples give to the classes that lead in j."""
         n, k = (..., softmax.tiles[i], slice(None)), (..., softmax.tiles[j], slice(None))
-        rho = xp.exp(softmax.U[n] @ leading_rows[k].mT - leading.logit[n]) * tau(i)
+        rho = xp.exp(backend_of(xp).products(softmax.U[n], leading_rows[k]) - leading.logit[n]) * tau(i)
         return xp.where(leading.index[n] == leading.index[k].mT, xp.zeros_like(rho), rho * tau(j).mT)
 
     def finish(i: int, j: int, grams: list[Array]) -> tuple[Array]:

@@ -28,17 +28,17 @@ def forward(X: Array, W: Array | None, xp: Module, activation: str = "relu", act
     """
     if W is None:
         return Forward(X, None)
-    sigma = get_activation(activation)
+    sigma, products = get_activation(activation), backend_of(xp).products
     if sigma.rectifies:
-        pre = X @ W.mT
+        pre = products(X, W)
         if active is None:
             active = xp.astype(pre > 0 if X.dtype == xp.float64 else _positive(pre, X, W, xp), X.dtype)
         return Forward(pre * active, active)
     if not sigma.piecewise_linear:
-        pre = X @ W.mT
+        pre = products(X, W)
         return Forward(*sigma.value_and_slope(pre, xp), sigma.bend(pre, xp))
     double = [A if A.dtype == xp.float64 else xp.astype(A, xp.float64) for A in (X, W)]
-    pre = double[0] @ double[1].mT
+    pre = products(*double)
     return Forward(*(xp.astype(found, X.dtype) for found in sigma.value_and_slope(pre, xp)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -102,9 +102,11 @@ class Point:
     @cached_property
     def id(self) -> str:
         """Content hash of the canonical point: 16 hexadecimal digits, the same on every machine."""
-        content = asdict(self) | {"ensemble": self.ensemble.document()}
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.ensemble == LECUN:
             del content["ensemble"]
+        else:
+            content["ensemble"] = self.ensemble.document()
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -94,7 +94,7 @@ class RandomRows:
         parts: list[tuple[Array, Array]] = []
         for some in cut(self._size[0], rows_of(self._size[1], _DOUBLE_NUMBERS)):
             rows = double.rows(some)
-            parts.append((xp.astype(rows, kind), xp.astype(rows @ W.mT > 0, kind)))
+            parts.append((xp.astype(rows, kind), xp.astype(backend_of(xp).products(rows, W) > 0, kind)))
         X, signs = (xp.concat(pieces, axis=-2) if len(pieces) > 1 else pieces[0] for pieces in zip(*parts, strict=True))
         return X, signs
 
@@ -140,8 +140,7 @@ class RandomRows:
         rows, columns, scale = range(start, stop), self._size[1], self._scale
         dtype, xp = self._options["dtype"], self._options["xp"]
         normals = backend_of(xp).normals
-        made = [normals(self._identity(draw), rows, columns, scale, dtype) for draw in self._draws]
-        return xp.stack(made) if len(made) > 1 else made[0]
+        return normals([self._identity(draw) for draw in self._draws], rows, columns, scale, dtype)
 
     def _identity(self, draw: int, block: int = 0) -> bytes:
         return blake2b(f"{self._key}/{draw}/{block}".encode(), digest_size=16).digest()

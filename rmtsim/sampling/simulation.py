@@ -79,7 +79,7 @@ def simulate(
         into X, several V give more precision a second. ``"auto"``: as many as pay in every layer asked for, by a fixed
         rule of the point, its layers and what they cost.
     batch
-        Draws computed at once; by default as many as suit the cache.
+        Draws computed at once; by default as many as suit the cache, or fill the GPU.
     threads
         Threads that share a large draw, by default one for every core; small draws have one.
     memory
@@ -163,18 +163,19 @@ def simulate_arrays(
     _check_rows(draws, chosen, usable_memory())
     computes = get_backend(resolve(backend))
     xp = array_module(computes.name)
-    # On a GPU draws are made one by one: cuBLAS may choose its kernel, and so the last bits, by the size of a batch.
-    size = batch or (1 if computes.needs_gpu else batch_size(point, chosen, dtype, memory or usable_memory(), count))
     classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
     labels = not set(chosen).isdisjoint(layers_with_labels(point.ensemble.activation))
     parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in chosen}
     if progress is not None:
         check_flag("progress", progress)
     left, shown = draws, CallProgress("simulate", len(draws), "draws", show=progress)
-    place: dict[str, Any] = {"threads": threads, "batch": size, "weights": count, "tick": shown.tick}
+    place: dict[str, Any] = {"threads": threads, "weights": count, "tick": shown.tick}
     while left:
         try:
-            with shown, draw_resources(point, chosen, dtype, xp, memory=memory, **place) as (tiling, team):
+            room = memory or (computes.free_memory() if computes.needs_gpu else usable_memory())
+            size = batch or batch_size(point, chosen, dtype, room, count, gpu=computes.needs_gpu)
+            place["batch"] = size
+            with shown, draw_resources(point, chosen, dtype, xp, memory=room, **place) as (tiling, team):
                 for part in _split(left, size):
                     options: dict[str, Any] = {"team": team, "scaling": scaling}
                     X, V, W, y, active = sample(point, part, seed, dtype=dtype, xp=xp, labels=labels, **options)

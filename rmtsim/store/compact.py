@@ -8,18 +8,22 @@ the old ones.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from rmtsim.sampling.schema import KEY
+from rmtsim.sampling.schema import KEY, SCHEMA
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.core_time import CoreTime
 from rmtsim.store.coverage import Coverage
+from rmtsim.store.gathering import gathered
 from rmtsim.store.repeated_rows import repeated_rows
 from rmtsim.store.shard_files import ROWS, encoded, sort
-from rmtsim.store.shards import Shard
+from rmtsim.store.shards import OpenShard, Shard
 from rmtsim.store.store import Store
 from rmtsim.store.writer import Writer
 
@@ -77,14 +81,12 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
     dropped = 0
     moving = {shard for group in plan.groups for shard in group}
     seen = Coverage()
-    for _, opened in open_ahead([shard for shard in plan.shards if plan.repeated and shard not in moving]):
-        for keys in opened.pieces(KEY):
-            seen.add(keys)
+    for _, keys in gathered(_pieces([shard for shard in plan.shards if plan.repeated and shard not in moving], KEY)):
+        seen.add(keys)
     for group in plan.groups:
         tables, taken = [], CoreTime()
-        for _, opened in open_ahead(group):
-            table = encoded(opened.read())
-            taken.add_all([opened.core_time])
+        for _, rows in gathered(_pieces(group, SCHEMA.names, partial(_add_time, taken))):
+            table = encoded(rows)
             if plan.repeated:
                 copy = seen.add(table)
                 dropped += int(np.count_nonzero(copy))
@@ -100,19 +102,36 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
     return dropped
 
 
+def _add_time(taken: CoreTime, opened: OpenShard) -> None:
+    taken.add_all([opened.core_time])
+
+
+def _pieces(
+    shards: Collection[Shard], columns: Collection[str], note: Callable[[OpenShard], object] = lambda _: None
+) -> Iterator[tuple[Shard, pa.Table]]:
+    """Yield columns of shards in pieces, each with its shard; ``note`` sees each shard while it is open."""
+    with closing(open_ahead(shards)) as ahead:
+        for shard, opened in ahead:
+            note(opened)
+            for table in opened.pieces(columns):
+                yield shard, table
+
+
 def _plan(store: Store, shards: list[Shard]) -> _Plan:
     """Group small shards, shards with rows that others hold too, and shards without a digest of their bytes."""
     origins: dict[Shard, dict[str, str]] = {}
     rows: dict[Shard, int] = {}
-    seen, repeated, with_copies = Coverage(), Coverage(), set()
-    for shard, opened in open_ahead(shards):
-        origins[shard] = opened.origin
-        rows[shard] = opened.num_rows
-        for keys in opened.pieces(KEY):
-            copy = seen.add(keys)
-            if copy.any():
-                with_copies.add(shard)
-                repeated.add(keys.filter(pa.array(copy)))
+    seen, repeated = Coverage(), Coverage()
+
+    def note(opened: OpenShard) -> None:
+        origins[opened.shard] = opened.origin
+        rows[opened.shard] = opened.num_rows
+
+    for _, keys in gathered(_pieces(shards, KEY, note)):
+        copy = seen.add(keys)
+        if copy.any():
+            repeated.add(keys.filter(pa.array(copy)))
+    with_copies = {shard for shard, keys in _pieces(shards if repeated else [], KEY) if repeated.holds(keys).any()}
     for found in repeated_rows(shards, repeated):
         if not found["equal"].all():
             row = found.loc[~found["equal"], KEY].iloc[0].to_dict()

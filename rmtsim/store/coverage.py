@@ -23,6 +23,8 @@ class Series(NamedTuple):
 class RangeSet:
     """A set of whole numbers, kept as disjoint ranges in order that do not touch."""
 
+    __slots__ = ("_starts", "_stops")
+
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._stops: list[int] = []

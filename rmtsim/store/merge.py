@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,13 +15,15 @@ import pyarrow as pa
 
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import KEY
+from rmtsim.store.ahead import open_ahead
 from rmtsim.store.commits import Commits, read_commits
+from rmtsim.store.core_time import CoreTime
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.experiment_tables import FOLDER, copy_tables, lacking_tables, specs, tables, write_spec
 from rmtsim.store.failures import TornError
 from rmtsim.store.recompute import agreement, same_bits
 from rmtsim.store.repeated_rows import repeated_rows
-from rmtsim.store.shard_files import sort
+from rmtsim.store.shard_files import ROWS, encoded, sort
 from rmtsim.store.shard_names import commit_number
 from rmtsim.store.shards import Shard, replaced_by
 from rmtsim.store.storage import LocalFiles
@@ -110,18 +112,42 @@ def _add_draws(stores: Sequence[Store], into: Store, writer: Writer, sweeps_of: 
     for document, name, origin in _new_specs(stores, into, sweeps_of):
         writer.save_spec(name, {**document, "name": name})
         _warn_if_renamed(document, name, origin, into)
-    seen = Coverage()
+    seen, joined = Coverage(), _Joined(writer)
     for keys in into.tables(KEY):
         seen.add(keys)
     for store in stores:
-        for shard in store.shards():
-            with shard.open() as opened:
+        with closing(open_ahead(store.shards())) as ahead:
+            for _, opened in ahead:
                 core_time = opened.core_time
                 for piece in opened.pieces():
                     fresh = piece.filter(pa.array(~seen.add(piece)))
                     if fresh.num_rows:
-                        metadata = {**opened.origin, **core_time.take(fresh).metadata()}
-                        writer.commit(sort(fresh).replace_schema_metadata(metadata))
+                        joined.add(opened.origin, fresh, core_time.take(fresh))
+    joined.commit()
+
+
+class _Joined:
+    """Rows to be committed: those of one origin become one shard, however many shards they come from."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer, self._rows = writer, 0
+        self._parts: dict[tuple[tuple[str, str], ...], tuple[list[pa.Table], CoreTime]] = {}
+
+    def add(self, origin: Mapping[str, str], rows: pa.Table, taken: CoreTime) -> None:
+        """Add rows with the metadata on their origin, and what their draws took."""
+        parts, sum_taken = self._parts.setdefault(tuple(origin.items()), ([], CoreTime()))
+        parts.append(encoded(rows))
+        sum_taken.add_all([taken])
+        self._rows += rows.num_rows
+        if self._rows >= ROWS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Commit what was added."""
+        for origin, (parts, taken) in self._parts.items():
+            together = sort(pa.concat_tables(parts).unify_dictionaries())
+            self._writer.commit(together.replace_schema_metadata({**dict(origin), **taken.metadata()}))
+        self._parts, self._rows = {}, 0
 
 
 def _warn_of_absent_commits(store: Store) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from rmtsim.store import core_time
 from rmtsim.store.core_time import CoreTime
 from rmtsim.store.failures import FAILURES, StoreError, TornError, UnreadableError, advice, refusal
 from rmtsim.store.shard_checks import check_bytes, check_content, check_draws, check_format, check_name
-from rmtsim.store.shard_names import commit_number, parse_name
+from rmtsim.store.shard_names import ShardName, parse_name
 from rmtsim.store.storage import Files
 from rmtsim.text.json_text import parse_json
 
@@ -34,6 +35,9 @@ _LACKS: dict[str, dict[str, Any]] = {
     **{earlier: {"weights_per_draw": 1, **_GAUSSIAN} for earlier in ("3", "4", "5")},
     "6": _GAUSSIAN,
 }
+
+#: Most rows that are read by one thread alone: sharing them out would take longer.
+_FEW = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,21 @@ class Shard:
     @property
     def order(self) -> tuple[int, str]:
         """Sort key: commits in order, after shards of older formats by name."""
-        return commit_number(self.name), self.name
+        return self._parts.number if self._parts else 0, self.name
+
+    @cached_property
+    def _parts(self) -> ShardName | None:
+        return parse_name(self.name)
 
     @property
     def compacted(self) -> bool:
         """Whether compaction made it."""
-        parts = parse_name(self.name)
-        return bool(parts and parts.compacted)
+        return bool(self._parts and self._parts.compacted)
 
     @property
     def digest(self) -> str:
         """Digest of its bytes, from its name; "" for shards of earlier formats, which have none."""
-        parts = parse_name(self.name)
-        return parts.digest if parts else ""
+        return self._parts.digest if self._parts else ""
 
     def open(self) -> OpenShard:
         """Open it for reading, as a context manager; raises StoreError if it is not readable here."""
@@ -90,6 +96,8 @@ class OpenShard:
 
     Attributes
     ----------
+    shard
+        The shard.
     metadata
         Its metadata, without the prefix ``rmtsim.`` of the keys.
     """
@@ -97,7 +105,7 @@ class OpenShard:
     metadata: dict[str, str]
 
     def __init__(self, shard: Shard) -> None:
-        self._shard = shard
+        self.shard = shard
         with self._readable(opening=True):
             self._source = shard.files.open(shard.path)
         try:
@@ -183,13 +191,13 @@ class OpenShard:
     def read(self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None) -> pa.Table:
         """Read columns, in the order of the schema, of all its rows or those of some points, without metadata."""
         parts = list(self.pieces(columns, points))
-        return pa.concat_tables(parts) if parts else _schema_of(columns).empty_table()
+        return pa.concat_tables(parts) if parts else _schema_of(frozenset(columns)).empty_table()
 
     def pieces(
         self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None
     ) -> Iterator[pa.Table]:
         """Like `read`, a row group at a time; groups that reliable statistics rule out are not read."""
-        schema = _schema_of(columns)
+        schema = _schema_of(frozenset(columns))
         wanted = None if points is None else pa.array(sorted(points), pa.string())
         stored = [name for name in schema.names if name not in self._lacking]
         reads = stored if wanted is None or "point_id" in stored else ["point_id", *stored]
@@ -197,19 +205,21 @@ class OpenShard:
             if points is not None and not self._may_hold(group, points):
                 continue
             with self._readable():
-                table = self._file.read_row_group(group, columns=reads)
-                if not self._shard.digest:
+                table = self._file.read_row_group(group, columns=reads, use_threads=self.num_rows > _FEW)
+                if not self.shard.digest:
                     check_content(table)
                 if wanted is not None:
                     table = table.filter(pc.is_in(table["point_id"], wanted))
                 for name in set(schema.names) & self._lacking.keys():
                     value = pa.scalar(self._lacking[name], schema.field(name).type)
                     table = table.append_column(name, pa.repeat(value, table.num_rows))
-                table = table.select(schema.names).replace_schema_metadata(None).cast(schema)
+                table = table.replace_schema_metadata(None)
+                if not table.schema.equals(schema):
+                    table = table.select(schema.names).cast(schema)
             yield table
 
     def _may_hold(self, group: int, points: Collection[str]) -> bool:
-        if not self._shard.digest:  # a bit of the statistics may have flipped
+        if not self.shard.digest:  # a bit of the statistics may have flipped
             return True
         statistics = self._file.metadata.row_group(group).column(self._place).statistics
         if statistics is None or not statistics.has_min_max:
@@ -221,20 +231,20 @@ class OpenShard:
         try:
             yield
         except FileNotFoundError as error:
-            raise VanishedError(self._shard) from error
+            raise VanishedError(self.shard) from error
         except MemoryError as error:
-            raise UnreadableError(f"store: {self._shard} cannot be read (not enough memory); try again") from error
+            raise UnreadableError(f"store: {self.shard} cannot be read (not enough memory); try again") from error
         except (*FAILURES, ArithmeticError, LookupError, TypeError, ValueError) as error:
             refused = isinstance(error, OSError) and error.errno
             if opening or refused or short_of_threads(error):  # the system's word, not that of its content
                 raise UnreadableError(
-                    f"store: {self._shard} cannot be read ({refusal(error)}); {advice(error)}"
+                    f"store: {self.shard} cannot be read ({refusal(error)}); {advice(error)}"
                 ) from error
-            if self._shard.digest and isinstance(error, NotImplementedError):  # its bytes were found right
-                what = f"{self._shard} is sound, and cannot be read ({refusal(error)})"
+            if self.shard.digest and isinstance(error, NotImplementedError):  # its bytes were found right
+                what = f"{self.shard} is sound, and cannot be read ({refusal(error)})"
                 raise UnreadableError(f"store: {what}; use another version of pyarrow") from error
             raise TornError(
-                f"store: {self._shard} cannot be read ({refusal(error)}); remove it and run its spec again"
+                f"store: {self.shard} cannot be read ({refusal(error)}); remove it and run its spec again"
             ) from error
 
 
@@ -246,15 +256,22 @@ class VanishedError(StoreError):
         self.shard = shard
 
 
-def _schema_of(columns: Collection[str]) -> pa.Schema:
+@lru_cache(maxsize=64)
+def _schema_of(columns: frozenset[str]) -> pa.Schema:
     return pa.schema([SCHEMA.field(name) for name in SCHEMA.names if name in columns])
 
 
-def replaced_by(shards: Iterable[Shard]) -> dict[str, str]:
-    """Return the names of shards that others replace, each with the name of the shard that replaces it."""
+def replaced_by(shards: Iterable[Shard], known: dict[str, list[str]] | None = None) -> dict[str, str]:
+    """Return the names of shards that others replace, each with the name of the shard that replaces it.
+
+    ``known`` keeps what the shards replace, by their names, for the next time.
+    """
+    known = {} if known is None else known
     found: dict[str, str] = {}
     for shard in shards:
         if shard.compacted:
-            with shard.open() as opened:
-                found |= dict.fromkeys(opened.replaces, shard.name)
+            if shard.name not in known:
+                with shard.open() as opened:
+                    known[shard.name] = opened.replaces
+            found |= dict.fromkeys(known[shard.name], shard.name)
     return found

@@ -33,8 +33,8 @@ _FSSPEC = ("memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 _OBJECT_STORES = {"s3", "gcs", "abfs", *(f"py::fsspec+{name}" for name in _FSSPEC)}
 
 
-#: Most bytes of a file that are fetched in one request.
-_WHOLE = 64 << 20
+#: Most bytes of a file that are fetched in one request; most bytes of a local file that are read at once.
+_WHOLE, _SMALL = 64 << 20, 1 << 20
 
 #: Folder of files that are being written: readers of a whole folder, such as polars, read hidden files as data.
 WRITING = ".writing"
@@ -87,7 +87,11 @@ class LocalFiles(Files):
 
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for reading."""
-        return pa.PythonFile(open_regular(self.root / path), mode="r")
+        file = open_regular(self.root / path)
+        if os.fstat(file.fileno()).st_size > _SMALL:
+            return pa.PythonFile(file, mode="r")
+        with file:
+            return pa.BufferReader(file.read())
 
     def state(self, path: str) -> object:
         """Return a value that changes when anyone writes the file."""

@@ -27,6 +27,7 @@ from rmtsim.store.ahead import open_ahead
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.failures import StoreError, TornError
 from rmtsim.store.file_access import FOLDERS
+from rmtsim.store.gathering import gathered
 from rmtsim.store.representation import html_of, text_of
 from rmtsim.store.row_filter import as_wanted, rows_with
 from rmtsim.store.shards import Shard, VanishedError, replaced_by
@@ -77,6 +78,7 @@ class Store:
         self.files = open_files(location)
         self.location = self.files.location
         self._checked: set[tuple[str, object]] = set()  # shards that were held against their names
+        self._replaces: dict[str, list[str]] = {}  # what shards of compactions replace
         #: The root, where it is a local directory; else the address, for messages.
         self.root: Path | str = self.files.root if isinstance(self.files, LocalFiles) else self.location
 
@@ -122,7 +124,7 @@ class Store:
         while True:
             listed = self.listed()
             try:
-                replaced = replaced_by(listed)
+                replaced = replaced_by(listed, self._replaces)
             except VanishedError as error:
                 self.check_vanished(error)
             else:
@@ -199,9 +201,7 @@ class Store:
         tables = [rows_with(table, wanted) for table in self._all(fields, None if points is None else set(points))]
         schema = pa.schema([field for field in SCHEMA if field.name in fields])
         table = pa.concat_tables(tables) if tables else schema.empty_table()
-        frame: pd.DataFrame = table.to_pandas().sort_values(KEY, ignore_index=True)
-        if "width" in frame:
-            frame = frame.astype({"width": "Int64"})
+        frame = as_frame(table)
         repeated = frame.duplicated(KEY)
         if repeated.any():
             self.refuse_copies(frame.loc[repeated, KEY].iloc[0].to_dict())
@@ -209,7 +209,7 @@ class Store:
         return selected
 
     def tables(self, columns: Iterable[str] | None = None, points: Iterable[str] | None = None) -> Iterator[pa.Table]:
-        """Read the draws a shard at a time, in commit order; large shards come in parts of some 100 000 rows.
+        """Read the draws in commit order, some shards at a time; large shards come in parts of some 100 000 rows.
 
         No part is kept, so that memory does not grow with the number of rows. Arguments and errors are those of
         `read`; columns come in the order asked for.
@@ -217,15 +217,17 @@ class Store:
         columns = list(SCHEMA.names if columns is None else columns)
         wanted = None if points is None else set(points)
         seen = Coverage()
-        listed = shards = self.shards()
+        shards = self.shards()
+        listed = set(shards)
         done: set[Shard] = set()
         while True:
             try:
-                for shard, table in self._pieces({*columns, *KEY}, wanted, [one for one in shards if one not in done]):
-                    done.add(shard)
+                pieces = self._pieces({*columns, *KEY}, wanted, [one for one in shards if one not in done])
+                for origins, table in gathered(pieces, alike=listed.__contains__):
+                    done.update(origins)
                     repeated = seen.add(table)
                     if repeated.any():
-                        if shard in listed:
+                        if origins[0] in listed:
                             self.refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
                         table = table.filter(pa.array(~repeated))
                     yield table.select(columns)
@@ -237,7 +239,7 @@ class Store:
     def _all(self, fields: set[str], points: set[str] | None) -> list[pa.Table]:
         while True:
             try:
-                return [table for _, table in self._pieces(fields, points, self.shards())]
+                return [table for _, table in gathered(self._pieces(fields, points, self.shards()))]
             except VanishedError as error:  # compaction has put others in their place meanwhile
                 self.check_vanished(error)
 
@@ -305,7 +307,13 @@ class Store:
 
         ``folders`` are made where they do not exist.
         """
-        return Writer(self.files, self.listed, folders)
+        return Writer(self.files, self.listed, folders, self._replaces)
+
+
+def as_frame(table: pa.Table) -> pd.DataFrame:
+    """Return rows as a DataFrame, sorted by point, seed, draw and layer."""
+    frame: pd.DataFrame = table.to_pandas().sort_values(KEY, ignore_index=True)
+    return frame.astype({"width": "Int64"}) if "width" in frame else frame
 
 
 def open_store(location: str | os.PathLike[str] | Store) -> Store:

@@ -44,10 +44,19 @@ class Writer:
         Returns all shards of the store, as `rmtsim.store.Store.listed`.
     folders
         Folders in it that are made where they do not exist.
+    replaces
+        What shards of compactions replace, as far as it is known; see `rmtsim.store.shards.replaced_by`.
     """
 
-    def __init__(self, files: Files, listed: Callable[[], list[Shard]], folders: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        files: Files,
+        listed: Callable[[], list[Shard]],
+        folders: tuple[str, ...],
+        replaces: dict[str, list[str]] | None = None,
+    ) -> None:
         self.files, self._listed, self._folders = files, listed, folders
+        self._replaces = {} if replaces is None else replaces
         self._lock = lock_of(files)
         self._number = 0
         self._names: set[str] = set()
@@ -81,10 +90,10 @@ class Writer:
             for name in self.files.names(folder.rstrip("/")):
                 if name.startswith(begins) and name.endswith(".tmp"):
                     self.files.delete(f"{folder}{name}")
-        self.files.settle("draws", lambda: replaced_by(self._listed()))
+        self.files.settle("draws", lambda: replaced_by(self._listed(), self._replaces))
         listed = self._listed()
         self._names = {shard.name for shard in listed}
-        replaced = replaced_by(listed)
+        replaced = replaced_by(listed, self._replaces)
         with suppress(TornError):  # which is written anew
             self._noted = read_commits(self.files)
             self._format = self._noted.format

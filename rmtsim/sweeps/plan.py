@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,14 @@ def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | N
         to the next checkpoint. ``flops`` and ``core_seconds``, of one core of this machine, are for ``more_draws``; so
         are those with ``_low`` and ``_high``. ``memory`` is the bytes that a worker holds at its peak.
     """
+    return plan_of(spec, read_states(spec, store), memory, workers)
+
+
+def plan_of(
+    spec: Spec, states: Sequence[PointState], memory: float | None = None, workers: int | None = None
+) -> pd.DataFrame:
+    """Return the same for the states of the points."""
     resources = allocate(spec, workers, default_workers("numpy"), memory)
-    states = read_states(spec, store)
     unknown = [state.point for state in states if not (state.finished or math.isfinite(state.precision[0]))]
     shown = pilots(spec, unknown)
     speed = _EFFICIENCY * flops_per_second(spec.sampling.dtype)
@@ -93,13 +99,16 @@ def plan(spec: Spec, store: Store, memory: float | None = None, workers: int | N
     return table
 
 
-def long_run(spec: Spec, store: Store, memory: float | None = None, workers: int | None = None) -> Total | None:
+def long_run(
+    spec: Spec, states: Sequence[PointState], memory: float | None = None, workers: int | None = None
+) -> Total | None:
     """Return what a run on this machine takes, if that is long; None where it is not, which takes no time to say."""
-    points, sampling = spec.points(), spec.sampling
-    most = sum(sampling.cost(point, spec.layers) for point in points) * sampling.max_draws
+    sampling = spec.sampling
+    wanted = [(state.point, sampling.max_draws - state.prefix) for state in states if not state.finished]
+    most = sum(sampling.cost(point, spec.layers) * draws for point, draws in wanted)
     if most < LONG_SECONDS * _LEAST_SPEED:
         return None
-    found = total(plan(spec, store, memory, workers))
+    found = total(plan_of(spec, states, memory, workers))
     return found if found.seconds.expected >= LONG_SECONDS else None
 
 

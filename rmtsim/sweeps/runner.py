@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.compact import MANY, compact_with
 from rmtsim.store.core_time import CoreTime, Taken
+from rmtsim.store.shards import Shard
 from rmtsim.store.writer import Writer
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE
@@ -30,6 +32,8 @@ from rmtsim.sweeps.state import PointState, read_states
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_share
 from rmtsim.text.words import number_of
+
+_log = logging.getLogger(__name__)
 
 #: Points that an outcome shows in a notebook.
 _SHOWN_POINTS = 20
@@ -137,6 +141,7 @@ def run(
     fail_fast: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_message: Callable[[str], None] | None = None,
+    on_states: Callable[[list[PointState]], None] | None = None,
 ) -> Outcome:
     """Run or resume a sweep until every point has reached its target or max_draws.
 
@@ -159,6 +164,8 @@ def run(
         Called with a `rmtsim.sweeps.progress.Progress` after every commit, about once a second.
     on_message
         Called with a sentence on what the run waits for, or leaves undone; by default it is logged.
+    on_states
+        Called with the points before the run begins, where draws are wanted.
 
     Raises
     ------
@@ -170,6 +177,7 @@ def run(
     here = address in THIS_MACHINE
     if here:
         backend = resolve(backend)  # on a cluster the workers decide: its head may have no GPU
+    listed = store.listed()
     states = read_states(spec, store, None if backend == "auto" else backend)
     if all(state.finished for state in states) and spec.document() in store.specs():
         return Outcome(states, 0)
@@ -177,7 +185,9 @@ def run(
         resources = allocate(spec, workers, default_workers(backend), memory, processes=address == OWN_RAY)
     else:  # a GPU's memory, and that of other machines, is looked at where the draws are made
         resources = Resources(workers, 1, memory)
-    work = SweepWork(spec, resources)
+    if on_states:
+        on_states(states)
+    work = SweepWork(spec, resources, _Read(listed, backend, states))
     stopped = run_work(
         work,
         store,
@@ -190,6 +200,14 @@ def run(
         on_message=on_message,
     )
     return Outcome(work.states, work.committer.done, work.scheduler.failures, stopped)
+
+
+class _Read(NamedTuple):
+    """The points as they were read from the shards of a store, for a backend."""
+
+    listed: list[Shard]
+    backend: str
+    states: list[PointState]
 
 
 class SweepWork:
@@ -210,12 +228,20 @@ class SweepWork:
     scheduler: DrawScheduler
     committer: DrawCommitter
 
-    def __init__(self, spec: Spec, resources: Resources) -> None:
-        self.name, self._spec, self._resources = spec.name, spec, resources
+    def __init__(self, spec: Spec, resources: Resources, read: _Read) -> None:
+        self.name, self._spec, self._resources, self._read = spec.name, spec, resources, read
 
     def begin(self, store: Store, writer: Writer, backend: str) -> tuple[DrawScheduler, DrawCommitter]:
-        """Read the points again, since another writer may have been at work, and keep the spec."""
-        self.states = read_states(self._spec, store, backend)
+        """Read the points again where another writer has been at work, join many small shards, and keep the spec."""
+        same = self._read.backend == backend and self._read.listed == store.listed()
+        if (loose := len(writer.loose())) >= MANY:
+            _log.warning(
+                "store: %s has %d small shards; they are first joined into few, as `rmtsim compact` does",
+                store.location,
+                loose,
+            )
+            compact_with(store, writer)
+        self.states = self._read.states if same else read_states(self._spec, store, backend)
         writer.save_spec(self._spec.name, self._spec.document())
         self.scheduler = DrawScheduler(self.states, self._spec, backend, self._resources)
         self.committer = DrawCommitter(store, writer, self._spec.document(), self.scheduler)
@@ -243,7 +269,7 @@ class DrawCommitter:
         self._simulated: list[SimulatedDraws] = []
         self._stored: list[dict[int, set[str]]] = []
         self._core_time = CoreTime()
-        self._until_compaction = MANY - len(writer.loose())
+        self._until_compaction = max(1, MANY - len(writer.loose()))
 
     def add(self, job: Batch, result: Result) -> None:
         """Take in the draws of a batch, except for layers that the store has; they are done when they are committed."""

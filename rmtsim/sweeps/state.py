@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import asdict
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -53,13 +53,26 @@ class PointState:
         Number of its batches that were given out and did not come back.
     """
 
+    __slots__ = (
+        "_ahead",
+        "_partial",
+        "_tally",
+        "_values",
+        "at_work",
+        "finished",
+        "layers",
+        "point",
+        "sampling",
+        "wanted",
+    )
+
     def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
         self.point, self.layers, self.sampling = point, layers, sampling
         self.wanted, self.finished, self.at_work = sampling.min_draws, False, 0
         of = point.ensemble
         self._tally = Tally(
             layers,
-            {layer: fixed_values(point.loss, layer, point.n_classes) for layer in layers},
+            _fixed(point.loss, layers, point.n_classes),
             have_variance=norms_have_variance(of.data, point.loss, of.activation),
         )
         self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
@@ -211,6 +224,11 @@ class PointState:
             start = last
 
 
+@lru_cache(maxsize=1024)  # which points share, for there may be many of them
+def _fixed(loss: str, layers: tuple[str, ...], n_classes: int) -> dict[str, frozenset[str]]:
+    return {layer: frozenset(fixed_values(loss, layer, n_classes)) for layer in layers}
+
+
 def _twice(point: Point, first: int, last: int) -> StoreError:
     return StoreError(f"store: draws {first} to {last} of {point} stand there twice; see what rmtsim verify says")
 
@@ -275,11 +293,19 @@ def add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store:
     layers = pc.index_in(table["layer"], pa.array(spec.layers, pa.string())).to_numpy()
     draws = table["draw"].to_numpy()
     values = np.stack([table[name].to_numpy() for name in ("diag_sqfro", "offdiag_sqfro")], axis=1)
+    size = len(spec.layers)
     order = np.lexsort((layers, draws, points))
-    edges = np.searchsorted(points[order], np.arange(len(names.dictionary) + 1))
-    for point_id, (start, stop) in zip(names.dictionary.to_pylist(), pairwise(edges), strict=True):
-        rows = order[start:stop]
-        states[point_id].add_rows(draws[rows], layers[rows], values[rows])
+    points, draws, layers, values = points[order], draws[order], layers[order], values[order]
+    edges = np.searchsorted(points, np.arange(len(names.dictionary) + 1))
+    gaps = np.concatenate([[0], np.cumsum(np.diff(size * draws + layers) != 1)])  # before each row
+    starts, ends = edges[:-1], edges[1:] - 1
+    gapless = (gaps[starts] == gaps[ends]) & (layers[starts] == 0) & (layers[ends] == size - 1)
+    for point_id, whole, (start, stop) in zip(names.dictionary.to_pylist(), gapless, pairwise(edges), strict=True):
+        rows = slice(start, stop)
+        if whole:
+            states[point_id].add(int(draws[start]), values[rows].reshape(-1, size, 2))
+        else:
+            states[point_id].add_rows(draws[rows], layers[rows], values[rows])
 
 
 def _check_made(column: str, found: object, meant: object, store: Store) -> None:

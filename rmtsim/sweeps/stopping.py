@@ -98,6 +98,8 @@ class Tally:
         Draws added so far: 0 … count − 1.
     """
 
+    __slots__ = ("_exponent", "_fixed", "_found", "_have_variance", "_layers", "_origin", "_sums", "count")
+
     def __init__(
         self, layers: tuple[str, ...], fixed: Mapping[str, Collection[str]] = {}, *, have_variance: bool = True
     ) -> None:
@@ -116,20 +118,26 @@ class Tally:
         differences = values - self._origin
         self._make_room(differences)
         with np.errstate(under="ignore"):  # what is that far below the largest difference has no part in the moments
-            of_degree = np.ascontiguousarray(np.moveaxis(np.ldexp(differences, -self._exponent), 2, 0))
-            a, b = of_degree
-            terms = [of_degree]
-            for _ in range(3):  # those of each degree from those of the one below, in the order of _POWERS
-                of_degree = np.concatenate([of_degree * a, of_degree[-1:] * b])
-                terms.append(of_degree)
+            sums = np.empty((len(_POWERS), len(values) + 1, len(self._layers)))
+            sums[:, 0] = self._sums
+            a, b = terms = sums[:2, 1:]
+            terms[...] = np.ldexp(differences, -self._exponent).transpose(2, 0, 1)
+            start = 0
+            for degree in (1, 2, 3):  # the terms of each degree from those of the one below, in the order of _POWERS
+                end = start + degree + 1
+                np.multiply(sums[start:end, 1:], a, out=sums[end : end + degree + 1, 1:])
+                np.multiply(sums[end - 1, 1:], b, out=sums[end + degree + 1, 1:])
+                start = end
             # accumulate adds one after the other; sum would add in pairs, which depends on how many there are
-            sums = np.concatenate([self._sums[:, None], np.concatenate(terms)], axis=1)
             self._sums = np.add.accumulate(sums, axis=1)[:, -1].copy()
         self.count += len(values)
 
     def _make_room(self, differences: npt.NDArray[np.float64]) -> None:
         """Raise the power of two to one above all differences, and put the sums over it, which changes no digit."""
-        exponent = np.maximum(self._exponent, np.max(_exponents(differences), axis=0, initial=_LEAST_EXPONENT))
+        largest = np.fmax.reduce(np.abs(differences), axis=0, initial=0.0)
+        exponent = np.maximum(self._exponent, _exponents(largest))
+        if (exponent == self._exponent).all():
+            return
         self._sums = np.ldexp(self._sums, -(np.array(_POWERS) @ (exponent - self._exponent).T))
         self._exponent = exponent
 
@@ -150,9 +158,9 @@ class Tally:
         if self.count < 2:
             return math.inf, "too few draws"
         errors = [
-            (estimate.rse, f"{layer} {quantity}")
-            for layer, found in self.estimates().items()
-            for quantity, estimate in found.items()
+            (one.estimate.rse, f"{layer} {quantity}")
+            for layer, found in self.found().items()
+            for quantity, one in found.items()
         ]
         return max(errors, default=(math.inf, "nothing to measure"))
 

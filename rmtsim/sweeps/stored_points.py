@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +18,15 @@ from rmtsim.store import Store, StoreError
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.core_time import CoreTime, Taken
 from rmtsim.store.coverage import Coverage
+from rmtsim.store.gathering import gathered
+from rmtsim.store.shard_names import parse_name
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.sweeps.progress import draws_left
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import COLUMNS, PointState, add_table, columns_of
+
+#: Columns that are read.
+_READ = frozenset((*COLUMNS, *KEY))
 
 
 class Unnamed(NamedTuple):
@@ -49,12 +57,14 @@ class StoredPoints:
         The specs of the store, each with the states of its points.
     readings
         How often all was read anew: points keep their order while it stays the same.
+    seconds
+        What the last refresh took.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._documents: list[dict[str, Any]] | None = None
-        self.readings = 0
+        self.readings, self.seconds = 0, 0.0
         self._begin([])
 
     def _begin(self, documents: list[dict[str, Any]]) -> None:
@@ -93,8 +103,10 @@ class StoredPoints:
         StoreError
             If the store cannot be read, or has rows twice.
         """
+        begun = time.perf_counter()
         while not self._whole():
             pass
+        self.seconds = time.perf_counter() - begun
 
     def _whole(self) -> bool:
         """Read what is new; return whether that is all, or the store has changed meanwhile."""
@@ -123,27 +135,34 @@ class StoredPoints:
 
     def _take_in(self, shards: list[Shard], gone: bool) -> None:
         """Read shards; ``gone`` says that some that were read went, so that these may have their rows."""
-        for shard, opened in open_ahead(shards):
-            if shard.name in self._replaced:
-                continue
-            try:
-                self._add(shard, opened, gone)
-            except BaseException:
-                self._documents = None  # it may be half taken in: the next refresh reads all anew
-                raise
+        try:
+            for _, table in gathered(self._pieces(shards, gone)):
+                self._add(table)
+        except VanishedError:
+            raise  # what came before is taken in
+        except BaseException:
+            self._documents = None  # it may be half taken in: the next refresh reads all anew
+            raise
 
-    def _add(self, shard: Shard, opened: OpenShard, gone: bool) -> None:
-        replaces = opened.replaces if shard.compacted else []
-        moved = gone or bool(self._shards.keys() & set(replaces))
-        for table in opened.pieces({*COLUMNS, *KEY}):
-            repeated = self._coverage.add(table)
-            if repeated.any() and not moved:
-                keys = table.select(KEY).filter(pa.array(repeated))
-                self._store.refuse_copies(keys.slice(0, 1).to_pylist()[0])
-            fresh = table.filter(pa.array(~repeated)) if moved else table
-            for spec, states in self.sweeps:
-                add_table(fresh, states, spec, self._store, None)
-        self._count(shard.name, opened, replaces)
+    def _pieces(self, shards: list[Shard], gone: bool) -> Iterator[tuple[Shard, pa.Table]]:
+        """Yield the pieces of shards, without rows that were read from shards which they replace."""
+        with closing(open_ahead(shards)) as ahead:
+            for shard, opened in ahead:
+                if shard.name in self._replaced:
+                    continue
+                replaces = opened.replaces if shard.compacted else []
+                moved = gone or bool(self._shards.keys() & set(replaces))
+                for table in opened.pieces(_READ):
+                    yield shard, table.filter(pa.array(~self._coverage.holds(table))) if moved else table
+                self._count(shard.name, opened, replaces)
+
+    def _add(self, table: pa.Table) -> None:
+        """Take in rows that were not there."""
+        repeated = self._coverage.add(table)
+        if repeated.any():
+            self._store.refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
+        for spec, states in self.sweeps:
+            add_table(table, states, spec, self._store, None)
 
     def _count(self, name: str, opened: OpenShard, replaces: list[str]) -> None:
         """Record what a shard's draws took, in place of what is known of those that it replaces."""
@@ -157,6 +176,11 @@ class StoredPoints:
                 of_seed, before = self._shards.pop(other)
                 less = [{point: Taken(-old.draws, -old.seconds) for point, old in before.items()}]
                 self._core_time[of_seed].add_all(less)
+
+    @property
+    def small_shards(self) -> int:
+        """Number of shards that no compaction has made."""
+        return sum(not of.compacted for name in self._shards if (of := parse_name(name)))
 
     def table(self) -> pd.DataFrame:
         """One row per point of every sweep: its state, precision, what limits it, and what it takes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -53,9 +54,9 @@ class CuPyBackend(Backend):
         """Whether an error has left the device of no use to this process."""
         return bool(_device().is_fatal(error))
 
-    def normals(self, identity: bytes, rows: range, columns: int, scale: float, dtype: str) -> Array:
-        """Return rows of a matrix of normals, made on the device by Philox."""
-        return _gpu().normals(identity, rows, columns, scale, dtype)
+    def normals(self, names: Sequence[bytes], rows: range, columns: int, scale: float, dtype: str) -> Array:
+        """Return rows of matrices of normals, made on the device by Philox."""
+        return _gpu().normals(names, rows, columns, scale, dtype)
 
     def exponentials(self, L: Array, shift: Array | None) -> tuple[Array, Array, Array]:
         """Overwrite L with exp(L − shift); return it with its row sums and the row maxima of L."""
@@ -74,6 +75,14 @@ class CuPyBackend(Backend):
         """Add A Bᵀ to ``total`` in place, by cuBLAS."""
         _gpu().add_product(total, A, B)
         return total
+
+    def products(self, A: Array, B: Array) -> Array:
+        """Return A Bᵀ, by cuBLAS."""
+        return _gpu().products(A, B)
+
+    def pair_weights(self, K: Array) -> Array:
+        """Overwrite K by a kernel."""
+        return _gpu().pair_weights(K)
 
     def weighted_sum(self, K: Array, G: Array, left: Array, right: Array, power: int) -> Array:
         """Return the sum by a kernel, with products and sums in float64."""

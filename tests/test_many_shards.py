@@ -1,0 +1,201 @@
+"""Stores of many small shards: each is opened once, and what is done with rows is done for many shards together."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rmtsim
+import rmtsim.store.compact
+import rmtsim.store.gathering
+import rmtsim.sweeps.runner
+import rmtsim.sweeps.stored_points
+from rmtsim.cli import sweep_verbs
+from rmtsim.cli.main import main
+from rmtsim.sampling.schema import SimulatedDraws, table_of
+from rmtsim.store import Store
+from rmtsim.store.shards import OpenShard, Shard
+from rmtsim.sweeps.runner import run
+from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.state import add_table
+from tests.shards import flipped
+
+POINTS, DRAWS = 6, 20
+SHARDS = POINTS * DRAWS  # each has one draw of one point
+
+
+def spec_of(max_draws: int = DRAWS) -> Spec:
+    return from_document(
+        {
+            "name": "many", "model": "linear", "loss": "ce",
+            "grid": {"n_classes": [*range(5, 5 + POINTS)], "aspect_ratio": [0.5], "dim": [12]},
+            "sampling": {"min_draws": 2, "max_draws": max_draws, "target_rse": 1e-9},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[tuple[str, int], SimulatedDraws]:
+    """Draws of every point, as they come from workers."""
+    values = np.random.default_rng(0).lognormal(size=(DRAWS, POINTS, 1, 1, 4))
+    values[..., 2:] = 0
+    return {
+        (point.id, draw): SimulatedDraws(
+            point, range(draw, draw + 1), ("linear",), 0, "numpy", "float64", point.n_classes, "test", values[draw, k]
+        )
+        for draw in range(DRAWS)
+        for k, point in enumerate(spec_of().points())
+    }
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, rows: dict[tuple[str, int], SimulatedDraws]) -> Path:
+    store = Store(tmp_path_factory.mktemp("many") / "s")
+    with pytest.MonkeyPatch.context() as patch, store.writer() as writer:
+        patch.setattr("os.fsync", lambda _: None)
+        writer.save_spec("many", spec_of().document())
+        for one in rows.values():
+            writer.append(table_of([one]), spec_of().document())
+    return Path(store.root)
+
+
+@pytest.fixture
+def store(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    shutil.copytree(template, tmp_path / "s")
+    monkeypatch.chdir(tmp_path)
+    return Store(tmp_path / "s")
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts of shards that are opened, of row groups that are read, and of tables that points take in."""
+    counts: Counter[str] = Counter()
+    opened, pieces = Shard.open, OpenShard.pieces
+
+    def opening(shard: Shard) -> OpenShard:
+        counts["opened"] += 1
+        return opened(shard)
+
+    def reading(shard: OpenShard, *arguments: Any) -> Any:
+        for table in pieces(shard, *arguments):
+            counts["read"] += 1
+            yield table
+
+    def taking(*arguments: Any) -> None:
+        counts["taken in"] += 1
+        add_table(*arguments)
+
+    monkeypatch.setattr(Shard, "open", opening)
+    monkeypatch.setattr(OpenShard, "pieces", reading)
+    for module in ("stored_points", "state"):
+        monkeypatch.setattr(f"rmtsim.sweeps.{module}.add_table", taking)
+    return counts
+
+
+def test_status_opens_each_shard_once(store: Store, events: Counter[str]) -> None:
+    assert main(["status", "--store", "s"]) == 4
+    assert events == {"opened": SHARDS, "read": SHARDS, "taken in": 1}
+
+
+def test_rows_are_taken_in_a_bounded_number_at_a_time(
+    store: Store, events: Counter[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rmtsim.store.gathering, "ROWS", 40)
+    monkeypatch.setattr(rmtsim.store.gathering, "_MANY", 7)
+    assert main(["status", "--store", "s", "--json"]) == 4
+    assert events["taken in"] == SHARDS / 40
+    parts = capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.chdir(Path(store.root).parent)
+    assert main(["status", "--store", "s", "--json"]) == 4
+    assert capsys.readouterr().out == parts
+
+
+def test_a_repeat_and_a_run_that_goes_on_open_each_shard_once(store: Store, events: Counter[str]) -> None:
+    assert str(run(spec_of(), store)).startswith("nothing to do")
+    assert events == {"opened": SHARDS, "read": SHARDS, "taken in": 1}
+    events.clear()
+    assert run(spec_of(max_draws=DRAWS + 2), store, workers=1, backend="numpy").new_draws == 2 * POINTS
+    assert events == {"opened": SHARDS, "read": SHARDS, "taken in": 1}
+
+
+def test_another_writer_between_two_looks_has_the_run_look_again(
+    store: Store, events: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = rmtsim.sweeps.runner.allocate
+
+    def allocating(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        run(spec_of(max_draws=DRAWS + 1), Store(store.root), workers=1, backend="numpy")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(rmtsim.sweeps.runner, "allocate", allocating)
+    assert run(spec_of(max_draws=DRAWS + 2), store, workers=1, backend="numpy").new_draws == POINTS
+    assert len(pd.read_parquet(store.draws_folder)) == (DRAWS + 2) * POINTS
+
+
+def test_export_opens_each_shard_once(store: Store, events: Counter[str]) -> None:
+    assert main(["export", "--store", "s", "--out", "whole.csv"]) == 0
+    assert events["opened"] == SHARDS
+
+
+def test_an_export_in_parts_is_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["export", "--store", "s", "--out", "whole.csv"]) == 0
+    monkeypatch.setattr("rmtsim.cli.store_verbs._HELD", SHARDS - 1)
+    monkeypatch.setattr("rmtsim.cli.store_verbs._ROWS", 40)
+    assert main(["export", "--store", "s", "--out", "parts.csv"]) == 0
+    whole, parts = (sorted(Path(name).read_text().splitlines()) for name in ("whole.csv", "parts.csv"))
+    assert parts == whole
+    assert len(parts) == 1 + POINTS
+
+
+def test_a_run_joins_many_small_shards_first(
+    store: Store, events: Counter[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = store.read()
+    monkeypatch.setattr(rmtsim.sweeps.runner, "MANY", SHARDS)
+    caplog.set_level(logging.WARNING, "rmtsim")
+    run(spec_of(max_draws=DRAWS + 1), store, workers=1, backend="numpy")
+    assert f"has {SHARDS} small shards; they are first joined into few" in caplog.text
+    assert len(store.shards()) <= 1 + POINTS
+    after = store.read()
+    pd.testing.assert_frame_equal(after[after["draw"] < DRAWS].reset_index(drop=True), before)
+
+
+def test_compaction_reads_each_shard_twice(store: Store, events: Counter[str]) -> None:
+    before = store.read()
+    events.clear()
+    rmtsim.store.compact.compact(store)
+    assert events["opened"] <= 2 * SHARDS + 3
+    pd.testing.assert_frame_equal(store.read(), before)
+
+
+def test_status_says_what_to_do(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--store", "s"]) == 4
+    assert "compact" not in capsys.readouterr().out
+    monkeypatch.setattr(sweep_verbs, "MANY", SHARDS - 1)
+    assert main(["status", "--store", "s"]) == 4
+    assert f"{SHARDS} small shards make every look slow, this one by " in (out := capsys.readouterr().out)
+    assert "`rmtsim compact --store s` joins them into few, in about " in out
+    assert main(["compact", "--store", "s"]) == 0
+    capsys.readouterr()
+    assert main(["status", "--store", "s"]) == 4
+    assert "compact" not in capsys.readouterr().out
+
+
+def test_a_damaged_shard_among_many_is_named(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Negative control of reading many together."""
+    shard = store.listed()[SHARDS // 2]
+    path = Path(store.draws_folder) / shard.name
+    path.write_bytes(flipped(path.read_bytes(), 200))
+    assert main(["status", "--store", "s"]) == 1
+    assert shard.name in capsys.readouterr().err
