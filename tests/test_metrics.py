@@ -151,6 +151,7 @@ with connected(sys.argv[1]):
     assert (said["ray_rmtsim_draws_total"], said["ray_rmtsim_points"]) == (12, 3)
 
 
+@pytest.mark.ray
 def test_a_ray_of_our_own_and_threads_have_none(tmp_path: Path) -> None:
     spec_of(SMALL.format(max_draws=8, target_rse=0.9), tmp_path)
     assert ran(tmp_path, "ray") == (False, "\n")
