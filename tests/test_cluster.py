@@ -90,14 +90,16 @@ def test_rays_validator(config: dict[str, Any], wrong: dict[str, Any]) -> None:
         assert (done.returncode == 0) is good, done.stderr
 
 
-def test_ray_start_has_these_options() -> None:
-    def parsed(command: str) -> bool:
-        settings, start, options = command.partition("ray start ")
-        assert re.fullmatch(r"([A-Z_]+=\w+ )*", settings)
-        assert start
-        line = [sys.executable, "-c", PARSE, *shlex.split(options)]
-        return subprocess.run(line, check=False, capture_output=True).returncode == 0
+def parsed(command: str) -> bool:
+    """Whether Ray's own parser takes the options of a `ray start`."""
+    settings, start, options = command.partition("ray start ")
+    assert re.fullmatch(r"([A-Z_]+=\w+ )*", settings)
+    assert start
+    line = [sys.executable, "-c", PARSE, *shlex.split(options)]
+    return subprocess.run(line, check=False, capture_output=True).returncode == 0
 
+
+def test_ray_start_has_these_options() -> None:
     (head,), (worker,) = AWS["head_start_ray_commands"], AWS["worker_start_ray_commands"]
     assert parsed(head)
     assert parsed(worker)
@@ -119,7 +121,10 @@ def check_installs(commands: list[list[str]], folder: str) -> None:
     locked, own = commands
     assert locked[:2] == own[:2] == ["pip", "install"]
     assert "--require-hashes" in locked
-    assert locked[-2:] == ["-r", f"{folder}/requirements-cluster.lock"]
+    assert locked[-2:] == [
+        "-r",
+        "requirements-cluster.lock" if folder == "." else f"{folder}/requirements-cluster.lock",
+    ]
     assert {"--no-deps", "--no-build-isolation"} < {*own}
     assert own[-2:] == ["--editable", folder]
 
@@ -306,3 +311,44 @@ def test_the_job_runs_a_sweep_with_the_locked_ray() -> None:
     assert worker["image"] == head["image"]
     (mounted,) = head["volumeMounts"]
     assert arguments.spec.startswith(mounted["mountPath"])
+
+
+# --- the guides on clusters ---
+
+GUIDES = {
+    name: (ROOT / "docs" / "how-to" / f"{name}.md").read_text("utf-8")
+    for name in ("ray-cluster", "cloud", "kubernetes", "metrics")
+}
+
+
+def test_the_commands_of_the_guides_are_commands() -> None:
+    from rmtsim.cli.parser import parser
+
+    text = "".join(GUIDES.values())
+    commands = re.findall(r"^    .*?rmtsim ((?:run|status) [^'`\n#\\]*)", text, re.M)
+    verbs = [parser().parse_args(shlex.split(command)).verb for command in commands]
+    assert sorted({*verbs}) == ["run", "status"]
+    starts = re.findall(r"^    (ray start .*)", text, re.M)
+    assert len(starts) == 2
+    assert all(parsed(command) for command in starts)
+    for guide, folder in (("ray-cluster", "."), ("cloud", ".")):
+        installs = re.findall(r"^    \.venv/bin/(pip install .*-.*)", GUIDES[guide], re.M)
+        check_installs([shlex.split(command) for command in installs], folder)
+
+
+def test_the_guide_to_kubernetes_builds_the_same_image() -> None:
+    """As the file that it submits says at its top."""
+    lines = (ROOT / "sweeps" / "rayjob.yaml").read_text().splitlines()
+    comment = "\n".join(line.removeprefix("#").strip() for line in lines if line.startswith("#   "))
+    image = re.search(r"docker build .*?docker push \S+", comment, re.S)
+    assert image
+    guide = "\n".join(line.strip() for line in GUIDES["kubernetes"].splitlines())
+    assert image[0] in guide
+
+
+def test_the_guide_quotes_what_is_said() -> None:
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "rmtsim" / "sweeps").glob("*.py"))
+    said = re.findall(r"^\| `([^`]*)`.* \|", GUIDES["ray-cluster"].partition("Where something is wrong")[2], re.M)
+    parts = [part.strip() for text in said for part in re.split("…|: ", text) if part.strip()]
+    assert len(parts) > 5
+    assert [part for part in parts if part not in code] == ["Version mismatch"]  # Ray's own: tests/test_connection.py
