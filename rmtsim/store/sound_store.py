@@ -33,8 +33,7 @@ class SoundStore(Store):
     """
 
     def __init__(self, store: Store, is_sweep: Callable[[Mapping[str, Any]], bool]) -> None:
-        self.files, self.location, self.root = store.files, store.location, store.root
-        self._checked = store._checked
+        vars(self).update(vars(store))  # its files, and what it knows of them
         self._is_sweep = is_sweep
         self._left_out: dict[str, Finding] = {}
 
