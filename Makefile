@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: install reproduce test check slurm durations coverage lint docs bench lock
+.PHONY: install reproduce test check slurm durations coverage lint docs bench gpu-check lock
 .DEFAULT_GOAL := reproduce
 
 # The environment alone.
@@ -49,6 +49,10 @@ docs: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	$(PY) -m benchmarks
+
+# On a GPU, in ten minutes, with CuPy in .venv: what only a GPU can say, as lines of JSON in $(OUT)/gpu_check.jsonl.
+gpu-check: $(VENV)/.installed-test
+	$(PY) -m benchmarks.gpu_check --out $(OUT)
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rmtsim needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
