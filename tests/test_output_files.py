@@ -85,12 +85,11 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_text() == "new"
 
 
-@pytest.mark.parametrize("verb", ["export", "figure"])
+@pytest.mark.parametrize(("verb", "ending"), [("export", ".csv"), ("figure", ".png"), ("report", ".html")])
 def test_only_regular_files_are_written(
-    store: Store, tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]
+    store: Store, tmp_path: Path, verb: str, ending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ending = ".csv" if verb == "export" else ".png"
-    name = [] if verb == "export" else ["fig8"]
+    name = ["fig8"] if verb == "figure" else []
     os.mkfifo(tmp_path / f"pipe{ending}")
     (tmp_path / f"folder{ending}").mkdir()
     (tmp_path / f"null{ending}").symlink_to(os.devnull)
