@@ -59,7 +59,8 @@ def table(
         else:
             lines.append(element("tr", (cell("td", place, one) for place, one in enumerate(row))))
     names = element("tr", (cell("th", place, name, scope="col") for place, name in enumerate(head)))
-    whole = element("table", element("caption", element("span", caption)), element("thead", names), element("tbody", lines))
+    called = element("caption", element("span", caption))
+    whole = element("table", called, element("thead", names), element("tbody", lines))
     scrolled = element("div", whole, class_="scroll", role="region", aria_label=caption, tabindex="0")
     return Markup(scrolled + (element("p", note, class_="note") if note else ""))
 
