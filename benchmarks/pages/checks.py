@@ -14,8 +14,8 @@ Figures that the paper does not have: the theory at finite sizes, the laws behin
 and what becomes of it where its assumptions do not hold."""
 
 _AGREE = "(\\d+) of (\\d+) measured values agree .*?largest \\|z\\| (\\S+), root mean square ([\\d.]+)"
-_DECOUPLED = r"\n{}, {}, C = 10(?:, m = 4)? +1\+1i +(\S+ ± \S+) +\S+ ± \S+ +(\S+ ± \S+) +(\S+) +(\w+)"
-_CONTROL = r"\ncontrol: [^\n]*? +1\+1i +(\S+ ± \S+) +\S+ ± \S+ +(-) +(-)()"
+_DECOUPLED = r"\n{}, {}, C = 10(?:, m = 4)? +1\+1i +(\S+) +\S+ +(\S+) +(\S+) +(\w+)"
+_CONTROL = r"\ncontrol: [^\n]*? +1\+1i +(\S+) +\S+ +(-) +(-)()"
 _HEAD = "off-diagonal/diagonal (\\S+) → (\\S+); theorem (\\S+) → (\\S+);"
 
 ENTRIES = (
@@ -50,7 +50,7 @@ ENTRIES = (
         "The eigenvalues of one block follow the limiting law, the closer the larger d is.",
         picked(
             ["block, C = 1000", "distance from the law at d = 1024", "its power of d"],
-            *((kind, rf"\n{kind} +1000 +1024 +(\S+ ± \S+) +(\S+ ± \S+)") for kind in ("diagonal", "off-diagonal")),
+            *((kind, rf"\n{kind} +1000 +1024 +(\S+) +(\S+)") for kind in ("diagonal", "off-diagonal")),
         ),
     ),
     Entry(

@@ -38,10 +38,10 @@ ENTRIES = (
         "reached, and with four neurons that of the output layer does not hold up to a million classes.",
         picked(
             ["layer (theorem)", "sizes at which it holds", "measured power, from", "to"],
-            ("linear, CE (−2)", _REGIME.format("linear model, CE \\(theorem: -2\\)")),
-            ("hidden, CE (−1)", _REGIME.format("hidden layer, CE \\(theorem: -1\\)")),
-            ("output, CE (−2)", _ONE_REGIME.format("output layer, CE \\(theorem: -2\\)"), "(?:)()"),
-            ("hidden, MSE (−1)", _REGIME.format("hidden layer, MSE \\(theorem: -1\\)")),
+            ("linear, CE (−2)", _REGIME.format("linear model, CE \\(theorem: −2\\)")),
+            ("hidden, CE (−1)", _REGIME.format("hidden layer, CE \\(theorem: −1\\)")),
+            ("output, CE (−2)", _ONE_REGIME.format("output layer, CE \\(theorem: −2\\)"), "(?:)()"),
+            ("hidden, MSE (−1)", _REGIME.format("hidden layer, MSE \\(theorem: −1\\)")),
         ),
     ),
     Entry(

@@ -163,7 +163,7 @@ ENTRIES = (
         "1/(q + 2) for q outputs.",
         picked(
             ["outputs q", "off-diagonal over diagonal", "1/(q + 2)"],
-            *((str(q), rf"\n *{q}  (\d\S+ ± \S+) +(\S+)") for q in (1, 8, 32)),
+            *((str(q), rf"\n *{q}  (\d\S+) +(\S+)") for q in (1, 8, 32)),
         ),
     ),
     Entry(
@@ -173,7 +173,7 @@ ENTRIES = (
         "X in its place changes nothing that the errors would show.",
         picked(
             ["weights, n = 100, d = 600", "Kolmogorov–Smirnov distance from the law"],
-            *((name, rf"\n{name} +100 600 +\d+ \S+ ± \S+ \S+ (\S+ ± \S+)") for name in ("identity", "coupled", "copy")),
+            *((name, rf"\n{name} +100 600 +\d+ \S+ \S+ (\S+)") for name in ("identity", "coupled", "copy")),
         ),
     ),
     Entry(

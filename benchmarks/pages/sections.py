@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rmtsim.text.tables import markdown_table
+from rmtsim.text.uncertainty import plus_minus
 
-#: A number with its error in brackets, in units of the last digit, and a power of ten after it.
-_BRACKETS = re.compile(r"([-+]?\d+(?:\.(\d+))?)\((\d+)\)(?:e([-+]?\d+))?")
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 #: Moments of training in the gallery, in words.
 _STEPS = {"0": ", first step", "100": ", last step"}
@@ -48,41 +46,22 @@ class Section:
         """
         if (found := re.search(pattern, self.text)) is None:
             raise LookupError(f"gallery, {self.name}: nothing matches {pattern!r}")
-        return tuple(plus_minus(group) for group in found.groups())
+        return tuple(_spaced(group) for group in found.groups())
 
 
 def sections(gallery: str) -> dict[str, Section]:
-    """Return the sections of a gallery by the names of their figures."""
+    """Return the sections of a gallery by the names of their figures, each number with its error as one word."""
     found = {}
-    for part in gallery.split("\n## ")[1:]:
+    for part in gallery.replace(" ± ", "±").replace(" · 10", "·10").split("\n## ")[1:]:
         name, _, text = part.partition("\n")
         own, _, full = text.partition("\nWith `--full`:\n")
         found[name] = Section(name, own, full)
     return found
 
 
-def plus_minus(text: str) -> str:
-    """Return text with errors after ± in place of brackets.
-
-    Examples
-    --------
-    >>> plus_minus("0.045(2) → 0.1558(82), 1.01(79)e-4, -2.6e-05")
-    '0.045 ± 0.002 → 0.1558 ± 0.0082, (1.01 ± 0.79) · 10⁻⁴, −2.6 · 10⁻⁵'
-    """
-
-    def spelt(found: re.Match[str]) -> str:
-        value, decimals, error, power = found.groups()
-        digits = len(decimals or "")
-        both = f"{value} ± {int(error) / 10**digits:.{digits}f}"
-        return f"({both}) · 10{_power(power)}" if power else both
-
-    text = _BRACKETS.sub(spelt, text)
-    text = re.sub(r"(\d)e([-+]?\d+)", lambda found: f"{found[1]} · 10{_power(found[2])}", text)
-    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
-
-
-def _power(text: str) -> str:
-    return str(int(text)).translate(_RAISED)
+def _spaced(word: str) -> str:
+    """Return a number as a page writes it."""
+    return plus_minus(word).replace("±", " ± ").replace("·10", " · 10")
 
 
 def picked(head: Sequence[str], *rows: Sequence[str]) -> TableMaker:
@@ -113,8 +92,8 @@ def _shares(text: str) -> tuple[list[str], list[list[str]]]:
         raise LookupError("gallery: there are no shares outside the diagonal blocks")
     first, last, layers = found.groups()
     first, last = (re.sub(r" at (0|100)%", lambda at: _STEPS[at[1]], place) for place in (first, last))
-    rows = re.findall(r"([a-z][a-z ]*(?:\d)?) (\d\S*(?: ± \S+)? %) → (\d\S*(?: ± \S+)? %)", layers)
-    return [first, last], [[plus_minus(cell) for cell in row] for row in rows]
+    rows = re.findall(r"([a-z][a-z ]*(?:\d)?) (\d\S* %) → (\d\S* %)", layers)
+    return [first, last], [[_spaced(cell) for cell in row] for row in rows]
 
 
 def rates(section: Section) -> list[str]:
@@ -128,5 +107,5 @@ def _rates(section: Section) -> Iterator[list[str]]:
         if "zero in every draw" in line:
             yield [f"{layer}, {loss}", aspect_ratio, "0", "0 in every draw", "exact"]
             continue
-        theorem, verdict, off = re.findall(r"theorem: (\S+); ([a-z ]+), off by (\S+ ± \S+) on", line)[0]
-        yield [f"{layer}, {loss}", aspect_ratio, f"C{theorem.translate(_RAISED)}", plus_minus(off), verdict]
+        theorem, verdict, off = re.findall(r"theorem: (\S+); ([a-z ]+), off by (\S+) on", line)[0]
+        yield [f"{layer}, {loss}", aspect_ratio, f"C{theorem.translate(_RAISED)}", _spaced(off), verdict]

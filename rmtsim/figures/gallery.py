@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from rmtsim.figures.costs import Cost, Costs, cores_in_words, cost_of, in_words,
 from rmtsim.figures.figure import Figure
 from rmtsim.text.sizes import format_seconds
 from rmtsim.text.tables import markdown_table
+from rmtsim.text.uncertainty import plus_minus
 
 #: What ``--full`` makes of the figures, and whose the sizes are.
 _FULL_SIZES = (
@@ -113,9 +115,15 @@ def _section(result: Result, full: bool) -> str:
         return "\n\n".join([*parts, f"Not drawn: {result.problem}", f"`{figure.command(full)}`"])
     how = "computed and drawn" if result.computed else "drawn from stored tables"
     made = f"`{figure.command(full)}`: {how} in {format_seconds(result.seconds)}."
-    parts += [f"![{figure.title}]({figure.name}.png)", result.numbers, made]
+    parts += [f"![{figure.title}]({figure.name}.png)", _prose(result.numbers), made]
     if result.full_numbers:
         picture = f"![{figure.title}, with --full]({figure.name}_full.png)"
         command = f"`{figure.command(full=True)}`"
-        parts += ["With `--full`:", picture, result.full_numbers, command]
+        parts += ["With `--full`:", picture, _prose(result.full_numbers), command]
     return "\n\n".join(parts)
+
+
+def _prose(numbers: str) -> str:
+    """Return numbers with errors after ±, and tables of plain text as they are."""
+    words = re.split(r"(^```.*?^```$)", numbers, flags=re.MULTILINE | re.DOTALL)
+    return "".join(part if part.startswith("```") else plus_minus(part) for part in words)
