@@ -36,7 +36,7 @@ def table(
     head
         The names of the columns.
     rows
-        Their cells; or a text, for a line across all columns.
+        Their cells; or a text, for a line across all columns that names the group of rows after it.
     caption
         What the table holds.
     numbers
@@ -52,15 +52,16 @@ def table(
         kind = next((name for name, places in kinds.items() if place in places), None)
         return element(tag, content, class_=kind, **attributes)
 
-    lines = []
+    groups: list[list[Markup]] = [[]]
     for row in rows:
         if isinstance(row, str):
-            lines.append(element("tr", element("th", row, colspan=str(len(head)), scope="colgroup"), class_="group"))
+            across = element("th", row, colspan=str(len(head)), scope="rowgroup")
+            groups.append([element("tr", across, class_="group")])
         else:
-            lines.append(element("tr", (cell("td", place, one) for place, one in enumerate(row))))
+            groups[-1].append(element("tr", (cell("td", place, one) for place, one in enumerate(row))))
     names = element("tr", (cell("th", place, name, scope="col") for place, name in enumerate(head)))
     called = element("caption", element("span", caption))
-    whole = element("table", called, element("thead", names), element("tbody", lines))
+    whole = element("table", called, element("thead", names), (element("tbody", lines) for lines in groups if lines))
     scrolled = element("div", whole, class_="scroll", role="region", aria_label=caption, tabindex="0")
     return Markup(scrolled + (element("p", note, class_="note") if note else ""))
 
