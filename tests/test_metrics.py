@@ -21,8 +21,21 @@ from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.ray_metrics import COUNTERS, GAUGES, LABEL, exported
 from rmtsim.sweeps.state import read_states
 
-#: Two of its points are limited.
-SWEEP = SMALL.format(max_draws=108, target_rse=0.15).replace("small", "measured")
+#: Two of its points are limited, the others done.
+SWEEP = """
+name = "measured"
+model = "linear"
+loss = "ce"
+[grid]
+n_classes = [2, 5, 10, 30, 100]
+aspect_ratio = [0.5]
+dim = [30]
+[sampling]
+seed = 5
+min_draws = 8
+max_draws = 24
+target_rse = 0.02
+"""
 
 TRAINING = """
 name = "trained"
@@ -97,7 +110,7 @@ def test_a_sweep_is_measured_as_the_store_has_it(head: Head, tmp_path: Path) -> 
     errors = [state.precision[0] for state in states]
     assert {state.state for state in states} == {"done", "limited"}
     assert said["ray_rmtsim_draws_total"] == len(store.read()[["point_id", "draw"]].drop_duplicates())
-    assert said["ray_rmtsim_points"] == said["ray_rmtsim_points_finished"] == len(states) == 6
+    assert said["ray_rmtsim_points"] == said["ray_rmtsim_points_finished"] == len(states) == 5
     assert said["ray_rmtsim_worst_rse"] == pytest.approx(max(errors), rel=1e-12)
     assert said["ray_rmtsim_workers"] == 1
     assert said["ray_rmtsim_draws_per_second"] > 0
