@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from typing import Protocol
 
 from rmtsim.arrays.backend import backend_choices
 from rmtsim.cli.argument_types import seed, size_in_bytes, time_limit, whole
 from rmtsim.cli.help_names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
+
+
+class Verb(Protocol):
+    """Adds a verb to the command line, and returns its parser."""
+
+    def __call__(self, name: str, short: str, long: str, module: str = ...) -> argparse.ArgumentParser:
+        """Add a verb of this name, with what it does in short and at length, which a module of the package does."""
+        ...
 
 
 def add_spec(p: argparse.ArgumentParser) -> None:
