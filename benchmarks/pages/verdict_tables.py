@@ -78,7 +78,18 @@ def page(record: Mapping[str, Any]) -> str:
         of_these = [claim for claim in claims if claim["aspect_ratio"] == aspect_ratio]
         sizes = f"d = {of_these[0]['dim']}, N = {of_these[0]['n_samples']}"
         rows = [_row(claim) for claim in of_these if (claim["quantity"], claim["verdict"]) != ("ratio", "exact")]
-        head = ["layer", "blocks", "power", "off by", "sees", "constant", "at this d, N", "off by", "sees", "verdict"]
+        head = [
+            "layer",
+            "blocks",
+            "power",
+            "off by",
+            "sees",
+            "constant",
+            "at this d, N, %",
+            "off by, %",
+            "sees, %",
+            "verdict",
+        ]
         parts.append(f"## d/N = {aspect_ratio:g} ({sizes})\n\n" + "\n".join(markdown_table(head, rows)))
     return _PAGE.format(values=record["values"], tables="\n\n".join(parts), free=_free(claims))
 
@@ -115,18 +126,18 @@ place of the draws. A straight line in log–log axes is bent by small C.
 
 
 def _row(claim: Claim) -> list[str]:
-    start = [_layer(claim), _QUANTITIES[claim["quantity"]]]
+    start = [f"{claim['layer']}, {claim['loss'].upper()}", _QUANTITIES[claim["quantity"]]]
     if claim["verdict"] == "exact":
-        return [*start, "zero", "", "", "", "", "0 in every draw", "", "exact"]
+        return [*start, "", "", "", "0", "", "", "", "exact"]
     off = claim["constant_deviation_percent"], claim["std_error_constant_deviation_percent"]
     cells = [
         f"{claim['exponent_theorem']:.0f}",
         f"{claim['exponent_deviation']:+.4f} ± {claim['std_error_exponent_deviation']:.4f}",
         f"{claim['detectable_exponent_deviation']:.4f}",
         f"{claim['constant_theorem']:.4g}",
-        f"{claim['size_deviation_percent']:+.2f} %",
-        f"{off[0]:+.2f} ± {off[1]:.2f} %",
-        f"{claim['detectable_constant_deviation_percent']:.2f} %",
+        f"{claim['size_deviation_percent']:+.2f}",
+        f"{off[0]:+.2f} ± {off[1]:.2f}",
+        f"{claim['detectable_constant_deviation_percent']:.2f}",
     ]
     return [*start, *(cell.replace("-", "−") for cell in cells), claim["verdict"]]
 
