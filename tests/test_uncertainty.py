@@ -16,7 +16,7 @@ def test_the_gallery_has_errors_after_a_plus_minus_but_in_tables_of_plain_text()
 
 
 @pytest.mark.parametrize(
-    "text", ["p(1 − p)", "the first term of (11)", "CIFAR-100", "1 by (18)", "m = 8; 5000 steps", "10^5"]
+    "text", ["p(1 − p)", "2026-11-21", "the first term of (11)", "CIFAR-100", "1 by (18)", "m = 8; 5000 steps", "10^5"]
 )
 def test_other_words_stay(text: str) -> None:
     assert plus_minus(text) == text
