@@ -66,7 +66,8 @@ def test_any_backend(size: tuple, loss: str, xp: ModuleType) -> None:
     p = problem(size, loss)
     arrays = [None if a is None else xp.asarray(a) for a in (p.X, p.V, p.W, p.y)]
     H = to_numpy(rmtsim.hessian(arrays[0], arrays[1], W=arrays[2], y=arrays[3], loss=loss))
-    assert relative_error(H, assembled(p)) < 1e-13
+    expected = assembled(p)
+    assert relative_error(H, expected) < 1e-13 or (p.V.shape[0] == 1 and error(H, expected) < 1e-15)
 
 
 sizes = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 12), st.integers(1, 4))

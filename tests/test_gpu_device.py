@@ -45,7 +45,7 @@ def pool() -> Iterator[Pool]:
 def another_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be another kind of GPU, which rounds in its own way."""
     monkeypatch.setitem(cupy_module._PROPERTIES, "multiProcessorCount", 114)
-    monkeypatch.setattr(functions, "product", lambda left, right: (1 + 2**-50) * (left @ right))
+    monkeypatch.setattr(functions, "product", lambda left, right: (1 + 2**-40) * (left @ right))
     gpu_device._library.cache_clear()
 
 

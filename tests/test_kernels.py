@@ -87,7 +87,15 @@ def test_kernels_compile_to_machine_code(compiled: tuple[str, int]) -> None:
 def test_every_kernel_that_is_asked_for_is_there(compiled: tuple[str, int]) -> None:
     there = set(re.findall(r"\.visible \.entry (\w+)", compiled[0]))
     names = launched()
-    assert names == {"normals", "exponentials", "diagonal_weights", "pair_weights", "weighted_sum", "total"}
+    assert names == {
+        "normals",
+        "exponentials",
+        "diagonal_weights",
+        "pair_weights",
+        "weighted_sum",
+        "pair_sums",
+        "total",
+    }
     types = {name: ("double",) if name == "total" else ("float", "double") for name in names}
     assert there == {f"{name}_{kind}" for name in names for kind in types[name]}
 
@@ -276,6 +284,32 @@ def test_pair_weights(shape: tuple[int, ...], dtype: str) -> None:
     given = device(K)
     assert gpu.pair_weights(given) is given
     np.testing.assert_array_equal(host(given), expected)
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("lead", "shared", "n", "c", "d"),
+    [
+        ((), (), 1, 2, 1),
+        ((), (), 64, 16, 8),  # whole tiles and pieces
+        ((), (), 65, 17, 9),  # and one more
+        ((3,), (3,), 130, 5, 40),
+        ((2, 3), (2, 1), 70, 33, 20),
+    ],
+)
+def test_pair_sums(lead: tuple[int, ...], shared: tuple[int, ...], n: int, c: int, d: int, dtype: str) -> None:
+    X, E = random(*shared, n, d, dtype=dtype), np.exp(random(*lead, n, c, dtype=dtype, seed=1))
+    inverse = (1 / E.sum(axis=-1, keepdims=True, dtype=np.float64)).astype(dtype)
+    P = E.astype(np.float64) * inverse
+    Q, S, K = P * (1 - P), P * P, (X.astype(np.float64) @ X.mT) ** 2
+    expected = [np.sum(K * G, axis=(-2, -1)) for G in (Q @ Q.mT, (P @ P.mT) ** 2, S @ S.mT)]
+    found = host(gpu.pair_sums(*map(device, (X, E, inverse))))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, np.stack(expected, axis=-1), rtol=eps(dtype, 20), atol=1e-30)
+    if len(lead) == 1:
+        alone = host(gpu.pair_sums(*(device(A[1]) for A in (X, E, inverse))))
+        np.testing.assert_array_equal(alone, found[1])
 
 
 @on_gpu

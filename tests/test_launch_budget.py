@@ -35,7 +35,7 @@ def counts(point: Point, draws: int, **options: str) -> Counts:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("point", "launches"),
-    [(Point("linear", "ce", 100, 64, 128), 10), (Point("linear", "mse", 10, 64, 128), 3)],
+    [(Point("linear", "ce", 100, 64, 128), 4), (Point("linear", "mse", 10, 64, 128), 3)],
     ids=str,
 )
 def test_a_draw_of_a_batch(point: Point, launches: int, dtype: str) -> None:

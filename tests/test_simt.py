@@ -63,16 +63,26 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
     sizes = (np.int32(1), np.int64(1), np.int64(n), np.int64(c), np.int64(8))
     kernels.launch("weighted_sum_double", (8,), (32, 8), (E, E, np.ones(n), np.ones(c), *sizes, partial))
     yield bool(np.isclose(partial.sum(), (E * E).sum(), rtol=1e-12))
+    E = np.exp(E)
+    P, K = E / E.sum(axis=1, keepdims=True), (E[:, :20] @ E[:, :20].T) ** 2
+    partial = new(1, 3, 3)  # of two tiles
+    inverse, sizes = 1 / E.sum(axis=1), (np.int64(1), np.int64(n), np.int64(c), np.int64(20))
+    kernels.launch("pair_sums_double", (3, 1), (16, 16), (E[:, :20].copy(), E, inverse, *sizes, partial))
+    expected = [np.sum(K * G) for G in ((P - P * P) @ (P - P * P).T, (P @ P.T) ** 2, (P * P) @ (P * P).T)]
+    yield np.allclose(partial[0].sum(axis=1), expected, rtol=1e-12)
     yield all(array.check() for array in made)
 
 
 #: What is wrong → what stands in the source, and what in its place.
 MUTANTS = {
-    "no barrier": ("    __syncthreads();\n", ""),
+    "no barrier": ("= value;\n    __syncthreads();\n", "= value;\n"),
+    "no barrier after loading": ("T(0));\n        }\n        __syncthreads();\n", "T(0));\n        }\n"),
+    "no barrier before loading": ("gram);\n        __syncthreads();\n", "gram);\n"),
+    "the diagonal counts twice": ("((a > b) + (a >= b))", "2 * (a >= b)"),
+    "other pairs of tiles": ("while (j > i) j -= ++i;", "while (j >= i) j -= ++i;"),
     "early return": ("    if (row < rows) {  // no early", "    if (row >= rows) return;\n    {  // no early"),
     "half of the shuffles": ("distance > 0; distance /= 2)", "distance > 1; distance /= 2)"),
     "half of the warps": ("warp < warps; ++warp)", "warp < warps / 2; ++warp)"),
-    "a warp too many": ("warp < warps; ++warp)", "warp <= warps; ++warp)"),
     "another mask": ("__shfl_xor_sync(0xFFFFFFFFu", "__shfl_xor_sync(0x0000FFFFu"),
     "no offset in the stream": ("out[2 * pair - start] =", "out[2 * pair] ="),
     "no offset of the draw": ("out += blockIdx.y * (stop - start);", ""),

@@ -52,6 +52,8 @@ class Backend(ABC):
         Whether it computes on a GPU: workers then ask for one, and pieces and batches are larger.
     makes_normals
         Whether `normals` makes draws on its device; else they are made by NumPy and handed over.
+    sums_pairs
+        Whether `pair_sums` adds up all pairs of samples with no Gram matrix in memory.
     takes_index_arrays
         Whether entries can be assigned to by arrays of indices, which the array API standard leaves out.
     """
@@ -61,6 +63,7 @@ class Backend(ABC):
     stream: ClassVar[str] = "sfc64-2"
     needs_gpu: ClassVar[bool] = False
     makes_normals: ClassVar[bool] = False
+    sums_pairs: ClassVar[bool] = False
     takes_index_arrays: ClassVar[bool] = False
 
     @abstractmethod
@@ -101,6 +104,14 @@ class Backend(ABC):
     def normals(self, names: Sequence[bytes], rows: range, columns: int, scale: float, dtype: str) -> Array:
         """Return rows of a matrix of normals of each stream, (len(names), len(rows), columns), made on the device."""
         raise NotImplementedError(f"{self.name} makes no normals")
+
+    def pair_sums(self, X: Array, E: Array, inverse: Array) -> Array:
+        """Return Σ K∘(QQᵀ), Σ K∘(PPᵀ)² and Σ K∘(SSᵀ) over all pairs of samples, (…, 3), in float64.
+
+        K = (XXᵀ)² and (PPᵀ)² are squares of each entry; P = E·inverse, Q = P∘(1 − P) and S = P∘P. X is (…, n, d), E is
+        (…, n, c) and ``inverse`` (…, n, 1); the last leading axis of X may have length 1 where that of E is longer.
+        """
+        raise NotImplementedError(f"{self.name} sums no pairs")
 
     # The operations in which a draw spends its time. Arrays may have leading axes, which run over draws; a draw's
     # value has the same bits in a batch of any size.

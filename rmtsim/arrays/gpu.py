@@ -20,6 +20,7 @@ Array = Any  # an array of CuPy
 
 _TYPES = {"float32": "float", "float64": "double"}
 _WARP, _THREADS = 32, 256  # of a block; as in kernels.cu
+_SIDE, _TILE = 16, 64  # threads to a side of a block of pair_sums, and samples; as in kernels.cu
 _MOST_STREAMS = 64  # of a launch of normals; as in kernels.cu
 _NAMES = np.dtype([("words", np.uint32, (_MOST_STREAMS, 4))])
 _MOST_BLOCKS = 2**16  # for kernels whose threads go on to the next entries
@@ -245,6 +246,38 @@ def _launch(name: str, dtype: str, grid: tuple[int, ...], block: tuple[int, ...]
     """Run the instance of a kernel for ``dtype``; numbers among the arguments are NumPy's, of the kernel's widths."""
     if all(grid):  # no blocks: nothing to do
         _kernel(f"{name}_{_TYPES[dtype]}")(grid, block, arguments)
+
+
+def pair_sums(X: Array, E: Array, inverse: Array) -> Array:
+    """Return Σ K∘(QQᵀ), Σ K∘(PPᵀ)² and Σ K∘(SSᵀ) over all pairs of samples, with no Gram matrix in memory.
+
+    K = (XXᵀ)² and (PPᵀ)² are squares of each entry; P = E·inverse, Q = P∘(1 − P) and S = P∘P. Products are made in the
+    dtype, each thread adding up the columns one after the other; sums of pairs are made in float64.
+
+    Parameters
+    ----------
+    X
+        (…, n, d); the last of its leading axes may have length 1 where that of E is longer.
+    E, inverse
+        (…, n, c) and (…, n, 1), of the dtype of X.
+
+    Returns
+    -------
+    array
+        (…, 3), in float64. A draw's values do not depend on the others.
+    """
+    import cupy
+
+    *lead, n, c = E.shape
+    repeats = lead[-1] if lead and X.shape[-3] == 1 else 1
+    arrays = [_contiguous(A, E.dtype) for A in (X, E, cupy.broadcast_to(inverse, (*lead, n, 1)))]
+    draws, tiles = prod(lead), -(-n // _TILE)
+    pairs = tiles * (tiles + 1) // 2
+    partial, out = cupy.empty((draws, 3, pairs), dtype=np.float64), cupy.empty((*lead, 3), dtype=np.float64)
+    sizes = np.int64(repeats), np.int64(n), np.int64(c), np.int64(X.shape[-1])
+    _launch("pair_sums", E.dtype.name, (pairs, draws), (_SIDE, _SIDE), *arrays, *sizes, partial)
+    _launch("total", "float64", (3 * draws,), (_THREADS,), partial, np.int64(pairs), out)
+    return out
 
 
 @cache

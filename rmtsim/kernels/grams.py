@@ -95,6 +95,11 @@ class DataKernel:
         self.keeps_tiles = tiling.span >= len(self.tiles)
         self._kept: dict[tuple[int, ...], Array] = {}
 
+    @property
+    def samples(self) -> Array:
+        """U."""
+        return self._U
+
     def entries(self, i: int, j: int) -> Array:
         """Return the tile (i, j) of K, j ≤ i; where i = j, only its lower triangle with the diagonal."""
         A, B = (self._U[..., self.tiles[t], :] for t in (i, j))

@@ -96,6 +96,30 @@ def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, 
     return BlockNorms(diag, off / (n_samples**2 * C * (C - 1)))
 
 
+def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:
+    """Whether `last_layer_in_registers` is there for this: of all classes and samples at once, and by Gram matrices."""
+    whole = len(softmax.tiles) == 1 and softmax.tiling.one_chunk(softmax.V.shape[-2])
+    return backend_of(softmax.xp).sums_pairs and whole and not kernel.few_features
+
+
+def last_layer_in_registers(softmax: Softmax, kernel: DataKernel) -> BlockNorms:
+    """Do the same on a GPU with no Gram matrix in memory, after a first pass for the normalisation alone.
+
+    Draws with saturated samples, or whose difference has lost digits, are made as `last_layer_ce` makes them.
+    """
+    n_samples, C, xp = softmax.U.shape[-2], softmax.V.shape[-2], softmax.xp
+    (chunk,) = softmax.later_chunks()
+    sums = backend_of(xp).pair_sums(kernel.samples, softmax.exponentials(0, chunk), softmax.inverse(0))
+    same, all_pairs, squares = (sums[..., kind] for kind in range(3))
+    off = all_pairs - squares
+    found = BlockNorms(same / (n_samples**2 * C), off / (n_samples**2 * C * (C - 1)))
+    careful = (off < _DOMINATED * all_pairs) | xp.any(softmax.saturated, axis=(-2, -1))
+    if not bool(xp.any(careful)):
+        return found
+    slow = last_layer_ce(softmax, kernel, first_pass(softmax, kernel, []))
+    return BlockNorms(*(xp.where(careful, *pair) for pair in zip(slow, found, strict=True)))
+
+
 def last_layer_by_pairs(softmax: Softmax, kernel: DataKernel) -> BlockNorms:
     """Do the same for several V with a weight vector p_i p_j for each pair of classes; return sums over V, (…, 1).
 

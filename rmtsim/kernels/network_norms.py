@@ -20,8 +20,10 @@ from rmtsim.kernels.last_layer import (
     first_pass,
     last_layer_by_pairs,
     last_layer_ce,
+    last_layer_in_registers,
     last_layer_mse,
     last_layer_sampled,
+    sums_pairs,
 )
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
@@ -185,7 +187,9 @@ class _Draws:
         moments = None if set(LAST).issuperset(layers) else Moments(softmax, y=labels)
         powers = RowPowers(softmax) if sampled < self._C else None
         sums = [of_rows for of_rows in (moments, powers) if of_rows]
-        all_pairs = first_pass(softmax, self._inputs if with_grams else None, sums, (2, 1) if powers else (2,))
+        in_registers = with_grams and powers is None and sums_pairs(softmax, self._inputs)
+        kernel = self._inputs if with_grams and not in_registers else None
+        all_pairs = first_pass(softmax, kernel, sums, (2, 1) if powers else (2,))
         if self._check:
             self._check.logits(softmax.largest_logit)
         for number, layer in enumerate(layers):
@@ -200,6 +204,8 @@ class _Draws:
                 self.found[layer].append(last_layer_by_pairs(softmax, self._inputs))
             elif powers:
                 self.found[layer].append(last_layer_sampled(softmax, self._inputs, all_pairs, powers, sampled))
+            elif in_registers:
+                self.found[layer].append(last_layer_in_registers(softmax, self._inputs))
             else:
                 self.found[layer].append(last_layer_ce(softmax, self._inputs, all_pairs))
 

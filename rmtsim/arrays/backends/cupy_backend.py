@@ -16,7 +16,7 @@ class CuPyBackend(Backend):
 
     name = package = "cupy"
     stream = "philox4x32-1"
-    needs_gpu = makes_normals = takes_index_arrays = True
+    needs_gpu = makes_normals = sums_pairs = takes_index_arrays = True
 
     def module(self) -> Module:
         """Return CuPy."""
@@ -83,6 +83,10 @@ class CuPyBackend(Backend):
     def pair_weights(self, K: Array) -> Array:
         """Overwrite K by a kernel."""
         return _gpu().pair_weights(K)
+
+    def pair_sums(self, X: Array, E: Array, inverse: Array) -> Array:
+        """Return the sums by a kernel that keeps products in registers."""
+        return _gpu().pair_sums(X, E, inverse)
 
     def weighted_sum(self, K: Array, G: Array, left: Array, right: Array, power: int) -> Array:
         """Return the sum by a kernel, with products and sums in float64."""
