@@ -29,6 +29,7 @@ from rmtsim.store.verify import verify
 from rmtsim.sweeps import batches
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
+from rmtsim.sweeps.thread_workers import thread_workers
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 
@@ -273,6 +274,23 @@ def test_errors_after_which_cuda_fails_for_ever_are_known() -> None:
     assert gpu_device.is_fatal(CUDARuntimeError(700))
     assert not gpu_device.is_fatal(CUDARuntimeError(2))
     assert not gpu_device.is_fatal(ValueError())
+
+
+def test_of_several_gpus_a_process_says_that_it_uses_one(
+    pool: Pool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cupy
+
+    with thread_workers(1, "cupy", 1):
+        pass
+    assert not caplog.records
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 4)
+    with thread_workers(1, "numpy", 1):
+        pass
+    assert not caplog.records
+    with thread_workers(1, "cupy", 1):
+        pass
+    assert "this process uses one of 4 GPUs; --address ray has a worker on each" in caplog.text
 
 
 @pytest.mark.parametrize("status", [700, 2])

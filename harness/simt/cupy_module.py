@@ -122,7 +122,9 @@ def _cupy() -> dict[str, ModuleType]:
         device=SimpleNamespace(get_cublas_handle=_handle),
         cublas=SimpleNamespace(getVersion=lambda handle: 130100, CUBLASError=CUBLASError),
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
-        runtime=SimpleNamespace(getDeviceProperties=lambda number: _PROPERTIES, getDevice=lambda: 0),
+        runtime=SimpleNamespace(
+            getDeviceProperties=lambda number: _PROPERTIES, getDevice=lambda: 0, getDeviceCount=lambda: 1
+        ),
     )
     contents = {
         "cupy": functions.functions()

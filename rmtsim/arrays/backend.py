@@ -90,6 +90,10 @@ class Backend(ABC):
         """Whether an error says that there is no memory left on a device, so that smaller pieces may do."""
         return False
 
+    def devices(self) -> int:
+        """Return how many devices there are, of which a process uses one."""
+        return 1
+
     def is_fatal(self, error: BaseException) -> bool:
         """Whether an error has left a device of no use to this process, so that nothing more can be computed."""
         return False

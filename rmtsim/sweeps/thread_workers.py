@@ -28,6 +28,8 @@ def default_workers(backend: str) -> int:
 @contextmanager
 def thread_workers(workers: int, backend: str, queued: int) -> Iterator[ThreadWorkers]:
     """Open the executor, with one BLAS thread for each worker: results then have the same bits on every worker."""
+    if (devices := get_backend(backend).devices()) > 1:
+        _log.warning("run: this process uses one of %d GPUs; --address ray has a worker on each", devices)
     with single_threaded_blas(), Pool(workers) as pool:
         if pool.threads < workers:
             _log.warning(

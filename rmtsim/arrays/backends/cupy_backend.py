@@ -50,6 +50,10 @@ class CuPyBackend(Backend):
         """Name cuBLAS, the device and the compilers, which the last digits depend on."""
         return _device().library()  # type: ignore[no-any-return]
 
+    def devices(self) -> int:
+        """Return how many GPUs this process sees."""
+        return int(self.module().cuda.runtime.getDeviceCount())
+
     def is_fatal(self, error: BaseException) -> bool:
         """Whether an error has left the device of no use to this process."""
         return bool(_device().is_fatal(error))
