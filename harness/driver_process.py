@@ -8,7 +8,8 @@ whether workers claim to be of an older version; ``stillborn``, whether they die
 there is no CuPy beside the GPUs; ``sick``, a device on which all batches fail at once; ``losses``, how often a batch
 may lose its worker; ``starts``, how often a worker may die while it starts; ``patience``, for how many seconds a driver
 that is to stop waits for its threads. The seconds that a batch may take before its worker counts as one that hangs
-stand in ``folder/deadline``; before it is there, all may take for ever.
+stand in ``folder/deadline``; before it is there, all may take for ever. The node whose workers get the last bit of
+a value wrong is named in ``folder/liar``.
 Batches fail with an error that are of 2 classes and ``raises`` samples, and by the death of their worker those of 30
 classes and ``kills`` samples.
 
@@ -30,9 +31,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+
 from rmtsim.cli.main import main
 from rmtsim.store.storage import LocalFiles
-from rmtsim.sweeps import cluster_backend, loop, ray_workers, scheduler, thread_workers
+from rmtsim.sweeps import cluster_backend, crew, loop, ray_workers, scheduler, thread_workers
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.display import ProgressDisplay
 from rmtsim.sweeps.pace import Pace
@@ -55,7 +58,7 @@ order: dict[str, Any] = {
     "raises": 0,
     "kills": 0,
     "losses": scheduler.LOSSES,
-    "starts": ray_workers._STARTS,
+    "starts": crew._STARTS,
     "patience": loop.PATIENCE,
 }
 
@@ -82,7 +85,7 @@ def kill_myself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Worker(ray_workers.RemoteWorker):
+class Worker(crew.RemoteWorker):
     """Computes with NumPy even where it holds a GPU, which is none; naps, raises or dies as the keys say."""
 
     def hello(self, backend: str) -> dict[str, str]:
@@ -107,6 +110,12 @@ class Worker(ray_workers.RemoteWorker):
         time.sleep(0 if told("hurry") else order["nap"])
         wait_for_go()
         result = super().compute(replace(batch, backend="numpy"))
+        if told("liar"):
+            import ray
+
+            if ray.get_runtime_context().get_node_id() == Path(order["folder"], "liar").read_text():
+                note("lie")
+                result.simulated.values[0, 0, 0] = np.nextafter(result.simulated.values[0, 0, 0], np.inf)
         return replace(result, simulated=replace(result.simulated, backend=batch.backend))
 
 
@@ -176,7 +185,7 @@ def watch() -> None:
         return f"{batch.point.id} {batch.draws.start} {batch.draws.stop}"
 
     def submitting(workers: Any, batch: Batch) -> None:
-        actor = workers._places[0].actor._actor_id.hex() if workers.free else ""
+        actor = workers._crew.places[0].actor._actor_id.hex() if workers.free else ""
         note("out", batch=named(batch), actor=actor)
         submit(workers, batch)
 
@@ -207,13 +216,13 @@ def watch() -> None:
 
 if __name__ == "__main__":
     order.update(json.loads(sys.argv[1]))
-    ray_workers.RemoteWorker, Batch.compute = Worker, napping(Batch.compute)
+    crew.RemoteWorker, Batch.compute = Worker, napping(Batch.compute)
     if not order["bare"]:
         cluster_backend.cupy_problem = lambda: ""
     sizes = random.Random(0)
     Pace.batch_draws = lambda *_: sizes.randint(1, order["draws"])
-    loop.COMMIT_EVERY, scheduler.LOSSES, ray_workers._LOOK_EVERY = 0.3, order["losses"], 1.0
-    loop.PATIENCE, ray_workers._STARTS = order["patience"], order["starts"]
+    loop.COMMIT_EVERY, scheduler.LOSSES, crew._LOOK_EVERY = 0.3, order["losses"], 1.0
+    loop.PATIENCE, crew._STARTS = order["patience"], order["starts"]
     watch()
     if order["die"]:
         die_at(order["die"])

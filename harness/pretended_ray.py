@@ -36,6 +36,11 @@ class RayTaskError(RayError):
         self.cause = cause
 
 
+def about(version: str = __version__, machine: str = "m") -> dict[str, str]:
+    """Return what a worker says of itself."""
+    return {"version": version, "kernel": "k", "machine": machine}
+
+
 @dataclass(eq=False)
 class Actor:
     """An actor: its node once it has room, what it was called for, and when it is through with what it has."""
@@ -93,7 +98,11 @@ class PretendedRay:
     def __init__(self, nodes: dict[str, int], compute: Compute | None = None) -> None:
         self.now, self.places = 0.0, dict(nodes)
         self.compute: Compute = compute or (lambda place, job: (1.0, job.compute(never)))
-        self.hello: Callable[[Place], tuple[float, Any]] = lambda place: (1.0, {"version": __version__, "kernel": "k"})
+        self.hello: Callable[[Place], tuple[float, Any]] = lambda place: (
+            1.0,
+            {"version": __version__, "kernel": "k", "machine": "m"},
+        )
+        self.driver = "head"  # its node
         self.actors: list[Actor] = []
         self._done: dict[object, Any] = {}
 
@@ -138,6 +147,10 @@ class PretendedRay:
 
     available_resources = cluster_resources
 
+    def get_runtime_context(self) -> Any:
+        """Return where the driver is."""
+        return SimpleNamespace(get_node_id=lambda: self.driver)
+
     def remote(self, **_: object) -> Any:
         """Return what makes a class of actors."""
 
@@ -153,9 +166,8 @@ class PretendedRay:
         return lambda cls: SimpleNamespace(options=started)
 
     def kill(self, actor: Actor) -> None:
-        """End an actor; what it was called for never comes back."""
-        actor.alive = False
-        self._settle()
+        """End an actor."""
+        self.die(actor)
 
     def wait(self, references: list[object], num_returns: int, timeout: float) -> tuple[list[object], list[object]]:
         """Skip to when a call is over, or over ``timeout``."""
@@ -207,7 +219,8 @@ def as_cluster(ray: PretendedRay) -> Iterator[None]:
     """Have runs on a cluster take a Ray that is pretended, and read its clock."""
     with (
         patch("rmtsim.sweeps.loop.time", SimpleNamespace(monotonic=ray.clock)),
-        patch("rmtsim.sweeps.ray_workers.check_head"),
+        patch("rmtsim.sweeps.crew.check_head"),
+        patch("rmtsim.sweeps.ray_workers.place_here", lambda node, machine: Place(node, "head", "10.0.0.9", 1)),
         patch("rmtsim.sweeps.ray_workers.time", SimpleNamespace(sleep=ray.sleep)),
         patch("rmtsim.sweeps.executors.connected", lambda *_: nullcontext(ray)),
         patch("rmtsim.sweeps.executors.RayWorkers", partial(RayWorkers, clock=ray.clock)),

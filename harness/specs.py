@@ -26,6 +26,23 @@ target_rse = {target_rse}
 #: The same, as most tests run it.
 SPEC = SMALL.format(max_draws=60, target_rse=0.2)
 
+#: Two points with 24 draws each.
+TINY = """
+name = "tiny"
+model = "one_hidden"
+loss = "ce"
+[grid]
+n_classes = [2, 10]
+aspect_ratio = [0.5]
+dim = [30]
+width = [4]
+[sampling]
+seed = 5
+min_draws = 12
+max_draws = 24
+target_rse = 1e-6
+"""
+
 
 def spec_of(text: str, folder: Path) -> Spec:
     """Write a spec to ``spec.toml`` in a folder, and load it."""

@@ -130,6 +130,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Return the rows of the sweep ``TINY``, made by one thread."""
+    from harness.specs import TINY, spec_of
+    from rmtsim.sweeps.runner import run
+
+    folder = tmp_path_factory.mktemp("tiny")
+    run(spec_of(TINY, folder), Store(folder / "s"), workers=1, backend="numpy")
+    return Store(folder / "s").read()
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[RayCluster]:
     """A Ray cluster that notices quickly what dies; it has no nodes but those that a test adds."""
     from harness.cluster import QUICK_HEALTH_CHECKS, RayCluster

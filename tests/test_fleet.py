@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.pretended_ray import PretendedRay, as_cluster
-from harness.specs import SPEC, spec_of
+from harness.pretended_ray import PretendedRay, about, as_cluster
+from harness.specs import TINY, spec_of
 from rmtsim.errors import RunError
 from rmtsim.store import Store
 from rmtsim.sweeps import scheduler
@@ -30,17 +30,17 @@ from rmtsim.version import __version__
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the pace of a clock that is pretended a batch would hold all draws of a point."""
-    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 4)
+    """By the pace of a clock that is pretended, a batch would hold all draws of a point."""
+    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 2)
 
 
 def sweep(ray: PretendedRay, folder: Path, **options: Any) -> Outcome:
     with as_cluster(ray):
-        return run(spec_of(SPEC, folder), Store(folder / "s"), address="auto", backend="numpy", **options)
+        return run(spec_of(TINY, folder), Store(folder / "s"), address="auto", backend="numpy", **options)
 
 
-def has_the_rows_of(folder: Path, undisturbed: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(Store(folder / "s").read(), undisturbed, check_exact=True)
+def has_the_rows_of(folder: Path, tiny: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(Store(folder / "s").read(), tiny, check_exact=True)
 
 
 def hanging(worker: int, after: int) -> Callable[[Place, Batch], tuple[float, Any]]:
@@ -55,13 +55,13 @@ def hanging(worker: int, after: int) -> Callable[[Place, Batch], tuple[float, An
 
 
 def test_a_worker_that_hangs_is_ended_and_its_batches_go_on(
-    tmp_path: Path, undisturbed: pd.DataFrame, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, tiny: pd.DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     ray = PretendedRay({"a": 1, "b": 1}, hanging(worker=101, after=3))
     outcome = sweep(ray, tmp_path)
     assert not outcome.failures
     assert DrawScheduler.patience < ray.now < 2 * DrawScheduler.patience
-    has_the_rows_of(tmp_path, undisturbed)
+    has_the_rows_of(tmp_path, tiny)
     assert [actor.alive for actor in ray.actors] == [True, False, True]  # another is in its place
     [told] = [message for message in caplog.messages if "hangs" in message]
     assert told.startswith("run: the worker on host-b (10.0.0.1, process 101) hangs and is ended; draws ")
@@ -77,14 +77,14 @@ def test_without_a_deadline_it_would_hold_the_run_for_ever(tmp_path: Path, monke
     assert ray.now >= 3600
 
 
-def test_a_slow_worker_within_its_limit_is_left_alone(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+def test_a_slow_worker_within_its_limit_is_left_alone(tmp_path: Path, tiny: pd.DataFrame) -> None:
     def compute(place: Place, batch: Batch) -> tuple[float, Any]:
         return (DrawScheduler.patience - 10 if place.pid == 101 else 0.1), batch.compute(never)
 
     ray = PretendedRay({"a": 1, "b": 1}, compute)
     sweep(ray, tmp_path)
     assert [actor.alive for actor in ray.actors] == [True, True]
-    has_the_rows_of(tmp_path, undisturbed)
+    has_the_rows_of(tmp_path, tiny)
 
 
 def test_a_batch_that_hangs_everywhere_is_given_up(tmp_path: Path) -> None:
@@ -98,11 +98,11 @@ def test_a_batch_that_hangs_everywhere_is_given_up(tmp_path: Path) -> None:
     assert failure.attempts == ATTEMPTS
     assert failure.reason.endswith(" it took longer than its limit of 20 min")  # twice as long each time
     assert sum(not actor.alive for actor in ray.actors) == ATTEMPTS
-    assert [state.state for state in outcome.states].count("done") == 5
+    assert [state.state for state in outcome.states].count("limited") == 1
 
 
 def test_a_place_where_all_workers_hang_is_left_out(
-    tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU that is broken eats no more batches than that; meanwhile the other worker is slow, and at work."""
     monkeypatch.setattr(scheduler, "ATTEMPTS", 9)
@@ -115,16 +115,16 @@ def test_a_place_where_all_workers_hang_is_left_out(
     outcome = sweep(ray, tmp_path)
     assert not outcome.failures
     assert sum(actor.node == "b" for actor in ray.actors) == 5
-    has_the_rows_of(tmp_path, undisturbed)
+    has_the_rows_of(tmp_path, tiny)
 
 
-def test_a_worker_that_hangs_while_it_starts(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+def test_a_worker_that_hangs_while_it_starts(tmp_path: Path, tiny: pd.DataFrame) -> None:
     ray = PretendedRay({"a": 1, "b": 1}, lambda place, batch: (100.0, batch.compute(never)))
     ready = ray.hello
     ray.hello = lambda place: (math.inf, {}) if place.node == "b" else ready(place)
     sweep(ray, tmp_path)
     assert [actor.alive for actor in ray.actors] == [True, False]
-    has_the_rows_of(tmp_path, undisturbed)
+    has_the_rows_of(tmp_path, tiny)
 
 
 def test_limits_follow_the_pace() -> None:
@@ -201,7 +201,7 @@ def some_time(ray: PretendedRay, executor: RayWorkers) -> int:
 def test_places_are_taken_back_when_their_node_is_replaced(asked: int | None) -> None:
     ray = PretendedRay({"good": 1, "bad": 2})
     ready = ray.hello
-    ray.hello = lambda place: (1.0, {"version": "0.0.1", "kernel": "k"}) if place.node == "bad" else ready(place)
+    ray.hello = lambda place: (1.0, about("0.0.1")) if place.node == "bad" else ready(place)
     with as_cluster(ray):
         executor = fleet(ray, asked)
         assert some_time(ray, executor) == 1
@@ -218,7 +218,7 @@ def test_places_beside_a_bad_node_are_used_when_they_come() -> None:
     """The node with the wrong version stays; of three workers that were asked for, all find room elsewhere."""
     ray = PretendedRay({"good": 1, "bad": 2})
     ready = ray.hello
-    ray.hello = lambda place: (1.0, {"version": "0.0.1", "kernel": "k"}) if place.node == "bad" else ready(place)
+    ray.hello = lambda place: (1.0, about("0.0.1")) if place.node == "bad" else ready(place)
     with as_cluster(ray):
         executor = fleet(ray, 3)
         assert some_time(ray, executor) == 1
@@ -231,20 +231,22 @@ def test_places_beside_a_bad_node_are_used_when_they_come() -> None:
 def test_a_bad_gpu_costs_one_place_of_its_node() -> None:
     ray = PretendedRay({"a": 3, "b": 1})
     ready = ray.hello
-    ray.hello = lambda place: (1.0, {"version": "0.0.1", "kernel": "k"}) if place.pid == 101 else ready(place)
+    ray.hello = lambda place: (1.0, about("0.0.1")) if place.pid == 101 else ready(place)
     with as_cluster(ray):
         executor = fleet(ray)
         assert some_time(ray, executor) == 3
         assert len(ray.actors) == 4
         ray.remove("a")
         ray.add("c", 2)
-        executor._workers = [worker for worker in executor._workers if worker.actor.alive]  # idle ones die unnoticed
+        executor._crew.there = [
+            worker for worker in executor._crew.there if worker.actor.alive
+        ]  # idle ones die unnoticed
         assert some_time(ray, executor) == 3
 
 
 def test_no_worker_anywhere_is_an_error() -> None:
     ray = PretendedRay({"a": 1, "b": 1})
-    ray.hello = lambda place: (1.0, {"version": "0.0.1", "kernel": "k"})
+    ray.hello = lambda place: (1.0, about("0.0.1"))
     with as_cluster(ray):
         executor = fleet(ray)
         with pytest.raises(RunError, match=f"^no worker can start: it has rmtsim 0.0.1, this is {__version__};"):

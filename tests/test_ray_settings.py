@@ -193,7 +193,7 @@ def test_runs_say_that_they_wait(
     cpus: float, free: float, words: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "rmtsim")
-    monkeypatch.setattr("rmtsim.sweeps.ray_workers.check_head", lambda: None)
+    monkeypatch.setattr("rmtsim.sweeps.crew.check_head", lambda: None)
     executor = RayWorkers(FullRay(cpus, free), 2, "numpy", 1)
     assert (executor.workers, executor.free) == (0, 0)
     assert "".join(caplog.messages) == words

@@ -204,6 +204,30 @@ def test_the_driver_went_on_all_along(story: Story) -> None:
     assert max(later - sooner for sooner, later in pairwise(told)) < 5
 
 
+def test_a_node_that_computes_wrongly_is_named_and_left_out(tmp_path: Path, cluster: RayCluster) -> None:
+    """Of two nodes with two processes each; the driver, on the head, tells which of them is right."""
+    whole = sweep(tmp_path)
+    with (
+        cluster.node(cpus=2),
+        cluster.node(cpus=2),
+        Driver(tmp_path, "--audit", "0.4", "--backend", "numpy", cluster=cluster, nap=0.3) as driver,
+    ):
+        there = driver.wait(lambda events: len(greetings(events)) >= 4 and greetings(events), "workers")
+        liar = next(event["node"] for event in there)
+        (tmp_path / "liar").write_text(liar)
+        driver.wait(lambda events: [event for event in events if event["event"] == "lie"], "lie")
+        (tmp_path / "hurry").touch()
+        found = ended(driver, tmp_path)
+    assert found.code == 0
+    pd.testing.assert_frame_equal(found.rows, whole, check_exact=True)
+    told = re.search(
+        r"run: audit: (\S+) \(\S+, process (\d+)\) computes wrongly and is left out with its node", found.err
+    )
+    assert told
+    assert int(told[2]) in {event["pid"] for event in greetings(found.events, liar)}
+    assert len(greetings(found.events, liar)) == 2  # none was started there again
+
+
 @pytest.fixture(scope="module")
 def room(cluster: RayCluster) -> Iterator[None]:
     """A node that the tests from here on share; before them, the cluster has only the nodes of each driver."""

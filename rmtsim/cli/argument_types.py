@@ -67,6 +67,17 @@ def positive(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Return a number from 0 to 1."""
+    try:
+        value = _number(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not valid; give a number from 0 to 1, such as 0.02")
+    return value
+
+
 def time_limit(text: str) -> float:
     """Return a time such as 90, 90s, 30min, 2h or 1.5d in seconds; for ``slurm``, those that this job of SLURM has."""
     if text == "slurm":

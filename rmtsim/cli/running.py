@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rmtsim.cli.exit_codes import exit_code
 from rmtsim.cli.printing import print_json, print_message
 from rmtsim.cli.sources import TableSource
+from rmtsim.errors import InputError
 from rmtsim.store import Store
 from rmtsim.store.experiment_tables import spec_of
 
@@ -32,6 +33,7 @@ class RunOptions:
     memory: float | None = None
     time_limit: float = math.inf
     fail_fast: bool = False
+    audit: float = 0.0
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> RunOptions:
@@ -44,6 +46,7 @@ class RunOptions:
             arguments.memory,
             limit,
             arguments.fail_fast,
+            vars(arguments).get("audit", 0.0),  # which reproduce has not
         )
 
 
@@ -55,6 +58,12 @@ def check_options(options: RunOptions, source: Spec | TableSource | None = None)
     if source is not None and not isinstance(source, Spec):
         source.backend(options.backend, options.address)
     check_place(options.address, options.backend)
+    if options.audit:
+        from rmtsim.sweeps.audit import check_audit
+
+        if source is not None and not isinstance(source, Spec):
+            raise InputError(f"audit: {source.name} is made of tables; batches of sweeps alone can be audited")
+        check_audit(options.audit, options.address, options.workers)
 
 
 def run_source(
@@ -109,6 +118,7 @@ def _run_sweep(spec: Spec, store: Store, options: RunOptions, display: ProgressD
         store,
         backend=options.backend,
         on_states=announce if long and options.address in THIS_MACHINE else None,
+        audit=options.audit,
         **_shared_arguments(options, display),
     )
 

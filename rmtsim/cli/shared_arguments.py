@@ -6,7 +6,7 @@ import argparse
 from typing import Protocol
 
 from rmtsim.arrays.backend import backend_choices
-from rmtsim.cli.argument_types import seed, size_in_bytes, time_limit, whole
+from rmtsim.cli.argument_types import seed, share, size_in_bytes, time_limit, whole
 from rmtsim.cli.help_names import FIGURES_OF_TABLES, SWEEPS, TRAININGS
 
 
@@ -110,4 +110,16 @@ def add_running(p: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="stop after this time, such as 90s, 30min or 2h, or before the job that it runs in ends (slurm); the same "
         "command goes on",
+    )
+
+
+def add_audit(p: argparse.ArgumentParser) -> None:
+    """Add the share of batches that are computed twice."""
+    p.add_argument(
+        "--audit",
+        type=share,
+        default=0.0,
+        metavar="P",
+        help="on a cluster, have this share of the batches computed on a second node, too, and compare: a node that "
+        "computes wrongly is named and left out, and what it alone has computed is made again (default: 0)",
     )

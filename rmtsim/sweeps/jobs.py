@@ -30,13 +30,24 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a worker of a cluster is: its node, as Ray names it, its host and process, and its GPU ("" for none)."""
+    """Where a worker of a cluster is.
+
+    Attributes
+    ----------
+    node, host, ip, pid
+        Its node, as Ray names it, its host, and its process.
+    gpu
+        The number of its GPU on the node; "" for none.
+    machine
+        What the last digits of its results depend on: libraries, processor or GPU.
+    """
 
     node: str
     host: str
     ip: str
     pid: int
     gpu: str = ""
+    machine: str = ""
 
     def __str__(self) -> str:
         gpu = f", GPU {self.gpu}" if self.gpu else ""
@@ -47,13 +58,15 @@ class Place:
 class Finished:
     """A job that came back, with its result or with the reason why there is none.
 
-    ``lost`` is true if its worker is gone, for which the job may not be to blame.
+    ``lost`` is true if its worker is gone, for which the job may not be to blame; ``place`` is where a result was
+    computed on a cluster.
     """
 
     job: Any
     result: Any
     reason: str = ""
     lost: bool = False
+    place: Place | None = None
 
 
 @dataclass(frozen=True)

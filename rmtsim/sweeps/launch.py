@@ -14,6 +14,7 @@ from rmtsim.errors import InputError
 from rmtsim.model.choices import BackendName
 from rmtsim.model.point import Point, check_point
 from rmtsim.store import Store, open_store
+from rmtsim.sweeps.audit import check_audit
 from rmtsim.sweeps.executors import check_place
 from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.runner import Outcome
@@ -38,6 +39,7 @@ def run(
     memory: float | str | None = None,
     time_limit: float = math.inf,
     fail_fast: bool = False,
+    audit: float = 0.0,
 ) -> Outcome:
     """Run or resume a sweep, until every point has reached its target or ``max_draws``.
 
@@ -71,6 +73,9 @@ def run(
         Seconds after which to stop; the same call goes on.
     fail_fast
         Whether to stop at the first batch that has failed for good. By default all others go on.
+    audit
+        On a cluster, the share of the batches, from 0 to 1, that are computed on a second node and compared. A node
+        that computes wrongly is left out, and what it alone has computed in this run is made again.
 
     Returns
     -------
@@ -82,7 +87,8 @@ def run(
     InputError
         If the sweep is not valid or cannot run here: no such backend, too little memory, a store with other draws.
     RunError
-        If the store fails; everything committed before is safe.
+        If the store fails, or two nodes differ at an audit and no third can tell which is right; everything that was
+        committed before is safe.
 
     Examples
     --------
@@ -112,6 +118,7 @@ def run(
         "memory": None if memory is None else as_bytes(memory),
         "time_limit": time_limit,
         "fail_fast": check_flag("fail_fast", fail_fast),
+        "audit": check_audit(audit, address, workers),
     }
     outcomes: list[Outcome] = []
     for one in specs:

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from rmtsim.arrays.pool import PATIENCE
-from rmtsim.errors import GOES_ON
+from rmtsim.errors import GOES_ON, RunError
 from rmtsim.store import Store
+from rmtsim.store.withdraw import withdraw
 from rmtsim.store.writer import Writer
+from rmtsim.sweeps.audit import AuditedWorkers, DistrustedError
 from rmtsim.sweeps.executors import LOCAL, open_executor
 from rmtsim.sweeps.interrupts import interrupts, waits
 from rmtsim.sweeps.jobs import Committer, Executor, Failure, Finished
 from rmtsim.sweeps.progress import Progress
+from rmtsim.sweeps.ray_workers import RayWorkers
 from rmtsim.sweeps.scheduler import Scheduler
 from rmtsim.text.words import number_of
 
@@ -73,6 +76,7 @@ def run_work(
     workers: int | None = None,
     time_limit: float = math.inf,
     fail_fast: bool = False,
+    audit: float = 0.0,
     on_progress: Callable[[Progress], None] | None = None,
     on_message: Callable[[str], None] | None = None,
 ) -> str:
@@ -99,6 +103,8 @@ def run_work(
     with ExitStack() as opened:
         # The executor comes first: where no cluster answers, no store is left behind.
         executor = opened.enter_context(open_executor(address, workers, backend, work.queued))
+        if audit:
+            executor = AuditedWorkers(cast("RayWorkers", executor), audit)
         asked = opened.enter_context(interrupts(partial(farewell, "interrupted")))
         writer = opened.enter_context(store.writer(work.folders))
         scheduler, committer = work.begin(store, writer, executor.backend)
@@ -108,6 +114,7 @@ def run_work(
                 on_progress(work.progress(executor.workers))
 
         def stop() -> str:
+            assert scheduler is not None
             if asked():
                 return "interrupted"
             # Without the first results, a limit below the time that they take would end nothing. But where no worker
@@ -120,7 +127,17 @@ def run_work(
                 farewell(why)
             return why
 
-        stopped = drive(scheduler, executor, committer, stop, report)
+        while True:
+            try:
+                stopped = drive(scheduler, executor, committer, stop, report)
+                break
+            except DistrustedError as found:
+                done = committer.done - withdraw(store, writer, found.draws)
+                if found.undecided:
+                    raise RunError(found.undecided) from None
+                executor.drain(0)  # what is in flight would come back to a scheduler that knows nothing of it
+                scheduler, committer = work.begin(store, writer, executor.backend)
+                committer.done = done
         if left := executor.awaited():
             say(f"{number_of(len(left), work.noun)} did not end in {PATIENCE:.0f} s, and will be made again")
     return stopped

@@ -6,8 +6,10 @@ import os
 import socket
 from typing import Any
 
+import numpy as np
+
 from rmtsim.arrays.backend import get_backend
-from rmtsim.arrays.machine import usable_memory
+from rmtsim.arrays.machine import processor, usable_memory
 from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import simulate_arrays
@@ -23,18 +25,34 @@ class RemoteWorker:
         import ray
 
         here = ray.get_runtime_context()
-        gpus = ", ".join(here.get_accelerator_ids().get("GPU", []))
-        return Place(here.get_node_id(), socket.gethostname(), ray.util.get_node_ip_address(), os.getpid(), gpus)
+        return place_here(here.get_node_id(), ", ".join(here.get_accelerator_ids().get("GPU", [])))
 
     def hello(self, backend: str) -> dict[str, str]:
         """Load all that a job needs; return what this worker is. Raises InputError where the backend is not there."""
         draws = simulate_arrays(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
-        return {"version": __version__, "kernel": draws.blas}
+        return {"version": __version__, "kernel": draws.blas, "machine": machine(backend)}
 
     def compute(self, job: Job) -> Any:
         """Compute a job with a core's part of this machine's memory, until it is done: Ray ends the process to stop."""
         with single_threaded_blas():
             return job.within(usable_memory() / cores()).compute(never)
+
+
+def place_here(node: str, gpu: str = "", machine: str = "") -> Place:
+    """Return the place of this process on a node of a cluster."""
+    from ray.util import get_node_ip_address
+
+    return Place(node, socket.gethostname(), get_node_ip_address(), os.getpid(), gpu, machine)
+
+
+def machine(backend: str) -> str:
+    """Return what the last digits of results depend on here: libraries, and the processor or the GPU.
+
+    On a processor they depend on the sizes of its caches, too, by which BLAS cuts its products.
+    """
+    if get_backend(backend).needs_gpu:
+        return get_backend(backend).library()
+    return f"{get_backend(backend).library()}; numpy {np.__version__}; {processor()}"
 
 
 def cupy_problem() -> str:

@@ -19,6 +19,7 @@ from rmtsim.store.compact import MANY, compact_with
 from rmtsim.store.core_time import CoreTime, Taken
 from rmtsim.store.shards import Shard
 from rmtsim.store.writer import Writer
+from rmtsim.sweeps.audit import check_audit
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE
 from rmtsim.sweeps.jobs import Failure
@@ -139,6 +140,7 @@ def run(
     memory: float | None = None,
     time_limit: float = math.inf,
     fail_fast: bool = False,
+    audit: float = 0.0,
     on_progress: Callable[[Progress], None] | None = None,
     on_message: Callable[[str], None] | None = None,
     on_states: Callable[[list[PointState]], None] | None = None,
@@ -160,6 +162,8 @@ def run(
         to its end.
     fail_fast
         Stop at the first batch that is given up. By default all others go on.
+    audit
+        The share of the batches that are computed on a second node, and compared; see `rmtsim.sweeps.audit`.
     on_progress
         Called with a `rmtsim.sweeps.progress.Progress` after every commit, about once a second.
     on_message
@@ -197,6 +201,7 @@ def run(
         time_limit=time_limit,
         fail_fast=fail_fast,
         on_progress=exported(on_progress, address),
+        audit=check_audit(audit, address, resources.workers),
         on_message=on_message,
     )
     return Outcome(work.states, work.committer.done, work.scheduler.failures, stopped)
@@ -242,6 +247,7 @@ class SweepWork:
             )
             compact_with(store, writer)
         self.states = self._read.states if same else read_states(self._spec, store, backend)
+        self._read = _Read([], "", [])  # from now on the states run ahead of the store
         writer.save_spec(self._spec.name, self._spec.document())
         self.scheduler = DrawScheduler(self.states, self._spec, backend, self._resources)
         self.committer = DrawCommitter(store, writer, self._spec.document(), self.scheduler)

@@ -6,6 +6,7 @@ from rmtsim.cli.argument_types import pause, whole
 from rmtsim.cli.help_names import KEYS
 from rmtsim.cli.shared_arguments import (
     Verb,
+    add_audit,
     add_json,
     add_memory,
     add_running,
@@ -46,6 +47,7 @@ def add_run(verb: Verb) -> None:
     p.epilog = KEYS
     add_spec(p)
     add_running(p)
+    add_audit(p)
     add_json(p)
 
 

@@ -1,0 +1,290 @@
+"""The audit of a fleet: who computes wrongly is found and left out, and its rows are made again; the others stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import rmtsim
+from harness.driver import is_part
+from harness.pretended_ray import PretendedRay, about, as_cluster
+from harness.specs import TINY, spec_of
+from rmtsim.cli.main import main
+from rmtsim.errors import InputError, RunError
+from rmtsim.sampling.schema import KEY
+from rmtsim.store import Store
+from rmtsim.store.core_time import CoreTime, Taken
+from rmtsim.store.coverage import Coverage
+from rmtsim.store.verify import verify
+from rmtsim.store.withdraw import withdraw
+from rmtsim.sweeps.audit import check_audit, is_audited
+from rmtsim.sweeps.batches import Batch
+from rmtsim.sweeps.jobs import Place, never
+from rmtsim.sweeps.resources import Resources
+from rmtsim.sweeps.runner import Outcome, SweepWork, _Read, run
+from rmtsim.sweeps.state import read_states
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the pace of a clock that is pretended, a batch would hold all draws of a point."""
+    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 2)
+
+
+def sweep(ray: PretendedRay, folder: Path, audit: float, **options: Any) -> Outcome:
+    with as_cluster(ray):
+        store = Store(folder / "s")
+        return run(spec_of(TINY, folder), store, address="auto", backend="numpy", audit=audit, **options)
+
+
+def has_the_rows_of(folder: Path, tiny: pd.DataFrame) -> None:
+    store = Store(folder / "s")
+    pd.testing.assert_frame_equal(store.read(), tiny, check_exact=True)
+    assert verify(store).findings == []
+
+
+def lying(is_liar: Callable[[Place], bool], error: float = 0.0) -> Callable[[Place, Batch], tuple[float, Any]]:
+    """Return how batches are computed where some workers get the last bit of a value wrong."""
+
+    def compute(place: Place, batch: Batch) -> tuple[float, Any]:
+        result = batch.compute(never)
+        if is_liar(place):
+            right = result.simulated.values[0, 0, 0]
+            result.simulated.values[0, 0, 0] = right * (1 + error) if error else np.nextafter(right, np.inf)
+        return 0.5, result
+
+    return compute
+
+
+def test_a_node_that_computes_wrongly_is_left_out(
+    tmp_path: Path, tiny: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray = PretendedRay({"a": 1, "b": 2, "c": 1}, lying(lambda place: place.node == "b"))
+    outcome = sweep(ray, tmp_path, audit=1.0)
+    has_the_rows_of(tmp_path, tiny)
+    assert not outcome.failures
+    assert not ray.on("b")
+    assert len(ray.on("a")) == len(ray.on("c")) == 1
+    [told] = [message for message in caplog.messages if "computes wrongly" in message]
+    assert re.match(
+        r"run: audit: host-b \(10\.0\.0\.1, process 10[12]\) computes wrongly and is left out with its", told
+    )
+    assert "host-a (10.0.0.1, process 100) and host-c" in told or "host-c (10.0.0.1, process 103) and host-a" in told
+
+
+def test_what_it_has_computed_unseen_is_made_again(
+    tmp_path: Path, tiny: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows that were committed before it was found out, too."""
+    taken_out = []
+
+    def withdrawing(store: Store, writer: Any, gone: Coverage) -> int:
+        there = store.read()
+        wrong = there.merge(tiny, how="left", indicator=True)["_merge"] == "left_only"
+        taken_out.append((withdraw(store, writer, gone), wrong.sum()))
+        assert is_part(store.read(), tiny)
+        return taken_out[-1][0]
+
+    monkeypatch.setattr("rmtsim.sweeps.loop.withdraw", withdrawing)
+    ray = PretendedRay({"a": 1, "b": 1, "c": 1}, lying(lambda place: place.node == "b"))
+    outcome = sweep(ray, tmp_path, audit=0.1)
+    [(draws, wrong)] = taken_out
+    assert draws >= 2 * wrong > 0  # of two draws of a batch one is wrong, in one layer of three
+    assert f"; {draws} draws that this run has from it alone are made again" in "".join(caplog.messages)
+    assert not ray.on("b")
+    assert outcome.new_draws == tiny.groupby(["point_id", "draw"]).ngroups
+    has_the_rows_of(tmp_path, tiny)
+
+
+def test_without_an_audit_it_goes_unnoticed(tmp_path: Path, tiny: pd.DataFrame) -> None:
+    """The negative control."""
+    ray = PretendedRay({"a": 1, "b": 1, "c": 1}, lying(lambda place: place.node == "b"))
+    sweep(ray, tmp_path, audit=0.0)
+    there = Store(tmp_path / "s").read()
+    assert len(there) == len(tiny)
+    assert not is_part(there, tiny)
+    assert ray.on("b")
+
+
+def test_of_two_nodes_this_process_tells_which_is_right(
+    tmp_path: Path, tiny: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray = PretendedRay({"a": 2, "b": 2}, lying(lambda place: place.node == "b"))
+    ray.hello = lambda place: (1.0, about(machine=""))  # that of this process
+    sweep(ray, tmp_path, audit=0.3)
+    has_the_rows_of(tmp_path, tiny)
+    assert not ray.on("b")
+    assert "and head (10.0.0.9, process 1)" in "".join(caplog.messages)
+
+
+def test_two_nodes_of_which_nobody_can_tell(tmp_path: Path, tiny: pd.DataFrame) -> None:
+    """The driver is on one of them: it would agree with it, right or wrong. Nothing doubtful is kept."""
+    ray = PretendedRay({"a": 2, "b": 2}, lying(lambda place: place.node == "b"))
+    ray.hello = lambda place: (1.0, about(machine=""))  # that of this process
+    ray.driver = "b"
+    with pytest.raises(
+        RunError, match=r"^audit: host-[ab] .* and host-[ab] .* differ on draws .*, and no third node can"
+    ):
+        sweep(ray, tmp_path, audit=0.3)
+    assert is_part(Store(tmp_path / "s").read(), tiny)
+    sweep(PretendedRay({"a": 2}), tmp_path, audit=0.0)  # without the other node
+    has_the_rows_of(tmp_path, tiny)
+
+
+def test_one_process_of_a_sound_node_is_left_out_alone(tmp_path: Path, tiny: pd.DataFrame) -> None:
+    """As one GPU of several, or one core: the other worker of its node agrees with the rest."""
+    ray = PretendedRay({"a": 1, "b": 2}, lying(lambda place: place.pid == 102))
+    ray.driver = "a"
+    sweep(ray, tmp_path, audit=1.0)
+    has_the_rows_of(tmp_path, tiny)
+    assert [actor.alive for actor in ray.actors] == [True, True, False]
+
+
+def test_on_one_machine_processes_are_compared(tmp_path: Path, tiny: pd.DataFrame) -> None:
+    ray = PretendedRay({"a": 3}, lying(lambda place: place.pid == 102))
+    ray.driver = "a"
+    sweep(ray, tmp_path, audit=1.0)
+    has_the_rows_of(tmp_path, tiny)
+    assert len(ray.on("a")) == 2
+
+
+@pytest.mark.parametrize(("error", "kinds", "accused"), [(1e-12, 2, False), (1e-12, 1, True), (1e-6, 2, True)])
+def test_machines_of_two_kinds_may_differ_by_rounding(tmp_path: Path, error: float, kinds: int, accused: bool) -> None:
+    """Of one kind, they may not; and no two may differ by more."""
+    ray = PretendedRay({"a": 1, "b": 1, "c": 1}, lying(lambda place: place.node == "b", error))
+    ray.hello = lambda place: (1.0, about(machine=f"kind {place.node == 'b' and kinds == 2}"))
+    sweep(ray, tmp_path, audit=1.0)
+    assert (not ray.on("b")) == accused
+
+
+def test_a_machine_of_another_kind_cannot_tell_who_is_wrong_by_a_bit(tmp_path: Path) -> None:
+    """It agrees with both up to rounding: nobody is accused, and what is doubtful is not kept."""
+    ray = PretendedRay({"a": 1, "b": 1, "c": 1}, lying(lambda place: place.node == "b"))
+    ray.hello = lambda place: (1.0, about(machine=f"kind {place.node == 'c'}"))
+    ray.driver = "a"
+    with pytest.raises(RunError, match="no third node can tell which of them is wrong"):
+        sweep(ray, tmp_path, audit=1.0)
+
+
+def test_one_worker_is_not_held_up_for_ever(
+    tmp_path: Path, tiny: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray = PretendedRay({"a": 1})
+    sweep(ray, tmp_path, audit=1.0)
+    has_the_rows_of(tmp_path, tiny)
+    assert ["there is one worker, which has none to be compared with" in said for said in caplog.messages] == [True]
+
+
+def test_a_second_worker_that_dies_or_fails_is_no_liar(tmp_path: Path, tiny: pd.DataFrame) -> None:
+    sound = lying(lambda place: False)
+    computed: list[Batch] = []
+
+    def compute(place: Place, batch: Batch) -> tuple[float, Any]:
+        computed.append(batch)
+        again = computed.count(batch) == 2
+        return (0.5, MemoryError("no room")) if again and len(computed) < 20 else sound(place, batch)
+
+    ray = PretendedRay({"a": 1, "b": 1, "c": 1}, compute)
+    outcome = sweep(ray, tmp_path, audit=1.0)
+    assert not outcome.failures
+    assert all(len(ray.on(node)) == 1 for node in "abc")
+    has_the_rows_of(tmp_path, tiny)
+
+
+def test_which_batches_are_audited() -> None:
+    """A share of them, by their draws alone."""
+    points = [rmtsim.Point("linear", "ce", C, 10, 20) for C in range(2, 12)]
+    batches = [
+        Batch(point, range(start, start + 5), ("linear",), 3, "numpy", "float64", "exact", 1, None)
+        for point in points
+        for start in range(0, 1000, 5)
+    ]
+    chosen = [is_audited(batch, 0.2) for batch in batches]
+    assert abs(sum(chosen) - 400) < 5 * (2000 * 0.2 * 0.8) ** 0.5
+    assert chosen == [is_audited(replace(batch, threads=2, memory=1e9), 0.2) for batch in batches]
+    assert all(is_audited(batch, 0.3) for batch, yes in zip(batches, chosen, strict=True) if yes)
+    assert all(is_audited(batch, 1.0) for batch in batches)
+    assert not any(is_audited(batch, 0.0) for batch in batches)
+
+
+def test_rows_are_taken_out_of_shards(tmp_path: Path) -> None:
+    """Of a shard without any of them, of one with some, and of one with nothing else; core-seconds go along."""
+    store, spec = Store(tmp_path), {"name": "test"}
+    point, other = (rmtsim.Point("linear", "ce", C, 12, 30) for C in (5, 6))
+    rows, others = (rmtsim.simulate(one, range(12), seed=7) for one in (point, other))
+
+    def of(draws: range, rows: pd.DataFrame = rows) -> pd.DataFrame:
+        return rows[rows["draw"].isin(draws)].reset_index(drop=True)
+
+    with store.writer() as writer:
+        writer.save_spec("test", spec)
+        for draws in (range(4), range(4, 8), range(8, 12)):
+            several = pd.concat([of(draws), of(range(1) if draws.start == 4 else range(0), others)])
+            taken = {point.id: Taken(4, 2.0), **({other.id: Taken(1, 9.0)} if draws.start == 4 else {})}
+            writer.append(several, spec, CoreTime(taken))
+        gone = Coverage()
+        for out in (of(range(6, 14)), others):
+            gone.add(pa.Table.from_pandas(out[KEY], preserve_index=False))
+        before = [shard.name for shard in store.shards()]
+        assert withdraw(store, writer, gone) == 7
+        assert withdraw(store, writer, gone) == 0
+    pd.testing.assert_frame_equal(store.read(), of(range(6)), check_exact=True)
+    assert verify(store).findings == []
+    first, second = store.shards()
+    assert first.name == before[0]
+    with second.open() as opened:
+        assert opened.core_time == {point.id: (2, 1.0)}
+        assert opened.sweep == "test"
+
+
+def test_a_run_that_begins_anew_reads_the_store(tmp_path: Path) -> None:
+    """Where all that was committed is taken out again, the store looks as it did when the states were read."""
+    spec, store = spec_of(TINY, tmp_path), Store(tmp_path / "s")
+    work = SweepWork(spec, Resources(1, 1, None), _Read(store.listed(), "numpy", read_states(spec, store, "numpy")))
+    with store.writer() as writer:
+        for _ in range(2):
+            scheduler, _ = work.begin(store, writer, "numpy")
+            assert [list(state.missing()) for state in work.states] == [[range(12)], [range(12)]]
+            batch = scheduler.next(1)
+            assert batch is not None
+            scheduler.done(batch, batch.compute())
+
+
+@pytest.mark.parametrize(
+    ("share", "address", "workers", "words"),
+    [
+        (2, "auto", None, "^audit: 2 is not valid; give a number from 0 to 1, such as 0.02$"),
+        (float("nan"), "auto", None, "^audit: nan is not valid"),
+        (True, "auto", None, "^audit: True is not valid"),
+        ("much", "auto", None, "^audit: 'much' is not valid"),
+        (0.5, "local", None, "^audit: the threads of one process, .*give the address of a cluster, or ray"),
+        (0.5, "ray", 1, "^audit: one worker has none to be compared with"),
+    ],
+)
+def test_audits_that_cannot_be(share: Any, address: str, workers: int | None, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        check_audit(share, address, workers)
+    with pytest.raises(InputError, match=words):
+        rmtsim.run("figure8", tmp_path / "s", audit=share, address=address, workers=workers)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("line", ["figure8 --audit 1.1", "figure8 --audit 0.5", "training --audit=1"])
+def test_audits_that_cannot_be_on_the_command_line(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(["run", *line.split(), "--store", str(tmp_path / "s")])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    assert code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "s").exists()
