@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,7 +72,7 @@ def test_speed_core_hours_and_end(store: Store) -> None:
     assert "no point wants more draws" in str(seen[-1])
 
 
-def test_speed_is_of_the_last_minute(store: Store) -> None:
+def test_speed_is_of_the_last_minute(store: Store, tmp_path: Path) -> None:
     """A burst counts for a minute; over all looks it would be 2 draws in 90 s."""
     clock = Clock(lambda: append(store, (SIX, range(2))), *[lambda: None] * 7)
     watch = StoreWatch(store, Chosen(), clock)
@@ -82,6 +83,13 @@ def test_speed_is_of_the_last_minute(store: Store) -> None:
     assert [look.draws_per_s for look in seen[1:7]] == pytest.approx([2 / t for t in (10, 20, 30, 40, 50, 60)])
     assert [look.draws_per_s for look in seen[7:]] == [0.0, 0.0]
     assert seen[7].end == "no new draws in the last minute"
+    other = Store(shutil.copytree(store.root, tmp_path / "other"))
+    quiet = looks(store, Clock(lambda: None, lambda: append(store, (SIX, range(2, 8)), (FIVE, range(4, 8)))))
+    assert quiet[1].end == "no new draws in the 10 s since the watch began"
+    slow = looks(
+        other, Clock(lambda: None, lambda: append(other, (SIX, range(2, 8)), (FIVE, range(4, 8)))), every=300.0
+    )
+    assert slow[1].end == "no new draws in the last 5 min"
 
 
 def test_draws_without_a_time_are_counted_as_unknown(tmp_path: Path) -> None:
@@ -218,6 +226,23 @@ def test_a_terminal_keeps_the_last_screen(store: Store, columns: int, monkeypatc
     assert max(map(len, lines)) <= columns
     [row] = [line for line in lines if line.startswith("C = 5, d = 12, N = 24")]
     assert row.endswith("4 of about 8  8 core-seconds        100%" if columns == 160 else "4 of about 8        100%")
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_status_keeps_to_the_width_of_a_terminal(
+    store: Store, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(Path(store.root).parent)
+    assert main(STATUS) == 3
+    piped = capsys.readouterr().out
+    assert max(map(len, piped.splitlines())) > 80  # negative control
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(STATUS) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert " ".join(line.strip() for line in lines) == " ".join(line.strip() for line in piped.splitlines())
+    goes_on = [line for line in lines if line.startswith(" " * 6)]
+    assert bool(goes_on) == (columns == 80)  # the rest of a point's line is indented further than the line
 
 
 @pytest.mark.parametrize("cause", [ConnectionError("no server answers"), PermissionError("denied")])

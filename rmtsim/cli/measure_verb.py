@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rmtsim.cli.exit_codes import DONE
-from rmtsim.cli.printing import print_json, print_message, print_text
+from rmtsim.cli.printing import print_json, print_message, print_text, wrapped
 from rmtsim.cli.table_output import encoded
 from rmtsim.errors import InputError
 from rmtsim.files.output_files import check_output, write_output
@@ -65,5 +65,6 @@ def measure(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found.document() | {"classes_out": out})
     else:
-        print_text(found.text(), lines=True)
+        lines = found.text().splitlines()  # those of tables are indented, and stay as they are
+        print_text("\n".join(line if line.startswith(" ") else wrapped(line) for line in lines), lines=True)
     return DONE

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,16 @@ from typing import Any
 from rmtsim.errors import RunError
 from rmtsim.text.output import presentable, presentable_json, write_line
 
-__all__ = ["line_width", "print_json", "print_message", "print_text", "printed_messages", "stdout_refused"]
+__all__ = [
+    "line_width",
+    "print_json",
+    "print_message",
+    "print_sentence",
+    "print_text",
+    "printed_messages",
+    "stdout_refused",
+    "wrapped",
+]
 
 #: Columns of what goes into a file or a pipe.
 _WIDE = 1 << 16
@@ -27,6 +37,20 @@ def print_message(message: object) -> None:
 def print_text(text: object, *, lines: bool = False) -> None:
     """Print text on stdout: one line, or with ``lines`` several."""
     _print_data(presentable(text, lines=lines))
+
+
+def print_sentence(text: object) -> None:
+    """Print a line on stdout; a terminal gets it broken at spaces, with what goes on indented."""
+    print_text(wrapped(presentable(text)), lines=True)
+
+
+def wrapped(line: str) -> str:
+    """Return a line broken at spaces where it is longer than the terminal is wide, with a hanging indent."""
+    width, indent = line_width(), len(line) - len(line.lstrip()) + 4
+    if len(line) <= width:
+        return line
+    rest = " " * indent
+    return textwrap.fill(line, width, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
 
 
 def print_json(document: Any) -> None:

@@ -15,7 +15,7 @@ from rmtsim.cli.experiment_verbs import (
     plan_experiment,
     status_line,
 )
-from rmtsim.cli.printing import line_width, print_json, print_message, print_text
+from rmtsim.cli.printing import line_width, print_json, print_message, print_sentence, print_text
 from rmtsim.cli.running import RunOptions, announce_change, check_options, outcome_code, run_source
 from rmtsim.cli.store_verbs import open_existing
 from rmtsim.cli.theory_progress import show_theory_progress
@@ -123,27 +123,27 @@ def status(arguments: argparse.Namespace) -> int:
         print_json({**document, "points": records(table), "experiments": experiments, "unnamed": unnamed._asdict()})
         return code
     if writer:
-        print_text(f"{store.location} is being written by {writer}; it goes on by itself")
+        print_sentence(f"{store.location} is being written by {writer}; it goes on by itself")
     for row in experiments:
-        print_text(status_line(row, store))
+        print_sentence(status_line(row, store))
     if chosen and table.empty:
-        print_text(f"no such point is {' or '.join(chosen.states)}")
+        print_sentence(f"no such point is {' or '.join(chosen.states)}")
     for sweep, part in table.groupby("sweep", sort=False) if len(table) else ():
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         spent = f"{number_of(int(part['draws'].sum()), 'draw')}; {core_hours(part)}"
-        print_text(f"{sweep}: {number_of(len(part), 'point')}: {states}; {spent}")
+        print_sentence(f"{sweep}: {number_of(len(part), 'point')}: {states}; {spent}")
         for row in records(part[(part["state"] != "done") | (part["warning"] != "")]):
             if row["state"] != "done":
-                print_text(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
+                print_sentence(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
             if row["state"] in ("done", "limited") and row["warning"]:
-                print_text(f"  {_sizes(row)}: {row['warning']}")
+                print_sentence(f"  {_sizes(row)}: {row['warning']}")
     if unnamed.draws:
-        print_text(
+        print_sentence(
             f"beside these: {number_of(unnamed.draws, 'draw')} of {number_of(unnamed.points, 'point')} that no spec in "
             "the store asks for; fit, figure and export take them too, unless --sweep NAME leaves them out"
         )
     if stored.small_shards > MANY and not writer:  # a writer joins them itself
-        print_text(
+        print_sentence(
             f"{format_count(stored.small_shards)} small shards make every look slow, this one by "
             f"{format_seconds(stored.seconds)}: `rmtsim compact --store {store.quoted}` joins them into few, in about "
             f"{format_seconds(_COMPACTION * stored.seconds)}"

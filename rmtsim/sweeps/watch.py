@@ -107,6 +107,8 @@ class Look:
         Draws per second over the last minute, or since the watch began; None at the first look.
     seconds_to_go
         Seconds to the end at the speed of that time; None where none is known.
+    over
+        The seconds of that time.
     """
 
     time: float
@@ -114,6 +116,7 @@ class Look:
     finished: bool
     draws_per_s: float | None
     seconds_to_go: float | None
+    over: float
 
     @property
     def counts(self) -> dict[str, int]:
@@ -153,8 +156,15 @@ class Look:
         if self.draws_per_s is None:
             return "the next look shows how fast it goes"
         if self.seconds_to_go is None:
-            return "no new draws in the last minute" if not self.draws_per_s else "when it ends is not known yet"
+            return f"no new draws {self._since}" if not self.draws_per_s else "when it ends is not known yet"
         return f"about {format_seconds(self.seconds_to_go)} to go, until {_clock(self.time + self.seconds_to_go)}"
+
+    @property
+    def _since(self) -> str:
+        """The time of the speed, in words."""
+        if self.over >= SPEED_OVER:
+            return "in the last minute" if self.over < 2 * SPEED_OVER else f"in the last {format_seconds(self.over)}"
+        return f"in the {format_seconds(self.over)} since the watch began"
 
     def __str__(self) -> str:
         """Return it in a line."""
@@ -226,6 +236,7 @@ class StoreWatch:
             not of_all["state"].isin(["partial", "new"]).any(),
             per_second,
             _to_go(_once(points), seconds) if per_second else None,
+            seconds,
         )
 
     def looks(self, every: float, sleep: Callable[[float], None], say: Callable[[str], None]) -> Iterator[Look]:
