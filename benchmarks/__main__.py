@@ -28,6 +28,7 @@ PARTS = (
     "reproduce",
     "driver",
     "kills",
+    "store_scale",
     "variance",
     "precision",
     "weights",

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -187,7 +188,7 @@ class ClaimLock(Lock):
     def _dead(self) -> list[str]:
         """Watch all other claims; return those that were not renewed, raise StoreError if one was."""
         watched: dict[str, tuple[str, float]] = {}  # name → content, and when it was first seen
-        while others := self._others():
+        while others := self._look()[0]:
             for name, content in others.items():
                 if name not in watched:
                     watched[name] = content, time.monotonic()
@@ -205,17 +206,18 @@ class ClaimLock(Lock):
             time.sleep(RENEWAL / 4)
         return []
 
-    def _others(self) -> dict[str, str]:
-        """Return the content of the other claims, by name."""
-        return {name: content for name, content in claims(self._files).items() if name != self._name}
+    def _look(self) -> tuple[dict[str, str], bool]:
+        """Return the content of the other claims, by name, and whether its own is there."""
+        names = self._files.names("locks")
+        return _contents(self._files, [name for name in names if name != self._name]), self._name in names
 
     def check(self) -> None:
         """Raise StoreError if the lock was taken over."""
         with self._guard:
             if not self._lost:
-                others = self._others()
+                others, there = self._look()
                 heirs = [claim for claim in map(parse_claim, others.values()) if self._name in claim["buried"]]
-                if heirs or self._name not in self._files.names("locks"):
+                if heirs or not there:
                     self._lost = heirs[0]["owner"] if heirs else "another process"
             if self._lost:
                 raise StoreError(
@@ -256,8 +258,12 @@ class ClaimLock(Lock):
 
 def claims(files: Files) -> dict[str, str]:
     """Return the content of all claims to a store, by name."""
+    return _contents(files, files.names("locks"))
+
+
+def _contents(files: Files, names: Iterable[str]) -> dict[str, str]:
     found = {}
-    for name in files.names("locks"):
+    for name in names:
         if name.endswith(".json"):
             with suppress(AbsentError):  # its owner has just ended
                 found[name] = files.read(f"locks/{name}").decode(errors="replace")
