@@ -6,7 +6,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 
-.PHONY: install reproduce test check slurm durations coverage lint docs bench gpu-check lock
+.PHONY: install reproduce test check slurm network durations coverage lint docs bench gpu-check lock
 .DEFAULT_GOAL := reproduce
 
 # The environment alone.
@@ -23,11 +23,15 @@ test: lint
 
 # In a minute or so: the linters, and the tests that take less than 0.3 s and start no server.
 check: lint
-	$(PYTEST) -m "not slow and not ray and not s3 and not slurm"
+	$(PYTEST) -m "not slow and not ray and not s3 and not slurm and not network"
 
 # sweeps/slurm.sh on a real SLURM, in namespaces of this machine: as root, with slurm-wlm and iproute2 of Debian.
 slurm: $(VENV)/.installed-test
 	$(PY) -m pytest -m slurm tests/test_slurm_jobs.py
+
+# A sweep on two nodes whose network loses packets and goes down, in namespaces of this machine: as root, with iproute2.
+network: $(VENV)/.installed-test
+	$(PY) -m pytest -m network tests/test_lossy_network.py
 
 # All tests, and how long each takes: which are slow, and which are to come first.
 durations: $(VENV)/.installed-test

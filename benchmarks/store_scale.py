@@ -61,9 +61,9 @@ class Size(NamedTuple):
 #: Stores, by what they have many of.
 _FULL = {
     "rows": Size(100, 10_000, 125_000),
+    "shards": Size(1000, 100, 10),
     "points": Size(10_000, 100, 125_000),
     "more points": Size(100_000, 10, 125_000),
-    "shards": Size(1000, 100, 10),
     "more shards": Size(1000, 1000, 10),
 }
 #: The command, of whose exit codes 2 and 1 would be a failure.
@@ -131,7 +131,7 @@ def _targets(rows: list[Row]) -> list[Target]:
         Target(f"{row['verb']}, {row['store']}: {what}", row[what], bound)
         for row in rows
         if (row["store"], row["verb"]) in _HELD
-        for what, bound in (("seconds", 3.0), ("MiB", 500.0))
+        for what, bound in (("processor s", 3.0), ("MiB", 500.0))
     ]
 
 
@@ -267,13 +267,15 @@ def page(part: Part) -> str:
         f"- {target.what} {target.value:.3g}, wanted at most {target.bound:g}: {'met' if target.met else 'missed'}."
         for target in part.targets
     )
-    where = (
-        f"{machine['processor']}, {machine['cores']} cores, NumPy {versions['numpy']}, pyarrow {versions['pyarrow']}"
+    packages = f"NumPy {versions['numpy']}, pyarrow {versions['pyarrow']}"
+    where = f"{machine['processor']}, {machine['cores']} cores, {packages}, load {os.getloadavg()[2]:.1f}"
+    written = (
+        f"*Written by `python -m benchmarks --only store_scale` on {date.today().isoformat()} ({where}); every number "
     )
+    written += "is from that run. [What to do with a large store](../how-to/large-stores.md).*"
     return f"""# A store of a million rows
 
-*Written by `python -m benchmarks --only store_scale` on {date.today().isoformat()} ({where}); every number is from
-that run. [What to do with a large store](../how-to/large-stores.md).*
+{fill(written, 120)}
 
 {fill(part.about, 120)}
 

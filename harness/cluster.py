@@ -38,6 +38,8 @@ class RayCluster:
     Its environment, with the token, is in ``environment``; drivers need it.
     """
 
+    prefix: tuple[str, ...] = ()  # what begins the command line of a driver
+
     def __init__(self, settings: dict[str, Any]) -> None:
         self._frozen: list[int] = []  # processes
         self._settings = settings | _QUICK_STARTS

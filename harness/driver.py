@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from harness.cluster import RayCluster
+from harness.lossy_network import LossyCluster
 from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store
 
@@ -28,7 +29,12 @@ class Driver:
     """The command `rmtsim run spec.toml --store s` in ``folder``, with the faults of `harness.driver_process`."""
 
     def __init__(
-        self, folder: Path, *options: str, cluster: RayCluster | None = None, as_json: bool = True, **order: object
+        self,
+        folder: Path,
+        *options: str,
+        cluster: RayCluster | LossyCluster | None = None,
+        as_json: bool = True,
+        **order: object,
     ) -> None:
         self._journal, self._events = folder / "journal", []
         self._journal.touch()
@@ -41,7 +47,7 @@ class Driver:
         ]
         line = [*script, "run", "spec.toml", "--store", "s", *options, *(["--json"] if as_json else [])]
         self.process = subprocess.Popen(
-            [*line, "--address", cluster.address] if cluster else [*line, "--backend", "numpy"],
+            [*cluster.prefix, *line, "--address", cluster.address] if cluster else [*line, "--backend", "numpy"],
             cwd=folder,
             env=cluster.environment if cluster else os.environ,
             stdout=subprocess.PIPE,
