@@ -211,7 +211,7 @@ def test_whatever_a_kill_cuts_short_the_next_run_ends_with_the_same_rows(
     assert any(at.startswith("PUT locks/") for at in died_at)
     assert sum(at.startswith("PUT draws/") for at in died_at) >= 3
     assert any(at.startswith("DELETE draws/") for at in died_at)
-    assert died_holding > len(died_at) / 2
+    assert died_holding >= 3  # else all was done, and the next run takes no claim
     assert halves > 0  # a compaction was cut short, and pandas saw its rows twice until the next run
 
 
