@@ -285,7 +285,10 @@ def _in_this_process(step: str, emulated: bool) -> None:
     """Run one step; print its rows."""
     from harness.simt import cupy_module
 
-    with cupy_module.emulated(Path(tempfile.gettempdir(), "rmtsim-simt")) if emulated else nullcontext():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cupy_module.emulated(Path(folder)) if emulated else nullcontext(),
+    ):
         for row in STEPS[step].run(emulated):
             print(json.dumps({"step": step, **row}), flush=True)
         if not emulated:
