@@ -47,8 +47,9 @@ def run(quick: bool) -> Part:
                 ids[figure.name] |= there
                 points.append(precision(spec, store.read(points=there)))
         for figure in figures:
-            rows = figure.select(store.read(points=ids[figure.name]))
+            rows = store.read(points=ids[figure.name])
             with _stage(stages, f"figure {figure.name}"):
+                rows = figure.select(rows)
                 with show_theory_progress(figure.slow_values(rows), "the figure is drawn"):
                     drawn = registry.plot(figure, figure.numbers(rows))
                 matplotlib_setup.save(drawn, Path(folder) / f"{figure.name}.png")

@@ -28,11 +28,9 @@ from rmtsim.theory import finite, large_c
 Values = npt.NDArray[np.float64]
 
 #: The specs of `make reproduce`.
-SPECS = ("figure8", "linear_mse", "figure9", "figure9_mse")
+SPECS = ("figure8", "linear_mse", "figure9", "figure9_output", "figure9_mse")
 
-#: Relative standard errors and numbers of draws at C of 10 and more, of a `make reproduce` whose draws had one V each
-#: and whose hidden and output layers were one sweep. Today's specs have several V and fewer draws for about the same
-#: errors; intervals of 4 to 16 draws are tested apart, in ``tests/test_verdict.py``.
+#: Relative standard errors and numbers of draws at C of 10 and more, of a `make reproduce` (`harness.standard_errors`).
 ERRORS = Path(__file__).with_name("standard_errors.csv")
 
 
@@ -103,7 +101,7 @@ def lines_of(specs: tuple[str, ...] = SPECS) -> tuple[Line, ...]:
 def _lines(name: str, errors: pd.DataFrame) -> Iterator[Line]:
     spec = load(name)
     classes = [C for C in spec.n_classes if C >= MIN_CLASSES]
-    rows = errors[(errors["model"] == spec.model) & (errors["loss"] == spec.loss)]
+    rows = errors[(errors["model"] == spec.model) & (errors["loss"] == spec.loss) & errors["layer"].isin(spec.layers)]
     ensemble = ("lecun", 1.0, 1.0, 1.0)
     for (layer, gamma), group in rows.groupby(["layer", "aspect_ratio"], sort=False):
         [dim] = spec.dim
