@@ -18,8 +18,12 @@ import rmtsim.store.writer
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
+from rmtsim.store.compact import compact
 from rmtsim.store.lock import ClaimLock
 from rmtsim.store.storage import open_files
+from rmtsim.sweeps.stored_points import StoredPoints
+from tests.growing_store import FIVE
+from tests.growing_store import SPEC as GROWING
 from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
 
 __all__ = ["flaky", "flaky_s3", "s3", "s3_server"]  # fixtures
@@ -129,6 +133,43 @@ def test_a_shard_that_a_server_does_not_hand_out(
         store.read()
     assert main(["verify", "--store", flaky_s3]) == 1
     assert capsys.readouterr().out.startswith(f"unreadable: {shard} cannot be read (")
+
+
+def test_requests_are_few(flaky: FlakyServer, flaky_s3: str) -> None:
+    """A commit takes a look at the claims and a PUT; a look at the store a list, and two requests a new shard."""
+    asked: list[str] = []
+    flaky.refuse = lambda method, path: asked.append("LIST" if "list-type" in path else method) or 0
+
+    def count() -> dict[str, int]:
+        found = {kind: asked.count(kind) for kind in sorted({*asked})}
+        asked.clear()
+        return found
+
+    watched = StoredPoints(Store(flaky_s3))
+    with Store(flaky_s3).writer() as writer:
+        writer.save_spec(GROWING.name, GROWING.document())
+        for start in (0, 2):
+            writer.append(rmtsim.simulate(FIVE, range(start, start + 2), seed=0), GROWING.document())
+        count()
+        writer.append(rmtsim.simulate(FIVE, range(4, 6), seed=0), GROWING.document())
+        assert count() == {"LIST": 1, "PUT": 1}
+        watched.refresh()
+        assert count() == {"GET": 3 + 1, "HEAD": 3 + 1, "LIST": 2}  # three shards and a spec
+        watched.refresh()
+        assert count() == {"LIST": 1}
+        writer.append(rmtsim.simulate(FIVE, range(6, 8), seed=0), GROWING.document())
+        count()
+        watched.refresh()
+        assert count() == {"GET": 1, "HEAD": 1, "LIST": 1}
+    assert watched.table()["draws"].tolist() == [8, 0]
+    compact(Store(flaky_s3))
+    count()
+    watched.refresh()
+    assert count() == {"GET": 1, "HEAD": 1, "LIST": 1}
+    count()
+    store = Store(flaky_s3)
+    assert len(store.read()) == len(store.read()) == 8
+    assert count() == {"GET": 3, "HEAD": 3, "LIST": 2}  # what a shard replaces is asked for once
 
 
 def test_a_folder_of_a_store_is_none(s3: str) -> None:
