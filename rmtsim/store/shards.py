@@ -7,11 +7,12 @@ no digest: every row group of them is read, whatever the statistics say.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -198,18 +199,18 @@ class OpenShard:
     ) -> Iterator[pa.Table]:
         """Like `read`, a row group at a time; groups that reliable statistics rule out are not read."""
         schema = _schema_of(frozenset(columns))
-        wanted = None if points is None else pa.array(sorted(points), pa.string())
+        wanted = None if points is None else _sorted(frozenset(points))
         stored = [name for name in schema.names if name not in self._lacking]
         reads = stored if wanted is None or "point_id" in stored else ["point_id", *stored]
         for group in range(self._file.num_row_groups):
-            if points is not None and not self._may_hold(group, points):
+            if wanted is not None and not self._may_hold(group, wanted.names):
                 continue
             with self._readable():
                 table = self._file.read_row_group(group, columns=reads, use_threads=self.num_rows > _FEW)
                 if not self.shard.digest:
                     check_content(table)
                 if wanted is not None:
-                    table = table.filter(pc.is_in(table["point_id"], wanted))
+                    table = table.filter(pc.is_in(table["point_id"], wanted.array))
                 for name in set(schema.names) & self._lacking.keys():
                     value = pa.scalar(self._lacking[name], schema.field(name).type)
                     table = table.append_column(name, pa.repeat(value, table.num_rows))
@@ -218,13 +219,14 @@ class OpenShard:
                     table = table.select(schema.names).cast(schema)
             yield table
 
-    def _may_hold(self, group: int, points: Collection[str]) -> bool:
+    def _may_hold(self, group: int, points: list[str]) -> bool:
         if not self.shard.digest:  # a bit of the statistics may have flipped
             return True
         statistics = self._file.metadata.row_group(group).column(self._place).statistics
         if statistics is None or not statistics.has_min_max:
             return True
-        return any(statistics.min <= point <= statistics.max for point in points)
+        next_one = bisect_left(points, statistics.min)
+        return next_one < len(points) and points[next_one] <= statistics.max
 
     @contextmanager
     def _readable(self, *, opening: bool = False) -> Iterator[None]:
@@ -254,6 +256,17 @@ class VanishedError(StoreError):
     def __init__(self, shard: Shard) -> None:
         super().__init__(f"store: {shard} was removed while it was to be read; try again")
         self.shard = shard
+
+
+class _Points(NamedTuple):
+    names: list[str]  # in order
+    array: pa.Array
+
+
+@lru_cache(maxsize=4)
+def _sorted(points: frozenset[str]) -> _Points:
+    names = sorted(points)
+    return _Points(names, pa.array(names, pa.string()))
 
 
 @lru_cache(maxsize=64)

@@ -198,7 +198,9 @@ class Store:
         columns = list(SCHEMA.names if columns is None else columns)
         wanted = wanted or {}
         fields = {*columns, *KEY, *wanted}
-        tables = [rows_with(table, wanted) for table in self._all(fields, None if points is None else set(points))]
+        tables = [
+            rows_with(table, wanted) for table in self._all(fields, None if points is None else frozenset(points))
+        ]
         schema = pa.schema([field for field in SCHEMA if field.name in fields])
         table = pa.concat_tables(tables) if tables else schema.empty_table()
         frame = as_frame(table)
@@ -215,7 +217,7 @@ class Store:
         `read`; columns come in the order asked for.
         """
         columns = list(SCHEMA.names if columns is None else columns)
-        wanted = None if points is None else set(points)
+        wanted = None if points is None else frozenset(points)
         seen = Coverage()
         shards = self.shards()
         listed = set(shards)
@@ -236,7 +238,7 @@ class Store:
                 self.check_vanished(error)
                 shards = self.shards()
 
-    def _all(self, fields: set[str], points: set[str] | None) -> list[pa.Table]:
+    def _all(self, fields: set[str], points: frozenset[str] | None) -> list[pa.Table]:
         while True:
             try:
                 return [table for _, table in gathered(self._pieces(fields, points, self.shards()))]
@@ -249,7 +251,7 @@ class Store:
             raise error
 
     def _pieces(
-        self, fields: set[str], points: set[str] | None, shards: Collection[Shard]
+        self, fields: set[str], points: frozenset[str] | None, shards: Collection[Shard]
     ) -> Iterator[tuple[Shard, pa.Table]]:
         """Yield the pieces of shards, in their order."""
         with closing(open_ahead(shards)) as ahead:
@@ -259,7 +261,7 @@ class Store:
 
     def refuse_copies(self, row: Mapping[Any, Any]) -> NoReturn:
         """Raise the error for a row that the store holds twice."""
-        point = self._all(set(SCHEMA.names), {row["point_id"]})
+        point = self._all(set(SCHEMA.names), frozenset({row["point_id"]}))
         frame = pa.concat_tables(point).to_pandas()
         equal = int(frame.duplicated(KEY).sum()) == int(frame.duplicated().sum())
         raise self.repeated_row_error(row, equal)
@@ -277,7 +279,7 @@ class Store:
     def point_in_words(self, point_id: str) -> str:
         """Return the sizes and the identity of a point, for messages."""
         columns = ["point_id", "n_classes", "dim", "n_samples", "width"]
-        for table in self._all({*columns}, {point_id}):
+        for table in self._all({*columns}, frozenset({point_id})):
             for row in table.select(columns).slice(0, 1).to_pylist():
                 return name_point(row)
         return f"point {point_id}"
