@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,10 @@ from rmtsim.store.core_time import CoreTime, Taken
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.verify import verify
 from rmtsim.store.withdraw import withdraw
-from rmtsim.sweeps.audit import check_audit, is_audited
+from rmtsim.sweeps.audit import AuditedWorkers, check_audit, is_audited
 from rmtsim.sweeps.batches import Batch
-from rmtsim.sweeps.jobs import Place, never
+from rmtsim.sweeps.jobs import Finished, Place, never
+from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.runner import Outcome, SweepWork, _Read, run
 from rmtsim.sweeps.state import read_states
@@ -181,6 +184,49 @@ def test_one_worker_is_not_held_up_for_ever(
     sweep(ray, tmp_path, audit=1.0)
     has_the_rows_of(tmp_path, tiny)
     assert ["there is one worker, which has none to be compared with" in said for said in caplog.messages] == [True]
+
+
+def test_a_node_that_comes_and_goes_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes of one node agree while another node is there, which is gone when it is to be asked."""
+    batch = Batch(rmtsim.Point("linear", "ce", 3, 4, 8), range(2), ("linear",), 3, "numpy", "float64", "exact", 1, None)
+    answers = [Finished(batch, batch.compute(), place=Place("a", "host-a", "10.0.0.1", pid)) for pid in (1, 2)]
+    there, given = {"a", "b"}, True
+    workers: Any = SimpleNamespace(
+        backend="numpy",
+        free=1,
+        nodes=lambda: there,
+        next_done=lambda timeout: [answers.pop()] if answers else [],
+        submit_apart=lambda *_: given,
+    )
+    audited = AuditedWorkers(workers, 1.0)
+    monkeypatch.setattr(audited, "_own_answer", lambda case: False)  # as where a GPU is needed
+    assert audited.next_done(0) == []
+    given = False  # the other node has no room
+    assert audited.next_done(0) == []
+    there, given = {"a"}, None
+    [finished] = audited.next_done(0)
+    assert (finished.job, finished.reason) == (batch, "")
+    assert not audited._cases
+
+
+def test_metrics_and_speed_go_on_where_draws_are_taken_out_again(
+    tmp_path: Path, tiny: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted: list[int] = []
+
+    def add(values: dict[str, float], done: int) -> None:
+        assert done >= 0  # Ray refuses others
+        counted.append(done)
+
+    monkeypatch.setattr("rmtsim.sweeps.ray_metrics._adder", lambda *_: add)
+    seen: list[Progress] = []
+    ray = PretendedRay({"a": 1, "b": 1, "c": 1}, lying(lambda place: place.node == "b"))
+    outcome = sweep(ray, tmp_path, audit=0.1, on_progress=seen.append)
+    assert "computes wrongly" in "".join(caplog.messages)
+    assert "metrics" not in "".join(caplog.messages)
+    assert any(one.done > other.done for one, other in pairwise(seen))  # taken out
+    assert sum(counted) == outcome.new_draws == tiny.groupby(["point_id", "draw"]).ngroups
+    assert all(one.elapsed <= other.elapsed for one, other in pairwise(seen))
 
 
 def test_a_second_worker_that_dies_or_fails_is_no_liar(tmp_path: Path, tiny: pd.DataFrame) -> None:

@@ -179,15 +179,18 @@ class AuditedWorkers:
         DistrustedError
             If some results differ from those that are right.
         """
-        sides = case.sides()
-        right = next((side for side in sides if self._independent([answer.place for answer in side])), None)
-        if right is None:
+        right = self._right(case)
+        if not right:
             self._wanting.append(case)
             return []
         del self._cases[case.batch]
-        if wrong := [answer.place for side in sides if side is not right for answer in side]:
+        if wrong := [answer.place for side in case.sides() if side[0] is not right[0] for answer in side]:
             raise self._convicted(case, wrong, [answer.place for answer in right])
         return [Finished(case.batch, right[0].result)]
+
+    def _right(self, case: _Case) -> list[_Answer]:
+        """Return the answers that are right, as far as it is known by the nodes that are there now."""
+        return next((side for side in case.sides() if self._independent([answer.place for answer in side])), [])
 
     def _independent(self, places: Sequence[Place]) -> bool:
         """Whether places are on two nodes; where there is one node only, whether they are two processes."""
@@ -202,6 +205,9 @@ class AuditedWorkers:
             case = self._wanting.popleft()
             if self._cases.get(case.batch) is not case:
                 continue  # the last worker that had it is gone
+            if self._right(case):  # nodes have gone since
+                found += self._judge(case)
+                continue
             given = None
             if len(case.answers) < 2 or self._workers.nodes() - {place.node for place in case.places}:
                 given = self._workers.submit_apart(case.batch, case.places)

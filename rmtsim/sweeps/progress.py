@@ -184,7 +184,7 @@ def draws_left(states: Sequence[PointState]) -> list[float]:
 
 
 class SweepWatch:
-    """Measures the progress of a sweep that starts now.
+    """Measures the progress of a sweep from now on.
 
     Parameters
     ----------
@@ -194,11 +194,20 @@ class SweepWatch:
         Its points; they change as the run goes on.
     clock
         The time in seconds; it never goes back.
+    since
+        When its run began by the clock, if not now.
     """
 
-    def __init__(self, name: str, states: list[PointState], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        states: list[PointState],
+        clock: Callable[[], float] = time.monotonic,
+        since: float | None = None,
+    ) -> None:
         self._name, self._states, self._clock = name, states, clock
-        self._start = now = clock()
+        now = clock()
+        self.start = now if since is None else since
         self._costs = [state.sampling.cost(state.point, state.layers) for state in states]
         self._past = deque([(now, self._work())])
 
@@ -223,7 +232,7 @@ class SweepWatch:
             len(self._states),
             workers,
             tuple(failures),
-            now - self._start,
+            now - self.start,
             sum(work for work, _ in left) * (now - before) / done if left and done > 0 else None,
             open_points,
             in_flight,

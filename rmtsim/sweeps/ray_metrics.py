@@ -92,8 +92,9 @@ class _Export:
             known = {name: value(record) for name, (_, value) in GAUGES[record.unit].items()}
             # What is set to NaN disappears from the page, so that no old value stays there.
             values = {name: math.nan if value is None else float(value) for name, value in known.items()}
-            self._add(values, record.done - self._done)
-            self._done = record.done
+            new = max(0, record.done - self._done)  # an audit may have had draws taken out again
+            self._add(values, new)
+            self._done += new
         except Exception as error:  # whatever it is, the run goes on
             self._over = True
             _log.warning("run: its metrics are not exported to Ray any more (%s); the run goes on", error_line(error))

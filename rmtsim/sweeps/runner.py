@@ -235,6 +235,7 @@ class SweepWork:
     states: list[PointState]
     scheduler: DrawScheduler
     committer: DrawCommitter
+    _watch: SweepWatch | None = None
 
     def __init__(self, spec: Spec, resources: Resources, read: _Read) -> None:
         self.name, self._spec, self._resources, self._read = spec.name, spec, resources, read
@@ -254,11 +255,12 @@ class SweepWork:
         writer.save_spec(self._spec.name, self._spec.document())
         self.scheduler = DrawScheduler(self.states, self._spec, backend, self._resources)
         self.committer = DrawCommitter(store, writer, self._spec.document(), self.scheduler)
-        self._watch = SweepWatch(self.name, self.states)
+        self._watch = SweepWatch(self.name, self.states, since=self._watch.start if self._watch else None)
         return self.scheduler, self.committer
 
     def progress(self, workers: int) -> Progress:
         """Return where the sweep stands."""
+        assert self._watch is not None
         return self._watch.progress(self.committer.done, workers, self.scheduler.failures, self.scheduler.in_flight)
 
 
