@@ -13,9 +13,9 @@ from platform import machine
 import numpy as np
 import pytest
 
-from rmtsim.arrays import gpu, gpu_device, philox
+from rmtsim.arrays import gpu, gpu_device, gpu_launch, gpu_tiles, philox
 
-SOURCE = Path(gpu.__file__).with_name("kernels.cu").read_text("utf-8")
+SOURCE = gpu_launch.source()
 ARCHITECTURES = ("sm_80", "sm_90")
 DTYPES = ("float32", "float64")
 IDENTITY = bytes(range(16))
@@ -73,9 +73,11 @@ def compiled(request: pytest.FixtureRequest, nvrtc: Nvrtc) -> tuple[str, int]:
 
 
 def launched() -> set[str]:
-    """Names of the kernels that gpu.py runs."""
-    calls = [node for node in ast.walk(ast.parse(Path(gpu.__file__).read_text("utf-8"))) if isinstance(node, ast.Call)]
-    return {ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == "_launch"}
+    """Names of the kernels that gpu.py and gpu_tiles.py run."""
+    trees = [ast.parse(Path(module.__file__).read_text("utf-8")) for module in (gpu, gpu_tiles)]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [call.args[0] for call in calls if ast.unparse(call.func) in ("launch", "_sums")]
+    return {name.value for name in names if isinstance(name, ast.Constant)}
 
 
 def test_kernels_compile_to_machine_code(compiled: tuple[str, int]) -> None:
@@ -93,6 +95,8 @@ def test_every_kernel_that_is_asked_for_is_there(compiled: tuple[str, int]) -> N
         "diagonal_weights",
         "pair_weights",
         "weighted_sum",
+        "products",
+        "quadratic_sums",
         "pair_sums",
         "total",
     }
@@ -241,7 +245,11 @@ def test_weighted_sum_refuses_what_does_not_fit() -> None:
         ((2, 2), 257, 300, 5),
     ],
 )
-def test_add_product(lead: tuple[int, ...], n: int, k: int, c: int, same: bool, dtype: str) -> None:
+@pytest.mark.parametrize("small", [0, 2**24])  # by cuBLAS, and by a kernel
+def test_add_product(
+    lead: tuple[int, ...], n: int, k: int, c: int, same: bool, dtype: str, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_tiles, "_SMALL", small)
     A = random(*lead, n, c, dtype=dtype)
     B = A if same else random(*lead, k, c, dtype=dtype, seed=1)
     before = random(*lead, n, B.shape[-2], dtype=dtype, seed=2)
@@ -255,8 +263,19 @@ def test_add_product(lead: tuple[int, ...], n: int, k: int, c: int, same: bool, 
 @on_gpu
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("left", "right"), [((), ()), ((3,), ()), ((2, 1), (2, 3)), ((0,), (0,))])
-@pytest.mark.parametrize(("n", "k", "c"), [(1, 1, 1), (30, 20, 9), (5, 1, 3), (4, 3, 0)])
-def test_products(left: tuple[int, ...], right: tuple[int, ...], n: int, k: int, c: int, dtype: str) -> None:
+@pytest.mark.parametrize(("n", "k", "c"), [(1, 1, 1), (30, 20, 9), (5, 1, 3), (4, 3, 0), (130, 65, 17)])
+@pytest.mark.parametrize("small", [0, 2**24])  # by cuBLAS, and by a kernel
+def test_products(
+    left: tuple[int, ...],
+    right: tuple[int, ...],
+    n: int,
+    k: int,
+    c: int,
+    dtype: str,
+    small: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu_tiles, "_SMALL", small)
     A, B = random(*left, n, c, dtype=dtype), random(*right, k, c, dtype=dtype, seed=1)
     expected = A.astype(np.float64) @ B.mT
     bound = eps(dtype, c + 4) * (np.abs(A).astype(np.float64) @ np.abs(B).mT)
@@ -268,7 +287,9 @@ def test_products(left: tuple[int, ...], right: tuple[int, ...], n: int, k: int,
 
 
 @on_gpu
-def test_products_of_columns_of_a_larger_array() -> None:
+@pytest.mark.parametrize("small", [0, 2**24])
+def test_products_of_columns_of_a_larger_array(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_tiles, "_SMALL", small)
     A = random(2, 6, 50)
     np.testing.assert_allclose(
         host(gpu.products(device(A)[..., 3:40], device(A)[..., 3:40])), A[..., 3:40] @ A[..., 3:40].mT
@@ -304,12 +325,40 @@ def test_pair_sums(lead: tuple[int, ...], shared: tuple[int, ...], n: int, c: in
     P = E.astype(np.float64) * inverse
     Q, S, K = P * (1 - P), P * P, (X.astype(np.float64) @ X.mT) ** 2
     expected = [np.sum(K * G, axis=(-2, -1)) for G in (Q @ Q.mT, (P @ P.mT) ** 2, S @ S.mT)]
-    found = host(gpu.pair_sums(*map(device, (X, E, inverse))))
+    found = host(gpu_tiles.pair_sums(*map(device, (X, E, inverse))))
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, np.stack(expected, axis=-1), rtol=eps(dtype, 20), atol=1e-30)
     if len(lead) == 1:
-        alone = host(gpu.pair_sums(*(device(A[1]) for A in (X, E, inverse))))
+        alone = host(gpu_tiles.pair_sums(*(device(A[1]) for A in (X, E, inverse))))
         np.testing.assert_array_equal(alone, found[1])
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("lead", "n", "d", "c", "first"),
+    [((), 1, 1, 1, 1), ((), 64, 8, 16, 8), ((3,), 65, 9, 21, 6), ((2, 1), 130, 40, 20, 19), ((), 70, 5, 3, 3)],
+)
+def test_quadratic_sums(lead: tuple[int, ...], n: int, d: int, c: int, first: int, dtype: str) -> None:
+    X, A = random(*lead, n, d, dtype=dtype), np.abs(random(*lead, n, c, dtype=dtype, seed=1))
+    K = (X.astype(np.float64) @ X.mT) ** 2
+    parts = [A[..., :first].astype(np.float64), A[..., first:].astype(np.float64)]
+    expected = np.stack([np.sum(K * (part @ part.mT), axis=(-2, -1)) for part in parts], axis=-1)
+    found = host(gpu_tiles.quadratic_sums(device(X), device(A), first))
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, rtol=eps(dtype, 20), atol=0)
+    if len(lead) == 1:
+        np.testing.assert_array_equal(host(gpu_tiles.quadratic_sums(device(X[1]), device(A[1]), first)), found[1])
+
+
+@on_gpu
+def test_what_never_changes_is_sent_to_the_device_once() -> None:
+    index = np.arange(7)
+    assert gpu_launch.fixed(index) is gpu_launch.fixed(np.arange(7))
+    np.testing.assert_array_equal(host(gpu_launch.fixed(index)), index)
+    for other in (np.arange(8), np.arange(7.0), index[None, :]):
+        kept = gpu_launch.fixed(other)
+        assert (kept.shape, kept.dtype) == (other.shape, other.dtype)
 
 
 @on_gpu
@@ -325,7 +374,9 @@ def test_normals_of_many_streams() -> None:
 @on_gpu
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize("cut", [np.s_[:, 10:280, :], np.s_[:, :, 3:40], np.s_[1:, ::2, :]])
-def test_add_product_of_slices(cut: tuple[slice, ...], same: bool) -> None:
+@pytest.mark.parametrize("small", [0, 2**24])
+def test_add_product_of_slices(cut: tuple[slice, ...], same: bool, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_tiles, "_SMALL", small)
     A, B = random(3, 600, 50), random(3, 600, 50, seed=1)
     a = device(A)[cut]
     b = a if same else device(B)[cut]

@@ -35,7 +35,7 @@ def counts(point: Point, draws: int, **options: str) -> Counts:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("point", "launches"),
-    [(Point("linear", "ce", 100, 64, 128), 4), (Point("linear", "mse", 10, 64, 128), 3)],
+    [(Point("linear", "ce", 100, 64, 128), 3), (Point("linear", "mse", 10, 64, 128), 2)],
     ids=str,
 )
 def test_a_draw_of_a_batch(point: Point, launches: int, dtype: str) -> None:
@@ -71,6 +71,13 @@ def test_one_hidden_layer(loss: str, launches: int, waits: int) -> None:
     found = counts(point, BATCH)
     assert found.launches <= launches * BATCH
     assert found.waits <= waits * BATCH
-    without = counts(point, BATCH, layers=("hidden", "output"))
-    assert without.launches <= 20 * BATCH
-    assert without.waits <= BATCH
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("loss", "launches"), [("ce", 9), ("mse", 4)])
+def test_the_layers_of_one_hidden_layer(loss: str, launches: int, dtype: str) -> None:
+    found = counts(Point("one_hidden", loss, 10, 20, 100, 8), BATCH, layers=("hidden", "output"), dtype=dtype)
+    assert found.launches <= launches * BATCH
+    assert found.waits < BATCH
+    assert found.uploaded == 0
+    assert found.downloaded <= 100 * BATCH

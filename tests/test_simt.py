@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,11 @@ import rmtsim
 from harness.simt.cupy_module import emulated
 from harness.simt.kernels import KernelError, Kernels, compiler
 from harness.simt.memory import Guarded
-from rmtsim.arrays import gpu, philox
+from rmtsim.arrays import gpu, gpu_launch, gpu_tiles, philox
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 
-SOURCE = files("rmtsim.arrays").joinpath("kernels.cu").read_text("utf-8")
+SOURCE = gpu_launch.source()
 FOLDER = Path(os.environ["RMTSIM_CACHE"], "simt")
 
 
@@ -59,10 +59,18 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
     E = np.exp(E)
     P, K = E / E.sum(axis=1, keepdims=True), (E[:, :20] @ E[:, :20].T) ** 2
     partial = new(1, 3, 3)  # of two tiles
-    inverse, sizes = 1 / E.sum(axis=1), (np.int64(1), np.int64(n), np.int64(c), np.int64(20))
-    kernels.launch("pair_sums_double", (3, 1), (16, 16), (E[:, :20].copy(), E, inverse, *sizes, partial))
+    inverse, sizes, X = 1 / E.sum(axis=1), (np.int64(1), *map(np.int64, (n, c, 20, 3))), E[:, :20].copy()
+    kernels.launch("pair_sums_double", (3,), (16, 16), (X, E, inverse, *sizes, partial))
     expected = [np.sum(K * G) for G in ((P - P * P) @ (P - P * P).T, (P @ P.T) ** 2, (P * P) @ (P * P).T)]
     yield np.allclose(partial[0].sum(axis=1), expected, rtol=1e-12)
+    partial, sizes = new(1, 2, 3), tuple(map(np.int64, (n, c, 20, 90, 3)))
+    kernels.launch("quadratic_sums_double", (3,), (16, 16), (X, E, *sizes, partial))
+    yield np.allclose(partial[0].sum(axis=1), [np.sum(K * (A @ A.T)) for A in (E[:, :90], E[:, 90:])], rtol=1e-12)
+    given, out, layouts = E.reshape(2, 35, 300), new(2, 35, 40), np.zeros(2, dtype=gpu_tiles._LAYOUT)
+    out[...], layouts["steps"] = 1, [(35 * 300, 300, 1), (35 * 300, 1, 300)]  # by rows, and by columns
+    sizes = (*map(np.int64, (35, 40, 35)), np.int32(1), np.int32(0))
+    kernels.launch("products_double", (2,), (16, 16), (given, given, out, *layouts, *sizes))
+    yield np.allclose(out, 1 + given[..., :35] @ given[:, :, :40], rtol=1e-12)
     yield all(array.check() for array in made)
 
 
@@ -70,8 +78,15 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
 MUTANTS = {
     "no barrier": ("= value;\n    __syncthreads();\n", "= value;\n"),
     "no barrier after loading": ("T(0));\n        }\n        __syncthreads();\n", "T(0));\n        }\n"),
-    "no barrier before loading": ("gram);\n        __syncthreads();\n", "gram);\n"),
-    "the diagonal counts twice": ("((a > b) + (a >= b))", "2 * (a >= b)"),
+    "no barrier before loading": (
+        "(pieces, products);\n        __syncthreads();\n    }\n}",
+        "(pieces, products);\n    }\n}",
+    ),
+    "columns of another kind": ("ends[3] = {0, first, c}", "ends[3] = {0, first - 1, c}"),
+    "no step of columns": ("row * layout.row + column * layout.column", "row * layout.row + column"),
+    "the other draw": ("B += draw * of_B.draw", "B += 0"),
+    "nothing added to": ("add ? entry + sums", "!add ? entry + sums"),
+    "the diagonal counts twice": ("(a > b) + (a >= b) :", "2 * (a >= b) :"),
     "other pairs of tiles": ("while (j > i) j -= ++i;", "while (j >= i) j -= ++i;"),
     "early return": ("    if (row < rows) {  // no early", "    if (row >= rows) return;\n    {  // no early"),
     "half of the shuffles": ("distance > 0; distance /= 2)", "distance > 1; distance /= 2)"),
@@ -91,7 +106,7 @@ def test_the_kernels_agree_with_numpy() -> None:
 def test_mutants_are_noticed(mutant: str) -> None:
     right, wrong = MUTANTS[mutant]
     assert SOURCE.count(right) == 1
-    assert not agree(Kernels(SOURCE.replace(right, wrong).replace("KERNELS_FOR(float)", ""), FOLDER))
+    assert not agree(Kernels(re.sub(r"(KERNELS|TILES)_FOR\(float\)", "", SOURCE.replace(right, wrong)), FOLDER))
 
 
 def kernel(body: str, parameters: str = "double* out") -> str:

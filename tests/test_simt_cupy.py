@@ -13,7 +13,7 @@ import pytest
 from harness.simt.cupy_module import emulated
 from harness.simt.kernels import KernelError, compiler
 from harness.simt.memory import Pool
-from rmtsim.arrays import gpu, gpu_device
+from rmtsim.arrays import gpu, gpu_device, gpu_launch, gpu_tiles
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 
@@ -87,10 +87,10 @@ def test_launches_waits_and_transfers_are_counted(pool: Pool) -> None:
 
 
 def test_the_gpus_names_that_are_used_are_emulated(pool: Pool) -> None:
-    """What gpu.py and gpu_device.py take from CuPy, the stand-in has."""
+    """What the modules of the GPU take from CuPy, the stand-in has."""
     import cupy
 
-    trees = [ast.parse(Path(module.__file__).read_text("utf-8")) for module in (gpu, gpu_device)]
+    trees = [ast.parse(Path(module.__file__).read_text("utf-8")) for module in (gpu, gpu_device, gpu_launch, gpu_tiles)]
     used = {ast.unparse(node) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert "cupy.cuda.Device" in used
     for name in sorted(name for name in used if name.startswith("cupy.") and "(" not in name):

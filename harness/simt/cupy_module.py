@@ -16,7 +16,7 @@ from harness.simt import functions
 from harness.simt.arrays import ndarray, wrapped
 from harness.simt.kernels import KernelError, Kernels
 from harness.simt.memory import POOL, OutOfMemoryError, Pool
-from rmtsim.arrays import gpu, gpu_device
+from rmtsim.arrays import gpu_device, gpu_launch
 
 #: Bytes of the device that cuBLAS takes for a handle.
 _HANDLE = 40 * 2**20
@@ -182,5 +182,5 @@ def emulated(folder: Path, seed: int = 0) -> Iterator[Pool]:
 
 def _forget() -> None:
     """Clear what is kept of a device."""
-    for kept in (gpu._module, gpu._kernel, gpu_device._computes, gpu_device._library):
+    for kept in (gpu_launch._module, gpu_launch._kernel, gpu_launch._fixed, gpu_device._computes, gpu_device._library):
         kept.cache_clear()

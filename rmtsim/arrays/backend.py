@@ -53,7 +53,7 @@ class Backend(ABC):
     makes_normals
         Whether `normals` makes draws on its device; else they are made by NumPy and handed over.
     sums_pairs
-        Whether `pair_sums` adds up all pairs of samples with no Gram matrix in memory.
+        Whether `pair_sums` and `quadratic_sums` add up all pairs of samples with no Gram matrix in memory.
     takes_index_arrays
         Whether entries can be assigned to by arrays of indices, which the array API standard leaves out.
     """
@@ -116,6 +116,17 @@ class Backend(ABC):
         (…, n, c) and ``inverse`` (…, n, 1); the last leading axis of X may have length 1 where that of E is longer.
         """
         raise NotImplementedError(f"{self.name} sums no pairs")
+
+    def quadratic_sums(self, X: Array, A: Array, first: int) -> Array:
+        """Return Σ λᵀ K λ over the ``first`` columns λ of A (…, n, c), and over the others, (…, 2), in float64.
+
+        K = (XXᵀ)² is a square of each entry; X is (…, n, d).
+        """
+        raise NotImplementedError(f"{self.name} sums no pairs")
+
+    def fixed(self, array: np.ndarray) -> Array:
+        """Return an array that never changes, such as one of indices; a device may keep it."""
+        return self.module().asarray(array)
 
     # The operations in which a draw spends its time. Arrays may have leading axes, which run over draws; a draw's
     # value has the same bits in a batch of any size.

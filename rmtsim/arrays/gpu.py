@@ -1,7 +1,8 @@
 """The operations of a draw on a GPU: kernels of our own, and cuBLAS, through CuPy.
 
 Arrays are CuPy arrays of float32 or float64, row-major, with optional leading axes that run over draws. Work is put
-on the current device and stream and not waited for. The kernels stand in ``kernels.cu``. CuPy compiles them by NVRTC
+on the current device and stream and not waited for. The kernels stand in ``kernels.cu``, and those that make products
+in ``tiles.cu`` (`rmtsim.arrays.gpu_tiles`). CuPy compiles them by NVRTC
 when one is first used on a device, and keeps the result on disk; it adds ``-ftz=true``, so float32 values below
 1.2e-38 become zero, and no other fast mathematics.
 """
@@ -9,18 +10,17 @@ when one is first used on a device, and keeps the result on disk; it adds ``-ftz
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from rmtsim.arrays import gpu_tiles
+from rmtsim.arrays.gpu_launch import check_contiguous, contiguous, launch
+
 Array = Any  # an array of CuPy
 
-_TYPES = {"float32": "float", "float64": "double"}
 _WARP, _THREADS = 32, 256  # of a block; as in kernels.cu
-_SIDE, _TILE = 16, 64  # threads to a side of a block of pair_sums, and samples; as in kernels.cu
 _MOST_STREAMS = 64  # of a launch of normals; as in kernels.cu
 _NAMES = np.dtype([("words", np.uint32, (_MOST_STREAMS, 4))])
 _MOST_BLOCKS = 2**16  # for kernels whose threads go on to the next entries
@@ -64,7 +64,7 @@ def normals(names: Sequence[bytes], rows: range, columns: int, scale: float, dty
         words = np.zeros(1, dtype=_NAMES)  # one structure, which is passed by value: nothing is copied to the device
         words["words"][0, : len(some)] = np.frombuffer(b"".join(some), dtype="<u4").reshape(-1, 4)
         here = out[start : start + len(some)]
-        _launch("normals", dtype, (blocks, len(some)), (_THREADS,), here, *span, words, np.float64(scale))
+        launch("normals", dtype, (blocks, len(some)), (_THREADS,), here, *span, words, np.float64(scale))
     return out
 
 
@@ -91,16 +91,16 @@ def exponentials(L: Array, shift: Array) -> tuple[Array, Array, Array]:
     """
     import cupy
 
-    _check_contiguous(L)
+    check_contiguous(L)
     column = (*L.shape[:-1], 1)
-    shift = _contiguous(cupy.broadcast_to(cupy.asarray(shift), column), L.dtype)
+    shift = contiguous(cupy.broadcast_to(cupy.asarray(shift), column), L.dtype)
     sums, highest = cupy.empty(column, dtype=np.float64), cupy.empty(column, dtype=L.dtype)
     rows, columns = highest.size, L.shape[-1]
     # Short rows share a warp, so that no thread idles; long ones take a block, so that its threads read side by side.
     lanes = _lanes(columns) if columns < 4 * _THREADS else _THREADS
     per_block = _THREADS // lanes
     block, sizes = (lanes, per_block), (np.int64(rows), np.int64(columns))
-    _launch("exponentials", L.dtype.name, (-(-rows // per_block),), block, L, shift, sums, highest, *sizes)
+    launch("exponentials", L.dtype.name, (-(-rows // per_block),), block, L, shift, sums, highest, *sizes)
     return L, sums, highest
 
 
@@ -116,14 +116,14 @@ def diagonal_weights(E: Array, inverse: Array) -> tuple[Array, Array]:
     """
     import cupy
 
-    E = _contiguous(E, E.dtype)
-    inverse = _contiguous(cupy.broadcast_to(cupy.asarray(inverse), (*E.shape[:-1], 1)), np.float64)
+    E = contiguous(E, E.dtype)
+    inverse = contiguous(cupy.broadcast_to(cupy.asarray(inverse), (*E.shape[:-1], 1)), np.float64)
     Q, S = cupy.empty_like(E), cupy.empty_like(E)
     rows, columns = inverse.size, E.shape[-1]
     lanes = _lanes(columns)
     block = lanes, _THREADS // lanes
     grid = min(_MOST_BLOCKS, -(-rows // block[1])), min(_MOST_BLOCKS - 1, -(-columns // (8 * lanes)))
-    _launch("diagonal_weights", E.dtype.name, grid, block, E, inverse, Q, S, np.int64(rows), np.int64(columns))
+    launch("diagonal_weights", E.dtype.name, grid, block, E, inverse, Q, S, np.int64(rows), np.int64(columns))
     return Q, S
 
 
@@ -138,8 +138,8 @@ def add_product(total: Array, A: Array, B: Array) -> None:
     """Add A Bᵀ to ``total`` in place, for every draw.
 
     Where B is A itself, only the lower triangle of ``total`` with its diagonal is filled. Sums have the precision of
-    the arrays. Draws are added one by one: a batched product may choose its kernel by their number, and
-    a draw's bits must not depend on that.
+    the arrays. Small products of all draws are added by one launch of a kernel of our own. Large ones go to cuBLAS one
+    by one: a batched product may choose its kernel by their number, and a draw's bits must not depend on that.
 
     Parameters
     ----------
@@ -156,20 +156,24 @@ def add_product(total: Array, A: Array, B: Array) -> None:
     """
     from cupy import cublas
 
+    (n, c), k = A.shape[-2:], B.shape[-2]
+    if gpu_tiles.is_small(n, k, c) and total.flags.c_contiguous:
+        gpu_tiles.put_products(total, A, B, add=True)
+        return
     for draw in np.ndindex(total.shape[:-2]):
         out = total[draw]
-        _check_contiguous(out)  # CuPy would copy it, there and back
-        a = _contiguous(A[draw], A.dtype)
+        check_contiguous(out)  # CuPy would copy it, there and back
+        a = contiguous(A[draw], A.dtype)
         if A is B:
             cublas.syrk("N", a, out=out, beta=1.0, lower=True)
         else:
-            cublas.gemm("N", "T", a, _contiguous(B[draw], B.dtype), out=out, beta=1.0)
+            cublas.gemm("N", "T", a, contiguous(B[draw], B.dtype), out=out, beta=1.0)
 
 
 def products(A: Array, B: Array) -> Array:
     """Return A Bᵀ for every draw, (…, n, k); the leading axes of A (…, n, c) and B (…, k, c) broadcast.
 
-    Draws are multiplied one by one, as in `add_product`. Matrices that are stored by rows or by columns are taken as
+    Large products are made one by one, as in `add_product`. Matrices that are stored by rows or by columns are taken as
     they lie.
     """
     import cupy
@@ -180,9 +184,12 @@ def products(A: Array, B: Array) -> Array:
     if not c:
         return cupy.zeros((*lead, n, k), dtype=A.dtype)
     out = cupy.empty((*lead, n, k), dtype=A.dtype)
+    if gpu_tiles.is_small(n, k, c):
+        gpu_tiles.put_products(out, A, B)
+        return out
     A, B = cupy.broadcast_to(A, (*lead, n, c)), cupy.broadcast_to(B, (*lead, k, c))
     for draw in np.ndindex(lead) if out.size else ():
-        a, b = (M if M.flags.f_contiguous else _contiguous(M, M.dtype) for M in (A[draw], B[draw]))
+        a, b = (M if M.flags.f_contiguous else contiguous(M, M.dtype) for M in (A[draw], B[draw]))
         cublas.gemm("N", "T", a, b, out=out[draw])
     return out
 
@@ -195,11 +202,11 @@ def pair_weights(K: Array) -> Array:
     ValueError
         If K is not contiguous.
     """
-    _check_contiguous(K)
+    check_contiguous(K)
     n, rows = K.shape[-1], prod(K.shape[:-1])
     block = _WARP, _THREADS // _WARP
     grid = (min(_MOST_BLOCKS, -(-rows // block[1])),)
-    _launch("pair_weights", K.dtype.name, grid, block, K, np.int64(n), np.int64(prod(K.shape[:-2])))
+    launch("pair_weights", K.dtype.name, grid, block, K, np.int64(n), np.int64(prod(K.shape[:-2])))
     return K
 
 
@@ -231,78 +238,15 @@ def weighted_sum(K: Array, G: Array, left: Array, right: Array, power: int) -> A
     shared = bool(lead) and K.shape == (*lead[:-1], 1, n, k)  # by the last leading axis, along which V run
     if not (shared or K.shape == G.shape) or K.dtype != G.dtype or power not in (1, 2):
         raise ValueError(f"K {K.shape} {K.dtype}, G {G.shape} {G.dtype} and power {power} do not fit")
-    left = _contiguous(cupy.broadcast_to(left, (*lead, n)), np.float64)
-    right = _contiguous(cupy.broadcast_to(right, (*lead, k)), np.float64)
+    left = contiguous(cupy.broadcast_to(left, (*lead, n)), np.float64)
+    right = contiguous(cupy.broadcast_to(right, (*lead, k)), np.float64)
     draws, parts = prod(lead), min(1024, -(-n * _WARP // _THREADS))
     partial, out = cupy.empty((draws, parts), dtype=np.float64), cupy.empty(tuple(lead), dtype=np.float64)
     sizes = np.int32(power), np.int64(lead[-1] if shared else 1), np.int64(n), np.int64(k), np.int64(parts)
-    arrays = _contiguous(K, K.dtype), _contiguous(G, G.dtype), left, right
-    _launch("weighted_sum", G.dtype.name, (draws * parts,), (_WARP, _THREADS // _WARP), *arrays, *sizes, partial)
-    _launch("total", "float64", (draws,), (_THREADS,), partial, np.int64(parts), out)
+    arrays = contiguous(K, K.dtype), contiguous(G, G.dtype), left, right
+    launch("weighted_sum", G.dtype.name, (draws * parts,), (_WARP, _THREADS // _WARP), *arrays, *sizes, partial)
+    launch("total", "float64", (draws,), (_THREADS,), partial, np.int64(parts), out)
     return out
-
-
-def _launch(name: str, dtype: str, grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
-    """Run the instance of a kernel for ``dtype``; numbers among the arguments are NumPy's, of the kernel's widths."""
-    if all(grid):  # no blocks: nothing to do
-        _kernel(f"{name}_{_TYPES[dtype]}")(grid, block, arguments)
-
-
-def pair_sums(X: Array, E: Array, inverse: Array) -> Array:
-    """Return Σ K∘(QQᵀ), Σ K∘(PPᵀ)² and Σ K∘(SSᵀ) over all pairs of samples, with no Gram matrix in memory.
-
-    K = (XXᵀ)² and (PPᵀ)² are squares of each entry; P = E·inverse, Q = P∘(1 − P) and S = P∘P. Products are made in the
-    dtype, each thread adding up the columns one after the other; sums of pairs are made in float64.
-
-    Parameters
-    ----------
-    X
-        (…, n, d); the last of its leading axes may have length 1 where that of E is longer.
-    E, inverse
-        (…, n, c) and (…, n, 1), of the dtype of X.
-
-    Returns
-    -------
-    array
-        (…, 3), in float64. A draw's values do not depend on the others.
-    """
-    import cupy
-
-    *lead, n, c = E.shape
-    repeats = lead[-1] if lead and X.shape[-3] == 1 else 1
-    arrays = [_contiguous(A, E.dtype) for A in (X, E, cupy.broadcast_to(inverse, (*lead, n, 1)))]
-    draws, tiles = prod(lead), -(-n // _TILE)
-    pairs = tiles * (tiles + 1) // 2
-    partial, out = cupy.empty((draws, 3, pairs), dtype=np.float64), cupy.empty((*lead, 3), dtype=np.float64)
-    sizes = np.int64(repeats), np.int64(n), np.int64(c), np.int64(X.shape[-1])
-    _launch("pair_sums", E.dtype.name, (pairs, draws), (_SIDE, _SIDE), *arrays, *sizes, partial)
-    _launch("total", "float64", (3 * draws,), (_THREADS,), partial, np.int64(pairs), out)
-    return out
-
-
-@cache
-def _kernel(name: str) -> Any:
-    return _module().get_function(name)  # the object that is returned compiles for any device on its first use there
-
-
-@cache
-def _module() -> Any:
-    import cupy
-
-    source = files("rmtsim.arrays").joinpath("kernels.cu").read_text("utf-8")
-    return cupy.RawModule(code=source, options=("--std=c++17",))
-
-
-def _check_contiguous(A: Array) -> None:
-    if not A.flags.c_contiguous:
-        raise ValueError("an array that is written to must be contiguous")
-
-
-def _contiguous(A: Array, dtype: Any) -> Array:
-    """Return A, or a copy that is contiguous and of the dtype where it is not."""
-    import cupy
-
-    return cupy.ascontiguousarray(A, dtype=dtype)
 
 
 def _lanes(columns: int) -> int:

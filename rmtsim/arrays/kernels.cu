@@ -1,4 +1,4 @@
-// The kernels of rmtsim/arrays/gpu.py. NVRTC compiles them alone, so nothing is included.
+// The kernels of rmtsim/arrays/gpu.py. NVRTC compiles them with tiles.cu after them, so nothing is included.
 //
 // Every kernel is an instance, for float and for double, of a template of the same name; matrices are row-major and
 // contiguous, batches of them too. Sums are made in double and in an order that the shape of one matrix fixes: no
@@ -181,115 +181,6 @@ __device__ void weighted_sum(const T* __restrict__ K, const T* __restrict__ G, c
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Sums over pairs of samples, without a Gram matrix in memory
-
-// Of samples X (n, d) and E (n, c), with K = (X X^T)^2 by entry, P = E * inverse[row], Q = P - P*P and S = P*P:
-// partial[draw, :, tiles] = the sums of K*(Q Q^T), K*(P P^T)^2 and K*(S S^T) over a pair of tiles of samples i >= j, in
-// which pairs of samples below the diagonal count twice. blockIdx.x is the pair of tiles, blockIdx.y the draw; `repeats`
-// draws of E, one after the other, have the same X. A block has SIDE x SIDE threads, and a thread EACH x EACH pairs of
-// samples, whose products it keeps in registers while pieces of the columns pass through shared memory.
-constexpr int SIDE = 16, EACH = 4, TILE = SIDE * EACH;  // as in gpu.py
-constexpr int PAD = 4;                                  // neighbouring rows then lie in different banks
-
-template <class T, int KINDS>
-struct Pieces {  // of the columns of both tiles, for each kind of matrix; what fits in 48 KiB
-    static constexpr int STEP = sizeof(T) == 4 ? 16 : 8;
-    T left[KINDS][STEP][TILE + PAD], right[KINDS][STEP][TILE + PAD];
-};
-
-// products[kind] += left[kind]^T right[kind], this thread's share.
-template <class T, int KINDS>
-__device__ void add_products(const Pieces<T, 3>& pieces, T products[KINDS][EACH][EACH])
-{
-#pragma unroll 4
-    for (int step = 0; step < Pieces<T, 3>::STEP; ++step)
-#pragma unroll
-        for (int kind = 0; kind < KINDS; ++kind) {
-            T a[EACH], b[EACH];
-#pragma unroll
-            for (int u = 0; u < EACH; ++u) {
-                a[u] = pieces.left[kind][step][threadIdx.y * EACH + u];
-                b[u] = pieces.right[kind][step][threadIdx.x * EACH + u];
-            }
-#pragma unroll
-            for (int u = 0; u < EACH; ++u)
-#pragma unroll
-                for (int v = 0; v < EACH; ++v) products[kind][u][v] += a[u] * b[v];
-        }
-}
-
-// One entry of P, Q and S. 1 - p is exact where p is near 1, and so Q keeps its digits.
-template <class T>
-__device__ void put_weights(T part[3][Pieces<T, 3>::STEP][TILE + PAD], int step, int sample, T p)
-{
-    part[0][step][sample] = p;
-    part[1][step][sample] = p * (1 - p);
-    part[2][step][sample] = p * p;
-}
-
-template <class T>
-__device__ void pair_sums(const T* __restrict__ X, const T* __restrict__ E, const T* __restrict__ inverse, i64 repeats,
-                          i64 n, i64 c, i64 d, double* __restrict__ partial)
-{
-    constexpr int STEP = Pieces<T, 3>::STEP, THREADS = SIDE * SIDE;
-    __shared__ Pieces<T, 3> pieces;
-    __shared__ double of_warp[3][THREADS / WARP];
-    const int thread = threadIdx.y * SIDE + threadIdx.x;
-    const i64 draw = blockIdx.y;
-    i64 i = 0, j = blockIdx.x;
-    while (j > i) j -= ++i;  // the pairs (0, 0), (1, 0), (1, 1), (2, 0) and so on
-    X += draw / repeats * n * d;
-    E += draw * n * c;
-    inverse += draw * n;
-    T gram[1][EACH][EACH] = {}, products[3][EACH][EACH] = {};
-    for (i64 from = 0; from < d; from += STEP) {
-        for (int entry = thread; entry < TILE * STEP; entry += THREADS) {
-            const int sample = entry / STEP, step = entry % STEP;
-            const i64 a = i * TILE + sample, b = j * TILE + sample, column = from + step;
-            pieces.left[0][step][sample] = a < n && column < d ? X[a * d + column] : T(0);
-            pieces.right[0][step][sample] = b < n && column < d ? X[b * d + column] : T(0);
-        }
-        __syncthreads();
-        add_products<T, 1>(pieces, gram);
-        __syncthreads();
-    }
-    for (i64 from = 0; from < c; from += STEP) {
-        for (int entry = thread; entry < TILE * STEP; entry += THREADS) {
-            const int sample = entry / STEP, step = entry % STEP;
-            const i64 a = i * TILE + sample, b = j * TILE + sample, column = from + step;
-            put_weights<T>(pieces.left, step, sample, a < n && column < c ? E[a * c + column] * inverse[a] : T(0));
-            put_weights<T>(pieces.right, step, sample, b < n && column < c ? E[b * c + column] * inverse[b] : T(0));
-        }
-        __syncthreads();
-        add_products<T, 3>(pieces, products);
-        __syncthreads();
-    }
-    double sums[3] = {0, 0, 0};
-#pragma unroll
-    for (int u = 0; u < EACH; ++u)
-#pragma unroll
-        for (int v = 0; v < EACH; ++v) {
-            const i64 a = i * TILE + threadIdx.y * EACH + u, b = j * TILE + threadIdx.x * EACH + v;
-            const double k = gram[0][u][v], p = products[0][u][v];
-            const double weight = a < n && b < n ? k * k * ((a > b) + (a >= b)) : 0;
-            sums[0] += weight * products[1][u][v];
-            sums[1] += weight * (p * p);
-            sums[2] += weight * products[2][u][v];
-        }
-#pragma unroll
-    for (int kind = 0; kind < 3; ++kind) {
-        const double sum = reduce(sums[kind], WARP, Sum());
-        if (thread % WARP == 0) of_warp[kind][thread / WARP] = sum;
-    }
-    __syncthreads();
-    if (thread < 3) {
-        double sum = 0;
-        for (int warp = 0; warp < THREADS / WARP; ++warp) sum += of_warp[thread][warp];
-        partial[(draw * 3 + thread) * gridDim.x + blockIdx.x] = sum;
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 
 // out[draw] = sum of partial[draw, :], a block a draw.
 extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const double* partial, i64 parts, double* out)
@@ -329,11 +220,6 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const dou
                          i64 n, i64 k, i64 parts, double* partial)                                                     \
     {                                                                                                                  \
         weighted_sum(K, G, left, right, power, repeats, n, k, parts, partial);                                         \
-    }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
-        pair_sums_##T(const T* X, const T* E, const T* inverse, i64 repeats, i64 n, i64 c, i64 d, double* partial)     \
-    {                                                                                                                  \
-        pair_sums(X, E, inverse, repeats, n, c, d, partial);                                                           \
     }
 
 KERNELS_FOR(float)

@@ -62,7 +62,7 @@ def covariances(U: Array, V: Rows, active: Array, tiling: Tiling, team: ThreadTe
             team.map(lambda job: add(*job), jobs)
         total = sums[..., :1, :]
         means = xp.astype(sums[..., 1 : m + 1, :] / total, U.dtype, copy=False) * active
-        i, j = (xp.asarray(index) for index in pairs_of(m))
+        i, j = map(backend.fixed, pairs_of(m))
         products = xp.take(means, i, axis=-2)
         products *= xp.take(means, j, axis=-2)
         values = xp.astype(sums[..., m + 1 :, :] / total, U.dtype, copy=False)

@@ -96,6 +96,11 @@ class DataKernel:
         self._kept: dict[tuple[int, ...], Array] = {}
 
     @property
+    def in_registers(self) -> bool:
+        """Whether the backend sums over pairs of these samples with no Gram matrix in memory: those of one tile."""
+        return self._backend.sums_pairs and len(self.tiles) == 1 and not self.few_features
+
+    @property
     def samples(self) -> Array:
         """U."""
         return self._U
@@ -131,6 +136,11 @@ class DataKernel:
             return gram_sums(columns, self._weigh, n_samples, chunks, self._tiling, self._team, self._xp)
         parts = [self._contracted(columns, chunk) for chunk in chunks()]
         return [sum(kind[1:], kind[0]) for kind in zip(*parts, strict=True)]
+
+    def sums_in_registers(self, A: Array, first: int) -> list[Array]:
+        """Return Σ λᵀ K λ over the ``first`` columns λ of A (…, N, columns), and over the others if there are any."""
+        sums = self._backend.quadratic_sums(self._U, A, first)
+        return [sums[..., kind] for kind in range(1 + (first < A.shape[-1]))]
 
     def sums_of_active(self, weights: Array, active: Array) -> list[Array]:
         """Return Σ λᵀ K λ over several V and all pairs of neurons i = j, and over all i < j, in float64.
@@ -214,8 +224,9 @@ class DataKernel:
             return self._kept[i,]
         xp, U = self._xp, self._U[..., self.tiles[i], :]
         rows, columns = np.triu_indices(U.shape[-1])
-        scale = xp.asarray(np.where(rows == columns, 1.0, np.sqrt(2.0)), dtype=U.dtype)
-        phi = xp.take(U, xp.asarray(rows), axis=-1) * xp.take(U, xp.asarray(columns), axis=-1) * scale
+        scale = xp.astype(self._backend.fixed(np.where(rows == columns, 1.0, np.sqrt(2.0))), U.dtype, copy=False)
+        left, right = map(self._backend.fixed, (rows, columns))
+        phi = xp.take(U, left, axis=-1) * xp.take(U, right, axis=-1) * scale
         if kept_features(U.shape[-1], self._U.shape[-2]):
             self._kept[i,] = phi
         return phi

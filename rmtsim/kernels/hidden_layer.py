@@ -142,13 +142,17 @@ class HiddenLayer:
 
     def _sums(self, weights: list[Array]) -> list[Array]:
         """Σ λᵀ K λ over all pairs i = j, and over all i < j."""
-        xp = self._xp
+        xp, samples = self._xp, self._samples
+        if samples.in_registers:
+            kinds = [side_by_side([w[..., kind] for w in weights], xp) for kind in self._kinds]
+            A = weights[0] if kinds[0].shape[-1] == self._m else xp.concat(kinds, axis=-1)
+            return [total[..., 0] for total in samples.sums_in_registers(A, kinds[0].shape[-1])]
 
         def columns(i: int, chunk: None, fresh: bool) -> tuple[Array, ...]:
-            rows = [w[..., self._samples.tiles[i], :] for w in weights]
+            rows = [w[..., samples.tiles[i], :] for w in weights]
             return tuple(side_by_side([w[..., kind] for w in rows], xp) for kind in self._kinds)
 
-        return [total[..., 0] for total in self._samples.quadratic_sums(columns, lambda: [None])]
+        return [total[..., 0] for total in samples.quadratic_sums(columns, lambda: [None])]
 
 
 def side_by_side(weights: list[Array], xp: Module) -> Array:
@@ -180,7 +184,9 @@ def gradient_mse(features: Array, gram: Array, V: Rows, y: Array, tiling: Tiling
     whole = np.zeros((m, m), dtype=np.int64)  # where each product of two neurons stands among the pairs
     i, j = pairs_of(m)
     whole[i, j] = whole[j, i] = np.arange(len(i))
-    square = xp.reshape(xp.take(gram[..., 0, :], xp.asarray(whole.ravel()), axis=-1), (*gram.shape[:-2], m, m))
+    square = xp.reshape(
+        xp.take(gram[..., 0, :], backend_of(xp).fixed(whole.ravel()), axis=-1), (*gram.shape[:-2], m, m)
+    )
     found = backend_of(xp).products(xp.astype(features[..., None, :, :], xp.float64), square.mT)
     own = xp.zeros_like(found)
     for chunk in chunks(V, tiling):

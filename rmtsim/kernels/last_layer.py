@@ -97,9 +97,8 @@ def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, 
 
 
 def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:
-    """Whether `last_layer_in_registers` is there for this: of all classes and samples at once, and by Gram matrices."""
-    whole = len(softmax.tiles) == 1 and softmax.tiling.one_chunk(softmax.V.shape[-2])
-    return backend_of(softmax.xp).sums_pairs and whole and not kernel.few_features
+    """Whether `last_layer_in_registers` is there for this: of all classes and samples at once."""
+    return kernel.in_registers and softmax.tiling.one_chunk(softmax.V.shape[-2])
 
 
 def last_layer_in_registers(softmax: Softmax, kernel: DataKernel) -> BlockNorms:

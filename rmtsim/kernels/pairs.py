@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module
+from rmtsim.arrays.backend import Array, Module, backend_of
 
 
 def pair(A: Array, xp: Module, B: Array | None = None) -> Array:
     """Return A_i B_j for the pairs of columns i ≤ j, those with i = j first; A_i A_j without B."""
-    i, j = (xp.asarray(index) for index in pairs_of(A.shape[-1]))
+    i, j = map(backend_of(xp).fixed, pairs_of(A.shape[-1]))
     return xp.take(A, i, axis=-1) * xp.take(A if B is None else B, j, axis=-1)
 
 

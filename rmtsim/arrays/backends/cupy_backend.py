@@ -76,12 +76,12 @@ class CuPyBackend(Backend):
         return _gpu().diagonal_weights(E, inverse)  # type: ignore[no-any-return]
 
     def add_product(self, total: Array, A: Array, B: Array) -> Array:
-        """Add A Bᵀ to ``total`` in place, by cuBLAS."""
+        """Add A Bᵀ to ``total`` in place, by a kernel or by cuBLAS."""
         _gpu().add_product(total, A, B)
         return total
 
     def products(self, A: Array, B: Array) -> Array:
-        """Return A Bᵀ, by cuBLAS."""
+        """Return A Bᵀ, by a kernel or by cuBLAS."""
         return _gpu().products(A, B)
 
     def pair_weights(self, K: Array) -> Array:
@@ -90,7 +90,17 @@ class CuPyBackend(Backend):
 
     def pair_sums(self, X: Array, E: Array, inverse: Array) -> Array:
         """Return the sums by a kernel that keeps products in registers."""
-        return _gpu().pair_sums(X, E, inverse)
+        return _tiles().pair_sums(X, E, inverse)
+
+    def quadratic_sums(self, X: Array, A: Array, first: int) -> Array:
+        """Return the sums by a kernel that keeps products in registers."""
+        return _tiles().quadratic_sums(X, A, first)
+
+    def fixed(self, array: np.ndarray) -> Array:
+        """Return the array on the device, where it is kept."""
+        from rmtsim.arrays.gpu_launch import fixed
+
+        return fixed(array)
 
     def weighted_sum(self, K: Array, G: Array, left: Array, right: Array, power: int) -> Array:
         """Return the sum by a kernel, with products and sums in float64."""
@@ -104,6 +114,12 @@ def _gpu() -> Any:
     from rmtsim.arrays import gpu
 
     return gpu
+
+
+def _tiles() -> Any:
+    from rmtsim.arrays import gpu_tiles
+
+    return gpu_tiles
 
 
 def _device() -> Any:
