@@ -92,7 +92,7 @@ def show_theory_progress(values: SlowValues, then: str) -> Iterator[None]:
             value.find(values[value])
             found.append(value)
 
-    with show_progress("theory", len(values), "values", lambda: len(found), doing) if slow else nullcontext():
+    with show_progress("theory", len(values), "values", lambda: len(found), doing) if values else nullcontext():
         with single_threaded_blas(), ThreadTeam(cores()) as team:
             team.map(find, _jobs(values))
         yield

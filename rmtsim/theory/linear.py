@@ -7,6 +7,7 @@ given x, they are N(0, g|x|²/d).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,6 +56,7 @@ def ce_finite(n_classes: int, dim: int, gain: float = 1.0) -> Terms:
     return Terms(*ce_same(n_classes, dim, gain), pair.diag, pair.offdiag)
 
 
+@lru_cache(maxsize=1 << 16)  # which all N of a sweep ask for
 def ce_same(n_classes: int, dim: int, gain: float) -> tuple[float, float]:
     """Return A = E[|x|⁴ λ²] of `ce_finite`, i = j and i ≠ j: to 3e−8 in few dimensions, 2e−9 from 20 on."""
     # In few dimensions |x|² spreads over orders of magnitude, and the moments of a softmax are no polynomials there.
