@@ -53,6 +53,20 @@ def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: flo
             np.testing.assert_allclose(to_numpy(b), a, rtol=rtol, atol=0, err_msg=layer)
 
 
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+@pytest.mark.parametrize(("activation", "gain"), [("relu", 1), ("relu", 40), ("gelu", 40)])
+def test_all_neurons_at_once_agree_with_one_after_the_other(loss: str, activation: str, gain: float) -> None:
+    """Also where samples have nearly all their probability in one class."""
+    rng, module = np.random.default_rng(0), array_module("cupy")
+    X, W, V = (rng.normal(size=size) for size in ((3, 70, 9), (3, 5, 9), (3, 6, 5)))
+    y, results = rng.integers(6, size=(3, 70)), []
+    for xp in (np, module):
+        given = [xp.asarray(A) for A in (X, gain * V, W / 3, y)]
+        found = rmtsim.block_norms(*given[:2], W=given[2], y=given[3], loss=loss, activation=activation)
+        results.append(to_numpy(found["cross"].offdiag_sqfro))
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-12)
+
+
 @pytest.mark.parametrize("point", [POINTS[0], POINTS[1], POINTS[4], POINTS[5], POINTS[7]], ids=str)
 def test_several_last_layers_are_means_over_them(point: Point) -> None:
     rows = rmtsim.simulate(point, 2, backend="cupy", weights_per_draw=3)

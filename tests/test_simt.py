@@ -66,6 +66,11 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
     partial, sizes = new(1, 2, 3), tuple(map(np.int64, (n, c, 20, 90, 3)))
     kernels.launch("quadratic_sums_double", (3,), (16, 16), (X, E, *sizes, partial))
     yield np.allclose(partial[0].sum(axis=1), [np.sum(K * (A @ A.T)) for A in (E[:, :90], E[:, 90:])], rtol=1e-12)
+    s, f, U, W = (E[:, :2] > 1) * 1.0, E[:, 2:4].copy(), E[:, 4:12].reshape(2, n, 4), E[:, 12:22].reshape(2, n, 5)
+    partial, sizes, U, W = new(1, 1, 3), map(np.int64, (n, 20, 2, 4, 5, 3)), U.copy(), W.copy()
+    kernels.launch("cross_sums_double", (3,), (16, 16), (X, s, f, U, W, *sizes, partial))
+    G, own = s.T[:, :, None] * (X @ X.T) * s.T[:, None, :], f.T[:, :, None] * f.T[:, None, :]
+    yield np.isclose(partial.sum(), (G * (U @ U.mT * (f @ f.T - own) + W @ W.mT)).sum(), rtol=1e-12)
     given, out, layouts = E.reshape(2, 35, 300), new(2, 35, 40), np.zeros(2, dtype=gpu_tiles._LAYOUT)
     out[...], layouts["steps"] = 1, [(35 * 300, 300, 1), (35 * 300, 1, 300)]  # by rows, and by columns
     sizes = (*map(np.int64, (35, 40, 35)), np.int32(1), np.int32(0))
@@ -85,6 +90,8 @@ MUTANTS = {
     "columns of another kind": ("ends[3] = {0, first, c}", "ends[3] = {0, first - 1, c}"),
     "no step of columns": ("row * layout.row + column * layout.column", "row * layout.row + column"),
     "the other draw": ("B += draw * of_B.draw", "B += 0"),
+    "its own neuron, too": (" - (double)features[a] * features[b]", ""),
+    "one slope": ("* slopes[a] * slopes[b] *", "* slopes[a] *"),
     "nothing added to": ("add ? entry + sums", "!add ? entry + sums"),
     "the diagonal counts twice": ("(a > b) + (a >= b) :", "2 * (a >= b) :"),
     "other pairs of tiles": ("while (j > i) j -= ++i;", "while (j >= i) j -= ++i;"),

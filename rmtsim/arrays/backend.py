@@ -53,7 +53,7 @@ class Backend(ABC):
     makes_normals
         Whether `normals` makes draws on its device; else they are made by NumPy and handed over.
     sums_pairs
-        Whether `pair_sums` and `quadratic_sums` add up all pairs of samples with no Gram matrix in memory.
+        Whether `pair_sums` and the like add up all pairs of samples with no Gram matrix in memory.
     takes_index_arrays
         Whether entries can be assigned to by arrays of indices, which the array API standard leaves out.
     """
@@ -122,6 +122,10 @@ class Backend(ABC):
 
         K = (XXᵀ)² is a square of each entry; X is (…, n, d).
         """
+        raise NotImplementedError(f"{self.name} sums no pairs")
+
+    def cross_sums(self, X: Array, slopes: Array, features: Array, U: Array, W: Array) -> Array:
+        """Return Σ_i Σ G_i∘(U_iU_iᵀ∘(ffᵀ − f_if_iᵀ) + W_iW_iᵀ), (…), in float64: see `rmtsim.arrays.gpu_tiles`."""
         raise NotImplementedError(f"{self.name} sums no pairs")
 
     def fixed(self, array: np.ndarray) -> Array:

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, inner
+from rmtsim.arrays.backend import Array, Module, backend_of, inner
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
-from rmtsim.kernels.grams import DataKernel, gram_sums, kept_grams
+from rmtsim.kernels.grams import DataKernel, batches_neurons, gram_sums, kept_grams
 from rmtsim.kernels.hidden_layer import Moments
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
@@ -80,13 +80,15 @@ class CrossLayer:
     ) -> None:
         self._X, self._forward, self._y, self._tiling, self._team, self._xp = X, forward_pass, y, tiling, team, xp
         *lead, n_samples, m = forward_pass.features.shape
-        self._lead, self._blocks, self._masked = lead, n_samples**2 * m, masked
+        self._lead, self._blocks, self._masked, self._N = lead, n_samples**2 * m, masked, n_samples
         self._keeps = keep and kept_grams(n_samples, m, masked)
         self._kept: dict[tuple[int, ...], Any] = {}
 
     def ce(self, softmax: Softmax, moments: Moments) -> BlockNorms:
         """Return the norms (18), (…, R), for probabilities and moments after their first pass."""
         xp, mean = softmax.xp, moments.mean()
+        if self._in_registers(softmax.V):
+            return self._ce_in_registers(softmax, moments, mean)
         leading = moments.excess_of_leading() if softmax.is_saturated else mean  # where it is wanted
 
         def of_neuron(passing: Passing, place: int) -> Array:
@@ -112,6 +114,8 @@ class CrossLayer:
     def mse(self, V: Rows) -> BlockNorms:
         """Return the norms (11), (…, R), for the rows of V (…, R, C, m)."""
         xp = self._xp
+        if self._in_registers(V):
+            return self._mse_in_registers(V)
 
         def of_neuron(passing: Passing, place: int) -> Array:
             neuron, here, gram = passing.neuron, passing.tiling, passing.gram
@@ -134,6 +138,34 @@ class CrossLayer:
             return gram_sums(columns, finish, s.shape[0], lambda: chunks(rows_of_V, here), here, self._team, xp)[0]
 
         return self._mean_over_blocks(V, of_neuron)
+
+    def _in_registers(self, V: Rows) -> bool:
+        """Whether all neurons of all draws are summed at once on a GPU: those that let a sample not through have 0."""
+        *_, count, C, m = V.shape
+        return backend_of(self._xp).sums_pairs and count == 1 and batches_neurons(self._N, m, C, self._tiling)
+
+    def _ce_in_registers(self, softmax: Softmax, moments: Moments, mean: Array) -> BlockNorms:
+        """Do the same with the neurons on the axis along which V run otherwise."""
+        (chunk,) = softmax.later_chunks()
+        centre, V = _by_neuron(mean[..., 0, :, :]), softmax.V.rows(slice(None))[..., 0, :, :].mT[..., None, :]
+        excess = _by_neuron(moments.excess_of_leading()[..., 0, :, :]) if softmax.is_saturated else centre
+        P = softmax.probabilities(0, chunk)
+        u = P * softmax.leading_or(chunk, 0, excess, V - centre)
+        w = softmax.residual(P, 0, chunk, self._y[..., None, :]) + u * _by_neuron(self._forward.features)
+        return self._summed(u, w)
+
+    def _mse_in_registers(self, V: Rows) -> BlockNorms:
+        """Do the same; u, which is the same for all samples, has one column with the length of its own."""
+        xp, features, rows = self._xp, self._forward.features, V.rows(slice(None))[..., 0, :, :]
+        residual = backend_of(xp).products(features, rows) - one_hot(self._y, slice(0, V.shape[-2]), rows.dtype, xp)
+        w = 2 * (residual[..., None, :, :] + _by_neuron(features) * rows.mT[..., None, :])
+        length = xp.astype(2 * xp.sum(xp.astype(rows, xp.float64) ** 2, axis=-2) ** 0.5, rows.dtype)
+        return self._summed(xp.broadcast_to(length[..., None, None], (*w.shape[:-1], 1)), w)
+
+    def _summed(self, u: Array, w: Array) -> BlockNorms:
+        slopes, features = self._forward.slopes, self._forward.features
+        off = backend_of(self._xp).cross_sums(self._X, slopes, features, u, w) / (self._blocks * w.shape[-1])
+        return BlockNorms(off[..., None] * self._xp.nan, off[..., None])
 
     def _mean_over_blocks(self, V: Rows, of_neuron: _OfNeuron) -> BlockNorms:
         """Mean over all blocks; a loop, since every draw and neuron has another number of samples that pass."""
@@ -172,6 +204,11 @@ class CrossLayer:
             self._kept[draw] = DataKernel(self._X[*draw, :, :], tiling, self._team, self._xp, power=1)
         gram = _Sloped(self._kept[draw], self._forward.slopes[*draw, :, neuron, None])
         return Passing(draw, neuron, self._xp.arange(self._X.shape[-2]), tiling, gram)
+
+
+def _by_neuron(A: Array) -> Array:
+    """Return what there is of each neuron, (…, N, m), as columns, (…, m, N, 1)."""
+    return A.mT[..., None]
 
 
 def _others(s: Array, rows: slice, columns: slice, neuron: int) -> Array:

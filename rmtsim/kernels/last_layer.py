@@ -26,6 +26,9 @@ from rmtsim.kernels.saturated import careful_offdiag
 #: Below this share of its minuend a difference has lost two digits: more than float32 can spare.
 _DOMINATED = 0.01
 
+#: Multiplications of a Gram matrix that take a GPU less time than the launches of a contraction through few features.
+_SMALL = 2**27
+
 
 class RowSums(Protocol):
     """What is added up of every sample, tile by tile, as the classes pass for the first time."""
@@ -98,7 +101,10 @@ def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, 
 
 def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:
     """Whether `last_layer_in_registers` is there for this: of all classes and samples at once."""
-    return kernel.in_registers and softmax.tiling.one_chunk(softmax.V.shape[-2])
+    n_samples, C = softmax.U.shape[-2], softmax.V.shape[-2]
+    whole = len(softmax.tiles) == 1 and softmax.tiling.one_chunk(C)
+    worth = not kernel.few_features or n_samples**2 * C <= _SMALL
+    return backend_of(softmax.xp).sums_pairs and whole and worth
 
 
 def last_layer_in_registers(softmax: Softmax, kernel: DataKernel) -> BlockNorms:

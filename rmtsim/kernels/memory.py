@@ -12,8 +12,8 @@ from rmtsim.kernels.cost import (
     restricts_pairs,
     weights_at_once,
 )
-from rmtsim.kernels.grams import few_features, kept_features, kept_grams
-from rmtsim.kernels.tiling import Tiling, with_span
+from rmtsim.kernels.grams import batches_neurons, few_features, kept_features, kept_grams
+from rmtsim.kernels.tiling import TILE, Tiling, with_span
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
 from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
@@ -82,6 +82,8 @@ def memory(
                 numbers += 2 * N * triangle * bundle  # covariances in float64
         elif layer == CROSS.name:
             passes.append(4 * rows * chunk + 2 * pairs * area)
+            if tiling.largest > TILE and batches_neurons(N, m, C, tiling):  # on a GPU, u and w with what makes them
+                passes.append(5 * m * N * C)
             if not masked:  # XXᵀ of all samples, that times slopes, and a copy of what is kept of the softmax
                 numbers += N**2 + 2 * area + N * C * tiling.hold
             elif weights > together and kept_grams(N, m, masked):

@@ -96,6 +96,10 @@ class CuPyBackend(Backend):
         """Return the sums by a kernel that keeps products in registers."""
         return _tiles().quadratic_sums(X, A, first)
 
+    def cross_sums(self, X: Array, slopes: Array, features: Array, U: Array, W: Array) -> Array:
+        """Return the sums by a kernel that keeps products in registers."""
+        return _tiles().cross_sums(X, slopes, features, U, W)
+
     def fixed(self, array: np.ndarray) -> Array:
         """Return the array on the device, where it is kept."""
         from rmtsim.arrays.gpu_launch import fixed
