@@ -183,7 +183,7 @@ def test_quick_theory_is_found_without_a_word(
     computed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = shown_progress(monkeypatch)
-    draws = pd.concat([simulate(Point("linear", loss, 3, 40, 5), 2) for loss in ("ce", "mse")])
+    draws = pd.concat([simulate(Point("linear", loss, 47, 307, 5), 2) for loss in ("ce", "mse")])
     with show_theory_progress(slow_values(draws), "all is drawn"):
         assert len(computed) == 1
     assert shown.totals == [1]  # of thousands they are counted, after a while
