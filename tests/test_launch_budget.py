@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compi
 BATCH = 16
 
 
-def counts(point: Point, draws: int, **options: str) -> Counts:
+def counts(point: Point, draws: int, **options: Any) -> Counts:
     with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")) as pool:
         rmtsim.simulate(point, 1, backend="cupy", **options)
         pool.counts.clear()
@@ -41,7 +42,7 @@ def counts(point: Point, draws: int, **options: str) -> Counts:
 def test_a_draw_of_a_batch(point: Point, launches: int, dtype: str) -> None:
     found = counts(point, BATCH, dtype=dtype)
     assert found.launches <= launches * BATCH
-    assert found.waits <= BATCH // 2
+    assert found.waits <= 6
     assert found.uploaded == 0
     assert found.downloaded <= 100 * BATCH
 
@@ -65,7 +66,7 @@ def test_a_chunk_of_classes(diagonal: str, launches: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("loss", "launches", "waits"), [("ce", 9, 17), ("mse", 5, 10)])
+@pytest.mark.parametrize(("loss", "launches", "waits"), [("ce", 9, 12), ("mse", 6, 5)])
 def test_one_hidden_layer(loss: str, launches: int, waits: int, dtype: str) -> None:
     """The cross layer needs labels, which the host makes: nothing else is sent to the device."""
     found = counts(Point("one_hidden", loss, 10, 20, 100, 8), BATCH, dtype=dtype)
@@ -76,10 +77,17 @@ def test_one_hidden_layer(loss: str, launches: int, waits: int, dtype: str) -> N
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("loss", "launches"), [("ce", 7), ("mse", 4)])
+@pytest.mark.parametrize(("loss", "launches"), [("ce", 8), ("mse", 4)])
 def test_the_layers_of_one_hidden_layer(loss: str, launches: int, dtype: str) -> None:
     found = counts(Point("one_hidden", loss, 10, 20, 100, 8), BATCH, layers=("hidden", "output"), dtype=dtype)
     assert found.launches <= launches * BATCH
-    assert found.waits < BATCH
+    assert found.waits <= 11
     assert found.uploaded == 0
     assert found.downloaded <= 100 * BATCH
+
+
+def test_several_last_layers_of_a_draw() -> None:
+    found = counts(Point("one_hidden", "ce", 10, 20, 100, 8), BATCH, dtype="float32", weights_per_draw=3)
+    assert found.launches <= 28 * BATCH
+    assert found.waits <= 18
+    assert found.uploaded == 8 * 100 * BATCH

@@ -115,7 +115,7 @@ class _Draws:
         self._hidden: HiddenLayer | None = None
         self._cross: CrossLayer | None = None
         if width is not None and HIDDEN.name in layers:
-            restricted = self._masked and get_loss(loss).softmax
+            restricted = self._masked and get_loss(loss).softmax and not samples.in_registers
             restricted = restricted and restricts_pairs(dim, self._n_samples, width, self._count)
             self._hidden = HiddenLayer(samples, self.forward, scaling, check, xp, restricted=restricted)
         if CROSS.name in layers:

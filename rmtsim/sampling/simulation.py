@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -187,8 +188,9 @@ def simulate_arrays(
                         "check": PrecisionCheck(dtype, point.loss),
                     }
                     norms = compute(X, last_layers(V, count), W, y, point.loss, chosen, xp, **options)
+                    found = iter(to_numpy(xp.stack([value for values in norms.values() for value in values])))
                     for layer, values in norms.items():
-                        parts[layer].append(tuple(to_numpy(value) for value in values))
+                        parts[layer].append(tuple(islice(found, len(values))))
                     del X, V, W, y, active, norms, options  # before the next are made
                     left = range(part.stop, draws.stop)
                     shown.advance(len(draws) - len(left))
@@ -201,8 +203,8 @@ def simulate_arrays(
             computes.release_memory()
             memory = (memory or computes.free_memory()) / 2  # hold half as much at once, and go on
     measured = np.zeros((len(draws), len(chosen), 4))  # without standard errors of their own where none are given
-    for k, found in enumerate(parts.values()):
-        for kind, column in enumerate(zip(*found, strict=True)):
+    for k, of_layer in enumerate(parts.values()):
+        for kind, column in enumerate(zip(*of_layer, strict=True)):
             measured[:, k, kind] = np.concatenate(column)
     library = computes.library() if count == 1 else f"{computes.library()}, {SUMS_OVER_V}"
     return SimulatedDraws(point, draws, chosen, seed, computes.name, dtype, classes, library, measured, count)
