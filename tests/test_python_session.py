@@ -193,7 +193,7 @@ def test_what_takes_draws_takes_a_store(store: rmtsim.Store) -> None:
 def test_a_folder_that_is_no_store_has_no_draws(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "notes.txt").touch()
-    for name, why in (("resutls", r"there is no .*resutls \(did you mean results\?\)"), ("results", "holds no store")):
+    for name, why in (("resutls", r"no folder .*resutls \(did you mean results\?\)"), ("results", "holds no store")):
         with pytest.raises(rmtsim.InputError, match=rf"^store: .*{why}; run a sweep into it first, or open another$"):
             rmtsim.open_store(tmp_path / name).draws()
 

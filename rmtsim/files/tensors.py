@@ -151,7 +151,7 @@ def _split(text: str, what: str) -> tuple[str, str | None]:
         choices = f"a file, such as {_listed(inside, key=len)}" if inside else _WANTED.removeprefix("give ")
         raise InputError(f"{what}: {path} is a folder; give {choices}")
     if Path(path).suffix.lower() not in _READERS:
-        raise InputError(f"{what}: {path} is of no kind that is read; {_WANTED}, with :TENSOR where it has several")
+        raise InputError(f"{what}: {path!r} is of no kind that is read; {_WANTED}, with :TENSOR where it has several")
     if not there:
         folder, file = os.path.split(path)
         meant = did_you_mean(file, names_in(folder))

@@ -106,10 +106,11 @@ class Fit:
         close = tested["within_limit"].dropna()
         rse = (tested["std_error"] / tested["measured"].abs()).groupby(tested["layer"], sort=False).max()
         near = (
-            f"Within their errors of the limit d, N → ∞, allowing for the theory's own distance from it: {close.sum()}"
+            f"{close.sum()} of {len(close)} values lie within their errors of the limit d, N → ∞, once the theory's "
+            "own distance from it is allowed for."
         )
         largest = ", ".join(f"{layer} {value:.2%}" for layer, value in rse.items())
-        lines = [f"{near} of {len(close)}.", f"Largest relative standard error: {largest}."]
+        lines = [near, f"Largest relative standard error: {largest}."]
         return "\n".join([counted, *(textwrap.fill(line, width) for line in lines)])
 
     def document(self) -> dict[str, list[dict[str, Any]]]:

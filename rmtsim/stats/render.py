@@ -25,10 +25,10 @@ _CLAIMS_LEGEND = (
     "error; bias: systematic error of that fit, seen on the theory's own values at these C. It decides nothing. size: "
     "deviation of the theory's constant at this d and N from its limit d, N → ∞. Δpower, Δconst.: what power and "
     "constant are off from the theory's at these C, d, N, and sees: the least deviation, of either sign, that "
-    f"{POWER:.0%} of such data would have shown. differs: that any line of a report does by mere chance happens in "
-    f"{LEVEL:.1%} of reports (Holm's rule over all lines, with three tests each: power, constant, χ²/dof). agrees: it "
-    f"does not, and {DECISIVE_EXPONENT:g} in the power and a factor of {DECISIVE_FACTOR:g} in the constant would have "
-    "shown; else not decided."
+    f"{POWER:.0%} of such data would have shown. differs: chance does not explain the deviation; by chance alone, at "
+    f"most {LEVEL:.1%} of reports have such a line (Holm's rule over all lines, with three tests each: power, "
+    f"constant, χ²/dof). agrees: chance explains it, and {DECISIVE_EXPONENT:g} in the power and a factor of "
+    f"{DECISIVE_FACTOR:g} in the constant would have shown; else not decided."
 )
 _POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "sees"]
 _POINTS_HEAD += [" verdict"]
@@ -36,10 +36,10 @@ _POINTS_SPARE = [(8,), (7,), (6,), (10,)]
 _POINTS_LEGEND = (
     "draws: in brackets, how many exact draws would be as precise. theory: at this C, d and N. limit: d, N → ∞. size: "
     "deviation of the theory from its limit. z: measured less theory, in standard errors, with the skewness of the "
-    f"draws. sees: the least deviation from the theory that {POWER:.0%} of such data would have shown. differs: that "
-    f"any line of a report does by mere chance happens in {LEVEL:.1%} of reports (Holm's rule, Student's t). exact: "
-    f"equal by identity, as zeros and copies are. not decided: a factor of {DECISIVE_FACTOR:g} would not have shown, "
-    "or the tail is too heavy."
+    f"draws. sees: the least deviation from the theory that {POWER:.0%} of such data would have shown. differs: chance "
+    f"does not explain the deviation; by chance alone, at most {LEVEL:.1%} of reports have such a line (Holm's rule, "
+    f"Student's t). exact: equal by identity, as zeros and copies are. not decided: a factor of {DECISIVE_FACTOR:g} "
+    "would not have shown, or the tail is too heavy."
 )
 
 

@@ -114,10 +114,10 @@ class Store:
         if self.exists():
             return f"{self.location} holds no store"
         if not isinstance(self.files, LocalFiles):
-            return f"there is no {self.location}"
+            return f"there is nothing at {self.location}"
         folder, name = os.path.split(os.path.abspath(self.files.root))
         folders = [other for other in names_in(folder) if os.path.isdir(os.path.join(folder, other))]
-        return f"there is no {self.location}{did_you_mean(name, folders)}"
+        return f"there is no folder {self.location}{did_you_mean(name, folders)}"
 
     def shards(self) -> list[Shard]:
         """Return all shards whose rows count, in commit order."""
