@@ -79,8 +79,11 @@ def merge(sources: Sequence[str | os.PathLike[str]], into: Store, check_spec: Sp
     for store in stores:
         if _place(store) == _place(into):
             raise InputError(f"SOURCE: {store.location} is the store itself; give other stores")
-        if not store.exists() or not (store.shards() or store.specs() or tables(store)):
-            raise InputError(f"SOURCE: {store.location} holds no draws; give stores that `rmtsim run` wrote")
+        absence = store.absence()
+        if absence or not (store.shards() or store.specs() or tables(store)):
+            raise InputError(
+                f"SOURCE: {absence or f'{store.location} holds no draws'}; give stores that `rmtsim run` wrote"
+            )
     sweeps_of = partial(_sweeps, check_spec=check_spec)
     held, known = into.shards(), tables(into)
     found = _check(stores, into, held, sweeps_of)
