@@ -117,7 +117,8 @@ def test_a_sweep_goes_through_its_jobs(slurm: Slurm, tmp_path: Path) -> None:
     slurm.wait(lambda: slurm.state(first).startswith("PENDING"), "requeue of the job that made room")
     said = (slurm.home / f"rmtsim-{first}.log").read_text()
     assert said.count("stopped (interrupted): what was committed is safe, the same command goes on") == 1
-    assert "rror" not in said
+    own = [line for line in said.splitlines() if not line.startswith("slurmstepd")]  # which may say that it requeues
+    assert "rror" not in "\n".join(own)
     made_room = rows_in(store)
     assert len(stopped) < len(made_room) < len(whole)
     assert is_part(made_room, whole)
