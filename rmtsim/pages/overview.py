@@ -43,7 +43,11 @@ def _of_points(points: pd.DataFrame) -> list[tuple[str, str, str]]:
     untimed = f"; {number_of(spent.untimed_draws, 'draw')} of unknown time" if spent.untimed_draws else ""
     known = format_hours(spent.seconds) if spent.seconds else "not known"
     return [
-        ("Points done", f"{counts.get('done', 0)} of {format_count(len(points))}", others or "all of them"),
+        (
+            "Points done",
+            f"{format_count(int(counts.get('done', 0)))} of {format_count(len(points))}",
+            others or "all of them",
+        ),
         ("Time spent", known, ("nothing left" if spent.left == 0 else left) + untimed),
     ]
 
