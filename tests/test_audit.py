@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from rmtsim.store.verify import verify
 from rmtsim.store.withdraw import withdraw
 from rmtsim.sweeps.audit import AuditedWorkers, check_audit, is_audited
 from rmtsim.sweeps.batches import Batch
+from rmtsim.sweeps.crew import Crew
 from rmtsim.sweeps.jobs import Finished, Place, never
 from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.resources import Resources
@@ -227,6 +229,26 @@ def test_metrics_and_speed_go_on_where_draws_are_taken_out_again(
     assert any(one.done > other.done for one, other in pairwise(seen))  # taken out
     assert sum(counted) == outcome.new_draws == tiny.groupby(["point_id", "draw"]).ngroups
     assert all(one.elapsed <= other.elapsed for one, other in pairwise(seen))
+
+
+def test_a_run_that_waits_for_a_node_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, where only nodes are there that are left out."""
+    ray = PretendedRay({"a": 1})
+    with patch("rmtsim.sweeps.crew.check_head"):
+        crew = Crew(ray, None, "numpy", 2, ray.clock)
+    assert caplog.messages == []
+    crew.leave_out(ray.actors[0].at, node=True)
+    for worker in list(crew.there):
+        crew.end(worker)
+    with patch("rmtsim.sweeps.crew.check_head"):
+        for _ in range(3):
+            ray.now += 10
+            crew.grow()
+        assert caplog.messages == ["run: no node is left that workers may be on; the run waits until one joins"]
+        ray.add("b", 1)
+        ray.now += 10
+        crew.grow()
+    assert len(ray.on("b")) == len(caplog.messages) == 1
 
 
 def test_a_second_worker_that_dies_or_fails_is_no_liar(tmp_path: Path, tiny: pd.DataFrame) -> None:

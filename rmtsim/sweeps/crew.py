@@ -115,6 +115,7 @@ class Crew:
         self._looked, self._begun = -math.inf, clock()
         self._kernels: list[str] = []  # of BLAS
         self._reported: set[str] = set()
+        self._deserted = False
         self._announce_wait(resources)
         self.grow()
 
@@ -201,6 +202,9 @@ class Crew:
         self.nodes.look(self.ray.nodes())
         for _ in range(self.nodes.room(self._asked) - len(self.there)):
             self.start()
+        if not self.there and not self._deserted:
+            _log.warning("run: no node is left that workers may be on; the run waits until one joins")
+        self._deserted = not self.there
 
     def _arrived(self, worker: Worker, place: Place) -> None:
         """Let an actor load what jobs need, unless it has come to a node that it should not be on."""
