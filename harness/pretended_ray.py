@@ -71,8 +71,11 @@ class Actor:
 
     def _called(self, answer: Callable[[], tuple[float, Any]]) -> object:
         reference = object()
-        self.calls.append((reference, answer))
-        self.begin()
+        if self.alive:
+            self.calls.append((reference, answer))
+            self.begin()
+        else:
+            self.ray.refuse(reference)
         return reference
 
     def begin(self) -> None:
@@ -134,6 +137,10 @@ class PretendedRay:
         actor.alive = False
         self._done |= {reference: RayError("it died") for reference, _ in actor.calls}
         self._settle()
+
+    def refuse(self, reference: object) -> None:
+        """Answer a call of an actor that is dead."""
+        self._done[reference] = RayError("it is dead")
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return the nodes, as Ray has them."""
