@@ -23,8 +23,8 @@ ISOLATES: dict[NullName, str] = {
     "what Theorem 1 says before training, in units of its own features",
     "logit_variance": "the same with weights scaled to the model's variance of logits: what confidence alone does, "
     "with logits that are independent between classes",
-    "decoupled": "the model's own probabilities, with features permuted among the samples: what is left without the "
-    "dependence of a sample's weights on its own features",
+    "decoupled": "the model's own probabilities, with features permuted among the samples: what is left when "
+    "the probabilities of a sample do not depend on its own features",
     "gaussian": "the model's weights on Gaussian features with the mean and covariance of the model's: what is left "
     "without clusters, heavy tails and all else beyond second moments",
 }
