@@ -7,10 +7,12 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from rmtsim.cli import sweep_verbs
@@ -226,6 +228,29 @@ def test_a_terminal_keeps_the_last_screen(store: Store, columns: int, monkeypatc
     assert max(map(len, lines)) <= columns
     [row] = [line for line in lines if line.startswith("C = 5, d = 12, N = 24")]
     assert row.endswith("4 of about 8  8 core-seconds        100%" if columns == 160 else "4 of about 8        100%")
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (40, 14)])
+def test_a_small_terminal_has_whole_heads_and_the_foot(
+    store: Store, columns: int, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With points that want a lot of draws; on a narrow terminal lines are wrapped, and fewer points are shown."""
+    terminal = Terminal()
+    monkeypatch.setattr(watch_display.sys, "stdout", terminal)
+    for name, value in (("TERM", "xterm"), ("COLUMNS", str(columns)), ("LINES", str(lines))):
+        monkeypatch.setenv(name, value)
+    look = StoreWatch(store, Chosen(), Clock()).look()
+    wanting = pd.concat([look.open_points.head(1)] * 9, ignore_index=True)
+    wanting = wanting.assign(n_classes=100_000, dim=1000, n_samples=2000, draws=9_999, draws_left=2_222_222)
+    with WatchDisplay("/a/folder/with/a/name", 5.0) as display:
+        display.show(replace(look, points=wanting))
+        screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "")
+    assert "again every" in screen
+    assert ("share left" in screen) == (columns == 80)  # 40 columns do not hold the other heads
+    shown = screen.count(" of about ")
+    assert (f"… and {9 - shown} more" in screen) == (shown < 9)
+    assert (shown == 9) == (columns == 80)
+    assert len(screen.splitlines()) <= lines
 
 
 @pytest.mark.parametrize("columns", [80, 160])

@@ -77,7 +77,8 @@ class WatchDisplay:
         head = Text(presentable(self._where), style="bold", no_wrap=True, overflow="ellipsis")
         parts: list[Text | Table] = [head, *(Text(presentable(line)) for line in lines)]
         if len(look.open_points):
-            rows = max(1, min(_ROWS, self._console.height - len(lines) - 6))
+            text = len(self._console.render_lines(Group(*parts, Text(foot))))  # on a narrow terminal lines are wrapped
+            rows = max(1, min(_ROWS, self._console.height - text - 4))
             parts += [Text(""), _table(look, rows, wide=self._console.width >= _WIDE)]
             if (more := len(look.open_points) - rows) > 0:
                 parts.append(Text(f"… and {format_count(more)} more"))
@@ -86,7 +87,7 @@ class WatchDisplay:
 
 def _table(look: Look, rows: int, wide: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("what is left most of", no_wrap=True, overflow="ellipsis")
+    table.add_column("what is left most of")  # the one that is cut where the terminal is too narrow
     for name in ("sweep", "model", "loss", "state") if wide else ():
         table.add_column(name, no_wrap=True)
     for name in ("rse", "target", "draws", *(("left",) if wide else ()), "share left"):
@@ -96,7 +97,7 @@ def _table(look: Look, rows: int, wide: bool) -> Table:
         seconds = row["core_seconds_left"]
         share = f"{seconds / left:.0%}" if left and seconds is not None else "-"
         table.add_row(
-            Text(presentable(_sizes(row))),
+            Text(presentable(_sizes(row)), no_wrap=True, overflow="ellipsis"),
             *((Text(presentable(row[name])) for name in ("sweep", "model", "loss", "state")) if wide else ()),
             "-" if row["rse"] is None else format_share(row["rse"]),
             f"{row['target_rse']:.2%}",
