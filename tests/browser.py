@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -124,6 +125,11 @@ class Browser:
         return page
 
 
+#: Becomes another program whose descriptors 3 and 4, which --remote-debugging-pipe uses, are those named; a fork that
+#: places them itself is not safe where this process has threads.
+_PLACED = "import os, sys; a = sys.argv; os.dup2(int(a[1]), 3); os.dup2(int(a[2]), 4); os.execv(a[3], a[3:])"
+
+
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """Run Chromium, with its own data in a folder."""
@@ -134,14 +140,18 @@ def browser(folder: Path) -> Iterator[Browser]:
     for end in (to_browser[0], from_browser[1]):
         os.close(end)
 
-    def place() -> None:  # where --remote-debugging-pipe looks for them
-        os.dup2(ends[0], 3)
-        os.dup2(ends[1], 4)
-
     process = subprocess.Popen(
-        [program, *_SWITCHES.split(), f"--user-data-dir={folder}"],
-        preexec_fn=place,
-        pass_fds=(3, 4),
+        [
+            sys.executable,
+            "-I",
+            "-c",
+            _PLACED,
+            *map(str, ends),
+            program,
+            *_SWITCHES.split(),
+            f"--user-data-dir={folder}",
+        ],
+        pass_fds=ends,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "HOME": str(folder)},
