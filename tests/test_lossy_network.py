@@ -39,6 +39,7 @@ def test_a_disturbed_network_costs_time_and_no_row(tmp_path: Path, cluster: Loss
         assert cluster.disturb(loss=0.25, delay=0.02) == 0
         so_far = len(driver.events())
         driver.wait(lambda events: [e for e in events[so_far:] if e["event"] == "back"][1:], "results in spite of it")
+        driver.wait(lambda _: cluster.disturb(loss=0.25, delay=0.02) >= 5, "lost packets")  # a negative control
         lost_packets, down = cluster.disturb(loss=1.0), time.monotonic()
         driver.wait(lambda events: [e for e in events if e["event"] == "lost" and e["at"] > down], "loss of the worker")
         lost_while_down = cluster.disturb(delay=0.02) - lost_packets
@@ -48,8 +49,7 @@ def test_a_disturbed_network_costs_time_and_no_row(tmp_path: Path, cluster: Loss
         events = driver.events()
     assert code == 4, driver.err()  # as on a quiet network: max_draws ends some points
     assert document["failures"] == []
-    assert lost_packets > 20  # a negative control: the network was disturbed
-    assert lost_while_down > 0
+    assert lost_while_down > 0  # another one
     lost = [event for event in events if event["event"] == "lost"]
     assert lost  # and a worker with its batches, which others computed
     assert given_again(events, down)
