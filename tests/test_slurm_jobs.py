@@ -33,8 +33,8 @@ n_classes = [30, 100]
 aspect_ratio = [0.5]
 dim = [300]
 [sampling]
-min_draws = 300
-max_draws = 300
+min_draws = 2000
+max_draws = 2000
 target_rse = 0.5
 """
 
