@@ -32,6 +32,17 @@ _QUICK_STARTS = {
 }
 
 
+def environment_of(folder: str) -> dict[str, str]:
+    """Return the environment of a Ray with a token, whose files are in a folder."""
+    return os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
+        "RAY_TMPDIR": folder,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
 class RayCluster:
     """A head without CPUs, and nodes that come and go; a context manager.
 
@@ -44,13 +55,7 @@ class RayCluster:
         self._frozen: list[int] = []  # processes
         self._settings = settings | _QUICK_STARTS
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets have short paths
-        self.environment = os.environ | {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
-            "RAY_TMPDIR": self._folder,
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "OPENBLAS_NUM_THREADS": "1",
-        }
+        self.environment = environment_of(self._folder)
 
     def __enter__(self) -> RayCluster:
         line = [sys.executable, str(HERE / "cluster_process.py"), json.dumps(self._settings)]

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.cluster import QUICK_HEALTH_CHECKS
+from harness.cluster import QUICK_HEALTH_CHECKS, environment_of
 
 #: Seconds after which what is waited for will not come.
 PATIENCE = 90.0
@@ -50,13 +50,7 @@ class LossyCluster:
         self._cable: subprocess.Popen[str] | None = None
         self.address = f"{_ADDRESSES[0]}:6379"
         self.prefix = ("ip", "netns", "exec", self._names[0])
-        self.environment = os.environ | {
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
-            "RAY_TMPDIR": self._folder,
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "OPENBLAS_NUM_THREADS": "1",
-        }
+        self.environment = environment_of(self._folder)
 
     def __enter__(self) -> LossyCluster:
         try:
