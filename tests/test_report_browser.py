@@ -88,6 +88,26 @@ def test_it_opens(running: Browser, report: Path, width: int, dark: bool) -> Non
     assert drawn > 100
 
 
+#: What a browser would show where the pointer rests on the middle of each mark: the title of what lies on top there.
+SHOWN = """[...document.querySelectorAll("figure svg .mark")].map((mark) => {
+  mark.scrollIntoView({block: "center", inline: "center"});
+  const {x, y, width, height} = mark.getBoundingClientRect();
+  const top = document.elementFromPoint(x + width / 2, y + height / 2);
+  return [top?.querySelector(":scope > title")?.textContent ?? null, mark.querySelector("title").textContent];
+})"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_marks_say_their_numbers(running: Browser, report: Path, dark: bool) -> None:
+    page = running.open(report, dark=dark)
+    found = page.evaluate(SHOWN)
+    assert len(found) == 10  # two quantities of five points; those of MSE that are zero have none
+    assert [shown for shown, _ in found] == [own for _, own in found]
+    assert "number of classes C: 80" in found[-1][1].splitlines()
+    page.evaluate("document.styleSheets[0].insertRule('figure svg .mark { pointer-events: none !important }', 0)")
+    assert not any(shown == own for shown, own in page.evaluate(SHOWN))  # a negative control
+
+
 def test_it_prints(running: Browser, report: Path, tmp_path: Path) -> None:
     page = running.open(report, dark=True)
     page.pdf(tmp_path / "report.pdf")
@@ -96,6 +116,7 @@ def test_it_prints(running: Browser, report: Path, tmp_path: Path) -> None:
     assert 2 <= data.count(b"/Type /Page\n") + data.count(b"/Type /Page ") <= 12
     page.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('.pointer')).display") == "none"
     assert page.evaluate("document.querySelector('details:not(.long) table').getBoundingClientRect().height") > 20
 
 

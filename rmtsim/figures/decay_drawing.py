@@ -150,10 +150,10 @@ def plot_deviations(ax: Axes, points: pd.DataFrame, styles: list[Style]) -> None
         spread = (shown["std_error"] ** 2 + shown["std_error_finite"] ** 2) ** 0.5
         third = shown["skewness"] * (shown["std_error"] / spread).fillna(0.0) ** 3
         ends = reach(spread, third) / by.to_numpy()
-        C = shown["n_classes"] * dodge ** (place - (len(styles) - 1) / 2)
+        beside = dodge ** (place - (len(styles) - 1) / 2)
         ax.plot(shown["n_classes"], (shown["limit"] - shown["finite"]) / by, ":", color=style.color, linewidth=1)
         off = (shown["measured"] - shown["finite"]) / by
-        bars(ax, C, off, ends, shown["heavy_tail"], capsize=2, **style.marks)
+        bars(ax, shown["n_classes"], off, ends, shown["heavy_tail"], beside=beside, capsize=2, **style.marks)
     if not (points["finite"] > 0).any():
         ax.set_yticks([])
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.matplotlib_setup import settings
+from rmtsim.figures.places import bars_beside
 from rmtsim.stats.tails import TOO_HEAVY_THERE
 
 #: Markers of series, in the order in which they are taken.
@@ -70,7 +71,7 @@ def line(label: str, linestyle: Any = "-", color: Any = "0.3", **look: Any) -> L
     return Line2D([], [], label=label, linestyle=linestyle, color=color, **look)
 
 
-def bars(ax: Axes, x: Any, y: Any, ends: Any, heavy: Any, **look: Any) -> None:
+def bars(ax: Axes, x: Any, y: Any, ends: Any, heavy: Any, *, beside: float = 1.0, **look: Any) -> None:
     """Draw marks with error bars; those whose tail is too heavy for their value to be trusted are faint.
 
     Parameters
@@ -79,14 +80,16 @@ def bars(ax: Axes, x: Any, y: Any, ends: Any, heavy: Any, **look: Any) -> None:
         Places, and how far the bars reach down and up, (2, n), as `rmtsim.stats.verdict.reach` returns.
     heavy
         Which tails are too heavy.
+    beside
+        The factor in x at which they are drawn, so that those of several series do not hide each other.
     look
         Arguments of ``Axes.errorbar``.
     """
     x, y, ends, heavy = (np.asarray(values) for values in (x, y, ends, heavy))
     heavy = heavy.astype(bool)
-    ax.errorbar(x[~heavy], y[~heavy], ends[:, ~heavy], **look)
+    bars_beside(ax, x[~heavy], y[~heavy], ends[:, ~heavy], beside, **look)
     if heavy.any():
-        ax.errorbar(x[heavy], y[heavy], ends[:, heavy], **(look | {"alpha": FAINT, "label": "_heavy"}))
+        bars_beside(ax, x[heavy], y[heavy], ends[:, heavy], beside, **(look | {"alpha": FAINT, "label": "_heavy"}))
 
 
 def faint(heavy: Any) -> list[Line2D]:

@@ -1,4 +1,4 @@
-"""Short formulas of LaTeX, as sentences of the paper have them, as HTML."""
+"""Short formulas of LaTeX: those of sentences of the paper as HTML, and those of labels as plain text."""
 
 from __future__ import annotations
 
@@ -72,3 +72,50 @@ def _group(tex: str, closing: str = "") -> tuple[Markup | None, str]:
         else:
             made.append(element("i", letter) if letter else other)
     return (None if closing else markup(made)), tex
+
+
+#: Commands of labels, beside `_SYMBOLS`, in plain text.
+_PLAIN = {
+    "Vert": "‖",
+    "|": "‖",
+    ",": " ",
+    ";": " ",
+    ":": " ",
+    "!": "",
+    "Delta": "Δ",
+    "pm": "±",
+    "approx": "≈",
+    "ge": "≥",
+    "geq": "≥",
+    "leq": "≤",
+}
+
+_RAISED = str.maketrans("−-+0123456789", "⁻⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def plain_text(label: str) -> str:
+    r"""Return a label of matplotlib, whose formulas stand between dollars, as plain text.
+
+    Examples
+    --------
+    >>> plain_text(r"$\mathbb{E}\,\Vert H_{w_i w_j} \Vert_F^2\,/\,d$ of 5 \$")
+    'E ‖H_{w_i w_j}‖_F² / d of 5 $'
+    >>> plain_text(r"$\mathbb{E}\|H_{ij}\|^2$, $C^{-2}$, $d, N \to \infty$")
+    'E‖H_ij‖², C⁻², d, N → ∞'
+    """
+    parts = re.split(r"(?<!\\)\$", label)
+    if len(parts) % 2 == 0:
+        return label
+    shown = "".join(_plain(part) if place % 2 else part for place, part in enumerate(parts))
+    return shown.replace(r"\$", "$")
+
+
+def _plain(tex: str) -> str:
+    """Return one formula of a label as plain text; what is not known stays as it is."""
+    text = re.sub(r"\\(?:mathbb|mathcal|mathrm|mathbf|bar|hat)\{([^{}]*)\}", r"\1", tex)
+    text = re.sub(r"\\tilde\{? ?(\w)\}?", "\\1\u0303", text)
+    text = re.sub(r"\\([A-Za-z]+|[,;:!|])", lambda found: {**_SYMBOLS, **_PLAIN}.get(found[1], found[0]), text)
+    text = re.sub(r"\^\{([-−+]?\d+)\}|\^(\d)", lambda found: (found[1] or found[2]).translate(_RAISED), text)
+    text = re.sub(r"_\{(\w+)\}", r"_\1", text)
+    text = re.sub(r"‖ ([^‖]*?) ?‖", r"‖\1‖", text)
+    return " ".join(text.split())

@@ -17,6 +17,7 @@ from rmtsim.pages.formulas import with_formulas
 from rmtsim.pages.pictures import Picture
 from rmtsim.pages.stored_experiments import StoredExperiment
 from rmtsim.pages.tables import LONG, MOST_ROWS, NOTHING, folded, frame_table, table
+from rmtsim.pages.vector_graphics import MOST_MARKS
 from rmtsim.sweeps.documents import builtin
 from rmtsim.sweeps.spec import Spec, builtin_specs, load
 from rmtsim.sweeps.training_spec import builtin_trainings, load_any
@@ -34,6 +35,11 @@ _LISTED = 16
 
 #: Rows from which on a table of numbers is not put on the page: those of a map, which the picture shows.
 _MAP_ROWS = 20_000
+
+_POINTER = (
+    f"A mark shows its numbers where the pointer rests on it, in figures of at most {format_count(MOST_MARKS)} marks; "
+    "the tables below have the numbers of all."
+)
 
 
 def what_was_run(contents: Contents) -> list[Content]:
@@ -93,6 +99,8 @@ def _listed(values: Sequence[float]) -> str:
 def figures(pictures: Sequence[Picture], whole: str) -> list[Content]:
     """Return the figures with their numbers; ``whole`` is how to have all of these."""
     parts: list[Content] = []
+    if any('class="mark"' in drawing for picture in pictures for drawing in picture.drawings):
+        parts.append(element("p", _POINTER, class_="quiet pointer"))
     for picture in pictures:
         about: list[Content] = [element("h3", picture.title, id=f"figure-{picture.name}")]
         if picture.source:

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from rmtsim.figures.matplotlib_setup import encoded
 from rmtsim.pages.elements import Markup
 from rmtsim.text.output import presentable
 
@@ -19,6 +18,9 @@ _COLOR = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})\b")
 #: A reference to a part of the same graphic.
 _REFERENCE = re.compile(r"url\(#([^)]*)\)")
 
+#: Most marks of a drawing that say their numbers, in some 150 bytes each; where there are more, none does.
+MOST_MARKS = 3000
+
 #: What says nothing to a reader, or holds for the whole page: matplotlib's style is a part of that of the page.
 _LEFT_OUT = ("metadata", "style")
 
@@ -29,6 +31,7 @@ def inline_svg(drawing: Drawing, name: str, title: str, description: str) -> Mar
     Its greys are mixed of the page's ``--ink`` and ``--paper``, and its colors of as much of themselves as ``--color``
     says and of ink, so that it is legible on a dark page, too. A drawing with pictures in it, such as maps of a
     Hessian, has the class ``on-paper`` and is to keep white paper: their colors have a scale that is not to be turned.
+    Marks say their numbers where the pointer rests on them.
 
     Parameters
     ----------
@@ -39,7 +42,9 @@ def inline_svg(drawing: Drawing, name: str, title: str, description: str) -> Mar
     title, description
         What it shows, for those who cannot see it.
     """
-    root = ElementTree.fromstring(encoded(drawing, ".svg"))
+    from rmtsim.pages.mark_titles import svg_with_titles
+
+    root = svg_with_titles(drawing, MOST_MARKS)
     for parent in list(root.iter()):
         for child in list(parent):
             if _local(child.tag) in _LEFT_OUT:

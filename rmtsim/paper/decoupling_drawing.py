@@ -11,6 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
+from rmtsim.figures.places import bars_beside
 from rmtsim.figures.style import MARKS, colors, legend_below, line, mark, marker, paper_style, title
 from rmtsim.paper.decoupling_rates import BOUND, COUPLING, RATE, coupling_name
 
@@ -63,7 +64,7 @@ def _plot_ratio(ax: Axes, series: pd.DataFrame, look: dict[str, Any], shift: flo
     """Draw the ratio of d |Δ_N| to its limit; the bar has both standard errors."""
     limit = np.hypot(series["limit_real"], series["limit_imag"])
     error = np.hypot(series["std_error_difference"], series["std_error_limit"] * series["difference"] / limit)
-    ax.errorbar(series["n_samples"] * shift, series["difference"] / limit, error / limit, **MARKS, **look)
+    bars_beside(ax, series["n_samples"], series["difference"] / limit, error / limit, shift, **MARKS, **look)
 
 
 def _paths(panel: SubFigure) -> list[Axes]:

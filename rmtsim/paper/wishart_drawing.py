@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmtsim.figures.log_ticks import set_log_ticks
+from rmtsim.figures.places import bars_beside
 from rmtsim.figures.style import colors as palette
 from rmtsim.figures.style import marker, paper_style, title
 from rmtsim.paper.wishart_laws import DIM, SAMPLES, WEIGHTS, law_scale, wishart_law
@@ -94,13 +95,15 @@ def _plot_distances(ax: Axes, distances: pd.DataFrame, colors: dict[str, Any]) -
     look: dict[str, Any] = {"linestyle": "", "capsize": 2.5, "elinewidth": 1, "markersize": 5}
     for k, (weights, color) in enumerate(colors.items()):
         part = distances[distances["weights"] == weights]
-        x = part["n_samples"] * 1.04 ** (k - 1)
+        sizes, beside = part["n_samples"], 1.04 ** (k - 1)
         own = look | {"marker": marker(k), "color": color}
-        ax.errorbar(x, part["distance_of_draw"], part["std_error_distance_of_draw"], **own, label=_TITLES[weights])
-        ax.errorbar(x, part["distance"], part["std_error_distance"], **own, mfc="none", label="_mean")
+        of_draw = part["distance_of_draw"], part["std_error_distance_of_draw"]
+        bars_beside(ax, sizes, *of_draw, beside, **own, label=_TITLES[weights])
+        bars_beside(ax, sizes, part["distance"], part["std_error_distance"], beside, **own, mfc="none", label="_mean")
         if weights == "coupled":
             apart = look | {"marker": "x", "color": "k", "label": r"means of $\Lambda(X)$ and $\Lambda(\tilde X)$"}
-            ax.errorbar(x * 1.12, part["distance_to_copy"], part["std_error_distance_to_copy"], **apart)
+            copied = part["distance_to_copy"], part["std_error_distance_to_copy"]
+            bars_beside(ax, sizes, *copied, 1.12 * beside, **apart)
     ax.errorbar([], [], [], color="0.4", marker="o", mfc="none", label="hollow: mean spectrum", **look)
     n = np.unique(distances["n_samples"]).astype(float)
     top = 1.5 * distances["distance_of_draw"].max()

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.matplotlib_setup import settings
 from rmtsim.figures.parts import part
+from rmtsim.figures.places import bars_beside
 from rmtsim.figures.style import progress_axis
 from rmtsim.paper.fig10.report import WORDS
 from rmtsim.paper.hessian_drawing import STYLE, colour_bar, draw_map
@@ -125,7 +126,8 @@ def _plot_start(ax: Axes, ratios: pd.DataFrame, curve: pd.DataFrame) -> None:
     for shift, curvature in zip((0.96, 1.04), _COLOURS, strict=True):
         group = ratios[ratios["curvature"] == curvature]
         look = {**_MARKS, "color": _COLOURS[curvature], "marker": _MARKERS[curvature], "linestyle": ""}
-        ax.errorbar(group["n_samples"] * shift, group["value"], group["std_error"], label=f"_{curvature}", **look)
+        look["label"] = f"_{curvature}"
+        bars_beside(ax, group["n_samples"], group["value"], group["std_error"], shift, **look)
     ax.plot(curve["n_samples"], curve["theory"], "-", color="k", linewidth=1, label="_theory")
     ax.set_xscale("log")
     ax.set_xticks(np.unique(ratios["n_samples"]), [str(N) for N in np.unique(ratios["n_samples"])])
