@@ -153,12 +153,31 @@ def test_one_process_of_a_sound_node_is_left_out_alone(tmp_path: Path, tiny: pd.
     assert [actor.alive for actor in ray.actors] == [True, True, False]
 
 
-def test_on_one_machine_processes_are_compared(tmp_path: Path, tiny: pd.DataFrame) -> None:
+def test_on_one_machine_processes_are_compared(
+    tmp_path: Path, tiny: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
     ray = PretendedRay({"a": 3}, lying(lambda place: place.pid == 102))
     ray.driver = "a"
     sweep(ray, tmp_path, audit=1.0)
     has_the_rows_of(tmp_path, tiny)
     assert len(ray.on("a")) == 2
+    assert len([said for said in caplog.messages if "all workers are on one machine, host-a, whose" in said]) == 1
+
+
+def test_one_machine_that_is_wrong_as_a_whole_goes_unnoticed_and_the_run_says_that_it_would(
+    tmp_path: Path, tiny: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray = PretendedRay({"a": 2}, lying(lambda place: True))
+    sweep(ray, tmp_path, audit=1.0)
+    assert not is_part(Store(tmp_path / "s").read(), tiny)
+    [said] = [said for said in caplog.messages if "audit" in said]
+    assert "a machine that does so as a whole is not; a second node would show it" in said
+
+
+def test_with_two_nodes_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A negative control."""
+    sweep(PretendedRay({"a": 2, "b": 1}), tmp_path, audit=1.0)
+    assert not [said for said in caplog.messages if "audit" in said]
 
 
 @pytest.mark.parametrize(("error", "kinds", "accused"), [(1e-12, 2, False), (1e-12, 1, True), (1e-6, 2, True)])

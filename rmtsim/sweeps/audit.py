@@ -12,9 +12,10 @@ On a cluster of one node, processes take the place of nodes: what is wrong with 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -25,12 +26,13 @@ from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import SimulatedDraws
-from rmtsim.store.coverage import Coverage, RangeSet, Series
+from rmtsim.store.coverage import Coverage, RangeSet
 from rmtsim.store.recompute import ROUNDING
 from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.executors import LOCAL
 from rmtsim.sweeps.jobs import Finished, Place, never
 from rmtsim.sweeps.ray_workers import RayWorkers
+from rmtsim.sweeps.sole_results import SoleResults
 from rmtsim.text.words import abridge, number_of
 
 _log = logging.getLogger(__name__)
@@ -110,8 +112,8 @@ class AuditedWorkers:
         self.backend, self._workers, self._share = workers.backend, workers, share
         self._cases: dict[Batch, _Case] = {}
         self._wanting: deque[_Case] = deque()  # cases that need a further answer, and were given to nobody
-        self._alone: defaultdict[Place, Coverage] = defaultdict(Coverage)  # what was taken in from one place alone
-        self._warned = False
+        self._alone = SoleResults()
+        self._warned = self._one_machine = False
 
     @property
     def workers(self) -> int:
@@ -164,11 +166,8 @@ class AuditedWorkers:
 
     def _taken(self, finished: Finished) -> Finished:
         """Take note of a result that counts and that one place alone has computed."""
-        batch: Batch = finished.job
         assert finished.place is not None
-        for layer in batch.layers:
-            series = Series(batch.point.id, batch.seed, layer)
-            self._alone[finished.place].setdefault(series, RangeSet()).add(batch.draws)
+        self._alone.add(finished.job, finished.place)
         return finished
 
     def _judge(self, case: _Case) -> list[Finished]:
@@ -186,7 +185,19 @@ class AuditedWorkers:
         del self._cases[case.batch]
         if wrong := [answer.place for side in case.sides() if side[0] is not right[0] for answer in side]:
             raise self._convicted(case, wrong, [answer.place for answer in right])
+        self._say_what_goes_unnoticed(right)
         return [Finished(case.batch, right[0].result)]
+
+    def _say_what_goes_unnoticed(self, right: Sequence[_Answer]) -> None:
+        """Say once that two processes of one node agree, which tells nothing of the node as a whole."""
+        if not self._one_machine and len({answer.place.node for answer in right}) == 1:
+            self._one_machine = True
+            _log.warning(
+                "run: audit: all workers are on one machine, %s, whose processes are compared with each other: a core "
+                "or a GPU that computes wrongly is found, a machine that does so as a whole is not; a second node "
+                "would show it",
+                right[0].place.host,
+            )
 
     def _right(self, case: _Case) -> list[_Answer]:
         """Return the answers that are right, as far as it is known by the nodes that are there now."""
@@ -256,8 +267,7 @@ class AuditedWorkers:
         for place in wrong:
             node = place.node not in sound
             self._workers.leave_out(place, node=node)
-            for other in [other for other in self._alone if other == place or (node and other.node == place.node)]:
-                _add(gone, self._alone.pop(other))
+            _add(gone, self._alone.take(partial(_is_of, place, node)))
             _log.warning(
                 "run: audit: %s computes wrongly and is left out%s: its %s differ from what %s have; %s that this run "
                 "has from it alone are made again, and `rmtsim verify --recompute` looks at those of earlier runs",
@@ -270,10 +280,8 @@ class AuditedWorkers:
         return DistrustedError(gone)
 
     def _undecided(self, case: _Case) -> DistrustedError:
-        gone = Coverage()
         nodes = {place.node for place in case.places}
-        for other in [other for other in self._alone if other.node in nodes]:
-            _add(gone, self._alone.pop(other))
+        gone = self._alone.take(lambda other: other.node in nodes)
         first, second = (side[0].place for side in case.sides()[:2])
         return DistrustedError(
             gone,
@@ -323,6 +331,11 @@ def _near(left: SimulatedDraws, right: SimulatedDraws) -> bool:
     null = np.isnan(left.values)
     near = np.abs(left.values - right.values) <= ROUNDING[left.dtype] * np.abs(right.values)
     return bool(np.array_equal(null, np.isnan(right.values)) and (near | null).all())
+
+
+def _is_of(place: Place, node: bool, other: Place) -> bool:
+    """Whether a place is a given one, or with ``node`` on its node."""
+    return other == place or (node and other.node == place.node)
 
 
 def _add(draws: Coverage, more: Coverage) -> None:
