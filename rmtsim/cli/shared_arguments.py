@@ -93,7 +93,7 @@ def add_running(p: argparse.ArgumentParser) -> None:
         default="local",
         metavar="WHERE",
         help="local: threads of this process (default); ray: a Ray of its own on this machine; "
-        "or a running cluster: auto, HOST:6379, ray://HOST:10001",
+        "or a running cluster: auto, HOST:6379, ray://HOST:10001, which is asked only if there is something to do",
     )
     p.add_argument(
         "--backend",

@@ -30,6 +30,8 @@ from rmtsim.sweeps.ray_settings import (
 )
 from rmtsim.text.words import abridge
 
+_log = logging.getLogger(__name__)
+
 #: The address that stands for a Ray which the run starts on this machine and stops at its end.
 OWN_RAY = "ray"
 
@@ -192,9 +194,11 @@ def _found(address: str) -> str:
     if address != "auto":
         return address
 
-    from ray._private.services import get_ray_address_from_environment
+    from ray._private.services import find_gcs_addresses, get_ray_address_from_environment
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    if not os.environ.get("RAY_ADDRESS") and len(several := sorted(find_gcs_addresses())) > 1:
+        return _last_started(several)
     try:
         found: str | None = get_ray_address_from_environment("auto", None)
     except ConnectionError:
@@ -202,6 +206,27 @@ def _found(address: str) -> str:
     if found in (None, "auto"):
         raise _no_ray(address, "there is no cluster on this machine")
     return str(found)
+
+
+def _last_started(several: list[str]) -> str:
+    """Return which of several clusters ``auto`` stands for, as for Ray itself: that of the last ``ray start``."""
+    from ray._private.services import find_bootstrap_address
+
+    last = find_bootstrap_address(None)
+    if last not in several:
+        raise InputError(
+            f"address: several clusters run on this machine, {', '.join(several)}, and it is not known which of them "
+            f"was started last; give the address of one, such as {several[0]}, or set RAY_ADDRESS to it"
+        )
+    others = [other for other in several if other != last]
+    there = f"{', '.join(others)} {'runs' if len(others) == 1 else 'run'}"
+    _log.warning(
+        "run: address: auto is %s, the cluster that was started last; %s on this machine, too: give the address of "
+        "the one that is meant",
+        last,
+        there,
+    )
+    return str(last)
 
 
 def check_address(address: Any) -> None:

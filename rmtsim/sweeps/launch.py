@@ -64,7 +64,7 @@ def run(
         For points: the table ``[sampling]`` of a spec, such as ``{"target_rse": 0.005, "max_draws": 1000}``.
     address
         Where to compute: ``"local"``, in threads of this process; ``"ray"``, in a Ray on this machine; ``"auto"`` or
-        ``"HOST:PORT"``, on a cluster.
+        ``"HOST:PORT"``, on a cluster, which is asked only if there is something to do.
     backend
         ``"numpy"``, ``"cupy"`` or ``"auto"``.
     memory
