@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import rmtsim
-from rmtsim.kernels import hidden_layer
+from rmtsim.kernels import hidden_layer, precision
+from rmtsim.kernels.precision import float32_error
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.network import forward
 from rmtsim.model.point import Point
 from rmtsim.sampling import random_rows
+from rmtsim.sampling.draws import sample
 from tests.cases import Problem, problem
 
 FLIPPED = (Point("one_hidden", "ce", 100, 100, 200, 8), range(547, 548))  # float32 has a neuron on that is off
@@ -143,3 +145,53 @@ def test_both_dtypes_see_the_same_draw_of_other_laws(data: str, weights: Any) ->
         others = np.abs(double[len(point.layers) :] / double[: -len(point.layers)] - 1)
         assert np.nanmin(others) > 3e-5
         assert np.nanmedian(others) > 1e-2
+
+
+def largest_logits(point: Point, drawn: range) -> np.ndarray:
+    """Return the largest |logit| of each draw, among those of the most probable classes."""
+    X, V, W, _, _ = sample(point, drawn, 0, dtype="float64", xp=np)
+    logits = forward(X, W, np, point.ensemble.activation).features @ V.all().mT
+    return np.asarray(np.abs(logits.max(axis=-1)).max(axis=-1))
+
+
+def share_of_bound(point: Point, drawn: range) -> float:
+    """Return the largest error of a statistic in float32, of any layer, as a share of what it may be."""
+    single, double = (values(point, drawn, dtype).reshape(len(drawn), -1) for dtype in ("float32", "float64"))
+    scattered = (double != 0) & np.isfinite(double)
+    errors = np.abs(single - double)[scattered] / np.abs(double)[scattered]
+    bounds = np.array([[float32_error(largest)] for largest in largest_logits(point, drawn)])
+    return float(np.max(errors / np.broadcast_to(bounds, double.shape)[scattered]))
+
+
+def scaled(factor: float, n_classes: int, width: int | None = None, activation: Any = "relu") -> Point:
+    """Return a point whose logits are ``factor`` times the usual ones."""
+    of = Ensemble(last_gain=factor**2, activation=activation)
+    return Point("linear" if width is None else "one_hidden", "ce", n_classes, 50, 100, width, of)
+
+
+@pytest.mark.parametrize("factor", [1.0, 10.0, 40.0, 80.0])
+@pytest.mark.parametrize("n_classes", [2, 10, 100])
+@pytest.mark.parametrize(("width", "activation"), [(None, "relu"), (8, "relu"), (8, "gelu")])
+def test_errors_grow_with_the_logits_and_no_faster(
+    factor: float, n_classes: int, width: int | None, activation: str
+) -> None:
+    assert share_of_bound(scaled(factor, n_classes, width, activation), range(8)) <= 1
+
+
+def test_what_the_bound_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences that lose two digits are made with care, and errors do grow with the logits."""
+    lost, large = Point("one_hidden", "ce", 100, 20, 40, 3, Ensemble(last_gain=9.0)), scaled(100, 2)
+    assert share_of_bound(lost, range(24)) <= 0.6
+    monkeypatch.setattr(precision, "_DOMINATED_FLOAT32", precision._DOMINATED)
+    assert share_of_bound(lost, range(24)) > 2
+    monkeypatch.setattr(precision, "_ERROR_OF_LOGIT", 0.0)
+    assert share_of_bound(large, range(16)) > 1.5
+
+
+def test_draws_at_usual_logits_keep_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, large = (Point("one_hidden", "ce", 2, 20, 40, 3, Ensemble(last_gain=gain)) for gain in (1.0, 100.0))
+    found = [values(point, range(40), "float32") for point in (usual, large)]
+    monkeypatch.setattr(precision, "_DOMINATED_FLOAT32", precision._DOMINATED)
+    before = [values(point, range(40), "float32") for point in (usual, large)]
+    np.testing.assert_array_equal(found[0], before[0])
+    assert not np.array_equal(found[1], before[1])

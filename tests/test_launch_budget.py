@@ -66,7 +66,7 @@ def test_a_chunk_of_classes(diagonal: str, launches: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("loss", "launches", "waits"), [("ce", 9, 12), ("mse", 6, 5)])
+@pytest.mark.parametrize(("loss", "launches", "waits"), [("ce", 10, 12), ("mse", 6, 5)])
 def test_one_hidden_layer(loss: str, launches: int, waits: int, dtype: str) -> None:
     """The cross layer needs labels, which the host makes: nothing else is sent to the device."""
     found = counts(Point("one_hidden", loss, 10, 20, 100, 8), BATCH, dtype=dtype)
@@ -88,6 +88,6 @@ def test_the_layers_of_one_hidden_layer(loss: str, launches: int, dtype: str) ->
 
 def test_several_last_layers_of_a_draw() -> None:
     found = counts(Point("one_hidden", "ce", 10, 20, 100, 8), BATCH, dtype="float32", weights_per_draw=3)
-    assert found.launches <= 28 * BATCH
+    assert found.launches <= 29 * BATCH
     assert found.waits <= 18
     assert found.uploaded == 8 * 100 * BATCH

@@ -11,7 +11,7 @@ import pytest
 import rmtsim
 from rmtsim.arrays.backend import to_numpy
 from rmtsim.kernels import explicit_blocks as blocks
-from rmtsim.kernels import grams, last_layer
+from rmtsim.kernels import grams, precision
 from tests.cases import CASES, IDS, Problem, problem
 
 
@@ -167,7 +167,7 @@ def test_saturated_softmax_needs_the_form_without_cancellation(monkeypatch: pyte
     p = problem((3, 5, 8, None), "ce", scale=12.0)
     expected = explicit(p)["linear"]
     np.testing.assert_allclose(measured(p, np, "float64")["linear"], expected, rtol=1e-12)
-    monkeypatch.setattr(last_layer, "_DOMINATED", 0.0)
+    monkeypatch.setattr(precision, "_DOMINATED", 0.0)
     plain = measured(p, np, "float64")["linear"]
     assert abs(plain[1] / expected[1] - 1) > 1e-12
 

@@ -14,7 +14,7 @@ import pytest
 
 import rmtsim
 from rmtsim.arrays.threads import ThreadTeam
-from rmtsim.kernels import last_layer, probabilities
+from rmtsim.kernels import precision, probabilities
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
@@ -120,7 +120,7 @@ def test_saturated_softmax_in_pieces(name: str, monkeypatch: pytest.MonkeyPatch)
     p = problem((3, 5, 8, None), "ce", scale=12.0)
     expected = explicit(p)["linear"]
     np.testing.assert_allclose(measured(p, np, CUTS[name])["linear"], expected, rtol=1e-12)
-    monkeypatch.setattr(last_layer, "_DOMINATED", 0.0)
+    monkeypatch.setattr(precision, "_DOMINATED", 0.0)
     assert abs(measured(p, np, CUTS[name])["linear"][1] / expected[1] - 1) > 1e-12
 
 

@@ -19,12 +19,10 @@ from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.grams import DataKernel, gram_sums
 from rmtsim.kernels.hidden_layer import side_by_side
 from rmtsim.kernels.pairs import pair
+from rmtsim.kernels.precision import most_cancelled
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.saturated import careful_offdiag
-
-#: Below this share of its minuend a difference has lost two digits: more than float32 can spare.
-_DOMINATED = 0.01
 
 #: Multiplications of a Gram matrix that take a GPU less time than the launches of a contraction through few features.
 _SMALL = 2**27
@@ -94,9 +92,14 @@ def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, 
     if C == 1:
         return BlockNorms(diag, diag * softmax.xp.nan)
     off = all_pairs[0] - squares
-    if bool(softmax.xp.any(dominated := off < _DOMINATED * all_pairs[0])):
-        off = softmax.xp.where(dominated, careful_offdiag(softmax, kernel), off)
+    if bool(softmax.xp.any(cancelled := _has_cancelled(off, all_pairs[0], softmax))):
+        off = softmax.xp.where(cancelled, careful_offdiag(softmax, kernel), off)
     return BlockNorms(diag, off / (n_samples**2 * C * (C - 1)))
+
+
+def _has_cancelled(difference: Array, minuend: Array, softmax: Softmax) -> Array:
+    """Return for each draw whether so little is left of a minuend that the difference has lost too many digits."""
+    return difference < most_cancelled(softmax.largest_logits, softmax.xp) * minuend
 
 
 def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:
@@ -118,7 +121,7 @@ def last_layer_in_registers(softmax: Softmax, kernel: DataKernel) -> BlockNorms:
     same, all_pairs, squares = (sums[..., kind] for kind in range(3))
     off = all_pairs - squares
     found = BlockNorms(same / (n_samples**2 * C), off / (n_samples**2 * C * (C - 1)))
-    careful = (off < _DOMINATED * all_pairs) | xp.any(softmax.saturated, axis=(-2, -1))
+    careful = _has_cancelled(off, all_pairs, softmax) | xp.any(softmax.saturated, axis=(-2, -1))
     if not bool(xp.any(careful)):
         return found
     slow = last_layer_ce(softmax, kernel, first_pass(softmax, kernel, []))

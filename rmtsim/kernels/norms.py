@@ -95,7 +95,8 @@ def block_norms(
         (1/N) Σ_n (Vᵀ r_n)_i σ″(w_i·x_n) x_n x_nᵀ besides, r_n = p_n − y_n for CE and 2(f_n − y_n) for MSE. In the
         cross layer all m·C blocks count as off-diagonal. Its ``dtype`` is the precision of the
         computation: NumPy's promotion of all dtypes given, where half precision counts as float32 and whole numbers as
-        float64; or float64 where float32 would lose digits, as with large logits.
+        float64; or float64 where float32 would lose digits, as with logits above 512. What float32 is good to is said
+        at `rmtsim.simulate`.
 
     Raises
     ------

@@ -204,9 +204,14 @@ class Softmax:
         """Which samples have, beside the most probable class, no probability left that the dtype holds, (…, N, 1)."""
         return self.rest == 0 if self.is_saturated else self.saturated
 
+    @cached_property
+    def largest_logits(self) -> Array:
+        """Return for each draw the largest |logit| among those of the most probable classes, (…)."""
+        return self.xp.max(self.xp.abs(self._highest), axis=(-2, -1))
+
     def largest_logit(self) -> float:
-        """Return the largest |logit| among those of the most probable classes."""
-        return float(self.xp.max(self.xp.abs(self._highest))) if math.prod(self._highest.shape) else 0.0
+        """Return the largest of them over all draws."""
+        return float(self.xp.max(self.largest_logits)) if math.prod(self._highest.shape) else 0.0
 
     @cached_property
     def leading(self) -> Leading:
