@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from platform import machine
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,6 +21,21 @@ ARCHITECTURES = ("sm_80", "sm_90")
 DTYPES = ("float32", "float64")
 IDENTITY = bytes(range(16))
 on_gpu = pytest.mark.gpu
+
+
+class Compiled(NamedTuple):
+    """PTX, the bytes of the machine code, and what the compiler says that each kernel uses."""
+
+    ptx: str
+    size: int
+    log: str
+
+    def in_memory(self) -> dict[str, int]:
+        """Return the bytes of a thread of each kernel that are in memory: its stack and what is spilled."""
+        told = (
+            r"Function properties for (\w+)\nptxas +\. +(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes"
+        )
+        return {name: sum(map(int, sizes)) for name, *sizes in re.findall(told, self.log)}
 
 
 class Nvrtc:
@@ -37,19 +53,20 @@ class Nvrtc:
             (path,) = (str(file.locate()) for file in found if re.match(pattern, file.name))
             self._library = ctypes.CDLL(path)
 
-    def compile(self, source: str, *options: str) -> tuple[str, int]:
-        """Return the PTX and the size of the machine code; raises ValueError with the compiler's words."""
+    def compile(self, source: str, *options: str) -> Compiled:
+        """Compile a source; raises ValueError with the compiler's words, but for those on what kernels use."""
+        options = (*options, "--ptxas-options=-v")
         program, call = ctypes.c_void_p(), self._library
         assert call.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None) == 0
         try:
             arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
             status = call.nvrtcCompileProgram(program, len(options), arguments)
             log = self._text(program, "ProgramLog")
-            if status or log.strip():
+            if status or any(not line.startswith("ptxas ") for line in log.rstrip("\0\n").splitlines()):
                 raise ValueError(log)
             size = ctypes.c_size_t()
             assert call.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
-            return self._text(program, "PTX"), size.value
+            return Compiled(self._text(program, "PTX"), size.value, log)
         finally:
             call.nvrtcDestroyProgram(ctypes.byref(program))
 
@@ -67,7 +84,7 @@ def nvrtc() -> Nvrtc:
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
-def compiled(request: pytest.FixtureRequest, nvrtc: Nvrtc) -> tuple[str, int]:
+def compiled(request: pytest.FixtureRequest, nvrtc: Nvrtc) -> Compiled:
     """All kernels, with the options that CuPy compiles them with."""
     return nvrtc.compile(SOURCE, "--std=c++17", "-ftz=true", f"--gpu-architecture={request.param}")
 
@@ -80,14 +97,36 @@ def launched() -> set[str]:
     return {name.value for name in names if isinstance(name, ast.Constant)}
 
 
-def test_kernels_compile_to_machine_code(compiled: tuple[str, int]) -> None:
-    ptx, size = compiled
-    assert ".entry" in ptx
-    assert size > 10_000
+def entries(compiled: Compiled) -> set[str]:
+    return set(re.findall(r"\.visible \.entry (\w+)", compiled.ptx))
 
 
-def test_every_kernel_that_is_asked_for_is_there(compiled: tuple[str, int]) -> None:
-    there = set(re.findall(r"\.visible \.entry (\w+)", compiled[0]))
+def test_kernels_compile_to_machine_code(compiled: Compiled) -> None:
+    assert ".entry" in compiled.ptx
+    assert compiled.size > 10_000
+
+
+def test_all_that_a_thread_holds_is_in_registers(compiled: Compiled) -> None:
+    assert compiled.in_memory() == dict.fromkeys(entries(compiled), 0)
+
+
+def test_what_is_not_in_registers_is_noticed(nvrtc: Nvrtc) -> None:
+    """With 32 registers for a thread, 64 numbers of two registers each do not fit."""
+    source = """
+extern "C" __global__ void __launch_bounds__(1024, 2) crowded(double* x) {
+    double held[64];
+#pragma unroll
+    for (int i = 0; i < 64; ++i) held[i] = x[64 * threadIdx.x + i];
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < 64; ++i) x[64 * threadIdx.x + 63 - i] = held[i];
+}
+"""
+    assert nvrtc.compile(source, "--gpu-architecture=sm_90").in_memory()["crowded"] > 0
+
+
+def test_every_kernel_that_is_asked_for_is_there(compiled: Compiled) -> None:
+    there = entries(compiled)
     names = launched()
     assert names == {
         "normals",

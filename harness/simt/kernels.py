@@ -162,7 +162,7 @@ def _compiled(source: str, folder: Path) -> Path:
 
 def _rows(source: str) -> str:
     """Return the rows of the table of kernels: all that are declared, those of macros by their instances."""
-    declared = re.findall(r'extern "C" __global__ void(?:\s|\\|__launch_bounds__\(\w+\))*(\w+?)(_##T)?\(', source)
+    declared = re.findall(r'extern "C" __global__ void(?:\s|\\|__launch_bounds__\([^)]*\))*(\w+?)(_##T)?\(', source)
     types = re.findall(r"^KERNELS_FOR\((\w+)\)", source, re.MULTILINE)
     names = [f"{name}_{kind}" for name, by_type in declared for kind in (types if by_type else [""])]
     names = [name.removesuffix("_") for name in names]

@@ -21,7 +21,7 @@
 
 #define __device__
 #define __global__
-#define __launch_bounds__(most) /* what a block may have is checked in run_block */
+#define __launch_bounds__(...) /* what a block may have is checked in run_block */
 #define __shared__ static thread_local  // so that all of it lies in one segment, which can be filled with NaN
 
 using std::exp;

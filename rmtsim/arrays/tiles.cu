@@ -101,7 +101,8 @@ __device__ void products(const T* A, const T* B, T* out, const Layout& of_A, con
 
 // What a block sums over: a draw, and a pair of tiles of samples i >= j; pairs of samples below the diagonal count twice.
 struct Place {
-    i64 draw, i, j;
+    i64 draw;
+    int i, j;  // a grid has fewer than 2^31 blocks, so these and the samples' numbers are small
 
     __device__ explicit Place(i64 pairs) : draw(blockIdx.x / pairs), i(0), j(blockIdx.x % pairs)
     {
@@ -111,7 +112,7 @@ struct Place {
     // How often a pair of this thread's samples counts in sums over all pairs of n.
     __device__ int times(int u, int v, i64 n) const
     {
-        const i64 a = i * TILE + threadIdx.y * EACH + u, b = j * TILE + threadIdx.x * EACH + v;
+        const int a = i * TILE + threadIdx.y * EACH + u, b = j * TILE + threadIdx.x * EACH + v;
         return a < n && b < n ? (a > b) + (a >= b) : 0;
     }
 };
@@ -146,11 +147,13 @@ __device__ void quadratic_sums(const T* __restrict__ X, const T* __restrict__ A,
     const Place at(pairs);
     X += at.draw * n * d;
     A += at.draw * n * c;
-    const i64 top = at.i * TILE, left = at.j * TILE, ends[3] = {0, first, c};
+    const int top = at.i * TILE, left = at.j * TILE;
+    const i64 ends[3] = {0, first, c};
     const Layout of_X = {0, d, 1}, of_A = {0, c, 1};
     T gram[1][EACH][EACH] = {};
     add_product(pieces, X, of_X, top, n, X, of_X, left, n, 0, d, gram);
     double sums[2] = {0, 0};
+#pragma unroll  // so that sums and ends stand in registers
     for (int kind = 0; kind < 2; ++kind) {
         T products[1][EACH][EACH] = {};
         add_product(pieces, A, of_A, top, n, A, of_A, left, n, ends[kind], ends[kind + 1], products);
@@ -222,7 +225,7 @@ __device__ void cross_sums(const T* __restrict__ X, const T* __restrict__ slopes
 {
     __shared__ Pieces<T, 1> pieces;
     const Place at(pairs);
-    const i64 top = at.i * TILE, left = at.j * TILE;
+    const int top = at.i * TILE, left = at.j * TILE;
     const Layout of_X = {0, d, 1}, of_features = {0, m, 1}, of_U = {0, c, 1}, of_W = {0, e, 1};
     X += at.draw * n * d;
     slopes += at.draw * n * m;
@@ -254,6 +257,8 @@ __device__ void cross_sums(const T* __restrict__ X, const T* __restrict__ slopes
 // ---------------------------------------------------------------------------------------------------------------------
 // Names that gpu_tiles.py can ask for
 
+// With 1 block on a multiprocessor asked for, the compiler keeps all sums in registers; it would spill some to fit more.
+
 #define TILES_FOR(T)                                                                                                   \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
         products_##T(const T* A, const T* B, T* out, Layout of_A, Layout of_B, i64 n, i64 k, i64 c, int add, int lower) \
@@ -265,13 +270,13 @@ __device__ void cross_sums(const T* __restrict__ X, const T* __restrict__ slopes
     {                                                                                                                  \
         quadratic_sums(X, A, n, c, d, first, pairs, partial);                                                          \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
+    extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)                                                       \
         pair_sums_##T(const T* X, const T* E, const T* inverse, i64 repeats, i64 n, i64 c, i64 d, i64 pairs,           \
                       double* partial)                                                                                 \
     {                                                                                                                  \
         pair_sums(X, E, inverse, repeats, n, c, d, pairs, partial);                                                    \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
+    extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)                                                       \
         cross_sums_##T(const T* X, const T* slopes, const T* features, const T* U, const T* W, i64 n, i64 d, i64 m,    \
                        i64 c, i64 e, i64 pairs, double* partial)                                                       \
     {                                                                                                                  \
