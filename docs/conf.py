@@ -7,6 +7,7 @@ contents.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +71,26 @@ def _as_site(app: Sphinx, page: str, source: list[str]) -> None:
     )
     if page == root_doc:
         source[0] += "".join(_contents(section, folder) for section in source[0].split("\n## ")[1:])
+    elif page.startswith("docs/") and (below := re.findall(r"\]\(([\w-]+/[\w./-]+)\.md\)", source[0])):
+        source[0] += _toctree("", dict.fromkeys(below))
 
 
 def _contents(section: str, folder: Path) -> str:
-    """Return the table of contents of a section of the index: the pages that it links, then the others beside them."""
+    """Return the table of contents of a section of the index: the pages that it links, then the others beside them.
+
+    Pages in folders below these are contents of the pages that link them.
+    """
     title, _, text = section.partition("\n")
     pages = {link: f"{name} <{link}>" for name, link in re.findall(r"\[([^\]]*)\]\(([^)#]+)\.md\)", text)}
     for room in {link.rpartition("/")[0] for link in pages} - {"", ".."}:
         for file in sorted((folder / room).glob("*.md")):
             pages.setdefault(f"{room}/{file.stem}", f"{room}/{file.stem}")
-    return "\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *pages.values(), "```", ""])
+    return _toctree(title, pages.values())
+
+
+def _toctree(title: str, pages: Iterable[str]) -> str:
+    caption = [f":caption: {title}"] if title else []
+    return "\n".join(["", "```{toctree}", ":hidden:", *caption, "", *pages, "```", ""])
 
 
 def _with_linked_pictures(app: Sphinx, page: nodes.document) -> None:

@@ -98,7 +98,11 @@ def test_dead_links_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_index_has_every_page() -> None:
+    """Or a page that it lists links to it, where the page lies in a folder below."""
     listed = {(INDEX.parent / link).resolve() for link in links(INDEX)}
+    for page in [page for page in pages() if page in listed]:
+        below = {(page.parent / link.partition("#")[0]).resolve() for link in links(page) if "/" in link}
+        listed |= {link for link in below if link.parent.parent == page.parent}
     missing = [page.relative_to(ROOT) for page in pages() if page not in listed | {INDEX}]
     assert missing == [], "add them to docs/index.md, under the heading of their kind"
 

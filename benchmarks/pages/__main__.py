@@ -1,8 +1,7 @@
 """Write README's table and picture, and the pages of docs/results, from stored results.
 
 Without OUT the pages are made of what docs/results and benchmarks/results.json hold. With OUT, which `rmtsim reproduce`
-filled, its verdicts, its figures and, after `rmtsim reproduce all`, its gallery take the place of those of docs/results
-first.
+filled, its verdicts, its figures and, after `rmtsim reproduce all`, its numbers take the place of those first.
 """
 
 from __future__ import annotations
@@ -15,11 +14,20 @@ import sys
 from pathlib import Path
 
 from benchmarks.pages import checks, kills_page, open_questions, paper, speed, verdict_tables
-from benchmarks.pages.sections import sections
+from benchmarks.pages.entries import figure_page
+from benchmarks.pages.sections import FULL, parts, sections
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
-VERDICTS, GALLERY, README = RESULTS / "verdicts.json", RESULTS / "gallery.md", ROOT / "README.md"
+VERDICTS, README = RESULTS / "verdicts.json", ROOT / "README.md"
+#: The numbers of all figures, as `rmtsim reproduce all` wrote them.
+GALLERY = ROOT / "benchmarks" / "gallery.md"
+
+#: The figures that a page has a summary of, by the link to it.
+_SUMMARIES = {
+    f"[{page.TITLE}](../{file})": page.ENTRIES
+    for file, page in (("paper.md", paper), ("open-questions.md", open_questions), ("checks.md", checks))
+}
 
 #: What README's table stands between.
 _BEGIN, _END = "<!-- verdicts: python -m benchmarks.pages -->\n", "\n<!-- end of verdicts -->"
@@ -27,25 +35,50 @@ _BEGIN, _END = "<!-- verdicts: python -m benchmarks.pages -->\n", "\n<!-- end of
 
 def pages() -> dict[Path, str]:
     """Return the text of every page that is made here, by its file."""
-    verdicts, found = json.loads(VERDICTS.read_text("utf-8")), sections(GALLERY.read_text("utf-8"))
+    gallery, verdicts = GALLERY.read_text("utf-8"), json.loads(VERDICTS.read_text("utf-8"))
+    found, raw = sections(gallery), parts(gallery)
     measured = json.loads((ROOT / "benchmarks" / "results.json").read_text("utf-8"))
     return {
         README: _with_table(README.read_text("utf-8"), verdict_tables.readme_table(verdicts["claims"])),
         RESULTS / "verdicts.md": verdict_tables.page(verdicts),
+        RESULTS / "numbers" / "verdicts.md": verdict_tables.numbers(verdicts),
         RESULTS / "paper.md": paper.paper(found),
         RESULTS / "open-questions.md": open_questions.open_questions(found),
         RESULTS / "checks.md": checks.checks(found),
         RESULTS / "speed.md": speed.page(measured),
         RESULTS / "kills.md": kills_page.page(measured),
+        **{
+            RESULTS / "figures" / f"{entry.name}.md": figure_page(entry, found[entry.name], raw[entry.name], link)
+            for link, entries in _SUMMARIES.items()
+            for entry in entries
+        },
     }
 
 
 def take(out: Path) -> None:
-    """Put the verdicts, the figures and the gallery of a run in the place of those of docs/results."""
+    """Put the verdicts, the numbers and the pictures of a run in the place of those that are here.
+
+    Numbers of ``--full`` stay where the run has none.
+    """
     verdicts = verdict_tables.short(json.loads((out / "verdicts.json").read_text("utf-8")))
     VERDICTS.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    for file in [*out.glob("*.png"), *out.glob("gallery.md")]:
+    if (gallery := out / "gallery.md").exists():
+        GALLERY.write_text(with_full(gallery.read_text("utf-8"), GALLERY.read_text("utf-8")), "utf-8")
+        shutil.copyfile(out / "agreement.txt", RESULTS / "numbers" / "agreement.md")
+    for file in out.glob("*.png"):
         shutil.copyfile(file, RESULTS / file.name)
+
+
+def with_full(gallery: str, before: str) -> str:
+    """Return a gallery without its pictures, and with the numbers of ``--full`` of an earlier one where it has none."""
+    head, *texts = gallery.split("\n## ")
+    full = {name: text.partition(FULL)[2] for name, text in parts(before).items()}
+    kept = []
+    for text in texts:
+        name = text.partition("\n")[0]
+        added = f"{FULL}{full[name]}\n" if full.get(name) and FULL not in text else ""
+        kept.append(re.sub(r"^!\[.*\)\n\n", "", text.rstrip("\n") + added, flags=re.MULTILINE).rstrip("\n") + "\n")
+    return "\n## ".join([head, *kept])
 
 
 def _with_table(readme: str, table: str) -> str:

@@ -1,14 +1,19 @@
-"""A page of results: for each figure a verdict in words, a small table of its numbers, and where all of them are."""
+"""Pages of results: a summary with a verdict for each figure, and a page for each with its numbers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from benchmarks.pages.sections import Section, TableMaker
+from benchmarks.pages.clauses import Sentence
+from benchmarks.pages.sections import FULL, Section, TableMaker
 
 _WIDTH = 120
+
+#: What the sentences of a figure say together of what the paper says.
+OUTCOMES = {True: "as the paper says", None: "in part", False: "not seen"}
 
 
 @dataclass(frozen=True)
@@ -21,34 +26,111 @@ class Entry:
         The figure, as in the registry.
     title
         The heading.
-    verdict
-        What came out, in words. It holds no number: these are in the table, which is made of the gallery.
+    paper
+        What came out, where a sentence of the paper is tested by it.
+    beside
+        What came out beside that.
     table
         Makes the table; None for a figure whose verdict says all.
+    words
+        What stands after the verdict, without numbers: links, and what is not measured.
     """
 
     name: str
     title: str
-    verdict: str
+    paper: Sequence[Sentence] = ()
+    beside: Sequence[Sentence] = ()
     table: TableMaker | None = None
+    words: str = ""
+
+    def outcome(self, section: Section) -> str:
+        """Return in three words whether the figure shows what the paper says; empty if it tests no sentence of it."""
+        found = {sentence.outcome(section) for sentence in self.paper}
+        return OUTCOMES[found.pop() if len(found) == 1 else None] if found else ""
+
+    def verdict(self, section: Section) -> str:
+        """Return what came out, in words that follow from the numbers."""
+        said = [sentence.say(section) for sentence in (*self.paper, *self.beside)]
+        return " ".join([*said, *([self.words] if self.words else [])])
 
 
-def page(title: str, introduction: str, entries: Sequence[Entry], found: Mapping[str, Section]) -> str:
-    """Lay out a page."""
+def summary(title: str, introduction: str, entries: Sequence[Entry], found: Mapping[str, Section]) -> str:
+    """Lay out the page of several figures."""
     parts = [f"# {title}", fill(_SOURCE, _WIDTH), introduction]
-    return "\n\n".join([*parts, *(_entry(entry, found[entry.name]) for entry in entries)]) + "\n"
+    return "\n\n".join([*parts, *(_item(entry, found[entry.name]) for entry in entries)]) + "\n"
+
+
+def tally(entries: Sequence[Entry], found: Mapping[str, Section]) -> str:
+    """Return how many figures came out how, and which do not show all of what the paper says."""
+    words = [(entry, word) for entry in entries if (word := entry.outcome(found[entry.name]))]
+    named = [
+        f"{word} in {', '.join(_short(entry) for entry, its in words if its == word)}"
+        for word in OUTCOMES.values()
+        if word != OUTCOMES[True] and any(its == word for _, its in words)
+    ]
+    agreeing = sum(word == OUTCOMES[True] for _, word in words)
+    return f"{agreeing} of {len(words)} figures show what the paper says" + "".join(f"; {part}" for part in named) + "."
+
+
+def figure_page(entry: Entry, section: Section, raw: str, summary_page: str) -> str:
+    """Lay out the page of one figure.
+
+    Parameters
+    ----------
+    raw
+        Its part of the gallery.
+    summary_page
+        The page that has a summary of it: its title and file, as a link.
+    """
+    head, quoted, *rest = raw.split("\n\n")
+    source = re.sub(r"^\*\*.*\*\* \((.*)\)$", r"\1", head)
+    parts = [
+        f"# {entry.title}",
+        fill(_MADE.format(source=source[0].upper() + source[1:], summary=summary_page), _WIDTH),
+        _filled(_verdict(entry, section)),
+        quoted,
+    ]
+    if entry.table is not None:
+        parts.append("\n".join(entry.table(section)))
+    drawn = "Not drawn" not in section.text
+    if drawn:
+        parts.append(f"![{entry.title}](../{entry.name}{'_full' if section.full else ''}.png)")
+    if rules := [sentence.rule for sentence in (*entry.paper, *entry.beside)]:
+        lines = "\n".join(fill(f"- {rule}", _WIDTH, subsequent_indent="  ") for rule in rules)
+        parts.append(f"## How the words are chosen\n\n{_RULES}\n\n{lines}")
+    own, _, full = "\n\n".join(rest).partition(FULL)
+    picture = f"\n\n![{entry.title}, at smaller sizes](../{entry.name}.png)" if drawn and full else ""
+    parts.append(f"## All numbers{picture}\n\n{own.strip()}")
+    if full:
+        parts.append(f"## With `--full`\n\nOf the last run that had them.\n\n{full.strip()}")
+    return "\n\n".join(parts) + "\n"
 
 
 _SOURCE = (
-    "*Written by `python -m benchmarks.pages` from the [gallery](gallery.md), which `rmtsim reproduce all` writes: "
-    "every number on this page stands there, with all others and the sentence of the paper.*"
+    "*Written by `python -m benchmarks.pages` from the numbers of `rmtsim reproduce all`. Each title leads to a page "
+    "with the picture, the sentence of the paper, all numbers, and the rule by which these choose the words.*"
 )
+_MADE = (
+    "*{source}. Written by `python -m benchmarks.pages` from the numbers of `rmtsim reproduce all`. "
+    "Summary: {summary}.*"
+)
+_RULES = "[Thresholds and errors](../paper.md) are the same for all figures. A sentence is written, or its opposite:"
 
 
-def _entry(entry: Entry, section: Section) -> str:
-    parts = [f"## {entry.title}", fill(entry.verdict, _WIDTH)]
-    if entry.table is not None:
-        parts.append("\n".join(entry.table(section)))
-    if "Not drawn" not in section.text:
-        parts.append(f"![{entry.title}]({entry.name}{'_full' if section.full else ''}.png)")
-    return "\n\n".join([*parts, f"[Numbers of `{entry.name}`](gallery.md#{entry.name})"])
+def _item(entry: Entry, section: Section) -> str:
+    text = _verdict(entry, section).replace("](../", "](")
+    return f"## [{entry.title}](figures/{entry.name}.md)\n\n{_filled(text)}"
+
+
+def _verdict(entry: Entry, section: Section) -> str:
+    word = entry.outcome(section)
+    return (f"**{word[0].upper()}{word[1:]}.** " if word else "") + entry.verdict(section)
+
+
+def _filled(text: str) -> str:
+    return fill(text, _WIDTH, break_on_hyphens=False, break_long_words=False)
+
+
+def _short(entry: Entry) -> str:
+    start, _, rest = entry.title.partition(": ")
+    return f"the slides ({rest})" if start == "Slides" else start

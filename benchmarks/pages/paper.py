@@ -1,112 +1,211 @@
-"""The page on the figures of the paper and of its slides."""
+"""The page on the figures of the paper."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.pages.entries import Entry, page
+from benchmarks.pages.clauses import Clause
+from benchmarks.pages.entries import Entry, summary, tally
+from benchmarks.pages.readings import grows, over, under
 from benchmarks.pages.sections import Section, picked, rates, shares_outside
+from benchmarks.pages.sentences import agrees_with_theory, appears, exactly, rate, structured, zero_rate
+from benchmarks.pages.slides import SLIDES
+from rmtsim.stats.verdict import FLAT, LOST, NEAR, NEGLIGIBLE
 
 TITLE = "The paper, figure by figure"
 
-_INTRODUCTION = """\
-*Outside* is the share of a squared norm that lies outside the diagonal blocks; where it is under 0.1, a layer is
-*near-block-diagonal*. Values are means over draws with their standard errors. Columns with `--full` have the paper's
-sizes (d = C = 500, N = 5000), or larger ones than the others, and where they have no error they are one run."""
+_INTRODUCTION = f"""\
+**{{tally}}**
+
+A layer is *near-block-diagonal* where its share of the squared norm *outside* the diagonal blocks is under {NEAR:g}.
+A number is over or under a limit, or two numbers differ, where more than two standard errors lie between them (more
+where several numbers decide together, by Bonferroni's correction). Values beside the theory are judged as in a
+[report](../explanation/verdicts.md), which calls a true theory wrong once in a thousand times. With `--full` the sizes
+are the paper's (d = C = 500, N = 5000), or larger than the others; a number without an error is one run there, and is
+taken as it is."""
 
 #: Of the share outside, with a hidden layer, from K = 2 to 500 clusters.
 _CLUSTERS = "C = {}, outside .*? at standard scale hidden CE (\\S+) → (\\S+), output CE (\\S+) → ([^,]+),"
+_CLUSTER_HEAD = ["at standard scale, CE", "hidden, K = 2", "hidden, K = 500", "output, K = 2", "output, K = 500"]
 
 
 def _clusters(*classes: int) -> tuple[tuple[str, ...], ...]:
     return tuple((f"C = {number}", _CLUSTERS.format(number)) for number in classes)
 
 
-_CLUSTER_HEAD = ["at standard scale, CE", "hidden, K = 2", "hidden, K = 500", "output, K = 2", "output, K = 500"]
-
-#: One combination of loss and N of `dynamic_force`, and the lines that it has.
-_FORCE = "- {}, C = 64, d = 64, N = {}, (?:.|\\n)*?"
-_OUTSIDE = (
-    "Finding 1, {} layer, squared norm outside the diagonal blocks: (\\S+) → (\\S+), (?:.|\\n)*?\\. ([A-Z][a-z ]+)"
-)
+def _at(clusters: str, classes: tuple[int, ...], section: Section) -> bool:
+    pattern = "C = {}, .*?: hidden and output layers ([^;]+);"
+    return all(section.pick(pattern.format(number)) == (f"at {clusters} K",) for number in classes)
 
 
-def _force(loss: str, samples: int, layer: str) -> tuple[str, str]:
-    return f"{layer}, {loss.upper()}, N = {samples}", _FORCE.format(loss.upper(), samples) + _OUTSIDE.format(layer)
+def _classes_decide(section: Section) -> bool:
+    """Whether C changes the ratio of both layers tenfold, and K less than twofold."""
+    pattern = "{} layer, CE, .*?, (\\S+) at standard scale .*?C = 2 over C = 500 is \\S+(?: \\S+)?, ([^,]+), means"
+    found = [section.read(pattern.format(layer)) for layer in ("Hidden", "Output")]
+    of_clusters, of_classes = zip(*found, strict=True)
+    return bool(under(2, of_clusters)) and bool(over(10, of_classes))
+
+
+def _clusters_matter(section: Section) -> bool | None:
+    return over(2, section.read("Whole Hessian, CE, .*?, a factor of ([^,]+),"))
 
 
 _BINARY = "{}, share of the hidden .*?: (\\S+) → (\\S+) \\(Gaussian\\), (\\S+) → (\\S+) \\(2 clusters\\)"
 
+
+def _becomes(loss: str, section: Section) -> bool | None:
+    pattern = f"- {loss}, share of .*?Near-block-diagonal \\(under [\\d.]+\\): ([a-z ]+)\\."
+    return False if section.pick(pattern) == ("at no checkpoint",) else None
+
+
 _LOSS = "from (\\S+) to (\\S+) \\((?:.*?)\\); the last 10% of the steps make (\\S+) of the fall: (\\w+) \\({}"
 
-ENTRIES = (
+
+def _flat(section: Section) -> bool:
+    found = [section.pick(_LOSS.format(loss), full=full)[-1] for loss in ("CE", "MSE") for full in (False, True)]
+    return set(found) == {"flat"}
+
+
+def _loses_stripes(section: Section) -> bool | None:
+    first, last = section.read("stripes in the cross layer: (\\S+ %) → (\\S+ %)")
+    return over(LOST, [first]) and under(LOST, [last])
+
+
+def _slower(section: Section) -> bool:
+    shares = {layer: last for layer, (_, last) in section.shares().items()}
+    whole = shares["whole"]
+    return bool(grows((shares[layer], whole) for layer in ("hidden", "output"))) and bool(
+        over(LOST * whole.value, [shares["between layers"]])
+    )
+
+
+_LAYERS_FULL, _LAYERS = (
+    structured(f"At the {sizes}", "the hidden and the output layer are", ("hidden", "output"), full=full)
+    for sizes, full in (("paper's sizes", True), ("smaller sizes", False))
+)
+
+FIGURES = (
     Entry(
         "fig1",
         "Figure 1: CIFAR-100 at initialisation",
-        "Not on this page: it needs the archive of CIFAR-100, which rmtsim does not fetch. `rmtsim reproduce fig1 "
+        words="Not drawn here: it needs the archive of CIFAR-100, which rmtsim does not fetch. `rmtsim reproduce fig1 "
         "--data FOLDER` draws it.",
     ),
     Entry(
         "fig2",
         "Figure 2: squared loss through training",
-        "Near-block-diagonal from the first step to the last, as the paper says, and more so at its sizes. The cross "
-        "layer (between layers) is negligible beside the whole Hessian at every moment.",
+        (
+            _LAYERS_FULL,
+            Clause(
+                f"Negligible: what lies between layers is under {NEGLIGIBLE:g} of the squared norm, first and last, at "
+                "both sizes.",
+                lambda section: under(
+                    NEGLIGIBLE,
+                    [share for full in (False, True) for share in section.shares(full=full)["between layers"]],
+                ),
+                "The cross layer (between layers) is negligible beside the whole Hessian.",
+                "The cross layer (between layers) is not negligible beside the whole Hessian.",
+            ),
+        ),
+        (_LAYERS, agrees_with_theory()),
         shares_outside,
     ),
     Entry(
         "fig3",
         "Figure 3: cross-entropy through training",
-        "Hidden and output layers stay near-block-diagonal, as the paper says. The cross layer loses most of its "
-        "stripes.",
+        (
+            _LAYERS_FULL,
+            Clause(
+                "Stripes vanish: their share of the squared norm of the cross layer is over "
+                f"{LOST:g} at the first step and under it at the last.",
+                _loses_stripes,
+                "The cross layer loses most of its stripes.",
+                "The cross layer does not lose most of its stripes.",
+            ),
+        ),
+        (_LAYERS, agrees_with_theory()),
         shares_outside,
     ),
-    Entry("fig4", "Figure 4: linear model, squared loss", "Block-diagonal exactly, as the paper says.", shares_outside),
+    Entry("fig4", "Figure 4: linear model, squared loss", (exactly("linear"),), table=shares_outside),
     Entry(
         "fig5",
         "Figure 5: linear model, cross-entropy",
-        "The structure appears as C grows, as Theorem 1 says, and the shares are those of the theory.",
+        (appears(("linear",), "The Hessian becomes"),),
+        (agrees_with_theory(),),
         shares_outside,
     ),
     Entry(
         "fig6",
         "Figure 6: one hidden layer, squared loss",
-        "The hidden layer becomes block-diagonal as C grows, and the output layer always is, as the paper says.",
+        (appears(("hidden",), "The hidden layer becomes"), exactly("output")),
+        (agrees_with_theory(),),
         shares_outside,
     ),
     Entry(
         "fig7",
         "Figure 7: one hidden layer, cross-entropy",
-        "Both layers become block-diagonal as C grows, as the paper says. The whole Hessian does so more slowly, "
-        "because of what lies between the layers.",
+        (appears(("hidden", "output"), "The hidden and the output layer become"),),
+        (
+            Clause(
+                f"The whole is slower: at the largest C its share is above those of its layers, and over {LOST:g} of "
+                f"it lies "
+                "between the layers.",
+                _slower,
+                "The whole Hessian is slower, because of what lies between the layers.",
+                "The whole Hessian is not slower than its layers.",
+            ),
+            agrees_with_theory(),
+        ),
         shares_outside,
     ),
     Entry(
         "fig8",
         "Figure 8: rates of the linear model, cross-entropy",
-        "The ratio of off-diagonal to diagonal blocks falls with the power of C that Theorem 1 has. [All "
-        "claims](verdicts.md).",
-        rates,
+        (rate(("linear",), "CE", "Theorem 1"),),
+        table=rates,
     ),
     Entry(
-        "fig8_mse", "Section 4, Case 1: rates of the linear model, squared loss", "Exactly as the paper says.", rates
+        "fig8_mse",
+        "Section 4, Case 1: rates of the linear model, squared loss",
+        (zero_rate("linear", "MSE"),),
+        table=rates,
     ),
     Entry(
         "fig9",
         "Figure 9: rates with one hidden layer, cross-entropy",
-        "The ratios fall with the powers of C that Theorem 2 has, in both layers. [All claims](verdicts.md).",
-        rates,
+        (rate(("hidden", "output"), "CE", "Theorem 2"),),
+        table=rates,
     ),
     Entry(
         "fig9_mse",
         "Section 4, Case 3: rates with one hidden layer, squared loss",
-        "The ratio of the hidden layer falls with the power of C that Theorem 2 has; that of the output layer is zero.",
-        rates,
+        (rate(("hidden",), "MSE", "Theorem 2"), zero_rate("output", "MSE")),
+        table=rates,
     ),
     Entry(
         "fig10",
         "Figure 10: one output, two classes",
-        "Collobert's picture, that cross-entropy makes the hidden layer block-diagonal with one output, is not seen: "
-        "no checkpoint of training is near-block-diagonal, with either loss.",
+        (
+            Clause(
+                f"With cross-entropy: the verdict of the figure, that the share of the hidden layer is over {NEAR:g} "
+                f"at "
+                "every checkpoint, is *at no checkpoint*.",
+                lambda section: _becomes("CE", section),
+                "With cross-entropy the hidden layer becomes near-block-diagonal.",
+                "With cross-entropy the hidden layer is near-block-diagonal at no checkpoint of training: Collobert's "
+                "picture is not seen.",
+                "With cross-entropy it is not excluded that the hidden layer is near-block-diagonal at a checkpoint.",
+            ),
+        ),
+        (
+            Clause(
+                "With squared loss: likewise.",
+                lambda section: _becomes("MSE", section),
+                "With squared loss it becomes so.",
+                "Nor is it with squared loss.",
+                "With squared loss it is not excluded.",
+            ),
+        ),
         picked(
             ["outside, hidden layer", "Gaussian, first step", "last step", "2 clusters, first step", "last step"],
             ("cross-entropy", _BINARY.format("CE")),
@@ -116,76 +215,71 @@ ENTRIES = (
     Entry(
         "fig11",
         "Figure 11: clustered data, few classes",
-        "No layer is block-diagonal with few classes, at any number of clusters K, as the paper says.",
+        (
+            Clause(
+                "The verdict of the figure on hidden and output layers is *at no K* at each C.",
+                lambda section: _at("no", (2, 5), section),
+                "With few classes neither layer is near-block-diagonal, at any number of clusters K.",
+                "With few classes a layer is near-block-diagonal at some number of clusters K, or that is open.",
+            ),
+        ),
+        (agrees_with_theory(),),
         picked(_CLUSTER_HEAD, *_clusters(2, 5)),
     ),
     Entry(
         "fig12",
         "Figure 12: clustered data, many classes",
-        "Within the layers the number of classes decides, and K changes little, as the paper says. For the whole "
-        "Hessian K matters, through what lies between the layers.",
+        (
+            Clause(
+                "The verdict of the figure on hidden and output layers is *at every K* at C = 100 and at C = 500.",
+                lambda section: _at("every", (100, 500), section),
+                "With many classes both layers are near-block-diagonal, at every number of clusters K.",
+                "With many classes a layer is not near-block-diagonal at some number of clusters K, or that is open.",
+            ),
+            Clause(
+                "The number of classes decides: from C = 2 to 500 the ratio of off-diagonal to diagonal blocks changes "
+                "by a factor over 10 in both layers, and from K = 2 to 500 by one under 2, at standard scale.",
+                _classes_decide,
+                "The number of classes decides within the layers, and K changes little.",
+                "The number of classes does not decide alone within the layers.",
+            ),
+        ),
+        (
+            Clause(
+                "K matters for the whole: it changes the share outside by a factor over 2 where it does so most.",
+                _clusters_matter,
+                "For the whole Hessian K matters.",
+                "For the whole Hessian K changes little, too.",
+                "Whether K matters for the whole Hessian is open.",
+            ),
+            agrees_with_theory(),
+        ),
         picked(_CLUSTER_HEAD, *_clusters(2, 100, 500)),
     ),
     Entry(
         "fig13",
         "Figure 13: the loss through training",
-        "Training has converged: the loss is flat at the end.",
-        picked(
+        (
+            Clause(
+                f"Converged: the last tenth of the steps makes less than {FLAT:g} of the fall of the loss (*flat*), "
+                f"with "
+                "both losses and at both sizes.",
+                _flat,
+                "Training has converged: the loss is flat at the end.",
+                "Training has not converged with every loss and size.",
+            ),
+        ),
+        table=picked(
             ["loss", "first step", "last step", "share of its fall in the last tenth", "then"],
             ("cross-entropy", _LOSS.format("CE")),
             ("squared loss", _LOSS.format("MSE")),
         ),
     ),
-    Entry(
-        "dynamic_force",
-        "Findings 1 and 2: the dynamic force",
-        "Finding 1 holds for output layers with ten samples a class, and exactly with squared loss. Hidden layers, "
-        "and with cross-entropy and one sample a class the output layer too, are weakened or not resolved: still far "
-        "from lost, but above the threshold at this size. Finding 2: the stripes of the cross layer become a small "
-        "share of it. But their own norm vanishes only where the network fits its labels; otherwise it is the rest "
-        "that grows.",
-        picked(
-            ["outside", "first step", "last step", "Finding 1"],
-            *(_force("ce", samples, layer) for samples in (640, 64) for layer in ("hidden", "output")),
-            *(_force("mse", samples, "hidden") for samples in (640, 64)),
-        ),
-    ),
-    Entry(
-        "slides_classes",
-        "Slides: C = 2, 10 and 100",
-        "No structure at two classes, a clear one at a hundred, as the slides show.",
-        shares_outside,
-    ),
-    Entry(
-        "simo",
-        "Slides: one input, many outputs",
-        "The entries that the slides call zero are zero in every draw, and no others. The ratio in the hidden part is "
-        "1/(q + 2) for q outputs.",
-        picked(
-            ["outputs q", "off-diagonal over diagonal", "1/(q + 2)"],
-            *((str(q), rf"\n *{q}  (\d\S+) +(\S+)") for q in (1, 8, 32)),
-        ),
-    ),
-    Entry(
-        "wishart",
-        "Slides: eigenvalues of (1/n) X Λ Xᵀ",
-        "The spectrum is that of the generalised Marchenko–Pastur law also where the weights Λ depend on X: a copy of "
-        "X in its place changes nothing that the errors would show.",
-        picked(
-            ["weights, n = 100, d = 600", "Kolmogorov–Smirnov distance from the law"],
-            *((name, rf"\n{name} +100 600 +\d+ \S+ \S+ (\S+)") for name in ("identity", "coupled", "copy")),
-        ),
-    ),
-    Entry(
-        "deep",
-        "Slides: four layers",
-        "The output layer is near-block-diagonal. Hidden layers are not, and become less so in training; at "
-        "initialisation their shares are near those of the theory to leading order in 1/width.",
-        shares_outside,
-    ),
 )
+
+ENTRIES = (*FIGURES, *SLIDES)
 
 
 def paper(found: Mapping[str, Section]) -> str:
     """Return the page."""
-    return page(TITLE, _INTRODUCTION, ENTRIES, found)
+    return summary(TITLE, _INTRODUCTION.format(tally=tally(ENTRIES, found)), ENTRIES, found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -71,50 +73,99 @@ def readme_table(claims: Iterable[Claim]) -> str:
 
 
 def page(record: Mapping[str, Any]) -> str:
-    """Return the page of all verdicts."""
+    """Return the page of verdicts: the answer, and the ratios of off-diagonal to diagonal norms."""
+    claims = record["claims"]
+    ratios = [claim for claim in claims if claim["quantity"] == "ratio"]
+    head = ["layer", "d/N", "power", "off by", "sees", "off by, %", "sees, %", "verdict"]
+    rows = [_short_row(claim) for claim in sorted(ratios, key=lambda claim: _layer(claim).split(", ")[::-1])]
+    values = fill(_VALUES.format(values=record["values"]), 120)
+    return _PAGE.format(answer=_answer(claims), table="\n".join(markdown_table(head, rows)), values=values)
+
+
+def numbers(record: Mapping[str, Any]) -> str:
+    """Return the page of the numbers of all claims."""
     claims = record["claims"]
     parts = []
     for aspect_ratio in dict.fromkeys(claim["aspect_ratio"] for claim in claims):
         of_these = [claim for claim in claims if claim["aspect_ratio"] == aspect_ratio]
         sizes = f"d = {of_these[0]['dim']}, N = {of_these[0]['n_samples']}"
         rows = [_row(claim) for claim in of_these if (claim["quantity"], claim["verdict"]) != ("ratio", "exact")]
-        head = [
-            "layer",
-            "blocks",
-            "power",
-            "off by",
-            "sees",
-            "constant",
-            "at this d, N, %",
-            "off by, %",
-            "sees, %",
-            "verdict",
-        ]
-        parts.append(f"## d/N = {aspect_ratio:g} ({sizes})\n\n" + "\n".join(markdown_table(head, rows)))
-    return _PAGE.format(values=record["values"], tables="\n\n".join(parts), free=_free(claims))
+        parts.append(f"## d/N = {aspect_ratio:g} ({sizes})\n\n" + "\n".join(markdown_table(_HEAD, rows)))
+    return _NUMBERS.format(tables="\n\n".join(parts), free=_free(claims))
 
+
+def _answer(claims: Sequence[Claim]) -> str:
+    """Return how many claims have which verdict, where those on zeros are counted once."""
+    claims = [claim for claim in claims if (claim["quantity"], claim["verdict"]) != ("ratio", "exact")]
+    counted = Counter(claim["verdict"] for claim in claims)
+    found = [f"{count} {_VERBS[verdict][count > 1]}" for verdict, count in counted.most_common()]
+    if not counted["differs"]:
+        found.append("none differs")
+    return f"Of {len(claims)} claims on norms and their ratios, {', '.join(found[:-1])}, and {found[-1]}."
+
+
+#: A verdict as a verb, of one claim and of several.
+_VERBS = {
+    "agrees": ("agrees", "agree"),
+    "differs": ("differs", "differ"),
+    "exact": ("is exact", "are exact"),
+    "not decided": ("is not decided", "are not decided"),
+    "not tested": ("is not tested", "are not tested"),
+}
+
+
+_HEAD = [
+    "layer",
+    "blocks",
+    "power",
+    "off by",
+    "sees",
+    "constant",
+    "at this d, N, %",
+    "off by, %",
+    "sees, %",
+    "verdict",
+]
 
 _PAGE = """# Verdicts on Theorems 1 and 2
 
 *Written by `python -m benchmarks.pages OUT` from what `make reproduce` left in OUT.*
 
-Every line is a claim of a theorem: a norm, or the ratio of two, goes as a power of C times a constant. Norms of d×d
-blocks (layers *linear* and *hidden*) are divided by d. The draws at C ≥ 10 are divided by the theory at the same C, d
-and N. What is fitted is how far the two are apart: by a power of C, and by a constant factor.
+**{answer}**
 
-- *off by* is that difference with its standard error, and *sees* is the smallest difference that would have been
-  noticed in 95 % of cases.
-- *at this d, N* is how far the constant at this size is from the constant as d, N → ∞.
+A claim of a theorem says that a norm, or the ratio of two, goes as a power of C times a constant. Norms of d×d blocks
+(layers *linear* and *hidden*) are divided by d. The draws at C ≥ 10 are divided by the theory at the same C, d and N.
+What is fitted is how far the two are apart: by a power of C, and by a constant factor. The table has the ratios of
+off-diagonal to diagonal norms. [All claims](numbers/verdicts.md) have a page of their own.
+
+{table}
+
+- *off by* is the difference with its standard error: of the power, and of the constant in percent. *sees* is the
+  smallest difference that would have been noticed in 95 % of cases.
 - A claim *differs* where chance does not explain the difference: of a thousand reports on true theorems one has such a
   line. It is *not decided* where a power off by ½, or a factor of 2, would have gone unnoticed. *Exact* are zeros in
   every draw. [How verdicts are found](../explanation/verdicts.md).
 
-{tables}
-
 ## Single values
 
-Each mean is also held against the theory at its own C, d and N: {values}. Values that are equal by identity are zeros
-of the model, and copies at C = 2; they are no evidence.
+{values}
+"""
+
+_VALUES = (
+    "Each mean is also held against the theory at its own C, d and N: {values}. Values that are equal by identity are "
+    "zeros of the model, and copies at C = 2; they are no evidence."
+)
+
+_NUMBERS = """# Verdicts on Theorems 1 and 2: all claims
+
+*Written by `python -m benchmarks.pages OUT` from what `make reproduce` left in OUT. [What the verdicts
+are](../verdicts.md).*
+
+- *off by* is the difference of the measured power of C, or constant, with its standard error. *sees* is the smallest
+  difference that would have been noticed in 95 % of cases.
+- *at this d, N* is how far the constant at this size is from the constant as d, N → ∞.
+
+{tables}
 
 ## Fits without the theory
 
@@ -123,6 +174,14 @@ place of the draws. A straight line in log–log axes is bent by small C.
 
 {free}
 """
+
+
+def _short_row(claim: Claim) -> list[str]:
+    layer, _, *cells = _row(claim)
+    if claim["verdict"] == "exact":
+        return [layer, f"{claim['aspect_ratio']:g}", "", "0 in every draw", "", "", "", "exact"]
+    power, off, sees, _, _, off_constant, sees_constant, verdict = cells
+    return [layer, f"{claim['aspect_ratio']:g}", power, off, sees, off_constant, sees_constant, verdict]
 
 
 def _row(claim: Claim) -> list[str]:
