@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Return a copy of what the pages are made by, made of, and made as."""
+    shutil.copytree(ROOT / "docs" / "verdicts", tmp_path / "docs" / "verdicts")
+    shutil.copy(ROOT / "docs" / "__init__.py", tmp_path / "docs")
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results", ignore=shutil.ignore_patterns("*.png"))
     shutil.copy(ROOT / "README.md", tmp_path)

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.pages import checks, open_questions, paper
-from benchmarks.pages.__main__ import GALLERY, with_full
-from benchmarks.pages.clauses import Clause, Listing, Sentence
-from benchmarks.pages.entries import Entry
-from benchmarks.pages.readings import Reading, by_chance, falls, grows, over, reading, under, within
-from benchmarks.pages.sections import FULL, Section, parts, sections
+from docs.verdicts import checks, open_questions, paper
+from docs.verdicts.clauses import Clause, Listing, Sentence
+from docs.verdicts.entries import Entry
+from docs.verdicts.readings import Reading, by_chance, falls, grows, over, reading, under, within
+from docs.verdicts.sections import FULL, Section, parts, sections, with_full
+from tests.markdown import ROOT
 
+GALLERY = ROOT / "benchmarks" / "gallery.md"
 SECTIONS = sections(GALLERY.read_text("utf-8"))
 ENTRIES = (*paper.ENTRIES, *open_questions.ENTRIES, *checks.ENTRIES)
 SENTENCES = [

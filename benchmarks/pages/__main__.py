@@ -13,9 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.pages import checks, kills_page, open_questions, paper, speed, verdict_tables
-from benchmarks.pages.entries import figure_page
-from benchmarks.pages.sections import FULL, parts, sections
+from benchmarks.pages import kills_page, speed, verdict_tables
+from docs.verdicts import checks, open_questions, paper
+from docs.verdicts.entries import figure_page
+from docs.verdicts.sections import parts, sections, with_full
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
@@ -67,18 +68,6 @@ def take(out: Path) -> None:
         shutil.copyfile(out / "agreement.txt", RESULTS / "numbers" / "agreement.md")
     for file in out.glob("*.png"):
         shutil.copyfile(file, RESULTS / file.name)
-
-
-def with_full(gallery: str, before: str) -> str:
-    """Return a gallery without its pictures, and with the numbers of ``--full`` of an earlier one where it has none."""
-    head, *texts = gallery.split("\n## ")
-    full = {name: text.partition(FULL)[2] for name, text in parts(before).items()}
-    kept = []
-    for text in texts:
-        name = text.partition("\n")[0]
-        added = f"{FULL}{full[name]}\n" if full.get(name) and FULL not in text else ""
-        kept.append(re.sub(r"^!\[.*\)\n\n", "", text.rstrip("\n") + added, flags=re.MULTILINE).rstrip("\n") + "\n")
-    return "\n## ".join([head, *kept])
 
 
 def _with_table(readme: str, table: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from benchmarks.pages.clauses import Clause, Listing
-from benchmarks.pages.entries import Entry, summary
-from benchmarks.pages.readings import Reading, grows, over, reading, under
-from benchmarks.pages.sections import Section, picked
+from docs.verdicts.clauses import Clause, Listing
+from docs.verdicts.entries import Entry, summary
+from docs.verdicts.readings import Reading, grows, over, reading, under
+from docs.verdicts.sections import Section, picked
 from rmtsim.stats.verdict import RATE_MARGIN
 
 TITLE = "The open questions of Appendix A"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.pages.clauses import Clause
-from benchmarks.pages.entries import Entry, summary
-from benchmarks.pages.readings import by_chance, grows, over, reading, under
-from benchmarks.pages.sections import Section, picked, rates
-from benchmarks.pages.sentences import rate
+from docs.verdicts.clauses import Clause
+from docs.verdicts.entries import Entry, summary
+from docs.verdicts.readings import by_chance, grows, over, reading, under
+from docs.verdicts.sections import Section, picked, rates
+from docs.verdicts.sentences import rate
 from rmtsim.stats.verdict import LEVEL
 
 TITLE = "Checks of the theory"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-from benchmarks.pages.clauses import Sentence
-from benchmarks.pages.sections import FULL, Section, TableMaker
+from docs.verdicts.clauses import Sentence
+from docs.verdicts.sections import FULL, Section, TableMaker
 
 _WIDTH = 120
 

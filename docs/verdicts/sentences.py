@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.pages.clauses import Clause
-from benchmarks.pages.readings import by_chance, falls, reading, under
-from benchmarks.pages.sections import Section, rate_verdicts
+from docs.verdicts.clauses import Clause
+from docs.verdicts.readings import by_chance, falls, reading, under
+from docs.verdicts.sections import Section, rate_verdicts
 from rmtsim.stats.verdict import NEAR
 
 #: Of the largest z-score, and of how many.

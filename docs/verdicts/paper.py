@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.pages.clauses import Clause
-from benchmarks.pages.entries import Entry, summary, tally
-from benchmarks.pages.readings import grows, over, under
-from benchmarks.pages.sections import Section, picked, rates, shares_outside
-from benchmarks.pages.sentences import agrees_with_theory, appears, exactly, rate, structured, zero_rate
-from benchmarks.pages.slides import SLIDES
+from docs.verdicts.clauses import Clause
+from docs.verdicts.entries import Entry, summary, tally
+from docs.verdicts.readings import grows, over, under
+from docs.verdicts.sections import Section, picked, rates, shares_outside
+from docs.verdicts.sentences import agrees_with_theory, appears, exactly, rate, structured, zero_rate
+from docs.verdicts.slides import SLIDES
 from rmtsim.stats.verdict import FLAT, LOST, NEAR, NEGLIGIBLE
 
 TITLE = "The paper, figure by figure"

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from benchmarks.pages.sections import Section
+from docs.verdicts.sections import Section
 
 
 class Sentence(Protocol):
     """A sentence that follows from numbers, and the rule by which it does."""
 
     @property
-    def rule(self) -> str: ...
+    def rule(self) -> str:
+        """The rule, as the page states it."""
 
     def outcome(self, section: Section) -> bool | None:
         """Whether what the paper says is seen: None where it is in part, or where the numbers leave it open."""
@@ -44,9 +45,11 @@ class Clause:
     unclear: str = ""
 
     def outcome(self, section: Section) -> bool | None:
+        """Whether the first sentence is written: None if the numbers leave it open."""
         return self.test(section)
 
     def say(self, section: Section) -> str:
+        """Return the sentence."""
         found = self.test(section)
         if found is None and not self.unclear:
             raise LookupError(f"gallery, {section.name}: its numbers say neither {self.yes!r} nor {self.no!r}")
@@ -72,10 +75,12 @@ class Listing:
     words: Mapping[str, str]
 
     def outcome(self, section: Section) -> bool | None:
+        """Whether all cases, no case, or some of them (None) have the verdict of the paper."""
         found = [next(iter(self.words)) == word for word in self._sorted(section)]
         return None if len(found) > 1 and any(found) else found[0]
 
     def say(self, section: Section) -> str:
+        """Return a sentence for each verdict that is there."""
         found = self._sorted(section)
         return " ".join(f"{words}: {_joined(found[word])}." for word, words in self.words.items() if word in found)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.pages.clauses import Clause, Listing
-from benchmarks.pages.entries import Entry
-from benchmarks.pages.readings import Reading, grows, over, reading, under, within
-from benchmarks.pages.sections import Section, picked, shares_outside
-from benchmarks.pages.sentences import agrees_with_theory, structured
+from docs.verdicts.clauses import Clause, Listing
+from docs.verdicts.entries import Entry
+from docs.verdicts.readings import Reading, grows, over, reading, under, within
+from docs.verdicts.sections import Section, picked, shares_outside
+from docs.verdicts.sentences import agrees_with_theory, structured
 from rmtsim.stats.verdict import LOST, NEAR, NEGLIGIBLE
 
 #: One combination of loss and N of `dynamic_force`, and the lines that it has.

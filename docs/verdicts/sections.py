@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.pages.readings import Reading, reading
+from docs.verdicts.readings import Reading, reading
 from rmtsim.text.tables import markdown_table
 from rmtsim.text.uncertainty import plus_minus
 
@@ -80,6 +80,18 @@ def parts(gallery: str) -> dict[str, str]:
     """Return the text of each figure by its name."""
     texts = (part.partition("\n\n") for part in gallery.split("\n## ")[1:])
     return {name: text.strip() for name, _, text in texts}
+
+
+def with_full(gallery: str, before: str) -> str:
+    """Return a gallery without its pictures, and with the numbers of ``--full`` of an earlier one where it has none."""
+    head, *texts = gallery.split("\n## ")
+    full = {name: text.partition(FULL)[2] for name, text in parts(before).items()}
+    kept = []
+    for text in texts:
+        name = text.partition("\n")[0]
+        added = f"{FULL}{full[name]}\n" if full.get(name) and FULL not in text else ""
+        kept.append(re.sub(r"^!\[.*\)\n\n", "", text.rstrip("\n") + added, flags=re.MULTILINE).rstrip("\n") + "\n")
+    return "\n## ".join([head, *kept])
 
 
 def spaced(word: str) -> str:
