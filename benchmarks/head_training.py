@@ -1,6 +1,6 @@
 """Heads of networks that we train ourselves, at moments of their training: which law of the classes the ratio keeps to.
 
-It writes the page docs/results/head_training.md.
+It writes docs/results/head_training.md, and tables of all moments to docs/results/numbers/head_training.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rmtsim.model.choices import NULLS
 from rmtsim.text.words import number_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "head_training.md"
+NUMBERS = PAGE.parent / "numbers" / "head_training.md"
 
 #: The networks, by name.
 LEARNERS = {
@@ -69,7 +70,8 @@ def run(quick: bool) -> Part:
     part = Part(_about(), tables)
     if not quick:
         PAGE.write_text(page(part, {name: (LEARNERS[name].n_classes, runs) for name, runs in courses.items()}), "utf-8")
-        print(f"  {PAGE}: written", file=sys.stderr)
+        NUMBERS.write_text(numbers(part), "utf-8")
+        print(f"  {PAGE} and {NUMBERS}: written", file=sys.stderr)
     return part
 
 
@@ -112,7 +114,7 @@ def _about() -> str:
 
 def page(part: Part, courses: dict[str, tuple[int, list[list[Row]]]]) -> str:
     """Return the page; every number in it is of the part."""
-    slope, distance, course, nulls = part.tables
+    slope, distance, *_ = part.tables
     processor, numpy = environment.machine()["processor"], environment.versions()["numpy"]
     moments = sum(row["moments"] for row in distance.rows)
     nearer = sum(row["nearer to 1/C²"] for row in distance.rows)
@@ -165,6 +167,25 @@ than 1/e².
 
 {markdown(distance)}
 
+## Moment by moment
+
+[Tables](numbers/head_training.md) have the first run of each network at every moment, and the nulls beside it.
+
+## Not measured
+
+Convolutions and attention, mini-batches, weight decay, heads with a bias, more than 1000 classes, and training on real
+inputs. The networks that others trained are measured as they are, and two of them while their last layer alone is
+trained anew.
+"""
+
+
+def numbers(part: Part) -> str:
+    """Return the page of the tables of all moments."""
+    *_, course, nulls = part.tables
+    return f"""# Heads through training: moment by moment
+
+*Written by `python -m benchmarks --only head_training`. [What was trained, and what came out](../head_training.md).*
+
 ## Through training
 
 The first run of each (seed 0). Loss and the share of predictions that are right are those of the samples that were not
@@ -180,12 +201,6 @@ probabilities with features permuted among the samples, and *gaussian* the model
 model's covariance.
 
 {markdown(nulls)}
-
-## Not measured
-
-Convolutions and attention, mini-batches, weight decay, heads with a bias, more than 1000 classes, and training on real
-inputs. The networks that others trained are measured as they are, and two of them while their last layer alone is
-trained anew.
 """
 
 

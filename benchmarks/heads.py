@@ -1,7 +1,7 @@
 """Last layers of trained networks: how their blocks compare with Theorem 1, and what the ratio goes with.
 
 The networks come in Python packages, which are not installed here: give them an environment of their own, outside the
-repository, and run this part in it. It writes the page docs/results/heads.md.
+repository, and run this part in it. It writes docs/results/heads.md, and more tables to docs/results/numbers/heads.md.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 import rmtsim
-from benchmarks.heads_page import page
+from benchmarks.heads_page import numbers, page
 from benchmarks.report import Part, Row, Table
 from benchmarks.trained_networks import NETWORKS, Array, Network, TrainedHead
 from harness.ratio_laws import LAWS
 from harness.wavering import pairs_seen
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "heads.md"
+NUMBERS = PAGE.parent / "numbers" / "heads.md"
 
 #: What one installs, and runs this part with: of the packages that bring networks only the files are needed.
 _INSTALL = (
@@ -80,10 +81,11 @@ def run(quick: bool) -> Part:
         del row["nulls"]
     part = Part(_about(size), tables)
     if not quick:
-        PAGE.parent.mkdir(exist_ok=True)
+        NUMBERS.parent.mkdir(parents=True, exist_ok=True)
         networks = {network.name: network.about for network in NETWORKS}
         PAGE.write_text(page(part, networks, [*LAWS], _INSTALL), "utf-8")
-        print(f"  {PAGE}: written", file=sys.stderr)
+        NUMBERS.write_text(numbers(part), "utf-8")
+        print(f"  {PAGE} and {NUMBERS}: written", file=sys.stderr)
     return part
 
 

@@ -23,7 +23,7 @@ def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install:
     install
         The commands that make the page.
     """
-    measured, nulls, over_forms, training, scaled, sizes = part.tables
+    measured, nulls, over_forms, training, scaled, _ = part.tables
     processor, numpy = environment.machine()["processor"], environment.versions()["numpy"]
     over = [row["measured"] / row["theorem"] for row in nulls.rows]
     everywhere = [*over_forms.rows, *training.rows, *scaled.rows]
@@ -34,6 +34,12 @@ def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install:
         f"a factor of up to {worst[name]:,.3g}"
         for name in forms
     )
+    best = [f"{name} for {len(of)} of {len(networks)}" for name, of in nearest.items() if of]
+    answer = fill(
+        "Trained heads have a ratio of off-diagonal to diagonal blocks above that of the theorem at their own C, d and "
+        f"N, by factors from {min(over):,.3g} to {max(over):,.3g}. Nearest, of the laws below, is {' and '.join(best)}.",
+        120,
+    )
     heads = "\n".join(fill(f"- {name}: {about}.", 120, subsequent_indent="  ") for name, about in networks.items())
     commands = "\n".join(f"    {line}" for line in install)
     return f"""# Heads of trained networks
@@ -42,7 +48,9 @@ def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install:
 number is from that run. [How to measure a head of your own](../how-to/measure.md).*
 
 The last layer of a classifier or language model with cross-entropy has the Hessian of the linear model, with the
-network's features as X and the weights of the head as V. So Theorem 1 can be held against trained networks:
+network's features as X and the weights of the head as V. So Theorem 1 can be held against trained networks.
+
+**{answer}**
 
 {heads}
 
@@ -54,8 +62,7 @@ network's features as X and the weights of the head as V. So Theorem 1 can be he
 
 ## What the ratio goes with
 
-Theorem 1 has a ratio like 1/C². Trained heads are above its value at their own C, d and N, by factors from
-{min(over):,.3g} to {max(over):,.3g}. There are two numbers of classes that a softmax sees at a time. One is e, the
+Theorem 1 has a ratio like 1/C². There are two numbers of classes that a softmax sees at a time. One is e, the
 effective number of classes of a sample. The other leaves out the samples that are sure, since these have no Hessian:
 of one sample alone the diagonal blocks have |x|⁴ Σ_i p_i²(1 − p_i)² and the others |x|⁴ Σ_(i≠j) p_i² p_j², and k is
 the mean of the first over that of the second. It is m − 1 for samples that waver between m classes.
@@ -77,11 +84,31 @@ model's variance of logits, *decoupled* the model's own probabilities with featu
 
 {markdown(nulls)}
 
+## In training, at other temperatures, in other batches
+
+[Tables](numbers/heads.md) have the ratio beside the same laws while the last layer alone is trained anew, with logits
+times a factor, and in batches of other sizes. [Networks that we trained ourselves](head_training.md), with all their
+layers, have a page of their own.
+
+## Again
+
+The networks come in Python packages. The command installs nothing, and runs nothing of the packages but the networks.
+
+{commands}
+"""
+
+
+def numbers(part: Part) -> str:
+    """Return the page of the tables that go on: in training, at other temperatures, and in batches of other sizes."""
+    *_, training, scaled, sizes = part.tables
+    return f"""# Heads of trained networks: more tables
+
+*Written by `python -m benchmarks --only heads`. [What was measured, and what came out](../heads.md).*
+
 ## Through training
 
-[Networks that we trained ourselves](head_training.md), with all their layers, have a page of their own. Here the last
-layer alone is trained anew, from random weights on the network's own features: weights as Theorem 1 has them at the
-start, a trained head at the end. Labels are the characters that follow in the text (textgenrnn), or what the network
+The last layer alone is trained anew, from random weights on the network's own features: weights as Theorem 1 has them
+at the start, a trained head at the end. Labels are the characters that follow in the text (textgenrnn), or what the network
 itself predicts (PP-OCRv4). Adam, all samples at once, seed 0.
 
 {markdown(training)}
@@ -95,10 +122,4 @@ Logits of the trained heads times a factor: near 0 all classes are equally proba
 ## Batches of other sizes
 
 {markdown(sizes)}
-
-## Again
-
-The networks come in Python packages. The command installs nothing, and runs nothing of the packages but the networks.
-
-{commands}
 """

@@ -99,7 +99,8 @@ from tests.test_head_training import course
 runs = [course(1.5, -1, 100), course(1.5, -1.2, 100)]
 tables = [[slopes("one", runs)], [distances("one", 100, runs)], [{"network": "one", "ratio": 1 / 64}]]
 tables = [Table("", rows) for rows in [*tables, [{"network": "one", "theorem": 0.0234375}]]]
-print(head_training.page(Part("what was done", tables), {"one": (100, runs)}))
+part = Part("what was done", tables)
+print(head_training.page(part, {"one": (100, runs)}), head_training.numbers(part))
 """
 
 

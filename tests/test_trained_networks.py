@@ -63,23 +63,27 @@ def test_what_is_lacking_is_told() -> None:
 #: A page of numbers that no run had.
 RENDER = """
 from benchmarks import heads
-from benchmarks.heads_page import page
+from benchmarks.heads_page import numbers, page
 from benchmarks.report import Part, Table
 row = {"network": "one", "n_classes": 17, "effective_classes": 1.25, "k": 1.75, "nearest": "1/C²"}
 over = {f"ratio over {form}": 3.5 for form in heads.LAWS}
 first = [{"network": "one", "ratio": 0.015625}], [{"network": "one", "measured": 0.5, "theorem": 0.125}], [row | over]
 tables = [Table("", rows) for rows in (*first, *([{"network": "one", **over}] for _ in range(3)))]
-print(page(Part("what was done", tables), {"one": "a network"}, [*heads.LAWS], ["run it"]))
+part = Part("what was done", tables)
+print(page(part, {"one": "a network"}, [*heads.LAWS], ["run it"]), numbers(part), sep="=====")
 """
 
 
 def test_every_number_of_the_page_is_of_the_run() -> None:
     done = called("-c", RENDER)
     assert done.returncode == 0, done.stderr
-    for said in ("0.01562", "from\n4 to 4.", "what was done", "1/C²: nearest for one", "up to 3.5", "    run it\n"):
+    words = " ".join(done.stdout.split())
+    assert "by factors from 4 to 4. Nearest, of the laws below, is 1/C² for 1 of 1." in words
+    for said in ("0.01562", "what was done", "1/C²: nearest for one", "up to 3.5", "    run it\n"):
         assert said in done.stdout
-    written = re.sub(r"\| .*", "", PAGE.read_text("utf-8"))
-    assert re.findall(r"^## .*", done.stdout, re.MULTILINE) == re.findall(r"^## .*", written, re.MULTILINE)
+    for page, made in zip((PAGE, PAGE.parent / "numbers" / PAGE.name), done.stdout.split("====="), strict=True):
+        written = re.sub(r"\| .*", "", page.read_text("utf-8"))
+        assert re.findall(r"^## .*", made, re.MULTILINE) == re.findall(r"^## .*", written, re.MULTILINE)
 
 
 def test_the_page_leads_somewhere() -> None:
