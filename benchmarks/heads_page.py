@@ -37,7 +37,8 @@ def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install:
     best = [f"{name} for {len(of)} of {len(networks)}" for name, of in nearest.items() if of]
     answer = fill(
         "Trained heads have a ratio of off-diagonal to diagonal blocks above that of the theorem at their own C, d and "
-        f"N, by factors from {min(over):,.3g} to {max(over):,.3g}. Nearest, of the laws below, is {' and '.join(best)}.",
+        f"N, by factors from {min(over):,.3g} to {max(over):,.3g}. Nearest, of the laws below, is "
+        f"{' and '.join(best)}.",
         120,
     )
     heads = "\n".join(fill(f"- {name}: {about}.", 120, subsequent_indent="  ") for name, about in networks.items())
@@ -108,8 +109,8 @@ def numbers(part: Part) -> str:
 ## Through training
 
 The last layer alone is trained anew, from random weights on the network's own features: weights as Theorem 1 has them
-at the start, a trained head at the end. Labels are the characters that follow in the text (textgenrnn), or what the network
-itself predicts (PP-OCRv4). Adam, all samples at once, seed 0.
+at the start, a trained head at the end. Labels are the characters that follow in the text (textgenrnn), or what
+the network itself predicts (PP-OCRv4). Adam, all samples at once, seed 0.
 
 {markdown(training)}
 
