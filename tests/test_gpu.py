@@ -132,9 +132,9 @@ def test_small_draws_are_made_in_batches_that_fit(loss: str, monkeypatch: pytest
     point, sizes = Point("linear", loss, 30, 20, 60), []
     whole, compute = rmtsim.simulate(point, 40, backend="cupy"), simulation.compute
 
-    def noting(X, *arguments, **options):
-        sizes.append(X.shape[0])
-        return compute(X, *arguments, **options)
+    def noting(some, **options):
+        sizes.append(some.X.shape[0])
+        return compute(some, **options)
 
     monkeypatch.setattr(simulation, "compute", noting)
     for draws in (4, 16):
@@ -152,11 +152,11 @@ def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPat
     whole = rmtsim.simulate(point, 1, backend="cupy")
     compute = simulation.compute
 
-    def failing(*arguments, tiling, **options):
-        if tiling.span > 1:
-            failures.append(tiling.span)
+    def failing(some, **options):
+        if some.tiling.span > 1:
+            failures.append(some.tiling.span)
             raise cupy.cuda.memory.OutOfMemoryError(1, 1, 1)
-        return compute(*arguments, tiling=tiling, **options)
+        return compute(some, **options)
 
     monkeypatch.setattr(simulation, "compute", failing)
     pd.testing.assert_frame_equal(rmtsim.simulate(point, 1, backend="cupy"), whole, check_exact=True)

@@ -15,10 +15,10 @@ import pytest
 import rmtsim
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels import precision, probabilities
-from rmtsim.kernels.classes import GivenRows
+from rmtsim.kernels.classes import GivenRows, Rows
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
-from rmtsim.kernels.network_norms import compute
+from rmtsim.kernels.network_norms import Draws, Norms, compute
 from rmtsim.kernels.tiling import Tiling, tiling, with_span
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
@@ -36,8 +36,13 @@ def measured(
     arrays = (None if a is None else xp.asarray(a[None] if lead else a) for a in (p.X, p.V, p.W, p.y))
     X, V, W, y = arrays
     layers = model_with(None if W is None else 1).layer_names
-    found = compute(X, [GivenRows(V)], W, y, p.loss, layers, xp, tiling=cut, team=team)
+    found = compute(Draws(X, [GivenRows(V)], W, y, p.loss, layers, xp, tiling=cut, team=team))
     return {layer: tuple(float(value[0] if lead else value) for value in norms) for layer, norms in found.items()}
+
+
+def linear_norms(X: np.ndarray, V: Rows, cut: Tiling, team: ThreadTeam = ONE_THREAD) -> Norms:
+    """Return the norms of the linear model with cross-entropy."""
+    return compute(Draws(X, [V], None, None, "ce", ("linear",), np, tiling=cut, team=team))["linear"]
 
 
 CUTS = {
@@ -107,9 +112,7 @@ def test_logits_that_grow_along_the_classes(width: int | None, monkeypatch: pyte
 def test_a_draw_with_large_logits_does_not_touch_the_others_of_its_batch() -> None:
     calm, wild = problem((6, 5, 8, None), "ce", 1, scale=0.3), problem((6, 5, 8, None), "ce", 2, scale=300.0)
     X, V = (np.stack([getattr(p, key) for p in (calm, wild)]) for key in "XV")
-    together = compute(X, [GivenRows(V)], None, None, "ce", ("linear",), np, tiling=CUTS["all"], team=ONE_THREAD)[
-        "linear"
-    ]
+    together = linear_norms(X, GivenRows(V), CUTS["all"])
     for b, p in enumerate((calm, wild)):
         alone = measured(p, np, CUTS["all"])["linear"]
         assert tuple(value[b] for value in together) == alone
@@ -218,7 +221,7 @@ def test_threads_may_share_a_saturated_draw() -> None:
     for threads in (1, 3):
         with ThreadTeam(threads) as team:
             V = RandomRows("key", range(1), (100, 6), 25.0, dtype="float64", xp=np, team=team)
-            found = compute(X, [V], None, None, "ce", ("linear",), np, tiling=cut, team=team)["linear"]
+            found = linear_norms(X, V, cut, team)
             results.append([value.item() for value in found])
             whole = rmtsim.block_norms(X, V.all())["linear"]
     assert results[0] == results[1]
@@ -234,11 +237,11 @@ def test_a_new_start_sees_every_sample(span: int) -> None:
     V[0, 5:, 0] += 40
     cut = Tiling(tile=4, largest=4, chunk=2, span=span, hold=False)
     with ThreadTeam(3) as team:
-        found = compute(X, [GivenRows(V)], None, None, "ce", ("linear",), np, tiling=cut, team=team)["linear"]
+        found = linear_norms(X, GivenRows(V), cut, team)
     expected = explicit(Problem(X[0], V[0], None, np.zeros(30, int), "ce"))["linear"]
     np.testing.assert_allclose([value.item() for value in found], expected, rtol=1e-10)
     whole = Tiling(tile=4, largest=4, chunk=2, span=10, hold=False)
-    again = compute(X, [GivenRows(V)], None, None, "ce", ("linear",), np, tiling=whole, team=ONE_THREAD)["linear"]
+    again = linear_norms(X, GivenRows(V), whole)
     assert [value.item() for value in found] == [value.item() for value in again]
 
 

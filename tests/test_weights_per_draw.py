@@ -16,6 +16,7 @@ from scipy import stats
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
+from rmtsim.kernels.network_norms import Draws
 from rmtsim.sampling import simulation
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.weights import MOST_BY_RULE, gain, variance_ratio, weights_of
@@ -98,9 +99,9 @@ def test_errors_of_sampled_classes_combine_as_independent_ones(monkeypatch: pyte
     found = []
     compute = simulation.compute
 
-    def noting(X: np.ndarray, some: list[Any], *arguments: Any, **options: Any) -> Any:
-        found.extend(compute(X, [V], *arguments, **options) for V in some)
-        return compute(X, some, *arguments, **options)
+    def noting(draws: Draws, **options: Any) -> Any:
+        found.extend(compute(replace(draws, last_layers=[V]), **options) for V in draws.last_layers)
+        return compute(draws, **options)
 
     monkeypatch.setattr(simulation, "compute", noting)
     rows = rmtsim.simulate(point, 4, weights_per_draw=3, diagonal="auto", batch=4)

@@ -6,6 +6,7 @@ Some V at a time go through all steps along an axis of their own after the leadi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.arrays.threads import ThreadTeam
@@ -33,7 +34,7 @@ from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.activation import get_activation
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
 from rmtsim.model.loss import get_loss
-from rmtsim.model.network import Forward, forward
+from rmtsim.model.network import forward
 
 Norms = BlockNorms | SampledNorms
 
@@ -41,86 +42,91 @@ Norms = BlockNorms | SampledNorms
 SUMS_OVER_V = "sums over V 2"
 
 
-def compute(
-    X: Array,
-    last_layers: Sequence[Rows],
-    W: Array | None,
-    y: Array | None,
-    loss: str,
-    layers: tuple[str, ...],
-    xp: Module,
-    *,
-    tiling: Tiling,
-    team: ThreadTeam,
-    activation: str = "relu",
-    active: Array | None = None,
-    sampled_classes: int | None = None,
-    scaling: Scaling | None = None,
-    check: PrecisionCheck | None = None,
-    done: Callable[[int], None] = lambda _: None,
-) -> dict[str, Norms]:
-    """Do the work of `rmtsim.block_norms` for arguments that are known to be good, and for several V: return means.
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of a network with some last layers each, and what their norms are computed with.
 
-    Values do not depend on how much of ``tiling`` is held at once, nor on ``team``. ``active`` are ReLU's masks of
-    neurons, (…, N, m), if they are known better than X and W tell. With ``sampled_classes``, terms of single classes of
-    the last layer are estimated from that many of them. The arrays are those of a network that ``scaling`` was taken
-    out of; the norms are those of the network itself, and ``check``, if given, examines them. ``done`` is called with
-    the number of layers done.
+    Attributes
+    ----------
+    X, W, y
+        Samples (…, N, d), hidden layer (…, m, d) or None, labels (…, N) or None where no layer needs them. Leading axes
+        run over draws.
+    last_layers
+        The V of a draw, (…, C, d), or (…, C, m) with a hidden layer.
+    loss, layers, activation
+        What the norms are of. Names are known to be valid, and the layers to be those of the network.
+    xp, tiling, team
+        The module of the arrays, and how much is held and done at once: values do not depend on the last two.
+    active
+        ReLU's masks of neurons, (…, N, m), if they are known better than X and W tell.
+    scaling
+        The powers of two that were taken out of the arrays: the norms are those of the network before that.
+    check
+        What examines the norms, if anything.
+    """
+
+    X: Array
+    last_layers: Sequence[Rows]
+    W: Array | None
+    y: Array | None
+    loss: str
+    layers: tuple[str, ...]
+    xp: Module
+    tiling: Tiling
+    team: ThreadTeam
+    activation: str = "relu"
+    active: Array | None = None
+    scaling: Scaling | None = None
+    check: PrecisionCheck | None = None
+
+
+def compute(
+    draws: Draws, *, sampled_classes: int | None = None, done: Callable[[int], None] = lambda _: None
+) -> dict[str, Norms]:
+    """Do the work of `rmtsim.block_norms` for draws that are known to be good, and for several V: return means.
+
+    With ``sampled_classes``, terms of single classes of the last layer are estimated from that many of them. ``done``
+    is called with the number of layers done.
 
     Raises
     ------
     OutOfRange
         If the dtype cannot hold a norm, or what it is a sum of.
     """
-    scaling = scaling or Scaling(hidden=() if W is None else (0,))
-    draws = _Draws(X, last_layers, W, y, loss, layers, xp, tiling, team, activation, active, scaling, check)
-    found = draws.ce(sampled_classes, done) if get_loss(loss).softmax else draws.mse()
-    means = {layer: _mean(found[layer], len(last_layers), xp) for layer in layers}
-    C, given = last_layers[0].shape[-2], (draws.forward, scaling, check, xp)
-    return {layer: _at_own_scale(layer, means[layer], loss, C, *given) for layer in layers}
+    computation = _Computation(draws)
+    found = computation.ce(sampled_classes, done) if get_loss(draws.loss).softmax else computation.mse()
+    means = {layer: _mean(found[layer], len(draws.last_layers), draws.xp) for layer in draws.layers}
+    return {layer: computation.at_own_scale(layer, means[layer]) for layer in draws.layers}
 
 
-class _Draws:
+class _Computation:
     """The samples and hidden layers of draws, with what depends on these alone, and the norms of some V after others.
 
     ``found`` has the norms of each layer, (…, some V).
     """
 
-    def __init__(
-        self,
-        X: Array,
-        last_layers: Sequence[Rows],
-        W: Array | None,
-        y: Array | None,
-        loss: str,
-        layers: tuple[str, ...],
-        xp: Module,
-        tiling: Tiling,
-        team: ThreadTeam,
-        activation: str,
-        active: Array | None,
-        scaling: Scaling,
-        check: PrecisionCheck | None,
-    ) -> None:
-        self._last_layers, self._y, self._layers = last_layers, y, layers
-        self._xp, self._tiling, self._team, self._check = xp, tiling, team, check
-        self.forward = forward(X, W, xp, activation, active)
+    def __init__(self, draws: Draws) -> None:
+        X, W, layers, xp, tiling, team = draws.X, draws.W, draws.layers, draws.xp, draws.tiling, draws.team
+        self._last_layers, self._y, self._loss, self._layers = draws.last_layers, draws.y, draws.loss, layers
+        self._xp, self._tiling, self._team, self._check = xp, tiling, team, draws.check
+        self._scaling = draws.scaling or Scaling(hidden=() if W is None else (0,))
+        self.forward = forward(X, W, xp, draws.activation, draws.active)
         samples = DataKernel(X[..., None, :, :], tiling, team, xp)
         features = self.forward.features
         self._inputs = samples if W is None else DataKernel(features[..., None, :, :], tiling, team, xp)
-        self._count, self._C = len(last_layers), last_layers[0].shape[-2]
+        self._count, self._C = len(draws.last_layers), draws.last_layers[0].shape[-2]
         (self._n_samples, dim), width = X.shape[-2:], None if W is None else W.shape[-2]
         self._bundles = weights_at_once(self._C, dim, self._n_samples, width, layers, tiling, self._count)
-        self._masked = get_activation(activation).rectifies
+        self._masked = get_activation(draws.activation).rectifies
         self._hidden: HiddenLayer | None = None
         self._cross: CrossLayer | None = None
         if width is not None and HIDDEN.name in layers:
-            restricted = self._masked and get_loss(loss).softmax and not samples.in_registers
+            restricted = self._masked and get_loss(draws.loss).softmax and not samples.in_registers
             restricted = restricted and restricts_pairs(dim, self._n_samples, width, self._count)
-            self._hidden = HiddenLayer(samples, self.forward, scaling, check, xp, restricted=restricted)
+            self._hidden = HiddenLayer(samples, self.forward, self._scaling, draws.check, xp, restricted=restricted)
         if CROSS.name in layers:
             keep = self._count > len(self._bundles[0][0])
-            self._cross = CrossLayer(X, self.forward, y, tiling, team, xp, masked=self._masked, keep=keep)
+            self._cross = CrossLayer(X, self.forward, draws.y, tiling, team, xp, masked=self._masked, keep=keep)
         self.found: dict[str, list[Norms]] = {layer: [] for layer in layers}
 
     def mse(self) -> dict[str, list[Norms]]:
@@ -168,6 +174,30 @@ class _Draws:
             if self._hidden:
                 self._take_hidden(_count(bundle))
         return self.found
+
+    def at_own_scale(self, layer: str, norms: Norms) -> Norms:
+        """Return the norms of a layer at the network's own scale, after a look at them; `hidden` is there already."""
+        if layer == HIDDEN.name:
+            return norms
+        xp, C, scaling = self._xp, self._C, self._scaling
+        what = f"the {layer} layer's mean squared norm"
+        if layer == CROSS.name:
+            exponent = 2 * scaling.entry(0, 1)
+            seen = self.forward.slopes
+            pairs = [(norms.offdiag_sqfro, self.forward.features.shape[-1] * C)]
+        else:
+            last = len(scaling.hidden)
+            exponent = 2 * scaling.entry(last, last)
+            seen = self.forward.features
+            pairs = [(norms.diag_sqfro, C), (norms.offdiag_sqfro, C * (C - 1))]
+        couples_classes = get_loss(self._loss).softmax
+        if not couples_classes:  # without the blocks that are zero; those between the layers may be so in a perfect fit
+            pairs = [] if layer == CROSS.name else pairs[:1]
+        if self._check and (C > 1 or not couples_classes):
+            for value, blocks in pairs:
+                size = float(self._n_samples) ** 2 * blocks
+                self._check.norm(value, size, what, lambda: xp.any(seen != 0, axis=(-2, -1)))
+        return type(norms)(*(restored(value, exponent, xp, what) for value in norms))
 
     def _add(
         self,
@@ -231,41 +261,8 @@ def _times(count: int, norms: BlockNorms) -> BlockNorms:
     return BlockNorms(*(count * value[..., None] for value in norms))
 
 
-def _mean(found: list[BlockNorms | SampledNorms], count: int, xp: Module) -> BlockNorms | SampledNorms:
+def _mean(found: list[Norms], count: int, xp: Module) -> Norms:
     """Return the means over all V; errors of estimating terms of single classes are independent between them."""
     diag, offdiag, *errors = (xp.concat(kind, axis=-1) for kind in zip(*found, strict=True))
     means = [xp.sum(kind, axis=-1) / count for kind in (diag, offdiag)]
     return type(found[0])(*means, *(xp.sum(error**2, axis=-1) ** 0.5 / count for error in errors))
-
-
-def _at_own_scale(
-    layer: str,
-    norms: BlockNorms | SampledNorms,
-    loss: str,
-    C: int,
-    forward_pass: Forward,
-    scaling: Scaling,
-    check: PrecisionCheck | None,
-    xp: Module,
-) -> BlockNorms | SampledNorms:
-    """Return the norms of a layer at the network's own scale, after a look at them; `hidden` does that by itself."""
-    if layer == HIDDEN.name:
-        return norms
-    N, inputs = forward_pass.features.shape[-2:]
-    what = f"the {layer} layer's mean squared norm"
-    if layer == CROSS.name:
-        exponent = 2 * scaling.entry(0, 1)
-        seen = forward_pass.slopes
-        pairs = [(norms.offdiag_sqfro, inputs * C)]
-    else:
-        last = len(scaling.hidden)
-        exponent = 2 * scaling.entry(last, last)
-        seen = forward_pass.features
-        pairs = [(norms.diag_sqfro, C), (norms.offdiag_sqfro, C * (C - 1))]
-    couples_classes = get_loss(loss).softmax
-    if not couples_classes:  # without the blocks that are zero; those between the layers may be so in a perfect fit
-        pairs = [] if layer == CROSS.name else pairs[:1]
-    if check and (C > 1 or not couples_classes):
-        for value, blocks in pairs:
-            check.norm(value, float(N) ** 2 * blocks, what, lambda: xp.any(seen != 0, axis=(-2, -1)))
-    return type(norms)(*(restored(value, exponent, xp, what) for value in norms))

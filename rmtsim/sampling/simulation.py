@@ -15,7 +15,7 @@ from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS, DiagonalName, diagonal_classes
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.memory import batch_size
-from rmtsim.kernels.network_norms import SUMS_OVER_V, compute
+from rmtsim.kernels.network_norms import SUMS_OVER_V, Draws, compute
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
 from rmtsim.model.activation import layers_with_labels
@@ -183,16 +183,16 @@ def simulate_arrays(
                     X, V, W, y, active = sample(point, part, seed, dtype=dtype, xp=xp, labels=labels, **options)
                     options |= {
                         "tiling": tiling,
-                        "sampled_classes": classes,
                         "activation": point.ensemble.activation,
                         "active": active,
                         "check": PrecisionCheck(dtype, point.loss),
                     }
-                    norms = compute(X, last_layers(V, count), W, y, point.loss, chosen, xp, **options)
+                    some = Draws(X, last_layers(V, count), W, y, point.loss, chosen, xp, **options)
+                    norms = compute(some, sampled_classes=classes)
                     found = iter(to_numpy(xp.stack([value for values in norms.values() for value in values])))
                     for layer, values in norms.items():
                         parts[layer].append(tuple(islice(found, len(values))))
-                    del X, V, W, y, active, norms, options  # before the next are made
+                    del X, V, W, y, active, some, norms, options  # before the next are made
                     left = range(part.stop, draws.stop)
                     shown.advance(len(draws) - len(left))
         except OutOfRange as error:
