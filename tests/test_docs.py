@@ -97,6 +97,38 @@ def test_dead_links_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert dead_links(page) == [*dead, "y"]
 
 
+#: Words of a page. A page answers one question, which takes four minutes to read at 300 words a minute; what is longer
+#: is two pages. What is looked up and not read has no limit: the reference, and pages of nothing but numbers.
+BUDGET, LOOKED_UP = 1200, ("docs/reference", "docs/results/numbers", "CHANGELOG.md", "CONTRIBUTING.md")
+
+
+def words(page: Path) -> int:
+    """Return how many words and numbers a page has; signs and the frames of tables are none."""
+    return sum(any(map(str.isalnum, word)) for word in page.read_text("utf-8").split())
+
+
+def long_pages(root: Path, found: list[Path]) -> list[str]:
+    """Return the pages that are to be read and have more words than a page may."""
+    of_root = {page.relative_to(root).as_posix(): page for page in found}
+    return [name for name, page in of_root.items() if not name.startswith(LOOKED_UP) and words(page) > BUDGET]
+
+
+def test_no_page_is_long() -> None:
+    assert long_pages(ROOT, pages()) == [], f"split them: a page has at most {BUDGET} words, and answers one question"
+
+
+def test_a_long_page_is_found(tmp_path: Path) -> None:
+    for name in (
+        "docs/results/long.md",
+        "docs/results/short.md",
+        "docs/reference/long.md",
+        "docs/results/numbers/long.md",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("# Title\n\n" + "word | 0.5 ± " * (601 if "long" in name else 599))
+    assert long_pages(tmp_path, sorted(tmp_path.rglob("*.md"))) == ["docs/results/long.md"]
+
+
 def test_the_index_has_every_page() -> None:
     """Or a page that it lists links to it, where the page lies in a folder below."""
     listed = {(INDEX.parent / link).resolve() for link in links(INDEX)}

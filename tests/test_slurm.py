@@ -27,7 +27,9 @@ from tests.test_cluster import ray_version
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = (ROOT / "sweeps" / "slurm.sh").read_text("utf-8")
-HOW_TO = (ROOT / "docs" / "how-to" / "slurm.md").read_text("utf-8")
+HOW_TO, TRANSCRIPT = (
+    (ROOT / "docs" / "how-to" / f"{name}.md").read_text("utf-8") for name in ("slurm", "slurm-transcript")
+)
 
 
 SPEC = """
@@ -298,10 +300,10 @@ def test_the_commands_of_the_page_are_commands(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_page_says_what_the_code_says() -> None:
-    assert f"stopped (time limit): {GOES_ON}" in HOW_TO
-    assert f"stopped (interrupted): {GOES_ON}" in HOW_TO
+    assert f"stopped (time limit): {GOES_ON}" in TRANSCRIPT
+    assert f"stopped (interrupted): {GOES_ON}" in TRANSCRIPT
     refusal = str(_refused(LocalFiles(Path("results")), "process 1 of nobody on n1")).partition("; ")
     pattern = re.escape(refusal[0]).replace("1\\ of", "\\d+\\ of") + re.escape("; " + refusal[2])
-    assert len(re.findall(pattern, HOW_TO)) == 2
-    for link in re.findall(r"\]\((.*?)\)", HOW_TO):
+    assert [len(re.findall(pattern, page)) for page in (HOW_TO, TRANSCRIPT)] == [1, 1]
+    for link in re.findall(r"\]\((.*?)\)", HOW_TO + TRANSCRIPT):
         assert (ROOT / "docs" / "how-to" / link).exists()
