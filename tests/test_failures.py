@@ -17,6 +17,7 @@ import pytest
 import rmtsim
 from harness.specs import SPEC, spec_of
 from rmtsim.cli.main import main
+from rmtsim.model.point import Point
 from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.store import Store
 from rmtsim.sweeps import batches
@@ -55,6 +56,7 @@ def test_a_batch_that_always_fails_is_reported_while_the_rest_goes_on(
     line = ["run", str(tmp_path / "spec.toml"), "--store", str(tmp_path / "s"), "--backend", "numpy", "--workers", "1"]
     with monkeypatch.context() as patch:
         failing(patch, 100)
+        patch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 8)  # however slow the machine is
         assert main(line) == 1
     err = capsys.readouterr().err
     assert re.search(r"small: draws 0 to 7 of Point\(.*n_classes=2.* failed 3 times: no room", err)
@@ -119,16 +121,21 @@ def test_a_spec_that_changed_is_announced(tmp_path: Path, capsys: pytest.Capture
     assert told in capsys.readouterr().err
 
 
-def test_values_that_are_no_numbers_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("draws", [slice(-1, None), slice(None)], ids=["of one draw", "of all draws"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_a_failure(
+    draws: slice, value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They would be stored as if the layer had no such block."""
     simulate_arrays = batches.simulate_arrays
 
     def wrong(*arguments: object, **options: object) -> SimulatedDraws:
         simulated = simulate_arrays(*arguments, **options)
-        simulated.values[-1, 0, 0] = float("nan")
+        simulated.values[draws, 0, 0] = value
         return simulated
 
     monkeypatch.setattr(batches, "simulate_arrays", wrong)
+    monkeypatch.setattr("rmtsim.sweeps.pace.Pace.batch_draws", lambda *_: 8)
     outcome = run(spec_of(SPEC, tmp_path), Store(tmp_path / "s"), workers=1, backend="numpy")
     assert len(outcome.failures) == 6
     assert "a value is not finite" in str(outcome.failures[0])
@@ -148,3 +155,12 @@ def test_a_time_limit_stops_and_the_same_command_goes_on(
     assert 0 < len(store.read()) < len(undisturbed)
     assert run(spec, store, workers=1, backend="numpy").stopped == ""
     pd.testing.assert_frame_equal(store.read(), undisturbed, check_exact=True)
+
+
+@pytest.mark.parametrize("model", ["linear", "one_hidden"])
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+@pytest.mark.parametrize(("n_classes", "width"), [(1, 1), (1, 3), (2, 1), (3, 2)])
+def test_what_a_layer_does_not_have_is_no_failure(model: str, loss: str, n_classes: int, width: int) -> None:
+    point = Point(model, loss, n_classes, 4, 8, width if model == "one_hidden" else None)
+    batch = Batch(point, range(2), point.layers, 0, "numpy", "float64", "exact", 1, None)
+    assert batch.compute().simulated.draws == range(2)

@@ -37,6 +37,10 @@ class Layer:
         """Whether it has diagonal blocks; the part between two layers has none."""
         return self.part[0] == self.part[1]
 
+    def has_off_diagonal(self, n_classes: int, width: int | None) -> bool:
+        """Return whether it has blocks off the diagonal, which takes more than one class, or more than one neuron."""
+        return not self.has_diagonal or (n_classes if self.is_last else width or 0) > 1
+
     @property
     def is_d_by_d(self) -> bool:
         """Whether its blocks are d×d: their norms grow as d, and in a limit d → ∞ they are divided by it."""

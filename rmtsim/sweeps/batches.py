@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.errors import RunError
+from rmtsim.model.layers import BY_NAME
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.sampling.simulation import simulate_arrays
@@ -46,10 +48,14 @@ class Batch:
         self._warm_up()
         start = time.perf_counter()
         simulated = self._simulate(self.draws)
-        lacking = np.isnan(simulated.values)
-        if np.isinf(simulated.values).any() or (lacking.any(axis=0) != lacking.all(axis=0)).any():
+        if (np.isfinite(simulated.values) != self._has()).any():
             raise RunError("a value is not finite")
         return Result(simulated, time.perf_counter() - start)
+
+    def _has(self) -> npt.NDArray[np.bool_]:
+        """Return which values each layer has, (layers, 4), in the order of `SimulatedDraws.values`."""
+        layers, sizes = [BY_NAME[name] for name in self.layers], (self.point.n_classes, self.point.width)
+        return np.array([[layer.has_diagonal, layer.has_off_diagonal(*sizes), True, True] for layer in layers])
 
     def _simulate(self, draws: range) -> SimulatedDraws:
         return simulate_arrays(
