@@ -58,6 +58,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Give the index its contents, pictures a link, formulas their MathML, and the site its first page."""
     app.connect("source-read", _as_site)
     app.connect("doctree-read", _with_linked_pictures)
+    app.connect("doctree-read", _with_whole_numbers)
     app.connect("build-finished", lambda app, error: (Path(app.outdir) / "index.html").write_text(_FIRST_PAGE))
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -97,6 +98,14 @@ def _with_linked_pictures(app: Sphinx, page: nodes.document) -> None:
     """Have every picture lead to itself in full size, as Sphinx does with those that have a scale."""
     for picture in page.findall(nodes.image):
         picture["scale"] = 100
+
+
+def _with_whole_numbers(app: Sphinx, page: nodes.document) -> None:
+    """Keep a number, its error and its unit on one line, where a table is narrow."""
+    for text in [*page.findall(nodes.Text)]:
+        whole = re.sub(r"(?<=\d)\)? (?:[±·] \d[\d.]*|%)", lambda found: found[0].replace(" ", "\u00a0"), text)
+        if whole != text and not isinstance(text.parent, nodes.literal | nodes.literal_block):
+            text.parent.replace(text, nodes.Text(whole))
 
 
 def _inline(translator: Any, node: nodes.math) -> None:
