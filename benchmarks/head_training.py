@@ -123,8 +123,8 @@ def page(part: Part, courses: dict[str, tuple[int, list[list[Row]]]]) -> str:
         first, last = runs[0][0], runs[0][-1]
         phases = [f"{phase} {row[phase]:.2f} ± {row[f'std_error_{phase}']:.2f}" for phase in PHASES if phase in row]
         words = (
-            f"- {name}: e falls from {first['effective_classes']:.3g} to {last['effective_classes']:.3g} of "
-            f"{n_classes} classes, and the ratio grows from {first['ratio']:.2g} to {last['ratio']:.2g}, that is from "
+            f"- {name}: e goes from {first['effective_classes']:.3g} to {last['effective_classes']:.3g} of "
+            f"{n_classes} classes, and the ratio from {first['ratio']:.2g} to {last['ratio']:.2g}, that is from "
             f"{first['ratio C²']:.2g} to {last['ratio C²']:.3g} times 1/C², and from {first['ratio e²']:.2g} to "
             f"{last['ratio e²']:.2g} times 1/e². Slope in log e: {', '.join(phases)}."
         )
@@ -133,9 +133,11 @@ def page(part: Part, courses: dict[str, tuple[int, list[list[Row]]]]) -> str:
     best = Counter(min(LAWS, key=lambda law, row=row: row[f"off {law} by"]) for row in distance.rows)
     nearest = " and ".join(f"{law} for {number_of(count, 'network')}" for law, count in best.most_common())
     near, far, best_known = (_range(distance.rows, f"off {law} by") for law in ("1/C²", "1/e²", "1/((C−1) k)"))
+    factors = [row[f"off {law} by"] for row in distance.rows for law in ("1/C²", "1/e²")]
+    neither = ", and near neither" if min(factors) > 2 else ""
     answer = (
-        f"Nearer to {which}, at {max(nearer, moments - nearer)} of the {moments} moments of all networks and runs, and "
-        f"near neither: over a training it is off 1/C² by a factor of {near}, and off 1/e² by one of {far} (root mean "
+        f"Nearer to {which}, at {max(nearer, moments - nearer)} of the {moments} moments of all networks and "
+        f"runs{neither}: over a training it is off 1/C² by a factor of {near}, and off 1/e² by one of {far} (root mean "
         f"squares of logarithms). It goes as a power of e of {_range(slope.rows, 'all')}, where 1/C² would have 0 and "
         f"1/e² −2. Nearest, of the laws below, is {nearest}; 1/((C−1) k) is off by a factor of {best_known}."
     )

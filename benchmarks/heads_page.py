@@ -36,8 +36,8 @@ def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install:
     )
     best = [f"{name} for {len(of)} of {len(networks)}" for name, of in nearest.items() if of]
     answer = fill(
-        "Trained heads have a ratio of off-diagonal to diagonal blocks above that of the theorem at their own C, d and "
-        f"N, by factors from {min(over):,.3g} to {max(over):,.3g}. Nearest, of the laws below, is "
+        f"The ratio of off-diagonal to diagonal blocks in trained heads is {_three(min(over))} to {_three(max(over))} "
+        "times that of the theorem at their own C, d and N. Nearest, of the laws below, is "
         f"{' and '.join(best)}.",
         120,
     )
@@ -124,3 +124,8 @@ Logits of the trained heads times a factor: near 0 all classes are equally proba
 
 {markdown(sizes)}
 """
+
+
+def _three(value: float) -> str:
+    """Return a number to three digits."""
+    return f"{float(f'{value:.3g}'):,g}"

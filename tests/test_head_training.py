@@ -109,6 +109,6 @@ def test_every_number_of_the_page_is_of_the_run() -> None:
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
-    for said in ("of the 24 moments", "one: e falls from 80 to 1.1 of 100", "all -1.10 ± 0.10", "0.01562", "0.02344"):
+    for said in ("of the 24 moments", "one: e goes from 80 to 1.1 of 100", "all -1.10 ± 0.10", "0.01562", "0.02344"):
         assert said in words
     assert "what was done" in words

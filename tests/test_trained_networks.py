@@ -78,7 +78,10 @@ def test_every_number_of_the_page_is_of_the_run() -> None:
     done = called("-c", RENDER)
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
-    assert "by factors from 4 to 4. Nearest, of the laws below, is 1/C² for 1 of 1." in words
+    assert (
+        "is 4 to 4 times that of the theorem at their own C, d and N. Nearest, of the laws below, is 1/C² for 1 of 1."
+        in words
+    )
     for said in ("0.01562", "what was done", "1/C²: nearest for one", "up to 3.5", "    run it\n"):
         assert said in done.stdout
     for page, made in zip((PAGE, PAGE.parent / "numbers" / PAGE.name), done.stdout.split("====="), strict=True):

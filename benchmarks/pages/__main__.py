@@ -65,7 +65,8 @@ def take(out: Path) -> None:
     VERDICTS.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if (gallery := out / "gallery.md").exists():
         GALLERY.write_text(with_full(gallery.read_text("utf-8"), GALLERY.read_text("utf-8")), "utf-8")
-        shutil.copyfile(out / "agreement.txt", RESULTS / "numbers" / "agreement.md")
+    if (table := out / "agreement.txt").exists():
+        shutil.copyfile(table, RESULTS / "numbers" / "agreement.md")
     for file in out.glob("*.png"):
         shutil.copyfile(file, RESULTS / file.name)
 
