@@ -113,19 +113,19 @@ class SimulatedDraws:
 def table_of(given: Sequence[SimulatedDraws]) -> pa.Table:
     """Lay simulated draws out as rows, each by draw, then layer; the table's metadata name the BLAS kernels."""
     constants: dict[tuple[object, ...], int] = {}  # what all rows of a layer share → where its row stands
-    parts: list[pa.Table] = []
-    index, draws, height = [], [], 0
+    rows: list[dict[str, object]] = []  # one table a point would hold a hundred times the memory
+    index, draws = [], []
     for simulated in given:
         made = (simulated.seed, simulated.backend, simulated.dtype, simulated.weights_per_draw, simulated.classes)
         key = (simulated.point, simulated.layers, *made)
         width = len(simulated.layers)
         if key not in constants:
-            constants[key] = height
-            parts.append(_constants(*key))
-            height += width
+            constants[key] = len(rows)
+            rows += _constants(*key)
         index.append(np.tile(np.arange(width) + constants[key], len(simulated.draws)))
         draws.append(np.repeat(np.arange(simulated.draws.start, simulated.draws.stop), width))
-    shared = pa.concat_tables(parts).combine_chunks().take(np.concatenate(index))
+    schema = pa.schema([SCHEMA.field(name) for name in rows[0]])
+    shared = pa.Table.from_pylist(rows, schema=schema).take(np.concatenate(index))
     measured = np.concatenate([simulated.values.reshape(-1, len(VALUES)) for simulated in given])
     columns = {name: pa.array(measured[:, k], from_pandas=True) for k, name in enumerate(VALUES)}
     columns["draw"] = pa.array(np.concatenate(draws), pa.int64())
@@ -139,9 +139,9 @@ def table_of(given: Sequence[SimulatedDraws]) -> pa.Table:
 @lru_cache(maxsize=1024)
 def _constants(
     point: Point, layers: tuple[str, ...], seed: int, backend: str, dtype: str, weights_per_draw: int, classes: int
-) -> pa.Table:
+) -> list[dict[str, object]]:
     """Return a row for each layer with what does not change from draw to draw."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for layer in layers:
         block_rows, block_cols = point.block_shape(layer)
         rows.append(
@@ -165,4 +165,4 @@ def _constants(
                 **asdict(point.ensemble),
             }
         )
-    return pa.Table.from_pylist(rows, schema=pa.schema([SCHEMA.field(name) for name in rows[0]]))
+    return rows
