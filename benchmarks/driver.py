@@ -17,11 +17,12 @@ from rmtsim.sweeps.connection import connected
 from rmtsim.sweeps.jobs import Executor
 from rmtsim.sweeps.loop import drive
 from rmtsim.sweeps.ray_workers import RayWorkers
+from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.runner import DrawCommitter, SweepWork
 from rmtsim.sweeps.scheduler import DrawScheduler
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.sweeps.state import PointState, read_states
+from rmtsim.sweeps.state import PointState
 
 _WORKERS = 1000
 _LOSS = 1e-4

@@ -72,9 +72,14 @@ _RMTSIM = "from rmtsim.cli.main import main; assert main(sys.argv[1:]) in (0, 3,
 #: The kinds of requests.
 _REQUESTS = ("LIST", "HEAD", "GET", "PUT", "DELETE")
 
-#: The stores and verbs that are held against the bounds.
-_HELD = {("rows", verb) for verb in ("status", "run, nothing to do")} | {
-    ("more shards", verb) for verb in ("status, compacted", "run, nothing to do, compacted")
+#: The stores and verbs that are held against bounds: of time and memory, and where points are many of memory.
+_LITTLE, _SMALL = {"processor s": 3.0, "MiB": 500.0}, {"MiB": 500.0}
+_HELD = {
+    **{("rows", verb): _LITTLE for verb in ("status", "run, nothing to do")},
+    **{("more shards", verb): _LITTLE for verb in ("status, compacted", "run, nothing to do, compacted")},
+    **{("more points", verb): _SMALL for verb in ("status", "run, nothing to do", "export")},
+    ("rows", "export"): _SMALL,
+    ("rows", "fit"): _SMALL,
 }
 _QUICK = {"rows": Size(10, 100, 500), "shards": Size(10, 100, 10)}
 
@@ -130,8 +135,7 @@ def _targets(rows: list[Row]) -> list[Target]:
     return [
         Target(f"{row['verb']}, {row['store']}: {what}", row[what], bound)
         for row in rows
-        if (row["store"], row["verb"]) in _HELD
-        for what, bound in (("processor s", 3.0), ("MiB", 500.0))
+        for what, bound in _HELD.get((row["store"], row["verb"]), {}).items()
     ]
 
 

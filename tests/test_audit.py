@@ -33,9 +33,9 @@ from rmtsim.sweeps.batches import Batch
 from rmtsim.sweeps.crew import Crew
 from rmtsim.sweeps.jobs import Finished, Place, never
 from rmtsim.sweeps.progress import Progress
+from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.resources import Resources
 from rmtsim.sweeps.runner import Outcome, SweepWork, _Read, run
-from rmtsim.sweeps.state import read_states
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import rmtsim
@@ -22,9 +23,9 @@ from rmtsim.cli.main import main
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.shards import OpenShard, Shard
+from rmtsim.sweeps.reading import PointReader
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.sweeps.state import add_table
 from tests.shards import flipped
 
 POINTS, DRAWS = 6, 20
@@ -77,7 +78,7 @@ def store(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> St
 def events(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts of shards that are opened, of row groups that are read, and of tables that points take in."""
     counts: Counter[str] = Counter()
-    opened, pieces = Shard.open, OpenShard.pieces
+    opened, pieces, take = Shard.open, OpenShard.pieces, PointReader.take
 
     def opening(shard: Shard) -> OpenShard:
         counts["opened"] += 1
@@ -88,14 +89,13 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
             counts["read"] += 1
             yield table
 
-    def taking(*arguments: Any) -> None:
+    def taking(reader: PointReader, table: pa.Table) -> None:
         counts["taken in"] += 1
-        add_table(*arguments)
+        take(reader, table)
 
     monkeypatch.setattr(Shard, "open", opening)
     monkeypatch.setattr(OpenShard, "pieces", reading)
-    for module in ("stored_points", "state"):
-        monkeypatch.setattr(f"rmtsim.sweeps.{module}.add_table", taking)
+    monkeypatch.setattr(PointReader, "take", taking)
     return counts
 
 

@@ -19,7 +19,7 @@ from rmtsim.store import Store
 from rmtsim.sweeps import ray_metrics
 from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.ray_metrics import COUNTERS, GAUGES, LABEL, exported
-from rmtsim.sweeps.state import read_states
+from rmtsim.sweeps.reading import read_states
 
 #: Two of its points are limited, the others done.
 SWEEP = """

@@ -17,7 +17,8 @@ from rmtsim.stats.verdict import Deviation
 from rmtsim.store import StoreError
 from rmtsim.sweeps.spec import Sampling
 from rmtsim.sweeps.state import PointState
-from rmtsim.sweeps.stopping import TRUSTED_RSE, Tally, next_checkpoint
+from rmtsim.sweeps.stopping import TRUSTED_RSE, next_checkpoint
+from rmtsim.sweeps.tallies import Found, Tallies
 
 SAMPLING = Sampling(min_draws=16, max_draws=400, target_rse=0.02)
 POINT = Point("linear", "ce", 10, 20, 40)
@@ -31,6 +32,28 @@ def noise(n: int, relative: float, seed: int = 0) -> np.ndarray:
 def pair(n: int, relative: float) -> np.ndarray:
     """Values of one layer, (draws, 1, 2)."""
     return np.stack([noise(n, relative), noise(n, relative, 1)], axis=1)[:, None, :]
+
+
+class Tally:
+    """The tallies of one point."""
+
+    def __init__(self, layers: tuple[str, ...] = LAYERS, fixed: Mapping[str, Collection[str]] = {}) -> None:
+        self.of_one = Tallies(layers, [fixed])
+
+    def add(self, values: np.ndarray) -> None:
+        self.of_one.add(np.array([0]), values[None])
+
+    def worst(self) -> tuple[float, str]:
+        return self.of_one.worst(0)
+
+    def heavy(self) -> list[str]:
+        return self.of_one.heavy(0)
+
+    def estimates(self) -> dict[str, dict[str, Estimate]]:
+        return self.of_one.estimates(0)
+
+    def found(self) -> dict[str, dict[str, Found]]:
+        return self.of_one.found(0)
 
 
 def tally(values: np.ndarray, layers: tuple[str, ...] = LAYERS, fixed: Mapping[str, Collection[str]] = {}) -> Tally:

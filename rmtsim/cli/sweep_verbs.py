@@ -40,6 +40,9 @@ __all__ = ["fit", "plan", "run", "status"]
 #: Seconds between two looks of a watch.
 _EVERY = 5.0
 
+#: Most points of a sweep of which `status` says more than their number.
+_POINTS = 100
+
 #: How much longer a compaction of small shards takes than a look at them: it reads them twice, once with all columns.
 _COMPACTION = 3.0
 
@@ -132,11 +135,16 @@ def status(arguments: argparse.Namespace) -> int:
         states = ", ".join(f"{count} {state}" for state, count in part["state"].value_counts().items())
         spent = f"{number_of(int(part['draws'].sum()), 'draw')}; {core_hours(part)}"
         print_sentence(f"{sweep}: {number_of(len(part), 'point')}: {states}; {spent}")
-        for row in records(part[(part["state"] != "done") | (part["warning"] != "")]):
+        told = part[(part["state"] != "done") | (part["warning"] != "")]
+        for row in records(told.head(_POINTS)):
             if row["state"] != "done":
                 print_sentence(f"  {_status_line(row, 'at work' if writer else 'run again to go on')}")
             if row["state"] in ("done", "limited") and row["warning"]:
                 print_sentence(f"  {_sizes(row)}: {row['warning']}")
+        if (more := len(told) - _POINTS) > 0:
+            print_sentence(
+                f"  … and {number_of(more, 'point')} more; --model, --classes and --state choose, --json has all"
+            )
     if unnamed.draws:
         print_sentence(
             f"beside these: {number_of(unnamed.draws, 'draw')} of {number_of(unnamed.points, 'point')} that no spec in "

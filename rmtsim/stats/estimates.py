@@ -38,6 +38,12 @@ def known_error(value: float, std_error: float, n: int, *, fixed: bool = False) 
     return math.nan if equal and not fixed else std_error
 
 
+def known_errors(value: Values, std_error: Values, n: Values, fixed: npt.NDArray[np.bool_]) -> Values:
+    """Return `known_error` of many estimates; the arrays are broadcast."""
+    equal = std_error * np.sqrt(n) <= _ROUNDING * np.abs(value)
+    return np.where(equal & ~fixed, math.nan, std_error)
+
+
 def mean_estimate(x: Values, *, fixed: bool = False) -> Estimate:
     """Mean of draws x (n,); its standard error needs n ≥ 2 that are not all equal, unless the quantity is fixed."""
     n = len(x)

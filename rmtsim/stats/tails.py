@@ -60,6 +60,12 @@ def is_heavy(draws: int, relative_spread: float, carrying: float) -> bool:
     return relative_spread > WIDE and not carrying >= needed_carriers(draws)
 
 
+def are_heavy(draws: Values, relative_spread: Values, carrying: Values) -> npt.NDArray[np.bool_]:
+    """Return `is_heavy` of many samples; the arrays are broadcast."""
+    needed = np.minimum(CARRIERS_PER_ROOT * np.sqrt(draws), MOST_CARRIERS)
+    return np.asarray((relative_spread > WIDE) & ~(carrying >= needed))
+
+
 def heavy_tail(deviations: Values) -> bool:
     """Whether draws have too heavy a tail for their mean, or the ratio of two means, to be trusted at their number.
 

@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from rmtsim.text.json_text import PlainDataError, parse_json
+from rmtsim.text.json_text import MOST_BYTES
 
 #: The key in a shard's metadata, after ``rmtsim.``.
 KEY = "core_seconds"
@@ -31,9 +33,11 @@ class CoreTime(dict[str, Taken]):
     @classmethod
     def parse(cls, text: str) -> CoreTime:
         """Return what a shard's metadata say; nothing is known where they are not as they should be."""
+        if len(text) > MOST_BYTES:
+            return cls()
         try:
-            document = parse_json(text)
-        except PlainDataError:
+            document = json.loads(text)  # `parse_json` looks at each of a hundred thousand values several times
+        except (ValueError, RecursionError):
             return cls()
         if not isinstance(document, dict) or not all(map(_is_taken, document.values())):
             return cls()
@@ -71,8 +75,55 @@ class CoreTime(dict[str, Taken]):
         return {f"rmtsim.{KEY}": json.dumps(document, separators=(",", ":"))} if self else {}
 
 
+class Packed(NamedTuple):
+    """What the draws of some points took, in arrays: the points by their places in a `CoreTimeSum`."""
+
+    places: npt.NDArray[np.int64]
+    draws: npt.NDArray[np.int64]
+    seconds: npt.NDArray[np.float64]
+
+
+class CoreTimeSum:
+    """What the draws of each point took, summed over shards; a shard can be taken out again.
+
+    It is kept in arrays, since there may be a hundred thousand points in each shard.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._draws = np.zeros(0, dtype=np.int64)
+        self._seconds = np.zeros(0)
+
+    def add(self, taken: Mapping[str, Taken]) -> Packed:
+        """Add what a shard's draws took; return it, for `remove`."""
+        places = [self._places.setdefault(point, len(self._places)) for point in taken]
+        more = len(self._places) - len(self._draws)
+        self._draws, self._seconds = np.pad(self._draws, (0, more)), np.pad(self._seconds, (0, more))
+        packed = Packed(
+            np.array(places, dtype=np.int64),
+            np.array([of.draws for of in taken.values()], dtype=np.int64),
+            np.array([of.seconds for of in taken.values()], dtype=float),
+        )
+        self._draws[packed.places] += packed.draws
+        self._seconds[packed.places] += packed.seconds
+        return packed
+
+    def remove(self, packed: Packed) -> None:
+        """Take out what `add` returned."""
+        self._draws[packed.places] -= packed.draws
+        self._seconds[packed.places] -= packed.seconds
+
+    def of(self, points: Iterable[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the draws of points whose time is known, and their core-seconds."""
+        places = np.array([self._places.get(point, -1) for point in points], dtype=np.int64)
+        known = places >= 0
+        draws, seconds = np.zeros(len(places), dtype=np.int64), np.zeros(len(places))
+        draws[known], seconds[known] = self._draws[places[known]], self._seconds[places[known]]
+        return draws, seconds
+
+
 def _is_taken(value: Any) -> bool:
     match value:
         case [int(draws), int(seconds) | float(seconds)]:
-            return draws > 0 and 0 <= seconds < math.inf
+            return 0 < draws < 2**63 and 0 <= seconds < math.inf
     return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +36,13 @@ class RangeSet:
 
     def add(self, new: range) -> list[range]:
         """Add a range; return the parts of it that were in the set before."""
+        if not self._stops or new.start > self._stops[-1]:
+            self._starts.append(new.start)
+            self._stops.append(new.stop)
+            return []
+        if new.start == self._stops[-1]:  # as draws come mostly
+            self._stops[-1] = new.stop
+            return []
         common = self.within(new)
         first, last = bisect_left(self._stops, new.start), bisect_right(self._starts, new.stop)  # what it touches
         start, stop = min([new.start, *self._starts[first:last]]), max([new.stop, *self._stops[first:last]])
@@ -66,19 +72,24 @@ class Coverage(dict[Series, RangeSet]):
         keys
             A table with the columns point_id, seed, draw and layer.
         """
+        parts = _GaplessParts.of(keys)
         repeated = np.zeros(keys.num_rows, dtype=bool)
-        for series, draw, rows in _gapless_parts(keys):
-            repeated[rows[1:][np.diff(draw) == 0]] = True
-            for common in self.setdefault(series, RangeSet()).add(range(int(draw[0]), int(draw[-1]) + 1)):
-                repeated[rows[slice(*np.searchsorted(draw, (common.start, common.stop)))]] = True
+        repeated[parts.order[1:][parts.repeats]] = True
+        for series, run, rows in parts.found:
+            found = self.get(series)
+            if found is None:
+                found = self[series] = RangeSet()
+            for common in found.add(run):
+                repeated[parts.rows(rows, common)] = True
         return repeated
 
     def holds(self, keys: pa.Table) -> npt.NDArray[np.bool_]:
         """Return for each row whether it is in the set."""
+        parts = _GaplessParts.of(keys)
         held = np.zeros(keys.num_rows, dtype=bool)
-        for series, draw, rows in _gapless_parts(keys):
-            for run in self.get(series, RangeSet()).within(range(int(draw[0]), int(draw[-1]) + 1)):
-                held[rows[slice(*np.searchsorted(draw, (run.start, run.stop)))]] = True
+        for series, run, rows in parts.found:
+            for common in self[series].within(run) if series in self else ():
+                held[parts.rows(rows, common)] = True
         return held
 
 
@@ -97,21 +108,39 @@ class Request(NamedTuple):
         return not any(coverage.get(one, RangeSet()).gaps(first) for one in series)
 
 
-def _gapless_parts(keys: pa.Table) -> Iterator[tuple[Series, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Yield parts of a table: rows of one series without a gap between draws. Each is (series, draws, row numbers)."""
-    if keys.num_rows == 0:
-        return
-    (points, point), (layers, layer) = (_codes(keys[name]) for name in ("point_id", "layer"))
-    seeds, seed = np.unique(keys["seed"].to_numpy(), return_inverse=True)
-    number = (point * len(seeds) + seed) * len(layers) + layer
-    draw = keys["draw"].to_numpy()
-    order = np.lexsort((draw, number))
-    number, draw = number[order], draw[order]
-    ends = 1 + np.flatnonzero((np.diff(number) != 0) | (np.diff(draw) > 1))
-    for start, stop in pairwise([0, *ends.tolist(), len(order)]):
-        of, one = divmod(int(number[start]), len(layers))
-        series = Series(points[of // len(seeds)], int(seeds[of % len(seeds)]), layers[one])
-        yield series, draw[start:stop], order[start:stop]
+class _GaplessParts(NamedTuple):
+    """The parts of a table: rows of one series without a gap between draws."""
+
+    order: npt.NDArray[np.int64]  #: of the rows, by series and draw
+    draws: npt.NDArray[np.int64]  #: in that order
+    repeats: npt.NDArray[np.bool_]  #: whether each row but the first has the series and draw of the one before
+    found: Iterator[tuple[Series, range, slice]]  #: of each part its series, its draws, and its places in that order
+
+    @classmethod
+    def of(cls, keys: pa.Table) -> _GaplessParts:
+        (points, point), (layers, layer) = (_codes(keys[name]) for name in ("point_id", "layer"))
+        seeds, seed = np.unique(keys["seed"].to_numpy(), return_inverse=True)
+        number = (point * len(seeds) + seed) * len(layers) + layer
+        draw = keys["draw"].to_numpy()
+        order = np.lexsort((draw, number))
+        number, draw = number[order], draw[order]
+        same, step = np.diff(number) == 0, np.diff(draw)
+        edges = np.flatnonzero(np.concatenate([[True], ~same | (step > 1), [True]])) if len(order) else np.zeros(1, int)
+        starts, ends = edges[:-1], edges[1:]
+        of, at_layer = np.divmod(number[starts], max(1, len(layers)))
+        at_point, at_seed = np.divmod(of, max(1, len(seeds)))
+        ends_of = zip(draw[starts].tolist(), (draw[ends - 1] + 1).tolist(), starts.tolist(), ends.tolist(), strict=True)
+        series = zip(at_point.tolist(), seeds[at_seed].tolist(), at_layer.tolist(), strict=True)
+        found = (
+            (Series(points[p], s, layers[k]), range(first, stop), slice(start, end))
+            for (p, s, k), (first, stop, start, end) in zip(series, ends_of, strict=True)
+        )
+        return cls(order, draw, same & (step == 0), found)
+
+    def rows(self, part: slice, draws: range) -> npt.NDArray[np.int64]:
+        """Return the rows of a part that have some of its draws."""
+        first, last = np.searchsorted(self.draws[part], (draws.start, draws.stop))
+        return self.order[part][first:last]
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:

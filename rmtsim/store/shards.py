@@ -41,6 +41,9 @@ _LACKS: dict[str, dict[str, Any]] = {
 _FEW = 10_000
 
 
+_CORE_TIME = f"rmtsim.{core_time.KEY}".encode()
+
+
 @dataclass(frozen=True)
 class Shard:
     """A shard of a store.
@@ -100,7 +103,7 @@ class OpenShard:
     shard
         The shard.
     metadata
-        Its metadata, without the prefix ``rmtsim.`` of the keys.
+        Its metadata, without the prefix ``rmtsim.`` of the keys, and without `core_time`, which may be long.
     """
 
     metadata: dict[str, str]
@@ -123,7 +126,7 @@ class OpenShard:
                 self.metadata = {
                     key.decode().removeprefix("rmtsim."): value.decode(errors="replace")
                     for key, value in found.items()
-                    if key.startswith(b"rmtsim.")
+                    if key.startswith(b"rmtsim.") and key != _CORE_TIME
                 }
             check_format(str(shard), self.metadata)
             check_name(str(shard), shard.name, self.metadata)
@@ -163,13 +166,14 @@ class OpenShard:
     @property
     def origin(self) -> dict[str, str]:
         """The part of the metadata that describes its rows, and so holds for them in any shard."""
-        own = ("commit", "format", "replaces", core_time.KEY)
+        own = ("commit", "format", "replaces")
         return {f"rmtsim.{key}": value for key, value in self.metadata.items() if key not in own}
 
     @property
     def core_time(self) -> CoreTime:
         """What its draws took, as far as it is known."""
-        return CoreTime.parse(self.metadata.get(core_time.KEY, "{}"))
+        found = self._file.schema_arrow.metadata or {}
+        return CoreTime.parse(found.get(_CORE_TIME, b"{}").decode(errors="replace"))
 
     @property
     def replaces(self) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 from scipy.special import chdtri
 
 from rmtsim.arrays.threads import single_threaded_blas
@@ -20,7 +21,7 @@ from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import simulate_arrays
 from rmtsim.sweeps.spec import Spec
-from rmtsim.sweeps.stopping import Tally
+from rmtsim.sweeps.tallies import Tallies
 
 #: Work of all pilot draws together, in the unit of `rmtsim.kernels.cost.cost`: about a second of one core.
 _WORK = 1e10
@@ -141,9 +142,9 @@ def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
         threads=1,
     )
     seconds = time.perf_counter() - start
-    tally = Tally(spec.layers, {layer: fixed_values(small.loss, layer, small.n_classes) for layer in spec.layers})
-    tally.add(made.values[:, :, :2])
-    return Pilot(small, draws, tally.worst()[0], draws * price / max(seconds, 1e-6))
+    tallies = Tallies(spec.layers, [{layer: fixed_values(small.loss, layer, small.n_classes) for layer in spec.layers}])
+    tallies.add(np.array([0]), made.values[None, :, :, :2])
+    return Pilot(small, draws, tallies.worst(0)[0], draws * price / max(seconds, 1e-6))
 
 
 def _smaller(point: Point) -> Iterator[Point]:

@@ -17,9 +17,10 @@ from rmtsim.kernels.memory import BASE, batch_size, fitting_tiling
 from rmtsim.kernels.memory import memory as memory_held
 from rmtsim.store import Store
 from rmtsim.sweeps.pilot import Pilot, Range, needed, pilots
+from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.spec import Spec
-from rmtsim.sweeps.state import PointState, columns_of, read_states
+from rmtsim.sweeps.state import PointState, columns_of
 from rmtsim.sweeps.stopping import aim, checkpoint_from
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
@@ -76,7 +77,6 @@ def plan_of(
         pace = min(speed, pilot.speed) if pilot else speed
         rows.append(
             {
-                **columns_of(state.point),
                 "state": state.state,
                 "why": _why(state),
                 "draws": state.prefix,
@@ -94,7 +94,7 @@ def plan_of(
                 "memory": _peak(state, spec, resources),
             }
         )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(columns_of([state.point for state in states])).join(pd.DataFrame(rows))
     table.attrs["workers"] = resources.workers or 1
     return table
 

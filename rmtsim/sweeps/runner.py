@@ -26,10 +26,11 @@ from rmtsim.sweeps.jobs import Failure
 from rmtsim.sweeps.loop import ending, run_work
 from rmtsim.sweeps.progress import Progress, SweepWatch
 from rmtsim.sweeps.ray_metrics import exported
+from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.scheduler import DrawScheduler
 from rmtsim.sweeps.spec import Spec
-from rmtsim.sweeps.state import PointState, read_states
+from rmtsim.sweeps.state import PointState
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_share
 from rmtsim.text.words import number_of

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right, insort
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import lru_cache, reduce
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from rmtsim.errors import InputError
-from rmtsim.kernels.cost import diagonal_classes
 from rmtsim.model.ensemble import norms_have_variance
 from rmtsim.model.fixed_values import fixed_values
-from rmtsim.model.layers import LAST
 from rmtsim.model.point import Point
+from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.tails import TOO_HEAVY
-from rmtsim.store import Store, StoreError
+from rmtsim.store import StoreError
 from rmtsim.sweeps.spec import Sampling, Spec
-from rmtsim.sweeps.stopping import TRUSTED_RSE, Tally, aim, next_checkpoint
+from rmtsim.sweeps.stopping import TRUSTED_RSE, aim, next_checkpoint
+from rmtsim.sweeps.tallies import Tallies
 from rmtsim.text.words import number_of
 
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
-_MADE = ["backend", "dtype", "weights_per_draw", "classes"]  # how values were made
-#: Columns of the store that the states of points are made of.
-COLUMNS = ["point_id", "seed", "draw", "layer", "diag_sqfro", "offdiag_sqfro", *_MADE]
+#: Draws that are added at once, of however many points; a point's own are.
+_AT_ONCE = 1 << 14
 
 #: Largest number of draws that an extrapolation returns; it fits into 64 bits, and no run makes as many.
 _MOST_NEEDED = 1e18
@@ -41,6 +37,13 @@ class PointState:
     """Draws of one point: a tally of those up to the first gap, those beyond it, and whether more are wanted.
 
     Memory grows only with the number of draws beyond the gap.
+
+    Parameters
+    ----------
+    point, layers, sampling
+        What is drawn, and how many draws are wanted.
+    tallies, place
+        The tallies of the points of a sweep, and the place of this one; its own by default.
 
     Attributes
     ----------
@@ -54,10 +57,9 @@ class PointState:
     """
 
     __slots__ = (
-        "_ahead",
-        "_partial",
-        "_tally",
-        "_values",
+        "_beyond",
+        "_place",
+        "_tallies",
         "at_work",
         "finished",
         "layers",
@@ -66,23 +68,28 @@ class PointState:
         "wanted",
     )
 
-    def __init__(self, point: Point, layers: tuple[str, ...], sampling: Sampling) -> None:
+    def __init__(
+        self, point: Point, layers: tuple[str, ...], sampling: Sampling, tallies: Tallies | None = None, place: int = 0
+    ) -> None:
         self.point, self.layers, self.sampling = point, layers, sampling
         self.wanted, self.finished, self.at_work = sampling.min_draws, False, 0
-        of = point.ensemble
-        self._tally = Tally(
-            layers,
-            _fixed(point.loss, layers, point.n_classes),
-            have_variance=norms_have_variance(of.data, point.loss, of.activation),
-        )
-        self._ahead: list[tuple[int, int]] = []  # sorted stretches (start, stop) of draws beyond the first gap
-        self._values: dict[int, Values] = {}  # start → their values
-        self._partial: dict[int, dict[int, list[float]]] = {}  # draws that have some of their layers stored
+        self._tallies, self._place = tallies_of([point], layers) if tallies is None else tallies, place
+        self._beyond: _Beyond | None = None
+
+    @property
+    def _ahead(self) -> Sequence[tuple[int, int]]:
+        """Sorted stretches (start, stop) of draws beyond the first gap."""
+        return self._beyond.stretches if self._beyond else ()
+
+    @property
+    def _partial(self) -> dict[int, dict[int, list[float]]]:
+        """Draws that have some of their layers stored, with the values of these."""
+        return self._beyond.partial if self._beyond else {}
 
     @property
     def prefix(self) -> int:
         """Number of draws from draw 0 to the first gap, as far as they count."""
-        return self._tally.count
+        return int(self._tallies.counts[self._place])
 
     def add(self, start: int, values: Values) -> None:
         """Take in draws from ``start`` on: diag and offdiag of every layer, (draws, layers, 2).
@@ -95,33 +102,30 @@ class PointState:
         if self.finished and start >= self.wanted:
             return
         stop = start + len(values)
-        k = bisect_right(self._ahead, (start, stop))
-        before = self._ahead[k - 1][1] if k else self.prefix
-        after = self._ahead[k][0] if k < len(self._ahead) else stop
+        ahead, prefix = self._ahead, self.prefix
+        k = bisect_right(ahead, (start, stop))
+        before = ahead[k - 1][1] if k else prefix
+        after = ahead[k][0] if k < len(ahead) else stop
         if start < before or stop > after:
             raise _twice(self.point, start, stop - 1)
-        insort(self._ahead, (start, stop))
-        self._values[start] = values
-        self._advance()
+        if start > prefix:
+            self._beyond = self._beyond or _Beyond()
+            self._beyond.add(start, values)
+            return
+        add_next([self], values, np.array([len(values)]))
+        while (beyond := self._beyond) and beyond.stretches and beyond.stretches[0][0] == self.prefix:
+            if self.finished:
+                break
+            values = beyond.pop()
+            add_next([self], values, np.array([len(values)]))
+        if self._beyond and self.finished:
+            self._beyond.drop()
 
-    def _advance(self) -> None:
-        """Add draws to the tally up to the first gap, and decide at every checkpoint."""
-        while self._ahead and self._ahead[0][0] == self.prefix and not self.finished:
-            start, stop = self._ahead.pop(0)
-            values = self._values.pop(start)
-            now, later = values[: self.wanted - start], values[self.wanted - start :]
-            self._tally.add(now)
-            if len(later):
-                self._ahead.insert(0, (self.wanted, stop))
-                self._values[self.wanted] = later
-            if self.prefix == self.wanted:
-                rse, _ = self.precision
-                self.finished = rse <= aim(self.sampling) or self.wanted == self.sampling.max_draws
-                if self.finished:
-                    self._ahead.clear()
-                    self._values.clear()
-                else:
-                    self.wanted = next_checkpoint(self.wanted, self.sampling, trusted=rse <= TRUSTED_RSE)
+    def _decide(self, rse: float) -> None:
+        """See at a checkpoint whether more draws are wanted."""
+        self.finished = rse <= aim(self.sampling) or self.wanted == self.sampling.max_draws
+        if not self.finished:
+            self.wanted = next_checkpoint(self.wanted, self.sampling, trusted=rse <= TRUSTED_RSE)
 
     def add_rows(self, draws: Numbers, layers: Numbers, values: Values) -> None:
         """Take in rows as the store has them, some draws perhaps without some of the layers.
@@ -143,12 +147,13 @@ class PointState:
                 self.add(int(starts[start]), blocks[start:stop])
         rows = (column[~whole].tolist() for column in (draws, layers, values))
         for draw, layer, pair in zip(*rows, strict=True):
-            parts = self._partial.setdefault(draw, {})
+            self._beyond = self._beyond or _Beyond()
+            parts = self._beyond.partial.setdefault(draw, {})
             if layer in parts:
                 raise _twice(self.point, draw, draw)
             parts[layer] = pair
             if len(parts) == size:
-                del self._partial[draw]
+                del self._beyond.partial[draw]
                 self.add(draw, np.array([[parts[k] for k in range(size)]], dtype=float))
 
     def stored_layers(self, draws: range) -> dict[int, set[str]]:
@@ -164,7 +169,7 @@ class PointState:
     @property
     def precision(self) -> tuple[float, str]:
         """Return the largest relative standard error on the draws that count, and the quantity that has it."""
-        return self._tally.worst()
+        return self._tallies.worst(self._place)
 
     @property
     def heavy_tail(self) -> str:
@@ -172,12 +177,12 @@ class PointState:
 
         It decides nothing: the point goes on, and ends, by its precision.
         """
-        return ", ".join(self._tally.heavy())
+        return ", ".join(self._tallies.heavy(self._place))
 
     @property
     def warning(self) -> str:
         """What is to be said of the point's tails, in words; empty if nothing."""
-        heavy = self._tally.heavy()
+        heavy = self._tallies.heavy(self._place)
         several = " and of ".join(filter(None, (", of ".join(heavy[:-1]), *heavy[-1:])))
         return TOO_HEAVY.format(quantity=several, draws=number_of(self.prefix, "draw")) if heavy else ""
 
@@ -224,6 +229,97 @@ class PointState:
             start = last
 
 
+class _Beyond:
+    """Draws of a point beyond its first gap, which few points have, and those that lack some of their layers."""
+
+    __slots__ = ("partial", "stretches", "values")
+
+    def __init__(self) -> None:
+        self.stretches: list[tuple[int, int]] = []  # sorted: (start, stop)
+        self.values: dict[int, Values] = {}  # start → their values
+        self.partial: dict[int, dict[int, list[float]]] = {}  # draw → layer → values
+
+    def add(self, start: int, values: Values) -> None:
+        """Add a stretch."""
+        insort(self.stretches, (start, start + len(values)))
+        self.values[start] = values
+
+    def pop(self) -> Values:
+        """Take out the first stretch; return its values."""
+        start, _ = self.stretches.pop(0)
+        return self.values.pop(start)
+
+    def drop(self) -> None:
+        """Take out all stretches."""
+        self.stretches.clear()
+        self.values.clear()
+
+
+def are_next(states: Sequence[PointState], starts: Numbers) -> npt.NDArray[np.bool_]:
+    """Return for points of one sweep whether draws from ``starts`` on are the next ones, with none beyond them."""
+    open_ones = np.array([not (state.finished or state._ahead) for state in states], dtype=bool)
+    return np.asarray(open_ones & (states[0]._tallies.counts[_places(states)] == starts))
+
+
+def add_next(states: Sequence[PointState], values: Values, lengths: Numbers) -> None:
+    """Add the next draws of points of one sweep to their tallies, and decide at every checkpoint.
+
+    Parameters
+    ----------
+    states
+        The points, each once.
+    values
+        The draws of the first point from its prefix on, then those of the second, and so on, (draws, layers, 2); those
+        beyond the end of a point do not count.
+    lengths
+        How many there are of each point.
+    """
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    first = 0
+    while first < len(states):
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _AT_ONCE, "right")))
+        _add_next(states[first:last], values, starts[first:last], ends[first:last])
+        first = last
+
+
+def _add_next(states: Sequence[PointState], values: Values, starts: Numbers, ends: Numbers) -> None:
+    """Add ``values[start:end]`` of each point; see `add_next`."""
+    tallies, places, starts, left = states[0]._tallies, _places(states), starts.copy(), np.arange(len(states))
+    while len(left):
+        wanted = np.array([states[k].wanted for k in left.tolist()])
+        sizes = np.minimum(ends[left] - starts[left], wanted - tallies.counts[places[left]])
+        for size in np.unique(sizes):
+            some = left[sizes == size]
+            tallies.add(places[some], values[starts[some, None] + np.arange(size)])
+        starts[left] += sizes
+        left = left[tallies.counts[places[left]] == wanted]
+        for k, rse in zip(left.tolist(), tallies.look(places[left]).tolist(), strict=True):
+            states[k]._decide(rse)
+        left = np.array([k for k in left.tolist() if starts[k] < ends[k] and not states[k].finished], dtype=np.int64)
+
+
+def _places(states: Sequence[PointState]) -> Numbers:
+    return np.array([state._place for state in states], dtype=np.int64)
+
+
+def tallies_of(points: Sequence[Point], layers: tuple[str, ...]) -> Tallies:
+    """Return empty tallies of points."""
+    laws = [(point.ensemble.data, point.loss, point.ensemble.activation) for point in points]
+    have_variance = {law: norms_have_variance(*law) for law in set(laws)}  # a law takes long to read
+    fixed = [_fixed(point.loss, layers, point.n_classes) for point in points]
+    return Tallies(layers, fixed, [have_variance[law] for law in laws])
+
+
+def states_of(spec: Spec) -> dict[str, PointState]:
+    """Return the points of a sweep without a draw, by their identities."""
+    points = spec.points()
+    tallies = tallies_of(points, spec.layers)
+    return {
+        point.id: PointState(point, spec.layers, spec.sampling, tallies, place) for place, point in enumerate(points)
+    }
+
+
 @lru_cache(maxsize=1024)  # which points share, for there may be many of them
 def _fixed(loss: str, layers: tuple[str, ...], n_classes: int) -> dict[str, frozenset[str]]:
     return {layer: frozenset(fixed_values(loss, layer, n_classes)) for layer in layers}
@@ -240,86 +336,11 @@ def _runs(draws: Numbers) -> Iterator[tuple[int, int]]:
     yield from pairwise(edges)
 
 
-def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[PointState]:
-    """Return the state of each of the spec's points in a store, which is read a shard at a time.
-
-    Raises
-    ------
-    InputError
-        If the store has draws of the spec's seed and points in another dtype, or on another backend than
-        ``backend``, or with another ``diagonal`` or ``weights_per_draw``: a draw is stored once.
-    StoreError
-        If the store cannot be read, or draws stand in it twice.
-    """
-    states = {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()}
-    for table in store.tables(COLUMNS, states):
-        add_table(table, states, spec, store, backend)
-    return list(states.values())
-
-
-def columns_of(point: Point) -> dict[str, object]:
-    """Return a point as columns of a table: its identity, sizes and ensemble."""
+def columns_of(points: Sequence[Point]) -> dict[str, list[Any]]:
+    """Return points as columns of a table: their identities, sizes and ensembles."""
+    own = ("model", "loss", "n_classes", "dim", "n_samples", "width")
     return {
-        "point_id": point.id,
-        "model": point.model,
-        "loss": point.loss,
-        "n_classes": point.n_classes,
-        "dim": point.dim,
-        "n_samples": point.n_samples,
-        "width": point.width,
-        **asdict(point.ensemble),
+        "point_id": [point.id for point in points],
+        **{name: [getattr(point, name) for point in points] for name in own},
+        **{name: [getattr(point.ensemble, name) for point in points] for name in ENSEMBLE},
     }
-
-
-def add_table(table: pa.Table, states: dict[str, PointState], spec: Spec, store: Store, backend: str | None) -> None:
-    """Give each point its rows of a piece of the store, which may have others; see `read_states`."""
-    mine = (
-        pc.equal(table["seed"], spec.sampling.seed),
-        pc.is_in(table["layer"], pa.array(spec.layers, pa.string())),
-        pc.is_in(table["point_id"], pa.array(states, pa.string())),
-    )
-    table = table.filter(reduce(pc.and_, mine))
-    for column, meant in (("dtype", spec.sampling.dtype), ("backend", backend)):
-        for found in pc.unique(table[column]).to_pylist():
-            _check_made(column, found, meant, store)
-    for row in table.group_by(["point_id", "weights_per_draw"]).aggregate([]).to_pylist():
-        point = states[row["point_id"]].point
-        _check_made("weights_per_draw", row["weights_per_draw"], spec.sampling.weights(point, spec.layers), store)
-    last = table.filter(pc.is_in(table["layer"], pa.array(LAST)))
-    for row in last.group_by(["point_id", "classes"]).aggregate([]).to_pylist():
-        _check_classes(states[row["point_id"]].point, row["classes"], spec, store)
-    names = table["point_id"].combine_chunks().dictionary_encode()
-    points = names.indices.to_numpy()
-    layers = pc.index_in(table["layer"], pa.array(spec.layers, pa.string())).to_numpy()
-    draws = table["draw"].to_numpy()
-    values = np.stack([table[name].to_numpy() for name in ("diag_sqfro", "offdiag_sqfro")], axis=1)
-    size = len(spec.layers)
-    order = np.lexsort((layers, draws, points))
-    points, draws, layers, values = points[order], draws[order], layers[order], values[order]
-    edges = np.searchsorted(points, np.arange(len(names.dictionary) + 1))
-    gaps = np.concatenate([[0], np.cumsum(np.diff(size * draws + layers) != 1)])  # before each row
-    starts, ends = edges[:-1], edges[1:] - 1
-    gapless = (gaps[starts] == gaps[ends]) & (layers[starts] == 0) & (layers[ends] == size - 1)
-    for point_id, whole, (start, stop) in zip(names.dictionary.to_pylist(), gapless, pairwise(edges), strict=True):
-        rows = slice(start, stop)
-        if whole:
-            states[point_id].add(int(draws[start]), values[rows].reshape(-1, size, 2))
-        else:
-            states[point_id].add_rows(draws[rows], layers[rows], values[rows])
-
-
-def _check_made(column: str, found: object, meant: object, store: Store) -> None:
-    if meant not in (None, found):
-        raise InputError(
-            f"store: {store.location} holds draws of this sweep computed with {column} {found}, not {meant}; "
-            f"ask for that {column}, or give another --store"
-        )
-
-
-def _check_classes(point: Point, classes: int, spec: Spec, store: Store) -> None:
-    wanted = diagonal_classes(point, spec.sampling.diagonal)
-    if classes != wanted:
-        raise InputError(
-            f"store: {store.location} holds draws of this sweep with terms of single classes from {classes} of "
-            f"{point.n_classes} classes, not {wanted}; give the other [sampling] diagonal, or another --store"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -16,14 +17,15 @@ from rmtsim.errors import InputError
 from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
 from rmtsim.store.ahead import open_ahead
-from rmtsim.store.core_time import CoreTime, Taken
+from rmtsim.store.core_time import CoreTimeSum, Packed
 from rmtsim.store.coverage import Coverage
 from rmtsim.store.gathering import gathered
 from rmtsim.store.shard_names import parse_name
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.sweeps.progress import draws_left
+from rmtsim.sweeps.reading import COLUMNS, PointReader
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.sweeps.state import COLUMNS, PointState, add_table, columns_of
+from rmtsim.sweeps.state import PointState, columns_of
 
 #: Columns that are read.
 _READ = frozenset((*COLUMNS, *KEY))
@@ -70,16 +72,14 @@ class StoredPoints:
     def _begin(self, documents: list[dict[str, Any]]) -> None:
         """Begin as if nothing had been read, with the documents of the specs."""
         self.readings += 1
-        self._shards: dict[str, tuple[str, CoreTime]] = {}  # those that count: their seed, and what their draws took
+        self._shards: dict[str, tuple[str, Packed]] = {}  # those that count: their seed, and what their draws took
         self._replaced: set[str] = set()
         self._specs_seen: set[str] = set()  # as the metadata of shards have them
         self._coverage = Coverage()
-        self._core_time: dict[str, CoreTime] = {}  # of all shards, by seed
+        self._core_time: dict[str, CoreTimeSum] = defaultdict(CoreTimeSum)  # of all shards, by seed
         specs = [self._spec(document) for document in documents]
-        self.sweeps: list[tuple[Spec, dict[str, PointState]]] = [
-            (spec, {point.id: PointState(point, spec.layers, spec.sampling) for point in spec.points()})
-            for spec in specs
-        ]
+        self._readers = [PointReader(spec, self._store) for spec in specs]
+        self.sweeps = [(reader.spec, reader.states) for reader in self._readers]
         self._flops = [
             [spec.sampling.cost(state.point, spec.layers) for state in states.values()] for spec, states in self.sweeps
         ]
@@ -161,21 +161,19 @@ class StoredPoints:
         repeated = self._coverage.add(table)
         if repeated.any():
             self._store.refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
-        for spec, states in self.sweeps:
-            add_table(table, states, spec, self._store, None)
+        for reader in self._readers:
+            reader.take(table)
 
     def _count(self, name: str, opened: OpenShard, replaces: list[str]) -> None:
         """Record what a shard's draws took, in place of what is known of those that it replaces."""
-        seed, taken = opened.metadata.get("seed", ""), opened.core_time
+        seed = opened.metadata.get("seed", "")
         self._specs_seen.add(opened.metadata.get("spec", ""))
-        self._shards[name] = seed, taken
-        self._core_time.setdefault(seed, CoreTime()).add_all([taken])
+        self._shards[name] = seed, self._core_time[seed].add(opened.core_time)
         self._replaced.update(replaces)
         for other in replaces:
             if other in self._shards:
                 of_seed, before = self._shards.pop(other)
-                less = [{point: Taken(-old.draws, -old.seconds) for point, old in before.items()}]
-                self._core_time[of_seed].add_all(less)
+                self._core_time[of_seed].remove(before)
 
     @property
     def small_shards(self) -> int:
@@ -193,36 +191,12 @@ class StoredPoints:
             ``core_seconds_left`` what they will take: by its own draws, else by the work of a draw and the speed of
             the other points; None where no draw of the store has a time.
         """
-        rows = []
+        columns: dict[str, list[Any]] = defaultdict(list)  # and no object a point: there may be a hundred thousand
         for (spec, states), flops in zip(self.sweeps, self._flops, strict=True):
-            times = self._core_time.get(str(spec.sampling.seed), CoreTime())
-            left = draws_left([*states.values()])
-            for state, more, work in zip(states.values(), left, flops, strict=True):
-                rse, quantity = state.precision
-                taken = times.get(state.point.id, Taken(0, 0.0))
-                rows.append(
-                    {
-                        "sweep": spec.name,
-                        **columns_of(state.point),
-                        "seed": spec.sampling.seed,
-                        "state": state.state,
-                        "draws": state.prefix,
-                        "rse": rse if math.isfinite(rse) else None,
-                        "target_rse": spec.sampling.target_rse,
-                        "worst": quantity,
-                        "doubt": state.doubt,
-                        "heavy_tail": state.heavy_tail,
-                        "warning": state.warning,
-                        "needs_draws": state.needed_draws,
-                        "max_draws": spec.sampling.max_draws,
-                        "draws_left": more,
-                        "core_seconds": taken.seconds,
-                        "untimed_draws": max(0, state.prefix - taken.draws),
-                        "timed_draws": taken.draws,
-                        "flops_per_draw": work,
-                    }
-                )
-        return _with_time_left(pd.DataFrame(rows))
+            times = self._core_time[str(spec.sampling.seed)]
+            for name, values in _columns(spec, [*states.values()], flops, times).items():
+                columns[name] += values
+        return _with_time_left(pd.DataFrame(columns))
 
     def unnamed(self) -> Unnamed:
         """Count the draws that no spec in the store asks for."""
@@ -237,6 +211,33 @@ class StoredPoints:
             if more > 0:
                 draws[point, seed] = max(more, draws.get((point, seed), 0))
         return Unnamed(len({point for point, _ in draws}), int(sum(draws.values())))
+
+
+def _columns(spec: Spec, states: list[PointState], flops: list[float], times: CoreTimeSum) -> dict[str, list[Any]]:
+    """Return the points of a sweep as columns; see `StoredPoints.table`."""
+    size, errors = len(states), [state.precision for state in states]
+    draws = [state.prefix for state in states]
+    timed, seconds = times.of(state.point.id for state in states)
+    return {
+        "sweep": [spec.name] * size,
+        **columns_of([state.point for state in states]),
+        "seed": [spec.sampling.seed] * size,
+        "state": [state.state for state in states],
+        "draws": draws,
+        "rse": [rse if math.isfinite(rse) else None for rse, _ in errors],
+        "target_rse": [spec.sampling.target_rse] * size,
+        "worst": [quantity for _, quantity in errors],
+        "doubt": [state.doubt for state in states],
+        "heavy_tail": [state.heavy_tail for state in states],
+        "warning": [state.warning for state in states],
+        "needs_draws": [state.needed_draws for state in states],
+        "max_draws": [spec.sampling.max_draws] * size,
+        "draws_left": draws_left(states),
+        "core_seconds": seconds.tolist(),
+        "untimed_draws": np.maximum(0, np.array(draws, dtype=np.int64) - timed).tolist(),
+        "timed_draws": timed.tolist(),
+        "flops_per_draw": flops,
+    }
 
 
 def _with_time_left(table: pd.DataFrame) -> pd.DataFrame:
