@@ -60,10 +60,10 @@ class ndarray:  # noqa: N801  # CuPy's name
         return f"cupy.{self._host!r}"
 
     def __getitem__(self, key: Any) -> ndarray:
-        return wrapped(np.asarray(self._host[_index(key)]), self)
+        return wrapped(np.asarray(self._host[_index(key)]), self, by="getitem")
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        POOL.counts.launches += 1
+        POOL.counts.launch("copy", host(value), result=np.asarray(self._host[_index(key)]))
         self._host[_index(key)] = host(value)
 
     def get(self) -> np.ndarray:
@@ -90,22 +90,22 @@ class ndarray:  # noqa: N801  # CuPy's name
         return operator.index(self.get())
 
     def astype(self, dtype: Any, copy: bool = True) -> ndarray:
-        return wrapped(self._host.astype(dtype, copy=copy), self)
+        return wrapped(self._host.astype(dtype, copy=copy), self, by="copy")
 
     def copy(self) -> ndarray:
-        return wrapped(self._host.copy(), self)
+        return wrapped(self._host.copy(), self, by="copy")
 
     def fill(self, value: Any) -> None:
         self[...] = value
 
     def ravel(self) -> ndarray:
-        return wrapped(self._host.ravel(), self)
+        return wrapped(self._host.ravel(), self, by="copy")
 
     def reshape(self, *shape: Any) -> ndarray:
-        return wrapped(self._host.reshape(*shape), self)
+        return wrapped(self._host.reshape(*shape), self, by="copy")
 
     def sum(self, axis: Any = None, keepdims: bool = False) -> ndarray:
-        return wrapped(np.asarray(self._host.sum(axis=axis, keepdims=keepdims)), self)
+        return wrapped(np.asarray(self._host.sum(axis=axis, keepdims=keepdims)), self, by="sum")
 
     def guards_hold(self) -> bool:
         """Whether nothing was written outside of the allocation, where that can be told."""
@@ -126,13 +126,23 @@ def like(view: np.ndarray, array: ndarray) -> ndarray:
     return ndarray(view, array._allocation)
 
 
-def wrapped(result: np.ndarray, *operands: Any) -> ndarray:
-    """Return a result of NumPy: a view of an operand as one of it, else as a new array, which takes a launch."""
+def wrapped(result: np.ndarray, *operands: Any, by: str) -> ndarray:
+    """Return a result of NumPy: a view of an operand as one of it, else a new array, made by a launch of a kernel."""
     for operand in operands:
         if isinstance(operand, ndarray) and np.may_share_memory(result, operand._host):
             return like(result, operand)
-    POOL.counts.launches += result.size > 0
+    if result.size:
+        given = [_seen(operand) for operand in operands if not isinstance(operand, _NO_OPERAND)]
+        POOL.counts.launch(by, *given, result=result)
     return ndarray(result, Allocation(result.nbytes))
+
+
+#: What arguments of functions may be beside operands: shapes, axes, lists of arrays and dtypes.
+_NO_OPERAND = (tuple, list, type(None), type, np.dtype, str)
+
+
+def _seen(operand: Any) -> Any:
+    return operand._host if isinstance(operand, ndarray) else operand
 
 
 def allocated(shape: Any, dtype: Any, order: str = "C") -> ndarray:
@@ -152,38 +162,43 @@ def _as_batched(product: np.ndarray, a: ndarray, b: ndarray) -> np.ndarray:
     """
     if product.ndim <= 2:
         return product
-    POOL.counts.launches += sum(not array.flags.c_contiguous for array in (a, b))
+    for array in (a, b):
+        if not array.flags.c_contiguous:
+            POOL.counts.launch("copy", array._host, result=np.ascontiguousarray(array._host))
     count = product.size // max(1, product.shape[-1] * product.shape[-2])
     return np.asarray(product * product.dtype.type(1 + count % 5 * np.finfo(product.dtype).eps))
 
 
 def _add_operators() -> None:
     def unary(name: str) -> Any:
-        return lambda self: wrapped(getattr(self._host, name)(), self)
+        return lambda self: wrapped(getattr(self._host, f"__{name}__")(), self, by=name)
 
-    def binary(name: str) -> Any:
+    def binary(kernel: str, name: str) -> Any:
         def compute(self: ndarray, other: Any) -> ndarray:
             found = np.asarray(getattr(self._host, name)(host(other)))
-            return wrapped(_as_batched(found, self, other) if name == "__matmul__" else found)
+            if name == "__matmul__":  # by cuBLAS, which is compiled
+                POOL.counts.launches += found.size > 0
+                return ndarray(_as_batched(found, self, other), Allocation(found.nbytes))
+            return wrapped(found, self, other, by=kernel)
 
         return compute
 
-    def in_place(name: str) -> Any:
+    def in_place(kernel: str, name: str) -> Any:
         def compute(self: ndarray, other: Any) -> ndarray:
-            POOL.counts.launches += 1
+            POOL.counts.launch(kernel, self._host, host(other), result=self._host)
             getattr(self._host, name)(host(other))
             return self
 
         return compute
 
     for name in ("neg", "abs", "invert"):
-        setattr(ndarray, f"__{name}__", unary(f"__{name}__"))
+        setattr(ndarray, f"__{name}__", unary(name))
     for name in ("lt", "gt", "le", "ge", "eq", "ne"):
-        setattr(ndarray, f"__{name}__", binary(f"__{name}__"))
+        setattr(ndarray, f"__{name}__", binary(name, f"__{name}__"))
     for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
-        setattr(ndarray, f"__{name}__", binary(f"__{name}__"))
-        setattr(ndarray, f"__r{name}__", binary(f"__r{name}__"))
-        setattr(ndarray, f"__i{name}__", in_place(f"__i{name}__"))
+        setattr(ndarray, f"__{name}__", binary(name, f"__{name}__"))
+        setattr(ndarray, f"__r{name}__", binary(name, f"__r{name}__"))
+        setattr(ndarray, f"__i{name}__", in_place(name, f"__i{name}__"))
 
 
 _add_operators()

@@ -149,7 +149,7 @@ def _cupy() -> dict[str, ModuleType]:
 def _ndtr(a: ndarray) -> ndarray:
     from scipy.special import ndtr
 
-    return wrapped(np.asarray(ndtr(a._host)), a)
+    return wrapped(np.asarray(ndtr(a._host)), a, by="ndtr")
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def _same(name: str) -> Any:
         ]
         if name in _LISTS:
             POOL.counts.launches += len(given[0]) - 1  # a copy of each
-        return wrapped(np.asarray(function(*given, **options)), *arguments)
+        return wrapped(np.asarray(function(*given, **options)), *arguments, by=name)
 
     return compute
 
@@ -59,7 +59,10 @@ def _made(name: str) -> Any:
     def make(*arguments: Any, **options: Any) -> ndarray:
         made = getattr(np, name)(*map(_operand, arguments), **options)
         array = allocated(made.shape, made.dtype)
-        array[...] = 0  # by a kernel
+        if made.size:
+            number = made.flat[0].item()
+            kernel = {"zeros": "zeros_like", "full": "copy", "ones": "copy"}.get(name, name)
+            POOL.counts.launch(kernel, number, result=made)
         array._host[...] = made
         return array
 
@@ -95,7 +98,7 @@ def astype(x: ndarray, dtype: Any, /, *, copy: bool = True) -> ndarray:
 
 
 def ascontiguousarray(a: ndarray, dtype: Any = None) -> ndarray:
-    return wrapped(np.ascontiguousarray(host(a), dtype=dtype).reshape(a.shape), a)
+    return wrapped(np.ascontiguousarray(host(a), dtype=dtype).reshape(a.shape), a, by="copy")
 
 
 def copyto(to: ndarray, a: ndarray) -> None:
@@ -104,7 +107,7 @@ def copyto(to: ndarray, a: ndarray) -> None:
 
 def nonzero(a: ndarray) -> tuple[ndarray, ...]:
     POOL.counts.waits += 1  # for their number
-    return tuple(wrapped(found) for found in np.nonzero(host(a)))
+    return tuple(wrapped(found, a, by="nonzero") for found in np.nonzero(host(a)))
 
 
 def matmul(a: Any, b: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from harness.simt.compiling import Kernel, kernel_of
 
 #: Bytes on either side of an array that nothing may write to, and what stands there.
 _GUARD, _MARK = 64, 0xA5
@@ -33,16 +36,27 @@ class Counts:
         Times that the host waited for the device.
     uploaded, downloaded
         Bytes that went from the host to the device, and back.
+    kernels
+        The launches among them of kernels that CuPy compiles.
     """
 
     launches: int = 0
     waits: int = 0
     uploaded: int = 0
     downloaded: int = 0
+    kernels: Counter[Kernel] = field(default_factory=Counter)
+
+    def launch(self, name: str, *operands: Any, result: np.ndarray) -> None:
+        """Count a launch of a kernel of CuPy's, for operands and a result as NumPy has them."""
+        self.launches += 1
+        kernel = kernel_of(name, *operands, result=result)
+        if not kernel.is_of_the_driver:
+            self.kernels[kernel] += 1
 
     def clear(self) -> None:
         """Begin at 0 again."""
         self.launches = self.waits = self.uploaded = self.downloaded = 0
+        self.kernels.clear()
 
 
 class Pool:

@@ -53,6 +53,13 @@ def diagonal_classes(point: Point, diagonal: str) -> int:
     return _SAMPLED_CLASSES
 
 
+def ways(point: Point, diagonal: str) -> tuple[object, ...]:
+    """Return what decides by which steps a GPU makes a draw of the point: equal ones take the same kernels."""
+    C, d, N, m, cut = point.n_classes, point.dim, point.n_samples, point.width, point_tiling(point, gpu=True)
+    sizes = (C > 1, m == 1, cut.one_chunk(C), cut.hold, cut.n_tiles(N) > 1, few_features(d, N), few_features(m or d, N))
+    return point.model, point.loss, point.ensemble, diagonal_classes(point, diagonal) < C, sizes
+
+
 def masks_samples(point: Point) -> bool:
     """Whether a neuron leaves samples out of its sums, as ReLU does."""
     return get_activation(point.ensemble.activation).rectifies

@@ -12,13 +12,14 @@ import numpy.typing as npt
 
 from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.errors import RunError
+from rmtsim.kernels.cost import ways
 from rmtsim.model.layers import BY_NAME
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.sampling.simulation import simulate_arrays
 from rmtsim.sweeps.jobs import never
 
-#: Kinds of draws that this process has made on a GPU.
+#: Kinds of draws that this process has made on a GPU, each with how many of them at once.
 _WARM: set[tuple[object, ...]] = set()
 
 
@@ -72,15 +73,19 @@ class Batch:
         )
 
     def _warm_up(self) -> None:
-        """Make a draw of this kind on a GPU, if it is the first in this process.
+        """Make the first draws of this kind in a process on a GPU, one alone and two at once.
 
-        The kernels are compiled meanwhile, in up to 15 s. As a part of a batch, these seconds would be taken for the
-        time of its draws, and the next batches would be far too small.
+        CuPy compiles meanwhile, for some seconds. As a part of a batch, these would be taken for the time of its draws,
+        and the next batches would be far too small. Two draws need other kernels than one: their arrays have an axis
+        more, with gaps.
         """
-        kind = (self.point.model, self.point.loss, self.layers, self.dtype, self.diagonal, self.weights_per_draw > 1)
-        if kind not in _WARM and get_backend(resolve(self.backend)).needs_gpu:
-            self._simulate(range(self.draws.start, self.draws.start + 1))
-            _WARM.add(kind)
+        if not get_backend(resolve(self.backend)).needs_gpu:
+            return
+        several, kind = self.weights_per_draw > 1, ways(self.point, self.diagonal)
+        for count in range(1, min(2, len(self.draws)) + 1):
+            if (found := (kind, self.layers, self.dtype, several, count)) not in _WARM:
+                self._simulate(range(self.draws.start, self.draws.start + count))
+                _WARM.add(found)
 
     def within(self, memory: float) -> Batch:
         """Return the batch for a worker that has ``memory`` bytes, if it computes in the machine's own memory."""

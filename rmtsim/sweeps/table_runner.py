@@ -57,6 +57,8 @@ class TableJob:
 
     def compute(self, stopping: Callable[[], bool] = never) -> TableResult:
         """Make the table; a task that saves its state goes on from there, and ends with StoppedError when asked to."""
+        if self.table.task.warm_up:
+            self.table.task.warm_up()
         start = time.perf_counter()
         files = open_files(self.place) if isinstance(self.place, Address) else self.place
         kept = None if files is None else SavedFiles(files, self.table.folder, self.table.file)

@@ -81,6 +81,8 @@ class Task:
         If true, ``compute`` receives a `Checkpoint`.
     memory
         Bytes that computing holds at its peak, Python included; 0 if that is not known.
+    warm_up
+        Does, before the time is taken, what takes a process long once alone; None if nothing does.
     """
 
     label: str
@@ -89,6 +91,7 @@ class Task:
     cost: float = 1.0
     resumable: bool = False
     memory: int = 0
+    warm_up: Callable[[], object] | None = None
 
     def table(self, checkpoint: Checkpoint | None = None) -> pd.DataFrame:
         """Compute the table; a resumable task goes on from the checkpoint."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmtsim.arrays.backend import Array, array_module, resolve
+from rmtsim.arrays.backend import Array, array_module, get_backend, resolve
 from rmtsim.arrays.machine import keep_freed_memory
 from rmtsim.full_hessian.description import Look, describe
 from rmtsim.training.adam import Run, Schedule
@@ -195,7 +196,27 @@ def trajectory_task(
         table = trajectory(problem, schedule, draw, seed=seed, look=look, checkpoint=checkpoint, backend=backend)
         return table.assign(**described(problem, schedule), draw=draw, seed=seed)
 
-    return Task(label, settings, compute, cost=flops(problem, schedule), resumable=True, memory=problem.memory)
+    def warm_up() -> None:
+        if get_backend(resolve(backend)).needs_gpu:
+            _compile(_in_small(problem), bool(schedule.steps), look, backend)
+
+    return Task(label, settings, compute, flops(problem, schedule), True, problem.memory, warm_up)
+
+
+@cache
+def _compile(problem: Problem, trained: bool, look: Look, backend: str) -> None:
+    """Take a step and look at the Hessian, so that a GPU has all kernels for it from then on, in this process."""
+    schedule = Schedule(1, checkpoints=(0.0, 1.0)) if trained else AT_START
+    trajectory(problem, schedule, look=look, backend=backend)
+
+
+def _in_small(problem: Problem) -> Problem:
+    """Return a problem that needs the same kernels, of Gaussian data, which are always there."""
+    C, d = min(problem.n_classes, 3), min(problem.dim, 4)
+    hidden = tuple(min(width, 3) for width in problem.hidden)
+    return Problem(
+        problem.loss, C, d, min(problem.n_samples, 8), hidden, dtype=problem.dtype, activation=problem.activation
+    )
 
 
 def flops(problem: Problem, schedule: Schedule) -> float:

@@ -1,0 +1,147 @@
+"""What CuPy compiles before the first draws: how much it is, and that none of it falls into the time of a batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rmtsim
+from harness.simt.cupy_module import emulated
+from harness.simt.kernels import compiler
+from harness.simt.memory import Pool
+from rmtsim.full_hessian.description import Look
+from rmtsim.model.choices import LayerName
+from rmtsim.model.point import Point
+from rmtsim.sweeps import batches
+from rmtsim.sweeps.batches import Batch
+from rmtsim.training.adam import Schedule
+from rmtsim.training.problem import Problem
+from rmtsim.training.trajectory import _compile, trajectory_task
+
+pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    """A process that has compiled nothing yet."""
+    monkeypatch.setattr(batches, "_WARM", set())
+    _compile.cache_clear()
+    with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")) as found:
+        yield found
+
+
+# How much is compiled
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "layers", "float32", "float64"),
+    [
+        ("linear", "ce", None, 29, 23),
+        ("linear", "mse", None, 10, 8),
+        ("one_hidden", "ce", None, 59, 45),
+        ("one_hidden", "ce", ("hidden",), 60, 50),
+        ("one_hidden", "ce", ("hidden", "output"), 60, 50),
+        ("one_hidden", "mse", None, 36, 33),
+        ("one_hidden", "mse", ("hidden", "output"), 36, 33),
+    ],
+)
+def test_kernels_of_cupy_before_the_first_draws(
+    model: str, loss: str, layers: tuple[LayerName, ...] | None, float32: int, float64: int, pool: Pool
+) -> None:
+    """At 0.3 s each; a new process that makes draws of one dtype alone needs no others."""
+    point = Point(model, loss, 10, 20, 60, 3 if model == "one_hidden" else None)  # type: ignore[arg-type]
+    found = {}
+    for dtype in ("float32", "float64"):
+        pool.counts.clear()
+        rmtsim.simulate(point, 3, batch=2, backend="cupy", dtype=dtype, layers=layers)  # type: ignore[arg-type]
+        found[dtype] = len(pool.counts.kernels)
+    assert found["float32"] <= float32
+    assert found["float64"] <= float64
+
+
+def test_kernels_are_told_apart_by_dtype_and_layout(pool: Pool) -> None:
+    import cupy
+
+    a = cupy.asarray([[1.0, 2.0], [3.0, 4.0]])
+    a + a, a[0] + a[1], a + 1.0  # of what lies side by side, however many axes it has
+    assert len(pool.counts.kernels) == 2  # a number is no array
+    a + a.T
+    assert len(pool.counts.kernels) == 3
+    b = a.astype("float32")
+    b + b
+    assert len(pool.counts.kernels) == 5
+    b.copy(), cupy.zeros(3), a @ a  # nothing is compiled
+    assert len(pool.counts.kernels) == 5
+    cupy.sum(a), cupy.sum(a, axis=-1)
+    assert len(pool.counts.kernels) == 7
+
+
+# When it is compiled
+
+_POINTS = {
+    "linear": [Point("linear", "ce", 10, 20, 60), Point("linear", "ce", 3, 40, 90)],
+    "mse": [Point("linear", "mse", 10, 20, 60), Point("linear", "mse", 7, 90, 30)],
+    "few features": [Point("linear", "ce", 10, 4, 60), Point("linear", "ce", 30, 5, 130)],
+    "chunks": [Point("linear", "ce", 5000, 10, 20), Point("linear", "ce", 9000, 12, 10)],
+    "one hidden": [Point("one_hidden", "ce", 10, 20, 60, 3), Point("one_hidden", "ce", 12, 30, 90, 4)],
+    "one hidden mse": [Point("one_hidden", "mse", 10, 20, 60, 3), Point("one_hidden", "mse", 5, 30, 70, 2)],
+}
+
+
+def new_in_a_batch(pool: Pool, batch: Batch) -> set[str]:
+    """Return the kernels that are compiled while the time of a batch is taken."""
+    batch._warm_up()
+    before = set(pool.counts.kernels)
+    batch._simulate(batch.draws)
+    return {str(kernel) for kernel in pool.counts.kernels.keys() - before}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("points", _POINTS.values(), ids=_POINTS)
+def test_nothing_is_compiled_in_the_time_of_a_batch(points: list[Point], dtype: str, pool: Pool) -> None:
+    """Of all points of a kind, whichever of them the process has seen."""
+    for point in points:
+        for draws in (range(1), range(5), range(5, 38)):
+            batch = Batch(point, draws, point.layers, 0, "cupy", dtype, "exact", 1, None)
+            assert not new_in_a_batch(pool, batch), (point, draws)
+
+
+def test_one_draw_does_not_warm_up_for_several(pool: Pool) -> None:
+    """Nor one dtype for another."""
+    point = _POINTS["linear"][0]
+    batch = Batch(point, range(4), point.layers, 0, "cupy", "float64", "exact", 1, None)
+    batch._simulate(range(1))
+    before = set(pool.counts.kernels)
+    batch._simulate(batch.draws)
+    assert pool.counts.kernels.keys() - before
+    before = set(pool.counts.kernels)
+    Batch(point, range(4), point.layers, 0, "cupy", "float32", "exact", 1, None)._simulate(batch.draws)
+    assert pool.counts.kernels.keys() - before
+
+
+def test_a_warm_up_is_made_once(pool: Pool) -> None:
+    first, second = _POINTS["linear"]
+    for point, launches in ((first, True), (first, False), (second, False)):
+        pool.counts.clear()
+        Batch(point, range(4), point.layers, 0, "cupy", "float64", "exact", 1, None)._warm_up()
+        assert (pool.counts.launches > 0) is launches
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", ["ce", "mse", "binary_ce"])
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_nothing_is_compiled_in_the_time_of_a_training_run(
+    hidden: tuple[int, ...], loss: str, dtype: str, pool: Pool
+) -> None:
+    problem = Problem(loss, 2 if loss == "binary_ce" else 6, 9, 30, hidden, dtype=dtype)
+    schedule, look = Schedule(5, 0.01, (0.0, 0.4, 1.0)), Look(cells=8, blocks=True, eigenvalues=True)
+    task = trajectory_task("one", problem, schedule, look=look, backend="cupy")
+    assert task.warm_up is not None
+    task.warm_up()
+    before = set(pool.counts.kernels)
+    assert before
+    task.table()
+    assert not {str(kernel) for kernel in pool.counts.kernels.keys() - before}
