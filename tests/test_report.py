@@ -156,7 +156,7 @@ def test_claims_are_those_of_fit(made: Path, text: str) -> None:
     for row, (_, claim) in zip(shown, agreeing.iterrows(), strict=True):
         assert (row["quantity"], row["verdict"]) == (claim["quantity"], claim["verdict"])
         assert float(row["Δpower"]) == pytest.approx(claim["exponent_deviation"], abs=6e-5)
-        assert float(row["sees of ±s.e."].rstrip("%")) > 0
+        assert float(row["MDE of ±s.e."].rstrip("%")) > 0
         assert f"d = {claim['dim']}" in row["group"]
     assert "offdiag, ratio" in [row["quantities"] for row in found["Identities"]]
     reasons = {row["why"] for row in found["Claims without a verdict"]}

@@ -76,7 +76,7 @@ def page(record: Mapping[str, Any]) -> str:
     """Return the page of verdicts: the answer, and the ratios of off-diagonal to diagonal norms."""
     claims = record["claims"]
     ratios = [claim for claim in claims if claim["quantity"] == "ratio"]
-    head = ["layer", "d/N", "power", "off by", "sees", "off by, %", "sees, %", "verdict"]
+    head = ["layer", "d/N", "power", "off by", "MDE", "off by, %", "MDE, %", "verdict"]
     rows = [_short_row(claim) for claim in sorted(ratios, key=lambda claim: _layer(claim).split(", ")[::-1])]
     values = fill(_VALUES.format(values=record["values"]), 120)
     return _PAGE.format(answer=_answer(claims), table="\n".join(markdown_table(head, rows)), values=values)
@@ -119,11 +119,11 @@ _HEAD = [
     "blocks",
     "power",
     "off by",
-    "sees",
+    "MDE",
     "constant",
     "at this d, N, %",
     "off by, %",
-    "sees, %",
+    "MDE, %",
     "verdict",
 ]
 
@@ -140,7 +140,7 @@ off-diagonal to diagonal norms. [All claims](numbers/verdicts.md) have a page of
 
 {table}
 
-- *off by* is the difference with its standard error: of the power, and of the constant in percent. *sees* is the
+- *off by* is the difference with its standard error: of the power, and of the constant in percent. *MDE*, the minimum detectable effect, is the
   smallest difference that would have been noticed in 95 % of cases.
 - A claim *differs* where chance does not explain the difference: of a thousand reports on true theorems one has such a
   line. It is *not decided* where a power off by ½, or a factor of 2, would have gone unnoticed. *Exact* are zeros in
@@ -161,7 +161,7 @@ _NUMBERS = """# Verdicts on Theorems 1 and 2: all claims
 *Written by `python -m benchmarks.pages OUT` from what `make reproduce` left in OUT. [What the verdicts
 are](../verdicts.md).*
 
-- *off by* is the difference of the measured power of C, or constant, with its standard error. *sees* is the smallest
+- *off by* is the difference of the measured power of C, or constant, with its standard error. *MDE*, the minimum detectable effect, is the smallest
   difference that would have been noticed in 95 % of cases.
 - *at this d, N* is how far the constant at this size is from the constant as d, N → ∞.
 
@@ -180,8 +180,8 @@ def _short_row(claim: Claim) -> list[str]:
     layer, _, *cells = _row(claim)
     if claim["verdict"] == "exact":
         return [layer, f"{claim['aspect_ratio']:g}", "", "0 in every draw", "", "", "", "exact"]
-    power, off, sees, _, _, off_constant, sees_constant, verdict = cells
-    return [layer, f"{claim['aspect_ratio']:g}", power, off, sees, off_constant, sees_constant, verdict]
+    power, off, detectable, _, _, off_constant, detectable_constant, verdict = cells
+    return [layer, f"{claim['aspect_ratio']:g}", power, off, detectable, off_constant, detectable_constant, verdict]
 
 
 def _row(claim: Claim) -> list[str]:

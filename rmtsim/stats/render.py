@@ -18,27 +18,27 @@ from rmtsim.text.tables import WIDTH, records, text_table
 _SWEEP = ["model", "loss", "layer", "width", "dim", "n_samples", *ENSEMBLE]
 
 _CLAIMS_HEAD = ["quantity", "power", "free", "±s.e.", "bias", "constant", "size"]
-_CLAIMS_HEAD += ["Δpower", "±s.e.", "sees", "Δconst.", "±s.e.", "sees", " verdict"]
+_CLAIMS_HEAD += ["Δpower", "±s.e.", "MDE", "Δconst.", "±s.e.", "MDE", " verdict"]
 _CLAIMS_SPARE = [(2, 3, 4), (6,)]
 _CLAIMS_LEGEND = (
     "power, constant: the theorem's, for d, N, then C → ∞. free: the power fitted without the theory; s.e.: standard "
     "error; bias: systematic error of that fit, seen on the theory's own values at these C. It decides nothing. size: "
     "deviation of the theory's constant at this d and N from its limit d, N → ∞. Δpower, Δconst.: what power and "
-    "constant are off from the theory's at these C, d, N, and sees: the least deviation, of either sign, that "
-    f"{POWER:.0%} of such data would have shown. differs: chance does not explain the deviation; by chance alone, at "
-    f"most {LEVEL:.1%} of reports have such a line (Holm's rule over all lines, with three tests each: power, "
-    f"constant, χ²/dof). agrees: chance explains it, and {DECISIVE_EXPONENT:g} in the power and a factor of "
+    "constant are off from the theory's at these C, d, N. MDE: minimum detectable effect, the least such deviation, of "
+    f"either sign, that {POWER:.0%} of such data would have shown. differs: chance does not explain the deviation; by "
+    f"chance alone, at most {LEVEL:.1%} of reports have such a line (Holm's rule over all lines, with three tests "
+    f"each: power, constant, χ²/dof). agrees: chance explains it, and {DECISIVE_EXPONENT:g} in the power and a factor of "
     f"{DECISIVE_FACTOR:g} in the constant would have shown; else not decided."
 )
-_POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "sees"]
+_POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "MDE"]
 _POINTS_HEAD += [" verdict"]
 _POINTS_SPARE = [(8,), (7,), (6,), (10,)]
 _POINTS_LEGEND = (
     "draws: in brackets, how many exact draws would be as precise. theory: at this C, d and N. limit: d, N → ∞. size: "
     "deviation of the theory from its limit. z: measured less theory, in standard errors, with the skewness of the "
-    f"draws. sees: the least deviation from the theory that {POWER:.0%} of such data would have shown. differs: chance "
-    f"does not explain the deviation; by chance alone, at most {LEVEL:.1%} of reports have such a line (Holm's rule, "
-    f"Student's t). exact: equal by identity, as zeros and copies are. not decided: a factor of {DECISIVE_FACTOR:g} "
+    f"draws. MDE: minimum detectable effect, the least deviation from the theory that {POWER:.0%} of such data would "
+    f"have shown. differs: chance does not explain the deviation; by chance alone, at most {LEVEL:.1%} of reports have "
+    "such a line (Holm's rule, Student's t). exact: equal by identity, as zeros and copies are. not decided: a factor of {DECISIVE_FACTOR:g} "
     "would not have shown, or the tail is too heavy."
 )
 
