@@ -142,8 +142,8 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
         ("--weights head.npz:weight --features head.npz:bias", "--features: head.npz:bias has the shape (50,)"),
         ("--weights head.npz:weight --features x.npy --batch 97", "--batch: 97 is more than the 96 rows"),
         ("--weights head.npz:weight --features x.npy --bias-as column", "--bias-as: there is no bias"),
-        ("--weights head.npz:weight --features x.npy --scale -1", "argument --scale: '-1' is not valid"),
-        ("--weights head.npz:weight --features x.npy --nulls some", "argument --nulls: 'some' is not known"),
+        ("--weights head.npz:weight --features x.npy --scale -1", "rmtsim measure: --scale: '-1' is not valid"),
+        ("--weights head.npz:weight --features x.npy --nulls some", "rmtsim measure: --nulls: 'some' is not known"),
         (
             "--weights head.npz:weight --features x.npy --classes-out c.txt",
             "give a file that ends in .csv, .parquet or .json",
@@ -153,7 +153,10 @@ def test_text_and_the_table_of_classes(here: Path, capsys: pytest.CaptureFixture
             "--classes-out: there is no folder no",
         ),
         ("--weights head.npz:weight --features x.npy --memory 1MiB", "memory: a batch of 96 samples"),
-        ("--weights head.npz:weight --features x.npy --shuffle 1 --by-sequence", "not allowed with argument"),
+        (
+            "--weights head.npz:weight --features x.npy --shuffle 1 --by-sequence",
+            "--by-sequence: it contradicts --shuffle; give one of them",
+        ),
         ("--weights head.npz:weight --features x.npy --groups none.txt", "--groups: none.txt cannot be read"),
         ("--weights narrow.npy --features x.npy", "--features: x.npy has 12 columns, and narrow.npy has 5"),
         ("--weights nan.npy --features x.npy", "--weights: nan in row 2, column 1"),

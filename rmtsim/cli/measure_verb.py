@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from rmtsim.cli.exit_codes import DONE
 from rmtsim.cli.printing import print_json, print_message, print_text, wrapped
@@ -58,7 +59,7 @@ def measure(arguments: argparse.Namespace) -> int:
         )
     except InputError as error:
         name, colon, rest = str(error).partition(": ")
-        raise InputError(f"{_OPTIONS.get(name, name)}{colon}{rest}") from error
+        raise InputError(f"{_OPTIONS.get(name, name)}{colon}{_in_options(rest)}") from error
     if out is not None and found.classes is not None:
         write_output(out, encoded(found.classes, out), "--classes-out")
         print_message(f"{out}: {number_of(len(found.classes), 'row')}")
@@ -68,3 +69,8 @@ def measure(arguments: argparse.Namespace) -> int:
         lines = found.text().splitlines()  # those of tables are indented, and stay as they are
         print_text("\n".join(line if line.startswith(" ") else wrapped(line) for line in lines), lines=True)
     return DONE
+
+
+def _in_options(text: str) -> str:
+    """Return text with the options in the place of V and X, unless these are parts of the name of a file."""
+    return re.sub(r"(?<![\w./:-])[VX](?![\w./:-])", lambda found: _OPTIONS[found[0]], text)

@@ -35,6 +35,8 @@ class Features:
         The mean of |x|²/d.
     largest
         The largest magnitude of a number in them.
+    least
+        The least number in them.
     correlation
         Of vectors with those that follow them, about the mean; NaN where all are equal.
     """
@@ -45,26 +47,28 @@ class Features:
     mean: Values
     mean_square: float
     largest: float
+    least: float
     correlation: float
 
     @classmethod
     def of(cls, X: Matrix, size: int, shuffled: int | None) -> Features:
         """Return the features after a first look at all of them, which finds what is not finite."""
         count = X.shape[0]
-        total, squares, products, largest = np.zeros(X.shape[1]), 0.0, 0.0, 0.0
+        total, squares, products, largest, least = np.zeros(X.shape[1]), 0.0, 0.0, 0.0, math.inf
         first = before = X.rows(0, 1, np.float64)[0]
         for part in blocks(X):
             rows = X.rows(part.start, part.stop, np.float64)
             total += rows.sum(axis=0)
             squares += float(np.vdot(rows, rows))
-            largest = max(largest, float(rows.max()), -float(rows.min()))
+            least = min(least, float(rows.min()))
+            largest = max(largest, float(rows.max()), -least)
             products += float(np.vdot(rows[:-1], rows[1:])) + (float(before @ rows[0]) if part.start else 0.0)
             before = rows[-1]
         mean = total / count
         spread = squares - count * float(mean @ mean)
         products += float(mean @ (first + before - (count + 1) * mean))
         correlation = products / spread if spread > _ROUNDING * squares else math.nan
-        return cls(X, size, shuffled, mean, squares / math.prod(X.shape), largest, correlation)
+        return cls(X, size, shuffled, mean, squares / math.prod(X.shape), largest, least, correlation)
 
     @property
     def batches(self) -> int:

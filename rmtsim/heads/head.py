@@ -27,6 +27,8 @@ class Head:
         The factor of the logits, as the inverse of a temperature.
     largest
         max_c |v_c| of each input, the bias's included, (inputs,).
+    least
+        The least number in V.
     """
 
     V: Matrix
@@ -34,17 +36,19 @@ class Head:
     bias_as: BiasName
     scale: float
     largest: npt.NDArray[np.float64]
+    least: float
 
     @classmethod
     def of(cls, V: Matrix, bias: npt.NDArray[np.float64] | None, bias_as: BiasName, scale: float) -> Head:
         """Return the head after a first look at all of V, which finds what is not finite."""
-        largest = np.zeros(V.shape[1])
+        largest, least = np.zeros(V.shape[1]), np.inf
         for part in blocks(V):
             rows = V.rows(part.start, part.stop, np.float64)
-            np.maximum(largest, np.maximum(rows.max(axis=0), -rows.min(axis=0)), out=largest)
+            np.maximum(largest, np.maximum(rows.max(axis=0), -(low := rows.min(axis=0))), out=largest)
+            least = min(least, float(low.min()))
         if bias is not None:
             largest = np.append(largest, np.max(np.abs(bias)))
-        return cls(V, bias, bias_as, scale, largest)
+        return cls(V, bias, bias_as, scale, largest, least)
 
     def inputs(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return what the logits are linear in: samples (N, d), with a column of ones for a bias, times the scale.

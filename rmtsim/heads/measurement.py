@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import numbers
 import os
@@ -22,11 +23,14 @@ from rmtsim.heads.head import Head
 from rmtsim.heads.matrix import Matrix, as_matrix, as_vector
 from rmtsim.heads.pairs import MOST_PROBABLE
 from rmtsim.heads.results import Measurement
+from rmtsim.heads.swapped import of_classes, suspicion
 from rmtsim.model.choices import BIASES, NULLS, BiasName, NullName
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_size, is_several
 from rmtsim.text.sizes import as_bytes
 from rmtsim.text.words import abridge, number_of
+
+_log = logging.getLogger(__name__)
 
 #: Samples of a batch, at most, where nothing is said.
 _LARGEST_BATCH = 2048
@@ -145,7 +149,9 @@ def measure(
         raise InputError(
             f"V: {_or_it(weights, 'V')} has one row, and so no off-diagonal block; give at least two classes"
         )
-    vector = None if bias is None else as_vector(bias, "bias", n_classes)
+    vector = (
+        None if bias is None else of_classes(lambda length: as_vector(bias, "bias", length), "bias", weights, given)
+    )
     check_choice("bias_as", bias_as, BIASES)
     size = _batch_size(batch, given.shape[0])
     names = [check_choice("nulls", name, NULLS) for name in (nulls if is_several(nulls) else [nulls])]
@@ -155,7 +161,9 @@ def measure(
     most = min(check_size("blocks", blocks, least=0, most=MOST_CLASSES), n_classes)
     wanted = Wanted(MOST_PROBABLE + 1 if check_size("top", top, least=0) else 0, bool(classes or most), most)
     tokens = None if vocabulary is None else read_vocabulary(vocabulary, n_classes)
-    partition = None if groups is None else partition_of(groups, n_classes)
+    partition = (
+        None if groups is None else of_classes(lambda count: partition_of(groups, count), "groups", weights, given)
+    )
     if partition is not None:
         members = [group for group in group_members(partition[1], len(partition[0])) if len(group) > 1]
         wanted = replace(wanted, groups=tuple(members))
@@ -168,6 +176,8 @@ def measure(
     head = Head.of(weights, vector, bias_as, _scale(scale))
     check_memory(head, size, kind, threads or cores(), R + 1, wanted, budget)
     features = Features.of(given, size, seed)
+    if why := suspicion(weights, given, head.least, features.least):
+        _log.warning("measure: %s", why)
     if kind == "float32" and given.dtype == "float64" and 0 < features.largest < _LEAST_IN_FLOAT32:
         raise InputError(f"X: {_or_it(given, 'X')} holds numbers too small for float32; compute in float64")
     totals = BatchTotals(head, features, wanted, kind, Resources(threads, budget), R)
