@@ -107,7 +107,12 @@ def test_one_line_per_point_and_layer_sorted_by_classes() -> None:
     ("spoil", "message"),
     [
         (lambda draws: pd.concat([draws, draws.iloc[[3]]]), "draw 3, layer linear occurs more than once"),
-        (lambda draws: draws.drop(columns=["seed", "dim"]), "no column dim, seed"),
+        (
+            lambda draws: draws.drop(columns=["seed", "dim"]),
+            r"^draws: it has no columns dim, seed; give a store, or the draws themselves, one row for each draw",
+        ),
+        (lambda draws: draws.drop(columns=["draw"]), "^draws: it has no column draw; give a store, or the draws"),
+        (summarize, r"no columns seed, draw, and seems to be the means that summarize returns; give a store, or the"),
         (lambda draws: draws.iloc[:0], "no rows"),
         (lambda draws: draws.assign(diag_sqfro=draws["diag_sqfro"].where(draws["draw"] > 0)), "nulls in others"),
         (list, "^draws: list is no DataFrame; give a store, or a table with its columns, as open_store"),

@@ -74,15 +74,17 @@ def run_source(
     from rmtsim.sweeps.spec import Spec
 
     with ProgressDisplay(source.name, as_json=as_json) as display:
-        outcome = (
-            _run_sweep(source, store, options, display, long)
-            if isinstance(source, Spec)
-            else _run_tables(source, store, options, display, long)
-        )
+        outcome: Outcome | TableOutcome
+        if isinstance(source, Spec):
+            outcome = sweep = _run_sweep(source, store, options, display, long)
+            said = sweep.sentence("rmtsim status", "rmtsim status")
+        else:
+            outcome = _run_tables(source, store, options, display, long)
+            said = str(outcome)
     if as_json:
         print_json(outcome.document() | {"exit_code": outcome_code(outcome)})
     else:
-        print_message(f"{source.name}: {outcome}")
+        print_message(f"{source.name}: {said}")
     return outcome
 
 

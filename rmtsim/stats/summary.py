@@ -215,6 +215,13 @@ def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.drop(columns=_VALUES).assign(**scaled, **errors)
 
 
+def _instead(table: pd.DataFrame) -> str:
+    """Return what a table seems to be in place of draws, for a message."""
+    if {"draws", "std_error_ratio"} <= {*table}:
+        return ", and seems to be the means that summarize returns"
+    return ", and seems to be what predict returns" if {"regime", "note"} <= {*table} else ""
+
+
 def _checked(draws: pd.DataFrame | Store) -> pd.DataFrame:
     """Check the table; nulls of the values as NaN, widths as nullable integers."""
     if isinstance(draws, Store):
@@ -229,7 +236,11 @@ def _checked(draws: pd.DataFrame | Store) -> pd.DataFrame:
     needed = [*POINT_COLUMNS, "seed", "draw", "weights_per_draw", *_VALUES]
     missing = [column for column in needed if column not in draws.columns]
     if missing:
-        raise InputError(f"draws: no column {', '.join(missing)}; give a table with the store's columns")
+        noun = "column" if len(missing) == 1 else "columns"
+        raise InputError(
+            f"draws: it has no {noun} {', '.join(missing)}{_instead(draws)}; give a store, or the draws themselves, "
+            "one row for each draw and layer, as open_store(…).draws() and simulate return them"
+        )
     if draws.empty:
         raise InputError("draws: the table has no rows; run a sweep into this store first")
     named_twice = draws.columns[draws.columns.duplicated()]

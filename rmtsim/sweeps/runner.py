@@ -64,7 +64,7 @@ class Outcome:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     outcome = rmtsim.run(point, folder, workers=1, sampling={"max_draws": 16, "target_rse": 0.001})
     >>> outcome
-    Outcome(16 new draws; 0 of 1 points done, 1 used up max_draws above target_rse (see rmtsim status))
+    Outcome(16 new draws; 0 of 1 points done, 1 used up max_draws above target_rse (see Outcome.limited))
     >>> [state.point.n_classes for state in outcome.limited]
     [3]
     """
@@ -106,14 +106,24 @@ class Outcome:
         return f"<p><b>Outcome</b>: {escape(str(self))}</p><table><tr>{head}</tr>{rows}</table>{note}"
 
     def __str__(self) -> str:
-        """Return it in a sentence."""
+        """Return it in a sentence, which names the attributes that say more."""
+        return self.sentence("Outcome.limited", "Outcome.heavy")
+
+    def sentence(self, limited: str, heavy: str) -> str:
+        """Return it in a sentence.
+
+        Parameters
+        ----------
+        limited, heavy
+            What says more of points that used up max_draws, and of those with too heavy a tail.
+        """
         made = f"{number_of(self.new_draws, 'new draw')}" if self.new_draws or self.unfinished else "nothing to do"
         done = len(self.states) - len(self.limited) - len(self.unfinished)
         text = f"{made}; {done} of {len(self.states)} points done"
         if self.limited:
-            text += f", {len(self.limited)} used up max_draws above target_rse (see rmtsim status)"
+            text += f", {len(self.limited)} used up max_draws above target_rse (see {limited})"
         if self.heavy:
-            text += f", {len(self.heavy)} with too heavy a tail (see rmtsim status)"
+            text += f", {len(self.heavy)} with too heavy a tail (see {heavy})"
         return text + ending(self.failures, self.stopped, bool(self.unfinished), "batch")
 
     def document(self) -> dict[str, Any]:
