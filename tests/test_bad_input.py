@@ -121,22 +121,25 @@ SPECS = [
 
 THEORY = ["theory", "--model", "linear", "--loss", "ce", "--classes", "10"]
 LINES = [
-    ([], "required"),
+    ([], "rmtsim: VERB: it is missing; give VERB (one of reproduce, plan, run, "),
     (["launch"], "choose one of"),
     (["stauts", "--store", "S"], "'stauts' is not known (did you mean status?); choose one of reproduce, plan, run"),
     (
         ["run", "figure8", "--stroe", "S"],
-        "rmtsim run: unrecognized argument: --stroe (did you mean --store?); see rmtsim run",
+        "rmtsim run: --stroe: it is not known (did you mean --store?); correct it, or leave it out; see rmtsim run",
     ),
     (
         ["reproduce", "fig8", "--quickly"],
-        "rmtsim reproduce: unrecognized arguments: --quickly; see rmtsim reproduce --help",
+        "rmtsim reproduce: --quickly: it is not known; leave it out; see rmtsim reproduce --help",
     ),
     (
         ["run", "figre8", "--store", "S"],
         "spec: there is no 'figre8' (did you mean figure8?); give a .toml file, or one of",
     ),
-    (["run"], "required"),
+    (
+        ["run"],
+        "rmtsim run: SPEC, --store: they are missing; give SPEC (a .toml file, or a built-in), and --store DIR (",
+    ),
     (["run", "good.toml"], "--store"),
     (["run", "missing.toml", "--store", "S"], "give a TOML file"),
     (["run", "figure88", "--store", "S"], "figure8, figure9"),
@@ -211,7 +214,10 @@ LINES = [
     (["figure", "fig8", "--store", ".", "--out", "f.png", "--data", "."], "none of these figures takes data"),
     (["reproduce", "fig8", "--data", ".", "--out", "S"], "--data: none of these figures takes data; leave it out"),
     (["reproduce", "fig8", "--full=yes"], "--full"),
-    (["reproduce", "fig8", "fig", "--out", "S"], "FIGURE: 'fig' is not known (did you mean fig9?); choose from all, "),
+    (
+        ["reproduce", "fig8", "fig", "--out", "S"],
+        "FIGURE: 'fig' is not known (did you mean fig9?); choose one of all, ",
+    ),
     (["reproduce", "fig99", "--out", "S"], "fig8, fig9"),
     (["reproduce", "--out", "good.toml"], "give a directory"),
     (["reproduce", "--out", ""], "it is empty, as from a variable that is not set; give a directory"),
@@ -251,7 +257,10 @@ ADDRESSES = [
     ("S3://", "names no bucket; give s3://bucket/prefix"),
     ("s3:///dir", "names no bucket"),
     ("s3://host:9000/bucket", "?endpoint_override=HOST:PORT"),
-    ("s3://bucket/dir?endpoint=host", "'endpoint' is not an option of an s3:// address; choose from endpoint_override"),
+    (
+        "s3://bucket/dir?endpoint=host",
+        "'endpoint' is not an option of an s3:// address; choose one of endpoint_override",
+    ),
     ("s3://bucket/dir?scheme=ftp", "choose http or https"),
     ("s3://bucket/dir?allow_bucket_creation=yes", "choose true or false"),
     ("s3://bucket/dir?connect_timeout=0", "positive number of seconds"),

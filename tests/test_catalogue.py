@@ -46,7 +46,7 @@ def test_names_stand_for_figures() -> None:
     assert {figure.name for figure in everything} == set(all_figures())
     costs = [cost_of(figure).seconds for figure in everything]
     assert costs == sorted(costs)
-    with pytest.raises(InputError, match=r"choose from all, .*fig8, fig9, "):
+    with pytest.raises(InputError, match=r"choose one of all, .*fig8, fig9, "):
         select_figures(["fig8", "fig88"])
 
 

@@ -186,7 +186,7 @@ def test_the_verb_draws_a_file_and_the_same_again(
         (["--sweep", "none"], "--sweep: "),
         (["--seed", "8"], "--seed: "),
         (["--out", "p.gif"], "--out: 'p.gif' has the suffix '.gif'; give one of .png, .pdf, .svg"),
-        (["--linear", "z"], "argument --linear: 'z' is not known; choose one of x, y"),
+        (["--linear", "z"], "rmtsim plot: --linear: 'z' is not known; choose one of x, y"),
     ],
 )
 def test_bad_input(

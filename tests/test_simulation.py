@@ -143,7 +143,7 @@ def test_float32_is_within_1e_5(point: Point, layers: tuple[str, ...] | None) ->
         ({"dtype": "float16"}, "choose one of float32, float64"),
         ({"backend": "torch"}, "choose one of auto, cupy, numpy"),
         ({"layers": ("hidden",)}, "choose one of linear"),
-        ({"layers": ()}, "choose from linear"),
+        ({"layers": ()}, "choose one of linear"),
         ({"batch": -1}, "batch: -1"),
     ],
 )

@@ -123,7 +123,7 @@ def test_outside_of_a_job(
         main([*verb, "--time-limit", "slurm"])
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
-        f"rmtsim {verb[0]}: argument --time-limit: SLURM_JOB_ID is not set, so this is no job of SLURM; "
+        f"rmtsim {verb[0]}: --time-limit: SLURM_JOB_ID is not set, so this is no job of SLURM; "
         f"give a time such as 90s, 30min or 2h; see rmtsim {verb[0]} --help\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["spec.toml"]

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from rmtsim.cli.argument_errors import in_our_words, unknown_arguments
 from rmtsim.cli.exit_codes import MEANINGS
 from rmtsim.cli.help_names import with_names
 from rmtsim.cli.options import figures, measure, stores, sweeps, theory
@@ -71,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
         """
         found, left = self.parse_known_args(args, namespace)
         if left:
-            self.error(f"unrecognized arguments: {' '.join(map(shown, left))}", verb=found.verb)
+            self._verbs().get(found.verb, self).refuse(left)
         if found.verb == "help":
             self.parse_args([*([found.about] if found.about else []), "--help"])
         return found
@@ -81,8 +82,8 @@ class _Parser(argparse.ArgumentParser):
         if args is not None and self._subparsers is None:  # a verb's parser
             for word in args:
                 option, known = word.partition("=")[0], self._option_string_actions
-                if option.startswith("--") and option not in known and (meant := did_you_mean(option, known)):
-                    self.error(f"unrecognized argument: {shown(word)}{meant}")
+                if option.startswith("--") and option not in known and did_you_mean(option, known):
+                    self.refuse([word])
         return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -99,10 +100,17 @@ class _Parser(argparse.ArgumentParser):
                 action.help = with_names(action.help)
         return with_names(super().format_help())  # the keys of specs have lines of their own
 
-    def error(self, message: str, verb: str | None = None) -> NoReturn:
+    def _verbs(self) -> dict[str, _Parser]:
+        """Return the parsers of verbs, by their names."""
+        return next((dict(one.choices) for one in self._actions if isinstance(one, argparse._SubParsersAction)), {})
+
+    def refuse(self, arguments: list[str]) -> NoReturn:
+        """End with 2 at arguments that are not known, naming them without secrets of addresses."""
+        self.error(unknown_arguments([shown(word) for word in arguments], self._option_string_actions))
+
+    def error(self, message: str) -> NoReturn:
         """Print what is wrong, and whose help to read, in one line; end with 2."""
-        name = f"{self.prog} {verb}" if verb else self.prog
-        print_message(f"{name}: {message}; see {name} --help")
+        print_message(f"{self.prog}: {in_our_words(message, self._actions)}; see {self.prog} --help")
         raise SystemExit(2)
 
 

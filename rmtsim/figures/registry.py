@@ -133,7 +133,7 @@ def select_figures(names: Sequence[str], full: bool = False) -> list[Figure]:
             _refuse_sweep("FIGURE", name, known)
             groups = dict.fromkeys(figure.group or figure.name for figure in known.values())
             meant = did_you_mean(name, [*groups, *known])
-            raise InputError(f"FIGURE: {name!r} is not known{meant}; choose from {ALL}, {', '.join(groups)}")
+            raise InputError(f"FIGURE: {name!r} is not known{meant}; choose one of {ALL}, {', '.join(groups)}")
         found |= {figure.name: figure for figure in of_name}
     if ALL in names:
         return sorted(known.values(), key=lambda figure: cost_of(figure, full).seconds)

@@ -141,7 +141,7 @@ def check_layers(layers: Any, known: tuple[LayerName, ...]) -> tuple[LayerName, 
     for layer in chosen:
         check_choice("layers", layer, known)
     if not chosen:
-        raise InputError(f"layers: the selection is empty; choose from {', '.join(known)}")
+        raise InputError(f"layers: the selection is empty; choose one of {', '.join(known)}")
     return tuple(layer for layer in known if layer in chosen)
 
 

@@ -27,8 +27,8 @@ _CLAIMS_LEGEND = (
     "constant are off from the theory's at these C, d, N. MDE: minimum detectable effect, the least such deviation, of "
     f"either sign, that {POWER:.0%} of such data would have shown. differs: chance does not explain the deviation; by "
     f"chance alone, at most {LEVEL:.1%} of reports have such a line (Holm's rule over all lines, with three tests "
-    f"each: power, constant, χ²/dof). agrees: chance explains it, and {DECISIVE_EXPONENT:g} in the power and a factor of "
-    f"{DECISIVE_FACTOR:g} in the constant would have shown; else not decided."
+    f"each: power, constant, χ²/dof). agrees: chance explains it, and {DECISIVE_EXPONENT:g} in the power and a factor "
+    f"of {DECISIVE_FACTOR:g} in the constant would have shown; else not decided."
 )
 _POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "MDE"]
 _POINTS_HEAD += [" verdict"]
@@ -38,8 +38,8 @@ _POINTS_LEGEND = (
     "deviation of the theory from its limit. z: measured less theory, in standard errors, with the skewness of the "
     f"draws. MDE: minimum detectable effect, the least deviation from the theory that {POWER:.0%} of such data would "
     f"have shown. differs: chance does not explain the deviation; by chance alone, at most {LEVEL:.1%} of reports have "
-    "such a line (Holm's rule, Student's t). exact: equal by identity, as zeros and copies are. not decided: a factor of {DECISIVE_FACTOR:g} "
-    "would not have shown, or the tail is too heavy."
+    "such a line (Holm's rule, Student's t). exact: equal by identity, as zeros and copies are. not decided: a factor "
+    f"of {DECISIVE_FACTOR:g} would not have shown, or the tail is too heavy."
 )
 
 

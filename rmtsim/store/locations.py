@@ -95,9 +95,9 @@ def _s3(location: str, address: Address) -> Connect:
         if key not in _OPTIONS:
             known = ", ".join(_OPTIONS)
             if get_close_matches(key, _OPTIONS):  # a slip, and not a secret
-                raise InputError(f"store: {key!r} is not an option of an s3:// address; choose from {known}")
+                raise InputError(f"store: {key!r} is not an option of an s3:// address; choose one of {known}")
             raise InputError(
-                f"store: option {place} of '{address}' is not one of an s3:// address; choose from {known}"
+                f"store: option {place} of '{address}' is not one of an s3:// address; choose one of {known}"
             )
         options[key] = _option(key, value)
     if options.get("scheme", "https") not in ("http", "https"):
