@@ -140,8 +140,8 @@ off-diagonal to diagonal norms. [All claims](numbers/verdicts.md) have a page of
 
 {table}
 
-- *off by* is the difference with its standard error: of the power, and of the constant in percent. *MDE*, the minimum detectable effect, is the
-  smallest difference that would have been noticed in 95 % of cases.
+- *off by* is the difference with its standard error: of the power, and of the constant in percent. *MDE*, the
+  minimum detectable effect, is the smallest difference that would have been noticed in 95 % of cases.
 - A claim *differs* where chance does not explain the difference: of a thousand reports on true theorems one has such a
   line. It is *not decided* where a power off by ½, or a factor of 2, would have gone unnoticed. *Exact* are zeros in
   every draw. [How verdicts are found](../explanation/verdicts.md).
@@ -161,8 +161,8 @@ _NUMBERS = """# Verdicts on Theorems 1 and 2: all claims
 *Written by `python -m benchmarks.pages OUT` from what `make reproduce` left in OUT. [What the verdicts
 are](../verdicts.md).*
 
-- *off by* is the difference of the measured power of C, or constant, with its standard error. *MDE*, the minimum detectable effect, is the smallest
-  difference that would have been noticed in 95 % of cases.
+- *off by* is the difference of the measured power of C, or constant, with its standard error. *MDE*, the minimum
+  detectable effect, is the smallest difference that would have been noticed in 95 % of cases.
 - *at this d, N* is how far the constant at this size is from the constant as d, N → ∞.
 
 {tables}
