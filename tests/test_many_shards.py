@@ -148,8 +148,8 @@ def test_export_opens_each_shard_once(store: Store, events: Counter[str]) -> Non
 
 def test_an_export_in_parts_is_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["export", "--store", "s", "--out", "whole.csv"]) == 0
-    monkeypatch.setattr("rmtsim.cli.store_verbs._HELD", SHARDS - 1)
-    monkeypatch.setattr("rmtsim.cli.store_verbs._ROWS", 40)
+    monkeypatch.setattr("rmtsim.store.whole_points.HELD", SHARDS - 1)
+    monkeypatch.setattr("rmtsim.store.whole_points.ROWS", 40)
     assert main(["export", "--store", "s", "--out", "parts.csv"]) == 0
     whole, parts = (sorted(Path(name).read_text().splitlines()) for name in ("whole.csv", "parts.csv"))
     assert parts == whole

@@ -11,7 +11,6 @@ from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.errors import InputError
 from rmtsim.figures import matplotlib_setup
 from rmtsim.figures.column_choice import ColumnChoice
-from rmtsim.stats.summary import summarize
 from rmtsim.sweeps.selection import Selection
 
 __all__ = ["plot"]
@@ -27,8 +26,7 @@ def plot(arguments: argparse.Namespace) -> int:
         choice = ColumnChoice.of(
             arguments.x, arguments.y, arguments.by, arguments.panel, arguments.where, arguments.linear or ()
         )
-        draws = Selection(None, arguments.sweep, arguments.seed).read(open_existing(arguments.store))
-        means = choice.select(summarize(draws))
+        means = choice.select(Selection(None, arguments.sweep, arguments.seed).summary(open_existing(arguments.store)))
         panels = choice.panels(means)
     except InputError as error:
         name, colon, rest = str(error).partition(": ")

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from rmtsim.cli.exit_codes import DONE, exit_code
 from rmtsim.cli.printing import print_json, print_message, print_text
 from rmtsim.cli.table_output import encoded
 from rmtsim.errors import InputError
 from rmtsim.files.output_files import check_output, write_output
-from rmtsim.sampling.schema import EXPORTED_ID, SCHEMA
-from rmtsim.store import Store, shard_files
-from rmtsim.store.coverage import point_batches
-from rmtsim.store.store import as_frame
+from rmtsim.sampling.schema import EXPORTED_ID
+from rmtsim.store import Store
 from rmtsim.sweeps.selection import Selection
 from rmtsim.text.words import number_of
 
@@ -29,12 +24,6 @@ if TYPE_CHECKING:
     from rmtsim.sweeps.experiment import Task
 
 __all__ = ["compact", "export", "merge", "open_existing", "verify"]
-
-#: Most rows of draws that are summarized at a time.
-_ROWS = 125_000
-
-#: Most rows that an export holds in memory, at 200 bytes each; of more, the points are read one part after the other.
-_HELD = 1 << 20
 
 
 def verify(arguments: argparse.Namespace) -> int:
@@ -125,38 +114,15 @@ def compact(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write a table with means and standard errors of the selected draws."""
-    from rmtsim.stats.summary import summarize
-
     check_output(arguments.out)
     out = Path(arguments.out)
     selection, store = Selection.of(arguments.where, arguments.sweep, arguments.seed), open_existing(arguments.store)
-    of_sweep = selection.of_sweep(store)
-    read = (selection.rows(rows, of_sweep) for rows in _whole_points(store))
-    parts = [summarize(rows) for rows in read if len(rows)]
-    if not parts:
-        raise selection.nothing(store)
-    table = pd.concat(parts, ignore_index=True)
+    table = selection.summary(store)
     if out.suffix != ".parquet":  # which alone keeps types, and so plain identities
         table = table.assign(point_id=EXPORTED_ID + table["point_id"])
     write_output(out, encoded(table, out))
     print_message(f"{out}: {number_of(len(table), 'row')}")
     return DONE
-
-
-def _whole_points(store: Store) -> Iterator[pd.DataFrame]:
-    """Yield all draws of a store in parts; those of a point come together. It is read once, unless it is too large."""
-    tables, counts, held = list[pa.Table](), Counter[str](), 0
-    for table in store.tables():
-        held += table.num_rows
-        tables = [*tables, shard_files.encoded(table)] if held <= _HELD else []
-        for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
-            counts[row["point_id"]] += row["count_all"]
-    whole = pa.concat_tables(tables).unify_dictionaries() if tables else None
-    for points in point_batches(counts, _ROWS):
-        if whole is None:
-            yield store.read(points=points)
-        else:
-            yield as_frame(whole.filter(pc.is_in(whole["point_id"], pa.array(points))).cast(SCHEMA))
 
 
 def open_existing(location: str) -> Store:

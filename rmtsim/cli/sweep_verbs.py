@@ -200,13 +200,13 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
 
 def fit(arguments: argparse.Namespace) -> int:
     """Print the verdicts on the selected draws of a store."""
-    from rmtsim.stats.fit import fit as fit_rates
+    from rmtsim.stats.fit import fit_summary
     from rmtsim.stats.render import render
     from rmtsim.stats.slow_values import slow_values
 
-    draws = Selection.of(arguments.where, arguments.sweep, arguments.seed).read(open_existing(arguments.store))
-    with show_theory_progress(slow_values(draws), "the verdicts are made"):
-        report = fit_rates(draws)
+    means = Selection.of(arguments.where, arguments.sweep, arguments.seed).summary(open_existing(arguments.store))
+    with show_theory_progress(slow_values(means), "the verdicts are made"):
+        report = fit_summary(means)
     if arguments.json:
         print_json(report.document())
     else:

@@ -155,5 +155,9 @@ def fit(draws: pd.DataFrame | Store) -> Fit:
     >>> fit.claims[["quantity", "exponent_theorem", "verdict"]].iloc[:2].values.tolist()
     [['diag', 0.0, 'agrees'], ['offdiag', 0.0, 'exact']]
     """
-    summary = summarize(draws)
+    return fit_summary(summarize(draws))
+
+
+def fit_summary(summary: pd.DataFrame) -> Fit:
+    """Return `fit` of the draws of a summary, as `summarize` returns it."""
     return Fit(claims_of(summary), compare(summary))

@@ -32,6 +32,7 @@ from rmtsim.stats.pooling import (
 )
 from rmtsim.stats.tails import heavy_tail
 from rmtsim.store import Store
+from rmtsim.store.whole_points import whole_points
 from rmtsim.text.checks import MAX_SIZE, check_choice
 
 #: What identifies a line of a summary: the point, the layer, and what follows from the two.
@@ -148,6 +149,12 @@ def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
     >>> mean.draws, bool(0 < mean.std_error_diag < 0.1 * mean.diag_sqfro)
     (16, True)
     """
+    if isinstance(draws, Store):
+        draws.check_there()
+        parts = [summarize(part) for part in whole_points(draws)]
+        if not parts:
+            raise _no_rows()
+        return in_order(pd.concat(parts, ignore_index=True))
     rows = _checked(draws)
     lines = []
     for key, group in rows.groupby(POINT_COLUMNS, dropna=False, sort=False):
@@ -222,10 +229,12 @@ def _instead(table: pd.DataFrame) -> str:
     return ", and seems to be what predict returns" if {"regime", "note"} <= {*table} else ""
 
 
-def _checked(draws: pd.DataFrame | Store) -> pd.DataFrame:
+def _no_rows() -> InputError:
+    return InputError("draws: the table has no rows; run a sweep into this store first")
+
+
+def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     """Check the table; nulls of the values as NaN, widths as nullable integers."""
-    if isinstance(draws, Store):
-        draws = draws.draws()
     if not isinstance(draws, pd.DataFrame):
         kind = type(draws).__name__
         raise InputError(
@@ -242,7 +251,7 @@ def _checked(draws: pd.DataFrame | Store) -> pd.DataFrame:
             "one row for each draw and layer, as open_store(…).draws() and simulate return them"
         )
     if draws.empty:
-        raise InputError("draws: the table has no rows; run a sweep into this store first")
+        raise _no_rows()
     named_twice = draws.columns[draws.columns.duplicated()]
     if len(named_twice):
         raise InputError(f"draws: two columns are named {named_twice[0]}; keep one of them")

@@ -119,6 +119,11 @@ class Store:
         folders = [other for other in names_in(folder) if os.path.isdir(os.path.join(folder, other))]
         return f"there is no folder {self.location}{did_you_mean(name, folders)}"
 
+    def check_there(self) -> None:
+        """Raise InputError if there is no store at the location."""
+        if why := self.absence():
+            raise InputError(f"store: {why}; run a sweep into it first, or open another")
+
     def shards(self) -> list[Shard]:
         """Return all shards whose rows count, in commit order."""
         while True:
@@ -169,8 +174,7 @@ class Store:
         (16, 0)
         """
         wanted = as_wanted(columns)
-        if why := self.absence():
-            raise InputError(f"store: {why}; run a sweep into it first, or open another")
+        self.check_there()
         return self.read(wanted=wanted)
 
     def read(

@@ -9,7 +9,9 @@ import pandas as pd
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
 from rmtsim.stats.conditions import Condition
+from rmtsim.stats.summary import in_order, summarize
 from rmtsim.store import Store
+from rmtsim.store.whole_points import whole_points
 from rmtsim.sweeps.spec import Spec, from_document
 
 #: Columns of numbers and of text that an expression may name: those that identify a row's point, layer and seed.
@@ -88,6 +90,20 @@ class Selection:
         if rows.empty:
             raise self.nothing(store)
         return rows
+
+    def summary(self, store: Store) -> pd.DataFrame:
+        """Return `rmtsim.summarize` of the selected draws, which are not all held in memory.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        of_sweep = self.of_sweep(store)
+        parts = [summarize(rows) for rows in (self.rows(part, of_sweep) for part in whole_points(store)) if len(rows)]
+        if not parts:
+            raise self.nothing(store)
+        return in_order(pd.concat(parts, ignore_index=True))
 
     def nothing(self, store: Store) -> InputError:
         """Return the error for an empty selection."""

@@ -1,0 +1,69 @@
+"""All draws of a store in parts, those of a point together, in memory that does not grow with the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmtsim.sampling.schema import SCHEMA, VALUES
+from rmtsim.store.coverage import point_batches
+from rmtsim.store.store import Store, as_frame
+
+#: Most rows of a part.
+ROWS = 1 << 16
+
+#: Most rows that are held, at 140 bytes each; of more, the points are read in turns of so many.
+HELD = 1 << 20
+
+#: Columns whose values differ from row to row; the others repeat few values, and are held as these and their numbers.
+_OWN = ("draw", *VALUES)
+
+
+def whole_points(store: Store) -> Iterator[pd.DataFrame]:
+    """Yield all draws of a store in parts of at most ``ROWS`` rows, unless a point has more.
+
+    Parts are sorted by point, seed, draw and layer. The store is read once, or once for each ``HELD`` rows and once to
+    count them.
+
+    Raises
+    ------
+    StoreError
+        As `Store.tables`.
+    """
+    counts, tables = _first_look(store)
+    if tables:
+        yield from _parts(tables, counts)
+        return
+    for points in point_batches(counts, HELD):
+        tables = [_packed(table) for table in store.tables(points=points)]
+        yield from _parts(tables, {point: counts[point] for point in points})
+
+
+def _first_look(store: Store) -> tuple[dict[str, int], list[pa.Table]]:
+    """Return the number of rows of each point, in the order of shards, and all rows unless they are too many."""
+    counts, tables, held = Counter[str](), list[pa.Table](), 0
+    for table in store.tables():
+        held += table.num_rows
+        tables = [*tables, _packed(table)] if held <= HELD else []
+        for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
+            counts[row["point_id"]] += row["count_all"]
+    return dict(sorted(counts.items())), tables
+
+
+def _parts(tables: list[pa.Table], counts: dict[str, int]) -> Iterator[pd.DataFrame]:
+    whole = pa.concat_tables(tables).unify_dictionaries()
+    tables.clear()
+    for points in point_batches(counts, ROWS):
+        yield as_frame(whole.filter(pc.is_in(whole["point_id"], pa.array(points))).cast(SCHEMA))
+
+
+def _packed(table: pa.Table) -> pa.Table:
+    """Return a table whose columns are dictionaries, but those that differ from row to row."""
+    columns: Iterable[pa.ChunkedArray] = (
+        table[name] if name in _OWN else table[name].dictionary_encode() for name in table.column_names
+    )
+    return pa.table(dict(zip(table.column_names, columns, strict=True)))
