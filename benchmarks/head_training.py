@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from textwrap import fill
 
 import rmtsim
 from benchmarks import environment
 from benchmarks.report import Part, Row, Table, markdown
+from docs.generate.markdown import prose
 from harness.learners import Learner, Moment
 from harness.ratio_laws import LAWS, PHASES, distances, slopes
 from harness.wavering import pairs_seen
@@ -128,7 +128,7 @@ def page(part: Part, courses: dict[str, tuple[int, list[list[Row]]]]) -> str:
             f"{first['ratio C²']:.2g} to {last['ratio C²']:.3g} times 1/C², and from {first['ratio e²']:.2g} to "
             f"{last['ratio e²']:.2g} times 1/e². Slope in log e: {', '.join(phases)}."
         )
-        said.append(fill(words, 120, subsequent_indent="  "))
+        said.append(prose(words))
     which = "1/C²" if 2 * nearer > moments else "1/e²"
     best = Counter(min(LAWS, key=lambda law, row=row: row[f"off {law} by"]) for row in distance.rows)
     nearest = " and ".join(f"{law} for {number_of(count, 'network')}" for law, count in best.most_common())
@@ -149,11 +149,11 @@ trained](heads.md), and [how to measure a head of your own](../how-to/measure.md
 
 **Is the ratio of off-diagonal to diagonal blocks nearer to 1/C², or to 1/(effective classes)², through training?**
 
-{fill(answer, 120)}
+{prose(answer)}
 
 {chr(10).join(said)}
 
-{fill(part.about, 120)}
+{prose(part.about)}
 
 ## Slope of log ratio in log e
 

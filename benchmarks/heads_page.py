@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from textwrap import fill
 
 from benchmarks import environment
 from benchmarks.report import Part, markdown
+from docs.generate.markdown import prose
 
 
 def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install: Sequence[str]) -> str:
@@ -35,13 +35,12 @@ def page(part: Part, networks: Mapping[str, str], forms: Sequence[str], install:
         for name in forms
     )
     best = [f"{name} for {len(of)} of {len(networks)}" for name, of in nearest.items() if of]
-    answer = fill(
+    answer = prose(
         f"The ratio of off-diagonal to diagonal blocks in trained heads is {_three(min(over))} to {_three(max(over))} "
         "times that of the theorem at their own C, d and N. Nearest, of the laws below, is "
-        f"{' and '.join(best)}.",
-        120,
+        f"{' and '.join(best)}."
     )
-    heads = "\n".join(fill(f"- {name}: {about}.", 120, subsequent_indent="  ") for name, about in networks.items())
+    heads = "\n".join(prose(f"- {name}: {about}.") for name, about in networks.items())
     commands = "\n".join(f"    {line}" for line in install)
     return f"""# Heads of trained networks
 
@@ -55,7 +54,7 @@ network's features as X and the weights of the head as V. So Theorem 1 can be he
 
 {heads}
 
-{fill(part.about, 120)}
+{prose(part.about)}
 
 ## Measured
 

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
-from textwrap import fill
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -26,6 +25,7 @@ import numpy as np
 
 from benchmarks import environment
 from benchmarks.report import Part, Row, Table, Target, markdown
+from docs.generate.markdown import prose
 from harness.s3_server import FlakyServer, s3_server
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
@@ -279,9 +279,9 @@ def page(part: Part) -> str:
     written += "is from that run. [What to do with a large store](../how-to/large-stores.md).*"
     return f"""# A store of a million rows
 
-{fill(written, 120)}
+{prose(written)}
 
-{fill(part.about, 120)}
+{prose(part.about)}
 
 {kept}
 

@@ -11,13 +11,13 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
-from textwrap import fill
 
 import pandas as pd
 
 import rmtsim
 from benchmarks import environment
 from benchmarks.report import Part, Table, markdown
+from docs.generate.markdown import prose
 from rmtsim.figures import get_figure, matplotlib_setup
 from rmtsim.figures.parts import part
 from rmtsim.text.tables import records
@@ -84,7 +84,7 @@ def results(draws: pd.DataFrame, write: bool) -> Part:
 def page(found: Part, headline: str) -> str:
     """Return the page; every number in it is of the part."""
     processor, numpy = environment.machine()["processor"], environment.versions()["numpy"]
-    said = "\n".join(fill(f"- {line}.", 120, subsequent_indent="  ") for line in headline.split(". "))
+    said = "\n".join(prose(f"- {line}.") for line in headline.split(". "))
     verdicts, _ = found.tables
     return f"""# Which assumptions matter
 
@@ -100,7 +100,7 @@ the power of C in the ratio of off-diagonal to diagonal blocks the same? Is the 
 
 ## Verdicts
 
-{fill(" ".join(found.about.split()), 120)}
+{prose(" ".join(found.about.split()))}
 
 {markdown(verdicts)}
 

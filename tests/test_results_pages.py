@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Return a copy of what the pages are made by, made of, and made as."""
-    shutil.copytree(ROOT / "docs" / "verdicts", tmp_path / "docs" / "verdicts")
+    for room in ("generate", "verdicts"):
+        shutil.copytree(ROOT / "docs" / room, tmp_path / "docs" / room)
     shutil.copy(ROOT / "docs" / "__init__.py", tmp_path / "docs")
     shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "docs" / "results", tmp_path / "docs" / "results", ignore=shutil.ignore_patterns("*.png"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from textwrap import fill
 from typing import Any
 
 from benchmarks.report import Row, Table, markdown
+from docs.generate.markdown import prose
 
 _PAGE = """# Speed
 
@@ -107,11 +107,10 @@ def _answer(peers: list[Row], memory: list[Row]) -> str:
     """Return what a draw takes beside automatic differentiation, and with the most classes."""
     [ours] = [row for row in peers if (row["method"], row["dtype"]) == ("simulate", "float64")]
     most = max(memory, key=lambda row: row["C"])
-    return fill(
+    return prose(
         f"**At C = 100 a draw with the norms of all blocks takes {ours['ms']:.2g} ms; a jitted Hessian of JAX takes "
         f"{ours['times_as_fast_as_jax']:,.0f} times as long. At C = {most['C']:,} a draw takes {most['s']:.0f} s and "
-        f"{most['peak_GiB']:.2g} GiB of memory.**",
-        120,
+        f"{most['peak_GiB']:.2g} GiB of memory.**"
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import fill
 from typing import Any
 
 import pandas as pd
 
+from docs.generate.markdown import prose
 from rmtsim.stats.render import tally
 from rmtsim.text.tables import markdown_table
 
@@ -78,7 +78,7 @@ def page(record: Mapping[str, Any]) -> str:
     ratios = [claim for claim in claims if claim["quantity"] == "ratio"]
     head = ["layer", "d/N", "power", "off by", "MDE", "off by, %", "MDE, %", "verdict"]
     rows = [_short_row(claim) for claim in sorted(ratios, key=lambda claim: _layer(claim).split(", ")[::-1])]
-    values = fill(_VALUES.format(values=record["values"]), 120)
+    values = prose(_VALUES.format(values=record["values"]))
     return _PAGE.format(answer=_answer(claims), table="\n".join(markdown_table(head, rows)), values=values)
 
 

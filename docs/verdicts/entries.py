@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import fill
 
+from docs.generate.markdown import prose
 from docs.verdicts.clauses import Sentence
 from docs.verdicts.sections import FULL, Section, TableMaker
-
-_WIDTH = 120
 
 #: What the sentences of a figure say together of what the paper says.
 OUTCOMES = {True: "as the paper says", None: "in part", False: "not seen"}
@@ -56,7 +54,7 @@ class Entry:
 
 def summary(title: str, introduction: str, entries: Sequence[Entry], found: Mapping[str, Section]) -> str:
     """Lay out the page of several figures."""
-    parts = [f"# {title}", fill(_SOURCE, _WIDTH), introduction]
+    parts = [f"# {title}", prose(_SOURCE), introduction]
     return "\n\n".join([*parts, *(_item(entry, found[entry.name]) for entry in entries)]) + "\n"
 
 
@@ -86,8 +84,8 @@ def figure_page(entry: Entry, section: Section, raw: str, summary_page: str) -> 
     source = re.sub(r"^\*\*.*\*\* \((.*)\)$", r"\1", head)
     parts = [
         f"# {entry.title}",
-        fill(_MADE.format(source=source[0].upper() + source[1:], summary=summary_page), _WIDTH),
-        _filled(_verdict(entry, section)),
+        prose(_MADE.format(source=source[0].upper() + source[1:], summary=summary_page)),
+        prose(_verdict(entry, section)),
         quoted,
     ]
     if entry.table is not None:
@@ -96,7 +94,7 @@ def figure_page(entry: Entry, section: Section, raw: str, summary_page: str) -> 
     if drawn:
         parts.append(f"![{entry.title}](../{entry.name}{'_full' if section.full else ''}.png)")
     if rules := [sentence.rule for sentence in (*entry.paper, *entry.beside)]:
-        lines = "\n".join(fill(f"- {rule}", _WIDTH, subsequent_indent="  ") for rule in rules)
+        lines = "\n".join(prose(f"- {rule}") for rule in rules)
         parts.append(f"## How the words are chosen\n\n{_RULES}\n\n{lines}")
     own, _, full = "\n\n".join(rest).partition(FULL)
     picture = f"\n\n![{entry.title}, at smaller sizes](../{entry.name}.png)" if drawn and full else ""
@@ -119,16 +117,12 @@ _RULES = "[Thresholds and errors](../paper.md) are the same for all figures. A s
 
 def _item(entry: Entry, section: Section) -> str:
     text = _verdict(entry, section).replace("](../", "](")
-    return f"## [{entry.title}](figures/{entry.name}.md)\n\n{_filled(text)}"
+    return f"## [{entry.title}](figures/{entry.name}.md)\n\n{prose(text)}"
 
 
 def _verdict(entry: Entry, section: Section) -> str:
     word = entry.outcome(section)
     return (f"**{word[0].upper()}{word[1:]}.** " if word else "") + entry.verdict(section)
-
-
-def _filled(text: str) -> str:
-    return fill(text, _WIDTH, break_on_hyphens=False, break_long_words=False)
 
 
 def _short(entry: Entry) -> str:
