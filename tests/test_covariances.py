@@ -34,7 +34,7 @@ def arrays(dtype: str = "float64") -> Arrays:
 def found(X: np.ndarray, W: np.ndarray, V: np.ndarray, cut: str = "whole", xp=np) -> Covariances:
     seen = forward(xp.asarray(X), xp.asarray(W), xp)
     U, active = (A[..., None, :, :] for A in (seen.features, seen.slopes))
-    return covariances(U, GivenRows(xp.asarray(V)), active, CUTS[cut], ONE_THREAD, xp)
+    return covariances(U, GivenRows(xp.asarray(V)), active, pair(active, xp), CUTS[cut], ONE_THREAD, xp)
 
 
 def expected(X: np.ndarray, W: np.ndarray, V: np.ndarray) -> np.ndarray:

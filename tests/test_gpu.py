@@ -14,7 +14,7 @@ from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.tiling import with_span
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
-from rmtsim.sampling import simulation
+from rmtsim.sampling import waves
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.random_rows import RandomRows
 from rmtsim.store import Store
@@ -130,13 +130,13 @@ def test_rows_do_not_depend_on_the_batch(point: Point, options: dict) -> None:
 @pytest.mark.parametrize("loss", ["ce", "mse"])
 def test_small_draws_are_made_in_batches_that_fit(loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
     point, sizes = Point("linear", loss, 30, 20, 60), []
-    whole, compute = rmtsim.simulate(point, 40, backend="cupy"), simulation.compute
+    whole, compute = rmtsim.simulate(point, 40, backend="cupy"), waves.compute
 
     def noting(some, **options):
         sizes.append(some.X.shape[0])
         return compute(some, **options)
 
-    monkeypatch.setattr(simulation, "compute", noting)
+    monkeypatch.setattr(waves, "compute", noting)
     for draws in (4, 16):
         sizes.clear()
         held = BASE + memory(point, ("linear",), "float64", point_tiling(point, gpu=True), batch=draws)
@@ -150,7 +150,7 @@ def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPat
 
     point, failures = Point("linear", "ce", 3, 100, 4200), []
     whole = rmtsim.simulate(point, 1, backend="cupy")
-    compute = simulation.compute
+    compute = waves.compute
 
     def failing(some, **options):
         if some.tiling.span > 1:
@@ -158,7 +158,7 @@ def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPat
             raise cupy.cuda.memory.OutOfMemoryError(1, 1, 1)
         return compute(some, **options)
 
-    monkeypatch.setattr(simulation, "compute", failing)
+    monkeypatch.setattr(waves, "compute", failing)
     pd.testing.assert_frame_equal(rmtsim.simulate(point, 1, backend="cupy"), whole, check_exact=True)
     assert failures
 

@@ -67,7 +67,7 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
     kernels.launch("quadratic_sums_double", (3,), (16, 16), (X, E, *sizes, partial))
     yield np.allclose(partial[0].sum(axis=1), [np.sum(K * (A @ A.T)) for A in (E[:, :90], E[:, 90:])], rtol=1e-12)
     s, f, U, W = (E[:, :2] > 1) * 1.0, E[:, 2:4].copy(), E[:, 4:12].reshape(2, n, 4), E[:, 12:22].reshape(2, n, 5)
-    partial, sizes, U, W = new(1, 1, 3), map(np.int64, (n, 20, 2, 4, 5, 3)), U.copy(), W.copy()
+    partial, sizes, U, W = new(1, 1, 3), map(np.int64, (1, n, 20, 2, 4, 5, 3)), U.copy(), W.copy()
     kernels.launch("cross_sums_double", (3,), (16, 16), (X, s, f, U, W, *sizes, partial))
     G, own = s.T[:, :, None] * (X @ X.T) * s.T[:, None, :], f.T[:, :, None] * f.T[:, None, :]
     yield np.isclose(partial.sum(), (G * (U @ U.mT * (f @ f.T - own) + W @ W.mT)).sum(), rtol=1e-12)

@@ -17,7 +17,7 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
 from rmtsim.kernels.network_norms import Draws
-from rmtsim.sampling import simulation
+from rmtsim.sampling import waves
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.weights import MOST_BY_RULE, gain, variance_ratio, weights_of
 from rmtsim.store import Store
@@ -97,13 +97,13 @@ def test_last_layers_are_independent_draws_of_the_same_law() -> None:
 def test_errors_of_sampled_classes_combine_as_independent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     point = rmtsim.Point("linear", "ce", 4096, 40, 60)
     found = []
-    compute = simulation.compute
+    compute = waves.compute
 
     def noting(draws: Draws, **options: Any) -> Any:
         found.extend(compute(replace(draws, last_layers=[V]), **options) for V in draws.last_layers)
         return compute(draws, **options)
 
-    monkeypatch.setattr(simulation, "compute", noting)
+    monkeypatch.setattr(waves, "compute", noting)
     rows = rmtsim.simulate(point, 4, weights_per_draw=3, diagonal="auto", batch=4)
     assert set(rows["classes"]) == {512}
     assert len(found) == 3
@@ -363,7 +363,7 @@ def test_the_same_last_layer_again_and_again_is_noticed(monkeypatch: pytest.Monk
     """Negative control of the streams: rows of wrong ones are those of a single last layer, and spread as much."""
     point, _, _ = POINTS["hidden mse"]
     right, one = (columns_of(rmtsim.simulate(point, 200, seed=3, weights_per_draw=R)) for R in (8, 1))
-    monkeypatch.setattr(simulation, "last_layers", lambda V, count: [V] * count)
+    monkeypatch.setattr(waves, "last_layers", lambda V, count: [V] * count)
     wrong = columns_of(rmtsim.simulate(point, 200, seed=3, weights_per_draw=8))
     for key, values in wrong.items():
         np.testing.assert_allclose(values, one[key], rtol=1e-13)

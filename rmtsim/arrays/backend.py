@@ -125,7 +125,7 @@ class Backend(ABC):
         raise NotImplementedError(f"{self.name} sums no pairs")
 
     def cross_sums(self, X: Array, slopes: Array, features: Array, U: Array, W: Array) -> Array:
-        """Return Σ_i Σ G_i∘(U_iU_iᵀ∘(ffᵀ − f_if_iᵀ) + W_iW_iᵀ), (…), in float64: see `rmtsim.arrays.gpu_tiles`."""
+        """Return Σ_i Σ G_i∘(U_iU_iᵀ∘(ffᵀ − f_if_iᵀ) + W_iW_iᵀ), (…, R), in float64: see `rmtsim.arrays.gpu_tiles`."""
         raise NotImplementedError(f"{self.name} sums no pairs")
 
     def fixed(self, array: np.ndarray) -> Array:

@@ -108,16 +108,16 @@ def cross_sums(X: Array, slopes: Array, features: Array, U: Array, W: Array) -> 
     X, slopes, features
         (…, n, d) and twice (…, n, m), of one dtype.
     U, W
-        (…, m, n, c) and (…, m, n, e), of the same.
+        (…, R, m, n, c) and (…, R, m, n, e), of the same.
 
     Returns
     -------
     array
-        Of the leading axes, in float64. A draw's values do not depend on the others.
+        (…, R), in float64. A draw's values do not depend on the others.
     """
-    *lead, n, m = features.shape
+    *lead, m, n, c = U.shape
     arrays = [contiguous(A, X.dtype) for A in (X, slopes, features, U, W)]
-    sizes = map(np.int64, (n, X.shape[-1], m, U.shape[-1], W.shape[-1]))
+    sizes = map(np.int64, (lead[-1], n, X.shape[-1], m, c, W.shape[-1]))
     return _sums("cross_sums", 1, lead, n, *arrays, *sizes)[..., 0]
 
 

@@ -184,11 +184,11 @@ def _in_dtype(
         predictions = Predictions(softmax, wanted.top)
         all_pairs = first_pass(softmax, kernel, [predictions])
         check, what = PrecisionCheck(dtype, "ce", careful=True), "the mean squared norm"
-        check.logits(softmax.largest_logit)
+        check.logits(lambda: softmax.largest_logits, np)
         norms = last_layer_ce(softmax, kernel, all_pairs)
         terms, power = float(n_samples) ** 2 * C, 2 * scaling.entry(0, 0)
-        check.norm(norms.diag_sqfro, terms, what, lambda: np.any(U != 0))
-        check.norm(norms.offdiag_sqfro, terms * (C - 1), what, lambda: np.any(U != 0))
+        check.norm(norms.diag_sqfro, terms, what, lambda: np.any(U != 0), np)
+        check.norm(norms.offdiag_sqfro, terms * (C - 1), what, lambda: np.any(U != 0), np)
         of_classes = restored(_class_norms(softmax, kernel), power, np, what) if wanted.classes else None
         of_groups = np.array([_within(softmax, kernel, of, tiling, team) for of in wanted.groups])
         return BatchNorms(

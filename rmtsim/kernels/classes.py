@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.kernels.tiling import Tiling
@@ -28,6 +28,14 @@ class Rows(Protocol):
 
     def draw(self, index: tuple[int, ...]) -> Rows:
         """Return V of one draw, by its place in the leading axes."""
+
+
+@runtime_checkable
+class RowsMadeTogether(Rows, Protocol):
+    """Rows that are made at once with those of others of their kind."""
+
+    def rows_beside(self, others: Sequence[Rows], classes: slice) -> Array:
+        """Return the rows of these classes of this matrix and of others, (…, 1 + others, c, inputs)."""
 
 
 class GivenRows:
@@ -56,6 +64,9 @@ class SideBySide:
 
     def rows(self, classes: slice) -> Array:
         """Return the rows of all matrices, (…, R, c, inputs)."""
+        first, *others = self._matrices
+        if others and isinstance(first, RowsMadeTogether):
+            return first.rows_beside(others, classes)
         found = [V.rows(classes) for V in self._matrices]
         return found[0][..., None, :, :] if len(found) == 1 else self._xp.stack(found, axis=-3)
 

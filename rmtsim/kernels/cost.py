@@ -102,7 +102,7 @@ def weights_at_once(
 
     A function of the sizes alone, since sums are made bundle by bundle: values do not depend on memory.
     """
-    factor = tiling.largest / TILE  # above 1 on a GPU, which one V keeps busy
+    factor = tiling.largest / TILE  # above 1 on a GPU, which takes more to be kept busy
     pairs = width * (width + 1) // 2 if width and HIDDEN.name in layers else 0
     bundle = max(1, int(_BUNDLE_NUMBERS * factor) // (n_samples * pairs)) if pairs else weights
     numbers = 3 * n_samples * (min(n_classes, tiling.chunk) + pairs)
@@ -111,7 +111,7 @@ def weights_at_once(
     if not set(LAST).isdisjoint(layers):
         by_pairs = pairs_of_classes(n_classes, width or dim, n_samples, tiling, weights)
         numbers += n_samples * n_classes * (n_classes + 1) if by_pairs else 2 * n_samples**2
-    group = 1 if factor > 1 else max(1, _GROUP_NUMBERS // numbers)
+    group = max(1, int(_GROUP_NUMBERS * factor**2) // numbers)
     return [
         [range(of.start + some.start, of.start + some.stop) for some in pieces(len(of), group)]
         for of in pieces(weights, bundle)

@@ -32,13 +32,16 @@ class Covariances(NamedTuple):
     size: Array  #: at least the largest of a V, and at most √(pairs·N) times that, (…, R), in float64
 
 
-def covariances(U: Array, V: Rows, active: Array, tiling: Tiling, team: ThreadTeam, xp: Module) -> Covariances:
+def covariances(
+    U: Array, V: Rows, active: Array, seen: Array, tiling: Tiling, team: ThreadTeam, xp: Module
+) -> Covariances:
     """Return Cov_p(v_i, v_j) of (14), p = softmax(V u_n), for pairs of neurons and samples U (…, 1, N, m).
 
-    ``active`` are the masks of neurons, (…, 1, N, m), in the dtype; V is (…, R, C, m).
+    ``active`` are the masks of neurons, (…, 1, N, m), in the dtype, and ``seen`` their products for pairs, (…, 1, N,
+    pairs); V is (…, R, C, m).
     """
     n_samples, m = U.shape[-2:]
-    seen, active = (_by_rows(A.mT, xp) for A in (pair(active, xp), active))
+    seen, active = (_by_rows(A.mT, xp) for A in (seen, active))
     C, tiles, backend = V.shape[-2], tiling.tiles(n_samples), backend_of(xp)
     kind = U.dtype if tiling.one_chunk(C) else xp.float64  # of sums over chunks
     sums = xp.empty((*V.shape[:-2], 1 + m + n_pairs(m), n_samples), dtype=kind)

@@ -141,23 +141,27 @@ class CrossLayer:
 
     def _in_registers(self, V: Rows) -> bool:
         """Whether all neurons of all draws are summed at once on a GPU: those that let a sample not through have 0."""
-        *_, count, C, m = V.shape
-        return backend_of(self._xp).sums_pairs and count == 1 and batches_neurons(self._N, m, C, self._tiling)
+        C, m = V.shape[-2:]
+        return backend_of(self._xp).sums_pairs and batches_neurons(self._N, m, C, self._tiling)
 
     def _ce_in_registers(self, softmax: Softmax, moments: Moments, mean: Array) -> BlockNorms:
-        """Do the same with the neurons on the axis along which V run otherwise."""
+        """Do the same with an axis of neurons after that of V."""
         (chunk,) = softmax.later_chunks()
-        centre, V = _by_neuron(mean[..., 0, :, :]), softmax.V.rows(slice(None))[..., 0, :, :].mT[..., None, :]
-        excess = _by_neuron(moments.excess_of_leading()[..., 0, :, :]) if softmax.is_saturated else centre
+        factors = softmax.V.rows(slice(None)).mT[..., None, :] - _by_neuron(mean)
+        if softmax.is_saturated:
+            leading = softmax.leads(0, chunk)[..., None, :, :]
+            factors = self._xp.where(leading, _by_neuron(moments.excess_of_leading()), factors)
         P = softmax.probabilities(0, chunk)
-        u = P * softmax.leading_or(chunk, 0, excess, V - centre)
-        w = softmax.residual(P, 0, chunk, self._y[..., None, :]) + u * _by_neuron(self._forward.features)
+        u = P[..., None, :, :] * factors
+        residual = softmax.residual(P, 0, chunk, self._y[..., None, :])
+        w = residual[..., None, :, :] + u * _by_neuron(self._forward.features[..., None, :, :])
         return self._summed(u, w)
 
     def _mse_in_registers(self, V: Rows) -> BlockNorms:
         """Do the same; u, which is the same for all samples, has one column with the length of its own."""
-        xp, features, rows = self._xp, self._forward.features, V.rows(slice(None))[..., 0, :, :]
-        residual = backend_of(xp).products(features, rows) - one_hot(self._y, slice(0, V.shape[-2]), rows.dtype, xp)
+        xp, features, rows = self._xp, self._forward.features[..., None, :, :], V.rows(slice(None))
+        own = one_hot(self._y[..., None, :], slice(0, V.shape[-2]), rows.dtype, xp)
+        residual = backend_of(xp).products(features, rows) - own
         w = 2 * (residual[..., None, :, :] + _by_neuron(features) * rows.mT[..., None, :])
         length = xp.astype(2 * xp.sum(xp.astype(rows, xp.float64) ** 2, axis=-2) ** 0.5, rows.dtype)
         return self._summed(xp.broadcast_to(length[..., None, None], (*w.shape[:-1], 1)), w)
@@ -165,7 +169,7 @@ class CrossLayer:
     def _summed(self, u: Array, w: Array) -> BlockNorms:
         slopes, features = self._forward.slopes, self._forward.features
         off = backend_of(self._xp).cross_sums(self._X, slopes, features, u, w) / (self._blocks * w.shape[-1])
-        return BlockNorms(off[..., None] * self._xp.nan, off[..., None])
+        return BlockNorms(off * self._xp.nan, off)
 
     def _mean_over_blocks(self, V: Rows, of_neuron: _OfNeuron) -> BlockNorms:
         """Mean over all blocks; a loop, since every draw and neuron has another number of samples that pass."""

@@ -9,12 +9,13 @@ import numpy as np
 from rmtsim.arrays.backend import Array, Module, backend_of, to_numpy
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.covariances import Covariances
+from rmtsim.kernels.doubts import AT_ONCE
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.pairs import n_pairs, pair, pairs_of
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
-from rmtsim.kernels.scaling import Scaling, exponent_of, largest, restored, times_power
+from rmtsim.kernels.scaling import Exponents, Scaling, exponent_of, largest, restored, times_power
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.network import Forward
 
@@ -65,10 +66,11 @@ class HiddenLayer:
     ) -> None:
         self.seen, self._bends, self._samples = pair(forward_pass.slopes, xp), forward_pass.bends, samples
         self._slopes, self._scaling, self._check, self._xp = forward_pass.slopes, scaling, check, xp
+        self._doubts = check.doubts if check else AT_ONCE
         self.restricted, self._m = restricted, self._slopes.shape[-1]
         self._kinds = [slice(0, self._m), slice(self._m, None)][: 1 if self._m == 1 else 2]
         self._waiting: list[Array] = []
-        self._sizes: list[np.ndarray] = []
+        self._sizes: list[Array] = []
         self._vanished: list[list[Array]] = [[] for _ in self._kinds]
 
     def add(
@@ -94,7 +96,8 @@ class HiddenLayer:
             covariance = xp.where(known.trusted[..., None, None], known.values.mT, covariance)
             size = xp.where(known.trusted, known.size, size)
         self._wait(covariance, size)
-        if softmax is not None and softmax.V.shape[-2] > 1 and bool(xp.any(lost := softmax.vanished)):
+        if softmax is not None and softmax.V.shape[-2] > 1 and softmax.is_saturated:
+            lost = softmax.vanished
             for kind, found in zip(self._kinds, self._vanished, strict=True):
                 met = xp.any(self.seen[..., None, :, kind] != 0, axis=-1, keepdims=True)
                 found.append(xp.any(lost & met, axis=(-3, -2, -1)))  # samples that some pair lets through
@@ -105,13 +108,13 @@ class HiddenLayer:
 
     def _wait(self, covariance: Array, size: Array) -> None:
         self._waiting.append(covariance)
-        self._sizes.append(to_numpy(self._xp.max(size, axis=-1)))
+        self._sizes.append(self._xp.max(size, axis=-1))
 
     def norms(self) -> BlockNorms:
         """Return the means over blocks and over all V that were added; and forget them."""
         xp, seen = self._xp, self.seen
         n_samples, count = seen.shape[-2], sum(covariance.shape[-3] for covariance in self._waiting)
-        size = exponent_of(np.max(self._sizes, axis=0), _BAND)
+        size = self._exponent()
         in_range = [times_power(covariance, -size[..., None], xp) for covariance in self._waiting]
         self._waiting.clear()
         self._sizes.clear()
@@ -135,10 +138,18 @@ class HiddenLayer:
 
             what, value = "the hidden layer's mean squared norm", total / terms
             if self._check:
-                self._check.norm(value, float(terms), what, positive)
-            found.append(restored(value, 2 * (self._scaling.entry(0, 0) + size), xp, what))
+                self._check.norm(value, float(terms), what, positive, xp)
+            exponent = 2 * (self._scaling.entry(0, 0) + size)
+            found.append(restored(value, exponent, xp, what, self._doubts))
             vanished.clear()
         return BlockNorms(found[0], found[1] if len(found) > 1 else found[0] * xp.nan)
+
+    def _exponent(self) -> Exponents:
+        """Return the exponent of the largest covariance of each draw, 0 within the band."""
+        xp, sizes = self._xp, self._sizes
+        size = sizes[0] if len(sizes) == 1 else xp.max(xp.stack(sizes), axis=0)
+        beyond = self._doubts.outside(size, xp, above=2.0 ** (-_BAND - 1), below=2.0**_BAND)
+        return exponent_of(to_numpy(size), _BAND) if beyond else np.asarray(0)
 
     def _sums(self, weights: list[Array]) -> list[Array]:
         """Σ λᵀ K λ over all pairs i = j, and over all i < j."""
@@ -198,36 +209,51 @@ class Moments:
     """Σ_c E_nc v_c and Σ_c E_nc v_{c,i} v_{c,j} for E = exp(logits − shift), added up in float64 as classes pass by.
 
     With a ``centre`` (…, 1, m) in float64 they are those of V less the centre, and products are made in float64, too.
-    With labels y (…, N), the rows of V of the samples' labels are found on the way.
+    With labels y (…, N), the rows of V of the samples' labels are found on the way. Without ``pairs``, the second are
+    not made.
     """
 
-    def __init__(self, softmax: Softmax, centre: Array | None = None, y: Array | None = None) -> None:
-        self._soft, self._centre, self._y = softmax, centre, y
+    def __init__(
+        self, softmax: Softmax, centre: Array | None = None, y: Array | None = None, *, pairs: bool = True
+    ) -> None:
+        self._soft, self._centre, self._y, self._pairs = softmax, centre, y, pairs
         self.reset()
 
     def reset(self) -> None:
         """Start again."""
         U, m, xp = self._soft.U, self._soft.V.shape[-1], self._soft.xp
-        self._first = xp.zeros((*U.shape[:-1], m), dtype=xp.float64)
-        self._second = xp.zeros((*U.shape[:-1], n_pairs(m)), dtype=xp.float64)
-        self._of_labels = None if self._y is None else xp.zeros_like(self._first)
+        sizes = [m, n_pairs(m)] if self._pairs else [m]
+        # Of a single tile, the first chunk's sums are there before any others.
+        whole = len(self._soft.tiles) == 1
+        self._sums = [None if whole else xp.zeros((*U.shape[:-1], size), dtype=xp.float64) for size in sizes]
+        self._mean: Array | None = None
+        self._of_labels = None if self._y is None else xp.zeros((*U.shape[:-1], m), dtype=xp.float64)
 
     def add(self, i: int, chunk: Chunk, E: Array) -> None:
         """Add a tile's terms of a chunk."""
         rows, xp, V = (..., self._soft.tiles[i], slice(None)), self._soft.xp, chunk.V
         if self._centre is not None:
             E, V = xp.astype(E, xp.float64), xp.astype(V, xp.float64) - self._centre
-        for total, factor in ((self._first, V), (self._second, pair(V, xp))):
-            product = backend_of(xp).products(E, factor.mT)
-            total[rows] += product if product.dtype == xp.float64 else xp.astype(product, xp.float64)
+        for kind, total in enumerate(self._sums):
+            product = backend_of(xp).products(E, (pair(V, xp) if kind else V).mT)
+            product = xp.astype(product, xp.float64, copy=False)
+            if total is None:
+                self._sums[kind] = product
+            else:
+                total[rows] += product
         if self._y is not None and self._of_labels is not None:
             y = self._y[..., None, self._soft.tiles[i]]
             self._of_labels[rows] = of_labels(chunk.V, y, chunk.classes, self._of_labels[rows], xp)
 
+    def _mean_in_float64(self) -> Array:
+        if self._mean is None:
+            self._mean = self._sums[0] / self._soft.total
+        return self._mean
+
     def mean(self) -> Array:
         """Σ_c p_nc v_c, (…, N, m)."""
         softmax = self._soft
-        return softmax.xp.astype(self._first / softmax.total, softmax.U.dtype)
+        return softmax.xp.astype(self._mean_in_float64(), softmax.U.dtype)
 
     def covariance(self, seen: Array) -> Array:
         """Cov_p(v_i, v_j) of (14) of every sample and pair of neurons, (…, N, pairs), in float64.
@@ -235,10 +261,12 @@ class Moments:
         Digits are looked after where ``seen``, of the same axes, is not 0: the rest is not wanted.
         """
         softmax, xp = self._soft, self._soft.xp
-        mean, second = self._first / softmax.total, self._second / softmax.total
+        mean, second = self._mean_in_float64(), self._sums[1] / softmax.total
         covariance = second - pair(mean, xp)
-        if softmax.U.dtype == xp.float32 and bool(xp.any(lost := self._has_lost_digits(covariance, second, seen))):
-            covariance = xp.where(lost, self._covariance_in_float64(mean[..., :1, :]), covariance)
+        if softmax.U.dtype == xp.float32:
+            lost = self._has_lost_digits(covariance, second, seen)
+            if softmax.doubts.arise(lost, xp):
+                covariance = xp.where(lost, self._covariance_in_float64(mean[..., :1, :]), covariance)
         if softmax.is_saturated:
             covariance = xp.where(softmax.saturated, self._careful_covariance(), covariance)
         return covariance
@@ -248,15 +276,16 @@ class Moments:
 
         Pairs i = j and i < j go into different norms, so both are looked at; saturated samples are seen to elsewhere.
         """
-        xp, m = self._soft.xp, self._first.shape[-1]
-        seen = xp.where(self._soft.saturated, xp.zeros_like(seen), seen)
+        xp, m = self._soft.xp, self._soft.V.shape[-1]
+        if self._soft.is_saturated:
+            seen = xp.where(self._soft.saturated, xp.zeros_like(seen), seen)
+        left, all_there = ((values * seen) ** 2 for values in (covariance, second))
 
-        def size(values: Array, pairs: slice) -> Array:
-            return xp.sum((values[..., pairs] * seen[..., pairs]) ** 2, axis=(-2, -1), keepdims=True)
+        def lost(pairs: slice) -> Array:
+            sums = [xp.sum(A[..., pairs], axis=(-2, -1), keepdims=True) for A in (left, all_there)]
+            return sums[0] < _DOMINATED**2 * sums[1]
 
-        kinds = (slice(0, m), slice(m, None))
-        same, different = (size(covariance, kind) < _DOMINATED**2 * size(second, kind) for kind in kinds)
-        return same | different
+        return lost(slice(0, m)) | lost(slice(m, None))
 
     def _covariance_in_float64(self, centre: Array) -> Array:
         """Cov_p for the same exponentials; it does not see the shift of V by ``centre`` (…, 1, m)."""
@@ -271,12 +300,13 @@ class Moments:
 
         for chunk in softmax.chunks():
             softmax.team.map(lambda i, chunk=chunk: add(i, chunk), range(len(softmax.tiles)))  # type: ignore[misc]
-        return sums._second / total - pair(sums._first / total, xp)
+        first, second = (of_all / total for of_all in sums._sums)
+        return second - pair(first, xp)
 
     def gradient(self) -> Array:
         """Return Vᵀ r = Σ_c (p_nc − y_nc) v_c of every sample, (…, N, m), in float64, also where p_nt is nearly 1."""
         softmax, own = self._soft, self._of_labels
-        found = self._first / softmax.total - own
+        found = self._mean_in_float64() - own
         if softmax.is_saturated:
             share, first, _, top = self._of_others
             found = softmax.xp.where(softmax.saturated, (first - share * top) + (top - own), found)
@@ -311,4 +341,5 @@ class Moments:
         others.first_pass(work)
         total = 1 + others.total  # the leading class has exp(0)
         top = others.xp.astype(self._soft.leading_rows, others.xp.float64)
-        return others.total / total, sums._first / total, sums._second / total, top
+        first, second = (of_all / total for of_all in sums._sums)
+        return others.total / total, first, second, top

@@ -92,14 +92,19 @@ def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, 
     if C == 1:
         return BlockNorms(diag, diag * softmax.xp.nan)
     off = all_pairs[0] - squares
-    if bool(softmax.xp.any(cancelled := _has_cancelled(off, all_pairs[0], softmax))):
-        off = softmax.xp.where(cancelled, careful_offdiag(softmax, kernel), off)
+    rest = _beyond_cancelling(off, all_pairs[0], softmax)
+    if _has_cancelled(rest, softmax):
+        off = softmax.xp.where(rest < 0, careful_offdiag(softmax, kernel), off)
     return BlockNorms(diag, off / (n_samples**2 * C * (C - 1)))
 
 
-def _has_cancelled(difference: Array, minuend: Array, softmax: Softmax) -> Array:
-    """Return for each draw whether so little is left of a minuend that the difference has lost too many digits."""
-    return difference < most_cancelled(softmax.largest_logits, softmax.xp) * minuend
+def _beyond_cancelling(difference: Array, minuend: Array, softmax: Softmax) -> Array:
+    """Return what is left of each draw's difference; below 0 where it has lost too many digits of the minuend."""
+    return difference - most_cancelled(softmax.largest_logits, softmax.xp) * minuend
+
+
+def _has_cancelled(rest: Array, softmax: Softmax) -> bool:
+    return softmax.doubts.outside(rest, softmax.xp, above=0.0) and bool(softmax.xp.any(rest < 0))
 
 
 def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:
@@ -121,9 +126,10 @@ def last_layer_in_registers(softmax: Softmax, kernel: DataKernel) -> BlockNorms:
     same, all_pairs, squares = (sums[..., kind] for kind in range(3))
     off = all_pairs - squares
     found = BlockNorms(same / (n_samples**2 * C), off / (n_samples**2 * C * (C - 1)))
-    careful = _has_cancelled(off, all_pairs, softmax) | xp.any(softmax.saturated, axis=(-2, -1))
-    if not bool(xp.any(careful)):
+    rest = _beyond_cancelling(off, all_pairs, softmax)
+    if not _has_cancelled(rest, softmax) and not softmax.is_saturated:
         return found
+    careful = (rest < 0) | xp.any(softmax.saturated, axis=(-2, -1))
     slow = last_layer_ce(softmax, kernel, first_pass(softmax, kernel, []))
     return BlockNorms(*(xp.where(careful, *pair) for pair in zip(slow, found, strict=True)))
 

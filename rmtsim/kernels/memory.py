@@ -83,7 +83,7 @@ def memory(
         elif layer == CROSS.name:
             passes.append(4 * rows * chunk + 2 * pairs * area)
             if tiling.largest > TILE and batches_neurons(N, m, C, tiling):  # on a GPU, u and w with what makes them
-                passes.append(5 * m * N * C)
+                passes.append(5 * m * N * C * together)
             if not masked:  # XXᵀ of all samples, that times slopes, and a copy of what is kept of the softmax
                 numbers += N**2 + 2 * area + N * C * tiling.hold
             elif weights > together and kept_grams(N, m, masked):

@@ -14,6 +14,7 @@ from rmtsim.kernels.classes import GivenRows, Rows, SideBySide
 from rmtsim.kernels.cost import pairs_of_classes, restricts_pairs, weights_at_once
 from rmtsim.kernels.covariances import Covariances, covariances
 from rmtsim.kernels.cross_layer import CrossLayer
+from rmtsim.kernels.doubts import AT_ONCE
 from rmtsim.kernels.grams import DataKernel
 from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gradient_mse, gram_of_neurons
 from rmtsim.kernels.last_layer import (
@@ -109,6 +110,7 @@ class _Computation:
         X, W, layers, xp, tiling, team = draws.X, draws.W, draws.layers, draws.xp, draws.tiling, draws.team
         self._last_layers, self._y, self._loss, self._layers = draws.last_layers, draws.y, draws.loss, layers
         self._xp, self._tiling, self._team, self._check = xp, tiling, team, draws.check
+        self._doubts = draws.check.doubts if draws.check else AT_ONCE
         self._scaling = draws.scaling or Scaling(hidden=() if W is None else (0,))
         self.forward = forward(X, W, xp, draws.activation, draws.active)
         samples = DataKernel(X[..., None, :, :], tiling, team, xp)
@@ -164,9 +166,10 @@ class _Computation:
             for some in bundle:
                 V, left, known = self._side_by_side(some), self._layers, None
                 if self._hidden and many:
-                    U, slopes = (A[..., None, :, :] for A in (self.forward.features, self.forward.slopes))
-                    known = covariances(U, V, slopes, self._tiling, self._team, self._xp)
-                    if bool(self._xp.all(known.trusted)):
+                    given = (self.forward.features, self.forward.slopes, self._hidden.seen)
+                    U, slopes, seen = (A[..., None, :, :] for A in given)
+                    known = covariances(U, V, slopes, seen, self._tiling, self._team, self._xp)
+                    if not self._doubts.arise(~known.trusted, self._xp):
                         self._hidden.add_known(known)
                         left = tuple(layer for layer in left if layer != HIDDEN.name)
                 if left:
@@ -196,8 +199,8 @@ class _Computation:
         if self._check and (C > 1 or not couples_classes):
             for value, blocks in pairs:
                 size = float(self._n_samples) ** 2 * blocks
-                self._check.norm(value, size, what, lambda: xp.any(seen != 0, axis=(-2, -1)))
-        return type(norms)(*(restored(value, exponent, xp, what) for value in norms))
+                self._check.norm(value, size, what, lambda: xp.any(seen != 0, axis=(-2, -1)), xp)
+        return type(norms)(*(restored(value, exponent, xp, what, self._doubts) for value in norms))
 
     def _add(
         self,
@@ -212,16 +215,18 @@ class _Computation:
         by_pairs = pairs_of_classes(self._C, U.shape[-1], self._n_samples, self._tiling, self._count)
         with_grams = self._C > 1 and not by_pairs and not set(LAST).isdisjoint(self._layers)
         shape = (*U.shape[:-3], V.shape[-3], *U.shape[-2:])
-        softmax = Softmax(xp.broadcast_to(U, shape), V, self._tiling, self._team, xp)
+        softmax = Softmax(xp.broadcast_to(U, shape), V, self._tiling, self._team, xp, doubts=self._doubts)
         labels = None if self._hidden is None or self.forward.bends is None else self._y
-        moments = None if set(LAST).issuperset(layers) else Moments(softmax, y=labels)
+        moments = None
+        if not set(LAST).issuperset(layers):
+            moments = Moments(softmax, y=labels, pairs=HIDDEN.name in layers)
         powers = RowPowers(softmax) if sampled < self._C else None
         sums = [of_rows for of_rows in (moments, powers) if of_rows]
         in_registers = with_grams and powers is None and sums_pairs(softmax, self._inputs)
         kernel = self._inputs if with_grams and not in_registers else None
         all_pairs = first_pass(softmax, kernel, sums, (2, 1) if powers else (2,))
         if self._check:
-            self._check.logits(softmax.largest_logit)
+            self._check.logits(lambda: softmax.largest_logits, xp)
         for number, layer in enumerate(layers):
             done(number)
             if layer == HIDDEN.name and self._hidden and moments:
@@ -258,11 +263,16 @@ def _count(bundle: list[range]) -> int:
 
 def _times(count: int, norms: BlockNorms) -> BlockNorms:
     """Return the sum over V of norms that are a mean over ``count`` of them, with an axis as if it were of one V."""
-    return BlockNorms(*(count * value[..., None] for value in norms))
+    return BlockNorms(*((value if count == 1 else count * value)[..., None] for value in norms))
 
 
 def _mean(found: list[Norms], count: int, xp: Module) -> Norms:
     """Return the means over all V; errors of estimating terms of single classes are independent between them."""
-    diag, offdiag, *errors = (xp.concat(kind, axis=-1) for kind in zip(*found, strict=True))
-    means = [xp.sum(kind, axis=-1) / count for kind in (diag, offdiag)]
+    if count == 1:
+        (only,) = found
+        return type(only)(*(kind[..., 0] for kind in only))
+    kinds = zip(*found, strict=True)
+    diag, offdiag, *errors = (kind[0] if len(kind) == 1 else xp.concat(kind, axis=-1) for kind in kinds)
+    sums = (kind[..., 0] if kind.shape[-1] == 1 else xp.sum(kind, axis=-1) for kind in (diag, offdiag))
+    means = [of_all / count for of_all in sums]
     return type(found[0])(*means, *(xp.sum(error**2, axis=-1) ** 0.5 / count for error in errors))

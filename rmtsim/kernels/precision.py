@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from rmtsim.arrays.backend import Array, Module, to_numpy
+from rmtsim.arrays.backend import Array, Module
+from rmtsim.kernels.doubts import AT_ONCE, Doubts
 from rmtsim.kernels.scaling import OutOfRange
 from rmtsim.model.loss import get_loss
 
@@ -54,19 +53,22 @@ class PrecisionCheck(NamedTuple):
     """A check of norms, and how strict it is.
 
     With ``careful`` it rejects norms that have lost digits, for callers that can compute again in float64; otherwise it
-    rejects only those that have lost all of them.
+    rejects only those that have lost all of them. Where `doubts` are but noted, draws in doubt are not rejected yet.
     """
 
     dtype: str
     loss: str
     careful: bool = False
+    doubts: Doubts = AT_ONCE
 
-    def logits(self, highest: Callable[[], float]) -> None:
-        """Raise OutOfRange if float32 is too coarse for logits as large as the ``highest``."""
-        if self.dtype == "float32" and (found := highest()) > _LARGE_LOGIT:
-            raise OutOfRange(f"logits reach {found:.3g}, too much for float32")
+    def logits(self, sizes: Callable[[], Array], xp: Module) -> None:
+        """Raise OutOfRange if float32 is too coarse for the largest logits of each draw, ``sizes`` (draws, …)."""
+        if self.dtype != "float32" or not self.doubts.outside(found := sizes(), xp, below=_LARGE_LOGIT):
+            return
+        if bool(xp.any(found > _LARGE_LOGIT)):
+            raise OutOfRange(f"logits reach {float(xp.max(found)):.3g}, too much for float32")
 
-    def norm(self, value: Array, terms: float, what: str, positive: Callable[[], Array]) -> None:
+    def norm(self, value: Array, terms: float, what: str, positive: Callable[[], Array], xp: Module) -> None:
         """Raise OutOfRange unless the mean squared norms, one for each draw, are finite and as good as they look.
 
         Parameters
@@ -78,12 +80,13 @@ class PrecisionCheck(NamedTuple):
         positive
             Gives for each draw whether its norm is above zero by law; asked only where one looks too small.
         """
-        found = to_numpy(value)
-        if not np.all(np.isfinite(found)):
-            raise OutOfRange(f"{what} is above what {self.dtype} holds; give X or the weights in other units")
         least = _LOST[self.dtype] if self.careful else 0.0
-        small = np.abs(found) * terms <= least
-        if np.any(small) and np.any(small & to_numpy(positive())):
+        if not self.doubts.outside(value, xp, above=2 * least / terms):
+            return
+        if not bool(xp.all(xp.isfinite(value))):
+            raise OutOfRange(f"{what} is above what {self.dtype} holds; give X or the weights in other units")
+        small = xp.abs(value) * terms <= least
+        if bool(xp.any(small)) and bool(xp.any(small & positive())):
             softmax = get_loss(self.loss).softmax
             why = "all probability is in one class" if softmax else "the sizes of entries differ beyond measure"
             wanted = "smaller logits: X or V" if softmax else "X or the weights"

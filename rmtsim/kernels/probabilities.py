@@ -7,7 +7,6 @@ logit of the first chunk, or the largest of all where that is so much larger tha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -15,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from rmtsim.arrays.backend import Array, Module, backend_of
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
+from rmtsim.kernels.doubts import AT_ONCE, Doubts
 from rmtsim.kernels.tiling import Tiling, retiled
 
 Result = TypeVar("Result")
@@ -48,6 +48,8 @@ class Softmax:
         Tiles and chunks, the threads that share them, and the array module.
     leading
         If given, the leading class of every sample is left out of all sums.
+    doubts
+        Of draws whose samples have nearly all their probability in one class, or whose shifts are too low.
 
     Attributes
     ----------
@@ -58,16 +60,25 @@ class Softmax:
     total: Array
 
     def __init__(
-        self, U: Array, V: Rows, tiling: Tiling, team: ThreadTeam, xp: Module, *, leading: Leading | None = None
+        self,
+        U: Array,
+        V: Rows,
+        tiling: Tiling,
+        team: ThreadTeam,
+        xp: Module,
+        *,
+        leading: Leading | None = None,
+        doubts: Doubts = AT_ONCE,
     ) -> None:
-        self.U, self.V, self.tiling, self.team, self.xp = U, V, tiling, team, xp
+        self.U, self.V, self.tiling, self.team, self.xp, self.doubts = U, V, tiling, team, xp, doubts
         self._backend = backend_of(xp)
         self.tiles = tiling.tiles(U.shape[-2])
         self._left_out = None if leading is None else leading.index
         self._shift_is_known = leading is not None
-        self._shift = xp.zeros((*U.shape[:-1], 1), dtype=U.dtype) if leading is None else leading.logit
+        self._shift: Array = None if leading is None else leading.logit
         self._held: dict[tuple[int, int], Array] = {}
-        self._too_low: list[Array] = []  # whether some shift of a tile and chunk is
+        self._inverses: dict[int, Array] = {}
+        self._too_low: list[Array] = []  # whether some shift of a tile and chunk is, of each draw
 
     def chunks(self) -> Iterator[Chunk]:
         """Let the classes stream past."""
@@ -86,11 +97,15 @@ class Softmax:
             return self._run(work)
 
     def _run(self, work: Callable[[], Result]) -> Result:
-        self.total = self.xp.zeros(self._shift.shape, dtype=self.xp.float64)
-        self._highest = self.xp.full(self._shift.shape, -self.xp.inf, dtype=self.U.dtype)
+        self._inverses.clear()
         self._too_low.clear()
+        if len(self.tiles) > 1 or self._shift_is_known:
+            self.total = self.xp.zeros((*self.U.shape[:-1], 1), dtype=self.xp.float64)
+            self._highest = self.xp.full(self.total.shape, -self.xp.inf, dtype=self.U.dtype)
+            if not self._shift_is_known:
+                self._shift = self.xp.zeros_like(self._highest)
         result = work()
-        if self._too_low and bool(self.xp.any(self.xp.stack(self._too_low))):
+        if self._too_low and self.doubts.arise(self.xp.stack(self._too_low, axis=-1), self.xp):
             raise _ShiftTooLow
         if self._left_out is None and self.is_saturated:
             _ = self.rest  # found here once, not by the team's threads
@@ -102,16 +117,21 @@ class Softmax:
         is_first = fresh and chunk.classes.start == 0 and not self._shift_is_known
         shift = None if is_first else self._shift[rows]
         E, sums, highest = self._backend.exponentials(self.logits(i, chunk), shift)
-        if is_first:
+        if is_first and len(self.tiles) > 1:
             self._shift[rows] = highest
-        else:
-            self._check_shift(xp.any(highest - shift > _SLACK))
+        elif not is_first:
+            self._check_shift(highest - shift > _SLACK)
         if self._left_out is not None:
             E = xp.where(self._left_out[rows] == _numbers(chunk, xp), xp.zeros_like(E), E)
             sums = xp.sum(xp.astype(E, xp.float64), axis=-1, keepdims=True)
-        if fresh:
+        if is_first and len(self.tiles) == 1:
+            self.total, self._highest, self._shift = sums, highest, highest
+        elif fresh:
             self.total[rows] += sums
-            self._highest[rows] = xp.maximum(self._highest[rows], highest)
+            if len(self.tiles) == 1:
+                self._highest = xp.maximum(self._highest, highest)
+            else:
+                self._highest[rows] = xp.maximum(self._highest[rows], highest)
         if self.tiling.hold:
             self._held[i, chunk.classes.start] = E
         return E
@@ -119,8 +139,8 @@ class Softmax:
     def _check_shift(self, too_low: Array) -> None:
         """Raise _ShiftTooLow if the shift is too low: at the end of the pass where waiting for a device takes long."""
         if self._backend.needs_gpu:
-            self._too_low.append(too_low)
-        elif bool(too_low):
+            self._too_low.append(self.xp.any(too_low, axis=(-2, -1)))
+        elif bool(self.xp.any(too_low)):
             raise _ShiftTooLow
 
     def logits(self, i: int, chunk: Chunk) -> Array:
@@ -129,7 +149,11 @@ class Softmax:
 
     def inverse(self, i: int) -> Array:
         """Return 1/z of a tile, (…, samples of the tile, 1), in the arrays' dtype."""
-        return self.xp.astype(1 / self.total[..., self.tiles[i], :], self.U.dtype)
+        if i not in self._inverses:
+            one_piece = len(self.tiles) == 1 and self._highest is self._shift
+            inverse = self._largest_probability if one_piece else 1 / self.total[..., self.tiles[i], :]
+            self._inverses[i] = self.xp.astype(inverse, self.U.dtype, copy=False)
+        return self._inverses[i]
 
     def log_sums(self, i: int) -> Array:
         """Return log Σ_c exp(l_nc) of a tile, (…, samples of the tile, 1), in float64; after the first pass."""
@@ -154,11 +178,12 @@ class Softmax:
 
     def leading_or(self, chunk: Chunk, i: int, careful: Array, plain: Array) -> Array:
         """Return ``careful`` for the leading class of the tile's saturated samples, and ``plain`` for all else."""
-        if not self.is_saturated:
-            return plain
+        return self.xp.where(self.leads(i, chunk), careful, plain) if self.is_saturated else plain
+
+    def leads(self, i: int, chunk: Chunk) -> Array:
+        """Whether a class is the leading one of a saturated sample, (…, samples of the tile, classes of the chunk)."""
         rows = (..., self.tiles[i], slice(None))
-        is_leading = (self.leading.index[rows] == _numbers(chunk, self.xp)) & self.saturated[rows]
-        return self.xp.where(is_leading, careful, plain)
+        return (self.leading.index[rows] == _numbers(chunk, self.xp)) & self.saturated[rows]
 
     def residual(self, P: Array, i: int, chunk: Chunk, y: Array) -> Array:
         """Return p − y for the probabilities of a tile and a chunk and the tile's labels y (…, n)."""
@@ -176,6 +201,7 @@ class Softmax:
 
         U, V = chosen(self.U), self.V.draw(draw)
         few = Softmax(U, V, retiled(self.tiling, samples.shape[0]), self.team, xp)
+        few.is_saturated = self.is_saturated  # not asked about again
         few._shift, few._highest, few.total = (chosen(A) for A in (self._shift, self._highest, self.total))
         if self.is_saturated:
             few.leading, few.rest = Leading(*(chosen(A) for A in self.leading)), chosen(self.rest)
@@ -192,12 +218,20 @@ class Softmax:
     @cached_property
     def saturated(self) -> Array:
         """Which samples have nearly all their probability in one class, (…, N, 1)."""
-        return self.xp.exp(self._highest - self._shift) / self.total > SATURATED
+        return self._largest_probability > SATURATED
+
+    @cached_property
+    def _largest_probability(self) -> Array:
+        """Of each sample, (…, N, 1), in float64."""
+        if self._highest is self._shift:  # all classes were in the first chunk
+            return 1 / self.total
+        return self.xp.exp(self._highest - self._shift) / self.total
 
     @cached_property
     def is_saturated(self) -> bool:
-        """Whether some sample has nearly all its probability in one class."""
-        return bool(self.xp.any(self.saturated))
+        """Whether some sample has nearly all its probability in one class, and is to be made with care."""
+        largest = self.xp.max(self._largest_probability, axis=(-2, -1))
+        return self.doubts.outside(largest, self.xp, below=SATURATED) and bool(self.xp.any(self.saturated))
 
     @property
     def vanished(self) -> Array:
@@ -208,10 +242,6 @@ class Softmax:
     def largest_logits(self) -> Array:
         """Return for each draw the largest |logit| among those of the most probable classes, (…)."""
         return self.xp.max(self.xp.abs(self._highest), axis=(-2, -1))
-
-    def largest_logit(self) -> float:
-        """Return the largest of them over all draws."""
-        return float(self.xp.max(self.largest_logits)) if math.prod(self._highest.shape) else 0.0
 
     @cached_property
     def leading(self) -> Leading:
@@ -258,8 +288,8 @@ class Softmax:
     def find_leading(self) -> Leading:
         """Find the most probable class of every sample, in a pass of its own."""
         xp = self.xp
-        logit = xp.full(self._shift.shape, -xp.inf, dtype=self.U.dtype)
-        index = xp.zeros(self._shift.shape, dtype=xp.int64)
+        logit = xp.full((*self.U.shape[:-1], 1), -xp.inf, dtype=self.U.dtype)
+        index = xp.zeros(logit.shape, dtype=xp.int64)
 
         def look(i: int, chunk: Chunk) -> None:
             rows = (..., self.tiles[i], slice(None))

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.arrays.backend import Array, Module, to_numpy
+from rmtsim.kernels.doubts import AT_ONCE, Doubts, NotedDoubts
 from rmtsim.model.activation import get_activation
 from rmtsim.model.loss import get_loss
 from rmtsim.model.point import Point
@@ -174,16 +175,19 @@ def times_power(A: Array, e: Any, xp: Module) -> Array:
     return A
 
 
-def restored(values: Array, e: Any, xp: Module, what: str) -> Array:
+def restored(values: Array, e: Any, xp: Module, what: str, doubts: Doubts = AT_ONCE) -> Array:
     """Return 2^e times values in float64, one for each draw.
 
     Raises
     ------
     OutOfRange
-        If one overflows, or falls below the normal numbers.
+        If one overflows, or falls below the normal numbers; where `doubts` are but noted, it is noted.
     """
     if not np.any(e):
         return values
+    if isinstance(doubts, NotedDoubts):
+        doubts.powers(values, int(e))
+        return values * math.ldexp(1.0, int(e))
     host = to_numpy(values)
     with np.errstate(over="ignore", under="ignore"):
         found = np.ldexp(host, e)

@@ -77,8 +77,16 @@ class RandomRows:
     def rows(self, wanted: slice) -> Array:
         """Return the wanted rows, (…, rows, columns)."""
         xp, size = self._options["xp"], (wanted.stop - wanted.start, self._size[1])
-        make = self._on_device if self._is_normal() and backend_of(xp).makes_normals else self._on_host
+        make = self._on_device if self._is_made_on_device() else self._on_host
         return xp.reshape(make(wanted.start, wanted.stop), (*self.shape[:-2], *size))
+
+    def rows_beside(self, others: Sequence[RandomRows], wanted: slice) -> Array:
+        """Return the wanted rows of this matrix and of `other` ones, (…, 1 + others, rows, columns)."""
+        xp, size = self._options["xp"], (wanted.stop - wanted.start, self._size[1])
+        if not self._is_made_on_device():
+            return xp.stack([of.rows(wanted) for of in (self, *others)], axis=-3)
+        made = self._on_device(wanted.start, wanted.stop, others)
+        return xp.reshape(made, (*self.shape[:-2], 1 + len(others), *size))
 
     def all(self) -> Array:
         """Return all rows, (…, rows, columns)."""
@@ -120,6 +128,9 @@ class RandomRows:
         """Whether all entries are i.i.d. normals."""
         return self._law == GAUSSIAN
 
+    def _is_made_on_device(self) -> bool:
+        return self._is_normal() and backend_of(self._options["xp"]).makes_normals
+
     def _on_host(self, start: int, stop: int) -> Array:
         columns, scale = self._size[1], self._scale
         out = np.empty((len(self._draws), stop - start, columns), dtype=self._options["dtype"])
@@ -136,11 +147,12 @@ class RandomRows:
         self._options["team"].map(fill, [(place, block) for place in range(len(self._draws)) for block in blocks])
         return self._options["xp"].asarray(out)
 
-    def _on_device(self, start: int, stop: int) -> Array:
+    def _on_device(self, start: int, stop: int, others: Sequence[RandomRows] = ()) -> Array:
         rows, columns, scale = range(start, stop), self._size[1], self._scale
         dtype, xp = self._options["dtype"], self._options["xp"]
         normals = backend_of(xp).normals
-        return normals([self._identity(draw) for draw in self._draws], rows, columns, scale, dtype)
+        names = [of._identity(draw) for draw in self._draws for of in (self, *others)]
+        return normals(names, rows, columns, scale, dtype)
 
     def _identity(self, draw: int, block: int = 0) -> bytes:
         return blake2b(f"{self._key}/{draw}/{block}".encode(), digest_size=16).digest()

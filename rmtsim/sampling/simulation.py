@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, get_backend, resolve, to_numpy
+from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, get_backend, resolve
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import DIAGONALS, DiagonalName, diagonal_classes
 from rmtsim.kernels.draw_resources import draw_resources
 from rmtsim.kernels.memory import batch_size
-from rmtsim.kernels.network_norms import SUMS_OVER_V, Draws, compute
-from rmtsim.kernels.precision import PrecisionCheck
-from rmtsim.kernels.scaling import OutOfRange, ensemble_scaling
-from rmtsim.model.activation import layers_with_labels
+from rmtsim.kernels.network_norms import SUMS_OVER_V
+from rmtsim.kernels.scaling import OutOfRange
 from rmtsim.model.choices import LayerName
 from rmtsim.model.point import Point, check_layers, check_point
-from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.schema import SimulatedDraws, table_of
+from rmtsim.sampling.waves import Waves
 from rmtsim.sampling.weights import WeightsPerDraw, weights_of
 from rmtsim.text.call_progress import CallProgress
 from rmtsim.text.checks import check_choice, check_flag, check_size
@@ -165,9 +162,9 @@ def simulate_arrays(
     _check_rows(draws, chosen, usable_memory())
     computes = get_backend(resolve(backend))
     xp = array_module(computes.name)
-    classes, scaling = diagonal_classes(point, diagonal), ensemble_scaling(point, dtype)
-    labels = not set(chosen).isdisjoint(layers_with_labels(point.ensemble.activation))
-    parts: dict[str, list[tuple[np.ndarray, ...]]] = {layer: [] for layer in chosen}
+    classes = diagonal_classes(point, diagonal)
+    waves = Waves(point, seed, chosen, dtype=dtype, xp=xp, sampled_classes=classes, weights=count)
+    parts: dict[str, list[np.ndarray]] = {layer: [] for layer in chosen}
     if progress is not None:
         check_flag("progress", progress)
     left, shown = draws, CallProgress("simulate", len(draws), "draws", show=progress)
@@ -179,20 +176,8 @@ def simulate_arrays(
             place["batch"] = size
             with shown, draw_resources(point, chosen, dtype, xp, memory=room, **place) as (tiling, team):
                 for part in _split(left, size):
-                    options: dict[str, Any] = {"team": team, "scaling": scaling}
-                    X, V, W, y, active = sample(point, part, seed, dtype=dtype, xp=xp, labels=labels, **options)
-                    options |= {
-                        "tiling": tiling,
-                        "activation": point.ensemble.activation,
-                        "active": active,
-                        "check": PrecisionCheck(dtype, point.loss),
-                    }
-                    some = Draws(X, last_layers(V, count), W, y, point.loss, chosen, xp, **options)
-                    norms = compute(some, sampled_classes=classes)
-                    found = iter(to_numpy(xp.stack([value for values in norms.values() for value in values])))
-                    for layer, values in norms.items():
-                        parts[layer].append(tuple(islice(found, len(values))))
-                    del X, V, W, y, active, some, norms, options  # before the next are made
+                    for layer, values in waves.norms(part, tiling, team).items():
+                        parts[layer].append(values)
                     left = range(part.stop, draws.stop)
                     shown.advance(len(draws) - len(left))
         except OutOfRange as error:
@@ -205,8 +190,8 @@ def simulate_arrays(
             memory = (memory or computes.free_memory()) / 2  # hold half as much at once, and go on
     measured = np.zeros((len(draws), len(chosen), 4))  # without standard errors of their own where none are given
     for k, of_layer in enumerate(parts.values()):
-        for kind, column in enumerate(zip(*of_layer, strict=True)):
-            measured[:, k, kind] = np.concatenate(column)
+        found = np.concatenate(of_layer, axis=-1)
+        measured[:, k, : len(found)] = found.T
     library = computes.library() if count == 1 else f"{computes.library()}, {SUMS_OVER_V}"
     return SimulatedDraws(point, draws, chosen, seed, computes.name, dtype, classes, library, measured, count)
 
