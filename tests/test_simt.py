@@ -15,11 +15,15 @@ from harness.simt.cupy_module import emulated
 from harness.simt.kernels import KernelError, Kernels, compiler
 from harness.simt.memory import Guarded
 from rmtsim.arrays import gpu, gpu_launch, gpu_tiles, philox
+from rmtsim.model.ensemble import Ensemble
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 
 SOURCE = gpu_launch.source()
 FOLDER = Path(os.environ["RMTSIM_CACHE"], "simt")
+
+#: Of its draws 10 … 13, the last has nearly all probability of a sample in one class.
+FEW = rmtsim.Point("linear", "ce", 12, 20, 60, ensemble=Ensemble(last_gain=4.0))
 
 
 def agree(kernels: Kernels) -> bool:
@@ -187,12 +191,17 @@ def test_a_source_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "point", [rmtsim.Point("linear", "ce", 40, 7, 70), rmtsim.Point("one_hidden", "ce", 5, 6, 40, 3)]
+    ("point", "draws"),
+    [
+        (rmtsim.Point("linear", "ce", 40, 7, 70), range(3)),
+        (rmtsim.Point("one_hidden", "ce", 5, 6, 40, 3), range(3)),
+        (FEW, range(10, 14)),
+    ],
 )
-def test_no_draw_depends_on_the_order_of_threads(point: rmtsim.Point) -> None:
+def test_no_draw_depends_on_the_order_of_threads(point: rmtsim.Point, draws: range) -> None:
     tables = []
     for seed in (0, 1, 2):
         with emulated(FOLDER, seed):
-            tables.append(rmtsim.simulate(point, 3, backend="cupy"))
+            tables.append(rmtsim.simulate(point, draws, backend="cupy"))
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
