@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from numbers import Real
@@ -20,6 +21,7 @@ from rmtsim.sweeps.progress import Progress
 from rmtsim.sweeps.runner import Outcome
 from rmtsim.sweeps.runner import run as run_sweep
 from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.state import read_states
 from rmtsim.text.checks import check_flag, check_size, is_several
 from rmtsim.text.output import in_place
 from rmtsim.text.sizes import as_bytes
@@ -116,20 +118,22 @@ def run(
         "backend": backend,
         "workers": None if workers is None else check_size("workers", workers),
         "memory": None if memory is None else as_bytes(memory),
-        "time_limit": time_limit,
         "fail_fast": check_flag("fail_fast", fail_fast),
         "audit": check_audit(audit, address, workers),
     }
     outcomes: list[Outcome] = []
+    end = time.monotonic() + time_limit
     for one in specs:
-        outcomes.append(_run(one, opened, progress, on_progress, options))
-        if outcomes[-1].stopped:
+        left = max(0.0, end - time.monotonic())
+        outcomes.append(_run(one, opened, progress, on_progress, options | {"time_limit": left}))
+        if outcomes[-1].stopped or (fail_fast and outcomes[-1].failures):
             break
+    not_begun = [read_states(one, opened) for one in specs[len(outcomes) :]]
     return Outcome(
-        [state for outcome in outcomes for state in outcome.states],
+        [state for states in (*(outcome.states for outcome in outcomes), *not_begun) for state in states],
         sum(outcome.new_draws for outcome in outcomes),
         [failure for outcome in outcomes for failure in outcome.failures],
-        outcomes[-1].stopped,
+        outcomes[-1].stopped or ("failure" if not_begun else ""),
     )
 
 
