@@ -12,8 +12,9 @@ import pytest
 import rmtsim
 from rmtsim.stats.comparison import compare
 from rmtsim.stats.decay_fit import fit_decay
-from rmtsim.stats.estimates import effective_draws, mean_estimate, ratio_estimate
+from rmtsim.stats.estimates import Estimate, effective_draws, mean_estimate, ratio_estimate
 from rmtsim.stats.summary import summarize
+from tests.test_stopping import noise
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,43 @@ def test_summaries_of_few_zero_and_equal_draws(diag: list[float], offdiag: list[
     for quantity, column in (("diag", "diag_sqfro"), ("offdiag", "offdiag_sqfro"), ("ratio", "ratio")):
         columns = (summary[name].to_numpy() for name in ("n_classes", column, f"std_error_{quantity}"))
         assert fit_decay(*columns).reason
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -2e-300])
+@pytest.mark.parametrize("n", [2, 3, 17])
+def test_equal_draws_have_no_standard_error_unless_the_model_fixes_them(value: float, n: int) -> None:
+    equal = np.full(n, value)
+
+    def ratio(x: np.ndarray, **how: bool) -> Estimate:
+        other = noise(len(x), 0.3) + 5
+        return ratio_estimate(x * other, other, **how)
+
+    for estimate in (mean_estimate, ratio):
+        assert math.isnan(estimate(equal).std_error)
+        assert estimate(equal).rse == math.inf
+        assert estimate(equal, fixed=True).std_error == pytest.approx(0, abs=1e-15)
+        assert estimate(np.append(equal, value + 1)).std_error > 0
+
+
+def test_jackknife_is_the_plain_loop() -> None:
+    a, b = noise(30, 0.3), noise(30, 0.2, 1)
+    leave_one_out = [np.delete(a, k).sum() / np.delete(b, k).sum() for k in range(30)]
+    value, std_error = ratio_estimate(a, b)
+    assert value == pytest.approx(30 * a.sum() / b.sum() - 29 * np.mean(leave_one_out), rel=1e-12)
+    assert std_error == pytest.approx(np.sqrt(29 * np.var(leave_one_out)), rel=1e-9)
+
+
+def test_standard_errors_are_those_of_the_estimates() -> None:
+    """Over many repetitions the estimates scatter by their standard errors, and not by half of them."""
+    rng = np.random.default_rng(3)
+    pulls = {"mean": [], "ratio": []}
+    for _ in range(2000):
+        b = rng.gamma(4.0, 0.25, 60)
+        a = 0.1 * b + 0.2 * rng.gamma(2.0, 0.5, 60)
+        mean, ratio = mean_estimate(a), ratio_estimate(a, b)
+        pulls["mean"].append((mean.value - 0.3) / mean.std_error)
+        pulls["ratio"].append((ratio.value - 0.3) / ratio.std_error)
+    for name, values in pulls.items():
+        assert np.std(values) == pytest.approx(1, abs=0.1), name
+        assert abs(np.mean(values)) < 0.15, name
+        assert np.std(np.array(values) / 1.25) != pytest.approx(1, abs=0.1)  # errors too large by a quarter are seen

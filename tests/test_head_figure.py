@@ -1,4 +1,4 @@
-"""The figure of last layers: its numbers are those of the measurements, whatever way they come; what it is drawn on."""
+"""The figure of last layers: its numbers are those of the measurements, whatever way they come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,12 +19,8 @@ from rmtsim.errors import InputError
 from rmtsim.figures import get_figure
 from rmtsim.figures.parts import part
 from rmtsim.heads.saved import read_measurement
-from rmtsim.paper.head import networks
 from rmtsim.paper.head.drawing import chosen_names
 from rmtsim.paper.head.numbers import named, powers, rows_of
-from rmtsim.store.table_files import as_stored
-from rmtsim.training.adam import Schedule
-from rmtsim.training.task import Checkpoint
 
 C, D, N = 12, 6, 30
 
@@ -44,9 +39,13 @@ def measured(step: int, n_classes: int = C, **options: Any) -> rmtsim.Measuremen
     return rmtsim.measure(**head(step, n_classes), batch=N, **{"permutations": 2, "nulls": NULLS, **options})
 
 
+def measured_steps() -> dict[int, rmtsim.Measurement]:
+    return {step: measured(step, classes=True, blocks=5) for step in (10, 0, 100)}
+
+
 @pytest.fixture(scope="module")
 def checkpoints() -> dict[int, rmtsim.Measurement]:
-    return {step: measured(step, classes=True, blocks=5) for step in (10, 0, 100)}
+    return measured_steps()
 
 
 @pytest.fixture(scope="module")
@@ -294,120 +293,3 @@ def test_other_sizes_are_no_checkpoints() -> None:
         with pytest.raises(InputError, match=rf"^measurements: {letter} is .* at step 0 and .* at step 5; "):
             named({0: measured(0, nulls=()), 5: other})
         assert [shown.name for shown in named({"a": other, "b": measured(0, nulls=())})] == ["a", "b"]
-
-
-def test_norms_on_axes_of_ones_own(checkpoints: dict[int, rmtsim.Measurement]) -> None:
-    """They have the measured values with their standard errors, and nothing but the axes is changed."""
-    ax, other = Drawing().subplots(1, 2)
-    before = dict(mpl.rcParams)
-    for quantity in ("ratio", "outside"):
-        ax.clear()
-        assert rmtsim.plot.head(checkpoints, quantity, ax=ax) is ax
-        bars = {container.get_label(): container for container in ax.containers}
-        x, y = bars["_measured"][0].get_data()
-        assert list(x) == [0, 10, 100]
-        assert list(y) == [getattr(checkpoints[step], quantity) for step in (0, 10, 100)]
-        ends = np.array([segment[:, 1] for segment in bars["_measured"][2][0].get_segments()])
-        errors = [getattr(checkpoints[step], f"std_error_{quantity}") for step in (0, 10, 100)]
-        assert np.diff(ends, axis=1)[:, 0] / 2 == pytest.approx(errors)
-        assert set(bars) == {"_measured", "_decoupled", "_gaussian"}  # the others are exact
-        assert ax.get_yscale() == "log"
-        assert len(ax.get_legend().get_texts()) == 4
-    few = rmtsim.plot.head(checkpoints, nulls=["theorem"], ax=other)
-    assert [text.get_text()[:8] for text in few.get_legend().get_texts()] == ["measured", "Theorem "]
-    assert dict(mpl.rcParams) == before
-
-
-def test_classes_and_a_map_on_axes_of_ones_own(checkpoints: dict[int, rmtsim.Measurement]) -> None:
-    first, second = Drawing().subplots(1, 2)
-    assert rmtsim.plot.head_classes(checkpoints, ax=first) is first
-    found = checkpoints[0]
-    assert found.classes is not None
-    assert found.blocks is not None
-    x, y = first.containers[0][0].get_data()
-    assert list(x) == found.classes["frequency"].tolist()
-    assert list(y) == found.classes["diag_sqfro"].tolist()
-    assert first.get_legend().get_texts()[0].get_text().startswith("step 0: $\\sim f^")
-    assert rmtsim.plot.head_blocks(found, ax=second) is second
-    [mesh] = second.collections
-    exact = found.blocks["sqfro"].to_numpy().reshape(5, 5) / found.diag_sqfro
-    assert np.asarray(mesh.get_array()).reshape(5, 5) == pytest.approx(exact, rel=1e-15)
-    assert [label.get_text() for label in second.get_yticklabels()] == list(map(str, found.blocks["class_i"].unique()))
-    assert len(second.figure.axes) == 3  # with a colour bar
-    assert len(rmtsim.plot.head_blocks(found, Drawing().subplots(), colorbar=False).figure.axes) == 1
-
-
-def test_many_classes_are_dots_and_zeros_are_dark() -> None:
-    """Where a class is never predicted its block is zero, which no logarithm has."""
-    rng = np.random.default_rng(0)
-    V, bias = rng.normal(size=(1200, 3)), np.where(np.arange(1200) < 3, 0.0, -2000.0)
-    found = rmtsim.measure(V, rng.normal(size=(40, 3)), bias=bias, batch=20, nulls=(), classes=True, blocks=30)
-    ax = rmtsim.plot.head_classes(found, ax=Drawing().subplots())
-    assert len(ax.containers[0][0].get_xdata()) == 3
-    drawn = rmtsim.plot.head_blocks(found, Drawing().subplots())
-    assert drawn.get_xlabel() == "class $j$ by rank of frequency"
-    [mesh] = drawn.collections
-    assert np.asarray(mesh.get_array()).min() == mesh.norm.vmin > 0
-    all_of_them = rmtsim.measure(V, rng.normal(size=(40, 3)), batch=20, nulls=(), classes=True)
-    dots, _ = rmtsim.plot.head_classes(all_of_them, ax=Drawing().subplots()).lines
-    assert (len(dots.get_xdata()), dots.get_marker()) == (1200, ".")
-
-
-@pytest.mark.parametrize(
-    ("call", "sentence"),
-    [
-        (lambda found, ax: rmtsim.plot.head(found, "diag", ax=ax), "quantity: 'diag' is not known"),
-        (lambda found, ax: rmtsim.plot.head(found, nulls=["theory"], ax=ax), "nulls: 'theory' is not known"),
-        (lambda found, ax: rmtsim.plot.head(found, nulls=3, ax=ax), "nulls: 3 is not valid"),
-        (lambda found, ax: rmtsim.plot.head(found, ax=ax.figure), "ax: .* is not valid; give one matplotlib Axes"),
-        (lambda found, ax: rmtsim.plot.head_classes(found, ax), "that of V has no classes; measure it with classes=T"),
-        (lambda found, ax: rmtsim.plot.head_blocks(found, ax), "that of V has no blocks; measure it with blocks=K"),
-        (lambda found, ax: rmtsim.plot.head_blocks([found], ax), r"(?s)measurements: \[.* is no measurement"),
-    ],
-)
-def test_what_cannot_be_drawn_is_told(call: Any, sentence: str) -> None:
-    ax = Drawing().subplots()
-    with pytest.raises(InputError, match=sentence):
-        call(measured(0, nulls=()), ax)
-    assert not ax.has_data()
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"_SAMPLES": 200, "_BATCH": 32, "_BATCHES": 2, "_BLOCKS": 4}.items():
-        monkeypatch.setattr(networks, name, value)
-
-
-@pytest.mark.usefixtures("small")
-def test_the_network_that_is_trained_here() -> None:
-    """Its table is the measurement of its head, goes on after a stop, and comes back from a file as it was."""
-    schedule = Schedule(4, 0.01, (0, 0.5, 1))
-    asked = iter([False, False, True])
-    kept: dict[str, bytes] = {}
-    with pytest.raises(rmtsim.errors.StoppedError):
-        networks.table_of(schedule, Checkpoint(kept, lambda: next(asked, True)))
-    assert "run" in kept
-    rows = networks.table_of(schedule, Checkpoint(kept))
-    pd.testing.assert_frame_equal(rows, networks.table_of(schedule))
-    norms = part(rows, "norms")
-    measured_rows = norms[norms["of"] == "measured"]
-    assert measured_rows["step"].tolist() == [0, 2, 4]
-    assert (measured_rows[["n_classes", "dim", "batch", "batches"]] == [100, 64, 32, 2]).all(axis=None)
-    assert measured_rows["perplexity"].is_monotonic_decreasing
-    figure = get_figure("head")
-    numbers, stored = (figure.numbers(table) for table in (rows, as_stored(rows)))
-    assert figure.text(numbers) == figure.text(stored)
-    assert "C = 100, d = 64, N = 32, batches = 2; step 0 → step 4: perplexity" in figure.headline(stored)
-    assert len(figure.plot(stored).axes) == 7
-
-
-def test_what_it_is_trained_on() -> None:
-    """Classes by Zipf's law about centres that training and measuring share; other samples are about others."""
-    (X, y), (unseen, labels) = (networks.samples(20_000, role) for role in ("training", "measured"))
-    assert np.bincount(y, minlength=100)[:3] / len(y) == pytest.approx(1 / 5.187 / np.arange(1, 4), rel=0.05)
-    assert np.mean(X**2) == pytest.approx(1, abs=0.02)
-    centres, others = (np.stack([of[c == k].mean(axis=0) for k in range(5)]) for of, c in ((X, y), (unseen, labels)))
-    distances = np.linalg.norm(centres[:, None] - others, axis=2)
-    assert np.all(np.diag(distances) < 0.5)
-    assert np.all(distances + 100 * np.eye(5) > 2)
-    assert not np.array_equal(X[:100], unseen[:100])

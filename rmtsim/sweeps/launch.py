@@ -18,10 +18,10 @@ from rmtsim.store import Store, open_store
 from rmtsim.sweeps.audit import check_audit
 from rmtsim.sweeps.executors import check_place
 from rmtsim.sweeps.progress import Progress
+from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.runner import Outcome
 from rmtsim.sweeps.runner import run as run_sweep
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.sweeps.state import read_states
 from rmtsim.text.checks import check_flag, check_size, is_several
 from rmtsim.text.output import in_place
 from rmtsim.text.sizes import as_bytes
