@@ -77,5 +77,5 @@ LOCK := uv pip compile pyproject.toml --group lock --universal --python-version 
         --custom-compile-command "make lock"
 lock:
 	$(LOCK) --output-file requirements.lock
-	$(LOCK) --extra test --extra docs --constraint requirements.lock --output-file requirements-test.lock
+	$(LOCK) --extra test --constraint requirements.lock --output-file requirements-test.lock
 	$(LOCK) --extra cluster --extra cuda12 --constraint requirements.lock --output-file requirements-cluster.lock
