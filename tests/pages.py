@@ -1,17 +1,20 @@
 """Runs the commands and the Python of a page, in their order, and compares what they print with what the page says.
 
 On a page, a block ``toml`` is a file, named by its key ``name``; ``sh`` and ``python`` are run, the latter in one
-session. A block ``text`` after them is what they printed, where ``…`` stands for anything. A command that does not end
-with 0 has a comment ``# ends with 3``.
+session; one that begins with the name of a file, as in ``# ratios.py``, is that file, too. A block ``text`` after them
+is what they printed, where ``…`` stands for anything. A command that does not end with 0 has a comment
+``# ends with 3``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 import pytest
 
 from rmtsim.cli.main import main
-from tests.markdown import tokens
+from tests.markdown import ROOT, tokens
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -38,6 +41,8 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         elif language == "sh":
             printed = "".join(map(run_line, text.replace("\\\n", " ").splitlines()))
         elif language == "python":
+            if file := re.match(r"# (\w+\.py)\n", text):
+                Path(file[1]).write_text(text)
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 exec(compile(text, str(page), "exec"), session)
             printed = said.getvalue()
@@ -55,7 +60,10 @@ def run_line(line: str) -> str:
             code, said = main(shlex.split(command)[1:]), ""
         said = out.getvalue() + err.getvalue()
     else:
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # this Python, and this rmtsim
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+        line = ["bash", "-c", command]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
         code, said = done.returncode, done.stdout + done.stderr
     assert code == expected, f"{command}: ended with {code}, printed {said}"
     return said

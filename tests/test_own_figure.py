@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -182,3 +185,59 @@ def test_what_it_costs_is_told_where_all_of_it_was_computed(tmp_path: Path, monk
     for computed in (True, False):  # then drawn from what is there
         main(["reproduce", "all", "--out", str(tmp_path / "out")])
         assert ("two_layers" in json.loads(costs.read_text("utf-8"))) is computed
+
+
+def installed(folder: Path, package: str, module: str, content: str) -> None:
+    """Install a package in a folder whose entry point is a module."""
+    (folder / f"{module}.py").write_text(content)
+    about = folder / f"{package}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[rmtsim.figures]\nown = {module}\n")
+
+
+def listed(folder: Path, *line: str) -> tuple[list[str], str]:
+    """Return the names that the command line lists with a folder on Python's path, and what it says."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[1])])}
+    done = subprocess.run(
+        [sys.executable, *(line or ("-m", "rmtsim")), "figure", "--list", "--json"],
+        env=environment, capture_output=True, text=True, check=False, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [figure["name"] for figure in json.loads(done.stdout)], done.stderr
+
+
+OWN = """
+from rmtsim.figures import Figure, register
+
+
+@register
+class Own(Figure):
+    name, title, source, sentence, specs = "own", "Own", "Mine", "It is mine.", ("linear_mse",)
+
+    def numbers(self, rows): ...
+
+    def plot(self, numbers): ...
+"""
+
+
+def test_the_command_line_has_figures_of_installed_packages(tmp_path: Path) -> None:
+    """One that cannot be imported is named and left out; without the package there is none."""
+    assert "own" not in listed(tmp_path)[0]
+    installed(tmp_path, "own-figures", "own_figures", OWN)
+    names, said = listed(tmp_path)
+    assert names[-1] == "own"
+    assert not said
+    installed(tmp_path, "other-figures", "other_figures", OWN.replace('"own"', '"other"') + "1 / 0\n")
+    names, said = listed(tmp_path)
+    assert {"fig8", "own"} <= set(names)
+    assert said.splitlines() == [
+        "figure: other_figures of the installed package other-figures is left out, for it cannot be imported "
+        "(ZeroDivisionError: division by zero); correct it, or uninstall the package"
+    ]
+
+
+def test_a_file_that_ends_with_the_command_line_has_its_figure(tmp_path: Path) -> None:
+    end = "\nif __name__ == '__main__':\n    import sys\n    from rmtsim.cli.main import main\n    sys.exit(main())\n"
+    (tmp_path / "own.py").write_text(OWN + end)
+    assert listed(tmp_path, "own.py")[0][-1] == "own"

@@ -1,4 +1,4 @@
-"""The registry of figures: those of the paper, found in `rmtsim.paper`, and those that a user registers."""
+"""The registry of figures: those of the paper, found in `rmtsim.paper`, those of installed packages, and a user's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
@@ -31,6 +32,9 @@ ALL = "all"
 
 #: Packages whose modules hold figures.
 _PACKAGES = ("rmtsim.paper",)
+
+#: The group of entry points by which installed packages name modules that register figures.
+ENTRY_POINTS = "rmtsim.figures"
 
 #: Modules whose names end so draw, and hold no figures: figures are listed without matplotlib.
 _DRAWING = ("_drawing",)
@@ -86,6 +90,7 @@ def all_figures() -> dict[str, Figure]:
     """Return all figures by their names, in the order of their places."""
     for package in _PACKAGES:
         _import_modules(package)
+    _import_entry_points()
     ordered = sorted(_registered.values(), key=lambda figure: figure.place)
     return {figure.name: figure for figure in ordered}
 
@@ -96,6 +101,25 @@ def _import_modules(package: str) -> None:
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
         if not module.name.endswith(_DRAWING):
             importlib.import_module(module.name)
+
+
+@cache
+def _import_entry_points() -> None:
+    """Import the modules that installed packages name; one that fails is named and left out."""
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.value):
+        try:
+            point.load()
+        except Exception as error:
+            _log.debug("%s", point, exc_info=True)
+            package = point.dist.name if point.dist else "unknown"
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            _log.warning(
+                "figure: %s of the installed package %s is left out, for it cannot be imported (%s); correct it, or "
+                "uninstall the package",
+                point.value,
+                package,
+                reason,
+            )
 
 
 def get_figure(name: str) -> Figure:
