@@ -93,7 +93,7 @@ def facts(small: bool) -> Iterator[Row]:
 def tests(small: bool) -> Iterator[Row]:
     """Run the tests of the GPU path, of which none may be skipped."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfEs", "-p", "no:cacheprovider", "--tb=short"]
-    chosen = ["tests/test_kernels.py", "-k", "products"] if small else ["tests"]
+    chosen = ["tests/test_gpu_products.py", "-k", "products"] if small else ["tests"]
     with tempfile.TemporaryFile("w+") as said:
         environment = {**os.environ, **({} if small else {"RMTSIM_GPU": "1"})}
         code = subprocess.run([*command, *chosen], stdout=said, stderr=subprocess.STDOUT, env=environment).returncode

@@ -19,8 +19,6 @@ def exact(**properties: Any) -> dict[str, Any]:
 
 
 STRING, COUNT, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-
-
 STRINGS = {"type": "object", "additionalProperties": STRING}  # in rayStartParams, numbers too are strings
 
 
@@ -29,10 +27,7 @@ def some(of: dict[str, Any]) -> dict[str, Any]:
 
 
 ENVIRONMENT = some(exact(name=STRING, value=STRING))
-
-
 RIGHTS = exact(allowPrivilegeEscalation=FLAG, capabilities=exact(drop=some(STRING)))
-
 
 POD = exact(
     spec=exact(
@@ -55,7 +50,6 @@ POD = exact(
     )
     | {"required": ["containers"]}
 )
-
 
 #: What we use of RayJobSpec and RayClusterSpec, from ray-project/kuberay: docs/reference/api.md and the types in
 #: ray-operator/apis/ray/v1 as of KubeRay 1.4; authOptions, new in 1.5.1, from the CRD API reference of KubeRay 1.6.2.

@@ -35,7 +35,6 @@ STRAYS = [
     ".fig8.json.kate-swp",
 ]
 
-
 STRAY_FOLDERS = [
     "@eaDir",
     ".AppleDouble",
