@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import traceback
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +187,7 @@ def simulate_arrays(
         except Exception as error:
             if not computes.is_out_of_memory(error):
                 raise
+            traceback.clear_frames(error.__traceback__)  # the arrays of what failed
             computes.release_memory()
             memory = (memory or computes.free_memory()) / 2  # hold half as much at once, and go on
     measured = np.zeros((len(draws), len(chosen), 4))  # without standard errors of their own where none are given
