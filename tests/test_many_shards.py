@@ -22,7 +22,7 @@ from rmtsim.cli import sweep_verbs
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
-from rmtsim.store.shards import OpenShard, Shard
+from rmtsim.store.shards import OpenShard, Shard, rows_of
 from rmtsim.sweeps.reading import PointReader
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import Spec, from_document
@@ -84,8 +84,8 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts["opened"] += 1
         return opened(shard)
 
-    def reading(shard: OpenShard, *arguments: Any) -> Any:
-        for table in pieces(shard, *arguments):
+    def reading(shard: OpenShard, *arguments: Any, **options: Any) -> Any:
+        for table in pieces(shard, *arguments, **options):
             counts["read"] += 1
             yield table
 
@@ -124,6 +124,24 @@ def test_a_repeat_and_a_run_that_goes_on_open_each_shard_once(store: Store, even
     events.clear()
     assert run(spec_of(max_draws=DRAWS + 2), store, workers=1, backend="numpy").new_draws == 2 * POINTS
     assert events == {"opened": SHARDS, "read": SHARDS, "taken in": 1}
+
+
+def test_rows_of_other_points_are_sifted_out_of_many_shards_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sifted, real = list[int](), rows_of
+
+    def sifting(table: pa.Table, points: frozenset[str] | None) -> pa.Table:
+        sifted.append(table.num_rows)
+        return real(table, points)
+
+    monkeypatch.setattr("rmtsim.store.shards.rows_of", sifting)
+    monkeypatch.setattr("rmtsim.store.store.rows_of", sifting)
+    half = [point.id for point in spec_of().points()[::2]]
+    assert set(store.read(points=half)["point_id"]) == set(half)
+    [table] = store.tables(points=half)
+    assert set(table["point_id"].to_pylist()) == set(half)
+    assert sifted == [3 * DRAWS, 3 * DRAWS]  # shards of the others, of one point each, are not read by their statistics
 
 
 def test_another_writer_between_two_looks_has_the_run_look_again(

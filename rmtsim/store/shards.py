@@ -187,11 +187,7 @@ class OpenShard:
     @property
     def sweep(self) -> str | None:
         """Name of the spec that its rows were made for."""
-        with suppress(ValueError):
-            document = parse_json(self.metadata.get("spec", "{}"))
-            if isinstance(document, dict) and isinstance(document.get("name"), str):
-                return str(document["name"])
-        return None
+        return _name_of(self.metadata.get("spec", "{}"))
 
     def read(self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None) -> pa.Table:
         """Read columns, in the order of the schema, of all its rows or those of some points, without metadata."""
@@ -199,9 +195,12 @@ class OpenShard:
         return pa.concat_tables(parts) if parts else _schema_of(frozenset(columns)).empty_table()
 
     def pieces(
-        self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None
+        self, columns: Collection[str] = SCHEMA.names, points: Collection[str] | None = None, *, sift: bool = True
     ) -> Iterator[pa.Table]:
-        """Like `read`, a row group at a time; groups that reliable statistics rule out are not read."""
+        """Like `read`, a row group at a time; groups that reliable statistics rule out are not read.
+
+        Without ``sift`` a group may bring rows of other points, for a caller that sifts many small ones together.
+        """
         schema = _schema_of(frozenset(columns))
         wanted = None if points is None else _sorted(frozenset(points))
         stored = [name for name in schema.names if name not in self._lacking]
@@ -213,8 +212,8 @@ class OpenShard:
                 table = self._file.read_row_group(group, columns=reads, use_threads=self.num_rows > _FEW)
                 if not self.shard.digest:
                     check_content(table)
-                if wanted is not None:
-                    table = table.filter(pc.is_in(table["point_id"], wanted.array))
+                if wanted is not None and sift:
+                    table = rows_of(table, frozenset(points or ()))
                 for name in set(schema.names) & self._lacking.keys():
                     value = pa.scalar(self._lacking[name], schema.field(name).type)
                     table = table.append_column(name, pa.repeat(value, table.num_rows))
@@ -262,6 +261,11 @@ class VanishedError(StoreError):
         self.shard = shard
 
 
+def rows_of(table: pa.Table, points: frozenset[str] | None) -> pa.Table:
+    """Return the rows of some points; without any named, all."""
+    return table if points is None else table.filter(pc.is_in(table["point_id"], _sorted(points).array))
+
+
 class _Points(NamedTuple):
     names: list[str]  # in order
     array: pa.Array
@@ -271,6 +275,16 @@ class _Points(NamedTuple):
 def _sorted(points: frozenset[str]) -> _Points:
     names = sorted(points)
     return _Points(names, pa.array(names, pa.string()))
+
+
+@lru_cache(maxsize=16)  # shards of a sweep have the same spec, which takes longer to read than a small shard
+def _name_of(spec: str) -> str | None:
+    """Return the name of a spec, which is JSON; None where it has none."""
+    with suppress(ValueError):
+        document = parse_json(spec)
+        if isinstance(document, dict) and isinstance(document.get("name"), str):
+            return str(document["name"])
+    return None
 
 
 @lru_cache(maxsize=64)

@@ -30,7 +30,7 @@ from rmtsim.store.file_access import FOLDERS
 from rmtsim.store.gathering import gathered
 from rmtsim.store.representation import html_of, text_of
 from rmtsim.store.row_filter import as_wanted, rows_with
-from rmtsim.store.shards import Shard, VanishedError, replaced_by
+from rmtsim.store.shards import Shard, VanishedError, replaced_by, rows_of
 from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.strays import is_stray
 from rmtsim.store.writer import Writer
@@ -202,9 +202,8 @@ class Store:
         columns = list(SCHEMA.names if columns is None else columns)
         wanted = wanted or {}
         fields = {*columns, *KEY, *wanted}
-        tables = [
-            rows_with(table, wanted) for table in self._all(fields, None if points is None else frozenset(points))
-        ]
+        chosen = None if points is None else frozenset(points)
+        tables = [rows_with(table, wanted) for table in self._all(fields, chosen)]
         schema = pa.schema([field for field in SCHEMA if field.name in fields])
         table = pa.concat_tables(tables) if tables else schema.empty_table()
         frame = as_frame(table)
@@ -231,7 +230,7 @@ class Store:
                 pieces = self._pieces({*columns, *KEY}, wanted, [one for one in shards if one not in done])
                 for origins, table in gathered(pieces, alike=listed.__contains__):
                     done.update(origins)
-                    repeated = seen.add(table)
+                    repeated = seen.add(table := rows_of(table, wanted))
                     if repeated.any():
                         if origins[0] in listed:
                             self.refuse_copies(table.select(KEY).filter(pa.array(repeated)).slice(0, 1).to_pylist()[0])
@@ -245,7 +244,8 @@ class Store:
     def _all(self, fields: set[str], points: frozenset[str] | None) -> list[pa.Table]:
         while True:
             try:
-                return [table for _, table in gathered(self._pieces(fields, points, self.shards()))]
+                pieces = self._pieces({*fields, "point_id"}, points, self.shards())
+                return [rows_of(table, points) for _, table in gathered(pieces)]
             except VanishedError as error:  # compaction has put others in their place meanwhile
                 self.check_vanished(error)
 
@@ -257,10 +257,10 @@ class Store:
     def _pieces(
         self, fields: set[str], points: frozenset[str] | None, shards: Collection[Shard]
     ) -> Iterator[tuple[Shard, pa.Table]]:
-        """Yield the pieces of shards, in their order."""
+        """Yield the pieces of shards, in their order, without sifting their points."""
         with closing(open_ahead(shards)) as ahead:
             for shard, opened in ahead:
-                for table in opened.pieces(fields, points):
+                for table in opened.pieces(fields, points, sift=False):
                     yield shard, table
 
     def refuse_copies(self, row: Mapping[Any, Any]) -> NoReturn:
