@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ class Timed(NamedTuple):
     aim: float | None
 
 
-_SPEED = (
+SPEED = (
     Timed(_LINEAR(100, 64, 128), None, 2048, 64, 7e-6),
     Timed(_LINEAR(10, 500, 1000), None, 512, 4, 20e-6),
     Timed(_LINEAR(1000, 1000, 1000), None, 64, 1, 0.17e-3),
@@ -86,7 +87,10 @@ def facts(small: bool) -> Iterator[Row]:
         yield {"nvidia_smi": _output(smi)}
         yield {"with_warnings_as_errors": _output([sys.executable, "-W", "error", "-c", code])}
         yield {"without_a_home": _output([sys.executable, "-c", code], HOME="/proc/none", CUPY_CACHE_DIR=None)}
-    free, total = array_module("cupy").cuda.Device().mem_info
+    cupy = array_module("cupy")
+    name = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
+    yield {"device": name, "date": date.today().isoformat()}
+    free, total = cupy.cuda.Device().mem_info
     yield {"problem": gpu_device.problem(), "library": gpu_device.library(), "free": int(free), "total": int(total)}
 
 
@@ -106,7 +110,7 @@ def speed(small: bool) -> Iterator[Row]:
     for dtype in DTYPES:
         peak = _product_rate(dtype, 64 if small else 8192)
         yield {"dtype": dtype, "product_TFLOPs": peak / 1e12}
-        for timed in [Timed(point, None, 4, 2, None) for point in _SMALL] if small else _SPEED:
+        for timed in [Timed(point, None, 4, 2, None) for point in _SMALL] if small else SPEED:
             yield {"dtype": dtype, **_time(timed, dtype, peak)}
 
 

@@ -39,11 +39,11 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
 @pytest.mark.parametrize(
     ("model", "loss", "layers", "float32", "float64"),
     [
-        ("linear", "ce", None, 29, 23),
-        ("linear", "mse", None, 10, 8),
-        ("one_hidden", "ce", None, 59, 45),
-        ("one_hidden", "ce", ("hidden",), 60, 50),
-        ("one_hidden", "ce", ("hidden", "output"), 60, 50),
+        ("linear", "ce", None, 18, 12),
+        ("linear", "mse", None, 9, 7),
+        ("one_hidden", "ce", None, 50, 34),
+        ("one_hidden", "ce", ("hidden",), 42, 27),
+        ("one_hidden", "ce", ("hidden", "output"), 42, 27),
         ("one_hidden", "mse", None, 36, 33),
         ("one_hidden", "mse", ("hidden", "output"), 36, 33),
     ],
@@ -85,7 +85,7 @@ _POINTS = {
     "linear": [Point("linear", "ce", 10, 20, 60), Point("linear", "ce", 3, 40, 90)],
     "mse": [Point("linear", "mse", 10, 20, 60), Point("linear", "mse", 7, 90, 30)],
     "few features": [Point("linear", "ce", 10, 4, 60), Point("linear", "ce", 30, 5, 130)],
-    "chunks": [Point("linear", "ce", 5000, 10, 20), Point("linear", "ce", 9000, 12, 10)],
+    "chunks": [Point("linear", "ce", 4200, 10, 20), Point("linear", "ce", 4800, 12, 10)],
     "one hidden": [Point("one_hidden", "ce", 10, 20, 60, 3), Point("one_hidden", "ce", 12, 30, 90, 4)],
     "one hidden mse": [Point("one_hidden", "mse", 10, 20, 60, 3), Point("one_hidden", "mse", 5, 30, 70, 2)],
 }
@@ -104,7 +104,7 @@ def new_in_a_batch(pool: Pool, batch: Batch) -> set[str]:
 def test_nothing_is_compiled_in_the_time_of_a_batch(points: list[Point], dtype: str, pool: Pool) -> None:
     """Of all points of a kind, whichever of them the process has seen."""
     for point in points:
-        for draws in (range(1), range(5), range(5, 38)):
+        for draws in (range(1), range(3), range(3, 9)):
             batch = Batch(point, draws, point.layers, 0, "cupy", dtype, "exact", 1, None)
             assert not new_in_a_batch(pool, batch), (point, draws)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_gpu_page import PRETENDED, written
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -59,6 +61,17 @@ def test_a_page_with_another_number_is_named_and_written_anew(copy: Path) -> Non
     assert "At the paper's sizes the hidden and the output layer are not near-block-diagonal" in said
     assert "| differs |" in (copy / "README.md").read_text("utf-8")
     assert "34,357" in (copy / "docs/results/kills.md").read_text("utf-8")
+
+
+def test_a_run_on_a_gpu_that_lies_there_makes_the_page(copy: Path) -> None:
+    file = copy / "docs" / "results" / "gpu.md"
+    assert "Nothing on this page was measured on a GPU" in file.read_text("utf-8")
+    written(file.parent, PRETENDED)
+    done = called(copy, "--check")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["docs/results/gpu.md"]
+    assert called(copy).returncode == 0
+    assert "were measured on one Pretended P1 on 2001-02-03." in file.read_text("utf-8")
 
 
 def test_words_that_the_gallery_lost_are_named(copy: Path) -> None:

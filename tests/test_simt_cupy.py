@@ -76,12 +76,13 @@ def test_launches_waits_and_transfers_are_counted(pool: Pool) -> None:
     import cupy
 
     a = cupy.asarray(np.ones((2, 3, 4)))
-    assert (pool.counts.uploaded, pool.counts.launches) == (192, 0)
+    assert (pool.counts.uploaded, pool.counts.launches, pool.counts.touched) == (192, 0, 0)
     a[0].mT, cupy.reshape(a, (6, 4)), cupy.broadcast_to(a, (5, 2, 3, 4))  # views
     assert pool.counts.launches == 0
     a + 1
     a.mT @ a  # which CuPy copies first
     assert pool.counts.launches == 3
+    assert pool.counts.touched == 2 * 192 + 2 * 192 + (192 + 192 + 2 * 4 * 4 * 8)  # a sum, a copy, a product
     bool(cupy.any(a)), cupy.asnumpy(a)
     assert (pool.counts.launches, pool.counts.waits, pool.counts.downloaded) == (4, 2, 193)
 

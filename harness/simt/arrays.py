@@ -177,7 +177,8 @@ def _add_operators() -> None:
         def compute(self: ndarray, other: Any) -> ndarray:
             found = np.asarray(getattr(self._host, name)(host(other)))
             if name == "__matmul__":  # by cuBLAS, which is compiled
-                POOL.counts.launches += found.size > 0
+                if found.size:
+                    POOL.counts.add_launch(self._host, host(other), found)
                 return ndarray(_as_batched(found, self, other), Allocation(found.nbytes))
             return wrapped(found, self, other, by=kernel)
 

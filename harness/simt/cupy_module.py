@@ -67,8 +67,9 @@ class RawModule:
         def launch(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
             if not all(isinstance(sizes, tuple) for sizes in (grid, block, arguments)):
                 raise TypeError("grid, block and arguments are tuples")
-            POOL.counts.launches += 1
-            kernels.launch(name, grid, block, list(map(_argument, arguments)))
+            given = list(map(_argument, arguments))
+            POOL.counts.add_launch(*given)
+            kernels.launch(name, grid, block, given)
             if not all(a.guards_hold() for a in arguments if isinstance(a, ndarray)):
                 raise KernelError(f"{name} wrote outside of an array")
 

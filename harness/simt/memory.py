@@ -36,6 +36,8 @@ class Counts:
         Times that the host waited for the device.
     uploaded, downloaded
         Bytes that went from the host to the device, and back.
+    touched
+        Bytes of the arrays that launches read and write, each array once a launch.
     kernels
         The launches among them of kernels that CuPy compiles.
     """
@@ -44,18 +46,24 @@ class Counts:
     waits: int = 0
     uploaded: int = 0
     downloaded: int = 0
+    touched: int = 0
     kernels: Counter[Kernel] = field(default_factory=Counter)
+
+    def add_launch(self, *arguments: Any) -> None:
+        """Count a launch of a kernel that is compiled with others, for its arguments."""
+        self.launches += 1
+        self.touched += sum(A.nbytes for A in arguments if isinstance(A, np.ndarray))
 
     def launch(self, name: str, *operands: Any, result: np.ndarray) -> None:
         """Count a launch of a kernel of CuPy's, for operands and a result as NumPy has them."""
-        self.launches += 1
+        self.add_launch(*operands, result)
         kernel = kernel_of(name, *operands, result=result)
         if not kernel.is_of_the_driver:
             self.kernels[kernel] += 1
 
     def clear(self) -> None:
         """Begin at 0 again."""
-        self.launches = self.waits = self.uploaded = self.downloaded = 0
+        self.launches = self.waits = self.uploaded = self.downloaded = self.touched = 0
         self.kernels.clear()
 
 

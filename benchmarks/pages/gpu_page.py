@@ -1,0 +1,226 @@
+"""The page on GPUs: what was measured on one, what was counted without, and what is estimated from counts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from benchmarks.report import Row, Table, markdown
+
+#: What an H100 and its host are taken to do: flops and bytes a second, and seconds of a launch and of a wait.
+_FLOPS, _BYTES, _LAUNCH, _WAIT = 40e12, 2.9e12, 10e-6, 20e-6
+
+_PAGE = """# Draws on a GPU
+
+{sources}
+
+{answer}
+{measured}
+## Counted without a GPU
+
+{about_counts}
+
+{counts}
+
+Before the first draws of a process, CuPy compiles kernels of its own, one for each operation, dtype and layout; the
+kernels of rmtsim are compiled at once. Workers make these draws before they take the time of a batch.
+
+{compiled}
+
+## Estimated from these counts
+
+{assumed}
+
+{estimates}
+"""
+
+_SOURCES = (
+    "*Written by `python -m benchmarks.pages` from `gpu_counts.json`, which `python -m benchmarks.gpu_counts` "
+    "writes{}. [How to run on a GPU](../how-to/gpu.md).*"
+)
+_AND_CHECK = ", and from `gpu_check.jsonl`, which `make gpu-check` writes on a GPU"
+
+_COUNTED = (
+    "What draws in float32 ask of a GPU, counted on {date} on the emulator, which runs the same code and the same "
+    "kernels as a GPU and counts what CuPy would do. These counts are measured, of batches of two and of four draws; "
+    "those of C = {most:,} of single draws with two smaller numbers of classes, since they grow by the chunk. "
+    "*Touched* are the arrays that kernels read and write, each once for each launch. The draws in a batch are those "
+    "that rmtsim makes together on a GPU with 80 GiB."
+)
+
+_ASSUMED = (
+    f"**No number in this table was measured on a GPU.** It is assumed that the host takes {1e6 * _LAUNCH:.0f} µs for "
+    f"each launch and {1e6 * _WAIT:.0f} µs for each wait, and that the device takes the flops of the products at "
+    f"{_FLOPS / 1e12:.0f} TFLOP/s, which is 60 % of what NVIDIA states for an H100 in float32, and after them the "
+    f"touched bytes at {_BYTES / 1e12:.1f} TB/s, which is 87 %. Both work at the same time, so a draw takes the longer "
+    "of the two. That small draws fill only a part of the device is left out."
+)
+
+_MEASURED = """
+## Measured on {device}
+
+On {date}, by `make gpu-check`. *Share of the product* is the share of the flops a second of a large product of matrices
+on the same GPU; *one core* is a draw in float64 on a core of the CPU of that machine.
+
+{speed}
+
+{agreement}
+
+{bits}
+
+{tests}
+"""
+
+
+def page(counts: Mapping[str, Any], check: list[Row] | None) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    counts
+        What `benchmarks.gpu_counts` wrote.
+    check
+        The rows of a run of `benchmarks.gpu_check` on a GPU, the last one of its file; None without one.
+    """
+    about = check[0] if check else None
+    draws = counts["draws"]
+    most = max(row["C"] for row in draws)
+    return _PAGE.format(
+        sources=fill(_SOURCES.format(_AND_CHECK if about else ""), 120),
+        answer=fill(_answer(draws, about), 120),
+        measured="" if check is None or about is None else _measured(check, about),
+        about_counts=fill(_COUNTED.format(date=counts["date"], most=most), 120),
+        counts=markdown(Table("", [_count(row) for row in draws])),
+        compiled=markdown(Table("", [_compiled(row) for row in counts["compiled"]])),
+        assumed=fill(_ASSUMED, 120),
+        estimates=markdown(Table("", [_estimate(row) for row in draws])),
+    )
+
+
+def rows_of(file: Path) -> list[Row] | None:
+    """Return the rows of the last run in a file of `benchmarks.gpu_check`, or None if there is no such file.
+
+    Ends with a sentence if it is the run of an emulator, or has no device's name and date.
+    """
+    if not file.exists():
+        return None
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    begins = [k for k, row in enumerate(rows) if "device" in row]
+    if not begins:
+        sys.exit(f"{file.name}: names no device and no date; run make gpu-check again, and let its step facts end well")
+    rows = rows[begins[-1] :]
+    if rows[0]["device"] == "emulated":
+        sys.exit(f"{file.name}: comes from the emulator, which says nothing about a GPU; remove it")
+    return rows
+
+
+def _answer(draws: list[Row], about: Row | None) -> str:
+    if about is not None:
+        return f"**Times on this page were measured on one {about['device']} on {about['date']}.**"
+    aimed = [row for row in draws if row["aim_s"]]
+    met = sum(max(_seconds(row)) <= row["aim_s"] for row in aimed)
+    return (
+        f"**Nothing on this page was measured on a GPU: none was at hand.** By the counts below, {met} of {len(aimed)} "
+        "kinds of draws would take no longer than was aimed at, at the rates that are assumed there."
+    )
+
+
+def _measured(check: list[Row], about: Row) -> str:
+    speed = [_timed(row) for row in check if "s_per_draw" in row]
+    return _MEASURED.format(
+        device=about["device"],
+        date=about["date"],
+        speed=markdown(Table("", speed)) if speed else "No times of draws were taken.",
+        agreement=fill(_agreement([row for row in check if "largest_difference" in row]), 120),
+        bits=fill(_same_bits([row for row in check if "again" in row]), 120),
+        tests=fill(_tests([row for row in check if row["step"] == "tests" and "code" in row]), 120),
+    )
+
+
+def _agreement(rows: list[Row]) -> str:
+    worst: dict[str, float] = {}
+    for row in rows:
+        found = [value for values in row["largest_difference"].values() for value in values if value is not None]
+        worst[row["dtype"]] = max([worst.get(row["dtype"], 0.0), *found])
+    if not worst:
+        return "How far statistics agree with NumPy's was not looked at."
+    by = " and ".join(f"{value:.1g} in {dtype}" for dtype, value in worst.items())
+    return f"Statistics differ from NumPy's in float64, of the same arrays, by {by} at most."
+
+
+def _same_bits(rows: list[Row]) -> str:
+    same = [value for row in rows for value in row.values() if isinstance(value, bool)]
+    if not same:
+        return "Bits were not compared."
+    return (
+        f"The bits of draws were compared {len(same)} times with those of the same draws made alone, again, in other "
+        f"batches and with less memory: {sum(same)} times they were the same."
+    )
+
+
+def _tests(rows: list[Row]) -> str:
+    return f"The tests of the GPU path ended with: {rows[-1]['end'][-1]}." if rows else "The tests were not run there."
+
+
+def _timed(row: Row) -> Row:
+    aim = row.get("aim")
+    return {
+        "draw": f"{row['point']}, {', '.join(row['layers'])}",
+        "dtype": row["dtype"],
+        "µs a draw": 1e6 * row["s_per_draw"],
+        "aimed at, µs": None if aim is None else 1e6 * aim,
+        "times the aim": None if aim is None else row["s_per_draw"] / aim,
+        "µs, one by one": 1e6 * row["s_per_draw_one_by_one"],
+        "share of the product": row["share_of_peak"],
+        "µs on one core": 1e6 * row["cpu_s_per_draw"] if row.get("cpu_s_per_draw") else None,
+    }
+
+
+def _sizes(row: Row) -> str:
+    return ", ".join(f"{name} = {row[name]:,}" for name in ("C", "d", "N", "m") if row[name])
+
+
+def _count(row: Row) -> Row:
+    of_batch, of_draw = row["of_batch"], row["of_draw"]
+    return {
+        "layers": ", ".join(row["layers"]),
+        "sizes": _sizes(row),
+        "launches a batch": of_batch["launches"],
+        "and a draw": of_draw["launches"],
+        "waits a batch": of_batch["waits"] + row["batch"] * of_draw["waits"],
+        "bytes sent to it a draw": of_draw["uploaded"],
+        "MB touched a draw": of_draw["touched"] / 1e6,
+        "GFLOP a draw": row["flops"] / 1e9,
+        "draws in a batch": row["batch"],
+    }
+
+
+def _compiled(row: Row) -> Row:
+    named = {"loss": row["loss"].upper(), "layers": ", ".join(row["layers"])}
+    return named | {f"kernels in {dtype}": row[dtype] for dtype in ("float32", "float64")}
+
+
+def _seconds(row: Row) -> tuple[float, float]:
+    """Return what the host and the device take for a draw."""
+    launches, waits, touched = (
+        row["of_batch"][key] / row["batch"] + row["of_draw"][key] for key in ("launches", "waits", "touched")
+    )
+    return launches * _LAUNCH + waits * _WAIT, row["flops"] / _FLOPS + touched / _BYTES
+
+
+def _estimate(row: Row) -> Row:
+    host, device = _seconds(row)
+    longer = max(host, device)
+    return {
+        "layers": ", ".join(row["layers"]),
+        "sizes": _sizes(row),
+        "host, µs": 1e6 * host,
+        "device, µs": 1e6 * device,
+        "a draw, µs": 1e6 * longer,
+        "aimed at, µs": None if row["aim_s"] is None else 1e6 * row["aim_s"],
+        "times the aim": None if row["aim_s"] is None else longer / row["aim_s"],
+    }
