@@ -94,6 +94,28 @@ def test_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(["rnu"], capsys).startswith("rmtsim: VERB: 'rnu' is not known (did you mean run?); choose one of repro")
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["run", "figure8", "-store", "s"],
+            "run: -store: it is not known (did you mean --store?); correct it, or leave",
+        ),
+        (
+            ["run", "figure8", "--store", "s", "--draws", "9"],
+            "run: --draws, 9: they are not known; leave them out; see",
+        ),
+        (["run", "figure8", "--store", "s", "--backend", "gpu"], "--backend: 'gpu' is not known (did you mean cupy?)"),
+        (
+            ["run", "figure8", "--store", "s", "--memory", "4"],
+            "--memory: '4' is a number of bytes; give a unit, as in 4GiB",
+        ),
+    ],
+)
+def test_plausible_mistakes(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sentence in said(words, capsys)
+
+
 def test_what_is_in_our_form_stays() -> None:
     """The negative control: other messages are not touched, and the words of argparse would be noticed."""
     assert in_our_words("--where: it is empty; give a condition", []) == "--where: it is empty; give a condition"

@@ -118,6 +118,10 @@ LINES = [
         "rmtsim reproduce: --quickly: it is not known; leave it out; see rmtsim reproduce --help",
     ),
     (
+        ["reproduce", "fig8", "--out", "good.toml"],
+        "reproduce: --out: good.toml is a file; give a directory, where everything",
+    ),
+    (
         ["run", "figre8", "--store", "S"],
         "spec: there is no 'figre8' (did you mean figure8?); give a .toml file, or one of",
     ),

@@ -178,7 +178,7 @@ def test_the_verb_draws_a_file_and_the_same_again(
         (["--where", "__import__('os').remove('x')"], "is not a comparison; compare columns with values"),
         (["--where", "@dim == 20"], "--where: '@dim == 20' is not an expression; compare columns"),
         (["--where", "ratio.values == 1"], "--where: 'ratio.values' is neither a column nor a value; compare"),
-        (["--where", "dim == 7"], "--where: it holds for none of 24 rows of the summary; give others"),
+        (["--where", "dim == 7"], "--where: it holds for none of 24 rows of the summary; give another condition"),
         (["--x", "width", "--where", "model == 'linear'"], "--x: no selected row has a width; give another column"),
         (["--where", "layer == 'cross'"], "--y: no selected row has a ratio; give another column, or select others"),
         (["--by", "width", "--where", "dim == 20"], "--by: no selected row has a width; give another column"),

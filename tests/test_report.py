@@ -194,7 +194,7 @@ def test_the_verb(plain: None, made: Path, tmp_path: Path, capsys: pytest.Captur
     )
     assert "rmtsim fit" not in words(section(root, "again"))
     for wrong, message in (
-        (["--out", str(tmp_path / "r.pdf")], "--out: .* has the suffix '.pdf'; give one of .html"),
+        (["--out", str(tmp_path / "r.pdf")], "--out: .* has the suffix '.pdf'; give a file that ends in .html"),
         (["--out", str(tmp_path / "no" / "r.html")], "there is no folder"),
         (
             ["--out", str(out), "--sweep", "x"],

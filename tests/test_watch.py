@@ -230,11 +230,11 @@ def test_a_terminal_keeps_the_last_screen(store: Store, columns: int, monkeypatc
     assert row.endswith("4 of about 8  8 core-seconds        100%" if columns == 160 else "4 of about 8        100%")
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (40, 14)])
+@pytest.mark.parametrize(("columns", "lines"), [(160, 40), (80, 24), (50, 14), (40, 14)])
 def test_a_small_terminal_has_whole_heads_and_the_foot(
     store: Store, columns: int, lines: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With points that want a lot of draws; on a narrow terminal lines are wrapped, and fewer points are shown."""
+    """With points that want a lot of draws; on a narrow terminal fewer columns and fewer points are shown."""
     terminal = Terminal()
     monkeypatch.setattr(watch_display.sys, "stdout", terminal)
     for name, value in (("TERM", "xterm"), ("COLUMNS", str(columns)), ("LINES", str(lines))):
@@ -246,11 +246,18 @@ def test_a_small_terminal_has_whole_heads_and_the_foot(
         display.show(replace(look, points=wanting))
         screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "")
     assert "again every" in screen
-    assert ("share left" in screen) == (columns == 80)  # 40 columns do not hold the other heads
-    shown = screen.count(" of about ")
+    [head] = [line.split() for line in screen.splitlines() if line.startswith("point ")]
+    assert head == {
+        160: ["point", "sweep", "model", "loss", "state", "rse", "target", "draws", "left", "share", "left"],
+        80: ["point", "rse", "draws", "share", "left"],
+    }.get(columns, ["point", "rse", "share", "left"])
+    shown = screen.count("\nC = 100000, ")
+    assert screen.count("\nC = 100000, d = 1000, N = 2000  ") == (0 if columns == 40 else shown)  # there it is cut
     assert (f"… and {9 - shown} more" in screen) == (shown < 9)
-    assert (shown == 9) == (columns == 80)
+    assert (shown == 9) == (columns >= 80)
+    assert shown > 0
     assert len(screen.splitlines()) <= lines
+    assert max(map(len, screen.splitlines())) <= columns
 
 
 @pytest.mark.parametrize("columns", [80, 160])

@@ -10,6 +10,9 @@ from rmtsim.errors import InputError
 from rmtsim.text.checks import MAX_SIZE
 from rmtsim.text.sizes import parse_bytes
 
+#: Bytes below which a size without a unit is one whose unit was forgotten.
+_LEAST = 2**20
+
 #: Units of a time, in seconds.
 _UNITS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
@@ -17,7 +20,10 @@ _UNITS = {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 def size_in_bytes(text: str) -> float:
     """Return a size such as 1.5GiB in bytes."""
     try:
-        return parse_bytes(text)
+        value = parse_bytes(text)
+        if value < _LEAST and not text.strip()[-1].isalpha():
+            raise InputError(f"{text!r} is a number of bytes; give a unit, as in {text.strip()}GiB")
+        return value
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("memory: ")) from None
 

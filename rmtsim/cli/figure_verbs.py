@@ -140,6 +140,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
     check_options(RunOptions.of(arguments))
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
     out = Path(arguments.out)
+    if out.is_file():
+        raise InputError(f"--out: {arguments.out} is a file; give a directory, where everything goes")
     reproduction = _Reproduction(out, Store(out / "store"), arguments, everything)
     works = [reproduction.work(figure) for figure in figures]
     for summary in (summary for work in works for summary in work.summaries):

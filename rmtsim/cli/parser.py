@@ -82,7 +82,8 @@ class _Parser(argparse.ArgumentParser):
         if args is not None and self._subparsers is None:  # a verb's parser
             for word in args:
                 option, known = word.partition("=")[0], self._option_string_actions
-                if option.startswith("--") and option not in known and did_you_mean(option, known):
+                mistyped = option.startswith("--") or f"-{option}" in known  # -store is no option of one letter
+                if mistyped and option not in known and did_you_mean(option, known):
                     self.refuse([word])
         return super().parse_known_args(args, namespace)
 

@@ -68,7 +68,9 @@ class ColumnChoice:
         """
         chosen = means if self.condition is None else means[self.condition.rows(means)]
         if chosen.empty:
-            raise InputError(f"where: it holds for none of {number_of(len(means), 'row')} of the summary; give others")
+            raise InputError(
+                f"where: it holds for none of {number_of(len(means), 'row')} of the summary; give another condition"
+            )
         known = chosen.dropna(subset=[self.x, self.y])
         if known.empty:
             name, column = ("x", self.x) if chosen[self.x].isna().all() else ("y", self.y)

@@ -93,7 +93,9 @@ def report(
 def check_page(path: str | os.PathLike[str], option: str) -> None:
     """Raise InputError unless ``path`` is a file that a page can be written to."""
     if Path(path).suffix != ".html":
-        raise InputError(f"{option}: {os.fspath(path)!r} has the suffix {Path(path).suffix!r}; give one of .html")
+        raise InputError(
+            f"{option}: {os.fspath(path)!r} has the suffix {Path(path).suffix!r}; give a file that ends in .html"
+        )
     check_output(path, option)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -22,8 +24,22 @@ from rmtsim.text.tables import records
 #: Most points that the screen shows.
 _ROWS = 12
 
-#: Columns of a terminal from which on each point has its sweep, model and loss.
-_WIDE = 120
+#: Columns of the table of points.
+_ALL = ("sweep", "model", "loss", "state", "rse", "target", "draws", "left", "share left")
+
+#: Those that are left out: the first of these that makes the table narrow enough.
+_LEFT_OUT: tuple[tuple[str, ...], ...] = (
+    (),
+    ("sweep", "model", "loss", "state", "left"),
+    ("sweep", "model", "loss", "state", "left", "target"),
+    ("sweep", "model", "loss", "state", "left", "target", "draws"),
+)
+
+#: Columns of words.
+_WORDS = ("sweep", "model", "loss", "state")
+
+#: More columns than any table takes.
+_ROOM = 10_000
 
 
 class WatchDisplay:
@@ -79,33 +95,50 @@ class WatchDisplay:
         if len(look.open_points):
             text = len(self._console.render_lines(Group(*parts, Text(foot))))  # on a narrow terminal lines are wrapped
             rows = max(1, min(_ROWS, self._console.height - text - 4))
-            parts += [Text(""), _table(look, rows, wide=self._console.width >= _WIDE)]
+            parts += [Text(""), self._table(look, rows)]
             if (more := len(look.open_points) - rows) > 0:
                 parts.append(Text(f"… and {format_count(more)} more"))
         return Group(*parts, Text(foot if goes_on else clock, style="dim"))
 
+    def _table(self, look: Look, rows: int) -> Table:
+        """Return the points with most left, with as many columns as the terminal has room for."""
+        assert self._console is not None
+        for left_out in _LEFT_OUT:
+            table = _table(look, rows, [name for name in _ALL if name not in left_out])
+            if _width(self._console, table) <= self._console.width:
+                break
+        return table
 
-def _table(look: Look, rows: int, wide: bool) -> Table:
+
+def _width(console: Console, table: Table) -> int:
+    """Return the columns that a table takes if there is room."""
+    return Measurement.get(console, console.options.update(width=_ROOM), table).maximum
+
+
+def _table(look: Look, rows: int, columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("what is left most of")  # the one that is cut where the terminal is too narrow
-    for name in ("sweep", "model", "loss", "state") if wide else ():
-        table.add_column(name, no_wrap=True)
-    for name in ("rse", "target", "draws", *(("left",) if wide else ()), "share left"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("point")  # the one that is cut where the terminal is too narrow for all else
+    for name in columns:
+        table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
     left = Spent.of(look.points).left
     for row in records(look.open_points.head(rows)):
-        seconds = row["core_seconds_left"]
-        share = f"{seconds / left:.0%}" if left and seconds is not None else "-"
-        table.add_row(
-            Text(presentable(_sizes(row)), no_wrap=True, overflow="ellipsis"),
-            *((Text(presentable(row[name])) for name in ("sweep", "model", "loss", "state")) if wide else ()),
-            "-" if row["rse"] is None else format_share(row["rse"]),
-            f"{row['target_rse']:.2%}",
-            _draws(row),
-            *((("-" if seconds is None else format_hours(seconds)),) if wide else ()),
-            share,
-        )
+        cells = _cells(row, left)
+        point = Text(presentable(_sizes(row)), no_wrap=True, overflow="ellipsis")
+        table.add_row(point, *(Text(presentable(cells[name])) for name in columns))
     return table
+
+
+def _cells(row: dict[str, Any], left: float | None) -> dict[str, str]:
+    """Return the cells of a point by the names of their columns."""
+    seconds = row["core_seconds_left"]
+    return {
+        **{name: row[name] for name in _WORDS},
+        "rse": "-" if row["rse"] is None else format_share(row["rse"]),
+        "target": f"{row['target_rse']:.2%}",
+        "draws": _draws(row),
+        "left": "-" if seconds is None else format_hours(seconds),
+        "share left": f"{seconds / left:.0%}" if left and seconds is not None else "-",
+    }
 
 
 def _sizes(row: dict[str, Any]) -> str:

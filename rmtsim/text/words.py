@@ -17,6 +17,9 @@ _LONGEST = 200
 #: How alike a name must be to a mistyped one; "f8" and "fig8" are by 0.67.
 _ALIKE = 0.6
 
+#: What users call a backend.
+_BACKENDS = {"gpu": "cupy", "cuda": "cupy", "cpu": "numpy"}
+
 #: Names of the sizes of a point by their symbols.
 SIZES = {"C": "n_classes", "d": "dim", "N": "n_samples", "m": "width", "d/N": "aspect_ratio"}
 
@@ -33,12 +36,21 @@ def abridge(value: Any) -> str:
 def did_you_mean(given: Any, known: Iterable[str]) -> str:
     """Return the name that a mistyped one is closest to, as " (did you mean fig8?)"; nothing where none is close.
 
-    The symbol of a size, such as C, means its name.
+    The symbol of a size, such as C, means its name, and gpu the backend that uses one. Hyphens before options do not
+    count.
+
+    Examples
+    --------
+    >>> did_you_mean("--stroe", ["--store", "--seed"]), did_you_mean("gpu", ["numpy", "cupy"])
+    (' (did you mean --store?)', ' (did you mean cupy?)')
+    >>> did_you_mean("--draws", ["--address"])
+    ''
     """
-    names = {name.lower(): name for name in known}
-    if isinstance(given, str) and (meant := SIZES.get(given)) in names.values():
+    names = {name.lower().lstrip("-"): name for name in known}
+    if isinstance(given, str) and (meant := {**SIZES, **_BACKENDS}.get(given)) in names.values():
         return f" (did you mean {meant}?)"
-    close = difflib.get_close_matches(given.lower(), names, 1, _ALIKE) if isinstance(given, str) else []
+    typed = given.lower().lstrip("-") if isinstance(given, str) else ""
+    close = difflib.get_close_matches(typed, names, 1, _ALIKE) if typed else []
     return f" (did you mean {names[close[0]]}?)" if close else ""
 
 
