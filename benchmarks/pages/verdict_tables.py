@@ -41,8 +41,8 @@ _KEPT = [
 
 _QUANTITIES = {"diag": "diagonal", "offdiag": "off-diagonal", "ratio": "ratio"}
 
-#: The aspect ratio of README's table.
-_SHOWN = 0.5
+#: The aspect ratio and the d of README's table: those of Figures 8 and 9. Vocabulary sizes have another d.
+_SHOWN, _DIM = 0.5, 500
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -59,7 +59,7 @@ def readme_table(claims: Iterable[Claim]) -> str:
     """Return the table of README: of every layer the power of C in off-diagonal over diagonal norms."""
     rows = []
     for claim in claims:
-        if claim["quantity"] != "ratio" or claim["aspect_ratio"] != _SHOWN:
+        if claim["quantity"] != "ratio" or not _shown(claim):
             continue
         theorem = claim["exponent_theorem"]
         if claim["verdict"] == "exact":
@@ -76,8 +76,10 @@ def page(record: Mapping[str, Any]) -> str:
     """Return the page of verdicts: the answer, and the ratios of off-diagonal to diagonal norms."""
     claims = record["claims"]
     ratios = [claim for claim in claims if claim["quantity"] == "ratio"]
-    head = ["layer", "d/N", "power", "off by", "MDE", "off by, %", "MDE, %", "verdict"]
-    rows = [_short_row(claim) for claim in sorted(ratios, key=lambda claim: _layer(claim).split(", ")[::-1])]
+    head = ["layer", "d", "d/N", "power", "off by", "MDE", "off by, %", "MDE, %", "verdict"]
+    rows = [
+        _short_row(claim) for claim in sorted(ratios, key=lambda claim: (_layer(claim).split(", ")[::-1], claim["dim"]))
+    ]
     values = prose(_VALUES.format(values=record["values"]))
     return _PAGE.format(answer=_answer(claims), table="\n".join(markdown_table(head, rows)), values=values)
 
@@ -86,9 +88,11 @@ def numbers(record: Mapping[str, Any]) -> str:
     """Return the page of the numbers of all claims."""
     claims = record["claims"]
     parts = []
-    for aspect_ratio in dict.fromkeys(claim["aspect_ratio"] for claim in claims):
-        of_these = [claim for claim in claims if claim["aspect_ratio"] == aspect_ratio]
-        sizes = f"d = {of_these[0]['dim']}, N = {of_these[0]['n_samples']}"
+    sizes_of_all = {(claim["aspect_ratio"], claim["dim"], claim["n_samples"]) for claim in claims}
+    for size in sorted(sizes_of_all, key=lambda size: (-size[1], size[0])):
+        aspect_ratio, dim, n_samples = size
+        of_these = [claim for claim in claims if (claim["aspect_ratio"], claim["dim"], claim["n_samples"]) == size]
+        sizes = f"d = {dim}, N = {n_samples}"
         rows = [_row(claim) for claim in of_these if (claim["quantity"], claim["verdict"]) != ("ratio", "exact")]
         parts.append(f"## d/N = {aspect_ratio:g} ({sizes})\n\n" + "\n".join(markdown_table(_HEAD, rows)))
     return _NUMBERS.format(tables="\n\n".join(parts), free=_free(claims))
@@ -178,10 +182,11 @@ place of the draws. A straight line in log–log axes is bent by small C.
 
 def _short_row(claim: Claim) -> list[str]:
     layer, _, *cells = _row(claim)
+    start = [layer, str(claim["dim"]), f"{claim['aspect_ratio']:g}"]
     if claim["verdict"] == "exact":
-        return [layer, f"{claim['aspect_ratio']:g}", "", "0 in every draw", "", "", "", "exact"]
+        return [*start, "", "0 in every draw", "", "", "", "exact"]
     power, off, detectable, _, _, off_constant, detectable_constant, verdict = cells
-    return [layer, f"{claim['aspect_ratio']:g}", power, off, detectable, off_constant, detectable_constant, verdict]
+    return [*start, power, off, detectable, off_constant, detectable_constant, verdict]
 
 
 def _row(claim: Claim) -> list[str]:
@@ -204,7 +209,7 @@ def _row(claim: Claim) -> list[str]:
 def _free(claims: Iterable[Claim]) -> str:
     rows = []
     for claim in claims:
-        if claim["aspect_ratio"] == _SHOWN and claim["verdict"] != "exact":
+        if _shown(claim) and claim["verdict"] != "exact":
             cells = [
                 f"{claim['exponent']:.4f} ± {claim['std_error_exponent']:.4f}",
                 f"{claim['bias_exponent']:+.4f}",
@@ -212,8 +217,12 @@ def _free(claims: Iterable[Claim]) -> str:
                 f"{claim['exponent_theorem']:.0f}",
             ]
             rows.append([_layer(claim), _QUANTITIES[claim["quantity"]], *(c.replace("-", "−") for c in cells)])
-    head = [f"layer, at d/N = {_SHOWN:g}", "blocks", "power of C", "bias", "straight line", "theorem"]
+    head = [f"layer, at d/N = {_SHOWN:g}, d = {_DIM}", "blocks", "power of C", "bias", "straight line", "theorem"]
     return "\n".join(markdown_table(head, rows))
+
+
+def _shown(claim: Claim) -> bool:
+    return (claim["aspect_ratio"], claim["dim"]) == (_SHOWN, _DIM)
 
 
 def _layer(claim: Claim) -> str:

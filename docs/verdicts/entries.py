@@ -96,7 +96,7 @@ def figure_page(entry: Entry, section: Section, raw: str, summary_page: str) -> 
     if rules := [sentence.rule for sentence in (*entry.paper, *entry.beside)]:
         lines = "\n".join(prose(f"- {rule}") for rule in rules)
         parts.append(f"## How the words are chosen\n\n{_RULES}\n\n{lines}")
-    own, _, full = "\n\n".join(rest).partition(FULL)
+    own, _, full = (_without_time(part) for part in "\n\n".join(rest).partition(FULL))
     picture = f"\n\n![{entry.title}, at smaller sizes](../{entry.name}.png)" if drawn and full else ""
     parts.append(f"## All numbers{picture}\n\n{own.strip()}")
     if full:
@@ -123,6 +123,11 @@ def _item(entry: Entry, section: Section) -> str:
 def _verdict(entry: Entry, section: Section) -> str:
     word = entry.outcome(section)
     return (f"**{word[0].upper()}{word[1:]}.** " if word else "") + entry.verdict(section)
+
+
+def _without_time(text: str) -> str:
+    """Return numbers without the time that the run took, which depends on what else the machine did."""
+    return re.sub(r"^(`rmtsim reproduce [^`]*`): [^\n]*$", r"\1", text, flags=re.MULTILINE)
 
 
 def _short(entry: Entry) -> str:
