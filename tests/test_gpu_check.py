@@ -25,7 +25,7 @@ def check(*words: str) -> tuple[int, list[dict[str, Any]], str]:
 
 @pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 def test_all_steps_run_on_the_emulator(tmp_path: Path) -> None:
-    steps = ["facts", "speed", "bits", "agree", "memory", "compiling"]  # and the tests, which run here anyway
+    steps = ["facts", "speed", "bits", "agree", "tensor", "memory", "compiling"]  # and the tests, which run here anyway
     code, rows, said = check(*steps, "--emulated", "--out", str(tmp_path))
     assert (code, said) == (0, "")
     assert [json.loads(line) for line in (tmp_path / "gpu_check.jsonl").read_text().splitlines()] == rows

@@ -144,9 +144,20 @@ def test_every_kernel_that_is_asked_for_is_there(compiled: Compiled) -> None:
     assert there == {f"{name}_{kind}" for name in names for kind in types[name]}
 
 
+@pytest.mark.parametrize("architecture", ["sm_75", *ARCHITECTURES])
+def test_tensor_cores_multiply_from_sm_80_on(nvrtc: Nvrtc, architecture: str) -> None:
+    """Without a register too many, too."""
+    source = gpu_launch.source("tensor")
+    found = nvrtc.compile(source, "--std=c++17", "-ftz=true", f"--gpu-architecture={architecture}")
+    assert found.in_memory() == {"tensor_grams_float": 0}
+    products = found.ptx.count("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32")
+    assert (products > 0) == (architecture in ARCHITECTURES)
+    assert "mma" not in SOURCE
+
+
 def test_the_source_is_ascii() -> None:
     """CuPy writes it to a file in the encoding of the locale."""
-    assert SOURCE.isascii()
+    assert (SOURCE + gpu_launch.source("tensor")).isascii()
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ struct Fiber {
     const char* waits;  // for what, or null
     int line;           // of the source, where it waits
     unsigned shuffles;  // that it has been in
+    unsigned products;  // of tensor cores
 };
 
 struct Meeting {  // of a block at a barrier, or of a warp at a shuffle
@@ -111,6 +112,7 @@ struct Meeting {  // of a block at a barrier, or of a warp at a shuffle
 
 struct Warp : Meeting {
     std::uint64_t slot[2][WARP_SIZE];  // two of each lane: one is read while the next is written
+    std::uint32_t words[2][WARP_SIZE][6];
 };
 
 inline Fiber fibers[MOST_THREADS];
@@ -185,6 +187,55 @@ T shuffle_xor(unsigned mask, T value, int distance, int line)
     return other;
 }
 
+inline float as_float(std::uint32_t bits)
+{
+    float number;
+    std::memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+// The sum of `many` numbers as tensor cores make it: all are cut off at the last bit that float has of the largest, and
+// so is their sum. Newer GPUs keep a few bits more.
+inline float cut_sum(const float* numbers, int many)
+{
+    float largest = 0;
+    for (int k = 0; k < many; ++k) {
+        if (!std::isfinite(numbers[k])) return NAN;
+        if (std::fabs(numbers[k]) > largest) largest = std::fabs(numbers[k]);
+    }
+    if (largest == 0) return 0;
+    const double last = std::ldexp(1.0, std::ilogb(largest) - 23);
+    std::int64_t sum = 0;
+    for (int k = 0; k < many; ++k) sum += (std::int64_t)(numbers[k] / last);
+    std::int64_t most = sum < 0 ? -sum : sum, lost = 0;
+    while (most >> lost >> 24) ++lost;
+    return (float)((double)(sum / ((std::int64_t)1 << lost)) * std::ldexp(last, (int)lost));
+}
+
+// mma.m16n8k16 with bfloat16: sums (16 x 8) += A (16 x 16) B (16 x 8), where lanes have what the PTX ISA says. All lanes
+// of the warp take part.
+template <class Word>
+void mma_bf16(float* sums, const Word* a, const Word* b, int line)
+{
+    const int lane = current % WARP_SIZE, group = lane / 4, place = lane % 4;
+    Warp& warp = warps[current / WARP_SIZE];
+    auto& words = warp.words[fibers[current].products++ & 1];
+    std::memcpy(words[lane], a, 4 * sizeof(Word));
+    std::memcpy(words[lane] + 4, b, 2 * sizeof(Word));
+    meet(warp, WARP_SIZE, "mma", line);
+    for (int e = 0; e < 4; ++e) {
+        float terms[17] = {};
+        for (int k = 0; k < 16; ++k) {
+            const int shift = k % 2 ? 0 : 16, from = k % 8 / 2;  // two of the 16 in a word: the lower half first
+            const std::uint32_t left = words[group * 4 + from][e / 2 + k / 8 * 2];
+            const std::uint32_t right = words[(2 * place + e % 2) * 4 + from][4 + k / 8];
+            terms[k] = as_float(left << shift & 0xFFFF0000u) * as_float(right << shift & 0xFFFF0000u);
+        }
+        terms[16] = sums[e];
+        sums[e] = cut_sum(terms, 17);
+    }
+}
+
 // Fills shared memory, which is the thread-local storage of this library, with bytes that make NaN.
 inline void forget_shared_memory()
 {
@@ -227,7 +278,7 @@ inline bool run_block(unsigned seed)
         fibers[t].index = {u % block_dim.x, u / block_dim.x % block_dim.y, u / (block_dim.x * block_dim.y)};
         fibers[t].done = false;
         fibers[t].waits = nullptr;
-        fibers[t].shuffles = 0;
+        fibers[t].shuffles = fibers[t].products = 0;
         std::memcpy(stacks[t], &UNTOUCHED, sizeof UNTOUCHED);
         prepare(fibers[t].context, stacks[t]);
     }
@@ -303,12 +354,14 @@ inline bool launch(void (*kernel)(void**), Dim grid, Dim block, void** given, un
 #define gridDim (simt::grid_dim)
 #define __syncthreads() simt::barrier(__LINE__)
 #define __shfl_xor_sync(mask, value, distance) simt::shuffle_xor(mask, value, distance, __LINE__)
+#define mma_bf16(sums, a, b) simt::mma_bf16(sums, a, b, __LINE__)
 
-inline float __int_as_float(int bits)
+inline float __int_as_float(int bits) { return simt::as_float((std::uint32_t)bits); }
+inline int __float_as_int(float number)
 {
-    float number;
-    std::memcpy(&number, &bits, sizeof number);
-    return number;
+    int bits;
+    std::memcpy(&bits, &number, sizeof bits);
+    return bits;
 }
 
 // sin(πx) and cos(πx), exact where x is a multiple of 1/2.

@@ -94,6 +94,10 @@ class Backend(ABC):
         """Return how many devices there are, of which a process uses one."""
         return 1
 
+    def capability(self) -> int:
+        """Return the compute capability of the GPU in use, such as 90; 0 without one."""
+        return 0
+
     def is_fatal(self, error: BaseException) -> bool:
         """Whether an error has left a device of no use to this process, so that nothing more can be computed."""
         return False
@@ -170,6 +174,14 @@ class Backend(ABC):
         """
         total += A @ B.mT
         return total
+
+    def add_gram(self, total: Array, A: Array, B: Array) -> Array:
+        """Return the same for columns that are weights of samples: large ones may be added on tensor cores."""
+        return self.add_product(total, A, B)
+
+    def on_tensor_cores(self, samples: Array, n_classes: int) -> bool:
+        """Whether sums over pairs of samples (…, N, inputs) are large, and tensor cores are asked for and make them."""
+        return False
 
     def products(self, A: Array, B: Array) -> Array:
         """Return A Bᵀ, (…, n, k); the leading axes of A (…, n, c) and B (…, k, c) broadcast."""

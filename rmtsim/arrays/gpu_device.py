@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rmtsim.arrays import gpu, philox
+from rmtsim.arrays import gpu, philox, tensor_cores
 from rmtsim.errors import InputError
 
 #: Bytes of the device that draws leave to what does not allocate through CuPy's pool: workspaces of cuBLAS, modules of
@@ -86,7 +86,14 @@ def library() -> str:
 
     cuBLAS promises the same bits for one version, architecture and number of SMs alone.
     """
-    return _library(module().cuda.Device().id)
+    name = _library(module().cuda.Device().id)
+    return f"{name}, {tensor_cores.NAME}" if tensor_cores.wanted() else name
+
+
+def capability() -> int:
+    """Return the compute capability of the current device, such as 90."""
+    about = module().cuda.runtime.getDeviceProperties(module().cuda.Device().id)
+    return 10 * int(about["major"]) + int(about["minor"])
 
 
 @cache

@@ -19,21 +19,24 @@ def launch(name: str, dtype: str, grid: tuple[int, ...], block: tuple[int, ...],
         _kernel(f"{name}_{_TYPES[dtype]}")(grid, block, arguments)
 
 
-def source() -> str:
-    """Return the text of all kernels."""
-    return "\n".join(files("rmtsim.arrays").joinpath(f"{name}.cu").read_text("utf-8") for name in ("kernels", "tiles"))
+def source(*names: str) -> str:
+    """Return the text of all kernels but those on tensor cores, or of the files of these names."""
+    folder = files("rmtsim.arrays")
+    return "\n".join(folder.joinpath(f"{name}.cu").read_text("utf-8") for name in names or ("kernels", "tiles"))
 
 
 @cache
 def _kernel(name: str) -> Any:
-    return _module().get_function(name)  # the object that is returned compiles for any device on its first use there
+    # Kernels on tensor cores take seconds to compile, and few ask for them.
+    module = _module("tensor") if name.startswith("tensor_") else _module()
+    return module.get_function(name)  # the object that is returned compiles for any device on its first use there
 
 
 @cache
-def _module() -> Any:
+def _module(*names: str) -> Any:
     import cupy
 
-    return cupy.RawModule(code=source(), options=("--std=c++17",))
+    return cupy.RawModule(code=source(*names), options=("--std=c++17",))
 
 
 def contiguous(A: Array, dtype: Any) -> Array:

@@ -62,7 +62,7 @@ def _grams_of_block(
 
     def add(job: tuple[Pair, int]) -> None:
         (i, j), kind = job
-        grams[i, j][kind] = backend.add_product(grams[i, j][kind], kinds[i][kind], kinds[j][kind])
+        grams[i, j][kind] = backend.add_gram(grams[i, j][kind], kinds[i][kind], kinds[j][kind])
 
     for chunk in chunks:
         made = team.map(lambda i, chunk=chunk: columns(i, chunk, i in fresh), wanted)  # type: ignore[misc]

@@ -112,7 +112,8 @@ def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:
     n_samples, C = softmax.U.shape[-2], softmax.V.shape[-2]
     whole = len(softmax.tiles) == 1 and softmax.tiling.one_chunk(C)
     worth = not kernel.few_features or n_samples**2 * C <= _SMALL
-    return backend_of(softmax.xp).sums_pairs and whole and worth
+    backend = backend_of(softmax.xp)
+    return backend.sums_pairs and whole and worth and not backend.on_tensor_cores(softmax.U, C)
 
 
 def last_layer_in_registers(softmax: Softmax, kernel: DataKernel) -> BlockNorms:

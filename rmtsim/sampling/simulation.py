@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rmtsim.arrays import tensor_cores
 from rmtsim.arrays.backend import DTYPES, BackendName, DtypeName, array_module, get_backend, resolve
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.errors import InputError
@@ -162,6 +163,7 @@ def simulate_arrays(
     memory = None if memory is None else as_bytes(memory)
     _check_rows(draws, chosen, usable_memory())
     computes = get_backend(resolve(backend))
+    tensor_cores.check(computes.name, dtype)
     xp = array_module(computes.name)
     classes = diagonal_classes(point, diagonal)
     waves = Waves(point, seed, chosen, dtype=dtype, xp=xp, sampled_classes=classes, weights=count)

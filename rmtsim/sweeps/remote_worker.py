@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rmtsim.arrays import tensor_cores
 from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.machine import processor, usable_memory
 from rmtsim.arrays.threads import cores, single_threaded_blas
@@ -61,7 +62,8 @@ def cupy_problem() -> str:
 
 
 def blas_settings() -> dict[str, str]:
-    """Return the environment of a worker: one thread, and the kernel that this process has asked for."""
+    """Return the environment of a worker: one thread, and the kernel and tensor cores that this process asked for."""
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     kernel = os.environ.get("OPENBLAS_CORETYPE")
-    return threads | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
+    asked = {"OPENBLAS_CORETYPE": kernel} if kernel else {}
+    return threads | asked | ({tensor_cores.VARIABLE: "1"} if tensor_cores.wanted() else {})

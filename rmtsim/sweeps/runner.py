@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rmtsim.arrays import tensor_cores
 from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
@@ -192,6 +193,7 @@ def run(
     here = address in THIS_MACHINE
     if here:
         backend = resolve(backend)  # on a cluster the workers decide: its head may have no GPU
+    tensor_cores.check(backend, spec.sampling.dtype, here=here)
     listed = store.listed()
     states = read_states(spec, store, None if backend == "auto" else backend)
     if all(state.finished for state in states) and spec.document() in store.specs():

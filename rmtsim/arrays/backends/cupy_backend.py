@@ -54,6 +54,10 @@ class CuPyBackend(Backend):
         """Return how many GPUs this process sees."""
         return int(self.module().cuda.runtime.getDeviceCount())
 
+    def capability(self) -> int:
+        """Return the compute capability of the current device."""
+        return int(_device().capability())
+
     def is_fatal(self, error: BaseException) -> bool:
         """Whether an error has left the device of no use to this process."""
         return bool(_device().is_fatal(error))
@@ -79,6 +83,18 @@ class CuPyBackend(Backend):
         """Add A Bᵀ to ``total`` in place, by a kernel or by cuBLAS."""
         _gpu().add_product(total, A, B)
         return total
+
+    def add_gram(self, total: Array, A: Array, B: Array) -> Array:
+        """Add A Bᵀ to ``total`` in place, on tensor cores where they are asked for."""
+        if not _tensor_cores().used(total.dtype.name, *total.shape[-2:], A.shape[-1]):
+            return self.add_product(total, A, B)
+        _tensor_cores().add_grams(total[..., None, :, :], A, B)
+        return total
+
+    def on_tensor_cores(self, samples: Array, n_classes: int) -> bool:
+        """Whether tensor cores are asked for, for sums as large as these."""
+        n = samples.shape[-2]
+        return bool(_tensor_cores().used(samples.dtype.name, n, n, n_classes))
 
     def products(self, A: Array, B: Array) -> Array:
         """Return A Bᵀ, by a kernel or by cuBLAS."""
@@ -124,6 +140,12 @@ def _tiles() -> Any:
     from rmtsim.arrays import gpu_tiles
 
     return gpu_tiles
+
+
+def _tensor_cores() -> Any:
+    from rmtsim.arrays import tensor_cores
+
+    return tensor_cores
 
 
 def _device() -> Any:
