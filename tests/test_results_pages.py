@@ -74,6 +74,19 @@ def test_a_run_on_a_gpu_that_lies_there_makes_the_page(copy: Path) -> None:
     assert "were measured on one Pretended P1 on 2001-02-03." in file.read_text("utf-8")
 
 
+def test_a_folder_without_verdicts_is_refused_and_nothing_is_written(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "gallery.md").write_text("# Gallery\n")
+    before = {file: file.read_bytes() for file in copy.rglob("*.md")}
+    done = called(copy, "out")
+    assert done.returncode == 1
+    assert (
+        done.stderr.splitlines()[-1]
+        == "out: has no verdicts.json; give the folder that `rmtsim reproduce --out` filled"
+    )
+    assert before == {file: file.read_bytes() for file in copy.rglob("*.md")}
+
+
 def test_words_that_the_gallery_lost_are_named(copy: Path) -> None:
     gallery = copy / "benchmarks/gallery.md"
     gallery.write_text(gallery.read_text("utf-8").replace("(2 clusters)", "(two clusters)"), "utf-8")

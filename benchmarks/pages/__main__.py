@@ -65,6 +65,8 @@ def take(out: Path) -> None:
 
     Numbers of ``--full`` stay where the run has none.
     """
+    if not (out / "verdicts.json").exists():
+        sys.exit(f"{out}: has no verdicts.json; give the folder that `rmtsim reproduce --out` filled")
     verdicts = verdict_tables.short(json.loads((out / "verdicts.json").read_text("utf-8")))
     VERDICTS.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if (gallery := out / "gallery.md").exists():

@@ -133,7 +133,7 @@ _HEAD = [
 
 _PAGE = """# Verdicts on Theorems 1 and 2
 
-*Written by `python -m benchmarks.pages OUT` from what `make reproduce` left in OUT.*
+*Written by `python -m benchmarks.pages OUT` from what `rmtsim reproduce` left in OUT.*
 
 **{answer}**
 
@@ -162,7 +162,7 @@ _VALUES = (
 
 _NUMBERS = """# Verdicts on Theorems 1 and 2: all claims
 
-*Written by `python -m benchmarks.pages OUT` from what `make reproduce` left in OUT. [What the verdicts
+*Written by `python -m benchmarks.pages OUT` from what `rmtsim reproduce` left in OUT. [What the verdicts
 are](../verdicts.md).*
 
 - *off by* is the difference of the measured power of C, or constant, with its standard error. *MDE*, the minimum
