@@ -72,7 +72,7 @@ def figure(arguments: argparse.Namespace) -> int:
             raise InputError(f"{given}: {arguments.name} shows the tables of an experiment, all of them; leave it out")
         rows = experiment.read(open_existing(arguments.store))
     else:
-        rows = shown.select(selection.read(open_existing(arguments.store)))
+        rows = shown.select(selection.read(open_existing(arguments.store), print_message))
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before minutes of computing
     with registry.own_code(shown):
         values = {} if experiment is not None else shown.slow_values(rows)

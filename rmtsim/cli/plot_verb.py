@@ -26,7 +26,9 @@ def plot(arguments: argparse.Namespace) -> int:
         choice = ColumnChoice.of(
             arguments.x, arguments.y, arguments.by, arguments.panel, arguments.where, arguments.linear or ()
         )
-        means = choice.select(Selection(None, arguments.sweep, arguments.seed).summary(open_existing(arguments.store)))
+        means = choice.select(
+            Selection(None, arguments.sweep, arguments.seed).summary(open_existing(arguments.store), print_message)
+        )
         panels = choice.panels(means)
     except InputError as error:
         name, colon, rest = str(error).partition(": ")

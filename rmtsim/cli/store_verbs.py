@@ -117,7 +117,7 @@ def export(arguments: argparse.Namespace) -> int:
     check_output(arguments.out)
     out = Path(arguments.out)
     selection, store = Selection.of(arguments.where, arguments.sweep, arguments.seed), open_existing(arguments.store)
-    table = selection.summary(store)
+    table = selection.summary(store, print_message)
     if out.suffix != ".parquet":  # which alone keeps types, and so plain identities
         table = table.assign(point_id=EXPORTED_ID + table["point_id"])
     write_output(out, encoded(table, out))

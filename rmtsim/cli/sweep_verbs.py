@@ -204,7 +204,9 @@ def fit(arguments: argparse.Namespace) -> int:
     from rmtsim.stats.render import render
     from rmtsim.stats.slow_values import slow_values
 
-    means = Selection.of(arguments.where, arguments.sweep, arguments.seed).summary(open_existing(arguments.store))
+    means = Selection.of(arguments.where, arguments.sweep, arguments.seed).summary(
+        open_existing(arguments.store), print_message
+    )
     with show_theory_progress(slow_values(means), "the verdicts are made"):
         report = fit_summary(means)
     if arguments.json:

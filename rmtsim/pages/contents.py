@@ -19,7 +19,7 @@ from rmtsim.store.coverage import point_batches
 from rmtsim.store.findings import Finding
 from rmtsim.store.shards import OpenShard
 from rmtsim.store.sound_store import SoundStore
-from rmtsim.sweeps.selection import Selection
+from rmtsim.sweeps.selection import Selection, SweepDraws
 from rmtsim.sweeps.spec import Spec, is_sweep
 from rmtsim.sweeps.stored_points import StoredPoints, Unnamed
 
@@ -76,12 +76,13 @@ class Contents:
     experiments: list[StoredExperiment]
     findings: list[Finding]
     _kept: pd.DataFrame | None = field(default=None, repr=False)
+    _of_sweep: SweepDraws | None = field(default=None, repr=False)
 
     def draws(self, points: Collection[str]) -> pd.DataFrame:
         """Read the selected draws of some points."""
         if self._kept is not None:
             return self._kept[self._kept["point_id"].isin(points)].reset_index(drop=True)
-        return self.selection.rows(self.store.read(points=points), self.selection.of_sweep(self.store))
+        return self.selection.rows(self.store.read(points=points), self._of_sweep)
 
 
 def read_contents(store: Store, selection: Selection) -> Contents:
@@ -95,7 +96,7 @@ def read_contents(store: Store, selection: Selection) -> Contents:
         If a server does not answer, or rows stand in it twice.
     """
     sound = SoundStore(store, is_sweep)
-    of_sweep = selection.of_sweep(sound)
+    of_sweep = sound.reading(lambda: selection.of_sweep(sound))
     seen = sound.reading(lambda: _Reading(sound))
     sound.note_missing(seen.replaced)
     stored = StoredPoints(sound)
@@ -116,7 +117,7 @@ def read_contents(store: Store, selection: Selection) -> Contents:
     size = {"shards": seen.shards, "rows": sum(seen.points.values())}
     return Contents(
         sound, selection, specs, points, unnamed, summary, seen.origins, **size, experiments=experiments,
-        findings=findings, _kept=kept,
+        findings=findings, _kept=kept, _of_sweep=of_sweep,
     )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ class _Reading:
 
 
 def _summary(
-    store: Store, selection: Selection, of_sweep: tuple[set[str], int] | None, seen: _Reading
+    store: Store, selection: Selection, of_sweep: SweepDraws | None, seen: _Reading
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
     """Return the means of the selected draws, and these draws where they are few enough to be kept."""
     if not seen.points:
@@ -167,7 +168,7 @@ def _summary(
 
 def _selected(
     selection: Selection,
-    of_sweep: tuple[set[str], int] | None,
+    of_sweep: SweepDraws | None,
     specs: list[Spec],
     points: pd.DataFrame,
     summary: pd.DataFrame,
@@ -179,6 +180,6 @@ def _selected(
     of_seed: Any = True if selection.seed is None else points["seed"] == selection.seed
     drawn = points["point_id"].isin(summary["point_id"])
     if of_sweep is not None and selection.condition is None:
-        drawn |= points["point_id"].isin(of_sweep[0])  # those without draws, too
+        drawn |= points["point_id"].isin(list(of_sweep.ends))  # those without draws, too
     chosen = points[drawn & of_name & of_seed].reset_index(drop=True)
     return [spec for spec in specs if spec.name in set(chosen["sweep"])], chosen

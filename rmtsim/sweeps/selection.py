@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +14,9 @@ from rmtsim.stats.conditions import Condition
 from rmtsim.stats.summary import in_order, summarize
 from rmtsim.store import Store
 from rmtsim.store.whole_points import whole_points
+from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.text.words import number_of
 
 #: Columns of numbers and of text that an expression may name: those that identify a row's point, layer and seed.
 _NUMBERS = ("n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE_NUMBERS, "seed")
@@ -22,6 +26,28 @@ _TEXTS = ("model", "loss", "layer", *ENSEMBLE_NAMES, "point_id")
 def condition_on_draws(text: str, name: str = "--where") -> Condition:
     """Return the condition of a ``--where`` on draws; ``name`` is what it was given by, for messages."""
     return Condition(text, _NUMBERS, _TEXTS, name)
+
+
+@dataclass(frozen=True)
+class SweepDraws:
+    """Which draws of a store are those of a sweep: what `rmtsim status` counts, and not what others have beyond it.
+
+    Attributes
+    ----------
+    ends
+        For each of its points, the number of draws that it ended with; infinity where it has not ended.
+    seed, layers
+        The seed of its draws, and its layers.
+    """
+
+    ends: Mapping[str, float]
+    seed: int
+    layers: tuple[str, ...]
+
+    def rows(self, table: pd.DataFrame) -> pd.Series[bool]:
+        """Return which rows of a table are of the sweep."""
+        wanted = table["draw"] < table["point_id"].map(self.ends)  # NaN, and so False, for other points
+        return wanted & (table["seed"] == self.seed) & table["layer"].isin(self.layers)
 
 
 @dataclass(frozen=True)
@@ -53,56 +79,63 @@ class Selection:
         given = {"where": self.condition, "sweep": self.sweep, "seed": self.seed}
         return [f"{self.dashes}{option}" for option, value in given.items() if value is not None]
 
-    def of_sweep(self, store: Store) -> tuple[set[str], int] | None:
-        """Return points and seed of the sweep; None without one.
+    def of_sweep(self, store: Store) -> SweepDraws | None:
+        """Return which draws are those of the sweep, for which the store is read; None without one.
 
         Raises
         ------
         InputError
-            If the store has no sweep of that name.
+            If the store has no sweep of that name, or draws of it that were made in another way.
         """
         if self.sweep is None:
             return None
         spec = _stored_spec(store, self.sweep, f"{self.dashes}sweep")
-        return {point.id for point in spec.points()}, spec.sampling.seed
+        ends = {state.point.id: state.prefix if state.finished else math.inf for state in read_states(spec, store)}
+        return SweepDraws(ends, spec.sampling.seed, spec.layers)
 
-    def rows(self, table: pd.DataFrame, of_sweep: tuple[set[str], int] | None = None) -> pd.DataFrame:
-        """Return the selected rows of a table; ``of_sweep`` has points and seed of the sweep."""
+    def rows(self, table: pd.DataFrame, of_sweep: SweepDraws | None = None) -> pd.DataFrame:
+        """Return the selected rows of a table; ``of_sweep`` says which are those of the sweep."""
         if of_sweep is not None:
-            points, seed = of_sweep
-            table = table[table["point_id"].isin(points) & (table["seed"] == seed)]
+            table = table[of_sweep.rows(table)]
         if self.seed is not None:
             table = table[table["seed"] == self.seed]
         if self.condition is not None:
             table = table[self.condition.rows(table)]
         return table.reset_index(drop=True)
 
-    def read(self, store: Store) -> pd.DataFrame:
+    def read(self, store: Store, say: Callable[[str], None] | None = None) -> pd.DataFrame:
         """Read the selected draws.
 
+        Parameters
+        ----------
+        store
+            The store.
+        say
+            Called with a sentence where points have draws of several seeds.
+
         Raises
         ------
         InputError
             If there are none.
         """
-        of_sweep = self.of_sweep(store)
-        rows = self.rows(store.read(points=None if of_sweep is None else of_sweep[0]), of_sweep)
+        of_sweep, pooled = self.of_sweep(store), _Pooled()
+        rows = self.rows(store.read(points=None if of_sweep is None else of_sweep.ends), of_sweep)
         if rows.empty:
             raise self.nothing(store)
+        pooled.look(rows)
+        pooled.tell(say, self.dashes)
         return rows
 
-    def summary(self, store: Store) -> pd.DataFrame:
-        """Return `rmtsim.summarize` of the selected draws, which are not all held in memory.
-
-        Raises
-        ------
-        InputError
-            If there are none.
-        """
-        of_sweep = self.of_sweep(store)
-        parts = [summarize(rows) for rows in (self.rows(part, of_sweep) for part in whole_points(store)) if len(rows)]
+    def summary(self, store: Store, say: Callable[[str], None] | None = None) -> pd.DataFrame:
+        """Return `rmtsim.summarize` of the selected draws, which are not all held in memory; see `read`."""
+        of_sweep, pooled, parts = self.of_sweep(store), _Pooled(), list[pd.DataFrame]()
+        for part in whole_points(store):
+            if len(rows := self.rows(part, of_sweep)):
+                parts.append(summarize(rows))
+                pooled.look(rows)
         if not parts:
             raise self.nothing(store)
+        pooled.tell(say, self.dashes)
         return in_order(pd.concat(parts, ignore_index=True))
 
     def nothing(self, store: Store) -> InputError:
@@ -114,6 +147,30 @@ class Selection:
             f"{given}: {store.location} has no such draws; give other values, or leave out {given}; "
             f"`rmtsim status --store {store.quoted}` shows what it has"
         )
+
+
+class _Pooled:
+    """Notes which points have draws of several seeds: independent ones, which are pooled into one estimate."""
+
+    def __init__(self) -> None:
+        self._points, self._seeds = 0, set[int]()
+
+    def look(self, rows: pd.DataFrame) -> None:
+        """Look at rows of whole points."""
+        of_points = rows.groupby("point_id", sort=False)["seed"]
+        if (several := of_points.transform("nunique") > 1).any():
+            self._points += int(rows.loc[several, "point_id"].nunique())
+            self._seeds.update(map(int, rows.loc[several, "seed"].unique()))
+
+    def tell(self, say: Callable[[str], None] | None, dashes: str) -> None:
+        """Say it, where there are any."""
+        if say and self._points:
+            *others, last = map(str, sorted(self._seeds))
+            have = "has" if self._points == 1 else "have"
+            say(
+                f"{number_of(self._points, 'point')} {have} draws of the seeds {', '.join(others)} and {last}, which "
+                f"are pooled; {dashes}seed or {dashes}sweep takes those of one"
+            )
 
 
 def _stored_spec(store: Store, name: str, option: str) -> Spec:
