@@ -15,8 +15,8 @@ from rmtsim.pages.contents import read_contents
 from rmtsim.store import Store
 from rmtsim.sweeps.selection import Selection
 
-#: The sweeps: seed, draws of each point, layers. The second has another seed than the first; the third has more draws of
-#: the same seed, and the last has another layer.
+#: The sweeps: seed, draws of each point, layers. The second has another seed than the first; the third has the first
+#: one's seed and more draws, and the last another layer.
 SWEEPS: dict[str, tuple[int, int, list[str]]] = {
     "one": (0, 8, ["hidden"]),
     "two": (1, 12, ["hidden"]),
