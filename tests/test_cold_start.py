@@ -87,6 +87,7 @@ _POINTS = {
     "few features": [Point("linear", "ce", 10, 4, 60), Point("linear", "ce", 30, 5, 130)],
     "chunks": [Point("linear", "ce", 4200, 10, 20), Point("linear", "ce", 4800, 12, 10)],
     "one hidden": [Point("one_hidden", "ce", 10, 20, 60, 3), Point("one_hidden", "ce", 12, 30, 90, 4)],
+    "several last layers": [Point("linear", "ce", 5, 50, 60), Point("linear", "ce", 200, 50, 60)],
     "one hidden mse": [Point("one_hidden", "mse", 10, 20, 60, 3), Point("one_hidden", "mse", 5, 30, 70, 2)],
 }
 
@@ -103,9 +104,10 @@ def new_in_a_batch(pool: Pool, batch: Batch) -> set[str]:
 @pytest.mark.parametrize("points", _POINTS.values(), ids=_POINTS)
 def test_nothing_is_compiled_in_the_time_of_a_batch(points: list[Point], dtype: str, pool: Pool) -> None:
     """Of all points of a kind, whichever of them the process has seen."""
+    weights = 3 if points is _POINTS["several last layers"] else 1
     for point in points:
         for draws in (range(1), range(3), range(3, 9)):
-            batch = Batch(point, draws, point.layers, 0, "cupy", dtype, "exact", 1, None)
+            batch = Batch(point, draws, point.layers, 0, "cupy", dtype, "exact", 1, None, weights)
             assert not new_in_a_batch(pool, batch), (point, draws)
 
 

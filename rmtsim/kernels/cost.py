@@ -53,11 +53,13 @@ def diagonal_classes(point: Point, diagonal: str) -> int:
     return _SAMPLED_CLASSES
 
 
-def ways(point: Point, diagonal: str) -> tuple[object, ...]:
+def ways(point: Point, diagonal: str, weights: int = 1) -> tuple[object, ...]:
     """Return what decides by which steps a GPU makes a draw of the point: equal ones take the same kernels."""
     C, d, N, m, cut = point.n_classes, point.dim, point.n_samples, point.width, point_tiling(point, gpu=True)
-    sizes = (C > 1, m == 1, cut.one_chunk(C), cut.hold, cut.n_tiles(N) > 1, few_features(d, N), few_features(m or d, N))
-    return point.model, point.loss, point.ensemble, diagonal_classes(point, diagonal) < C, sizes
+    sizes = C > 1, N > 1, m == 1, cut.one_chunk(C), cut.hold, cut.n_tiles(N) > 1
+    few = few_features(d, N), few_features(m or d, N), diagonal_classes(point, diagonal) < C
+    several = weights > 1, pairs_of_classes(C, m or d, N, cut, weights), restricts_pairs(d, N, m or 1, weights)
+    return point.model, point.loss, point.ensemble, sizes, few, several
 
 
 def masks_samples(point: Point) -> bool:

@@ -77,13 +77,13 @@ class Batch:
 
         CuPy compiles meanwhile, for some seconds. As a part of a batch, these would be taken for the time of its draws,
         and the next batches would be far too small. Two draws need other kernels than one: their arrays have an axis
-        more, with gaps.
+        more, with gaps. What draws in doubt need, which are few, is compiled when the first of them comes.
         """
         if not get_backend(resolve(self.backend)).needs_gpu:
             return
-        several, kind = self.weights_per_draw > 1, ways(self.point, self.diagonal)
+        kind = ways(self.point, self.diagonal, self.weights_per_draw)
         for count in range(1, min(2, len(self.draws)) + 1):
-            if (found := (kind, self.layers, self.dtype, several, count)) not in _WARM:
+            if (found := (kind, self.layers, self.dtype, count)) not in _WARM:
                 self._simulate(range(self.draws.start, self.draws.start + count))
                 _WARM.add(found)
 
