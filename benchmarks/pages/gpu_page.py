@@ -181,14 +181,14 @@ def _timed(row: Row) -> Row:
 
 
 def _sizes(row: Row) -> str:
-    return ", ".join(f"{name} = {row[name]:,}" for name in ("C", "d", "N", "m") if row[name])
+    return ", ".join(str(row[name]) for name in ("C", "d", "N", "m") if row[name])
 
 
 def _count(row: Row) -> Row:
     of_batch, of_draw = row["of_batch"], row["of_draw"]
     return {
         "layers": ", ".join(row["layers"]),
-        "sizes": _sizes(row),
+        "C, d, N, m": _sizes(row),
         "launches a batch": of_batch["launches"],
         "and a draw": of_draw["launches"],
         "waits a batch": of_batch["waits"] + row["batch"] * of_draw["waits"],
@@ -217,7 +217,7 @@ def _estimate(row: Row) -> Row:
     longer = max(host, device)
     return {
         "layers": ", ".join(row["layers"]),
-        "sizes": _sizes(row),
+        "C, d, N, m": _sizes(row),
         "host, µs": 1e6 * host,
         "device, µs": 1e6 * device,
         "a draw, µs": 1e6 * longer,
