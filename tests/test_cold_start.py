@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import rmtsim
@@ -15,10 +17,13 @@ from harness.simt.memory import Pool
 from rmtsim.full_hessian.description import Look
 from rmtsim.model.choices import LayerName
 from rmtsim.model.point import Point
-from rmtsim.sweeps import batches
+from rmtsim.sweeps import batches, table_runner
 from rmtsim.sweeps.batches import Batch
+from rmtsim.sweeps.experiment import Table
+from rmtsim.sweeps.table_runner import TableJob
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
+from rmtsim.training.task import Task
 from rmtsim.training.trajectory import _compile, trajectory_task
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
@@ -147,3 +152,17 @@ def test_nothing_is_compiled_in_the_time_of_a_training_run(
     assert before
     task.table()
     assert not {str(kernel) for kernel in pool.counts.kernels.keys() - before}
+
+
+def test_the_time_of_a_table_begins_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def advance(seconds: float) -> pd.DataFrame:
+        clock[0] += seconds
+        return pd.DataFrame()
+
+    monkeypatch.setattr(table_runner.time, "perf_counter", lambda: clock[0])
+    task = Task("one", {}, lambda: advance(3.0), warm_up=lambda: advance(1000.0))
+    assert TableJob(Table("folder", task)).compute().seconds == 3.0
+    assert clock[0] == 1003.0
+    assert TableJob(Table("folder", replace(task, warm_up=None))).compute().seconds == 3.0
