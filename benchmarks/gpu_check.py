@@ -21,13 +21,13 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 
 import rmtsim
+from benchmarks.gpu_tensor import tensor
 from benchmarks.timing import Timing, elapsed
-from rmtsim.arrays import gpu, gpu_device, tensor_cores
+from rmtsim.arrays import gpu, gpu_device
 from rmtsim.arrays.backend import DTYPES, DtypeName, array_module, get_backend, to_numpy
 from rmtsim.kernels.cost import flops
 from rmtsim.kernels.memory import BASE, batch_size
@@ -77,9 +77,6 @@ _AGREE = (
     _HIDDEN(9000, 30, 100, 8),
     Point("one_hidden", "mse", 100, 64, 128, 8),
 )
-#: Large points, and draws of each, to be made with tensor cores and without.
-_TENSOR = ((_LINEAR(1000, 1000, 1000), 16), (_LINEAR(4096, 1024, 4096), 2), (_LINEAR(128_256, 1024, 1024), 2))
-_SMALL_TENSOR = ((_LINEAR(10, 20, 60), 1),)
 _SMALL = (_LINEAR(10, 20, 60), _HIDDEN(10, 20, 60, 3))
 
 
@@ -172,24 +169,6 @@ def agree(small: bool) -> Iterator[Row]:
             pairs = {layer: zip(norms, found[1][layer], strict=True) for layer, norms in found[0].items()}
             worst = {layer: [_difference(*pair) for pair in both] for layer, both in pairs.items()}
             yield {"point": str(point), "dtype": dtype, "largest_difference": worst}
-
-
-def tensor(small: bool) -> Iterator[Row]:
-    """Time large draws without tensor cores and with them, and find what their statistics err by."""
-    columns = ["diag_sqfro", "offdiag_sqfro"]
-    for point, count in _SMALL_TENSOR if small else _TENSOR:
-        row: Row = {"point": str(point)}
-        exact = rmtsim.simulate(point, count, backend="cupy")[columns]
-        call = partial(rmtsim.simulate, point, count, backend="cupy", dtype="float32")
-        for name, value in (("without", "0"), ("with", "1")):
-            least = patch.object(tensor_cores, "_LARGE", 0) if small else nullcontext()
-            with least, patch.dict(os.environ, {tensor_cores.VARIABLE: value}):
-                found = call()
-                seconds = Timing.of([elapsed(call) for _ in range(3)]).seconds / count
-            row[f"s_per_draw_{name}"] = seconds
-            row[f"TFLOPs_{name}"] = flops(point, point.layers, gpu=True) / seconds / 1e12
-            row[f"largest_difference_{name}"] = _difference(exact, found[columns].to_numpy())
-        yield row
 
 
 def memory(small: bool) -> Iterator[Row]:

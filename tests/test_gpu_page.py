@@ -37,6 +37,8 @@ PRETENDED: list[Row] = [
     {"step": "bits", "point": "a", "dtype": "float32", "again": True, "batch_2": False, "two_threads": [True, True]},
     {"step": "agree", "point": "a", "dtype": "float64", "largest_difference": {"linear": [3e-13, None]}},
     {"step": "agree", "point": "a", "dtype": "float32", "largest_difference": {"linear": [4e-06, 2e-06]}},
+    {"step": "tensor", "point": "large", "error_without": 1e-07, "error_with": 4e-06}
+    | {"s_without_tensor_cores": 0.0017, "s_with_tensor_cores": 0.0019},
 ]
 
 
@@ -117,6 +119,8 @@ def test_of_a_run_on_a_gpu_it_is_made(counts: Row, tmp_path: Path) -> None:
     assert "were measured on one Pretended P1 on 2001-02-03.**" in text
     assert "Older" not in text
     assert "Nothing on this page" not in text
+    assert "µs with tensor cores" in text
+    assert all(number in text for number in ("1700", "1900", "4e-06"))
     assert "**No number in this table was measured on a GPU.**" in text  # the estimates stay what they are
     row = cells(text, "## Measured on Pretended P1")
     assert row == ["linear ce, linear", "float32", "30", "20", "1.5", "600", "0.375", "12,300"]

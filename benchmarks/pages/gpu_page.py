@@ -72,6 +72,8 @@ on the same GPU; *one core* is a draw in float64 on a core of the CPU of that ma
 
 {bits}
 
+{tensor}
+
 {tests}
 """
 
@@ -137,6 +139,7 @@ def _measured(check: list[Row], about: Row) -> str:
         speed=markdown(Table("", speed)) if speed else "No times of draws were taken.",
         agreement=fill(_agreement([row for row in check if "largest_difference" in row]), 120),
         bits=fill(_same_bits([row for row in check if "again" in row]), 120),
+        tensor=_tensor([row for row in check if "s_with_tensor_cores" in row]),
         tests=fill(_tests([row for row in check if row["step"] == "tests" and "code" in row]), 120),
     )
 
@@ -160,6 +163,19 @@ def _same_bits(rows: list[Row]) -> str:
         f"The bits of draws were compared {len(same)} times with those of the same draws made alone, again, in other "
         f"batches and with less memory: {sum(same)} times they were the same."
     )
+
+
+def _tensor(rows: list[Row]) -> str:
+    if not rows:
+        return "Tensor cores were not tried."
+    kinds = ("without", "with")
+    times = [
+        {"large draw in float32": row["point"]}
+        | {f"µs {kind} tensor cores": 1e6 * row[f"s_{kind}_tensor_cores"] for kind in kinds}
+        | {f"error {kind}": row[f"error_{kind}"] for kind in kinds}
+        for row in rows
+    ]
+    return markdown(Table("", times))
 
 
 def _tests(rows: list[Row]) -> str:
