@@ -110,6 +110,24 @@ def test_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
             ["run", "figure8", "--store", "s", "--memory", "4"],
             "--memory: '4' is a number of bytes; give a unit, as in 4GiB",
         ),
+        (
+            ["run", "figure8", "--store", "s", "--seed", "3"],
+            "not known; leave them out: seed is a key of the spec; see",
+        ),
+        (["plan", "figure8", "--store", "s", "--target-rse=1"], "leave it out: target_rse is a key of the spec; see"),
+        (["-v", "status"], "rmtsim: -v: it is not known; leave it out; see rmtsim --help"),
+        (
+            ["theory", "--classes", "10,100"],
+            "of at least 1, at most 1000000000, without commas, and several with spaces",
+        ),
+        (
+            ["theory", "--loss", "cross-entropy"],
+            "--loss: 'cross-entropy' is not known (did you mean ce?); choose one of",
+        ),
+        (
+            ["theory", "--init", "kaiming"],
+            "--init: 'kaiming' is not known (did you mean he?); choose one of lecun, he, ",
+        ),
     ],
 )
 def test_plausible_mistakes(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,8 +35,9 @@ def whole(text: str) -> int:
     except (ValueError, OverflowError):
         value = 0
     if not 1 <= value <= MAX_SIZE:
+        several = ", without commas, and several with spaces" if "," in text else ""
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not valid; give a whole number of at least 1, at most {MAX_SIZE}"
+            f"{text!r} is not valid; give a whole number of at least 1, at most {MAX_SIZE}{several}"
         )
     return value
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from rmtsim.cli.argument_errors import in_our_words, unknown_arguments
 from rmtsim.cli.exit_codes import MEANINGS
-from rmtsim.cli.help_names import with_names
+from rmtsim.cli.help_names import KEYS, with_names
 from rmtsim.cli.options import figures, measure, stores, sweeps, theory
 from rmtsim.cli.printing import print_message
 from rmtsim.cli.shared_arguments import Verb
@@ -79,6 +81,9 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse what is known; end with 2 at a mistyped option, before one that it stands for is missed."""
+        first = next(iter(sys.argv[1:] if args is None else args), "")
+        if self._subparsers is not None and first.startswith("-") and first not in self._option_string_actions:
+            self.refuse([first])
         if args is not None and self._subparsers is None:  # a verb's parser
             for word in args:
                 option, known = word.partition("=")[0], self._option_string_actions
@@ -107,7 +112,11 @@ class _Parser(argparse.ArgumentParser):
 
     def refuse(self, arguments: list[str]) -> NoReturn:
         """End with 2 at arguments that are not known, naming them without secrets of addresses."""
-        self.error(unknown_arguments([shown(word) for word in arguments], self._option_string_actions))
+        said = unknown_arguments([shown(word) for word in arguments], self._option_string_actions)
+        key = arguments[0].partition("=")[0].lstrip("-").replace("-", "_")
+        if self.epilog == KEYS and re.search(rf"^ +{re.escape(key)}\*? ", with_names(KEYS), re.MULTILINE):
+            said += f": {key} is a key of the spec"
+        self.error(said)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and whose help to read, in one line; end with 2."""

@@ -17,8 +17,20 @@ _LONGEST = 200
 #: How alike a name must be to a mistyped one; "f8" and "fig8" are by 0.67.
 _ALIKE = 0.6
 
-#: What users call a backend.
-_BACKENDS = {"gpu": "cupy", "cuda": "cupy", "cpu": "numpy"}
+#: Other names of backends, losses, variances and laws.
+_OTHER_NAMES = {
+    "gpu": "cupy",
+    "cuda": "cupy",
+    "cpu": "numpy",
+    "crossentropy": "ce",
+    "cross_entropy": "ce",
+    "cross-entropy": "ce",
+    "squared": "mse",
+    "l2": "mse",
+    "kaiming": "he",
+    "glorot": "xavier",
+    "normal": "gaussian",
+}
 
 #: Names of the sizes of a point by their symbols.
 SIZES = {"C": "n_classes", "d": "dim", "N": "n_samples", "m": "width", "d/N": "aspect_ratio"}
@@ -36,7 +48,7 @@ def abridge(value: Any) -> str:
 def did_you_mean(given: Any, known: Iterable[str]) -> str:
     """Return the name that a mistyped one is closest to, as " (did you mean fig8?)"; nothing where none is close.
 
-    The symbol of a size, such as C, means its name, and gpu the backend that uses one. Hyphens before options do not
+    The symbol of a size, such as C, means its name; gpu means the backend that uses one. Hyphens before options do not
     count.
 
     Examples
@@ -47,7 +59,7 @@ def did_you_mean(given: Any, known: Iterable[str]) -> str:
     ''
     """
     names = {name.lower().lstrip("-"): name for name in known}
-    if isinstance(given, str) and (meant := {**SIZES, **_BACKENDS}.get(given)) in names.values():
+    if isinstance(given, str) and (meant := {**SIZES, **_OTHER_NAMES}.get(given)) in names.values():
         return f" (did you mean {meant}?)"
     typed = given.lower().lstrip("-") if isinstance(given, str) else ""
     close = difflib.get_close_matches(typed, names, 1, _ALIKE) if typed else []
