@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from rmtsim.arrays import gpu, gpu_device, gpu_launch, gpu_tiles, philox
+from rmtsim.arrays import gpu, gpu_chunks, gpu_device, gpu_launch, gpu_tiles, philox
 
 SOURCE = gpu_launch.source()
 ARCHITECTURES = ("sm_80", "sm_90")
@@ -90,8 +90,8 @@ def compiled(request: pytest.FixtureRequest, nvrtc: Nvrtc) -> Compiled:
 
 
 def launched() -> set[str]:
-    """Names of the kernels that gpu.py and gpu_tiles.py run."""
-    trees = [ast.parse(Path(module.__file__).read_text("utf-8")) for module in (gpu, gpu_tiles)]
+    """Names of the kernels that gpu.py, gpu_tiles.py and gpu_chunks.py run."""
+    trees = [ast.parse(Path(module.__file__).read_text("utf-8")) for module in (gpu, gpu_tiles, gpu_chunks)]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = [call.args[0] for call in calls if ast.unparse(call.func) in ("launch", "_sums")]
     return {name.value for name in names if isinstance(name, ast.Constant)}
@@ -138,6 +138,8 @@ def test_every_kernel_that_is_asked_for_is_there(compiled: Compiled) -> None:
         "quadratic_sums",
         "pair_sums",
         "cross_sums",
+        "grams",
+        "diagonal_sums",
         "total",
     }
     types = {name: ("double",) if name == "total" else ("float", "double") for name in names}

@@ -132,6 +132,10 @@ class Backend(ABC):
         """Return Σ_i Σ G_i∘(U_iU_iᵀ∘(ffᵀ − f_if_iᵀ) + W_iW_iᵀ), (…, R), in float64: see `rmtsim.arrays.gpu_tiles`."""
         raise NotImplementedError(f"{self.name} sums no pairs")
 
+    def chunk_sums(self) -> Any:
+        """Return `rmtsim.arrays.gpu_chunks`, whose sums stay on a device from chunk to chunk; or None."""
+        return None
+
     def fixed(self, array: np.ndarray) -> Array:
         """Return an array that never changes, such as one of indices; a device may keep it."""
         return self.module().asarray(array)
@@ -174,10 +178,6 @@ class Backend(ABC):
         """
         total += A @ B.mT
         return total
-
-    def add_gram(self, total: Array, A: Array, B: Array) -> Array:
-        """Return the same for columns that are weights of samples: large ones may be added on tensor cores."""
-        return self.add_product(total, A, B)
 
     def on_tensor_cores(self, samples: Array, n_classes: int) -> bool:
         """Whether sums over pairs of samples (…, N, inputs) are large, and tensor cores are asked for and make them."""

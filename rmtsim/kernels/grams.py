@@ -59,20 +59,29 @@ def _grams_of_block(
     kinds: dict[int, tuple[Array, ...]] = {}
     grams: dict[Pair, list[Array]] = {}
     backend = backend_of(xp)
+    on_device = backend.chunk_sums()
 
     def add(job: tuple[Pair, int]) -> None:
         (i, j), kind = job
-        grams[i, j][kind] = backend.add_gram(grams[i, j][kind], kinds[i][kind], kinds[j][kind])
+        if on_device:
+            on_device.add_grams(grams[i, j][kind], kinds[i][kind], kinds[j][kind])
+        else:
+            grams[i, j][kind] = backend.add_product(grams[i, j][kind], kinds[i][kind], kinds[j][kind])
+
+    def zeros(A: Array, B: Array) -> Array:
+        return on_device.zero_grams(A, B) if on_device else _zeros(A, B, xp)
 
     for chunk in chunks:
         made = team.map(lambda i, chunk=chunk: columns(i, chunk, i in fresh), wanted)  # type: ignore[misc]
         kinds.update(zip(wanted, made, strict=True))
         del made
         if not grams:
-            grams = {(i, j): [_zeros(A, B, xp) for A, B in zip(kinds[i], kinds[j], strict=True)] for i, j in block}
+            grams = {(i, j): [zeros(A, B) for A, B in zip(kinds[i], kinds[j], strict=True)] for i, j in block}
         jobs = [(pair, kind) for pair in block for kind in range(len(grams[pair]))]
         team.map(add, sorted(jobs, key=lambda job: job[0][0] == job[0][1]))  # the costly ones first
         kinds.clear()  # before the next chunk's are made
+    if on_device:
+        grams = {pair: [on_device.added_grams(totals) for totals in grams.pop(pair)] for pair in block}
     return grams
 
 

@@ -87,7 +87,7 @@ def first_pass(
 def last_layer_ce(softmax: Softmax, kernel: DataKernel, all_pairs: tuple[Array, ...]) -> BlockNorms:
     """Linear model (5) or output layer (15), after `first_pass`; the kernel is that of the softmax's samples."""
     n_samples, C = softmax.U.shape[-2], softmax.V.shape[-2]
-    same, squares = kernel.quadratic_sums(softmax.diagonal_weights, softmax.later_chunks)
+    same, squares = _diagonal_sums(softmax, kernel)
     diag = same / (n_samples**2 * C)
     if C == 1:
         return BlockNorms(diag, diag * softmax.xp.nan)
@@ -105,6 +105,30 @@ def _beyond_cancelling(difference: Array, minuend: Array, softmax: Softmax) -> A
 
 def _has_cancelled(rest: Array, softmax: Softmax) -> bool:
     return softmax.doubts.outside(rest, softmax.xp, above=0.0) and bool(softmax.xp.any(rest < 0))
+
+
+def _diagonal_sums(softmax: Softmax, kernel: DataKernel) -> list[Array]:
+    """Return ⟨K, QQᵀ⟩ and ⟨K, SSᵀ⟩: on a GPU as sums over chunks of classes, with no Gram matrix in memory."""
+    sums = backend_of(softmax.xp).chunk_sums()
+    if sums is None or kernel.few_features:
+        return kernel.quadratic_sums(softmax.diagonal_weights, softmax.later_chunks)
+    done: dict[tuple[int, int], Array] = {}
+    of = softmax.on_device()
+    for block in softmax.tiling.blocks(len(softmax.tiles)):
+        weights = {(i, j): kernel.tile(i, j) for i, j in block}
+        partial: dict[tuple[int, int], Array] = {}
+        for chunk in softmax.later_chunks():
+            E = {
+                i: sums.Exponentials(softmax.exponentials(i, chunk), softmax.tiles[i], chunk.classes.start)
+                for i in sorted({tile for tiles in block for tile in tiles})
+            }
+            for (i, j), K in weights.items():
+                partial[i, j] = sums.add_diagonal_sums(partial.get((i, j)), K, E[i], E[j], of)
+            del E  # before the next chunk's are made
+        done.update({tiles: sums.total(found) for tiles, found in partial.items()})
+    first, *others = sorted(done)  # an order that does not depend on the blocks
+    total = sum((done[tiles] for tiles in others), done[first])
+    return [total[..., kind] for kind in range(2)]
 
 
 def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:

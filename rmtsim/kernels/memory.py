@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rmtsim.arrays.gpu_chunks import slices
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import (
     bends,
@@ -90,13 +91,15 @@ def memory(
                 numbers += m * (N * d // 2 + N**2 // 4)
         elif softmax and pairs_of_classes(C, inputs, N, tiling, weights):
             columns = together * C * (C + 1) // 2
-            passes.append(3 * rows * columns + _contraction(inputs, N, tiling, columns, 2 * pairs))
+            passes.append(
+                3 * rows * columns + _contraction(inputs, N, tiling, columns, 2 * pairs * _slices(tiling, columns))
+            )
         elif softmax:
             both = _contraction(inputs, N, tiling, 2 * chunk * together, 2 * pairs * together)
             passes.append(4 * rows * chunk * together + both)
             if diagonal_classes(point, "auto") < C:
                 passes.append(4 * N * chunk * together)  # of the sampled classes, for all samples
-            passes.append((2 * rows * chunk + pairs * area) * together)
+            passes.append((2 * rows * chunk + pairs * area * _slices(tiling, chunk)) * together)
         else:
             numbers += min(N, inputs) ** 2
     numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
@@ -109,6 +112,12 @@ def memory(
         # Of each V what makes its rows is kept; while it is made, there are normals, a factor and a product besides.
         doubles += (weights + _ORTHOGONAL - 1) * _orthogonal(C, inputs) + (_ORTHOGONAL * _orthogonal(m, d) if m else 0)
     return batch * (numbers * item + 8 * doubles) + 8 * fills
+
+
+def _slices(tiling: Tiling, columns: int) -> int:
+    """Matrices held for a Gram matrix: on a GPU one for each slice of the columns, and their sum."""
+    count = slices(tiling.tile, tiling.tile, columns) if tiling.largest > TILE else 1
+    return count + (count > 1)
 
 
 def _orthogonal(rows: int, columns: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rmtsim.arrays.backend import Array, Module, backend_of
 from rmtsim.arrays.threads import ThreadTeam
@@ -175,6 +175,14 @@ class Softmax:
         rows = (..., self.tiles[i], slice(None))
         Q, S = self._backend.diagonal_weights(self.exponentials(i, chunk), self.inverse(i))
         return (self.leading_or(chunk, i, S**0.5 * self.rest[rows], Q) if self.is_saturated else Q), S
+
+    def on_device(self) -> Any:
+        """Return what makes the probabilities of all samples for `Backend.chunk_sums`, in a later pass."""
+        xp, z = self.xp, self.total
+        inverse, leading = xp.astype(1 / z, self.U.dtype, copy=False), xp.full(z.shape, -1, dtype=xp.int64)
+        if self.is_saturated:
+            leading = xp.where(self.saturated, self.leading.index, leading)
+        return self._backend.chunk_sums().Probabilities(inverse, leading, self.rest if self.is_saturated else inverse)
 
     def leading_or(self, chunk: Chunk, i: int, careful: Array, plain: Array) -> Array:
         """Return ``careful`` for the leading class of the tile's saturated samples, and ``plain`` for all else."""

@@ -84,13 +84,6 @@ class CuPyBackend(Backend):
         _gpu().add_product(total, A, B)
         return total
 
-    def add_gram(self, total: Array, A: Array, B: Array) -> Array:
-        """Add A Bᵀ to ``total`` in place, on tensor cores where they are asked for."""
-        if not _tensor_cores().used(total.dtype.name, *total.shape[-2:], A.shape[-1]):
-            return self.add_product(total, A, B)
-        _tensor_cores().add_grams(total[..., None, :, :], A, B)
-        return total
-
     def on_tensor_cores(self, samples: Array, n_classes: int) -> bool:
         """Whether tensor cores are asked for, for sums as large as these."""
         n = samples.shape[-2]
@@ -115,6 +108,12 @@ class CuPyBackend(Backend):
     def cross_sums(self, X: Array, slopes: Array, features: Array, U: Array, W: Array) -> Array:
         """Return the sums by a kernel that keeps products in registers."""
         return _tiles().cross_sums(X, slopes, features, U, W)
+
+    def chunk_sums(self) -> Any:
+        """Return what sums over chunks of classes."""
+        from rmtsim.arrays import gpu_chunks
+
+        return gpu_chunks
 
     def fixed(self, array: np.ndarray) -> Array:
         """Return the array on the device, where it is kept."""
