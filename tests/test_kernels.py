@@ -139,6 +139,8 @@ def test_every_kernel_that_is_asked_for_is_there(compiled: Compiled) -> None:
         "pair_sums",
         "cross_sums",
         "grams",
+        "moments",
+        "row_powers",
         "diagonal_sums",
         "total",
     }
@@ -299,37 +301,6 @@ def test_quadratic_sums(lead: tuple[int, ...], n: int, d: int, c: int, first: in
     np.testing.assert_allclose(found, expected, rtol=eps(dtype, 20), atol=0)
     if len(lead) == 1:
         np.testing.assert_array_equal(host(gpu_tiles.quadratic_sums(device(X[1]), device(A[1]), first)), found[1])
-
-
-def cross_arrays(lead: tuple[int, ...], R: int, n: int, d: int, m: int, c: int, e: int, dtype: str) -> list[np.ndarray]:
-    shapes = [(n, d), (n, m), (n, m), (R, m, n, c), (R, m, n, e)]
-    X, slopes, *others = (random(*lead, *shape, dtype=dtype, seed=k) for k, shape in enumerate(shapes))
-    return [X, (slopes > 0).astype(dtype), *others]
-
-
-def cross_expected(X: np.ndarray, s: np.ndarray, f: np.ndarray, U: np.ndarray, W: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the sums, and those of absolute values."""
-    X, s, f = (A[..., None, :, :] for A in (X, s, f))  # the same for all U and W of a draw
-    by_neuron = [A.mT[..., None] for A in (s, f)]
-    G, own = by_neuron[0] * (X @ X.mT)[..., None, :, :] * by_neuron[0].mT, by_neuron[1] * by_neuron[1].mT
-    terms = G * (U @ U.mT * ((f @ f.mT)[..., None, :, :] - own) + W @ W.mT)
-    return terms.sum(axis=(-3, -2, -1)), np.abs(terms).sum(axis=(-3, -2, -1))
-
-
-@on_gpu
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    ("lead", "sizes"), [((), (1, 1, 1, 1, 1, 1)), ((3,), (2, 65, 9, 4, 6, 17)), ((2, 1), (1, 70, 33, 2, 1, 9))]
-)
-def test_cross_sums(lead: tuple[int, ...], sizes: tuple[int, ...], dtype: str) -> None:
-    arrays = cross_arrays(lead, *sizes, dtype)
-    expected, size = cross_expected(*(A.astype(np.float64) for A in arrays))
-    found = host(gpu_tiles.cross_sums(*map(device, arrays)))
-    assert found.dtype == np.float64
-    assert np.all(np.abs(found - expected) <= eps(dtype, 20) * size)
-    if len(lead) == 1:
-        alone = [A[1] for A in arrays[:3]] + [A[1, 1:] for A in arrays[3:]]
-        assert host(gpu_tiles.cross_sums(*map(device, alone))) == found[1, 1:]
 
 
 @on_gpu

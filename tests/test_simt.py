@@ -53,7 +53,7 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
         L, sums, highest = new(n, c), new(n), new(n)
         L[...] = E
         block = (lanes, 256 // lanes)
-        given = (L, np.zeros(n), sums, highest, np.int64(n), np.int64(c))
+        given = (L, np.zeros(n), sums, highest, *map(np.int64, (n, c, n, n, 0)), np.int32(0))
         kernels.launch("exponentials_double", (-(-n // block[1]),), block, given)
         yield np.allclose(sums, np.exp(E).sum(axis=1), rtol=1e-13) and np.array_equal(highest, E.max(axis=1))
     partial = new(8)
@@ -70,11 +70,25 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
     partial, sizes = new(1, 2, 3), tuple(map(np.int64, (n, c, 20, 90, 3)))
     kernels.launch("quadratic_sums_double", (3,), (16, 16), (X, E, *sizes, partial))
     yield np.allclose(partial[0].sum(axis=1), [np.sum(K * (A @ A.T)) for A in (E[:, :90], E[:, 90:])], rtol=1e-12)
-    s, f, U, W = (E[:, :2] > 1) * 1.0, E[:, 2:4].copy(), E[:, 4:12].reshape(2, n, 4), E[:, 12:22].reshape(2, n, 5)
-    partial, sizes, U, W = new(1, 1, 3), map(np.int64, (1, n, 20, 2, 4, 5, 3)), U.copy(), W.copy()
-    kernels.launch("cross_sums_double", (3,), (16, 16), (X, s, f, U, W, *sizes, partial))
+    s, f, V, F, y = (E[:, :2] > 1) * 1.0, E[:, 2:4].copy(), E[:9, 4:6].copy(), E[:, 12:21].copy(), np.arange(n) % 9
+    U = P[:, :9] * (V.T[:, None, :] - f.T[:, :, None])
+    W = P[:, :9] - np.eye(9)[y] + U * f.T[:, :, None]
     G, own = s.T[:, :, None] * (X @ X.T) * s.T[:, None, :], f.T[:, :, None] * f.T[:, None, :]
+    partial, F, nobody = new(1, 2, 3), E[:, :9].copy(), np.full(n, -1)
+    sizes = (*map(np.int64, (1, n, 0, n, 0, n, 20, 2, 9, 0, 1)), *map(np.int32, (1, 1, 0)))
+    kernels.launch(
+        "cross_sums_double", (6,), (16, 16), (X, s, f, V, F, F, inverse, f, f, f, y, nobody, *sizes, partial)
+    )
     yield np.isclose(partial.sum(), (G * (U @ U.mT * (f @ f.T - own) + W @ W.mT)).sum(), rtol=1e-12)
+    totals, sizes = new(2, n, n), (*map(np.int64, (n, n, c, 2)), np.int32(1))
+    totals[...] = 0
+    kernels.launch("grams_double", (6,), (16, 16), (E, E, totals, *sizes))
+    yield np.allclose(np.tril(totals.sum(axis=0)), np.tril(E @ E.T), rtol=1e-12)
+    partial, K = new(2, 2, 3), np.tril(K)
+    sizes = (*map(np.int64, (1, n, 0, n, 0, n, c, 0, 2)), *map(np.int32, (1, 0)))
+    kernels.launch("diagonal_sums_double", (12,), (16, 16), (K, E, E, inverse, inverse, nobody, *sizes, partial))
+    expected = [np.sum(K * (A @ A.T)) for A in (P - P * P, P * P)]
+    yield np.allclose(partial.sum(axis=(1, 2)), expected, rtol=1e-12)
     given, out, layouts = E.reshape(2, 35, 300), new(2, 35, 40), np.zeros(2, dtype=gpu_tiles._LAYOUT)
     out[...], layouts["steps"] = 1, [(35 * 300, 300, 1), (35 * 300, 1, 300)]  # by rows, and by columns
     sizes = (*map(np.int64, (35, 40, 35)), np.int32(1), np.int32(0))
@@ -94,8 +108,12 @@ MUTANTS = {
     "columns of another kind": ("ends[3] = {0, first, c}", "ends[3] = {0, first - 1, c}"),
     "no step of columns": ("row * layout.row + column * layout.column", "row * layout.row + column"),
     "the other draw": ("B += draw * of_B.draw", "B += 0"),
-    "its own neuron, too": (" - (double)features[a] * features[b]", ""),
-    "one slope": ("* slopes[a] * slopes[b] *", "* slopes[a] *"),
+    "its own neuron, too": (" - (double)above.feature[a] * beside.feature[b]", ""),
+    "one slope": ("* above.slope[a] * beside.slope[b] *", "* above.slope[a] *"),
+    "labels of another class": ("(int)own : -1;", "(int)own + 1 : -1;"),
+    "slices that leave a column out": ("? from + length : c;", "? from + length - 1 : c;"),
+    "the left tile twice": ("= ahead[1][entry];", "= ahead[0][entry];"),
+    "the piece before": ("load(from + STEP + step)", "load(from + step)"),
     "nothing added to": ("add ? entry + sums", "!add ? entry + sums"),
     "the diagonal counts twice": ("(a > b) + (a >= b) :", "2 * (a >= b) :"),
     "other pairs of tiles": ("while (j > i) j -= ++i;", "while (j >= i) j -= ++i;"),
@@ -117,7 +135,9 @@ def test_the_kernels_agree_with_numpy() -> None:
 def test_mutants_are_noticed(mutant: str) -> None:
     right, wrong = MUTANTS[mutant]
     assert SOURCE.count(right) == 1
-    assert not agree(Kernels(re.sub(r"(KERNELS|TILES)_FOR\(float\)", "", SOURCE.replace(right, wrong)), FOLDER))
+    assert not agree(
+        Kernels(re.sub(r"(KERNELS|TILES|CROSS|CHUNKS)_FOR\(float\)", "", SOURCE.replace(right, wrong)), FOLDER)
+    )
 
 
 def kernel(body: str, parameters: str = "double* out") -> str:

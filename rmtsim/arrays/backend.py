@@ -128,10 +128,6 @@ class Backend(ABC):
         """
         raise NotImplementedError(f"{self.name} sums no pairs")
 
-    def cross_sums(self, X: Array, slopes: Array, features: Array, U: Array, W: Array) -> Array:
-        """Return Σ_i Σ G_i∘(U_iU_iᵀ∘(ffᵀ − f_if_iᵀ) + W_iW_iᵀ), (…, R), in float64: see `rmtsim.arrays.gpu_tiles`."""
-        raise NotImplementedError(f"{self.name} sums no pairs")
-
     def chunk_sums(self) -> Any:
         """Return `rmtsim.arrays.gpu_chunks`, whose sums stay on a device from chunk to chunk; or None."""
         return None

@@ -95,13 +95,43 @@ def exponentials(L: Array, shift: Array) -> tuple[Array, Array, Array]:
     column = (*L.shape[:-1], 1)
     shift = contiguous(cupy.broadcast_to(cupy.asarray(shift), column), L.dtype)
     sums, highest = cupy.empty(column, dtype=np.float64), cupy.empty(column, dtype=L.dtype)
-    rows, columns = highest.size, L.shape[-1]
+    _launch_exponentials(L, shift, sums, highest, highest.size, highest.size, 0, False)
+    return L, sums, highest
+
+
+def add_exponentials(L: Array, shift: Array, total: Array, highest: Array, start: int) -> Array:
+    """Do the same for some samples, and add to the row sums and row maxima of other columns; return L.
+
+    Parameters
+    ----------
+    L
+        (…, n, c), contiguous.
+    shift, total, highest
+        Of all samples, (…, N, 1), contiguous; ``total`` in float64, and the others in the dtype of L.
+    start
+        Number of the first of the n samples.
+
+    Raises
+    ------
+    ValueError
+        If an array is not contiguous.
+    """
+    for array in (L, shift, total, highest):
+        check_contiguous(array)
+    _launch_exponentials(L, shift, total, highest, L.shape[-2], shift.shape[-2], start, True)
+    return L
+
+
+def _launch_exponentials(
+    L: Array, shift: Array, sums: Array, highest: Array, n: int, samples: int, start: int, add: bool
+) -> None:
+    rows, columns = prod(L.shape[:-1]), L.shape[-1]
     # Short rows share a warp, so that no thread idles; long ones take a block, so that its threads read side by side.
     lanes = _lanes(columns) if columns < 4 * _THREADS else _THREADS
     per_block = _THREADS // lanes
-    block, sizes = (lanes, per_block), (np.int64(rows), np.int64(columns))
-    launch("exponentials", L.dtype.name, (-(-rows // per_block),), block, L, shift, sums, highest, *sizes)
-    return L, sums, highest
+    sizes = *map(np.int64, (rows, columns, n, samples, start)), np.int32(add)
+    grid, block = (-(-rows // per_block),), (lanes, per_block)
+    launch("exponentials", L.dtype.name, grid, block, L, shift, sums, highest, *sizes)
 
 
 def diagonal_weights(E: Array, inverse: Array) -> tuple[Array, Array]:

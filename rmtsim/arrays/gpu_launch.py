@@ -22,7 +22,8 @@ def launch(name: str, dtype: str, grid: tuple[int, ...], block: tuple[int, ...],
 def source(*names: str) -> str:
     """Return the text of all kernels but those on tensor cores, or of the files of these names."""
     folder = files("rmtsim.arrays")
-    return "\n".join(folder.joinpath(f"{name}.cu").read_text("utf-8") for name in names or ("kernels", "tiles", "chunks"))
+    names = names or ("kernels", "tiles", "cross", "chunks")
+    return "\n".join(folder.joinpath(f"{name}.cu").read_text("utf-8") for name in names)
 
 
 @cache

@@ -98,29 +98,6 @@ def pair_sums(X: Array, E: Array, inverse: Array) -> Array:
     return _sums("pair_sums", 3, lead, n, *arrays, *map(np.int64, (repeats, n, c, X.shape[-1])))
 
 
-def cross_sums(X: Array, slopes: Array, features: Array, U: Array, W: Array) -> Array:
-    """Return Σ_i Σ G_i∘(U_iU_iᵀ∘(ffᵀ − f_if_iᵀ) + W_iW_iᵀ) over neurons i and all pairs of samples.
-
-    G_i = XXᵀ∘s_is_iᵀ, with the slopes s and the features f of the neurons; products of matrices with ∘ are by entry.
-
-    Parameters
-    ----------
-    X, slopes, features
-        (…, n, d) and twice (…, n, m), of one dtype.
-    U, W
-        (…, R, m, n, c) and (…, R, m, n, e), of the same.
-
-    Returns
-    -------
-    array
-        (…, R), in float64. A draw's values do not depend on the others.
-    """
-    *lead, m, n, c = U.shape
-    arrays = [contiguous(A, X.dtype) for A in (X, slopes, features, U, W)]
-    sizes = map(np.int64, (lead[-1], n, X.shape[-1], m, c, W.shape[-1]))
-    return _sums("cross_sums", 1, lead, n, *arrays, *sizes)[..., 0]
-
-
 def _sums(name: str, kinds: int, lead: list[int], n: int, *arguments: Any) -> Array:
     """Return sums over all pairs of n samples, (*lead, kinds), by a kernel with a block for each pair of tiles."""
     import cupy

@@ -86,18 +86,20 @@ __device__ T reduce(T value, int lanes, Operation combine)
 // ---------------------------------------------------------------------------------------------------------------------
 // Softmax
 
-// L (rows, columns) becomes exp(L - shift[row]); sums[row] is the sum of what is stored, highest[row] the maximum of
-// what was there. A block has blockDim.y rows; blockDim.x threads share one, a power of two up to WARP or all of them.
+// L (rows, columns) becomes exp(L - shift); sums is the sum of what is stored, highest the maximum of what was there,
+// or with `add` those of what was in them before, too. L has n samples of each draw; of N samples that the other arrays
+// have, they begin at number `start`. A block has blockDim.y rows; blockDim.x threads share one, a power of two up to WARP
+// or all of them.
 template <class T>
 __device__ void exponentials(T* L, const T* __restrict__ shift, double* __restrict__ sums, T* __restrict__ highest,
-                             i64 rows, i64 columns)
+                             i64 rows, i64 columns, i64 n, i64 N, i64 start, int add)
 {
-    const i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y, step = blockDim.x;
+    const i64 row = (i64)blockIdx.x * blockDim.y + threadIdx.y, step = blockDim.x, at = row / n * N + start + row % n;
     double sum = 0;
     T top = (T)__int_as_float(0xFF800000);  // -infinity
     if (row < rows) {  // no early return: reduce() needs all threads
         T* const entries = L + row * columns;
-        const T down = shift[row];
+        const T down = shift[at];
         for (i64 first = threadIdx.x; first < columns; first += AHEAD * step) {
             T x[AHEAD];  // the compiler cannot move loads above stores to the same row, so they are written first
 #pragma unroll
@@ -116,8 +118,8 @@ __device__ void exponentials(T* L, const T* __restrict__ shift, double* __restri
     sum = reduce(sum, blockDim.x, Sum());
     top = reduce(top, blockDim.x, Highest());
     if (row < rows && threadIdx.x == 0) {
-        sums[row] = sum;
-        highest[row] = top;
+        sums[at] = add ? sums[at] + sum : sum;
+        highest[at] = add ? Highest()(highest[at], top) : top;
     }
 }
 
@@ -202,9 +204,10 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const dou
         normals(out, start, stop, names, scale);                                                                       \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
-        exponentials_##T(T* L, const T* shift, double* sums, T* highest, i64 rows, i64 columns)                        \
+        exponentials_##T(T* L, const T* shift, double* sums, T* highest, i64 rows, i64 columns, i64 n, i64 N,          \
+                         i64 start, int add)                                                                           \
     {                                                                                                                  \
-        exponentials(L, shift, sums, highest, rows, columns);                                                          \
+        exponentials(L, shift, sums, highest, rows, columns, n, N, start, add);                                        \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
         diagonal_weights_##T(const T* E, const double* inverse, T* Q, T* S, i64 rows, i64 columns)                     \

@@ -216,45 +216,6 @@ __device__ void pair_sums(const T* __restrict__ X, const T* __restrict__ E, cons
     put_sums<3>(sums, partial, pairs);
 }
 
-// Of samples X (n, d), slopes s (n, m) and features f (n, m), and for each of m neurons U (n, c) and W (n, e): the sum
-// over the neurons of G*(U U^T*(f f^T - f_i f_i^T) + W W^T), where G = s_i x.x s_i and products are by entry. `repeats`
-// draws of U and W, one after the other, have the same X, slopes and features.
-template <class T>
-__device__ void cross_sums(const T* __restrict__ X, const T* __restrict__ slopes, const T* __restrict__ features,
-                           const T* __restrict__ U, const T* __restrict__ W, i64 repeats, i64 n, i64 d, i64 m, i64 c,
-                           i64 e, i64 pairs, double* __restrict__ partial)
-{
-    __shared__ Pieces<T, 1> pieces;
-    const Place at(pairs);
-    const int top = at.i * TILE, left = at.j * TILE;
-    const Layout of_X = {0, d, 1}, of_features = {0, m, 1}, of_U = {0, c, 1}, of_W = {0, e, 1};
-    X += at.draw / repeats * n * d;
-    slopes += at.draw / repeats * n * m;
-    features += at.draw / repeats * n * m;
-    T gram[1][EACH][EACH] = {}, of_all[1][EACH][EACH] = {};
-    add_product(pieces, X, of_X, top, n, X, of_X, left, n, 0, d, gram);
-    add_product(pieces, features, of_features, top, n, features, of_features, left, n, 0, m, of_all);
-    double sums[1] = {0};
-    for (i64 neuron = 0; neuron < m; ++neuron) {
-        const T *const u_of = U + (at.draw * m + neuron) * n * c, *const w_of = W + (at.draw * m + neuron) * n * e;
-        T uu[1][EACH][EACH] = {}, ww[1][EACH][EACH] = {};
-        add_product(pieces, u_of, of_U, top, n, u_of, of_U, left, n, 0, c, uu);
-        add_product(pieces, w_of, of_W, top, n, w_of, of_W, left, n, 0, e, ww);
-#pragma unroll
-        for (int u = 0; u < EACH; ++u)
-#pragma unroll
-            for (int v = 0; v < EACH; ++v) {
-                const int times = at.times(u, v, n);
-                if (!times) continue;
-                const i64 a = (top + threadIdx.y * EACH + u) * m + neuron, b = (left + threadIdx.x * EACH + v) * m + neuron;
-                const double others = (double)of_all[0][u][v] - (double)features[a] * features[b];
-                const double weight = (double)gram[0][u][v] * slopes[a] * slopes[b] * times;
-                sums[0] += weight * (uu[0][u][v] * others + ww[0][u][v]);
-            }
-    }
-    put_sums<1>(sums, partial, pairs);
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Names that gpu_tiles.py can ask for
 
@@ -276,12 +237,6 @@ __device__ void cross_sums(const T* __restrict__ X, const T* __restrict__ slopes
                       double* partial)                                                                                 \
     {                                                                                                                  \
         pair_sums(X, E, inverse, repeats, n, c, d, pairs, partial);                                                    \
-    }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(MAX_THREADS, 1)                                                       \
-        cross_sums_##T(const T* X, const T* slopes, const T* features, const T* U, const T* W, i64 repeats, i64 n,     \
-                       i64 d, i64 m, i64 c, i64 e, i64 pairs, double* partial)                                         \
-    {                                                                                                                  \
-        cross_sums(X, slopes, features, U, W, repeats, n, d, m, c, e, pairs, partial);                                 \
     }
 
 TILES_FOR(float)

@@ -11,7 +11,7 @@ The slopes of ReLU are masks: all sums then run over the samples that neuron i l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,8 @@ import numpy as np
 from rmtsim.arrays.backend import Array, Module, backend_of, inner
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
-from rmtsim.kernels.grams import DataKernel, batches_neurons, gram_sums, kept_grams
+from rmtsim.kernels.device_sums import sums_of_pairs
+from rmtsim.kernels.grams import DataKernel, gram_sums, kept_grams
 from rmtsim.kernels.hidden_layer import Moments
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
@@ -81,15 +82,17 @@ class CrossLayer:
         self._X, self._forward, self._y, self._tiling, self._team, self._xp = X, forward_pass, y, tiling, team, xp
         *lead, n_samples, m = forward_pass.features.shape
         self._lead, self._blocks, self._masked, self._N = lead, n_samples**2 * m, masked, n_samples
+        self._sums = backend_of(xp).chunk_sums()
         self._keeps = keep and kept_grams(n_samples, m, masked)
         self._kept: dict[tuple[int, ...], Any] = {}
 
     def ce(self, softmax: Softmax, moments: Moments) -> BlockNorms:
         """Return the norms (18), (…, R), for probabilities and moments after their first pass."""
         xp, mean = softmax.xp, moments.mean()
-        if self._in_registers(softmax.V):
-            return self._ce_in_registers(softmax, moments, mean)
         leading = moments.excess_of_leading() if softmax.is_saturated else mean  # where it is wanted
+        if self._sums:
+            of, given = softmax.on_device(), (softmax.later_chunks, softmax.exponentials)
+            return self._on_device(*given, softmax.V, mean, leading, of)
 
         def of_neuron(passing: Passing, place: int) -> Array:
             draw, neuron, gram = (*passing.draw, place), passing.neuron, passing.gram
@@ -114,8 +117,14 @@ class CrossLayer:
     def mse(self, V: Rows) -> BlockNorms:
         """Return the norms (11), (…, R), for the rows of V (…, R, C, m)."""
         xp = self._xp
-        if self._in_registers(V):
-            return self._mse_in_registers(V)
+        if self._sums:
+            features = self._forward.features[..., None, :, :]
+            tiles = self._tiling.tiles(self._N)
+
+            def outputs(i: int, chunk: Chunk) -> Array:
+                return backend_of(xp).products(features[..., tiles[i], :], chunk.V)
+
+            return self._on_device(lambda: chunks(V, self._tiling), outputs, V, features, features)
 
         def of_neuron(passing: Passing, place: int) -> Array:
             neuron, here, gram = passing.neuron, passing.tiling, passing.gram
@@ -139,36 +148,26 @@ class CrossLayer:
 
         return self._mean_over_blocks(V, of_neuron)
 
-    def _in_registers(self, V: Rows) -> bool:
-        """Whether all neurons of all draws are summed at once on a GPU: those that let a sample not through have 0."""
-        C, m = V.shape[-2:]
-        return backend_of(self._xp).sums_pairs and batches_neurons(self._N, m, C, self._tiling)
+    def _on_device(
+        self,
+        classes: Callable[[], Iterable[Chunk]],
+        outputs: Callable[[int, Chunk], Array],
+        V: Rows,
+        centre: Array,
+        excess: Array,
+        of: Any = None,
+    ) -> BlockNorms:
+        """Sum over all neurons of all draws at once on a GPU, where a sample that is not let through has slope 0."""
+        sums, C = self._sums, V.shape[-2]
+        X, slopes, features = self._X, self._forward.slopes, self._forward.features
+        neurons = sums.Neurons(X, slopes, features, self._y, centre, excess)
 
-    def _ce_in_registers(self, softmax: Softmax, moments: Moments, mean: Array) -> BlockNorms:
-        """Do the same with an axis of neurons after that of V."""
-        (chunk,) = softmax.later_chunks()
-        factors = softmax.V.rows(slice(None)).mT[..., None, :] - _by_neuron(mean)
-        if softmax.is_saturated:
-            leading = softmax.leads(0, chunk)[..., None, :, :]
-            factors = self._xp.where(leading, _by_neuron(moments.excess_of_leading()), factors)
-        P = softmax.probabilities(0, chunk)
-        u = P[..., None, :, :] * factors
-        residual = softmax.residual(P, 0, chunk, self._y[..., None, :])
-        w = residual[..., None, :, :] + u * _by_neuron(self._forward.features[..., None, :, :])
-        return self._summed(u, w)
+        def add(partial: Array | None, left: Any, right: Any, chunk: Chunk) -> Array:
+            rows = V.rows(chunk.classes) if chunk.V is None else chunk.V
+            return sums.add_cross_sums(partial, left, right, rows, neurons, of)
 
-    def _mse_in_registers(self, V: Rows) -> BlockNorms:
-        """Do the same; u, which is the same for all samples, has one column with the length of its own."""
-        xp, features, rows = self._xp, self._forward.features[..., None, :, :], V.rows(slice(None))
-        own = one_hot(self._y[..., None, :], slice(0, V.shape[-2]), rows.dtype, xp)
-        residual = backend_of(xp).products(features, rows) - own
-        w = 2 * (residual[..., None, :, :] + _by_neuron(features) * rows.mT[..., None, :])
-        length = xp.astype(2 * xp.sum(xp.astype(rows, xp.float64) ** 2, axis=-2) ** 0.5, rows.dtype)
-        return self._summed(xp.broadcast_to(length[..., None, None], (*w.shape[:-1], 1)), w)
-
-    def _summed(self, u: Array, w: Array) -> BlockNorms:
-        slopes, features = self._forward.slopes, self._forward.features
-        off = backend_of(self._xp).cross_sums(self._X, slopes, features, u, w) / (self._blocks * w.shape[-1])
+        found = sums_of_pairs(sums, self._N, classes, self._tiling, outputs, lambda i, j: add)
+        off = found[..., 0] / (self._blocks * C)
         return BlockNorms(off * self._xp.nan, off)
 
     def _mean_over_blocks(self, V: Rows, of_neuron: _OfNeuron) -> BlockNorms:
@@ -208,11 +207,6 @@ class CrossLayer:
             self._kept[draw] = DataKernel(self._X[*draw, :, :], tiling, self._team, self._xp, power=1)
         gram = _Sloped(self._kept[draw], self._forward.slopes[*draw, :, neuron, None])
         return Passing(draw, neuron, self._xp.arange(self._X.shape[-2]), tiling, gram)
-
-
-def _by_neuron(A: Array) -> Array:
-    """Return what there is of each neuron, (…, N, m), as columns, (…, m, N, 1)."""
-    return A.mT[..., None]
 
 
 def _others(s: Array, rows: slice, columns: slice, neuron: int) -> Array:

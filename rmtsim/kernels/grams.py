@@ -259,12 +259,6 @@ def kept_grams(n_samples: int, neurons: int, masked: bool) -> bool:
     return (neurons * n_samples**2 // 4 if masked else n_samples**2) <= _KEPT_NUMBERS
 
 
-def batches_neurons(n_samples: int, neurons: int, n_classes: int, tiling: Tiling) -> bool:
-    """Whether a backend that sums pairs in registers makes the cross layer's sums for all neurons and draws at once."""
-    whole = tiling.n_tiles(n_samples) == 1 and tiling.one_chunk(n_classes)
-    return whole and neurons * n_samples * n_classes <= _KEPT_NUMBERS
-
-
 def few_features(inputs: int, n_samples: int) -> bool:
     """Whether contracting through φ is cheaper: GEMM with 2N·inputs(inputs+1)/2 flops a column, SYRK with N²."""
     return inputs * (inputs + 1) < n_samples

@@ -221,33 +221,51 @@ class Moments:
 
     def reset(self) -> None:
         """Start again."""
-        U, m, xp = self._soft.U, self._soft.V.shape[-1], self._soft.xp
+        soft, m, xp = self._soft, self._soft.V.shape[-1], self._soft.xp
+        *lead, N, _ = soft.U.shape
         sizes = [m, n_pairs(m)] if self._pairs else [m]
+        self._slices: Array | None = None
+        self._on_device = backend_of(xp).chunk_sums() if self._centre is None else None
+        if self._on_device:
+            chunk = min(soft.tiling.chunk, soft.V.shape[-2])
+            self._slices = self._on_device.zero_moments(soft.tiling.tile, N, chunk, sum(sizes), tuple(lead))
         # Of a single tile, the first chunk's sums are there before any others.
-        whole = len(self._soft.tiles) == 1
-        self._sums = [None if whole else xp.zeros((*U.shape[:-1], size), dtype=xp.float64) for size in sizes]
+        unknown = len(soft.tiles) == 1 or self._on_device
+        self._added: list[Array] = [None if unknown else xp.zeros((*lead, N, size), dtype=xp.float64) for size in sizes]
         self._mean: Array | None = None
-        self._of_labels = None if self._y is None else xp.zeros((*U.shape[:-1], m), dtype=xp.float64)
+        self._of_labels = None if self._y is None else xp.zeros((*lead, N, m), dtype=xp.float64)
 
     def add(self, i: int, chunk: Chunk, E: Array) -> None:
         """Add a tile's terms of a chunk."""
         rows, xp, V = (..., self._soft.tiles[i], slice(None)), self._soft.xp, chunk.V
         if self._centre is not None:
             E, V = xp.astype(E, xp.float64), xp.astype(V, xp.float64) - self._centre
-        for kind, total in enumerate(self._sums):
+        if self._on_device:
+            pairs = tuple(
+                backend_of(xp).fixed(of[: n_pairs(V.shape[-1]) * self._pairs]) for of in pairs_of(V.shape[-1])
+            )
+            self._on_device.add_moments(self._slices, E, V, self._soft.tiles[i].start, pairs)
+        for kind, total in enumerate(self._added if not self._on_device else ()):
             product = backend_of(xp).products(E, (pair(V, xp) if kind else V).mT)
             product = xp.astype(product, xp.float64, copy=False)
             if total is None:
-                self._sums[kind] = product
+                self._added[kind] = product
             else:
                 total[rows] += product
         if self._y is not None and self._of_labels is not None:
             y = self._y[..., None, self._soft.tiles[i]]
             self._of_labels[rows] = of_labels(chunk.V, y, chunk.classes, self._of_labels[rows], xp)
 
+    def _sums(self) -> list[Array]:
+        """Return the two sums, after the pass."""
+        if self._slices is not None:
+            m, both = self._soft.V.shape[-1], self._on_device.added_grams(self._slices)
+            self._added, self._slices = [both[..., :m], both[..., m:]], None
+        return self._added
+
     def _mean_in_float64(self) -> Array:
         if self._mean is None:
-            self._mean = self._sums[0] / self._soft.total
+            self._mean = self._sums()[0] / self._soft.total
         return self._mean
 
     def mean(self) -> Array:
@@ -261,7 +279,7 @@ class Moments:
         Digits are looked after where ``seen``, of the same axes, is not 0: the rest is not wanted.
         """
         softmax, xp = self._soft, self._soft.xp
-        mean, second = self._mean_in_float64(), self._sums[1] / softmax.total
+        mean, second = self._mean_in_float64(), self._sums()[1] / softmax.total
         covariance = second - pair(mean, xp)
         if softmax.U.dtype == xp.float32:
             lost = self._has_lost_digits(covariance, second, seen)
@@ -300,7 +318,7 @@ class Moments:
 
         for chunk in softmax.chunks():
             softmax.team.map(lambda i, chunk=chunk: add(i, chunk), range(len(softmax.tiles)))  # type: ignore[misc]
-        first, second = (of_all / total for of_all in sums._sums)
+        first, second = (of_all / total for of_all in sums._sums())
         return second - pair(first, xp)
 
     def gradient(self) -> Array:
@@ -341,5 +359,5 @@ class Moments:
         others.first_pass(work)
         total = 1 + others.total  # the leading class has exp(0)
         top = others.xp.astype(self._soft.leading_rows, others.xp.float64)
-        first, second = (of_all / total for of_all in sums._sums)
+        first, second = (of_all / total for of_all in sums._sums())
         return others.total / total, first, second, top

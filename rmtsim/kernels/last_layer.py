@@ -16,6 +16,7 @@ from typing import Protocol
 
 from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
 from rmtsim.kernels.classes import Chunk
+from rmtsim.kernels.device_sums import Add, sums_of_pairs
 from rmtsim.kernels.grams import DataKernel, gram_sums
 from rmtsim.kernels.hidden_layer import side_by_side
 from rmtsim.kernels.pairs import pair
@@ -109,25 +110,18 @@ def _has_cancelled(rest: Array, softmax: Softmax) -> bool:
 
 def _diagonal_sums(softmax: Softmax, kernel: DataKernel) -> list[Array]:
     """Return ⟨K, QQᵀ⟩ and ⟨K, SSᵀ⟩: on a GPU as sums over chunks of classes, with no Gram matrix in memory."""
-    sums = backend_of(softmax.xp).chunk_sums()
-    if sums is None or kernel.few_features:
+    backend, C = backend_of(softmax.xp), softmax.V.shape[-2]
+    sums = backend.chunk_sums()
+    if sums is None or kernel.few_features or backend.on_tensor_cores(softmax.U, C):
         return kernel.quadratic_sums(softmax.diagonal_weights, softmax.later_chunks)
-    done: dict[tuple[int, int], Array] = {}
     of = softmax.on_device()
-    for block in softmax.tiling.blocks(len(softmax.tiles)):
-        weights = {(i, j): kernel.tile(i, j) for i, j in block}
-        partial: dict[tuple[int, int], Array] = {}
-        for chunk in softmax.later_chunks():
-            E = {
-                i: sums.Exponentials(softmax.exponentials(i, chunk), softmax.tiles[i], chunk.classes.start)
-                for i in sorted({tile for tiles in block for tile in tiles})
-            }
-            for (i, j), K in weights.items():
-                partial[i, j] = sums.add_diagonal_sums(partial.get((i, j)), K, E[i], E[j], of)
-            del E  # before the next chunk's are made
-        done.update({tiles: sums.total(found) for tiles, found in partial.items()})
-    first, *others = sorted(done)  # an order that does not depend on the blocks
-    total = sum((done[tiles] for tiles in others), done[first])
+
+    def of_pair(i: int, j: int) -> Add:
+        K = kernel.tile(i, j)
+        return lambda partial, left, right, chunk: sums.add_diagonal_sums(partial, K, left, right, of)
+
+    N, classes = softmax.U.shape[-2], softmax.later_chunks
+    total = sums_of_pairs(sums, N, classes, softmax.tiling, softmax.exponentials, of_pair)
     return [total[..., kind] for kind in range(2)]
 
 
@@ -209,18 +203,23 @@ class RowPowers:
 
     def reset(self) -> None:
         """Start again."""
-        xp, shape = self._soft.xp, (*self._soft.U.shape[:-1], 1)
-        self._sums = [xp.zeros(shape, dtype=xp.float64) for _ in range(2)]
+        xp, shape = self._soft.xp, (*self._soft.U.shape[:-1], 2)
+        self._sums = xp.zeros(shape, dtype=xp.float64)
 
     def add(self, i: int, chunk: Chunk, E: Array) -> None:
         """Add a tile's terms of a chunk."""
-        rows, xp, squares = (..., self._soft.tiles[i], slice(None)), self._soft.xp, E * E
-        for total, other in zip(self._sums, (E, squares), strict=True):
-            total[rows] += xp.astype(row_dots(squares, other, xp)[..., None], xp.float64)
+        rows, xp = self._soft.tiles[i], self._soft.xp
+        if on_device := backend_of(xp).chunk_sums():
+            on_device.add_row_powers(self._sums, E, rows.start)
+            return
+        squares = E * E
+        for power, other in enumerate((E, squares)):
+            self._sums[..., rows, power] += xp.astype(row_dots(squares, other, xp), xp.float64)
 
     def normalised(self, total: Array) -> tuple[Array, Array]:
         """Σ_c p_nc³ and Σ_c p_nc⁴, (…, N, 1)."""
-        return self._sums[0] / total**3, self._sums[1] / total**4
+        cubes, fourths = self._sums[..., :1], self._sums[..., 1:]
+        return cubes / total**3, fourths / total**4
 
 
 def _mean(values: Array, n_classes: int, xp: Module) -> tuple[Array, Array]:

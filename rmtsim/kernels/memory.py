@@ -13,7 +13,7 @@ from rmtsim.kernels.cost import (
     restricts_pairs,
     weights_at_once,
 )
-from rmtsim.kernels.grams import batches_neurons, few_features, kept_features, kept_grams
+from rmtsim.kernels.grams import few_features, kept_features, kept_grams
 from rmtsim.kernels.tiling import TILE, Tiling, with_span
 from rmtsim.model.layers import CROSS, HIDDEN, LAST
 from rmtsim.model.loss import get_loss
@@ -82,9 +82,8 @@ def memory(
             if weights > 1 and (softmax or bends(point)):
                 numbers += 2 * N * triangle * bundle  # covariances in float64
         elif layer == CROSS.name:
-            passes.append(4 * rows * chunk + 2 * pairs * area)
-            if tiling.largest > TILE and batches_neurons(N, m, C, tiling):  # on a GPU, u and w with what makes them
-                passes.append(5 * m * N * C * together)
+            of_all = together if tiling.largest > TILE else 1  # on a GPU all V side by side
+            passes.append(4 * rows * chunk * of_all + 2 * pairs * area)
             if not masked:  # XXᵀ of all samples, that times slopes, and a copy of what is kept of the softmax
                 numbers += N**2 + 2 * area + N * C * tiling.hold
             elif weights > together and kept_grams(N, m, masked):
@@ -92,20 +91,23 @@ def memory(
         elif softmax and pairs_of_classes(C, inputs, N, tiling, weights):
             columns = together * C * (C + 1) // 2
             passes.append(
-                3 * rows * columns + _contraction(inputs, N, tiling, columns, 2 * pairs * _slices(tiling, columns))
+                3 * rows * columns
+                + _contraction(inputs, N, tiling, columns, 2 * pairs * _slices(tiling, tiling.tile, columns))
             )
         elif softmax:
             both = _contraction(inputs, N, tiling, 2 * chunk * together, 2 * pairs * together)
             passes.append(4 * rows * chunk * together + both)
             if diagonal_classes(point, "auto") < C:
                 passes.append(4 * N * chunk * together)  # of the sampled classes, for all samples
-            passes.append((2 * rows * chunk + pairs * area * _slices(tiling, chunk)) * together)
+            passes.append((2 * rows * chunk + pairs * area * _slices(tiling, tiling.tile, chunk)) * together)
         else:
             numbers += min(N, inputs) ** 2
     numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
     item = 4 if dtype == "float32" else 8
     fills = threads * max(_FILL, inputs, d)
-    doubles = together * N * 4 * (m + m * (m + 1) // 2) if not set(LAST).issuperset(layers) else 0
+    moments = m + m * (m + 1) // 2
+    copies = 3 + _slices(tiling, moments, chunk)
+    doubles = together * N * copies * moments if not set(LAST).issuperset(layers) else 0
     if point.width is not None and dtype == "float32":
         doubles += min(N * d, max(d, _DOUBLE_NUMBERS)) if masked else 0 if bends(point) else N * d
     if point.ensemble.weights == "orthogonal":
@@ -114,9 +116,9 @@ def memory(
     return batch * (numbers * item + 8 * doubles) + 8 * fills
 
 
-def _slices(tiling: Tiling, columns: int) -> int:
-    """Matrices held for a Gram matrix: on a GPU one for each slice of the columns, and their sum."""
-    count = slices(tiling.tile, tiling.tile, columns) if tiling.largest > TILE else 1
+def _slices(tiling: Tiling, rows: int, columns: int) -> int:
+    """Matrices held for a product (tile, columns) by (columns, rows): on a GPU one a slice of columns, and the sum."""
+    count = slices(tiling.tile, rows, columns) if tiling.largest > TILE else 1
     return count + (count > 1)
 
 

@@ -105,6 +105,8 @@ class Softmax:
             if not self._shift_is_known:
                 self._shift = self.xp.zeros_like(self._highest)
         result = work()
+        if self._backend.needs_gpu and not self.tiling.one_chunk(self.V.shape[-2]):
+            self._check_shift(self._highest - self._shift > _SLACK)
         if self._too_low and self.doubts.arise(self.xp.stack(self._too_low, axis=-1), self.xp):
             raise _ShiftTooLow
         if self._left_out is None and self.is_saturated:
@@ -114,7 +116,15 @@ class Softmax:
     def count(self, i: int, chunk: Chunk, fresh: bool = True) -> Array:
         """Return exp(logits − shift) of a tile and a chunk; where ``fresh``, add its sums over the classes to z."""
         xp, rows = self.xp, (..., self.tiles[i], slice(None))
+        on_device = self._backend.chunk_sums()
+        if on_device and not fresh:
+            return self.exponentials(i, chunk)
         is_first = fresh and chunk.classes.start == 0 and not self._shift_is_known
+        if on_device and not is_first and self._left_out is None:
+            if self._highest is self._shift:  # what is added to is not what is taken off
+                self._highest = xp.maximum(self._highest, self._shift)
+            L, given = self.logits(i, chunk), (self._shift, self.total, self._highest, self.tiles[i].start)
+            return self._hold(i, chunk, on_device.add_exponentials(L, *given))
         shift = None if is_first else self._shift[rows]
         E, sums, highest = self._backend.exponentials(self.logits(i, chunk), shift)
         if is_first and len(self.tiles) > 1:
@@ -132,6 +142,9 @@ class Softmax:
                 self._highest = xp.maximum(self._highest, highest)
             else:
                 self._highest[rows] = xp.maximum(self._highest[rows], highest)
+        return self._hold(i, chunk, E)
+
+    def _hold(self, i: int, chunk: Chunk, E: Array) -> Array:
         if self.tiling.hold:
             self._held[i, chunk.classes.start] = E
         return E
@@ -179,7 +192,8 @@ class Softmax:
     def on_device(self) -> Any:
         """Return what makes the probabilities of all samples for `Backend.chunk_sums`, in a later pass."""
         xp, z = self.xp, self.total
-        inverse, leading = xp.astype(1 / z, self.U.dtype, copy=False), xp.full(z.shape, -1, dtype=xp.int64)
+        inverse = self.inverse(0) if len(self.tiles) == 1 else xp.astype(1 / z, self.U.dtype, copy=False)
+        leading = xp.full(z.shape, -1, dtype=xp.int64)
         if self.is_saturated:
             leading = xp.where(self.saturated, self.leading.index, leading)
         return self._backend.chunk_sums().Probabilities(inverse, leading, self.rest if self.is_saturated else inverse)

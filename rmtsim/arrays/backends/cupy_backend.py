@@ -105,10 +105,6 @@ class CuPyBackend(Backend):
         """Return the sums by a kernel that keeps products in registers."""
         return _tiles().quadratic_sums(X, A, first)
 
-    def cross_sums(self, X: Array, slopes: Array, features: Array, U: Array, W: Array) -> Array:
-        """Return the sums by a kernel that keeps products in registers."""
-        return _tiles().cross_sums(X, slopes, features, U, W)
-
     def chunk_sums(self) -> Any:
         """Return what sums over chunks of classes."""
         from rmtsim.arrays import gpu_chunks
