@@ -19,7 +19,7 @@ from rmtsim.arrays.threads import ONE_THREAD
 from rmtsim.kernels import explicit_blocks as blocks
 from rmtsim.kernels import network_norms
 from rmtsim.kernels.classes import GivenRows
-from rmtsim.kernels.hidden_layer import Moments
+from rmtsim.kernels.moments import Moments
 from rmtsim.kernels.network_norms import Draws, compute
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.activation import activation_names, get_activation
@@ -224,7 +224,7 @@ def test_the_plain_difference_would_lose_them(monkeypatch: pytest.MonkeyPatch) -
     p = p._replace(X=np.abs(p.X), W=np.abs(p.W), y=np.zeros(6, dtype=int))
     p = p._replace(V=np.outer([1.0, 0.5, 0.0], [40.0, 40.0]) + 0.1 * p.V)
     right = measured(p, "tanh")["hidden"][0]
-    monkeypatch.setattr(Moments, "gradient", lambda self: self._first / self._soft.total - self._of_labels)
+    monkeypatch.setattr(Moments, "gradient", lambda self: self._mean_in_float64() - self._of_labels)
     assert abs(measured(p, "tanh")["hidden"][0] / right - 1) > 1e-9
 
 

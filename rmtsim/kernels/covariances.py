@@ -2,7 +2,7 @@
 
 Samples lie along the last axis, and nothing is taken out of the logits but what all rows of V share, which changes no
 probability. That is all that the V of a draw at initialisation need, as a rule; how far it did for each is told, and
-for the rest there is `rmtsim.kernels.hidden_layer.Moments`, which takes three times as long and is right for all.
+for the rest there is `rmtsim.kernels.moments.Moments`, which takes three times as long and is right for all.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.device_sums import sums_of_pairs
 from rmtsim.kernels.grams import DataKernel, gram_sums, kept_grams
-from rmtsim.kernels.hidden_layer import Moments
+from rmtsim.kernels.moments import Moments
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms
 from rmtsim.kernels.tiling import Tiling, retiled

@@ -16,7 +16,7 @@ from rmtsim.kernels.covariances import Covariances, covariances
 from rmtsim.kernels.cross_layer import CrossLayer
 from rmtsim.kernels.doubts import AT_ONCE
 from rmtsim.kernels.grams import DataKernel
-from rmtsim.kernels.hidden_layer import HiddenLayer, Moments, gradient_mse, gram_of_neurons
+from rmtsim.kernels.hidden_layer import HiddenLayer, gradient_mse, gram_of_neurons
 from rmtsim.kernels.last_layer import (
     RowPowers,
     first_pass,
@@ -27,6 +27,7 @@ from rmtsim.kernels.last_layer import (
     last_layer_sampled,
     sums_pairs,
 )
+from rmtsim.kernels.moments import Moments
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
