@@ -45,8 +45,8 @@ def most_cancelled(largest_logits: Array, xp: Module) -> Any:
     """
     if largest_logits.dtype != xp.float32:
         return _DOMINATED
-    large = xp.astype(largest_logits > _USUAL_LOGIT, xp.float64)
-    return _DOMINATED + (_DOMINATED_FLOAT32 - _DOMINATED) * large
+    # In two launches of a GPU: it rises to its highest within a tenth above the usual logits.
+    return xp.clip(largest_logits - (_USUAL_LOGIT - _DOMINATED), _DOMINATED, _DOMINATED_FLOAT32)
 
 
 class PrecisionCheck(NamedTuple):
