@@ -69,9 +69,6 @@ _FULL = {
 #: The command, of whose exit codes 2 and 1 would be a failure.
 _RMTSIM = "from rmtsim.cli.main import main; assert main(sys.argv[1:]) in (0, 3, 4)"
 
-#: The kinds of requests.
-_REQUESTS = ("LIST", "HEAD", "GET", "PUT", "DELETE")
-
 #: The stores and verbs that are held against bounds: of time and memory, and where points are many of memory.
 _LITTLE, _SMALL = {"processor s": 3.0, "MiB": 500.0}, {"MiB": 500.0}
 _HELD = {

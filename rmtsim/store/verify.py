@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import ENSEMBLE, KEY
@@ -104,25 +104,7 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
     report.notes += notes_on_strays(store)
     report.tables, found_in_tables = verify_tables(store)
     report.findings += found_in_tables
-    sound: list[Shard] = []
-    replaced: dict[str, str] = {}
-    foreign = set()
-    for shard in listed:
-        try:
-            with shard.open() as opened:
-                found = list(_inside(shard, opened, names))
-                replaced |= dict.fromkeys(opened.replaces, shard.name)
-        except StoreError as error:
-            if isinstance(error, VanishedError) and shard.name not in store.files.names("draws"):
-                raise
-            report.findings.append(finding_of(error))
-            if isinstance(error, ForeignError):
-                foreign.add(shard.name)
-        else:
-            if found:
-                foreign.add(shard.name)
-            report.findings += found
-            sound.append(shard)
+    sound, replaced, foreign = _opened(store, listed, names, report)
     for shard in sound:
         if shard.name in replaced:
             what = f"{shard} was replaced by {replaced[shard.name]}, and its compaction killed"
@@ -151,6 +133,36 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
         _recompute(report, counting, repeated or there, draws)
     _recompute_tables(report, store, makers, draws)
     return report
+
+
+class _Opened(NamedTuple):
+    """Shards that can be read, those that others replace with their names, and the names of those of other stores."""
+
+    sound: list[Shard]
+    replaced: dict[str, str]
+    foreign: set[str]
+
+
+def _opened(store: Store, listed: Sequence[Shard], names: set[str] | None, report: Report) -> _Opened:
+    """Open every shard; report those that cannot be read, and what is strange inside."""
+    opened_ones = _Opened([], {}, set())
+    for shard in listed:
+        try:
+            with shard.open() as opened:
+                found = list(_inside(shard, opened, names))
+                opened_ones.replaced.update(dict.fromkeys(opened.replaces, shard.name))
+        except StoreError as error:
+            if isinstance(error, VanishedError) and shard.name not in store.files.names("draws"):
+                raise
+            report.findings.append(finding_of(error))
+            if isinstance(error, ForeignError):
+                opened_ones.foreign.add(shard.name)
+        else:
+            if found:
+                opened_ones.foreign.add(shard.name)
+            report.findings += found
+            opened_ones.sound.append(shard)
+    return opened_ones
 
 
 def _note_writer(report: Report, store: Store) -> None:

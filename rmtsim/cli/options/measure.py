@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from rmtsim.cli.argument_types import positive, seed, size_in_bytes, table_file, whole
 from rmtsim.cli.shared_arguments import Verb, add_json
 from rmtsim.model.choices import NULLS
@@ -19,6 +21,15 @@ def add_measure(verb: Verb) -> None:
         "errors over batches.",
         "measure_verb",
     )
+    _add_head(p)
+    _add_batches(p)
+    _add_comparisons(p)
+    _add_classes(p)
+    _add_arithmetic(p)
+    add_json(p)
+
+
+def _add_head(p: argparse.ArgumentParser) -> None:
     p.add_argument("--weights", required=True, metavar="FILE[:TENSOR]", help="the weights of the head, (C, d)")
     p.add_argument("--features", required=True, metavar="FILE[:TENSOR]", help="what the head is given, (rows, d)")
     p.add_argument("--bias", metavar="FILE[:TENSOR]", help="the bias of the head, (C,)")
@@ -31,6 +42,9 @@ def add_measure(verb: Verb) -> None:
     p.add_argument(
         "--scale", default=1.0, type=positive, metavar="X", help="logits are X times (V x + bias) (default: 1)"
     )
+
+
+def _add_batches(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--batch", type=whole, metavar="N", help="samples of a batch (default: equal batches of at most 2048)"
     )
@@ -41,6 +55,9 @@ def add_measure(verb: Verb) -> None:
     order.add_argument(
         "--by-sequence", action="store_true", help="take rows as they follow each other, as where batches are sequences"
     )
+
+
+def _add_comparisons(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--nulls",
         nargs="+",
@@ -51,6 +68,9 @@ def add_measure(verb: Verb) -> None:
     p.add_argument(
         "--permutations", default=16, type=whole, metavar="R", help="of features, for decoupled (default: 16)"
     )
+
+
+def _add_classes(p: argparse.ArgumentParser) -> None:
     p.add_argument("--top", type=whole, metavar="K", help="list the K strongest off-diagonal blocks")
     p.add_argument(
         "--vocabulary",
@@ -77,6 +97,9 @@ def add_measure(verb: Verb) -> None:
         help="compute the squared norms of all blocks between the K most frequent classes, at most 256, which --json "
         "lists and the figure `head` draws",
     )
+
+
+def _add_arithmetic(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--dtype",
         choices=("float32", "float64"),
@@ -90,4 +113,3 @@ def add_measure(verb: Verb) -> None:
         help="limit on memory, such as 3GiB, including the 220 MiB of Python (default: nine tenths of what the job may "
         "use)",
     )
-    add_json(p)
