@@ -6,13 +6,13 @@ And a theory that is quick, for tests of what is done with its values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from rmtsim.model.point import Point
+from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.theory import Prediction
 
 Means = Mapping[str, tuple[float | None, float | None]]
@@ -22,36 +22,13 @@ def draws_of(
     point: Point, means: Means, rng: np.random.Generator, draws: int = 64, rse: float = 0.04, seed: int = 0
 ) -> pd.DataFrame:
     """Rows of one point: layer → (mean of diag_sqfro, of offdiag_sqfro), each draw scattered by ``rse``."""
-    rows: list[dict[str, Any]] = []
-    sigma = np.sqrt(np.log1p(rse**2))
-    for layer, expectations in means.items():
-        block_rows, block_cols = point.block_shape(layer)
+    values, sigma = np.zeros((draws, len(means), 4)), np.sqrt(np.log1p(rse**2))
+    for k, expectations in enumerate(means.values()):
         noise = np.exp(sigma * rng.standard_normal((draws, 2)) - sigma**2 / 2)
-        for draw in range(draws):
-            diag, offdiag = (None if mean is None else mean * noise[draw, k] for k, mean in enumerate(expectations))
-            rows.append(
-                {
-                    "point_id": point.id,
-                    "model": point.model,
-                    "loss": point.loss,
-                    "layer": layer,
-                    "n_classes": point.n_classes,
-                    "dim": point.dim,
-                    "n_samples": point.n_samples,
-                    "width": point.width,
-                    "aspect_ratio": point.aspect_ratio,
-                    "seed": seed,
-                    "draw": draw,
-                    "block_rows": block_rows,
-                    "block_cols": block_cols,
-                    "diag_sqfro": diag,
-                    "offdiag_sqfro": offdiag,
-                    "backend": "numpy",
-                    "dtype": "float64",
-                    **asdict(point.ensemble),
-                }
-            )
-    return table(rows)
+        values[:, k, :2] = noise * [np.nan if mean is None else mean for mean in expectations]
+    made = (seed, "numpy", "float64", point.n_classes, "OpenBLAS")
+    rows: pd.DataFrame = table_of([SimulatedDraws(point, range(draws), tuple(means), *made, values)]).to_pandas()
+    return rows.astype({"width": "Int64"})
 
 
 def sweep_of(
@@ -61,12 +38,6 @@ def sweep_of(
     rng = np.random.default_rng(seed)
     parts = [draws_of(*pair, rng, draws, rse) for pair in zip(points, means, strict=True)]
     return pd.concat(parts, ignore_index=True)
-
-
-def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Rows with the store's types."""
-    types = {"width": "Int64", "diag_sqfro": "float64", "offdiag_sqfro": "float64"}
-    return pd.DataFrame(rows).astype(types)
 
 
 def quick(regime: Callable[..., list[Prediction]]) -> Callable[..., list[Prediction]]:
