@@ -132,6 +132,7 @@ def test_every_kernel_that_is_asked_for_is_there(compiled: Compiled) -> None:
         "normals",
         "exponentials",
         "diagonal_weights",
+        "column_products",
         "pair_weights",
         "weighted_sum",
         "products",
@@ -301,6 +302,19 @@ def test_quadratic_sums(lead: tuple[int, ...], n: int, d: int, c: int, first: in
     np.testing.assert_allclose(found, expected, rtol=eps(dtype, 20), atol=0)
     if len(lead) == 1:
         np.testing.assert_array_equal(host(gpu_tiles.quadratic_sums(device(X[1]), device(A[1]), first)), found[1])
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lead", [(), (3, 70)])
+def test_column_products(lead: tuple[int, ...], dtype: str) -> None:
+    """To the bit, also of views with gaps."""
+    A, B = (random(*lead, 9, dtype=dtype, seed=k) for k in (0, 1))
+    left, right, scale = np.array([0, 3, 8, 3]), np.array([1, 3, 0, 7]), np.array([1, 2**0.5, 1, 3])
+    expected = A[..., left] * B[..., right] * scale.astype(dtype)
+    np.testing.assert_array_equal(host(gpu.column_products(device(A), device(B), left, right, scale)), expected)
+    gaps = [device(np.repeat(M, 2, axis=-1))[..., ::2] for M in (A, B)]
+    np.testing.assert_array_equal(host(gpu.column_products(*gaps, left, right, scale)), expected)
 
 
 @on_gpu

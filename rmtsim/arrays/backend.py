@@ -183,6 +183,15 @@ class Backend(ABC):
         """Return A Bᵀ, (…, n, k); the leading axes of A (…, n, c) and B (…, k, c) broadcast."""
         return A @ B.mT
 
+    def column_products(self, A: Array, B: Array, left: np.ndarray, right: np.ndarray, scale: np.ndarray) -> Array:
+        """Return scale_k times column left_k of A and column right_k of B, for every k, (…, k), by entry.
+
+        A and B are (…, m), ``left``, ``right`` and ``scale`` NumPy arrays (k,).
+        """
+        xp = self.module()
+        found = xp.take(A, self.fixed(left), axis=-1) * xp.take(B, self.fixed(right), axis=-1)
+        return found if np.all(scale == 1) else found * xp.astype(self.fixed(scale), A.dtype, copy=False)
+
     def pair_weights(self, K: Array) -> Array:
         """Return 2K below the diagonal, K on it and 0 above, for K (…, n, n), which may be overwritten."""
         K *= self.module().asarray(_lower_triangle(K.shape[-1], str(K.dtype)))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rmtsim.arrays import gpu_tiles
-from rmtsim.arrays.gpu_launch import check_contiguous, contiguous, launch
+from rmtsim.arrays.gpu_launch import check_contiguous, contiguous, fixed, launch
 
 Array = Any  # an array of CuPy
 
@@ -155,6 +155,28 @@ def diagonal_weights(E: Array, inverse: Array) -> tuple[Array, Array]:
     grid = min(_MOST_BLOCKS, -(-rows // block[1])), min(_MOST_BLOCKS - 1, -(-columns // (8 * lanes)))
     launch("diagonal_weights", E.dtype.name, grid, block, E, inverse, Q, S, np.int64(rows), np.int64(columns))
     return Q, S
+
+
+def column_products(A: Array, B: Array, left: np.ndarray, right: np.ndarray, scale: np.ndarray) -> Array:
+    """Return scale_k times column left_k of A and column right_k of B, for every k, (…, k), by entry.
+
+    Parameters
+    ----------
+    A, B
+        (…, m), of one shape and dtype.
+    left, right, scale
+        (k,), NumPy arrays, which are sent to the device once and kept there.
+    """
+    import cupy
+
+    *lead, m = A.shape
+    out = cupy.empty((*lead, len(left)), dtype=A.dtype)
+    given = [contiguous(M, A.dtype) for M in (A, B)]
+    given += [fixed(kept) for kept in (left.astype(np.int64), right.astype(np.int64), scale.astype(A.dtype))]
+    blocks = min(_MOST_BLOCKS, -(-out.size // _THREADS))
+    sizes = map(np.int64, (prod(lead), m, len(left)))
+    launch("column_products", A.dtype.name, (blocks,), (_THREADS,), *given, out, *sizes)
+    return out
 
 
 def normal_cdf(A: Array) -> Array:

@@ -140,6 +140,19 @@ __device__ void diagonal_weights(const T* __restrict__ E, const double* __restri
     }
 }
 
+// out[row, k] = A[row, left[k]] * B[row, right[k]] * scale[k], for A and B (rows, m) and k < count. A thread has entries.
+template <class T>
+__device__ void column_products(const T* __restrict__ A, const T* __restrict__ B, const i64* __restrict__ left,
+                                const i64* __restrict__ right, const T* __restrict__ scale, T* __restrict__ out,
+                                i64 rows, i64 m, i64 count)
+{
+    const i64 threads = (i64)gridDim.x * blockDim.x;
+    for (i64 entry = (i64)blockIdx.x * blockDim.x + threadIdx.x; entry < rows * count; entry += threads) {
+        const i64 row = entry / count * m, k = entry % count;
+        out[entry] = A[row + left[k]] * B[row + right[k]] * scale[k];
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Weighted sums
 
@@ -213,6 +226,12 @@ extern "C" __global__ void __launch_bounds__(MAX_THREADS) total_double(const dou
         diagonal_weights_##T(const T* E, const double* inverse, T* Q, T* S, i64 rows, i64 columns)                     \
     {                                                                                                                  \
         diagonal_weights(E, inverse, Q, S, rows, columns);                                                             \
+    }                                                                                                                  \
+    extern "C" __global__ void __launch_bounds__(MAX_THREADS)                                                          \
+        column_products_##T(const T* A, const T* B, const i64* left, const i64* right, const T* scale, T* out,         \
+                            i64 rows, i64 m, i64 count)                                                                \
+    {                                                                                                                  \
+        column_products(A, B, left, right, scale, out, rows, m, count);                                                \
     }                                                                                                                  \
     extern "C" __global__ void __launch_bounds__(MAX_THREADS) pair_weights_##T(T* K, i64 n, i64 count)                 \
     {                                                                                                                  \

@@ -231,11 +231,9 @@ class DataKernel:
         """φ (…, samples of the tile, inputs(inputs+1)/2): products of two entries, those off the diagonal times √2."""
         if (i,) in self._kept:
             return self._kept[i,]
-        xp, U = self._xp, self._U[..., self.tiles[i], :]
+        U = self._U[..., self.tiles[i], :]
         rows, columns = np.triu_indices(U.shape[-1])
-        scale = xp.astype(self._backend.fixed(np.where(rows == columns, 1.0, np.sqrt(2.0))), U.dtype, copy=False)
-        left, right = map(self._backend.fixed, (rows, columns))
-        phi = xp.take(U, left, axis=-1) * xp.take(U, right, axis=-1) * scale
+        phi = self._backend.column_products(U, U, rows, columns, np.where(rows == columns, 1.0, np.sqrt(2.0)))
         if kept_features(U.shape[-1], self._U.shape[-2]):
             self._kept[i,] = phi
         return phi

@@ -11,8 +11,8 @@ from rmtsim.arrays.backend import Array, Module, backend_of
 
 def pair(A: Array, xp: Module, B: Array | None = None) -> Array:
     """Return A_i B_j for the pairs of columns i ≤ j, those with i = j first; A_i A_j without B."""
-    i, j = map(backend_of(xp).fixed, pairs_of(A.shape[-1]))
-    return xp.take(A, i, axis=-1) * xp.take(A if B is None else B, j, axis=-1)
+    i, j = pairs_of(A.shape[-1])
+    return backend_of(xp).column_products(A, A if B is None else B, i, j, np.ones(len(i)))
 
 
 @lru_cache(maxsize=64)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.arrays.backend import Array, Module, to_numpy
+from rmtsim.arrays.backend import Array, Module, backend_of, to_numpy
 from rmtsim.kernels.doubts import AT_ONCE, Doubts, NotedDoubts
 from rmtsim.model.activation import get_activation
 from rmtsim.model.loss import get_loss
@@ -159,7 +159,9 @@ def exponent_of(largest: np.ndarray, band: int = _BAND) -> Exponents:
 
 
 def largest(A: Array, axis: int | tuple[int, ...], xp: Module) -> Array:
-    """Return max |A| over the axes, without an array of |A|."""
+    """Return max |A| over the axes, on a CPU without an array of |A|."""
+    if backend_of(xp).needs_gpu:
+        return xp.max(xp.abs(A), axis=axis)
     return xp.maximum(xp.max(A, axis=axis), -xp.min(A, axis=axis))
 
 

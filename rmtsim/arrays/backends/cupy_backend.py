@@ -93,6 +93,10 @@ class CuPyBackend(Backend):
         """Return A Bᵀ, by a kernel or by cuBLAS."""
         return _gpu().products(A, B)
 
+    def column_products(self, A: Array, B: Array, left: np.ndarray, right: np.ndarray, scale: np.ndarray) -> Array:
+        """Return the products by a kernel."""
+        return _gpu().column_products(A, B, left, right, scale)
+
     def pair_weights(self, K: Array) -> Array:
         """Overwrite K by a kernel."""
         return _gpu().pair_weights(K)
