@@ -84,6 +84,25 @@ def test_a_draw_of_one_last_layer(point: Point, launches: float, dtype: str) -> 
     assert counts(point, BATCH, dtype=dtype).launches <= launches * BATCH
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("weights", [1, 3])
+@pytest.mark.parametrize(
+    ("point", "launches"),
+    [
+        (Point("linear", "ce", 2, 40, 300), 13),  # nearly every draw has a sample with p above 0.99
+        (Point("one_hidden", "ce", 2, 20, 300, 4, Ensemble(last_gain=10.0)), 22),
+    ],
+    ids=str,
+)
+def test_a_wave_of_draws_that_need_care(point: Point, launches: int, weights: int, dtype: str) -> None:
+    """It waits once, too; only the first of them is made twice. It has more launches."""
+    one, more = (
+        counts(point, draws, batch=BATCH, weights_per_draw=weights, dtype=dtype) for draws in (BATCH, 3 * BATCH)
+    )
+    assert more.waits - one.waits == 2
+    assert more.launches - one.launches <= 2 * launches * BATCH
+
+
 @pytest.mark.parametrize(("asked", "what"), [("arise", "waits"), ("outside", "waits"), ("fetch", "downloaded")])
 def test_a_wave_that_waits_twice_is_noticed(asked: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative controls: a doubt that is asked about at once, and one whose values of all samples are brought back."""

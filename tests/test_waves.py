@@ -11,7 +11,7 @@ import pytest
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.kernels.doubts import AT_ONCE, NotedDoubts
+from rmtsim.kernels.doubts import AT_ONCE, CarefulDoubts, NotedDoubts
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling.waves import Waves
@@ -22,8 +22,8 @@ POINTS = [Point("linear", "ce", 12, 20, 60, ensemble=FEW), Point("one_hidden", "
 DRAWS = 16
 
 
-class Calls(list[tuple[range, bool, list[int]]]):
-    """Of each wave its draws, whether it was made with care, and the places of those in doubt."""
+class Calls(list[tuple[range, type, list[int]]]):
+    """Of each time that draws were made: which, with what doubts, and the places of those that were in doubt."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     def noting(self: Waves, draws: range, doubts: Any, *arguments: Any) -> Any:
         found = made(self, draws, doubts, *arguments)
-        seen.append((draws, doubts is AT_ONCE, found[1]))
+        seen.append((draws, type(doubts), found[1]))
         return found
 
     monkeypatch.setattr(Waves, "_made", noting)
@@ -49,10 +49,13 @@ def simulated(point: Point, draws: int | range = DRAWS, **options: Any) -> pd.Da
 def test_rare_draws_have_the_bits_of_any_other_wave(point: Point, dtype: str, weights: int, calls: Calls) -> None:
     options = {"dtype": dtype, "weights_per_draw": weights}
     whole = simulated(point, **options)
-    (_, careful, doubtful), *others = calls
-    assert not careful
+    (_, first, doubtful), *others = calls
+    assert first is NotedDoubts
     assert 0 < len(doubtful) <= DRAWS // 2
-    assert [(list(draws), of_one) for draws, of_one, _ in others] == [([k], True) for k in doubtful]
+    again = (
+        [range(k, k + 1) for k in doubtful] if len(doubtful) <= 2 else [range(DRAWS)]
+    )  # each alone where they are few
+    assert others == [(draws, CarefulDoubts, []) for draws in again]
     for size in (1, 5):
         pd.testing.assert_frame_equal(simulated(point, batch=size, **options), whole, check_exact=True)
     for start in (doubtful[0], DRAWS // 2):  # at other places of a wave
@@ -62,26 +65,36 @@ def test_rare_draws_have_the_bits_of_any_other_wave(point: Point, dtype: str, we
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "weights"), [("float64", 1), ("float32", 3)])
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.model)
-def test_draws_made_without_care_have_the_bits_of_those_with(point: Point, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a wave that is asked about at once, as all were before, and where no draw in doubt is made again."""
-    whole, made = simulated(point), Waves._made
-    monkeypatch.setattr(Waves, "_made", lambda self, draws, doubts, *given: made(self, draws, AT_ONCE, *given))
-    pd.testing.assert_frame_equal(simulated(point), whole, check_exact=True)
+def test_draws_made_without_care_have_the_bits_of_those_with(
+    point: Point, dtype: str, weights: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a wave that is asked about at once, in one that is made with care, and where nothing is made again."""
+    options = {"dtype": dtype, "weights_per_draw": weights}
+    whole, made = simulated(point, **options), Waves._made
+    for kind in (AT_ONCE, None):
+
+        def by_kind(self: Waves, draws: range, _: Any, *given: Any, kind: Any = kind) -> Any:
+            return made(self, draws, kind or CarefulDoubts(), *given)
+
+        monkeypatch.setattr(Waves, "_made", by_kind)
+        pd.testing.assert_frame_equal(simulated(point, **options), whole, check_exact=True)
     monkeypatch.setattr(Waves, "_made", lambda self, *given: (made(self, *given)[0], []))
-    careless = simulated(point)  # negative control
+    careless = simulated(point, **options)  # negative control
     differs = (careless["diag_sqfro"] != whole["diag_sqfro"]) | (careless["offdiag_sqfro"] != whole["offdiag_sqfro"])
     differs &= whole["offdiag_sqfro"].notna() & whole["diag_sqfro"].notna()
-    assert 0 < whole[differs]["draw"].nunique() <= DRAWS // 2
+    assert whole[differs]["draw"].nunique() <= DRAWS // 2
+    assert differs.any() or weights > 1  # with several V, terms of pairs of classes need no care
 
 
 @pytest.mark.gpu
 def test_where_most_draws_are_in_doubt_waves_are_made_with_care(calls: Calls) -> None:
     point = replace(POINTS[0], ensemble=Ensemble(last_gain=100.0))
     whole = simulated(point, batch=4)
-    first, again, *others = calls
-    assert (first[0], first[1], again[0], again[1]) == (range(4), False, range(4), True)
-    assert [(draws, careful) for draws, careful, _ in others] == [(range(k, k + 4), True) for k in (4, 8, 12)]
+    first, *others = calls
+    assert first[:2] == (range(4), NotedDoubts)
+    assert others == [(range(k, k + 4), CarefulDoubts, []) for k in (0, 4, 8, 12)]
     calls.clear()
     pd.testing.assert_frame_equal(simulated(point, batch=16), whole, check_exact=True)
 
@@ -104,7 +117,7 @@ def test_powers_of_two_are_put_back_on_the_device(
     ensemble = Ensemble(data_variance=variance, last_gain=1 / variance)
     points = [Point("linear", loss, 12, 20, 60, ensemble=ensemble), Point("one_hidden", loss, 12, 20, 60, 4, ensemble)]
     found = [simulated(point, 4) for point in points]
-    assert [careful for _, careful, _ in calls] == [False, False]
+    assert [kind for _, kind, _ in calls] == [NotedDoubts, NotedDoubts]
     made = Waves._made
     monkeypatch.setattr(Waves, "_made", lambda self, draws, doubts, *given: made(self, draws, AT_ONCE, *given))
     for point, rows in zip(points, found, strict=True):

@@ -2,8 +2,8 @@
 
 To ask, the host has to wait for a GPU, for longer than a small draw takes. So there a wave of draws is made as most
 of them need it, what tells the others is noted on the device, and comes back with the norms. The draws in doubt are
-then made again, and asked about at once. What is made with care has the same bits in both ways, since all decisions
-are taken draw by draw.
+then made again, and asked about at once; or, where they are most, the whole wave is made with care, and nothing asked.
+A draw has the same bits in all three ways, since what is made with care is taken for those draws alone that need it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ _NORMAL = 2.0**-1000, 2.0**1000
 
 
 class Doubts:
-    """Doubts that are asked about at once."""
+    """Doubts that are asked about at once.
+
+    Attributes
+    ----------
+    all_with_care
+        Whether all is made with care that can be, with no question.
+    """
+
+    all_with_care = False
 
     def arise(self, flags: Array, xp: Module) -> bool:
         """Whether some draw is in doubt, for ``flags`` (draws, …): what is not in doubt may be made without care."""
@@ -72,3 +80,9 @@ class NotedDoubts(Doubts):
             inside = (size > above) & (size < below)
             doubtful |= ~np.all(inside | (either & ((size == 0) | np.isnan(size))), axis=-1)
         return found, doubtful
+
+
+class CarefulDoubts(NotedDoubts):
+    """Doubts of a wave that is made with care: only those are noted for which care is of no use."""
+
+    all_with_care = True

@@ -105,7 +105,8 @@ def _beyond_cancelling(difference: Array, minuend: Array, softmax: Softmax) -> A
 
 
 def _has_cancelled(rest: Array, softmax: Softmax) -> bool:
-    return softmax.doubts.outside(rest, softmax.xp, above=0.0) and bool(softmax.xp.any(rest < 0))
+    doubts, xp = softmax.doubts, softmax.xp
+    return doubts.all_with_care or (doubts.outside(rest, xp, above=0.0) and bool(xp.any(rest < 0)))
 
 
 def _diagonal_sums(softmax: Softmax, kernel: DataKernel) -> list[Array]:

@@ -101,7 +101,7 @@ class Moments:
         covariance = second - pair(mean, xp)
         if softmax.U.dtype == xp.float32:
             lost = self._has_lost_digits(covariance, second, seen)
-            if softmax.doubts.arise(lost, xp):
+            if softmax.doubts.all_with_care or softmax.doubts.arise(lost, xp):
                 covariance = xp.where(lost, self._covariance_in_float64(mean[..., :1, :]), covariance)
         if softmax.is_saturated:
             covariance = xp.where(softmax.saturated, self._careful_covariance(), covariance)

@@ -252,6 +252,8 @@ class Softmax:
     @cached_property
     def is_saturated(self) -> bool:
         """Whether some sample has nearly all its probability in one class, and is to be made with care."""
+        if self.doubts.all_with_care:
+            return True
         largest = self.xp.max(self._largest_probability, axis=(-2, -1))
         return self.doubts.outside(largest, self.xp, below=SATURATED) and bool(self.xp.any(self.saturated))
 
@@ -300,7 +302,7 @@ class Softmax:
 
     def without_leading(self) -> Softmax:
         """Return the same with the leading class of every sample left out, before its first pass."""
-        return Softmax(self.U, self.V, self.tiling, self.team, self.xp, leading=self.leading)
+        return Softmax(self.U, self.V, self.tiling, self.team, self.xp, leading=self.leading, doubts=self.doubts)
 
     def _highest_of_first_chunk(self) -> Array:
         chunk = next(self.chunks())
