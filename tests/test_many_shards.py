@@ -187,6 +187,38 @@ def test_a_run_joins_many_small_shards_first(
     pd.testing.assert_frame_equal(after[after["draw"] < DRAWS].reset_index(drop=True), before)
 
 
+def test_verify_opens_each_shard_once(store: Store, events: Counter[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--store", "s"]) == 0
+    assert events == {"opened": SHARDS, "read": SHARDS}
+    assert f"{SHARDS} shards, {SHARDS} rows: all is well" in capsys.readouterr().out
+
+
+def test_verify_looks_again_where_a_killed_compaction_left_shards(
+    store: Store, events: Counter[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Negative control: their rows must not count, which is known only when all have been read."""
+    kept = {shard.name: Path(shard).read_bytes() for shard in store.listed()}
+    rmtsim.store.compact.compact(store)
+    for name, data in kept.items():
+        (Path(store.draws_folder) / name).write_bytes(data)
+    events.clear()
+    assert main(["verify", "--store", "s"]) == 0
+    assert events["opened"] == SHARDS + 2
+    out = capsys.readouterr().out
+    assert out.count("its compaction killed") == SHARDS
+    assert f"1 shard, {SHARDS} rows: sound" in out
+
+
+def test_compaction_waits_for_the_disk_as_often_however_many_shards_there_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = list[int]()
+    monkeypatch.setattr("os.fsync", waits.append)
+    rmtsim.store.compact.compact(store)
+    assert len(store.listed()) == 1
+    assert 1 <= len(waits) <= 8
+
+
 def test_compaction_reads_each_shard_twice(store: Store, events: Counter[str]) -> None:
     before = store.read()
     events.clear()

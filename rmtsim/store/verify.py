@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
+
+import pyarrow as pa
 
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import ENSEMBLE, KEY
@@ -12,6 +14,7 @@ from rmtsim.store.commits import Commits, read_commits
 from rmtsim.store.coverage import Coverage, RangeSet, Request, Series
 from rmtsim.store.failures import ForeignError, StoreError
 from rmtsim.store.findings import Finding, finding_of, missing_commits
+from rmtsim.store.gathering import ROWS as GATHERED
 from rmtsim.store.presence import who_writes
 from rmtsim.store.recompute import recompute, stored_point
 from rmtsim.store.shard_names import commit_number
@@ -29,6 +32,10 @@ RequestsOf: TypeAlias = Callable[[Mapping[str, Any]], Sequence[Request]]
 _AGAIN = "the same `rmtsim run` fills them"
 
 _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
+
+
+#: Rows, and shards, of which so many are few.
+_MANY = 256
 
 
 @dataclass
@@ -104,7 +111,7 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
     report.notes += notes_on_strays(store)
     report.tables, found_in_tables = verify_tables(store)
     report.findings += found_in_tables
-    sound, replaced, foreign = _opened(store, listed, names, report)
+    sound, replaced, foreign, rows = _opened(store, listed, names, report)
     for shard in sound:
         if shard.name in replaced:
             what = f"{shard} was replaced by {replaced[shard.name]}, and its compaction killed"
@@ -118,12 +125,13 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
         there_or_replaced = {*replaced, *(shard.name for shard in listed)}
         report.findings += missing_commits(Commits(max([last, *own]), gone).absent(there_or_replaced))
     counting = [shard for shard in sound if shard.name not in replaced]
-    there, repeated = Coverage(), Coverage()
-    for shard in counting:
-        with shard.open() as opened:
-            report.rows += opened.num_rows
-            for keys in opened.pieces(KEY):
-                repeated.add(keys.filter(there.add(keys)))
+    if len(counting) < len(sound):  # rows of shards that were replaced do not count
+        rows = _Rows()
+        for shard in counting:
+            with shard.open() as opened:
+                rows.add([opened.read(KEY)])
+    there, repeated = rows.all()
+    report.rows = rows.number
     report.shards = len(counting)
     report.findings += duplicated(store, counting, repeated, draws)
     requests = dict(_requests(report, store, specs, requests_of))
@@ -136,20 +144,25 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
 
 
 class _Opened(NamedTuple):
-    """Shards that can be read, those that others replace with their names, and the names of those of other stores."""
+    """Shards that can be read, those that others replace with their names, the names of those of other stores, and rows.
+
+    The rows are those of all that can be read.
+    """
 
     sound: list[Shard]
     replaced: dict[str, str]
     foreign: set[str]
+    rows: _Rows
 
 
 def _opened(store: Store, listed: Sequence[Shard], names: set[str] | None, report: Report) -> _Opened:
     """Open every shard; report those that cannot be read, and what is strange inside."""
-    opened_ones = _Opened([], {}, set())
+    opened_ones = _Opened([], {}, set(), _Rows())
     for shard in listed:
         try:
             with shard.open() as opened:
-                found = list(_inside(shard, opened, names))
+                keys = list[pa.Table]()
+                found = list(_inside(shard, opened, names, keys))
                 opened_ones.replaced.update(dict.fromkeys(opened.replaces, shard.name))
         except StoreError as error:
             if isinstance(error, VanishedError) and shard.name not in store.files.names("draws"):
@@ -162,6 +175,7 @@ def _opened(store: Store, listed: Sequence[Shard], names: set[str] | None, repor
                 opened_ones.foreign.add(shard.name)
             report.findings += found
             opened_ones.sound.append(shard)
+            opened_ones.rows.add(keys)
     return opened_ones
 
 
@@ -181,16 +195,52 @@ def _commits(store: Store) -> Commits:
         return Commits()
 
 
-def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None) -> Iterator[Finding]:
-    """Read a shard to its last row, which checks its checksums, and compare it with its sweep."""
+class _Rows:
+    """The rows that count: how many they are, which draws they have, and which of these they repeat."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._there, self._repeated = Coverage(), Coverage()
+        self._waiting: list[pa.Table] = []  # those of small shards are looked at together
+        self._held = 0
+
+    def add(self, keys: Iterable[pa.Table]) -> None:
+        """Add the keys of a shard's rows."""
+        for table in keys:
+            self._waiting.append(table)
+            self._held += table.num_rows
+        if self._held > GATHERED or len(self._waiting) > _MANY:
+            self.all()
+
+    def all(self) -> tuple[Coverage, Coverage]:
+        """Return the draws that are there, and those that are repeated."""
+        if self._waiting:
+            keys = pa.concat_tables(self._waiting)
+            self._repeated.add(keys.filter(pa.array(self._there.add(keys))))
+            self.number += keys.num_rows
+            self._waiting, self._held = [], 0
+        return self._there, self._repeated
+
+
+def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None, keys: list[pa.Table]) -> Iterator[Finding]:
+    """Read a shard to its last row, which checks its checksums, and compare it with its sweep; append its keys."""
     for piece in opened.pieces():
-        for row in piece.group_by(_POINT).aggregate([]).to_pylist():
+        for row in _points_of(piece):
             yield from _check_point(shard, row)
+        keys.append(piece.select(KEY))
     name = opened.sweep
     if name is not None and specs is not None and name not in specs:
         what = f"{shard} is of the sweep {name}, which was not run into this store"
         advice = "its rows are sound, and `rmtsim merge` of the store that they are from brings the spec too"
         yield Finding("foreign", what, advice)
+
+
+def _points_of(rows: pa.Table) -> list[dict[str, Any]]:
+    """Return the points of rows, each once."""
+    rows = rows.select(_POINT)
+    if rows.num_rows > _MANY:
+        rows = rows.group_by(_POINT).aggregate([])  # which takes longer than a few rows do by themselves
+    return [*{tuple(row.values()): row for row in rows.to_pylist()}.values()]
 
 
 def _check_point(shard: Shard, row: Mapping[str, Any]) -> Iterator[Finding]:
