@@ -144,9 +144,9 @@ def _verify(store: Store, draws: int, makers: Makers, requests_of: RequestsOf) -
 
 
 class _Opened(NamedTuple):
-    """Shards that can be read, those that others replace with their names, the names of those of other stores, and rows.
+    """Shards that can be read, those that others replace with their names, and the names of those of other stores.
 
-    The rows are those of all that can be read.
+    ``rows`` are those of all that can be read.
     """
 
     sound: list[Shard]
