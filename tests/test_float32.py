@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rmtsim
+from rmtsim.arrays.backend import array_module, to_numpy
 from rmtsim.kernels import hidden_layer, precision
 from rmtsim.kernels.precision import float32_error
 from rmtsim.model.ensemble import Ensemble
@@ -21,8 +22,9 @@ from tests.cases import Problem, problem
 FLIPPED = (Point("one_hidden", "ce", 100, 100, 200, 8), range(547, 548))  # float32 has a neuron on that is off
 
 
-def values(point: Point, drawn: range, dtype: str) -> np.ndarray:
-    return rmtsim.simulate(point, drawn, dtype=dtype)[["diag_sqfro", "offdiag_sqfro"]].to_numpy()
+def values(point: Point, drawn: range, dtype: str, backend: str = "numpy") -> np.ndarray:
+    rows = rmtsim.simulate(point, drawn, dtype=dtype, backend=backend)
+    return rows[["diag_sqfro", "offdiag_sqfro"]].to_numpy()
 
 
 def test_no_neuron_of_a_draw_is_on_by_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,19 +149,20 @@ def test_both_dtypes_see_the_same_draw_of_other_laws(data: str, weights: Any) ->
         assert np.nanmedian(others) > 1e-2
 
 
-def largest_logits(point: Point, drawn: range) -> np.ndarray:
+def largest_logits(point: Point, drawn: range, backend: str) -> np.ndarray:
     """Return the largest |logit| of each draw, among those of the most probable classes."""
-    X, V, W, _, _ = sample(point, drawn, 0, dtype="float64", xp=np)
-    logits = forward(X, W, np, point.ensemble.activation).features @ V.all().mT
+    made = sample(point, drawn, 0, dtype="float64", xp=array_module(backend))
+    X, V, W = (None if A is None else to_numpy(A) for A in (made.X, made.V.all(), made.W))
+    logits = forward(X, W, np, point.ensemble.activation).features @ V.mT
     return np.asarray(np.abs(logits.max(axis=-1)).max(axis=-1))
 
 
-def share_of_bound(point: Point, drawn: range) -> float:
+def share_of_bound(point: Point, drawn: range, backend: str = "numpy") -> float:
     """Return the largest error of a statistic in float32, of any layer, as a share of what it may be."""
-    single, double = (values(point, drawn, dtype).reshape(len(drawn), -1) for dtype in ("float32", "float64"))
+    single, double = (values(point, drawn, dtype, backend).reshape(len(drawn), -1) for dtype in ("float32", "float64"))
     scattered = (double != 0) & np.isfinite(double)
     errors = np.abs(single - double)[scattered] / np.abs(double)[scattered]
-    bounds = np.array([[float32_error(largest)] for largest in largest_logits(point, drawn)])
+    bounds = np.array([[float32_error(largest)] for largest in largest_logits(point, drawn, backend)])
     return float(np.max(errors / np.broadcast_to(bounds, double.shape)[scattered]))
 
 
@@ -176,6 +179,13 @@ def test_errors_grow_with_the_logits_and_no_faster(
     factor: float, n_classes: int, width: int | None, activation: str
 ) -> None:
     assert share_of_bound(scaled(factor, n_classes, width, activation), range(8)) <= 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("factor", [1.0, 10.0, 40.0, 80.0])
+@pytest.mark.parametrize(("n_classes", "width", "activation"), [(100, None, "relu"), (2, 8, "gelu"), (10, 8, "relu")])
+def test_errors_on_a_gpu_do_so_too(factor: float, n_classes: int, width: int | None, activation: str) -> None:
+    assert share_of_bound(scaled(factor, n_classes, width, activation), range(4), "cupy") <= 1
 
 
 def test_what_the_bound_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
