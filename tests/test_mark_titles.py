@@ -129,6 +129,8 @@ def test_the_size_is_bounded(count: int) -> None:
         (r"$|\Delta_N|$ over $\unknown{2}$", r"|Δ_N| over \unknown{2}"),
         (r"$d \; Re\, \Delta_N(t)$", "d Re Δ_N(t)"),
         ("a $ alone", "a $ alone"),
+        (r"$\langle\Vert H_{ij}\Vert_F^2\rangle$", "⟨‖H_ij‖_F²⟩"),
+        (r"$\sim f^{\,2.38 \pm 0.04}$", "~ f^(2.38 ± 0.04)"),
     ],
 )
 def test_labels_in_plain_text(label: str, plain: str) -> None:

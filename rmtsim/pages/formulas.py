@@ -77,6 +77,8 @@ def _group(tex: str, closing: str = "") -> tuple[Markup | None, str]:
 #: Commands of labels, beside `_SYMBOLS`, in plain text.
 _PLAIN = {
     "Vert": "‖",
+    "langle": "⟨",
+    "rangle": "⟩",
     "|": "‖",
     ",": " ",
     ";": " ",
@@ -116,6 +118,7 @@ def _plain(tex: str) -> str:
     text = re.sub(r"\\tilde\{? ?(\w)\}?", "\\1\u0303", text)
     text = re.sub(r"\\([A-Za-z]+|[,;:!|])", lambda found: {**_SYMBOLS, **_PLAIN}.get(found[1], found[0]), text)
     text = re.sub(r"\^\{([-−+]?\d+)\}|\^(\d)", lambda found: (found[1] or found[2]).translate(_RAISED), text)
+    text = re.sub(r"\^\{ *([^{}]*?) *\}", r"^(\1)", text)
     text = re.sub(r"_\{(\w+)\}", r"_\1", text)
     text = re.sub(r"‖ ([^‖]*?) ?‖", r"‖\1‖", text)
     return " ".join(text.split())
