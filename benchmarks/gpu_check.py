@@ -233,7 +233,7 @@ STEPS = {
     "speed": Step(speed, 120),
     "bits": Step(bits, 60),
     "agree": Step(agree, 75),
-    "tensor": Step(tensor, 60),
+    "tensor": Step(tensor, 90),
     "memory": Step(memory, 45),
     "compiling": Step(compiling, 90),
 }
