@@ -7,18 +7,23 @@ samples they are what a draw costs.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rmtsim
-from harness.simt.cupy_module import emulated
+from harness.simt.cupy_module import emulated, shapes_only
 from harness.simt.kernels import compiler
 from harness.simt.memory import Counts
-from rmtsim.kernels.cost import point_tiling, weights_at_once
+from rmtsim.arrays.backend import array_module
+from rmtsim.arrays.backends.cupy_backend import CuPyBackend
+from rmtsim.kernels.cost import DiagonalName, point_tiling, weights_at_once
 from rmtsim.kernels.doubts import NotedDoubts
-from rmtsim.kernels.memory import batch_size
+from rmtsim.kernels.memory import BASE, batch_size, memory
+from rmtsim.kernels.probabilities import Softmax
+from rmtsim.kernels.tiling import with_span
 from rmtsim.model.activation import layers_with_labels
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
@@ -137,6 +142,84 @@ def test_a_chunk_of_classes(diagonal: str, launches: int, dtype: str) -> None:
     assert more.launches - few.launches <= 2 * launches
     assert (more.waits, more.uploaded, more.downloaded) == (few.waits, 0, few.downloaded)
     assert few.waits == 1
+
+
+#: Launches for a chunk of classes where exponentials are kept between the passes, and where they are made again. Both
+#: begin with the chunk's normals, logits and exponentials.
+CHUNKS = [
+    # the Gram matrix; diagonal sums
+    (Point("linear", "ce", 128256, 1024, 1024), ("linear",), "exact", 5, 8),
+    # the Gram matrix and powers of rows; no class again but for the sampled ones
+    (Point("linear", "ce", 128256, 1024, 1024), ("linear",), "auto", 5, 5),
+    # moments; normals and cross sums
+    (Point("one_hidden", "ce", 128256, 1024, 1024, 8), ("cross",), "exact", 6, 8),
+    (Point("one_hidden", "ce", 128256, 256, 2048, 64), ("cross",), "exact", 6, 8),
+    # moments
+    (Point("one_hidden", "ce", 128256, 1024, 1024, 8), ("hidden",), "exact", 4, 4),
+]
+
+
+def of_a_chunk(
+    point: Point,
+    layers: tuple[str, ...],
+    diagonal: DiagonalName,
+    dtype: str,
+    monkeypatch: pytest.MonkeyPatch,
+    **options: Any,
+) -> Counts:
+    """Return what a chunk of 4096 classes asks of the GPU, with nothing computed."""
+    fetch = NotedDoubts.fetch
+    monkeypatch.setattr(NotedDoubts, "fetch", lambda *given: (found := fetch(*given)[0], [False] * len(found[0])))
+    found, chunks = [], 16
+    for less in (chunks, 0):
+        sizes = replace(point, n_classes=point.n_classes - 4096 * less)
+        with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")) as pool:
+            assert array_module("cupy")
+            given = {"dtype": dtype, "layers": layers, "diagonal": diagonal, "backend": "cupy", **options}
+            with shapes_only():
+                rmtsim.simulate(sizes, 1, **given)
+                pool.counts.clear()
+                rmtsim.simulate(sizes, 1, **given)
+            found.append(pool.counts)
+    few, more = found
+    per_chunk = [(getattr(more, k) - getattr(few, k)) / chunks for k in ("launches", "waits", "uploaded", "downloaded")]
+    return Counts(*per_chunk)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(("point", "layers", "diagonal", "with_kept", "without"), CHUNKS, ids=str)
+def test_a_chunk_of_a_large_draw(
+    point: Point,
+    layers: tuple[str, ...],
+    diagonal: DiagonalName,
+    with_kept: int,
+    without: int,
+    kept: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the sizes of language models: no chunk is waited for, and nothing is sent to the device."""
+    least = BASE + memory(point, layers, "float32", with_span(point_tiling(point, gpu=True), 1))
+    options = {} if kept else {"memory": least}
+    found = of_a_chunk(point, layers, diagonal, "float32", monkeypatch, **options)
+    assert found == Counts(with_kept if kept else without)
+
+
+def test_a_chunk_that_takes_more_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without sums that stay on the device, and with a wait for every chunk."""
+    point, layers = CHUNKS[0][:2]
+    with monkeypatch.context() as changed:
+        changed.setattr(CuPyBackend, "chunk_sums", lambda self: None)
+        assert of_a_chunk(point, layers, "exact", "float32", changed).launches > 12
+    count = Softmax.count
+
+    def waiting(self: Softmax, *given: Any) -> Any:
+        E = count(self, *given)
+        assert not bool(E[..., 0, 0] > 1)
+        return E
+
+    with monkeypatch.context() as changed:
+        changed.setattr(Softmax, "count", waiting)
+        assert of_a_chunk(point, layers, "exact", "float32", changed).waits == 1
 
 
 @pytest.mark.parametrize("sizes", [(10, 500, 1000), (1000, 1000, 1000)])

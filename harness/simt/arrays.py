@@ -78,7 +78,7 @@ class ndarray:  # noqa: N801  # CuPy's name
         return self.get().tolist()
 
     def __bool__(self) -> bool:
-        return bool(self.get())
+        return bool(self.get()) and POOL.computes  # of what is not computed, nothing is said to be so
 
     def __float__(self) -> float:
         return float(self.get())

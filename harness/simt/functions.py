@@ -128,7 +128,8 @@ def gemm(
     assert a.dtype == b.dtype == out.dtype
     assert out.shape == (left.shape[0], right.shape[1])
     POOL.counts.add_launch(left, right, out._host)
-    _write(product(left, right), out, alpha, beta, np.True_)
+    if POOL.computes:
+        _write(product(left, right), out, alpha, beta, np.True_)
     return out
 
 
@@ -139,8 +140,9 @@ def syrk(trans: str, a: ndarray, out: ndarray, alpha: float = 1, beta: float = 0
     assert a.dtype == out.dtype
     assert out.shape == (len(left), len(left))
     POOL.counts.add_launch(left, out._host)
-    triangle = np.tri(len(left), dtype=bool)
-    _write(product(left, left.T), out, alpha, beta, triangle if lower else triangle.T)
+    if POOL.computes:
+        triangle = np.tri(len(left), dtype=bool)
+        _write(product(left, left.T), out, alpha, beta, triangle if lower else triangle.T)
     return out
 
 

@@ -103,12 +103,19 @@ class Kernels:
             raise KeyError(name)
         return tuple(Parameter(kinds[k].decode(), sizes[k]) for k in range(count))
 
-    def launch(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: Sequence[Any]) -> None:
-        """Run a kernel; arguments are NumPy arrays, passed by address, and NumPy scalars of the kernel's widths."""
+    def launch(
+        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], arguments: Sequence[Any], run: bool = True
+    ) -> None:
+        """Run a kernel, or only check that it could be; raise KernelError where it could not.
+
+        Arguments are NumPy arrays, passed by address, and NumPy scalars of the kernel's widths.
+        """
         grid, block = ((*sizes, 1, 1)[:3] for sizes in (grid, block))
         if not 0 < np.prod(block) <= _MOST_THREADS or not all(map(_fits, grid, _MOST_BLOCKS)):
             raise KernelError(f"{name}: no launch can have a grid {grid} of blocks {block}")
         values = [_value(name, k, *pair) for k, pair in enumerate(self._pairs(name, arguments))]
+        if not run:
+            return
         given = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
         sizes = ((ctypes.c_uint * 3)(*numbers) for numbers in (grid, block))
         failure = self._library.simt_launch(name.encode(), *sizes, given, self.seed)

@@ -78,6 +78,8 @@ class Pool:
         Bytes of it that are not the pool's.
     most_used
         The most bytes that were used at a time.
+    computes
+        Whether kernels and products are run; else they are but checked and counted (`cupy_module.shapes_only`).
     """
 
     def __init__(self) -> None:
@@ -85,7 +87,7 @@ class Pool:
 
     def reset(self) -> None:
         """Forget the past; arrays that are still alive must not be used any more."""
-        self.capacity, self.others, self.most_used = 8 * 2**30, 0, 0
+        self.capacity, self.others, self.most_used, self.computes = 8 * 2**30, 0, 0, True
         self._limit = self._used = self._kept = 0
         self.counts = Counts()
 
@@ -157,7 +159,12 @@ class Guarded(Allocation):
         dtype = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         super().__init__(size)
-        self._bytes = np.full(size + 2 * _GUARD, 0xFF, dtype=np.uint8)
+        # Zeros that nobody touches take no memory of the host.
+        self._bytes = (
+            np.full(size + 2 * _GUARD, 0xFF, dtype=np.uint8)
+            if POOL.computes
+            else np.zeros(size + 2 * _GUARD, dtype=np.uint8)
+        )
         self._bytes[:_GUARD] = self._bytes[_GUARD + size :] = _MARK
         self.array = self._bytes[_GUARD : _GUARD + size].view(dtype).reshape(shape, order=order)
 
