@@ -44,13 +44,13 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
 @pytest.mark.parametrize(
     ("model", "loss", "layers", "float32", "float64"),
     [
-        ("linear", "ce", None, 18, 12),
-        ("linear", "mse", None, 9, 7),
-        ("one_hidden", "ce", None, 50, 34),
-        ("one_hidden", "ce", ("hidden",), 42, 27),
-        ("one_hidden", "ce", ("hidden", "output"), 42, 27),
-        ("one_hidden", "mse", None, 36, 33),
-        ("one_hidden", "mse", ("hidden", "output"), 36, 33),
+        ("linear", "ce", None, 15, 10),
+        ("linear", "mse", None, 8, 6),
+        ("one_hidden", "ce", None, 30, 16),
+        ("one_hidden", "ce", ("hidden",), 30, 16),
+        ("one_hidden", "ce", ("hidden", "output"), 29, 15),
+        ("one_hidden", "mse", None, 18, 15),
+        ("one_hidden", "mse", ("hidden", "output"), 18, 15),
     ],
 )
 def test_kernels_of_cupy_before_the_first_draws(
