@@ -117,7 +117,7 @@ class Softmax:
         """Return exp(logits − shift) of a tile and a chunk; where ``fresh``, add its sums over the classes to z."""
         xp, rows = self.xp, (..., self.tiles[i], slice(None))
         on_device = self._backend.chunk_sums()
-        if on_device and not fresh:
+        if on_device and not fresh and self._left_out is None:
             return self.exponentials(i, chunk)
         is_first = fresh and chunk.classes.start == 0 and not self._shift_is_known
         if on_device and not is_first and self._left_out is None:
