@@ -204,6 +204,30 @@ def test_one_worker_is_not_held_up_for_ever(
     assert ["there is one worker, which has none to be compared with" in said for said in caplog.messages] == [True]
 
 
+def test_a_batch_waits_a_minute_for_a_second_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """By the clock, however many rounds the loop makes meanwhile."""
+    batch = Batch(rmtsim.Point("linear", "ce", 3, 4, 8), range(2), ("linear",), 3, "numpy", "float64", "exact", 1, None)
+    answers = [Finished(batch, batch.compute(), place=Place("a", "host-a", "10.0.0.1", 1))]
+    seconds = 7.0
+    workers: Any = SimpleNamespace(
+        backend="numpy",
+        free=1,
+        nodes=lambda: {"a"},
+        next_done=lambda timeout: [answers.pop()] if answers else [],
+        submit_apart=lambda *_: None,
+        seconds=lambda: seconds,
+    )
+    audited = AuditedWorkers(workers, 1.0)
+    assert not any(audited.next_done(0) for _ in range(1000))
+    seconds += 59.0
+    assert audited.next_done(0) == []
+    assert not caplog.messages
+    seconds += 1.0
+    [finished] = audited.next_done(0)
+    assert (finished.job, finished.reason) == (batch, "")
+    assert "there is one worker" in caplog.messages[0]
+
+
 def test_a_node_that_comes_and_goes_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes of one node agree while another node is there, which is gone when it is to be asked."""
     batch = Batch(rmtsim.Point("linear", "ce", 3, 4, 8), range(2), ("linear",), 3, "numpy", "float64", "exact", 1, None)

@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 #: Results of a batch that are compared at most: if no two nodes agree by then, nothing is known.
 _ANSWERS = 6
 
-#: Rounds of the loop, a quarter of a second or less each, for which a batch waits for a second worker to be there.
-_ROUNDS = 240
+#: Seconds for which a batch waits for a second worker to be there.
+_PATIENCE = 60.0
 
 
 class DistrustedError(Exception):
@@ -71,7 +71,7 @@ class _Case:
 
     batch: Batch
     answers: list[_Answer] = field(default_factory=list)
-    waited: int = 0  # rounds
+    alone_since: float | None = None  # since when it waits for a second worker to be there
 
     @property
     def places(self) -> list[Place]:
@@ -249,8 +249,9 @@ class AuditedWorkers:
 
     def _without_a_second(self, case: _Case) -> list[Finished]:
         """Let a batch wait for a second worker to be there, and after a minute let it count as it is."""
-        case.waited += 1
-        if case.waited < _ROUNDS and not self._warned:
+        now = self._workers.seconds()
+        case.alone_since = now if case.alone_since is None else case.alone_since
+        if now - case.alone_since < _PATIENCE and not self._warned:
             self._wanting.append(case)
             return []
         if not self._warned:

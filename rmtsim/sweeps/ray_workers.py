@@ -61,6 +61,10 @@ class RayWorkers:
             places.popleft()
         return len(places)
 
+    def seconds(self) -> float:
+        """Return the seconds since the start, without those in which nobody looked."""
+        return self._crew.watch.look()
+
     def submit(self, job: Job) -> None:
         """Give a job to the worker that has waited longest."""
         if not self.free:
