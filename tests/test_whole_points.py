@@ -15,8 +15,10 @@ from rmtsim.cli.main import main
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
+from rmtsim.store.coverage import Coverage, RangeSet, Series
 from rmtsim.store.shards import OpenShard, Shard
 from rmtsim.store.whole_points import whole_points
+from rmtsim.store.withdraw import withdraw
 from rmtsim.sweeps.spec import Spec, from_document
 
 POINTS = 8
@@ -79,6 +81,30 @@ def test_parts_are_whole_points_in_order(store: Store, monkeypatch: pytest.Monke
     parts = [*whole_points(store)]
     assert len(opened) == 3 * 4  # once to count, and twice for two turns
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+
+
+def test_points_that_go_while_the_store_is_read_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those that a writer takes out between the count and a turn."""
+    store = write(Store(tmp_path / "s"), 20, shards=1)
+    monkeypatch.setattr("rmtsim.store.whole_points.ROWS", 20)
+    monkeypatch.setattr("rmtsim.store.whole_points.HELD", 40)
+    parts = whole_points(store)
+    held = [next(parts)]
+    with store.writer() as writer:
+        writer.remove([shard.name for shard in store.shards()])
+    held += parts
+    assert [len(part) for part in held] == [20, 20]  # of the turn that was read
+    write(store, 20, shards=1)
+    parts, points = whole_points(store), sorted(point.id for point in spec_of(20).points())
+    next(parts)
+    gone = Coverage()
+    for point in points[3:]:
+        gone.setdefault(Series(point, 0, "linear"), RangeSet()).add(range(20))
+    with store.writer() as writer:
+        withdraw(store, writer, gone)
+    assert [part["point_id"].unique().tolist() for part in parts] == [[points[1]], [points[2]]]
 
 
 @pytest.mark.usefixtures("in_parts")

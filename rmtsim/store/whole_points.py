@@ -55,10 +55,13 @@ def _first_look(store: Store) -> tuple[dict[str, int], list[pa.Table]]:
 
 
 def _parts(tables: list[pa.Table], counts: dict[str, int]) -> Iterator[pd.DataFrame]:
+    if not tables:  # a writer has taken out all of these points since they were counted
+        return
     whole = pa.concat_tables(tables).unify_dictionaries()
     tables.clear()
     for points in point_batches(counts, ROWS):
-        yield as_frame(whole.filter(pc.is_in(whole["point_id"], pa.array(points))).cast(SCHEMA))
+        if (part := whole.filter(pc.is_in(whole["point_id"], pa.array(points)))).num_rows:
+            yield as_frame(part.cast(SCHEMA))
 
 
 def _packed(table: pa.Table) -> pa.Table:
