@@ -14,6 +14,7 @@ from rmtsim.cli.main import main
 from rmtsim.pages.contents import read_contents
 from rmtsim.store import Store
 from rmtsim.sweeps.selection import Selection
+from rmtsim.sweeps.spec import from_document
 
 #: The sweeps: seed, draws of each point, layers. The second has another seed than the first; the third has the first
 #: one's seed and more draws, and the last another layer.
@@ -96,6 +97,33 @@ def test_a_sweep_that_has_not_ended_has_all_that_is_there(store: Store, tmp_path
     assert exported(other, tmp_path, "--sweep", "open")["draws"].tolist() == [4]
 
 
+def test_a_sweep_without_draws_is_told(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside others that have some, whichever verb asks for it."""
+    other = Store(tmp_path / "s")
+    grid = {"n_classes": [5], "aspect_ratio": [0.5], "dim": [6]}
+    rmtsim.run({"name": "one", "model": "linear", "loss": "ce", "grid": grid}, other, workers=1)
+    none = from_document({"name": "none", "model": "linear", "loss": "ce", "grid": {**grid, "dim": [8]}})
+    with other.writer() as writer:
+        writer.save_spec("none", none.document())
+    for verb in (["fit"], ["figure", "fig8", "--out", str(tmp_path / "f.png")], ["report", "--out", str(tmp_path / "r.html")]):
+        assert main([*verb, "--store", str(other.root), "--sweep", "none"]) == 2
+        assert "has no such draws" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_report_has_the_means_of_an_export(tmp_path: Path) -> None:
+    """To the last bit, however the draws are spread over shards."""
+    grid = {"n_classes": [3], "aspect_ratio": [0.5], "dim": [6]}
+    spec = from_document({"name": "mine", "model": "linear", "loss": "ce", "grid": grid})
+    store, [point] = Store(tmp_path / "s"), spec.points()
+    with store.writer() as writer:
+        writer.save_spec("mine", spec.document())
+        for draws in (range(40, 100), range(40)):
+            writer.append(rmtsim.simulate(point, draws), spec.document())
+    for sweep in (None, "mine"):
+        summary = read_contents(store, Selection.of(None, sweep, None)).summary
+        pd.testing.assert_frame_equal(summary, rmtsim.summarize(store), check_exact=True)
+
+
 def test_pooled_seeds_are_told(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = "2 points have draws of the seeds 0 and 1, which are pooled; --seed or --sweep takes those of one"
     exported(store, tmp_path)
@@ -105,3 +133,13 @@ def test_pooled_seeds_are_told(store: Store, tmp_path: Path, capsys: pytest.Capt
     for alone in (["--sweep", "two"], ["--seed", "0"], ["--where", "layer == 'output'"]):  # negative controls
         exported(store, tmp_path, *alone)
         assert "draws of the seeds" not in capsys.readouterr().err
+
+
+def test_seeds_of_different_layers_are_not_pooled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path / "s")
+    grid = {"n_classes": [2], "aspect_ratio": [0.5], "dim": [6], "width": [3]}
+    for seed, layer in enumerate(("hidden", "output")):
+        spec = {"name": layer, "model": "one_hidden", "loss": "ce", "layers": [layer], "grid": grid}
+        rmtsim.run({**spec, "sampling": {"seed": seed, "min_draws": 4, "max_draws": 4}}, store, workers=1)
+    exported(store, tmp_path)
+    assert "pooled" not in capsys.readouterr().err

@@ -19,6 +19,7 @@ from rmtsim.store.coverage import point_batches
 from rmtsim.store.findings import Finding
 from rmtsim.store.shards import OpenShard
 from rmtsim.store.sound_store import SoundStore
+from rmtsim.store.store import as_frame
 from rmtsim.sweeps.selection import Selection, SweepDraws
 from rmtsim.sweeps.spec import Spec, is_sweep
 from rmtsim.sweeps.stored_points import StoredPoints, Unnamed
@@ -157,8 +158,7 @@ def _summary(
     if not seen.points:
         return None, None
     if seen.tables is not None:
-        every = pa.concat_tables(seen.tables).to_pandas().astype({"width": "Int64"})
-        kept = selection.rows(every, of_sweep)
+        kept = selection.rows(as_frame(pa.concat_tables(seen.tables)), of_sweep)
         return (summarize(kept) if len(kept) else None), kept
     batches = point_batches(seen.points, _ROWS)
     read = (selection.rows(store.read(points=points), of_sweep) for points in batches)

@@ -46,7 +46,8 @@ class SweepDraws:
 
     def rows(self, table: pd.DataFrame) -> pd.Series[bool]:
         """Return which rows of a table are of the sweep."""
-        wanted = table["draw"] < table["point_id"].map(self.ends)  # NaN, and so False, for other points
+        ends = table["point_id"].map(self.ends).astype(float)  # NaN, before which no draw is, for other points
+        wanted = table["draw"] < ends
         return wanted & (table["seed"] == self.seed) & table["layer"].isin(self.layers)
 
 
@@ -157,8 +158,8 @@ class _Pooled:
 
     def look(self, rows: pd.DataFrame) -> None:
         """Look at rows of whole points."""
-        of_points = rows.groupby("point_id", sort=False)["seed"]
-        if (several := of_points.transform("nunique") > 1).any():
+        of_means = rows.groupby(["point_id", "layer"], sort=False)["seed"]
+        if (several := of_means.transform("nunique") > 1).any():
             self._points += int(rows.loc[several, "point_id"].nunique())
             self._seeds.update(map(int, rows.loc[several, "seed"].unique()))
 
