@@ -105,7 +105,8 @@ def test_a_sweep_without_draws_is_told(store: Store, tmp_path: Path, capsys: pyt
     none = from_document({"name": "none", "model": "linear", "loss": "ce", "grid": {**grid, "dim": [8]}})
     with other.writer() as writer:
         writer.save_spec("none", none.document())
-    for verb in (["fit"], ["figure", "fig8", "--out", str(tmp_path / "f.png")], ["report", "--out", str(tmp_path / "r.html")]):
+    picture, page = str(tmp_path / "f.png"), str(tmp_path / "r.html")
+    for verb in (["fit"], ["figure", "fig8", "--out", picture], ["report", "--out", page]):
         assert main([*verb, "--store", str(other.root), "--sweep", "none"]) == 2
         assert "has no such draws" in " ".join(capsys.readouterr().err.split())
 

@@ -13,8 +13,10 @@ import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
 from rmtsim.store.compact import compact
-from rmtsim.store.core_time import CoreTime
+from rmtsim.store.core_time import CoreTime, CoreTimeSum, Taken
+from rmtsim.store.coverage import Coverage, RangeSet, Series
 from rmtsim.store.shards import Shard
+from rmtsim.store.withdraw import withdraw
 from rmtsim.sweeps.stored_points import StoredPoints
 from tests.growing_store import FIVE, SIX, SPEC, append, fresh, spec_of, store
 from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
@@ -128,6 +130,56 @@ def test_merge_keeps_the_time_of_the_draws_that_it_adds(store: Store, tmp_path: 
     assert main(["merge", other.location, "--store", store.location]) == 0
     assert fresh(store)["core_seconds"].tolist() == [16.0, 4.0]
     assert fresh(store)["untimed_draws"].tolist() == [0, 0]
+
+
+def test_draws_of_a_layer_that_no_spec_asks_for_are_told(tmp_path: Path) -> None:
+    """Each once, whichever layers have it."""
+    grid = {"n_classes": [2], "aspect_ratio": [0.5], "dim": [6], "width": [3]}
+    spec: dict[str, Any] = {"name": "mine", "model": "one_hidden", "loss": "ce", "grid": grid}
+    store, few = Store(tmp_path / "s"), {"min_draws": 6, "max_draws": 6}
+    for layers, sampling in ((["hidden", "output"], few), (["hidden"], {"min_draws": 9, "max_draws": 9})):
+        rmtsim.run({**spec, "layers": layers, "sampling": sampling}, store, workers=1)
+    stored = StoredPoints(store)
+    stored.refresh()
+    assert stored.unnamed() == (1, 6)  # of the output layer
+    with store.writer() as writer:
+        writer.save_spec("mine", {**spec, "layers": ["hidden"], "sampling": {"min_draws": 4, "max_draws": 4}})
+    stored = StoredPoints(store)
+    stored.refresh()
+    assert stored.unnamed() == (1, 9)  # draws 0 to 5 of the output layer, and 4 to 8 of the hidden one
+
+
+def test_withdrawn_draws_leave_nothing_behind(tmp_path: Path) -> None:
+    """Neither in the states nor in the time, and when they are made again they are not taken for repeated."""
+    store = Store(tmp_path / "s")
+    for draws, seconds in ((range(4), 0.1), (range(4, 8), 0.2)):
+        with store.writer() as writer:
+            writer.save_spec(SPEC.name, SPEC.document())
+            writer.append(rmtsim.simulate(FIVE, draws), SPEC.document(), CoreTime({FIVE.id: Taken(2, seconds)}))
+    stored, gone = StoredPoints(store), Coverage()
+    stored.refresh()
+    for draws in (range(2), range(4, 6)):
+        gone.setdefault(Series(FIVE.id, 0, "linear"), RangeSet()).add(draws)
+    with store.writer() as writer:
+        assert withdraw(store, writer, gone) == 4
+    stored.refresh()
+    pd.testing.assert_frame_equal(stored.table(), fresh(store), check_exact=True)
+    assert stored.table()["core_seconds"].tolist() == [0.0, 0.0]
+    assert stored.table()["draws"].tolist() == [0, 0]
+    append(store, (FIVE, range(2)), seconds=1.0)  # made again
+    stored.refresh()
+    assert stored.table()["draws"].tolist() == [4, 0]
+    pd.testing.assert_frame_equal(stored.table(), fresh(store), check_exact=True)
+
+
+def test_a_sum_of_core_time_without_draws_is_zero() -> None:
+    """0.1 + 0.2 − 0.1 − 0.2 are not, in float64."""
+    total = CoreTimeSum()
+    parts = [total.add({"a": Taken(2, seconds), "b": Taken(1, 1.0)}) for seconds in (0.1, 0.2)]
+    total.remove(parts[0])
+    assert total.of(["a", "b"])[1].tolist() == [pytest.approx(0.2), 1.0]
+    total.remove(parts[1])
+    assert [column.tolist() for column in total.of(["a", "b", "c"])] == [[0, 0, 0], [0.0, 0.0, 0.0]]
 
 
 def test_core_time_that_is_not_as_it_should_be_is_unknown() -> None:

@@ -111,7 +111,8 @@ class CoreTimeSum:
     def remove(self, packed: Packed) -> None:
         """Take out what `add` returned."""
         self._draws[packed.places] -= packed.draws
-        self._seconds[packed.places] -= packed.seconds
+        left = self._seconds[packed.places] - packed.seconds
+        self._seconds[packed.places] = np.where(self._draws[packed.places] > 0, left, 0.0)  # but for rounding
 
     def of(self, points: Iterable[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return the draws of points whose time is known, and their core-seconds."""

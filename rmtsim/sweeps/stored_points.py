@@ -18,7 +18,7 @@ from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
 from rmtsim.store.ahead import open_ahead
 from rmtsim.store.core_time import CoreTimeSum, Packed
-from rmtsim.store.coverage import Coverage
+from rmtsim.store.coverage import Coverage, RangeSet, Series
 from rmtsim.store.gathering import gathered
 from rmtsim.store.shard_names import parse_name
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
@@ -42,11 +42,19 @@ class Unnamed(NamedTuple):
     draws: int
 
 
+class _Counted(NamedTuple):
+    """A shard that counts: its seed, what its draws took, and the number of its rows."""
+
+    seed: str
+    taken: Packed
+    rows: int
+
+
 class StoredPoints:
     """The state of the points of every sweep in a store; `refresh` takes in what was committed since.
 
-    A refresh lists the shards, and fetches those that are new. All is read anew where a spec was replaced, or a shard
-    went whose rows no other has.
+    A refresh lists the shards, and fetches those that are new. All is read anew where a spec was replaced, or rows
+    went that no other shard has.
 
     Parameters
     ----------
@@ -72,7 +80,7 @@ class StoredPoints:
     def _begin(self, documents: list[dict[str, Any]]) -> None:
         """Begin as if nothing had been read, with the documents of the specs."""
         self.readings += 1
-        self._shards: dict[str, tuple[str, Packed]] = {}  # those that count: their seed, and what their draws took
+        self._shards: dict[str, _Counted] = {}
         self._replaced: set[str] = set()
         self._specs_seen: set[str] = set()  # as the metadata of shards have them
         self._coverage = Coverage()
@@ -152,8 +160,15 @@ class StoredPoints:
                     continue
                 replaces = opened.replaces if shard.compacted else []
                 moved = gone or bool(self._shards.keys() & set(replaces))
+                missing = sum(self._shards[other].rows for other in replaces if other in self._shards)
                 for table in opened.pieces(_READ):
-                    yield shard, table.filter(pa.array(~self._coverage.holds(table))) if moved else table
+                    if moved:
+                        fresh = table.filter(pa.array(~self._coverage.holds(table)))
+                        missing -= table.num_rows - fresh.num_rows
+                        table = fresh
+                    yield shard, table
+                if missing:  # rows were withdrawn: all is read anew
+                    self._documents = None
                 self._count(shard.name, opened, replaces)
 
     def _add(self, table: pa.Table) -> None:
@@ -168,12 +183,11 @@ class StoredPoints:
         """Record what a shard's draws took, in place of what is known of those that it replaces."""
         seed = opened.metadata.get("seed", "")
         self._specs_seen.add(opened.metadata.get("spec", ""))
-        self._shards[name] = seed, self._core_time[seed].add(opened.core_time)
+        self._shards[name] = _Counted(seed, self._core_time[seed].add(opened.core_time), opened.num_rows)
         self._replaced.update(replaces)
         for other in replaces:
-            if other in self._shards:
-                of_seed, before = self._shards.pop(other)
-                self._core_time[of_seed].remove(before)
+            if before := self._shards.pop(other, None):
+                self._core_time[before.seed].remove(before.taken)
 
     @property
     def small_shards(self) -> int:
@@ -200,17 +214,20 @@ class StoredPoints:
 
     def unnamed(self) -> Unnamed:
         """Count the draws that no spec in the store asks for."""
-        asked: dict[tuple[str, int], float] = {}
+        asked: dict[Series, float] = {}  # up to which draw
         for spec, states in self.sweeps:
             for point, state in states.items():
-                key = point, spec.sampling.seed
-                asked[key] = max(state.prefix if state.finished else math.inf, asked.get(key, 0))
-        draws: dict[tuple[str, int], float] = {}
-        for (point, seed, _), there in self._coverage.items():
-            more = len(there) - asked.get((point, seed), 0)
-            if more > 0:
-                draws[point, seed] = max(more, draws.get((point, seed), 0))
-        return Unnamed(len({point for point, _ in draws}), int(sum(draws.values())))
+                end = state.prefix if state.finished else math.inf
+                for layer in spec.layers:
+                    series = Series(point, spec.sampling.seed, layer)
+                    asked[series] = max(end, asked.get(series, 0))
+        others: dict[tuple[str, int], RangeSet] = defaultdict(RangeSet)
+        for series, there in self._coverage.items():
+            end = asked.get(series, 0)
+            for run in there:
+                if run.stop > end:
+                    others[series.point_id, series.seed].add(range(max(run.start, int(end)), run.stop))
+        return Unnamed(len({point for point, _ in others}), sum(map(len, others.values())))
 
 
 def _columns(spec: Spec, states: list[PointState], flops: list[float], times: CoreTimeSum) -> dict[str, list[Any]]:
