@@ -83,9 +83,7 @@ def test_parts_are_whole_points_in_order(store: Store, monkeypatch: pytest.Monke
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
 
 
-def test_points_that_go_while_the_store_is_read_are_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_points_that_go_while_the_store_is_read_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As those that a writer takes out between the count and a turn."""
     store = write(Store(tmp_path / "s"), 20, shards=1)
     monkeypatch.setattr("rmtsim.store.whole_points.ROWS", 20)
