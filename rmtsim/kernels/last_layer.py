@@ -67,7 +67,11 @@ def first_pass(
 
     def without_pairs() -> tuple[Array, ...]:
         for chunk in softmax.chunks():
-            softmax.team.map(lambda i, chunk=chunk: columns(i, chunk), range(len(softmax.tiles)))  # type: ignore[misc]
+
+            def add(i: int, chunk: Chunk = chunk) -> None:
+                columns(i, chunk)  # whose exponentials go before those of all tiles are there
+
+            softmax.team.map(add, range(len(softmax.tiles)))
         return ()
 
     def with_pairs(kernel: DataKernel) -> tuple[Array, ...]:

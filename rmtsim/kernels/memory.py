@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rmtsim.arrays import tensor_cores
 from rmtsim.arrays.gpu_chunks import slices
 from rmtsim.errors import InputError
 from rmtsim.kernels.cost import (
@@ -73,6 +74,8 @@ def memory(
     for layer in layers:
         if layer == HIDDEN.name:
             triangle = m * (m + 1) // 2
+            if softmax:  # logits and exponentials of tiles and a chunk, and what is added up of them
+                passes.append((2 * threads * tiling.tile * chunk + rows * triangle) * together)
             if softmax and masked and restricts_pairs(d, N, m, weights):
                 # Weights in both orders, and what a pair lets through.
                 passes.append(2 * N * triangle * bundle + threads * (4 * area + 2 * tiling.tile * bundle))
@@ -99,7 +102,9 @@ def memory(
             passes.append(4 * rows * chunk * together + both)
             if diagonal_classes(point, "auto") < C:
                 passes.append(4 * N * chunk * together)  # of the sampled classes, for all samples
-            passes.append((2 * rows * chunk + pairs * area * _slices(tiling, tiling.tile, chunk)) * together)
+            kinds = _diagonal_kinds(C, N, dtype, tiling)
+            sums = kinds * pairs * area * _slices(tiling, tiling.tile, chunk)
+            passes.append(((1 + kinds) * rows * chunk + sums) * together)
         else:
             numbers += min(N, inputs) ** 2
     numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
@@ -120,6 +125,11 @@ def _slices(tiling: Tiling, rows: int, columns: int) -> int:
     """Matrices held for a product (tile, columns) by (columns, rows): on a GPU one a slice of columns, and the sum."""
     count = slices(tiling.tile, rows, columns) if tiling.largest > TILE else 1
     return count + (count > 1)
+
+
+def _diagonal_kinds(n_classes: int, n_samples: int, dtype: str, tiling: Tiling) -> int:
+    """How many of ⟨K, QQᵀ⟩ and ⟨K, SSᵀ⟩ are made at once from Gram matrices on a GPU: both, on tensor cores."""
+    return 1 + (tiling.largest > TILE and tensor_cores.used(dtype, n_samples, n_samples, n_classes))
 
 
 def _orthogonal(rows: int, columns: int) -> int:
