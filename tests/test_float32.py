@@ -10,7 +10,7 @@ import pytest
 
 import rmtsim
 from rmtsim.arrays.backend import array_module, to_numpy
-from rmtsim.kernels import hidden_layer, precision
+from rmtsim.kernels import moments, precision
 from rmtsim.kernels.precision import float32_error
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.network import forward
@@ -107,7 +107,7 @@ def in_both(p: Problem) -> dict[str, np.ndarray]:
 def test_covariances_do_not_see_what_rows_share(p: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     found = in_both(p)
     np.testing.assert_allclose(found["float32"], found["float64"], rtol=1e-5)
-    monkeypatch.setattr(hidden_layer, "_DOMINATED", 0.0)
+    monkeypatch.setattr(moments, "_DOMINATED", 0.0)
     assert np.abs(in_both(p)["float32"] / found["float64"] - 1).max() > 4e-5  # and up to 1e3
 
 
