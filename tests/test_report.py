@@ -166,7 +166,7 @@ def test_a_selection(plain: None, made: Path) -> None:
     assert "limited.toml" in words(section(root, "again").find("pre/code")).splitlines()[0]
     root = parsed(report_of(made, where="n_classes == 10"))
     assert [row["C"] for row in tables(section(root, "points"))["Points of done"]] == ["10"]
-    with pytest.raises(rmtsim.InputError, match=r"--seed: .* has no such draws"):
+    with pytest.raises(rmtsim.InputError, match=r"--seed: .* has no such draws; it has draws of the seed 0; give"):
         report_of(made, seed=77)
 
 

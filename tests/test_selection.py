@@ -192,9 +192,20 @@ def test_figures_and_fits_take_what_is_meant(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--where", "dim == 5"], "--where: S has no such draws; give other values, or leave out --where"),
-        (["--seed", "7"], "--seed: S has no such draws"),
-        (["--sweep", "small", "--where", "dim == 8"], "--where and --sweep: S has no such draws"),
+        (
+            ["--where", "loss == 'ce' or dim == 5"],
+            "--where: S has no such draws; it has draws of loss mse, and of dim 4 and 8; give other values, or leave "
+            "out --where",
+        ),
+        (["--where", "width == 5"], "--where: S has no such draws; it has draws of no width; give"),
+        (
+            ["--seed", "7"],
+            "--seed: S has no such draws; it has draws of the seeds 0 and 1; give other values, or leave",
+        ),
+        (
+            ["--sweep", "small", "--where", "dim == 8"],
+            "--where and --sweep: S has no such draws; it has draws of the sweeps large and small, and of dim 4 and 8;",
+        ),
         (["--sweep", "tiny"], "--sweep: S keeps no sweep 'tiny'; those that it keeps: large, small"),
         (["--sweep", "figure8"], "--sweep: S keeps no sweep 'figure8'"),
         (["--where", "size == 5"], "--where: 'size' is not a column"),
@@ -219,6 +230,16 @@ def test_bad_selections(
         assert said.err.count("\n") == 1
         assert said.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_of_many_values_a_few_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(tmp_path / "s").writer() as writer:
+        for seed in range(13):
+            writer.append(rmtsim.simulate(rmtsim.Point("linear", "mse", 2, 2, 4), 1, seed=seed), {"name": "test"})
+    assert main(["fit", "--store", f"{tmp_path}/s", "--seed", "99"]) == 2
+    assert "it has draws of the seeds 0, 1, …, 12 (13 in all); give other values" in capsys.readouterr().err
+    assert main(["fit", "--store", f"{tmp_path}/s", "--where", "n_samples > 4"]) == 2
+    assert "it has draws of n_samples 4; give other values" in capsys.readouterr().err
 
 
 def test_tables_of_experiments_are_taken_whole(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,8 @@ def test_a_sweep_without_draws_is_told(store: Store, tmp_path: Path, capsys: pyt
     picture, page = str(tmp_path / "f.png"), str(tmp_path / "r.html")
     for verb in (["fit"], ["figure", "fig8", "--out", picture], ["report", "--out", page]):
         assert main([*verb, "--store", str(other.root), "--sweep", "none"]) == 2
-        assert "has no such draws" in " ".join(capsys.readouterr().err.split())
+        said = " ".join(capsys.readouterr().err.split())
+        assert "has no such draws; it has draws of the sweep one; give other values, or leave out --sweep" in said
 
 
 def test_a_report_has_the_means_of_an_export(tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ class Condition:
             hint = " (it is ==, not =)" if _ASSIGNS.search(text) else ""
             raise self._refused(text, f"is not an expression{hint}") from None
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it names, in the order of the text."""
+        names = [(node.lineno, node.col_offset, node.id) for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
+        return list(dict.fromkeys(name for *_, name in sorted(names)))
+
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Return whether the expression holds for a row, plain values by column; None is equal to nothing."""
         return bool(_value(self._tree, row))

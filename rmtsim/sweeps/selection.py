@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +22,9 @@ from rmtsim.text.words import number_of
 #: Columns of numbers and of text that an expression may name: those that identify a row's point, layer and seed.
 _NUMBERS = ("n_classes", "dim", "n_samples", "width", "aspect_ratio", *ENSEMBLE_NUMBERS, "seed")
 _TEXTS = ("model", "loss", "layer", *ENSEMBLE_NAMES, "point_id")
+
+#: Most values that a message lists.
+_MOST_LISTED = 12
 
 
 def condition_on_draws(text: str, name: str = "--where") -> Condition:
@@ -145,9 +149,26 @@ class Selection:
             return InputError(f"{self.dashes}store: {store.location} holds no draws; run a sweep into it first")
         given = " and ".join(self.options)
         return InputError(
-            f"{given}: {store.location} has no such draws; give other values, or leave out {given}; "
-            f"`rmtsim status --store {store.quoted}` shows what it has"
+            f"{given}: {store.location} has no such draws{self._instead(store)}; give other values, or leave out {given}"
         )
+
+    def _instead(self, store: Store) -> str:
+        """Return what there is of each kind that is selected by, as "; it has draws of the seeds 1 and 2"."""
+        named = [] if self.condition is None else self.condition.columns
+        columns = dict.fromkeys(["point_id", "seed", "layer", *named])
+        distinct = [table.group_by([*columns]).aggregate([]).to_pandas() for table in store.tables(columns)]
+        if not sum(map(len, distinct)):
+            return "; it has no draws at all"
+        table = pd.concat(distinct, ignore_index=True).drop_duplicates()
+        there = []
+        if self.sweep is not None:
+            names = [str(document["name"]) for document in store.specs()]
+            sweeps = [name for name in names if _has_draws(store, name, table)]
+            there.append(_listed("the sweep", sweeps) if sweeps else "no sweep that it keeps")
+        if self.seed is not None:
+            there.append(_listed("the seed", table["seed"]))
+        there += [_listed(name, table[name].dropna(), plural="") for name in named]
+        return f"; it has draws of {', and of '.join(there)}"
 
 
 class _Pooled:
@@ -172,6 +193,26 @@ class _Pooled:
                 f"{number_of(self._points, 'point')} {have} draws of the seeds {', '.join(others)} and {last}, which "
                 f"are pooled; {dashes}seed or {dashes}sweep takes those of one"
             )
+
+
+def _has_draws(store: Store, name: str, table: pd.DataFrame) -> bool:
+    """Return whether a table of point_id, seed and layer has draws of a sweep; False where its spec is not valid."""
+    try:
+        spec = _stored_spec(store, name, "")
+    except InputError:
+        return False
+    ends = {point.id: math.inf for point in spec.points()}
+    return bool(SweepDraws(ends, spec.sampling.seed, spec.layers).rows(table.assign(draw=0)).any())
+
+
+def _listed(kind: str, values: Iterable[Any], plural: str = "s") -> str:
+    """Return a kind and its values, as "the seeds 1 and 2"; of many the first and the last."""
+    texts = [str(value) for value in sorted(set(values))]
+    if len(texts) > _MOST_LISTED:
+        return f"{kind}{plural} {texts[0]}, {texts[1]}, …, {texts[-1]} ({len(texts)} in all)"
+    if len(texts) > 1:
+        return f"{kind}{plural} {', '.join(texts[:-1])} and {texts[-1]}"
+    return f"{kind} {texts[0]}" if texts else f"no {kind}"
 
 
 def _stored_spec(store: Store, name: str, option: str) -> Spec:
