@@ -11,6 +11,7 @@ They draw on the Axes that they are given and change nothing else: no style, no 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -42,7 +43,7 @@ _REGIMES: tuple[RegimeName, ...] = ("finite", "large_c")
 
 
 def decay(
-    draws: pd.DataFrame | Store,
+    draws: pd.DataFrame | Store | str | os.PathLike[str],
     quantity: Quantity = "ratio",
     hue: str = "aspect_ratio",
     theory: bool | Collection[RegimeName] = True,
@@ -53,8 +54,8 @@ def decay(
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws. Every
-        sweep over C in it, with all else fixed, is a series.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
+        draws. Every sweep over C in it, with all else fixed, is a series.
     quantity
         ``"diag_sqfro"``, ``"offdiag_sqfro"`` or ``"ratio"``: a column of `rmtsim.summarize`.
     hue
@@ -100,7 +101,7 @@ def decay(
 
 
 def columns(
-    draws: pd.DataFrame | Store,
+    draws: pd.DataFrame | Store | str | os.PathLike[str],
     x: str = "n_classes",
     y: str = "ratio",
     by: str | None = None,
@@ -116,7 +117,8 @@ def columns(
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
+        draws.
     x, y
         Columns of `rmtsim.summarize`; that of ``y`` holds numbers. Where ``x`` is a size or a part of the ensemble, a
         series has all else fixed.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import rmtsim
 from rmtsim.cli.main import main
@@ -38,19 +40,38 @@ def test_a_point_without_sizes_is_a_type_error_that_names_them() -> None:
         rmtsim.Point("linear", "ce", classes=10, dim=3, n_samples=3)  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("wrong", ["means", "theory", "store"])
+@pytest.mark.parametrize("wrong", ["means", "theory", "list"])
 def test_plots_of_something_else_than_draws_say_what_to_pass(wrong: str) -> None:
     point = rmtsim.Point("linear", "mse", 3, dim=4, n_samples=8)
     given: Any = {
         "means": lambda: rmtsim.summarize(rmtsim.simulate(point, 4)),
         "theory": lambda: rmtsim.predict([point]),
-        "store": lambda: "results",
+        "list": lambda: ["results"],
     }[wrong]()
     words = {
         "means": "it has no columns seed, draw, and seems to be the means that summarize returns; give a store",
         "theory": "it has no columns seed, draw, and seems to be what predict returns; give a store",
-        "store": r"str is no DataFrame; give a store, or a table with its columns, as open_store\(",
+        "list": r"list is no DataFrame; give a store, its location, or a table with its columns, as open_store\(",
     }[wrong]
     for plot in (rmtsim.plot.decay, rmtsim.plot.columns):
         with pytest.raises(rmtsim.InputError, match=f"^draws: {words}"):
             plot(given)
+
+
+def test_a_location_is_a_store_wherever_draws_are_taken(tmp_path: Path) -> None:
+    points = [rmtsim.Point("linear", "mse", C, dim=4, n_samples=8) for C in (2, 3, 10)]
+    rmtsim.run(points, tmp_path / "s", workers=1, sampling={"max_draws": 16})
+    opened = rmtsim.open_store(tmp_path / "s")
+    for location in (tmp_path / "s", str(tmp_path / "s")):
+        pd.testing.assert_frame_equal(rmtsim.summarize(location), rmtsim.summarize(opened))
+        assert rmtsim.fit(location).document() == rmtsim.fit(opened).document()
+        assert rmtsim.plot.decay(location, ax=Figure().subplots()).get_xlabel() == "number of classes $C$"
+        assert len(rmtsim.plot.columns(location, ax=Figure().subplots())) == 1
+
+
+def test_a_location_without_a_store_is_told(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    for call in (rmtsim.summarize, rmtsim.fit, rmtsim.plot.decay, rmtsim.plot.columns):
+        with pytest.raises(rmtsim.InputError, match=r"^store: there is no folder .*missing; run a sweep into it first"):
+            call(missing)
+    assert not any(tmp_path.iterdir())

@@ -115,7 +115,7 @@ def test_one_line_per_point_and_layer_sorted_by_classes() -> None:
         (summarize, r"no columns seed, draw, and seems to be the means that summarize returns; give a store, or the"),
         (lambda draws: draws.iloc[:0], "no rows"),
         (lambda draws: draws.assign(diag_sqfro=draws["diag_sqfro"].where(draws["draw"] > 0)), "nulls in others"),
-        (list, "^draws: list is no DataFrame; give a store, or a table with its columns, as open_store"),
+        (list, "^draws: list is no DataFrame; give a store, its location, or a table with its columns, as open_store"),
         (lambda draws: draws.assign(diag_sqfro="a"), "^draws: column diag_sqfro holds what is no number"),
         (lambda draws: draws.assign(n_classes="ten"), "^draws: column n_classes holds what is no number"),
         (

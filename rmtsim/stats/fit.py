@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,13 +129,14 @@ def _number(how: str) -> Callable[[float], str]:
     return lambda value: "" if pd.isna(value) else how.format(value)
 
 
-def fit(draws: pd.DataFrame | Store) -> Fit:
+def fit(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> Fit:
     """Fit decay rates in the number of classes to draws, and hold them and every mean against the theory.
 
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
+        draws.
 
     Returns
     -------
@@ -144,7 +146,7 @@ def fit(draws: pd.DataFrame | Store) -> Fit:
     Raises
     ------
     InputError
-        If the table lacks columns, has no rows, or has rows twice.
+        If there is no store at the location, or the table lacks columns, has no rows, or has rows twice.
 
     Examples
     --------

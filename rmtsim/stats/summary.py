@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -31,7 +32,7 @@ from rmtsim.stats.pooling import (
     relative_deviations_of_ratio,
 )
 from rmtsim.stats.tails import heavy_tail
-from rmtsim.store import Store
+from rmtsim.store import Store, open_store
 from rmtsim.store.whole_points import whole_points
 from rmtsim.text.checks import MAX_SIZE, check_choice
 
@@ -96,16 +97,16 @@ ESTIMATES = ["diag_sqfro", "std_error_diag", "offdiag_sqfro", "std_error_offdiag
 _SHAPES = [f"{name}_{quantity}" for name in ("skewness", "heavy_tail") for quantity in QUANTITIES]
 
 
-def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
+def summarize(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> pd.DataFrame:
     """Average draws: means and their standard errors, one row per point and layer.
 
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store, for all its draws. Seeds
-        of one point are pooled. Rows that lack columns of the ensemble (of a store of an earlier format) have the
-        paper's, and those without weights_per_draw have 1. Draws with different numbers of last layers are weighed by
-        what each is worth, without bias; see `rmtsim.stats.pooling`.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
+        draws. Seeds of one point are pooled. Rows that lack columns of the ensemble (of a store of an earlier format)
+        have the paper's, and those without weights_per_draw have 1. Draws with different numbers of last layers are
+        weighed by what each is worth, without bias; see `rmtsim.stats.pooling`.
 
     Returns
     -------
@@ -138,7 +139,7 @@ def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is no table, columns are missing or hold what no store has, there are no rows, a (point, seed, draw,
+        If there is no store, it is no table, columns are missing or hold what no store has, there are no rows, a (point, seed, draw,
         layer) occurs twice, or some draws of a point have values where others have nulls.
 
     Examples
@@ -149,9 +150,10 @@ def summarize(draws: pd.DataFrame | Store) -> pd.DataFrame:
     >>> mean.draws, bool(0 < mean.std_error_diag < 0.1 * mean.diag_sqfro)
     (16, True)
     """
-    if isinstance(draws, Store):
-        draws.check_there()
-        parts = [summarize(part) for part in whole_points(draws)]
+    if isinstance(draws, (Store, str, os.PathLike)):
+        store = open_store(draws)
+        store.check_there()
+        parts = [summarize(part) for part in whole_points(store)]
         if not parts:
             raise _no_rows()
         return in_order(pd.concat(parts, ignore_index=True))
@@ -238,7 +240,8 @@ def _checked(draws: pd.DataFrame) -> pd.DataFrame:
     if not isinstance(draws, pd.DataFrame):
         kind = type(draws).__name__
         raise InputError(
-            f"draws: {kind} is no DataFrame; give a store, or a table with its columns, as open_store(…).draws()"
+            f"draws: {kind} is no DataFrame; give a store, its location, or a table with its columns, as "
+            "open_store(…).draws()"
         )
     earlier = {**asdict(LECUN), "weights_per_draw": 1}  # in rows that lack the columns
     draws = draws.assign(**{name: draws.get(name, value) for name, value in earlier.items()}).fillna(earlier)
