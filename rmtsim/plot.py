@@ -54,8 +54,8 @@ def decay(
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
-        draws. Every sweep over C in it, with all else fixed, is a series.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all
+        its draws. Every sweep over C in it, with all else fixed, is a series.
     quantity
         ``"diag_sqfro"``, ``"offdiag_sqfro"`` or ``"ratio"``: a column of `rmtsim.summarize`.
     hue
@@ -117,8 +117,8 @@ def columns(
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
-        draws.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all
+        its draws.
     x, y
         Columns of `rmtsim.summarize`; that of ``y`` holds numbers. Where ``x`` is a size or a part of the ensemble, a
         series has all else fixed.

@@ -135,8 +135,8 @@ def fit(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> Fit:
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
-        draws.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all
+        its draws.
 
     Returns
     -------

@@ -103,10 +103,10 @@ def summarize(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> pd.DataFr
     Parameters
     ----------
     draws
-        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all its
-        draws. Seeds of one point are pooled. Rows that lack columns of the ensemble (of a store of an earlier format)
-        have the paper's, and those without weights_per_draw have 1. Draws with different numbers of last layers are
-        weighed by what each is worth, without bias; see `rmtsim.stats.pooling`.
+        A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all
+        its draws. Seeds of one point are pooled. Rows that lack columns of the ensemble (of a store of an earlier
+        format) have the paper's, and those without weights_per_draw have 1. Draws with different numbers of last
+        layers are weighed by what each is worth, without bias; see `rmtsim.stats.pooling`.
 
     Returns
     -------
@@ -139,8 +139,8 @@ def summarize(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> pd.DataFr
     Raises
     ------
     InputError
-        If there is no store, it is no table, columns are missing or hold what no store has, there are no rows, a (point, seed, draw,
-        layer) occurs twice, or some draws of a point have values where others have nulls.
+        If there is no store, it is no table, columns are missing or hold what no store has, there are no rows, a
+        (point, seed, draw, layer) occurs twice, or some draws of a point have values where others have nulls.
 
     Examples
     --------

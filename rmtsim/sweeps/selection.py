@@ -147,9 +147,9 @@ class Selection:
         """Return the error for an empty selection."""
         if not self.options:
             return InputError(f"{self.dashes}store: {store.location} holds no draws; run a sweep into it first")
-        given = " and ".join(self.options)
+        given, instead = " and ".join(self.options), self._instead(store)
         return InputError(
-            f"{given}: {store.location} has no such draws{self._instead(store)}; give other values, or leave out {given}"
+            f"{given}: {store.location} has no such draws{instead}; give other values, or leave out {given}"
         )
 
     def _instead(self, store: Store) -> str:
