@@ -13,6 +13,7 @@ PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 install: $(VENV)/.installed
 
 reproduce: $(VENV)/.installed
+	@echo "Computing Figures 8 and 9 and their verdicts, in $(OUT): 42 s on two free cores"
 	$(VENV)/bin/rmtsim reproduce --out $(OUT)
 
 # All tests. Modules share clusters and servers, so each is run by one process; the longest come first.
@@ -63,11 +64,13 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(PY)
+	@echo "Installing rmtsim and what it needs (requirements.lock), about 900 MB, in $(VENV): some minutes"
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-test: requirements-test.lock $(VENV)/.installed
+	@echo "Installing what the tests need (requirements-test.lock), about 1 GB more, in $(VENV): some minutes"
 	$(PIP) install --no-deps --require-hashes -r requirements-test.lock
 	@touch $@
 

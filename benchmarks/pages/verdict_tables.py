@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from scipy.special import chdtr, chdtrc, ndtri
 
 from docs.generate.markdown import prose
+from docs.verdicts.sentences import LEVEL_OF_VALUES
 from rmtsim.stats.render import tally
+from rmtsim.stats.verdict import critical
 from rmtsim.text.tables import markdown_table
 
 #: What is kept of each claim of ``verdicts.json``.
@@ -52,7 +56,31 @@ Claim = Mapping[str, Any]
 def short(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the pages need of a ``verdicts.json``, numbers to six digits."""
     claims = [{key: _rounded(claim[key]) for key in _KEPT} for claim in document["claims"]]
-    return {"values": tally(pd.DataFrame(document["points"])), "claims": claims}
+    points = pd.DataFrame(document["points"])
+    return {"values": tally(points), "judged": judged(points), "claims": claims}
+
+
+def judged(points: pd.DataFrame) -> dict[str, Any]:
+    """Return how single values are judged together.
+
+    Returns
+    -------
+    dict
+        The number of values ``tested``; the least ``p_adjusted``, by Holm's rule over all; the fewest ``draws`` of a
+        value; and of the ``diag`` and of the ``offdiag`` norms of the last layers, which are independent, each alone:
+        their ``number``, the ``sum_of_squares`` of the normal deviates that are as probable as their z-scores are by
+        Student's t, and ``p``, the two-sided probability of that sum.
+    """
+    tested = points[points["p_value"].notna()]
+    last = tested[tested["layer"].isin(["linear", "output"])]
+    independent = {}
+    for quantity in ("diag", "offdiag"):
+        normal = ndtri(last.loc[last["quantity"] == quantity, "p_value"].to_numpy(dtype=float) / 2)
+        total, number = float((normal**2).sum()), len(normal)
+        p = 2 * min(float(chdtr(number, total)), float(chdtrc(number, total)))
+        independent[quantity] = {"number": number, "sum_of_squares": _rounded(total), "p": _rounded(p)}
+    least, draws = float(tested["p_adjusted"].min()), int(tested["draws"].min())
+    return {"tested": len(tested), "p_adjusted": _rounded(least), "draws": draws, **independent}
 
 
 def readme_table(claims: Iterable[Claim]) -> str:
@@ -69,7 +97,9 @@ def readme_table(claims: Iterable[Claim]) -> str:
             error = claim["std_error_exponent_deviation"]
             measured = f"{power:.4f} ± {error:.4f}".replace("-", "−")
             rows.append([_layer(claim), f"C{_raised(theorem)}", measured, claim["verdict"]])
-    return "\n".join(markdown_table(["off-diagonal / diagonal", "theorem", "measured power of C", "verdict"], rows))
+    return "\n".join(
+        markdown_table(["off-diagonal / diagonal", "theorem", "theorem's power + measured deviation", "verdict"], rows)
+    )
 
 
 def page(record: Mapping[str, Any]) -> str:
@@ -80,7 +110,16 @@ def page(record: Mapping[str, Any]) -> str:
     rows = [
         _short_row(claim) for claim in sorted(ratios, key=lambda claim: (_layer(claim).split(", ")[::-1], claim["dim"]))
     ]
-    values = prose(_VALUES.format(values=record["values"]))
+    found = record["judged"]
+    limits = [f"{critical(found['tested'], dof):.1f}" for dof in (math.inf, found["draws"] - 1)]
+    sums = " and ".join(
+        f"{of['sum_of_squares']:.1f} for the {of['number']} {_QUANTITIES[quantity]} norms (two-sided p = {of['p']:.2f})"
+        for quantity, of in ((quantity, found[quantity]) for quantity in ("diag", "offdiag"))
+    )
+    judging = _JUDGED.format(
+        level=LEVEL_OF_VALUES, many=limits[0], few=limits[1], draws=found["draws"], least=found["p_adjusted"], sums=sums
+    )
+    values = f"{prose(_VALUES.format(values=record['values']))}\n\n{prose(judging)}"
     return _PAGE.format(answer=_answer(claims), table="\n".join(markdown_table(head, rows)), values=values)
 
 
@@ -158,6 +197,16 @@ off-diagonal to diagonal norms. [All claims](numbers/verdicts.md) have a page of
 _VALUES = (
     "Each mean is also held against the theory at its own C, d and N: {values}. Values that are equal by identity are "
     "zeros of the model, and copies at C = 2; they are no evidence."
+)
+
+_JUDGED = (
+    "A value differs where its probability, by Student's t and [Holm's rule](../explanation/verdicts.md) over all "
+    "these values, is at most {level}: the most significant one from |z| = {many} where it has very many draws, and "
+    "from {few} where it has {draws}, the fewest here. The least such probability is {least:.2g}. The root mean square of z "
+    "is no test, and no χ² belongs to it: diagonal norm, off-diagonal norm and ratio of the same draws depend on one "
+    "another, as do layers, and Student's t is wider than the normal distribution. Independent are the values of one "
+    "kind in the last layers. As normal deviates of the same probability, their sums of squares are {sums}. [Theory "
+    "against simulation](figures/agreement.md) has such sums at other sizes."
 )
 
 _NUMBERS = """# Verdicts on Theorems 1 and 2: all claims

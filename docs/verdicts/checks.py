@@ -8,7 +8,7 @@ from docs.verdicts.clauses import Clause
 from docs.verdicts.entries import Entry, summary
 from docs.verdicts.readings import by_chance, grows, over, reading, under
 from docs.verdicts.sections import Section, picked, rates
-from docs.verdicts.sentences import rate
+from docs.verdicts.sentences import judged_together, rate
 from rmtsim.stats.verdict import LEVEL
 
 TITLE = "Checks of the theory"
@@ -92,12 +92,14 @@ ENTRIES = (
             ),
         ),
         table=picked(["", "agree", "of", "largest |z|", "root mean square of z"], ("measured values", _AGREE)),
+        note=judged_together,
     ),
     Entry(
         "vocabulary",
         "Vocabulary sizes",
         beside=(rate(("linear",), "CE", "Theorem 1"),),
         table=rates,
+        note=judged_together,
         words="That is from a hundred to a million classes, all pairs of classes counted.",
     ),
     Entry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from docs.generate.markdown import prose
@@ -32,6 +32,8 @@ class Entry:
         Makes the table; None for a figure whose verdict says all.
     words
         What stands after the verdict, without numbers: links, and what is not measured.
+    note
+        Makes what is said below all numbers, on the page of the figure alone.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Entry:
     beside: Sequence[Sentence] = ()
     table: TableMaker | None = None
     words: str = ""
+    note: Callable[[Section], str] | None = None
 
     def outcome(self, section: Section) -> str:
         """Return in three words whether the figure shows what the paper says; empty if it tests no sentence of it."""
@@ -99,6 +102,8 @@ def figure_page(entry: Entry, section: Section, raw: str, summary_page: str) -> 
     own, _, full = (_without_time(part) for part in "\n\n".join(rest).partition(FULL))
     picture = f"\n\n![{entry.title}, at smaller sizes](../{entry.name}.png)" if drawn and full else ""
     parts.append(f"## All numbers{picture}\n\n{own.strip()}")
+    if entry.note is not None:
+        parts.append(prose(entry.note(section)))
     if full:
         parts.append(f"## With `--full`\n\nOf the last run that had them.\n\n{full.strip()}")
     return "\n\n".join(parts) + "\n"

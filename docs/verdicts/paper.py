@@ -8,7 +8,7 @@ from docs.verdicts.clauses import Clause
 from docs.verdicts.entries import Entry, summary, tally
 from docs.verdicts.readings import grows, over, under
 from docs.verdicts.sections import Section, picked, rates, shares_outside
-from docs.verdicts.sentences import agrees_with_theory, appears, exactly, rate, structured, zero_rate
+from docs.verdicts.sentences import agrees_with_theory, appears, exactly, judged_together, rate, structured, zero_rate
 from docs.verdicts.slides import SLIDES
 from rmtsim.stats.verdict import FLAT, LOST, NEAR, NEGLIGIBLE
 
@@ -82,6 +82,11 @@ def _slower(section: Section) -> bool:
 _LAYERS_FULL, _LAYERS = (
     structured(f"At the {sizes}", "the hidden and the output layer are", ("hidden", "output"), full=full)
     for sizes, full in (("paper's sizes", True), ("smaller sizes", False))
+)
+
+_SIZES_OF_OURS = (
+    "The sizes are [ours](../../reference/built-in-specs.md): the text of the paper gives no C, d and N for this "
+    "figure."
 )
 
 FIGURES = (
@@ -163,24 +168,30 @@ FIGURES = (
         "Figure 8: rates of the linear model, cross-entropy",
         (rate(("linear",), "CE", "Theorem 1"),),
         table=rates,
+        words=_SIZES_OF_OURS,
+        note=judged_together,
     ),
     Entry(
         "fig8_mse",
         "Section 4, Case 1: rates of the linear model, squared loss",
         (zero_rate("linear", "MSE"),),
         table=rates,
+        note=judged_together,
     ),
     Entry(
         "fig9",
         "Figure 9: rates with one hidden layer, cross-entropy",
         (rate(("hidden", "output"), "CE", "Theorem 2"),),
         table=rates,
+        words=_SIZES_OF_OURS,
+        note=judged_together,
     ),
     Entry(
         "fig9_mse",
         "Section 4, Case 3: rates with one hidden layer, squared loss",
         (rate(("hidden",), "MSE", "Theorem 2"), zero_rate("output", "MSE")),
         table=rates,
+        note=judged_together,
     ),
     Entry(
         "fig10",

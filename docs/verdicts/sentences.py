@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from docs.verdicts.clauses import Clause
 from docs.verdicts.readings import by_chance, falls, reading, under
 from docs.verdicts.sections import Section, rate_verdicts
-from rmtsim.stats.verdict import NEAR
+from rmtsim.stats.verdict import LEVEL, NEAR, critical
+
+#: Draws of a value that has few: a sweep makes at least so many.
+_FEW_DRAWS = 16
+
+#: The chance that a report calls any value wrong by chance, in words.
+LEVEL_OF_VALUES = f"{100 * LEVEL:g} %"
 
 #: Of the largest z-score, and of how many.
 _AGAINST = "against theory largest \\|z\\| (\\S+) of (\\d+)"
@@ -103,4 +110,18 @@ def zero_rate(layer: str, loss: str) -> Clause:
         lambda section: set(rate_verdicts(section, f"{layer}, {loss}")) == {"exact"},
         f"Off-diagonal blocks of the {name} are zero in every draw.",
         f"Off-diagonal blocks of the {name} are not zero in every draw.",
+    )
+
+
+def judged_together(section: Section) -> str:
+    """Return how the single values of a section are judged, of which it says how many there are."""
+    [tested] = section.pick(r"\d+ of (\d+) measured values agree")
+    many, few = (critical(int(tested), dof) for dof in (math.inf, _FEW_DRAWS - 1))
+    return (
+        f"These {tested} values are judged together. One of them differs where its probability, by Student's t and "
+        f"[Holm's rule](../../explanation/verdicts.md#single-values) over all, is at most {LEVEL_OF_VALUES}: the most "
+        f"significant one from |z| = {many:.1f} where it has very many draws, and from {few:.1f} where it has "
+        f"{_FEW_DRAWS}. Diagonal norm, off-diagonal norm and ratio come from the same draws and depend on one another, "
+        "so no χ² belongs to the root mean square. Independent values, with the sums of their squares, are on the "
+        "pages [Verdicts](../verdicts.md#single-values) and [Theory against simulation](agreement.md)."
     )

@@ -213,9 +213,20 @@ class Deviation(NamedTuple):
         >>> [round(Deviation(0.0, 1.0).detectable(tests), 2) for tests in (1, 100)]
         [4.94, 6.06]
         """
-        below, over = (-float(stdtrit(self.dof, p)) for p in (LEVEL / max(tests, 1) / 2, 1 - POWER))
+        below, over = critical(tests, self.dof), -float(stdtrit(self.dof, 1 - POWER))
         ends = [[float(with_skewness(sign * z, self.skewness)) for z in (below, -over)] for sign in (1, -1)]
         return max(abs(noticed - chance) for noticed, chance in ends) * self.std_error
+
+
+def critical(tests: int = 1, dof: float = math.inf) -> float:
+    """Return the |z| from which the most significant of so many values *differs*, by Student's t and `holm`.
+
+    Examples
+    --------
+    >>> [round(critical(*of), 2) for of in ((), (100,), (100, 15))]
+    [3.29, 4.42, 6.5]
+    """
+    return -float(stdtrit(dof, LEVEL / max(tests, 1) / 2))
 
 
 def holm(p_values: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
