@@ -202,11 +202,11 @@ _VALUES = (
 _JUDGED = (
     "A value differs where its probability, by Student's t and [Holm's rule](../explanation/verdicts.md) over all "
     "these values, is at most {level}: the most significant one from |z| = {many} where it has very many draws, and "
-    "from {few} where it has {draws}, the fewest here. The least such probability is {least:.2g}. The root mean square of "
-    "z is no test, and no χ² belongs to it: diagonal norm, off-diagonal norm and ratio of the same draws depend on one "
-    "another, as do layers, and Student's t is wider than the normal distribution. Independent are the values of one "
-    "kind in the last layers. As normal deviates of the same probability, their sums of squares are {sums}. [Theory "
-    "against simulation](figures/agreement.md) has such sums at other sizes."
+    "from {few} where it has {draws}, the fewest here. The least such probability is {least:.2g}. The root mean "
+    "square of z is no test, and no χ² belongs to it: diagonal norm, off-diagonal norm and ratio of the same draws "
+    "depend on one another, as do layers, and Student's t is wider than the normal distribution. Independent are the "
+    "values of one kind in the last layers. As normal deviates of the same probability, their sums of squares are "
+    "{sums}. [Theory against simulation](figures/agreement.md) has such sums at other sizes."
 )
 
 _NUMBERS = """# Verdicts on Theorems 1 and 2: all claims
