@@ -47,17 +47,18 @@ _AND_CHECK = ", and from `gpu_check.jsonl`, which `make gpu-check` writes on a G
 _COUNTED = (
     "What draws in float32 ask of a GPU, counted on {date} on the emulator, which runs the same code and the same "
     "kernels as a GPU and counts what CuPy would do. These counts are measured, of batches of two and of four draws; "
-    "those of C = {most:,} of single draws with two smaller numbers of classes, since they grow by the chunk. "
-    "*Touched* are the arrays that kernels read and write, each once for each launch. The draws in a batch are those "
-    "that rmtsim makes together on a GPU with 80 GiB."
+    "but the row of C = {most:,} is extrapolated from single draws with two smaller numbers of classes, since counts "
+    "grow by the chunk; its launches are rounded. *Touched* are the arrays that kernels read and write, each once for "
+    "each launch. The draws in a batch are those that rmtsim makes together on a GPU with 80 GiB."
 )
 
 _ASSUMED = (
     f"**No number in this table was measured on a GPU.** It is assumed that the host takes {1e6 * _LAUNCH:.0f} µs for "
     f"each launch and {1e6 * _WAIT:.0f} µs for each wait, and that the device takes the flops of the products at "
-    f"{_FLOPS / 1e12:.0f} TFLOP/s, which is 60 % of what NVIDIA states for an H100 in float32, and after them the "
-    f"touched bytes at {_BYTES / 1e12:.1f} TB/s, which is 87 %. Both work at the same time, so a draw takes the longer "
-    "of the two. That small draws fill only a part of the device is left out."
+    f"{_FLOPS / 1e12:.0f} TFLOP/s, which is 60 % of what NVIDIA states for an H100 SXM in float32, and after them "
+    f"the touched bytes at {_BYTES / 1e12:.1f} TB/s, which is 87 %. Both work at the same time, so a draw takes the "
+    "longer of the two. That small draws fill only a part of the device is left out. What was *aimed at* are estimates "
+    "made when the code was designed, for an H100 SXM; a dash (-) says that there was none."
 )
 
 _MEASURED = """
@@ -205,9 +206,9 @@ def _count(row: Row) -> Row:
     return {
         "layers": ", ".join(row["layers"]),
         "C, d, N, m": _sizes(row),
-        "launches a batch": of_batch["launches"],
-        "and a draw": of_draw["launches"],
-        "waits a batch": of_batch["waits"] + row["batch"] * of_draw["waits"],
+        "launches a batch": round(of_batch["launches"]),
+        "and a draw": round(of_draw["launches"]),
+        "waits a batch": round(of_batch["waits"] + row["batch"] * of_draw["waits"]),
         "bytes sent to it a draw": of_draw["uploaded"],
         "MB touched a draw": of_draw["touched"] / 1e6,
         "GFLOP a draw": row["flops"] / 1e9,

@@ -122,7 +122,7 @@ ENTRIES = (
                     "kept": "It is kept in",
                     "flatter": "The power of C becomes flatter in",
                     "steeper": "It becomes steeper in",
-                    "bent": "The line is bent in",
+                    "bent": "At the end the points lie on a curve in log–log axes: no power of C describes them in",
                     "lost": "The dependence is lost in",
                 },
             ),

@@ -84,6 +84,11 @@ _LAYERS_FULL, _LAYERS = (
     for sizes, full in (("paper's sizes", True), ("smaller sizes", False))
 )
 
+_BY_FULL = (
+    "On the hidden and the output layer the words in bold rest on `--full` alone, which is one draw: what smaller "
+    "sizes say of them is not counted."
+)
+
 _SIZES_OF_OURS = (
     "The sizes are [ours](../../reference/built-in-specs.md): the text of the paper gives no C, d and N for this "
     "figure."
@@ -114,6 +119,7 @@ FIGURES = (
         ),
         (_LAYERS, agrees_with_theory()),
         shares_outside,
+        words=_BY_FULL,
     ),
     Entry(
         "fig3",
@@ -130,6 +136,7 @@ FIGURES = (
         ),
         (_LAYERS, agrees_with_theory()),
         shares_outside,
+        words=_BY_FULL,
     ),
     Entry("fig4", "Figure 4: linear model, squared loss", (exactly("linear"),), table=shares_outside),
     Entry(

@@ -235,5 +235,7 @@ SLIDES = (
             ),
         ),
         shares_outside,
+        words="Tested is whether the structure, which the theorems have for one hidden layer, is there in a deeper "
+        "network. The words in bold rest on its output layer alone.",
     ),
 )

@@ -45,9 +45,9 @@ class CurveFit:
         log of the constant at δ = 0: what it is off from the theory's.
     chi2, dof, p_shape
         χ² of the straight line in log C without the point that is farthest from it, its degrees of freedom (points − 3)
-        and the probability of a larger one. One point alone, which may have met a rare draw, thus makes no other shape
-        (that it differs is for `rmtsim.stats.comparison` to say). The χ² of a line without any given point has that
-        distribution, and the least of them is smaller still. NaN with three points.
+        and the probability of a larger one. A single point, which may have met a rare draw, thus makes no shape
+        differ (that it differs is for `rmtsim.stats.comparison` to say). The χ² of a line without any given point has
+        that distribution, and the least of them is smaller still. NaN with three points.
     reason
         Empty, or why there is no fit.
     """

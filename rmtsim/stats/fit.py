@@ -107,8 +107,8 @@ class Fit:
         close = tested["within_limit"].dropna()
         rse = (tested["std_error"] / tested["measured"].abs()).groupby(tested["layer"], sort=False).max()
         near = (
-            f"{close.sum()} of {len(close)} values lie within their errors of the limit d, N → ∞, once the theory's "
-            "own distance from it is allowed for."
+            f"{close.sum()} of {len(close)} values are no farther from the limit d, N → ∞ than the theory at their own "
+            "sizes is, within their errors."
         )
         largest = ", ".join(f"{layer} {value:.2%}" for layer, value in rse.items())
         lines = [near, f"Largest relative standard error: {largest}."]
