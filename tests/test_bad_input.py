@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from rmtsim.cli.argument_types import time_limit
 from rmtsim.cli.main import main
 from tests.bad_input import GOOD, check, here, run
 
@@ -29,7 +31,12 @@ SPECS = [
     ('loss = "ce"', "", "choose one of ce, mse"),
     ('["hidden", "output"]', '["hidden", "inner"]', "choose one of hidden, output, cross"),
     ('["hidden", "output"]', "[]", "at least one value"),
-    ("[grid]", "[grd]", "the keys are"),
+    ("[grid]", "[grd]", "[grd]: there is no such table (did you mean grid?); the tables are ["),
+    ("[grid]", "[gird]", "[gird]: there is no such table (did you mean grid?); the tables are ["),
+    ("[grid]", "[elsewhere]", "[elsewhere]: there is no such table; the tables are ["),
+    ('name = "good"', 'name = "good', r"(Illegal character '\n' (at line 2, column 13): a quote is likely not closed"),
+    ('name = "good"', "name = 'good", ": a quote is likely not closed"),
+    ('name = "good"', "name = good", "(Invalid value (at line 2, column 8): a text stands in quotes, and true"),
     ("n_classes = [2, 10]", "n_clases = [2, 10]", "the keys are n_classes"),
     ("n_classes = [2, 10]", "", "at least one value"),
     ("n_classes = [2, 10]", "n_classes = []", "at least one value"),
@@ -285,3 +292,12 @@ def test_too_little_memory_says_what_python_takes(here: Path, capsys: pytest.Cap
         code, message = run(["run", "good.toml", "--store", "S", *arguments], capsys)
         check(code, message, words, here)
         assert "Python included" in message or "valid size" in message or "more than" in message
+
+
+def test_a_time_without_a_unit_is_in_seconds_as_the_reference_says() -> None:
+    assert time_limit("90") == time_limit("90s") == 90
+    assert [time_limit(text) for text in ("1.5 min", "2h", "1.5d")] == [90, 7200, 129600]
+    page = (Path(__file__).parent.parent / "docs/reference/command-line.md").read_text("utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith("- `TIME` is ")]
+    assert line.startswith("- `TIME` is a number of seconds, or one with a unit: ")
+    assert all(time_limit(text) > 0 for text in re.findall("`([^`]+)`", line)[1:])

@@ -120,3 +120,16 @@ def test_text_of_exports_is_utf8(store: Store, tmp_path: Path) -> None:
     [first, _] = json.loads((tmp_path / "t.json").read_bytes().decode("utf-8"))
     assert first["point_id"].startswith("p-")
     assert first["width"] is None
+
+
+def test_an_exported_table_is_joined_with_draws_as_the_reference_says(tmp_path: Path) -> None:
+    """Control: without the step that it names, no row of a .csv file has a partner."""
+    store, step = tmp_path / "s", 'means["point_id"].str.removeprefix("p-")'
+    assert f"`{step}`" in (Path(__file__).parent.parent / "docs/reference/store.md").read_text("utf-8")
+    rmtsim.run([rmtsim.Point("linear", "mse", 2, 3, 6)], store, workers=1, sampling={"max_draws": 4, "min_draws": 4})
+    draws = rmtsim.open_store(store).draws()
+    assert main(["export", "--store", str(store), "--out", str(tmp_path / "means.csv")]) == 0
+    means = pd.read_csv(tmp_path / "means.csv")
+    assert draws.merge(means, on=["point_id", "layer"]).empty
+    means = means.assign(point_id=eval(step))
+    assert len(draws.merge(means, on=["point_id", "layer"])) == 4

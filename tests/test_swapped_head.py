@@ -92,3 +92,19 @@ def test_on_the_command_line_the_bias_decides(tmp_path: Path, capsys: pytest.Cap
         "--weights and --features seem to be swapped; give the head's weights (C, d) as --weights and what it is given "
         "(M, d) as --features"
     )
+
+
+@pytest.mark.parametrize("call", [rmtsim.block_norms, rmtsim.layer_norms, rmtsim.hessian])
+@pytest.mark.parametrize("hidden", [False, True])
+def test_data_and_last_layer_that_labels_show_to_be_swapped(call: Any, hidden: bool) -> None:
+    """Control: in their order they are taken, and labels that fit neither are told as such."""
+    rng = np.random.default_rng(0)
+    X, V, y = rng.normal(size=(30, 4)), rng.normal(size=(3, 4)), np.arange(30) % 3
+    more = {"W": rng.normal(size=(4, 4))} if hidden else {}
+    words = r"^X, V: y has a label for each of the 30 rows of V, and X has 3, so that the two seem to be swapped; give"
+    for labels in (y, y.tolist()):
+        with pytest.raises(rmtsim.InputError, match=words):
+            call(V, X, y=labels, **more)
+    call(X, V, y=y, **more)
+    with pytest.raises(rmtsim.InputError, match=r"^y: .* is not valid; give \(3,\) whole numbers"):
+        call(V, X, y=y[:7], **more)

@@ -6,7 +6,8 @@ import io
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +163,16 @@ def test_the_theory_of_a_figure_is_counted_and_found_up_front(
     shown = shown_progress(monkeypatch)
     few = pd.concat([simulate(Point("linear", "ce", C, 13, N), 2) for C in (3, 9) for N in (5, 6)])
     figure = get_figure("fig8")
-    with show_theory_progress(slow_values(few), "all is drawn"):
+    with show_theory_progress(slow_values(few), "drawing all"):
         at_points = len(computed)
         figure.numbers(few)
         assert len(computed) > at_points == 2
-    with show_theory_progress(figure.slow_values(few), "all is drawn"):
-        assert (shown.done(), shown.doing()) == (7, "now all is drawn")  # C from 3 to 9
+    with show_theory_progress(figure.slow_values(few), "drawing all"):
+        assert shown.done() == 7  # C from 3 to 9
         assert len(computed) == 7
         figure.numbers(few)
     hidden = simulate(Point("one_hidden", "ce", 43, 301, 20, 8), 2)
-    with show_theory_progress(slow_values(hidden), "the verdicts are made"):
+    with show_theory_progress(slow_values(hidden), "making the verdicts"):
         assert shown.done() == 4  # the size and its limit; for the cross layer, too
         fit(hidden)
     assert len(computed) == 7 + 4
@@ -179,12 +180,36 @@ def test_the_theory_of_a_figure_is_counted_and_found_up_front(
     assert "a second or more for each of 4 values" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("slow", [True, False])
+def test_what_follows_the_theory_is_said_once(
+    slow: bool, computed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not with the values again and again while it is done; nor where the theory took no time."""
+    whole, seen = theory_progress.show_progress, []
+
+    @contextmanager
+    def shown_at_the_end(what: str, total: int, unit: str, done: Any, doing: Any) -> Iterator[Any]:
+        with whole(what, total, unit, done, doing, after=0.0 if slow else 1e9) as progress:
+            yield progress
+            progress.advance(total)
+            seen.append(progress)
+
+    monkeypatch.setattr(theory_progress, "show_progress", shown_at_the_end)
+    draws = simulate(Point("linear", "ce", 49, 311, 5), 2)
+    with show_theory_progress(slow_values(draws), "drawing the page"):
+        said = capsys.readouterr().err
+        assert said.count("drawing the page\n") == slow
+        assert ("1 of 1 values" in said) == slow
+        seen[0].tick()
+    assert "drawing" not in capsys.readouterr().err
+
+
 def test_quick_theory_is_found_without_a_word(
     computed: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = shown_progress(monkeypatch)
     draws = pd.concat([simulate(Point("linear", loss, 47, 307, 5), 2) for loss in ("ce", "mse")])
-    with show_theory_progress(slow_values(draws), "all is drawn"):
+    with show_theory_progress(slow_values(draws), "drawing all"):
         assert len(computed) == 1
     assert shown.totals == [1]  # of thousands they are counted, after a while
     assert capsys.readouterr().err == ""
@@ -200,7 +225,7 @@ def test_the_theory_of_a_plot_is_counted_and_found_up_front(
     means = summarize(pd.concat([simulate(point, 2) for point in points]))
     choice = ColumnChoice.of(x, "offdiag_sqfro", by="layer", where="layer != 'cross'")
     panels, wanted = choice.panels(choice.select(means)), choice.regimes()
-    with show_theory_progress(choice.slow_values(panels, wanted), "the plot is drawn"):
+    with show_theory_progress(choice.slow_values(panels, wanted), "drawing the plot"):
         assert (len(computed), shown.totals) == (2, [2])
         for one in panels[""]:
             for regime in wanted:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["figure", "reproduce"]
 
 #: What is done when the theory at the measured sizes is there.
-_THEN = "the figure is drawn"
+_THEN = "drawing the figure"
 
 
 def figure(arguments: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ def plot(arguments: argparse.Namespace) -> int:
         raise InputError(f"--{name}{colon}{rest}" if name in _OPTIONS else str(error)) from error
     matplotlib_setup.load_matplotlib()  # where it is not there, that is said before seconds of theory
     regimes = () if arguments.no_theory else choice.regimes()
-    with show_theory_progress(choice.slow_values(panels, regimes), "the plot is drawn"):
+    with show_theory_progress(choice.slow_values(panels, regimes), "drawing the plot"):
         from rmtsim.figures.column_drawing import plot_columns
 
         drawn = plot_columns(choice, means, panels, regimes)

@@ -33,7 +33,7 @@ def report(arguments: argparse.Namespace) -> int:
     values = {}
     if theory and contents.summary is not None:
         values = slow_values(contents.summary, curve_points=CURVE_POINTS)
-    with show_theory_progress(values, "the page is made"):
+    with show_theory_progress(values, "drawing the page"):
         text = page(contents, arguments.out, options, theory=theory)
     write_output(arguments.out, text)
     print_message(f"{shlex.quote(arguments.out)}: written")

@@ -108,8 +108,8 @@ def add_running(p: argparse.ArgumentParser) -> None:
         "--time-limit",
         type=time_limit,
         metavar="TIME",
-        help="stop after this time, such as 90s, 30min or 2h, or before the job that it runs in ends (slurm); the same "
-        "command goes on",
+        help="stop after this time, such as 90s, 30min or 2h (a number alone is in seconds), or before the job that it "
+        "runs in ends (slurm); the same command goes on",
     )
 
 

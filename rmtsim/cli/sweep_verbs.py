@@ -207,7 +207,7 @@ def fit(arguments: argparse.Namespace) -> int:
     means = Selection.of(arguments.where, arguments.sweep, arguments.seed).summary(
         open_existing(arguments.store), print_message
     )
-    with show_theory_progress(slow_values(means), "the verdicts are made"):
+    with show_theory_progress(slow_values(means), "making the verdicts"):
         report = fit_summary(means)
     if arguments.json:
         print_json(report.document())

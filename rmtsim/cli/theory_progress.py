@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rmtsim.arrays.threads import ThreadTeam, cores, single_threaded_blas
@@ -73,7 +73,7 @@ def show_theory_progress(values: SlowValues, then: str) -> Iterator[None]:
     values
         All that are asked for inside.
     then
-        What is done when they are there, such as ``"the figure is drawn"``.
+        What is done when they are there, such as ``"drawing the figure"``: said once, if progress was shown.
     """
     from rmtsim.theory.disk_cache import at_work
 
@@ -83,8 +83,6 @@ def show_theory_progress(values: SlowValues, then: str) -> Iterator[None]:
     found: list[SlowValue] = []
 
     def doing() -> str:
-        if len(found) == len(values):
-            return f"now {then}"
         return f"now {_in_words(size)}" if (size := at_work()) else ""
 
     def find(some: list[SlowValue]) -> None:
@@ -92,10 +90,13 @@ def show_theory_progress(values: SlowValues, then: str) -> Iterator[None]:
             value.find(values[value])
             found.append(value)
 
-    with show_progress("theory", len(values), "values", lambda: len(found), doing) if values else nullcontext():
-        with single_threaded_blas(), ThreadTeam(cores()) as team:
+    if values:
+        shown = show_progress("theory", len(values), "values", lambda: len(found), doing)
+        with shown as progress, single_threaded_blas(), ThreadTeam(cores()) as team:
             team.map(find, _jobs(values))
-        yield
+        if progress.was_shown:
+            print_message(then)
+    yield
 
 
 def _jobs(values: SlowValues) -> list[list[SlowValue]]:

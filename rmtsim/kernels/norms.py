@@ -68,7 +68,9 @@ def block_norms(
         plain array of real numbers: of NumPy or CuPy, lists, a pandas table (its index does not count), a tensor of
         PyTorch or JAX on the CPU.
     V
-        Last layer: (…, C, d) for the linear model, (…, C, m) with a hidden layer.
+        Last layer: (…, C, d) for the linear model, (…, C, m) with a hidden layer. Data come first and weights second,
+        other than in `rmtsim.measure`. If the two are swapped in a linear model, shapes do not show it without labels,
+        and the norms are those of another model; give y, and it is refused.
     W
         Hidden layer, (…, m, d), with an activation after it; None for the linear model.
     y

@@ -67,8 +67,19 @@ def as_network(
     if one_output and V.shape[-2] != 1:
         raise InputError(f"V: {V.shape[-2]} rows do not fit loss {loss!r}, which has one output; give (1, inputs)")
     if y is not None:
+        _check_not_swapped(X, V, y, bool(hidden))
         y = as_labels(y, X.shape[:-1], 2 if one_output else V.shape[-2], xp)
     return Given(X, hidden, V, y, dtype, xp)
+
+
+def _check_not_swapped(X: Array, V: Array, y: Any, has_hidden: bool) -> None:
+    """Raise InputError where there is a label for each row of V, and not for each of X."""
+    shape = tuple(getattr(y, "shape", (len(y),) if isinstance(y, list | tuple) else ()))
+    if shape != tuple(X.shape[:-1]) and shape == tuple(V.shape[:-1]):
+        raise InputError(
+            f"X, V: y has a label for each of the {V.shape[-2]} rows of V, and X has {X.shape[-2]}, so that the two "
+            f"seem to be swapped; give samples (N, d) as X and the last layer (C, {'m' if has_hidden else 'd'}) as V"
+        )
 
 
 def check_labelled(y: Array | None, needs: str = "the cross layer needs") -> None:

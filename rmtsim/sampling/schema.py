@@ -16,7 +16,12 @@ from rmtsim.model.point import Point
 
 #: Name, type and meaning of every column. There is one row per (point, draw, layer).
 _COLUMNS = [
-    ("point_id", pa.string(), "Identity of the point: a hash of its model, loss, sizes and ensemble."),
+    (
+        "point_id",
+        pa.string(),
+        "Identity of the point: a hash of its model, loss, sizes and ensemble, "
+        "without the `p-` that `rmtsim export` puts before it in .csv and .json files.",
+    ),
     ("model", pa.string(), "`linear` or `one_hidden`."),
     ("loss", pa.string(), "`ce`, cross-entropy, or `mse`, the squared error."),
     ("layer", pa.string(), "Layer of the Hessian: `linear`, `hidden`, `output` or `cross`."),

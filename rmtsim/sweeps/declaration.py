@@ -165,6 +165,8 @@ def parse(cls: type[T], document: Any, **more: Any) -> T:
     for place in dict.fromkeys(["", *(key.table for key in keys)]):
         inside = [key for key in keys if key.table == place]
         table = _table_of(document, place, any(key.required for key in inside)) if place else document
+        if not place:
+            _check_tables(document, keys)
         known = [key.name for key in inside] if place else dict.fromkeys(key.table or key.name for key in keys)
         _check_keys(table, known, f"[{place}] " if place else "")
         for key in inside:
@@ -224,9 +226,23 @@ def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) ->
     """Raise InputError at the first key that is not known; ``where`` stands before its name."""
     for name in table:
         if name not in known:
-            shown = name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else abridge(name)
             meant = did_you_mean(name, known)
-            raise InputError(f"{where}{shown}: there is no such key{meant}; the keys are {', '.join(known)}")
+            raise InputError(f"{where}{_shown(name)}: there is no such key{meant}; the keys are {', '.join(known)}")
+
+
+def _check_tables(document: Mapping[str, Any], keys: Collection[Key]) -> None:
+    """Raise InputError at the first table of a document that is neither a table nor a key that is known."""
+    tables = list(dict.fromkeys(key.table for key in keys if key.table))
+    for name, value in document.items():
+        if isinstance(value, Mapping) and name not in {*tables, *(key.name for key in keys if not key.table)}:
+            known = ", ".join(f"[{table}]" for table in tables)
+            raise InputError(
+                f"[{_shown(name)}]: there is no such table{did_you_mean(name, tables)}; the tables are {known}"
+            )
+
+
+def _shown(name: Any) -> str:
+    return name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else abridge(name)
 
 
 def _table_of(document: Mapping[str, Any], name: str, required: bool) -> Mapping[str, Any]:

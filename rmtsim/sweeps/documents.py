@@ -23,6 +23,14 @@ _MOST_BYTES = 1 << 20
 #: A key of more parts than any spec has, on which Python's reader of TOML would spend hours.
 _LONG_KEY = re.compile(r"""(?<![\w.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
 
+#: What is likely meant by errors of Python's reader of TOML, by how they begin.
+_LIKELY = {
+    "Illegal character '\\n'": "a quote is likely not closed in this line",
+    "Unterminated string": "a quote is likely not closed",
+    'Expected "\'"': "a quote is likely not closed",
+    "Invalid value": "a text stands in quotes, and true and false in small letters",
+}
+
 
 @cache
 def builtin() -> dict[str, str]:
@@ -78,12 +86,22 @@ def read_document(source: str, names: Sequence[str], others: Sequence[str] = ())
     except PlainDataError as error:
         raise InputError(f"{source}: {error}; `rmtsim run --help` lists the keys") from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source}: not valid TOML ({error}); `rmtsim run --help` lists the keys") from None
+        raise InputError(
+            f"{source}: not valid TOML ({error}{_likely_meant(error)}); `rmtsim run --help` lists the keys"
+        ) from None
     except ValueError:  # Python makes no whole number of more than some thousand digits
         raise InputError(
             f"{source}: it has a number of thousands of digits; `rmtsim run --help` lists the keys"
         ) from None
     return document
+
+
+def _likely_meant(error: tomllib.TOMLDecodeError) -> str:
+    """Return what a user has likely done, for an error that names a character and not the mistake."""
+    for words, meant in _LIKELY.items():
+        if str(error).startswith(words):
+            return f": {meant}"
+    return ""
 
 
 def _text_of(source: str, names: Sequence[str]) -> str:

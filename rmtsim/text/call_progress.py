@@ -46,7 +46,7 @@ class CallProgress:
         self._shown = show or (show is None and self._in_place)
         self._clock, self._start, self._done, self._width = clock, clock(), 0, 0
         self._due = self._start + after
-        self._doing = ""
+        self._doing, self._written = "", False
         self._pace = 0, 0.0  # parts done, and the seconds after which that was first seen
 
     def advance(self, done: int, doing: str = "") -> None:
@@ -83,8 +83,13 @@ class CallProgress:
             self._stream.write(f"\r{' ' * self._width}\r")
             self._stream.flush()
 
+    @property
+    def was_shown(self) -> bool:
+        """Whether anything was shown."""
+        return self._written
+
     def _write(self, text: str) -> None:
-        text = presentable(text)
+        text, self._written = presentable(text), True
         if self._in_place:
             self._stream.write(f"\r{text:<{self._width}}")
             self._width = max(self._width, len(text))

@@ -57,4 +57,11 @@ def add_export(verb: Verb) -> None:
     )
     add_store(p)
     add_selection(p)
-    p.add_argument("--out", required=True, type=table_file, metavar="FILE", help="file to write")
+    p.add_argument(
+        "--out",
+        required=True,
+        type=table_file,
+        metavar="FILE",
+        help="file to write; in .csv and .json, a point_id is the hash that the store has with p- before it: remove "
+        "that to join the two",
+    )
