@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,15 @@ POINTS = [
 #: Launches of a draw that are reached, of all layers with one last layer.
 REACHED = [1.7, 1.7, 0.7, 5.7, 5.7, 3.9, 7.4, 5.5, 6.2, 8]
 
-#: What is asked of a point: each layer alone, and all.
-CASES = [(point, layers) for point in POINTS for layers in dict.fromkeys((*zip(point.layers), point.layers))]
+#: What is asked of a point: each layer alone, and all; several last layers in float64 of all alone, to save time.
+CASES = [
+    (point, layers, weights, dtype)
+    for point in POINTS
+    for layers in dict.fromkeys((*zip(point.layers), point.layers))
+    for weights in (1, 3)
+    for dtype in ("float32", "float64")
+    if weights == 1 or dtype == "float32" or layers == point.layers
+]
 
 
 def counts(point: Point, draws: int, **options: Any) -> Counts:
@@ -64,9 +72,16 @@ def counts(point: Point, draws: int, **options: Any) -> Counts:
         return pool.counts
 
 
-def check_wave(point: Point, layers: tuple[str, ...], weights: int, dtype: str) -> None:
+def of_a_wave(point: Point, layers: tuple[str, ...], weights: int, dtype: str) -> Counts:
+    return counts(point, BATCH, layers=layers, weights_per_draw=weights, dtype=dtype)
+
+
+#: The same, made once for all tests.
+of_the_wave = cache(of_a_wave)
+
+
+def check_wave(found: Counts, point: Point, layers: tuple[str, ...], weights: int) -> None:
     """Raise AssertionError where a wave takes more than it may."""
-    found = counts(point, BATCH, layers=layers, weights_per_draw=weights, dtype=dtype)
     assert found.launches <= LAUNCHES * BATCH
     assert found.waits == 1
     labels = not set(layers).isdisjoint(layers_with_labels(point.ensemble.activation))
@@ -74,19 +89,17 @@ def check_wave(point: Point, layers: tuple[str, ...], weights: int, dtype: str) 
     assert found.downloaded <= weights * BYTES * BATCH
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("weights", [1, 3])
-@pytest.mark.parametrize(("point", "layers"), CASES, ids=str)
+@pytest.mark.parametrize(("point", "layers", "weights", "dtype"), CASES, ids=str)
 def test_a_wave_of_draws(point: Point, layers: tuple[str, ...], weights: int, dtype: str) -> None:
     """Ten launches a draw, one wait, and nothing sent to the device but labels, for each layer and for all at once."""
-    check_wave(point, layers, weights, dtype)
+    check_wave(of_the_wave(point, layers, weights, dtype), point, layers, weights)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("point", "launches"), list(zip(POINTS, REACHED, strict=True)))
 def test_a_draw_of_one_last_layer(point: Point, launches: float, dtype: str) -> None:
     """What is reached, of all layers: far below what may be."""
-    assert counts(point, BATCH, dtype=dtype).launches <= launches * BATCH
+    assert of_the_wave(point, point.layers, 1, dtype).launches <= launches * BATCH
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -121,9 +134,10 @@ def test_a_wave_that_waits_twice_is_noticed(asked: str, what: str, monkeypatch: 
         return right(self, values, *given, **options)
 
     monkeypatch.setattr(NotedDoubts, asked, wrong)
-    weights = 3 if asked == "arise" else 1  # whether covariances are trusted
+    point, weights = POINTS[3], 3 if asked == "arise" else 1  # whether covariances are trusted
+    found = of_a_wave(point, point.layers, weights, "float64")
     with pytest.raises(AssertionError, match=what):
-        check_wave(POINTS[3], POINTS[3].layers, weights, "float64")
+        check_wave(found, point, point.layers, weights)
 
 
 @pytest.mark.parametrize("sizes", [(100, 64, 128), (10, 500, 1000), (1000, 1000, 1000)])
