@@ -116,7 +116,7 @@ MUTANTS = {
     "the piece before": ("load(from + STEP + step)", "load(from + step)"),
     "nothing added to": ("add ? entry + sums", "!add ? entry + sums"),
     "the diagonal counts twice": ("(a > b) + (a >= b) :", "2 * (a >= b) :"),
-    "other pairs of tiles": ("while (j > i) j -= ++i;", "while (j >= i) j -= ++i;"),
+    "other pairs of tiles": ("while (j > i) j -= ++i;  // the pairs", "while (j >= i) j -= ++i;  // the pairs"),
     "early return": ("    if (row < rows) {  // no early", "    if (row >= rows) return;\n    {  // no early"),
     "half of the shuffles": ("distance > 0; distance /= 2)", "distance > 1; distance /= 2)"),
     "half of the warps": ("warp < warps; ++warp)", "warp < warps / 2; ++warp)"),
