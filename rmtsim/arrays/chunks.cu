@@ -44,8 +44,8 @@ struct Part {
     }
 };
 
-// run = the products of rows `top` to n of `left` and `first` to k of `right`, over the columns from `from` to `to`. While
-// a piece of the columns is multiplied, the next is under way from memory.
+// run = the products of rows `top` to n of `left` and `first` to k of `right`, over the columns from `from` to `to`.
+// While a piece of the columns is multiplied, the next is under way from memory.
 template <class T, class Left, class Right>
 __device__ void make_run(Columns<T>& columns, int top, int n, const Left& left, int first, int k, const Right& right,
                          int from, int to, T run[WIDE<T>][WIDE<T>])
@@ -87,6 +87,26 @@ __device__ void make_run(Columns<T>& columns, int top, int n, const Left& left, 
     }
 }
 
+// Calls use(row, column, entry) for the entries of a thread of the product of `left` (n rows) and `right` (k rows), for
+// each run of columns anew: a use adds up what the runs give.
+template <class T, class Left, class Right, class Use>
+__device__ void for_each_entry(const Part<T>& at, int n, const Left& left, int k, const Right& right, const Use& use)
+{
+    __shared__ Columns<T> columns;
+    const int top = at.i * BROAD<T>, first = at.j * BROAD<T>;
+    for (int from = at.from; from < at.to; from += LONG_RUN) {
+        T run[WIDE<T>][WIDE<T>] = {};
+        make_run(columns, top, n, left, first, k, right, from, from + LONG_RUN < at.to ? from + LONG_RUN : at.to, run);
+#pragma unroll
+        for (int u = 0; u < WIDE<T>; ++u)
+#pragma unroll
+            for (int v = 0; v < WIDE<T>; ++v) {
+                const int row = top + place(threadIdx.y, u), column = first + place(threadIdx.x, v);
+                if (row < n && column < k) use(row, column, run[u][v]);
+            }
+    }
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Gram matrices
 
@@ -104,22 +124,11 @@ template <class T>
 __device__ void grams(const T* __restrict__ A, const T* __restrict__ B, T* totals, i64 n, i64 k, i64 c, i64 slices,
                       int lower)
 {
-    __shared__ Columns<T> columns;
     const Part<T> at(n, k, c, slices, lower);
-    const int top = at.i * BROAD<T>, first = at.j * BROAD<T>;
     const Plain<T> left = {A + at.batch * n * c, (int)c}, right = {B + at.batch * k * c, (int)c};
     totals += (at.batch * slices + at.slice) * n * k;
-    for (int from = at.from; from < at.to; from += LONG_RUN) {
-        T run[WIDE<T>][WIDE<T>] = {};
-        make_run(columns, top, n, left, first, k, right, from, from + LONG_RUN < at.to ? from + LONG_RUN : at.to, run);
-#pragma unroll
-        for (int u = 0; u < WIDE<T>; ++u)
-#pragma unroll
-            for (int v = 0; v < WIDE<T>; ++v) {
-                const int row = top + place(threadIdx.y, u), column = first + place(threadIdx.x, v);
-                if (row < n && column < k) totals[(i64)row * k + column] += run[u][v];
-            }
-    }
+    for_each_entry(at, n, left, k, right,
+                   [&](int row, int column, T entry) { totals[(i64)row * k + column] += entry; });
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -146,27 +155,16 @@ __device__ void moments(const T* __restrict__ E, const T* __restrict__ V, const 
                         const i64* __restrict__ j, double* totals, i64 n, i64 N, i64 start, i64 c, i64 m, i64 width,
                         i64 slices)
 {
-    __shared__ Columns<T> columns;
     const Part<T> at(n, width, c, slices, 0);
-    const int top = at.i * BROAD<T>, first = at.j * BROAD<T>;
     const Plain<T> left = {E + at.batch * n * c, (int)c};
     const Products<T> right = {V + at.batch * c * m, i, j, (int)m};
     totals += ((at.batch * slices + at.slice) * N + start) * width;
-    for (int from = at.from; from < at.to; from += LONG_RUN) {
-        T run[WIDE<T>][WIDE<T>] = {};
-        make_run(columns, top, n, left, first, width, right, from, from + LONG_RUN < at.to ? from + LONG_RUN : at.to, run);
-#pragma unroll
-        for (int u = 0; u < WIDE<T>; ++u)
-#pragma unroll
-            for (int v = 0; v < WIDE<T>; ++v) {
-                const int row = top + place(threadIdx.y, u), column = first + place(threadIdx.x, v);
-                if (row < n && column < width) totals[(i64)row * width + column] += run[u][v];
-            }
-    }
+    for_each_entry(at, n, left, width, right,
+                   [&](int row, int column, T entry) { totals[(i64)row * width + column] += entry; });
 }
 
-// sums[0] and sums[1] of a row += the sums of E^3 and E^4 over its columns. E has n samples of each draw, from `start` on
-// of N; a warp has a row.
+// sums[0] and sums[1] of a row += the sums of E^3 and E^4 over its columns. E has n samples of each draw, from `start`
+// on of N; a warp has a row.
 template <class T>
 __device__ void row_powers(const T* __restrict__ E, i64 rows, i64 columns, i64 n, i64 N, i64 start,
                            double* __restrict__ sums)
@@ -227,25 +225,14 @@ __device__ void diagonal_sums(const T* __restrict__ K, const T* __restrict__ lef
                               i64 right_start, i64 k, i64 c, i64 start, i64 slices, int lower, int add,
                               double* __restrict__ partial)
 {
-    __shared__ Columns<T> columns;
     const Part<T> at(n, k, c, slices, lower);
     const i64 draw = at.batch / 2;
-    const int top = at.i * BROAD<T>, first = at.j * BROAD<T>;
     const Probabilities<T> of = {inverse + draw * N, rest + draw * N, leading + draw * N, start, (int)c, at.batch % 2 == 1};
     const Weights<T> left = {of, left_E + draw * n * c, left_start}, right = {of, right_E + draw * k * c, right_start};
     K += draw / repeats * n * k;
     double sum = 0;
-    for (int from = at.from; from < at.to; from += LONG_RUN) {
-        T run[WIDE<T>][WIDE<T>] = {};
-        make_run(columns, top, n, left, first, k, right, from, from + LONG_RUN < at.to ? from + LONG_RUN : at.to, run);
-#pragma unroll
-        for (int u = 0; u < WIDE<T>; ++u)
-#pragma unroll
-            for (int v = 0; v < WIDE<T>; ++v) {
-                const int row = top + place(threadIdx.y, u), column = first + place(threadIdx.x, v);
-                if (row < n && column < k) sum += (double)K[(i64)row * k + column] * run[u][v];
-            }
-    }
+    for_each_entry(at, n, left, k, right,
+                   [&](int row, int column, T entry) { sum += (double)K[(i64)row * k + column] * entry; });
     sum = reduce(sum, SIDE * SIDE, Sum());
     if (threadIdx.x == 0 && threadIdx.y == 0) partial[blockIdx.x] = add ? partial[blockIdx.x] + sum : sum;
 }

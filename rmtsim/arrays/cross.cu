@@ -53,7 +53,8 @@ struct Samples {
 // partial[draw, group, pair of tiles] (+)= the sum over a group of neurons i, the classes of a chunk and the pairs of
 // samples of two tiles of G*(U U^T*(f f^T - f_i f_i^T) + W W^T), where G = s_i x.x s_i and products are by entry. X has d
 // columns. The tiles have n and k of the N samples of a draw, from numbers `top` and `left` on, and V has the rows of the
-// chunk; `repeats` V, one after the other, have the same samples. With `lower` the tiles are one, and pairs below the diagonal count twice; of two tiles all pairs do.
+// chunk; `repeats` V, one after the other, have the same samples. With `lower` the tiles are one, and pairs below the
+// diagonal count twice; of two tiles all pairs do.
 template <class T>
 __device__ void cross_sums(const T* __restrict__ X, const T* __restrict__ V, const T* __restrict__ left_outputs,
                            const T* __restrict__ right_outputs, const Network<T>& of, i64 repeats, i64 N, i64 top,
