@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from rmtsim.arrays.dot_products import inner
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import blas_kernel
 from rmtsim.errors import InputError
@@ -322,21 +323,6 @@ def to_numpy(array: Array) -> np.ndarray:
     """Copy ``array`` to the host."""
     backend = _backend_of_array(array)
     return np.asarray(array) if backend is None else backend.to_numpy(array)
-
-
-def inner(A: Array, B: Array, xp: Module) -> Array:
-    """Return the Frobenius product ⟨A, B⟩ over the last two axes, in float64.
-
-    A row is summed in the arrays' own precision, the rows in float64: in float32 the error stays near that of
-    one row. The order of the sums depends on the last two axes alone, so a draw's value has the same
-    bits in a batch of any size.
-    """
-    return xp.sum(xp.astype(row_dots(A, B, xp), xp.float64), axis=-1)
-
-
-def row_dots(A: Array, B: Array, xp: Module) -> Array:
-    """Return Σ A∘B over the last axis."""
-    return xp.vecdot(A, B) if hasattr(xp, "vecdot") else xp.sum(A * B, axis=-1)  # CuPy 14 has no vecdot
 
 
 @lru_cache(maxsize=8)

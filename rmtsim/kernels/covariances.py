@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, backend_of, row_dots
+from rmtsim.arrays.backend import Array, Module, backend_of
+from rmtsim.arrays.dot_products import row_dots
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Rows, chunks
 from rmtsim.kernels.pairs import n_pairs, pair, pairs_of

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, backend_of, inner
+from rmtsim.arrays.backend import Array, Module, backend_of
+from rmtsim.arrays.dot_products import inner
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.device_sums import sums_of_pairs

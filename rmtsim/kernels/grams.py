@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
+from rmtsim.arrays.backend import Array, Module, backend_of
+from rmtsim.arrays.dot_products import inner, row_dots
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.pairs import pairs_of
 from rmtsim.kernels.tiling import Tiling

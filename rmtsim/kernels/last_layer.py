@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from rmtsim.arrays.backend import Array, Module, backend_of, inner, row_dots
+from rmtsim.arrays.backend import Array, Module, backend_of
+from rmtsim.arrays.dot_products import inner, row_dots
 from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.device_sums import Add, sums_of_pairs
 from rmtsim.kernels.grams import DataKernel, gram_sums

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rmtsim.arrays.backend import Array, backend_of, inner
+from rmtsim.arrays.backend import Array, backend_of
+from rmtsim.arrays.dot_products import inner
 from rmtsim.kernels.classes import Chunk
 from rmtsim.kernels.grams import DataKernel, gram_sums
 from rmtsim.kernels.probabilities import Softmax

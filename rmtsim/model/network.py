@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rmtsim.arrays.backend import Array, Module, backend_of, row_dots
+from rmtsim.arrays.backend import Array, Module, backend_of
+from rmtsim.arrays.dot_products import row_dots
 from rmtsim.model.activation import get_activation
 
 #: Float32 rounds by at most this share; the lengths that it enters a bound with are rounded, too, hence a little more.

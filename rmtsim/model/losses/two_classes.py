@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rmtsim.arrays.backend import Array, Module, row_dots
+from rmtsim.arrays.backend import Array, Module
+from rmtsim.arrays.dot_products import row_dots
 from rmtsim.model.loss import Certainty, Curvature, Loss, register_loss
 
 
