@@ -43,6 +43,36 @@ max_draws = 24
 target_rse = 1e-6
 """
 
+#: Two points of the linear model, to be filled in with draws and target_rse: as many draws of each.
+LINEAR = """
+name = "small"
+model = "linear"
+loss = "mse"
+[grid]
+n_classes = [2, 10]
+aspect_ratio = [0.5]
+dim = [20]
+[sampling]
+min_draws = {draws}
+max_draws = {draws}
+target_rse = {target_rse}
+"""
+
+#: A training run of no steps, to be filled in with its data.
+UNTRAINED = """
+name = "untrained"
+loss = ["mse"]
+[grid]
+n_classes = [2]
+dim = [4]
+n_samples = [16]
+hidden = [[]]
+data = ["{data}"]
+[training]
+steps = 0
+checkpoints = [0]
+"""
+
 
 def spec_of(text: str, folder: Path) -> Spec:
     """Write a spec to ``spec.toml`` in a folder, and load it."""

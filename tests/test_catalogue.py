@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
+from harness.specs import LINEAR
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError, RunError
 from rmtsim.figures import Figure, all_figures, get_figure, register, registry
@@ -128,25 +129,10 @@ class Broken(Toy):
         return Experiment("broken", [Task("t", {}, compute)])
 
 
-SPEC = """
-name = "small"
-model = "linear"
-loss = "mse"
-[grid]
-n_classes = [2, 10]
-aspect_ratio = [0.5]
-dim = [20]
-[sampling]
-min_draws = 6
-max_draws = 6
-target_rse = 0.9
-"""
-
-
 @pytest.fixture
 def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry of four: a sweep, an experiment, one that fails, one that needs data."""
-    (tmp_path / "small.toml").write_text(SPEC)
+    (tmp_path / "small.toml").write_text(LINEAR.format(draws=6, target_rse=0.9))
     decay = get_figure("fig8_mse")
     monkeypatch.setattr(decay, "specs", [str(tmp_path / "small.toml")])
     monkeypatch.setattr(decay, "quantities", ("diag",))  # two panels are drawn in a third of the time of six

@@ -8,23 +8,10 @@ from pathlib import Path
 import pytest
 
 import rmtsim
+from harness.specs import LINEAR
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
 from rmtsim.sweeps.connection import _found
-
-SPEC = """
-name = "small"
-model = "linear"
-loss = "mse"
-[grid]
-n_classes = [2, 10]
-aspect_ratio = [0.5]
-dim = [20]
-[sampling]
-min_draws = 32
-max_draws = 32
-target_rse = 0.5
-"""
 
 #: A port on which nothing listens.
 DEAD = "127.0.0.1:1"
@@ -91,7 +78,7 @@ def test_a_finished_sweep_asks_no_cluster(
 ) -> None:
     """The help says so. An unfinished one does ask."""
     monkeypatch.chdir(tmp_path)
-    Path("small.toml").write_text(SPEC)
+    Path("small.toml").write_text(LINEAR.format(draws=32, target_rse=0.5))
     line = ["run", "small.toml", "--store", "s", "--address", DEAD]
     assert main(line) == 2
     assert "no Ray answers at '127.0.0.1:1'" in capsys.readouterr().err

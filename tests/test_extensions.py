@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
+from harness.specs import UNTRAINED
 from rmtsim.arrays.backend import Array, Module
 from rmtsim.cli.main import main
 from rmtsim.data.datasets import _LAWS, DataLaw, parse_data, register_data
@@ -242,24 +243,9 @@ def test_training_depends_on_the_activation() -> None:
     assert softplus.point is None  # the closed forms are ReLU's
 
 
-SIGNS = """
-name = "signs"
-loss = ["mse"]
-[grid]
-n_classes = [2]
-dim = [4]
-n_samples = [16]
-hidden = [[]]
-data = ["signs:0.5"]
-[training]
-steps = 0
-checkpoints = [0]
-"""
-
-
 def test_data_law_of_a_specification(tmp_path: Path) -> None:
     """With MSE the diagonal blocks of the linear model are (2/N) XᵀX, whatever the weights: 2s² on the diagonal."""
-    (tmp_path / "signs.toml").write_text(SIGNS)
+    (tmp_path / "signs.toml").write_text(UNTRAINED.format(data="signs:0.5"))
     store = tmp_path / "store"
     assert main(["run", str(tmp_path / "signs.toml"), "--store", str(store)]) == 0
     [path] = (store / "experiments").rglob("*.parquet")

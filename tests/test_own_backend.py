@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import rmtsim
+from harness.specs import UNTRAINED
 from rmtsim.arrays.backend import (
     _BACKENDS,
     Backend,
@@ -24,19 +25,6 @@ from rmtsim.cli.main import main
 from rmtsim.cli.sources import TrainingRuns, load
 from rmtsim.model.choices import LossName, ModelName
 from rmtsim.sweeps.batches import Batch
-
-RUNS = """
-name = "runs"
-loss = ["mse"]
-[grid]
-n_classes = [2]
-dim = [4]
-n_samples = [16]
-hidden = [[]]
-[training]
-steps = 0
-checkpoints = [0]
-"""
 
 
 class Strict(Backend):
@@ -81,7 +69,7 @@ def test_batches_keep_to_the_memory_of_the_worker(backend: str) -> None:
 
 
 def test_training_runs_take_the_backend_that_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "runs.toml").write_text(RUNS)
+    (tmp_path / "runs.toml").write_text(UNTRAINED.format(data="gaussian"))
     source = load(str(tmp_path / "runs.toml"))
     assert isinstance(source, TrainingRuns)
     assert source.backend("strict", "local") == source.backend("strict", "auto") == "strict"
