@@ -13,7 +13,7 @@ PIP    := $(PY) -m pip --quiet --disable-pip-version-check
 install: $(VENV)/.installed
 
 reproduce: $(VENV)/.installed
-	@echo "Computing Figures 8 and 9 and their verdicts, in $(OUT): 42 s on two free cores"
+	@echo "Computing Figures 8 and 9 and their verdicts, in $(OUT): about a minute on two free cores"
 	$(VENV)/bin/rmtsim reproduce --out $(OUT)
 
 # All tests. Modules share clusters and servers, so each is run by one process; the longest come first.

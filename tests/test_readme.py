@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.pages import blocks, run_page
 
 PAGE = ROOT / "README.md"
 README = PAGE.read_text("utf-8")
+LOCKS = ("requirements.lock", "requirements-test.lock")
 
 
 def test_it_is_short() -> None:
@@ -41,6 +43,26 @@ def test_what_it_installs_is_there() -> None:
     assert all(f"\n{command.removeprefix('make ')}:" in rules for command in commands[1:])
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert set(re.findall(r"'\.\[(\w+)\]'", lines)) == {name for name in extras if name.startswith("cuda")}
+
+
+def test_environments_have_the_sizes_that_are_stated() -> None:
+    """To a tenth: of what the lock files name, as it is installed here; a package of another platform has no size."""
+    names = [re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text("utf-8"), re.M) for lock in LOCKS]
+    sizes = [sum(map(installed_size, set(names[0]))), sum(map(installed_size, set(names[1]) - set(names[0])))]
+    units = {"MB": 1e6, "GB": 1e9}
+    stated = re.findall(r"\(requirements.*\.lock\), about ([\d.]+) (MB|GB)", (ROOT / "Makefile").read_text("utf-8"))
+    for (number, unit), size in zip(stated, sizes, strict=True):
+        assert float(number) * units[unit] == pytest.approx(size, rel=0.1)
+    assert f"makes .venv ({' '.join(stated[0])})" in README
+
+
+def installed_size(package: str) -> int:
+    try:
+        found = distribution(package)
+    except PackageNotFoundError:
+        return 0
+    paths = (Path(str(found.locate_file(file))) for file in found.files or ())
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def test_its_table_has_a_number_and_a_word_a_row() -> None:
