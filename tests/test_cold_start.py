@@ -15,6 +15,7 @@ from harness.simt.cupy_module import emulated
 from harness.simt.kernels import compiler
 from harness.simt.memory import Pool
 from rmtsim.full_hessian.description import Look
+from rmtsim.kernels import cost
 from rmtsim.model.choices import LayerName
 from rmtsim.model.point import Point
 from rmtsim.sweeps import batches, table_runner
@@ -114,6 +115,15 @@ def test_nothing_is_compiled_in_the_time_of_a_batch(points: list[Point], dtype: 
         for draws in (range(1), range(3), range(3, 9)):
             batch = Batch(point, draws, point.layers, 0, "cupy", dtype, "exact", 1, None, weights)
             assert not new_in_a_batch(pool, batch), (point, draws)
+
+
+def test_gram_matrices_in_place_of_registers_are_compiled_before_a_batch(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where features are few, the number of products decides between the two."""
+    monkeypatch.setattr(cost, "_FEW_PRODUCTS", 10**5)
+    for point in _POINTS["few features"]:
+        assert not new_in_a_batch(pool, Batch(point, range(3), point.layers, 0, "cupy", "float64", "exact", 1, None))
 
 
 def test_one_draw_does_not_warm_up_for_several(pool: Pool) -> None:

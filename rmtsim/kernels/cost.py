@@ -31,6 +31,9 @@ FLOPS_PER_GRAM_ENTRY = 150.0
 #: Most classes whose pairs have weight vectors.
 _FEW_CLASSES = 64
 
+#: Multiplications of a Gram matrix that take a GPU less time than the launches of a contraction through few features.
+_FEW_PRODUCTS = 2**27
+
 #: Number of sampled classes; classes are sampled where there are at least eight times as many.
 _SAMPLED_CLASSES = 512
 
@@ -58,8 +61,14 @@ def ways(point: Point, diagonal: str, weights: int = 1) -> tuple[object, ...]:
     C, d, N, m, cut = point.n_classes, point.dim, point.n_samples, point.width, point_tiling(point, gpu=True)
     sizes = C > 1, N > 1, m == 1, cut.one_chunk(C), cut.hold, cut.n_tiles(N) > 1
     few = few_features(d, N), few_features(m or d, N), diagonal_classes(point, diagonal) < C
+    in_registers = pays_in_registers(few[1], N, C)
     several = weights > 1, pairs_of_classes(C, m or d, N, cut, weights), restricts_pairs(d, N, m or 1, weights)
-    return point.model, point.loss, point.ensemble, sizes, few, several
+    return point.model, point.loss, point.ensemble, sizes, few, in_registers, several
+
+
+def pays_in_registers(few: bool, n_samples: int, n_classes: int) -> bool:
+    """Whether a GPU is to add up all pairs of samples in registers, and not through the features where they are few."""
+    return not few or n_samples**2 * n_classes <= _FEW_PRODUCTS
 
 
 def masks_samples(point: Point) -> bool:

@@ -17,6 +17,7 @@ from typing import Protocol
 from rmtsim.arrays.backend import Array, Module, backend_of
 from rmtsim.arrays.dot_products import inner, row_dots
 from rmtsim.kernels.classes import Chunk
+from rmtsim.kernels.cost import pays_in_registers
 from rmtsim.kernels.device_sums import Add, sums_of_pairs
 from rmtsim.kernels.grams import DataKernel, gram_sums
 from rmtsim.kernels.hidden_layer import side_by_side
@@ -25,9 +26,6 @@ from rmtsim.kernels.precision import most_cancelled
 from rmtsim.kernels.probabilities import Softmax
 from rmtsim.kernels.results import BlockNorms, SampledNorms
 from rmtsim.kernels.saturated import careful_offdiag
-
-#: Multiplications of a Gram matrix that take a GPU less time than the launches of a contraction through few features.
-_SMALL = 2**27
 
 
 class RowSums(Protocol):
@@ -135,8 +133,7 @@ def sums_pairs(softmax: Softmax, kernel: DataKernel) -> bool:
     """Whether `last_layer_in_registers` is there for this: of all classes and samples at once."""
     n_samples, C = softmax.U.shape[-2], softmax.V.shape[-2]
     whole = len(softmax.tiles) == 1 and softmax.tiling.one_chunk(C)
-    worth = not kernel.few_features or n_samples**2 * C <= _SMALL
-    backend = backend_of(softmax.xp)
+    backend, worth = backend_of(softmax.xp), pays_in_registers(kernel.few_features, n_samples, C)
     return backend.sums_pairs and whole and worth and not backend.on_tensor_cores(softmax.U, C)
 
 
