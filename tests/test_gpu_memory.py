@@ -17,6 +17,7 @@ from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.doubts import NotedDoubts
 from rmtsim.kernels.memory import memory
 from rmtsim.kernels.tiling import with_span
+from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling.waves import Waves
 
@@ -29,6 +30,7 @@ CASES = [
     (Point("linear", "ce", 8192, 100, 1024), ("linear",), True),
     (Point("one_hidden", "ce", 8192, 100, 1024, 8), ("hidden",), False),
     (Point("one_hidden", "ce", 8192, 100, 1024, 8), ("cross",), False),
+    (Point("one_hidden", "ce", 100, 100, 4096, 8, Ensemble(activation="gelu")), ("cross",), False),
 ]
 
 

@@ -60,7 +60,7 @@ def memory(
     whole = tiling.span >= n_tiles
     rows = min(N, tiling.tile * (tiling.span if whole else 2 * tiling.span))  # of the tiles held at once
     pairs = n_tiles * (n_tiles + 1) // 2 if whole else tiling.span**2
-    area = tiling.tile**2
+    area, on_gpu = tiling.tile**2, tiling.largest > TILE
     bundles = weights_at_once(C, d, N, point.width, layers, tiling, weights)
     together = max(len(some) for bundle in bundles for some in bundle)
     bundle = max(some[-1].stop - some[0].start for some in bundles)
@@ -85,8 +85,10 @@ def memory(
             if weights > 1 and (softmax or bends(point)):
                 numbers += 2 * N * triangle * bundle  # covariances in float64
         elif layer == CROSS.name:
-            of_all = together if tiling.largest > TILE else 1  # on a GPU all V side by side
-            passes.append(4 * rows * chunk * of_all + 2 * pairs * area)
+            if on_gpu:  # all V side by side, and no Gram matrix
+                passes.append(4 * rows * chunk * together)
+                continue
+            passes.append(4 * rows * chunk + 2 * pairs * area)
             if not masked:  # XXᵀ of all samples, that times slopes, and a copy of what is kept of the softmax
                 numbers += N**2 + 2 * area + N * C * tiling.hold
             elif weights > together and kept_grams(N, m, masked):
@@ -102,7 +104,7 @@ def memory(
             passes.append(4 * rows * chunk * together + both)
             if diagonal_classes(point, "auto") < C:
                 passes.append(4 * N * chunk * together)  # of the sampled classes, for all samples
-            kinds = _diagonal_kinds(C, N, dtype, tiling)
+            kinds = _kinds_of_grams(C, N, dtype, tiling)
             sums = kinds * pairs * area * _slices(tiling, tiling.tile, chunk)
             passes.append(((1 + kinds) * rows * chunk + sums) * together)
         else:
@@ -127,8 +129,8 @@ def _slices(tiling: Tiling, rows: int, columns: int) -> int:
     return count + (count > 1)
 
 
-def _diagonal_kinds(n_classes: int, n_samples: int, dtype: str, tiling: Tiling) -> int:
-    """How many of ⟨K, QQᵀ⟩ and ⟨K, SSᵀ⟩ are made at once from Gram matrices on a GPU: both, on tensor cores."""
+def _kinds_of_grams(n_classes: int, n_samples: int, dtype: str, tiling: Tiling) -> int:
+    """Kinds of Gram matrices of the last layer that are held at once: PPᵀ alone, or QQᵀ and SSᵀ on tensor cores."""
     return 1 + (tiling.largest > TILE and tensor_cores.used(dtype, n_samples, n_samples, n_classes))
 
 
