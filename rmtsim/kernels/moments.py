@@ -164,9 +164,12 @@ class Moments:
 
     @cached_property
     def _of_others(self) -> tuple[Array, Array, Array, Array]:
-        """Σ p, Σ p v and Σ p v_i v_j over all classes but the leading one, and the leading one's v, in float64."""
+        """Σ p, Σ p v and Σ p v_i v_j over all classes but the leading one, and the leading one's v, in float64.
+
+        Without pairs the third is not made.
+        """
         others = self._soft.without_leading()
-        sums = Moments(others)
+        sums = Moments(others, pairs=self._pairs)
 
         def work() -> None:
             sums.reset()
@@ -177,5 +180,5 @@ class Moments:
         others.first_pass(work)
         total = 1 + others.total  # the leading class has exp(0)
         top = others.xp.astype(self._soft.leading_rows, others.xp.float64)
-        first, second = (of_all / total for of_all in sums._sums())
-        return others.total / total, first, second, top
+        found = [of_all / total for of_all in sums._sums()]
+        return others.total / total, found[0], found[-1], top
