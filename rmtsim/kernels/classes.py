@@ -32,10 +32,13 @@ class Rows(Protocol):
 
 @runtime_checkable
 class RowsMadeTogether(Rows, Protocol):
-    """Rows that are made at once with those of others of their kind."""
+    """Rows that may be made at once with those of others of their kind."""
 
-    def rows_beside(self, others: Sequence[Rows], classes: slice) -> Array:
-        """Return the rows of these classes of this matrix and of others, (…, 1 + others, c, inputs)."""
+    def rows_beside(self, others: Sequence[Rows], classes: slice) -> Array | None:
+        """Return the rows of these classes of this matrix and of others, (…, 1 + others, c, inputs).
+
+        Return None where each matrix has to be made by itself.
+        """
 
 
 class GivenRows:
@@ -65,8 +68,9 @@ class SideBySide:
     def rows(self, classes: slice) -> Array:
         """Return the rows of all matrices, (…, R, c, inputs)."""
         first, *others = self._matrices
-        if others and isinstance(first, RowsMadeTogether):
-            return first.rows_beside(others, classes)
+        made = first.rows_beside(others, classes) if others and isinstance(first, RowsMadeTogether) else None
+        if made is not None:
+            return made
         found = [V.rows(classes) for V in self._matrices]
         return found[0][..., None, :, :] if len(found) == 1 else self._xp.stack(found, axis=-3)
 

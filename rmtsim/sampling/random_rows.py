@@ -80,11 +80,14 @@ class RandomRows:
         make = self._on_device if self._is_made_on_device() else self._on_host
         return xp.reshape(make(wanted.start, wanted.stop), (*self.shape[:-2], *size))
 
-    def rows_beside(self, others: Sequence[RandomRows], wanted: slice) -> Array:
-        """Return the wanted rows of this matrix and of `other` ones, (…, 1 + others, rows, columns)."""
-        xp, size = self._options["xp"], (wanted.stop - wanted.start, self._size[1])
+    def rows_beside(self, others: Sequence[RandomRows], wanted: slice) -> Array | None:
+        """Return the wanted rows of this matrix and of ``others``, (…, 1 + others, rows, columns), made on the device.
+
+        Return None where the host makes them.
+        """
         if not self._is_made_on_device():
-            return xp.stack([of.rows(wanted) for of in (self, *others)], axis=-3)
+            return None
+        xp, size = self._options["xp"], (wanted.stop - wanted.start, self._size[1])
         made = self._on_device(wanted.start, wanted.stop, others)
         return xp.reshape(made, (*self.shape[:-2], 1 + len(others), *size))
 
