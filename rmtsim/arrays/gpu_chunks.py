@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmtsim.arrays import tensor_cores
-from rmtsim.arrays.gpu import add_exponentials
+from rmtsim.arrays.gpu import add_exponentials as add_exponentials
 from rmtsim.arrays.gpu_launch import contiguous, launch
-
-__all__ = ["add_exponentials"]
 
 Array = Any  # an array of CuPy
 

@@ -58,7 +58,7 @@ def suspicion(V: Matrix, X: Matrix, least_weight: float, least_feature: float) -
     elif weights & _FEATURES and not weights & _WEIGHTS and not features & _FEATURES:
         why = f"the weights are read from {V.source}"
     elif least_weight >= 0 > least_feature:
-        why = "no weight is negative, as features behind a ReLU are, and some features are"
+        why = "no weight is negative, like features behind a ReLU, and some features are"
     advice = "the weights (C, d) are V or --weights, and what the head is given (M, d) is X or --features"
     return f"{why}; are the two swapped? {advice}" if why else ""
 

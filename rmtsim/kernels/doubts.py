@@ -62,7 +62,7 @@ class NotedDoubts(Doubts):
         return False
 
     def powers(self, values: Array, e: int) -> None:
-        """Note the values, few for each draw, of which 2^e times is wanted: 0, NaN, and what float64 then holds."""
+        """Note the values, few for each draw, that are wanted times 2^e: all but 0, NaN and what float64 then holds."""
         with np.errstate(over="ignore", under="ignore"):
             above, below = np.ldexp(_NORMAL, -e).tolist()
         self._noted.append((values, above, below, True))

@@ -53,7 +53,7 @@ def svg_with_titles(drawing: Drawing, most: int) -> ElementTree.Element:
             line.set_gid(name)
     groups = {str(part.get("id")): part for part in root.iter() if str(part.get("id")).startswith("marks-")}
     for place, (axes, line, bars) in enumerate(marked):
-        if group := groups.get(f"marks-{place}"):
+        if (group := groups.get(f"marks-{place}")) is not None:
             _add_titles(group, _in_points(drawing, line), _titles(axes, line, bars))
     return root
 
