@@ -256,7 +256,7 @@ def test_draws_keep_to_the_memory_that_is_counted(name: Any, loss: Any) -> None:
     import tracemalloc
 
     from rmtsim.kernels.memory import BASE, fitting_tiling
-    from rmtsim.kernels.network_norms import Draws, compute
+    from rmtsim.kernels.network_norms import Networks, compute
 
     for weights in (1, 3):
         of = point(name, loss, 60, 40, 600, 4)
@@ -264,7 +264,7 @@ def test_draws_keep_to_the_memory_that_is_counted(name: Any, loss: Any) -> None:
         cut = fitting_tiling(of, of.layers, "float64", BASE + 1e12, weights=weights)
         counted = memory(of, of.layers, "float64", cut, weights=weights)
         tracemalloc.start()
-        some = Draws(X, last_layers(V, weights), W, y, loss, of.layers, np, cut, ONE_THREAD, activation=name)
+        some = Networks(X, last_layers(V, weights), W, y, loss, of.layers, np, cut, ONE_THREAD, activation=name)
         compute(some)
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

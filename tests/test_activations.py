@@ -20,7 +20,7 @@ from rmtsim.kernels import explicit_blocks as blocks
 from rmtsim.kernels import network_norms
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.moments import Moments
-from rmtsim.kernels.network_norms import Draws, compute
+from rmtsim.kernels.network_norms import Networks, compute
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.activation import activation_names, get_activation
 from tests import autodiff
@@ -162,7 +162,7 @@ def test_several_last_layers(name: str, loss: str, cut: Tiling, groups: Any, mon
     layers = ("hidden", "output", "cross")
 
     def values(some: list[GivenRows]) -> dict[str, np.ndarray]:
-        found = compute(Draws(X, some, W, y, loss, layers, np, cut, ONE_THREAD, activation=name))
+        found = compute(Networks(X, some, W, y, loss, layers, np, cut, ONE_THREAD, activation=name))
         return {layer: np.array([np.asarray(value) for value in found[layer]]) for layer in layers}
 
     together, one = values(last), [values([V]) for V in last]

@@ -9,7 +9,7 @@ import pytest
 from rmtsim.arrays.threads import ONE_THREAD
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.covariances import Covariances, covariances
-from rmtsim.kernels.network_norms import Draws, compute
+from rmtsim.kernels.network_norms import Networks, compute
 from rmtsim.kernels.pairs import pair
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.network import forward, softmax
@@ -105,7 +105,7 @@ def test_what_has_lost_digits_is_not_trusted_and_found_with_care(change, cut: st
         X, W, V = A
         rows, options = [GivenRows(V[:, r]) for r in some], {"tiling": CUTS[cut], "team": ONE_THREAD}
         with np.errstate(over="ignore", invalid="ignore"):  # with care, too, it is tried without a shift first
-            return np.array(compute(Draws(X, rows, W, None, "ce", ("hidden",), np, **options))["hidden"])
+            return np.array(compute(Networks(X, rows, W, None, "ce", ("hidden",), np, **options))["hidden"])
 
     in_double = [norms(tuple(A.astype("float64") for A in (X, W, V)), range(r, r + 1)) for r in range(COUNT)]
     together = norms((X, W, V), range(COUNT))

@@ -11,7 +11,7 @@ from rmtsim.arrays.backend import Module, array_module, to_numpy
 from rmtsim.arrays.threads import ONE_THREAD
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.doubts import AT_ONCE, CarefulDoubts, Doubts, NotedDoubts
-from rmtsim.kernels.network_norms import Draws, compute
+from rmtsim.kernels.network_norms import Networks, compute
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.tiling import TILE, Tiling, with_span
 
@@ -38,7 +38,7 @@ def norms(xp: Module, layer: str, gain: float, dtype: str, tiling: Tiling, doubt
         "check": PrecisionCheck(dtype, "ce", doubts=doubts),
     }
     hidden = None if layer == "linear" else W
-    found = compute(Draws(X, [GivenRows(V)], hidden, y, "ce", (layer,), xp, **options))[layer]
+    found = compute(Networks(X, [GivenRows(V)], hidden, y, "ce", (layer,), xp, **options))[layer]
     values = list(found)
     if not isinstance(doubts, NotedDoubts):
         return np.array([to_numpy(value) for value in values])

@@ -10,7 +10,7 @@ import rmtsim
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import diagonal_classes, flops, normals
-from rmtsim.kernels.network_norms import Draws, compute
+from rmtsim.kernels.network_norms import Networks, compute
 from rmtsim.kernels.tiling import Tiling
 from rmtsim.model.point import Point
 from tests.cases import problem
@@ -21,7 +21,7 @@ CUT = Tiling(tile=7, largest=7, chunk=10, span=9, hold=False)
 def norms(X: np.ndarray, V: np.ndarray, classes: int, xp: ModuleType = np, cut: Tiling = CUT):
     arrays = (xp.asarray(A[None]) for A in (X, V))
     X, V = arrays
-    draws = Draws(X, [GivenRows(V)], None, None, "ce", ("linear",), xp, tiling=cut, team=ThreadTeam(1))
+    draws = Networks(X, [GivenRows(V)], None, None, "ce", ("linear",), xp, tiling=cut, team=ThreadTeam(1))
     return [float(value[0]) for value in compute(draws, sampled_classes=classes)["linear"]]
 
 

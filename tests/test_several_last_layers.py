@@ -16,7 +16,7 @@ from rmtsim.kernels import cost, network_norms
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import flops, normals, pairs_of_classes, point_tiling, restricts_pairs, weights_at_once
 from rmtsim.kernels.memory import BASE, memory
-from rmtsim.kernels.network_norms import Draws, compute
+from rmtsim.kernels.network_norms import Networks, compute
 from rmtsim.kernels.tiling import Tiling, with_span
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
@@ -43,7 +43,7 @@ def several(
     def values(some: list[GivenRows]) -> Found:
         found = {}
         for name, asked in {"": layers, " alone": tuple({"hidden"} & set(layers))}.items():
-            norms = compute(Draws(X, some, W, y, loss, asked, xp, tiling=cut, team=team))
+            norms = compute(Networks(X, some, W, y, loss, asked, xp, tiling=cut, team=team))
             found |= {layer + name: np.array([to_numpy(value) for value in norms[layer]]) for layer in asked}
         return found
 
@@ -108,7 +108,7 @@ def test_estimated_terms_are_estimated_for_each_V() -> None:
 
     def values(some: list[GivenRows]) -> np.ndarray:
         cut = Tiling(tile=4, largest=4, chunk=4, span=9, hold=False)
-        draws = Draws(p.X[None], some, None, None, "ce", ("linear",), np, tiling=cut, team=ONE_THREAD)
+        draws = Networks(p.X[None], some, None, None, "ce", ("linear",), np, tiling=cut, team=ONE_THREAD)
         return np.ravel(compute(draws, sampled_classes=8)["linear"])
 
     together, one = values(last), np.array([values([V]) for V in last])

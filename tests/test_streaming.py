@@ -18,7 +18,7 @@ from rmtsim.kernels import precision, probabilities
 from rmtsim.kernels.classes import GivenRows, Rows
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
-from rmtsim.kernels.network_norms import Draws, Norms, compute
+from rmtsim.kernels.network_norms import Networks, Norms, compute
 from rmtsim.kernels.tiling import Tiling, tiling, with_span
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
@@ -36,13 +36,13 @@ def measured(
     arrays = (None if a is None else xp.asarray(a[None] if lead else a) for a in (p.X, p.V, p.W, p.y))
     X, V, W, y = arrays
     layers = model_with(None if W is None else 1).layer_names
-    found = compute(Draws(X, [GivenRows(V)], W, y, p.loss, layers, xp, tiling=cut, team=team))
+    found = compute(Networks(X, [GivenRows(V)], W, y, p.loss, layers, xp, tiling=cut, team=team))
     return {layer: tuple(float(value[0] if lead else value) for value in norms) for layer, norms in found.items()}
 
 
 def linear_norms(X: np.ndarray, V: Rows, cut: Tiling, team: ThreadTeam = ONE_THREAD) -> Norms:
     """Return the norms of the linear model with cross-entropy."""
-    return compute(Draws(X, [V], None, None, "ce", ("linear",), np, tiling=cut, team=team))["linear"]
+    return compute(Networks(X, [V], None, None, "ce", ("linear",), np, tiling=cut, team=team))["linear"]
 
 
 CUTS = {

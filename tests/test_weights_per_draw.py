@@ -13,7 +13,7 @@ from scipy import stats
 
 import rmtsim
 from rmtsim.errors import InputError
-from rmtsim.kernels.network_norms import Draws
+from rmtsim.kernels.network_norms import Networks
 from rmtsim.sampling import waves
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.weights import MOST_BY_RULE, gain, variance_ratio, weights_of
@@ -93,7 +93,7 @@ def test_errors_of_sampled_classes_combine_as_independent_ones(monkeypatch: pyte
     found = []
     compute = waves.compute
 
-    def noting(draws: Draws, **options: Any) -> Any:
+    def noting(draws: Networks, **options: Any) -> Any:
         found.extend(compute(replace(draws, last_layers=[V]), **options) for V in draws.last_layers)
         return compute(draws, **options)
 

@@ -45,8 +45,8 @@ SUMS_OVER_V = "sums over V 2"
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """Draws of a network with some last layers each, and what their norms are computed with.
+class Networks:
+    """Networks of one kind, one for each draw, with some last layers each, and what their norms are computed with.
 
     Attributes
     ----------
@@ -83,9 +83,9 @@ class Draws:
 
 
 def compute(
-    draws: Draws, *, sampled_classes: int | None = None, done: Callable[[int], None] = lambda _: None
+    networks: Networks, *, sampled_classes: int | None = None, done: Callable[[int], None] = lambda _: None
 ) -> dict[str, Norms]:
-    """Do the work of `rmtsim.block_norms` for draws that are known to be good, and for several V: return means.
+    """Do the work of `rmtsim.block_norms` for networks that are known to be good, and for several V: return means.
 
     With ``sampled_classes``, terms of single classes of the last layer are estimated from that many of them. ``done``
     is called with the number of layers done.
@@ -95,41 +95,42 @@ def compute(
     OutOfRange
         If the dtype cannot hold a norm, or what it is a sum of.
     """
-    computation = _Computation(draws)
-    found = computation.ce(sampled_classes, done) if get_loss(draws.loss).softmax else computation.mse()
-    means = {layer: _mean(found[layer], len(draws.last_layers), draws.xp) for layer in draws.layers}
-    return {layer: computation.at_own_scale(layer, means[layer]) for layer in draws.layers}
+    computation = _Computation(networks)
+    found = computation.ce(sampled_classes, done) if get_loss(networks.loss).softmax else computation.mse()
+    means = {layer: _mean(found[layer], len(networks.last_layers), networks.xp) for layer in networks.layers}
+    return {layer: computation.at_own_scale(layer, means[layer]) for layer in networks.layers}
 
 
 class _Computation:
-    """The samples and hidden layers of draws, with what depends on these alone, and the norms of some V after others.
+    """Samples and hidden layers of networks, with what depends on these alone, and the norms of some V after others.
 
     ``found`` has the norms of each layer, (…, some V).
     """
 
-    def __init__(self, draws: Draws) -> None:
-        X, W, layers, xp, tiling, team = draws.X, draws.W, draws.layers, draws.xp, draws.tiling, draws.team
-        self._last_layers, self._y, self._loss, self._layers = draws.last_layers, draws.y, draws.loss, layers
-        self._xp, self._tiling, self._team, self._check = xp, tiling, team, draws.check
-        self._doubts = draws.check.doubts if draws.check else AT_ONCE
-        self._scaling = draws.scaling or Scaling(hidden=() if W is None else (0,))
-        self.forward = forward(X, W, xp, draws.activation, draws.active)
+    def __init__(self, networks: Networks) -> None:
+        X, W, layers = networks.X, networks.W, networks.layers
+        xp, tiling, team = networks.xp, networks.tiling, networks.team
+        self._last_layers, self._y, self._loss, self._layers = networks.last_layers, networks.y, networks.loss, layers
+        self._xp, self._tiling, self._team, self._check = xp, tiling, team, networks.check
+        self._doubts = networks.check.doubts if networks.check else AT_ONCE
+        self._scaling = networks.scaling or Scaling(hidden=() if W is None else (0,))
+        self.forward = forward(X, W, xp, networks.activation, networks.active)
         samples = DataKernel(X[..., None, :, :], tiling, team, xp)
         features = self.forward.features
         self._inputs = samples if W is None else DataKernel(features[..., None, :, :], tiling, team, xp)
-        self._count, self._C = len(draws.last_layers), draws.last_layers[0].shape[-2]
+        self._count, self._C = len(networks.last_layers), networks.last_layers[0].shape[-2]
         (self._n_samples, dim), width = X.shape[-2:], None if W is None else W.shape[-2]
         self._bundles = weights_at_once(self._C, dim, self._n_samples, width, layers, tiling, self._count)
-        self._masked = get_activation(draws.activation).rectifies
+        self._masked = get_activation(networks.activation).rectifies
         self._hidden: HiddenLayer | None = None
         self._cross: CrossLayer | None = None
         if width is not None and HIDDEN.name in layers:
-            restricted = self._masked and get_loss(draws.loss).softmax and not samples.in_registers
+            restricted = self._masked and get_loss(networks.loss).softmax and not samples.in_registers
             restricted = restricted and restricts_pairs(dim, self._n_samples, width, self._count)
-            self._hidden = HiddenLayer(samples, self.forward, self._scaling, draws.check, xp, restricted=restricted)
+            self._hidden = HiddenLayer(samples, self.forward, self._scaling, networks.check, xp, restricted=restricted)
         if CROSS.name in layers:
             keep = self._count > len(self._bundles[0][0])
-            self._cross = CrossLayer(X, self.forward, draws.y, tiling, team, xp, masked=self._masked, keep=keep)
+            self._cross = CrossLayer(X, self.forward, networks.y, tiling, team, xp, masked=self._masked, keep=keep)
         self.found: dict[str, list[Norms]] = {layer: [] for layer in layers}
 
     def mse(self) -> dict[str, list[Norms]]:

@@ -26,7 +26,7 @@ from rmtsim.arrays.backend import Array, Module
 from rmtsim.errors import InputError
 from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.draw_resources import draw_resources
-from rmtsim.kernels.network_norms import Draws, Norms, compute
+from rmtsim.kernels.network_norms import Networks, Norms, compute
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.results import BlockNorms
 from rmtsim.kernels.scaling import OutOfRange, scaled_network
@@ -181,4 +181,4 @@ def _in_dtype(
         W = hidden_layers[0] if hidden_layers else None
         options: dict[str, Any] = {"tiling": tiling, "team": team, "activation": activation, "scaling": scaling}
         options["check"] = PrecisionCheck(dtype, point.loss, careful=True)
-        return compute(Draws(X, [GivenRows(V)], W, y, point.loss, layers, xp, **options), done=shown.advance)
+        return compute(Networks(X, [GivenRows(V)], W, y, point.loss, layers, xp, **options), done=shown.advance)

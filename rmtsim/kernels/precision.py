@@ -16,26 +16,11 @@ _LOST = {"float32": 2.0**-80, "float64": 2.0**-900}
 #: Logits above this are refused in float32.
 _LARGE_LOGIT = 512.0
 
-#: What a statistic of a draw in float32 may be off by, relative to float64; and that by 1 of the largest |logit|. A
-#: logit's error, of which a third comes from the rounding of the draw itself, is one of probabilities and norms.
-_ERROR, _ERROR_OF_LOGIT = 1e-5, 2.0**-22
-
 #: Where less than this is left of a minuend, its difference has lost two digits.
 _DOMINATED = 0.01
 
 #: In float32 that is one too many, of draws with |logits| above 8. Others are made as before such draws were looked at.
 _DOMINATED_FLOAT32, _USUAL_LOGIT = 0.1, 8.0
-
-
-def float32_error(largest_logit: float) -> float:
-    """Return what a statistic of a draw in float32 may be off by, relative to float64.
-
-    Parameters
-    ----------
-    largest_logit
-        The largest |logit| of the draw among those of its samples' most probable classes.
-    """
-    return max(_ERROR, _ERROR_OF_LOGIT * largest_logit)
 
 
 def most_cancelled(largest_logits: Array, xp: Module) -> Any:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rmtsim.arrays.backend import Module, backend_of, to_numpy
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.doubts import AT_ONCE, CarefulDoubts, Doubts, NotedDoubts
-from rmtsim.kernels.network_norms import Draws, compute
+from rmtsim.kernels.network_norms import Networks, compute
 from rmtsim.kernels.precision import PrecisionCheck
 from rmtsim.kernels.scaling import ensemble_scaling
 from rmtsim.kernels.tiling import Tiling
@@ -104,7 +104,7 @@ class Waves:
         X, V, W, y, active = sample(point, draws, self._seed, dtype=dtype, xp=xp, labels=self._labels, **options)
         options |= {"tiling": tiling, "activation": point.ensemble.activation, "active": active}
         options |= {"check": PrecisionCheck(dtype, point.loss, doubts=doubts)}
-        some = Draws(X, last_layers(V, self._weights), W, y, point.loss, self._layers, xp, **options)
+        some = Networks(X, last_layers(V, self._weights), W, y, point.loss, self._layers, xp, **options)
         norms = compute(some, sampled_classes=self._sampled)
         values = [value for of_layer in norms.values() for value in of_layer]
         if isinstance(doubts, NotedDoubts):

@@ -74,7 +74,7 @@ _COUNTS = {
 _MOST = 1e150
 
 #: Relative error granted to the arithmetic of draws: those of float32 err by under 1e-5, unless their logits are large
-#: (`rmtsim.kernels.precision.float32_error`). It matters only where they do not scatter at all, as the ratio at C = 2,
+#: (`rmtsim.simulate`). It matters only where they do not scatter at all, as the ratio at C = 2,
 #: which is 1, and whose two norms share the error of large logits.
 ROUNDING = 1e-5
 
