@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,6 @@ from rmtsim.model.ensemble import Ensemble
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 
 SOURCE = gpu_launch.source()
-FOLDER = Path(os.environ["RMTSIM_CACHE"], "simt")
 
 #: Of its draws 10 … 13, the last has nearly all probability of a sample in one class.
 FEW = rmtsim.Point("linear", "ce", 12, 20, 60, ensemble=Ensemble(last_gain=4.0))
@@ -128,16 +126,15 @@ MUTANTS = {
 
 
 def test_the_kernels_agree_with_numpy() -> None:
-    assert agree(Kernels(SOURCE, FOLDER))
+    assert agree(Kernels(SOURCE))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutants_are_noticed(mutant: str) -> None:
     right, wrong = MUTANTS[mutant]
     assert SOURCE.count(right) == 1
-    assert not agree(
-        Kernels(re.sub(r"(KERNELS|TILES|CROSS|CHUNKS)_FOR\(float\)", "", SOURCE.replace(right, wrong)), FOLDER)
-    )
+    source = re.sub(r"(KERNELS|TILES|CROSS|CHUNKS)_FOR\(float\)", "", SOURCE.replace(right, wrong))
+    assert not agree(Kernels(source, level="-O0"))
 
 
 def kernel(body: str, parameters: str = "double* out") -> str:
@@ -158,18 +155,18 @@ def kernel(body: str, parameters: str = "double* out") -> str:
 )
 def test_what_is_undefined_on_a_gpu_is_an_error(body: str, said: str) -> None:
     with pytest.raises(KernelError, match=said):
-        Kernels(kernel(body), FOLDER).launch("kernel", (1,), (64,), (np.zeros(64),))
+        Kernels(kernel(body)).launch("kernel", (1,), (64,), (np.zeros(64),))
 
 
 def test_shared_memory_begins_as_nan_in_every_block() -> None:
     body = "__shared__ double s[64];\nout[64 * blockIdx.x + threadIdx.x] = s[threadIdx.x];\ns[threadIdx.x] = 1;"
     out = np.zeros(192)
-    Kernels(kernel(body), FOLDER).launch("kernel", (3,), (64,), (out,))
+    Kernels(kernel(body)).launch("kernel", (3,), (64,), (out,))
     assert np.isnan(out).all()
 
 
 def test_threads_and_blocks_run_in_the_order_of_the_seed() -> None:
-    kernels, orders = Kernels(kernel("static int k; out[k++ % 128] = 64 * blockIdx.x + threadIdx.x;"), FOLDER), set()
+    kernels, orders = Kernels(kernel("static int k; out[k++ % 128] = 64 * blockIdx.x + threadIdx.x;")), set()
     for kernels.seed in range(4):
         out = np.zeros(128)
         kernels.launch("kernel", (2,), (64,), (out,))
@@ -190,7 +187,7 @@ def test_threads_and_blocks_run_in_the_order_of_the_seed() -> None:
     ],
 )
 def test_arguments_are_those_that_the_kernel_reads(arguments: tuple, said: str) -> None:
-    kernels = Kernels(kernel("", "double* out, long long n, double x"), FOLDER)
+    kernels = Kernels(kernel("", "double* out, long long n, double x"))
     kernels.launch("kernel", (1,), (32,), (np.zeros(1), np.int64(1), np.float64(1)))
     with pytest.raises(KernelError, match=said):
         kernels.launch("kernel", (1,), (32,), arguments)
@@ -199,7 +196,7 @@ def test_arguments_are_those_that_the_kernel_reads(arguments: tuple, said: str) 
 @pytest.mark.parametrize(("grid", "block"), [((1,), (2048,)), ((0,), (32,)), ((1, 70000), (32,))])
 def test_launches_are_those_that_a_gpu_has(grid: tuple[int, ...], block: tuple[int, ...]) -> None:
     with pytest.raises(KernelError, match="no launch"):
-        Kernels(kernel(""), FOLDER).launch("kernel", grid, block, (np.zeros(1),))
+        Kernels(kernel("")).launch("kernel", grid, block, (np.zeros(1),))
 
 
 def test_a_source_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +218,7 @@ def test_a_source_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_no_draw_depends_on_the_order_of_threads(point: rmtsim.Point, draws: range) -> None:
     tables = []
     for seed in (0, 1, 2):
-        with emulated(FOLDER, seed):
+        with emulated(seed=seed):
             tables.append(rmtsim.simulate(point, draws, backend="cupy"))
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])

@@ -9,6 +9,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from harness.simt.arrays import ndarray, wrapped
 from harness.simt.kernels import KernelError, Kernels
 from harness.simt.memory import POOL, OutOfMemoryError, Pool
 from rmtsim.arrays import gpu_device, gpu_launch
+from rmtsim.arrays.backend import array_module
+from rmtsim.kernels.doubts import NotedDoubts
 
 #: Bytes of the device that cuBLAS takes for a handle.
 _HANDLE = 40 * 2**20
@@ -154,13 +157,13 @@ def _ndtr(a: ndarray) -> ndarray:
 
 
 @contextmanager
-def emulated(folder: Path, seed: int = 0) -> Iterator[Pool]:
+def emulated(folder: Path | None = None, seed: int = 0) -> Iterator[Pool]:
     """Put the emulated CuPy in the place of CuPy; give its pool, with what it counts.
 
     Parameters
     ----------
     folder
-        Where compiled kernels are kept.
+        Where compiled kernels are kept; by default `rmtsim`'s own cache has them (`kernels.kept_in`).
     seed
         Of the order in which threads run.
     """
@@ -182,14 +185,22 @@ def emulated(folder: Path, seed: int = 0) -> Iterator[Pool]:
 
 
 @contextmanager
-def shapes_only() -> Iterator[None]:
+def nothing_computed() -> Iterator[None]:
     """Compute nothing within `emulated`, which then takes draws of any size: launches are checked and counted.
 
-    Numbers mean nothing, and no condition on an array is true.
+    Numbers mean nothing, no condition on an array is true, and no draw is in doubt: what is asked of the GPU is what
+    ordinary draws ask.
     """
+    fetch = NotedDoubts.fetch
+
+    def without_doubt(*given: Any) -> Any:
+        found = fetch(*given)[0]
+        return found, np.zeros(len(found[0]), dtype=bool)
+
+    assert array_module("cupy")  # which itself computes
     POOL.computes = False
     try:
-        with np.errstate(all="ignore"):
+        with patch.object(NotedDoubts, "fetch", without_doubt), np.errstate(all="ignore"):
             yield
     finally:
         POOL.computes = True

@@ -41,6 +41,7 @@ def _same(name: str) -> Any:
         ]
         if name in _LISTS:
             POOL.counts.launches += len(given[0]) - 1  # a copy of each
+            POOL.counts.touched += sum(part.nbytes for part in given[0])
         return wrapped(np.asarray(function(*given, **options)), *arguments, by=name)
 
     return compute

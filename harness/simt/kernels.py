@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import fcntl
 import hashlib
@@ -16,10 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rmtsim.theory.disk_cache import directory
+
 _HEADER = Path(__file__).with_name("simt.hpp")
 
 #: No product and sum are fused: the GPU does so where it likes, and no test may depend on it.
-_FLAGS = ("-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wno-unknown-pragmas")
+_FLAGS = ("-std=c++17", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wno-unknown-pragmas")
 
 #: Each library has variables of its own: by default those of templates would be one for all that are loaded.
 _OWN = ("-fvisibility=hidden", "-fno-gnu-unique")
@@ -68,6 +71,19 @@ class KernelError(RuntimeError):
     """A kernel did what is undefined on a GPU, or a launch does not fit its kernel."""
 
 
+@cache
+def _own_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="rmtsim-simt-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def kept_in() -> Path:
+    """Return the folder of compiled libraries: in rmtsim's cache directory, or of this process where there is none."""
+    cache_directory = directory()
+    return _own_folder() if cache_directory is None else cache_directory / "simt"
+
+
 def compiler() -> str | None:
     """Return the path of g++, or None where there is none."""
     return shutil.which("g++")
@@ -81,7 +97,9 @@ class Kernels:
     source
         CUDA C++, with its kernels declared ``extern "C" __global__``.
     folder
-        Where compiled libraries are kept; processes that share it compile a source once.
+        Where compiled libraries are kept, by default `kept_in`; processes that share it compile a source once.
+    level
+        Of optimisation, which takes most of the time of compiling.
 
     Attributes
     ----------
@@ -89,9 +107,10 @@ class Kernels:
         Of the order in which threads run; 0 for the order of their numbers, and then blocks too.
     """
 
-    def __init__(self, source: str, folder: Path) -> None:
+    def __init__(self, source: str, folder: Path | None = None, level: str = "-O2") -> None:
         self.seed = 0
-        self._library = ctypes.PyDLL(str(_compiled(source, folder)))  # which keeps the interpreter's lock: one launch
+        library = _compiled(source, folder or kept_in(), (*_FLAGS, *_OWN, level))
+        self._library = ctypes.PyDLL(str(library))  # which keeps the interpreter's lock: one launch
         self._library.simt_launch.restype = ctypes.c_char_p
 
     @cache  # noqa: B019  # one object for each source lives as long as the process
@@ -148,18 +167,20 @@ def _value(name: str, place: int, parameter: Parameter, given: Any) -> ctypes.Ar
     return ctypes.create_string_buffer(given.tobytes(), given.itemsize)
 
 
-def _compiled(source: str, folder: Path) -> Path:
-    """Return the library of a source, compiled now if nobody has yet."""
+def _compiled(source: str, folder: Path, flags: tuple[str, ...]) -> Path:
+    """Return the library of a source, compiled now if nobody has yet; nobody waits for another's source."""
     text = f'#include "{_HEADER}"\n#line 1 "kernels.cu"\n{source}{_TABLE % _rows(source)}'
-    key = hashlib.sha256(f"{text}{_HEADER.read_text('utf-8')}{_FLAGS}{_OWN}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{text}{_HEADER.read_text('utf-8')}{flags}".encode()).hexdigest()[:16]
     library = folder / f"simt-{key}.so"
+    if library.exists():  # whole, since it was renamed
+        return library
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "simt.lock", "w") as lock:
+    with open(library.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not library.exists():
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 made = Path(scratch, "kernels.so")
-                command = [compiler() or "g++", *_FLAGS, *_OWN, "-x", "c++", "-", "-o", str(made)]
+                command = [compiler() or "g++", *flags, "-x", "c++", "-", "-o", str(made)]
                 done = subprocess.run(command, input=text.encode(), capture_output=True)
                 if done.returncode:
                     raise KernelError(done.stderr.decode("utf-8", "replace"))

@@ -79,7 +79,7 @@ class Pool:
     most_used
         The most bytes that were used at a time.
     computes
-        Whether kernels and products are run; else they are but checked and counted (`cupy_module.shapes_only`).
+        Whether kernels and products are run; else they are but checked and counted (`cupy_module.nothing_computed`).
     """
 
     def __init__(self) -> None:
