@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from harness.simt.cupy_module import emulated, shapes_only
+from harness.simt.cupy_module import emulated, nothing_computed
 from harness.simt.kernels import compiler
 from rmtsim.arrays import tensor_cores
 from rmtsim.arrays.backend import array_module
 from rmtsim.arrays.threads import ONE_THREAD
 from rmtsim.kernels.cost import point_tiling
-from rmtsim.kernels.doubts import NotedDoubts
 from rmtsim.kernels.memory import memory
 from rmtsim.kernels.tiling import with_span
 from rmtsim.model.ensemble import Ensemble
@@ -22,6 +17,10 @@ from rmtsim.model.point import Point
 from rmtsim.sampling.waves import Waves
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
+
+#: How many times what is held may be said. It is said for draws that need care, too, of which Gram matrices are made
+#: where those of others are added up in registers.
+MOST_OVER = 6
 
 #: A point, the layers, and whether tensor cores are asked for.
 CASES = [
@@ -41,14 +40,11 @@ def test_the_peak_is_within_what_is_said(
 ) -> None:
     """Of a draw with tiles held one by one."""
     monkeypatch.setenv(tensor_cores.VARIABLE, str(int(asked)))
-    monkeypatch.setattr(
-        NotedDoubts, "fetch", lambda self, values, xp: ([np.ones(1) for _ in values], np.zeros(1, bool))
-    )
     tiling = with_span(point_tiling(point, gpu=True), 1)
     said = memory(point, layers, "float32", tiling, weights=weights)
-    with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")) as pool:
+    with emulated() as pool:
         xp = array_module("cupy")
         waves = Waves(point, 0, layers, dtype="float32", xp=xp, sampled_classes=point.n_classes, weights=weights)
-        with shapes_only():
+        with nothing_computed():
             waves.norms(range(1), tiling, ONE_THREAD)
-        assert pool.most_used <= said
+        assert said / MOST_OVER < pool.most_used <= said

@@ -109,7 +109,9 @@ def memory(
             passes.append(((1 + kinds) * rows * chunk + sums) * together)
         else:
             numbers += min(N, inputs) ** 2
-    numbers += max(passes) + (n_tiles * (n_tiles + 1) // 2 * area if whole else 0) + 3 * threads * area
+    numbers += max(passes)
+    if not on_gpu or set(layers) != {CROSS.name}:  # tiles of K, and those that are made
+        numbers += (pairs * area if whole else 0) + 3 * threads * area
     item = 4 if dtype == "float32" else 8
     fills = threads * max(_FILL, inputs, d)
     moments = m + m * (m + 1) // 2
