@@ -291,10 +291,7 @@ def _in_this_process(step: str, emulated: bool) -> None:
     """Run one step; print its rows."""
     from harness.simt import cupy_module
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        cupy_module.emulated(Path(folder)) if emulated else nullcontext(),
-    ):
+    with cupy_module.emulated() if emulated else nullcontext():
         for row in STEPS[step].run(emulated):
             print(json.dumps({"step": step, **row}), flush=True)
         if not emulated:
@@ -311,7 +308,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     if unknown := {*given.steps} - {*STEPS}:
-        parser.error(f"STEP: {', '.join(sorted(unknown))} is not known; choose from {', '.join(STEPS)}")
+        parser.error(f"STEP: {', '.join(sorted(unknown))} is not known; choose one of {', '.join(STEPS)}")
     if given.here:
         _in_this_process(given.steps[0], given.emulated)
         return 0

@@ -1,13 +1,13 @@
 """What draws ask of a GPU, counted without one: launches, waits, bytes, and kernels that CuPy compiles.
 
 ``python -m benchmarks.gpu_counts`` runs the code of the GPU path on the emulator, and writes the file
-docs/results/gpu_counts.json, from which ``python -m benchmarks.pages`` makes docs/results/gpu.md. Nothing is timed.
+docs/results/gpu_counts.json, from which ``python -m benchmarks.pages`` makes docs/results/gpu.md. Nothing is timed,
+and no number of a draw is computed: what is counted is what ordinary draws ask.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,7 +17,7 @@ from typing import Any
 
 import rmtsim
 from benchmarks.gpu_check import SPEED, Timed
-from harness.simt.cupy_module import emulated
+from harness.simt.cupy_module import emulated, nothing_computed
 from harness.simt.memory import Pool
 from rmtsim.arrays.backend import DTYPES
 from rmtsim.kernels.cost import flops
@@ -31,9 +31,6 @@ STORED = Path(__file__).parents[1] / "docs" / "results" / "gpu_counts.json"
 
 #: Draws of the batches that are counted: what a batch takes is linear in its draws.
 _BATCHES = (2, 4)
-
-#: Numbers of classes at which draws of many more are counted, alone: what these take is linear in the chunks.
-_CLASSES = (8192, 12288)
 
 #: Bytes that draws may use of a GPU with 80 GiB.
 _MEMORY = 72 * 2**30
@@ -50,13 +47,11 @@ _KINDS: tuple[tuple[str, str, tuple[LayerName, ...] | None], ...] = (
 def counted(timed: Timed, dtype: str = "float32") -> Row:
     """Return what a batch of draws takes, and what each draw of it takes besides, with the flops of a draw."""
     point, layers = timed.point, timed.layers or timed.point.layers
-    if point.n_classes > _CLASSES[-1]:
-        batch, few, more = 1, *(_counts(replace(point, n_classes=C), layers, dtype, 1) for C in _CLASSES)
-        chunks = (point.n_classes - _CLASSES[0]) / (_CLASSES[1] - _CLASSES[0])
-        of_draw = {key: few[key] + (more[key] - few[key]) * chunks for key in few}
-        of_batch = dict.fromkeys(few, 0.0)
+    batch = batch_size(point, layers, dtype, _MEMORY, gpu=True)
+    if batch == 1:
+        of_draw = _counts(point, layers, dtype, 1)
+        of_batch = dict.fromkeys(of_draw, 0.0)
     else:
-        batch = batch_size(point, layers, dtype, _MEMORY, gpu=True)
         few, more = (_counts(point, layers, dtype, size) for size in _BATCHES)
         of_draw = {key: (more[key] - few[key]) / (_BATCHES[1] - _BATCHES[0]) for key in few}
         of_batch = {key: few[key] - _BATCHES[0] * of_draw[key] for key in few}
@@ -86,7 +81,7 @@ def compiled(model: str, loss: str, layers: Sequence[LayerName] | None) -> Row:
 
 
 def _counts(point: Point, layers: Sequence[LayerName], dtype: str, batch: int) -> dict[str, float]:
-    with _device() as pool:
+    with _device() as pool, nothing_computed():
         options: dict[str, Any] = {"backend": "cupy", "dtype": dtype, "layers": layers, "batch": batch}
         tiny = replace(point, n_classes=min(point.n_classes, 10), dim=20, n_samples=60)
         rmtsim.simulate(tiny, 1, **options | {"batch": 1})  # what is sent to the device once and stays there
@@ -98,12 +93,9 @@ def _counts(point: Point, layers: Sequence[LayerName], dtype: str, batch: int) -
 
 @contextmanager
 def _device() -> Iterator[Pool]:
-    with emulated(_FOLDER) as pool:
+    with emulated() as pool:
         pool.capacity = 80 * 2**30
         yield pool
-
-
-_FOLDER = Path(tempfile.gettempdir(), "rmtsim-gpu-counts")
 
 
 def main() -> None:

@@ -45,11 +45,10 @@ _SOURCES = (
 _AND_CHECK = ", and from `gpu_check.jsonl`, which `make gpu-check` writes on a GPU"
 
 _COUNTED = (
-    "What draws in float32 ask of a GPU, counted on {date} on the emulator, which runs the same code and the same "
-    "kernels as a GPU and counts what CuPy would do. These counts are measured, of batches of two and of four draws; "
-    "but the row of C = {most:,} is extrapolated from single draws with two smaller numbers of classes, since counts "
-    "grow by the chunk; its launches are rounded. *Touched* are the arrays that kernels read and write, each once for "
-    "each launch. The draws in a batch are those that rmtsim makes together on a GPU with 80 GiB."
+    "What draws in float32 ask of a GPU, counted on {date} on the emulator, which runs the same code as a GPU, checks "
+    "each launch, and counts what CuPy would do; of ordinary draws, since those that need care ask for more. *Touched* "
+    "are the arrays that kernels read and write, each once for each launch. The draws in a batch are those that rmtsim "
+    "makes together on a GPU with 80 GiB."
 )
 
 _ASSUMED = (
@@ -91,12 +90,11 @@ def page(counts: Mapping[str, Any], check: list[Row] | None) -> str:
     """
     about = check[0] if check else None
     draws = counts["draws"]
-    most = max(row["C"] for row in draws)
     return _PAGE.format(
         sources=fill(_SOURCES.format(_AND_CHECK if about else ""), 120),
         answer=fill(_answer(draws, about), 120),
         measured="" if check is None or about is None else _measured(check, about),
-        about_counts=fill(_COUNTED.format(date=counts["date"], most=most), 120),
+        about_counts=fill(_COUNTED.format(date=counts["date"]), 120),
         counts=markdown(Table("", [_count(row) for row in draws])),
         compiled=markdown(Table("", [_compiled(row) for row in counts["compiled"]])),
         assumed=fill(_ASSUMED, 120),
