@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +98,7 @@ def emulated_gpu(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("gpu") and no_gpu():
         from harness.simt.cupy_module import emulated
 
-        with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")):
+        with emulated():
             yield
     else:
         yield

@@ -8,7 +8,8 @@ import pytest
 
 import rmtsim
 from rmtsim.arrays import philox
-from rmtsim.arrays.backend import array_module, to_numpy
+from rmtsim.arrays.backend import array_module, get_backend, to_numpy
+from rmtsim.kernels import tiling
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.tiling import with_span
@@ -23,17 +24,35 @@ from rmtsim.sweeps.spec import from_document
 
 pytestmark = pytest.mark.gpu
 
+#: Pieces are eight times as large on a GPU as on a CPU. On the emulator, which takes a thousand times as long, they are
+#: of a CPU's size, and so are the numbers of classes and of samples that are more than a piece.
+EMULATED = get_backend("cupy").problem() is not None
+CLASSES, SAMPLES = (1100, 600) if EMULATED else (9000, 4200)
+
 POINTS = [
     Point("linear", "ce", 100, 64, 128),
     Point("linear", "ce", 50, 6, 200),
-    Point("linear", "ce", 9000, 100, 300),  # more than a chunk, even on a GPU
-    Point("linear", "ce", 100, 50, 4200),  # more than a tile
+    Point("linear", "ce", CLASSES, 100, 300),  # more than a chunk
+    Point("linear", "ce", 100, 50, SAMPLES),  # more than a tile
     Point("linear", "mse", 10, 64, 128),
     Point("one_hidden", "ce", 100, 64, 128, 8),
-    Point("one_hidden", "ce", 9000, 30, 100, 8),
+    Point("one_hidden", "ce", CLASSES, 30, 100, 8),
     Point("one_hidden", "mse", 100, 64, 128, 8),
 ]
-LARGE = [point for point in POINTS if max(point.n_classes, point.n_samples) > 4096]
+LARGE = [point for point in POINTS if point.n_classes == CLASSES or point.n_samples == SAMPLES]
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut draws as on a CPU where the GPU is emulated."""
+    if EMULATED:
+        monkeypatch.setattr(tiling, "_GPU_FACTOR", 1)
+
+
+def test_large_points_are_of_several_pieces() -> None:
+    for point in LARGE:
+        cut = point_tiling(point, gpu=True)
+        assert not cut.one_chunk(point.n_classes) or cut.n_tiles(point.n_samples) > 1
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda p: f"{p.model}-{p.loss}-C{p.n_classes}-N{p.n_samples}")
@@ -148,7 +167,8 @@ def test_small_draws_are_made_in_batches_that_fit(loss: str, monkeypatch: pytest
 def test_running_out_of_memory_halves_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     import cupy
 
-    point, failures = Point("linear", "ce", 3, 100, 4200), []
+    monkeypatch.setattr("rmtsim.kernels.memory.BASE", 0)
+    point, failures = Point("linear", "ce", 3, 100, SAMPLES), []
     whole = rmtsim.simulate(point, 1, backend="cupy")
     compute = waves.compute
 

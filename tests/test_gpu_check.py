@@ -25,7 +25,7 @@ def check(*words: str) -> tuple[int, list[dict[str, Any]], str]:
 
 @pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 def test_all_steps_run_on_the_emulator(tmp_path: Path) -> None:
-    steps = ["facts", "speed", "bits", "agree", "tensor", "memory", "compiling"]  # and the tests, which run here anyway
+    steps = ["facts", "speed", "bits", "agree", "tensor", "memory"]  # the tests run here anyway, compiling says nothing
     code, rows, said = check(*steps, "--emulated", "--limit", "3600", "--out", str(tmp_path))
     assert (code, said) == (0, "")
     assert [json.loads(line) for line in (tmp_path / "gpu_check.jsonl").read_text().splitlines()] == rows
@@ -61,7 +61,7 @@ def test_steps_without_time_are_told(tmp_path: Path) -> None:
 def test_unknown_steps_are_refused(tmp_path: Path) -> None:
     code, rows, said = check("facts", "nonsense", "--out", str(tmp_path / "none"))
     assert (code, rows) == (2, [])
-    assert "nonsense is not known; choose from facts, tests, speed" in said
+    assert "nonsense is not known; choose one of facts, tests, speed" in said
     assert not (tmp_path / "none").exists()
 
 
@@ -70,7 +70,7 @@ def test_unknown_steps_are_refused(tmp_path: Path) -> None:
     [
         ("print(1)", 600, "0"),
         ("print(1); import sys; sys.exit('why')", 600, "1: why\n"),
-        ("print(1, flush=True); import time; time.sleep(600)", 5, "took more than 5 s"),
+        ("print(1, flush=True); import time; time.sleep(600)", 2, "took more than 2 s"),
     ],
 )
 def test_how_a_step_ended_is_told_and_what_it_found_is_kept(step: str, limit: float, said: str, tmp_path: Path) -> None:

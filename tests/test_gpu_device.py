@@ -39,7 +39,7 @@ GIB = 2**30
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")) as found:
+    with emulated() as found:
         yield found
 
 

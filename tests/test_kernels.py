@@ -33,7 +33,7 @@ def eps(dtype: str, factor: float) -> float:
 
 
 @on_gpu
-@pytest.mark.parametrize("rows", [range(0), range(1), range(3, 8), range(2**33, 2**33 + 3), range(5000)])
+@pytest.mark.parametrize("rows", [range(0), range(1), range(3, 8), range(2**33, 2**33 + 3), range(300)])
 @pytest.mark.parametrize("columns", [1, 7, 1000])
 def test_normals_are_those_of_the_twin(rows: range, columns: int) -> None:
     expected = philox.normals(IDENTITY, rows.start * columns, rows.stop * columns).reshape(len(rows), columns)

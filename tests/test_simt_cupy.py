@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compi
 
 @pytest.fixture
 def pool() -> Iterator[Pool]:
-    with emulated(Path(os.environ["RMTSIM_CACHE"], "simt")) as found:
+    with emulated() as found:
         yield found
 
 

@@ -39,7 +39,7 @@ def test_what_has_an_entry_for_each_class_decides(name: str, value: Any) -> None
 def test_features_behind_a_relu_have_no_negative_number(caplog: pytest.LogCaptureFixture) -> None:
     [said] = warned(caplog, RELU, V)
     assert said.startswith(
-        "measure: no weight is negative, like features behind a ReLU are, and some features are; are the "
+        "measure: no weight is negative, like features behind a ReLU, and some features are; are the "
     )
     assert not warned(caplog, V, RELU)
     assert not warned(caplog, V, X)
