@@ -18,7 +18,8 @@ from rmtsim.arrays.machine import usable_memory
 from rmtsim.cli.theory_progress import show_theory_progress
 from rmtsim.figures import matplotlib_setup, registry
 from rmtsim.stats.fit import fit
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.group_means import QUANTITIES
+from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
 from rmtsim.sweeps import runner
 from rmtsim.sweeps.spec import Spec, load

@@ -85,11 +85,7 @@ class _Found:
     def heavy(self) -> Flags:
         """Whether a seed has a quantity with too heavy a tail."""
         spread = self.std_error / np.abs(self.value) * np.sqrt(self.count)
-        each = [
-            [is_heavy(self.count, *of) for of in zip(*pair, strict=True)]
-            for pair in zip(spread, self.carriers, strict=True)
-        ]
-        return np.any(each, axis=0)
+        return np.any(is_heavy(self.count, spread, self.carriers), axis=0)
 
 
 @dataclass(frozen=True)

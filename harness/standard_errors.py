@@ -12,7 +12,8 @@ import pandas as pd
 
 from harness.claim_lines import ERRORS, SPECS
 from rmtsim.stats.decay_fit import MIN_CLASSES
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.group_means import QUANTITIES
+from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
 from rmtsim.sweeps.spec import load
 

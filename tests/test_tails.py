@@ -16,7 +16,8 @@ from rmtsim.figures import get_figure
 from rmtsim.model.point import Point
 from rmtsim.plot import decay
 from rmtsim.sampling.simulation import simulate
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.group_means import QUANTITIES
+from rmtsim.stats.summary import summarize
 from rmtsim.stats.tails import carriers, heavy_tail, needed_carriers
 from tests.synthetic import draws_of
 

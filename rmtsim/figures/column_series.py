@@ -13,9 +13,10 @@ from rmtsim.model.choices import LayerName, RegimeName
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import ENSEMBLE, ENSEMBLE_NAMES
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.stats.prediction_table import predict
 from rmtsim.stats.predictions import curve_classes
-from rmtsim.stats.summary import ESTIMATES, POINT_COLUMNS, QUANTITIES
+from rmtsim.stats.summary import ESTIMATES, POINT_COLUMNS
 
 #: The columns of a summary that hold text, and those that hold numbers.
 TEXTS = ("model", "loss", "layer", *ENSEMBLE_NAMES, "point_id")

@@ -14,9 +14,10 @@ from rmtsim.figures.headlines import claims_headline, heavy_tails
 from rmtsim.figures.parts import join_parts, part
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.claims import claims_of
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.stats.render import render, tally
 from rmtsim.stats.slow_values import SlowValues, slow_values
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.summary import summarize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing

@@ -9,8 +9,8 @@ import pandas as pd
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.comparison import compare
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.stats.predictions import curve_classes, plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES
 from rmtsim.theory import finite, large_c
 
 #: Values of C for a smooth curve, where the theory has a closed form or a one-dimensional integral.

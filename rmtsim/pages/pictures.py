@@ -22,7 +22,7 @@ from rmtsim.pages.elements import Markup
 from rmtsim.pages.stored_experiments import StoredExperiment, figure_experiment
 from rmtsim.pages.vector_graphics import inline_svg
 from rmtsim.sampling.schema import ENSEMBLE
-from rmtsim.stats.summary import QUANTITIES
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.sweeps.spec import Spec
 
 if TYPE_CHECKING:

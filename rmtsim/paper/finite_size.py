@@ -15,9 +15,10 @@ from rmtsim.figures.registry import register
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.comparison import compare
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
 from rmtsim.stats.render import render, tally
-from rmtsim.stats.summary import QUANTITIES, summarize
+from rmtsim.stats.summary import summarize
 from rmtsim.theory import finite, limit
 
 if TYPE_CHECKING:

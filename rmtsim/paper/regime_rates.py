@@ -12,8 +12,9 @@ from rmtsim.errors import InputError
 from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
 from rmtsim.stats.decay_fit import UNKNOWN, fit_decay
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.stats.predictions import plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, on_limit_scale, summarize
+from rmtsim.stats.summary import on_limit_scale, summarize
 from rmtsim.stats.verdict import RATE_MARGIN, agrees, z_score
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.prediction import Prediction

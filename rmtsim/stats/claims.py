@@ -19,8 +19,9 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.curve_fit import CurveFit, fit_on_curve
 from rmtsim.stats.decay_fit import CORRECTION_SCALE, fit_decay
 from rmtsim.stats.decisions import Decision, decide
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.stats.predictions import percent_deviation, plain, power, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, on_limit_scale
+from rmtsim.stats.summary import on_limit_scale
 from rmtsim.stats.tails import TOO_HEAVY_THERE
 from rmtsim.stats.verdict import MAX_DISTANCE
 from rmtsim.text.words import number_of

@@ -11,8 +11,9 @@ import pandas as pd
 from rmtsim.model.fixed_values import fixed_values
 from rmtsim.model.layers import BY_NAME
 from rmtsim.stats.claims import SWEEP_COLUMNS
+from rmtsim.stats.group_means import QUANTITIES, ROUNDING
 from rmtsim.stats.predictions import percent_deviation, plain, predict_layer, value
-from rmtsim.stats.summary import QUANTITIES, ROUNDING, on_limit_scale
+from rmtsim.stats.summary import on_limit_scale
 from rmtsim.stats.tails import TOO_HEAVY
 from rmtsim.stats.verdict import DECISIVE_FACTOR, LEVEL, Deviation, holm
 from rmtsim.text.words import number_of

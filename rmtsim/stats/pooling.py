@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rmtsim.stats.estimates import Estimate, effective_draws, known_error, mean_estimate, ratio_estimate
+from rmtsim.stats.powers_of_two import of_order_one
 
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
@@ -40,12 +41,11 @@ def pooled_mean(x: Values, weights_per_draw: Numbers, *, fixed: bool = False) ->
         return mean_estimate(x, fixed=fixed)
     if not np.all(np.isfinite(x)):
         return Estimate(math.nan, math.nan)
-    power = int(np.frexp(np.max(np.abs(x)))[1])
-    x = np.ldexp(x, -power)  # squares then keep to the range of float64
+    x, power = of_order_one(x)
     shares = _weights(x, weights_per_draw)
     value, std_error = float(shares @ x), math.sqrt(_variance(x, shares, weights_per_draw))
-    std_error = known_error(value, std_error, len(x), fixed=fixed)
-    return Estimate(math.ldexp(value, power), math.ldexp(std_error, power))
+    error = float(known_error(np.array(value), np.array(std_error), len(x), fixed))
+    return Estimate(*(math.ldexp(found, int(power)) for found in (value, error)))
 
 
 def pooled_ratio(numerator: Values, denominator: Values, weights_per_draw: Numbers, *, fixed: bool = False) -> Estimate:
@@ -59,8 +59,7 @@ def pooled_ratio(numerator: Values, denominator: Values, weights_per_draw: Numbe
         return ratio_estimate(numerator, denominator, fixed=fixed)
     if not np.all(np.isfinite(numerator + denominator)) or not np.any(denominator):
         return Estimate(math.nan, math.nan)
-    above, below = (int(np.frexp(np.max(np.abs(x)))[1]) for x in (numerator, denominator))
-    b, a = np.ldexp(numerator, -above), np.ldexp(denominator, -below)
+    (b, above), (a, below) = of_order_one(numerator), of_order_one(denominator)
     shares = _weights(_deviations(b, a, weights_per_draw), weights_per_draw)
     mean_b, mean_a = float(shares @ b), float(shares @ a)
     if mean_a == 0:
@@ -70,49 +69,52 @@ def pooled_ratio(numerator: Values, denominator: Values, weights_per_draw: Numbe
     variance = _variance(residuals, shares, weights_per_draw)
     sums = _variance(residuals + a / mean_a, shares, weights_per_draw)
     covariance = (sums - variance - _variance(a / mean_a, shares, weights_per_draw)) / 2
-    found = ratio + covariance, known_error(ratio, math.sqrt(variance), n, fixed=fixed)
-    return Estimate(*(math.ldexp(x, above - below) for x in found))
+    error = float(known_error(np.array(ratio), np.array(math.sqrt(variance)), n, fixed))
+    return Estimate(*(math.ldexp(x, int(above - below)) for x in (ratio + covariance, error)))
 
 
 def relative_deviations(x: Values, weights_per_draw: Numbers) -> Values:
     """Deviations of draws x (n,) from `pooled_mean`, over it: what makes its relative standard error.
 
-    Each is times the weight of its draw over the mean weight. They are 0 where the mean is.
+    Each is times the weight of its draw over the mean weight. They are 0 where the mean is. Where all draws have as
+    many last layers, x may be (…, n).
     """
-    x = _of_order_one(x)
+    x, _ = of_order_one(x)
     shares = _shares(x, weights_per_draw)
-    mean = float(shares @ x)
-    return np.asarray(len(x) * shares * (x - mean) / abs(mean)) if mean else np.zeros(len(x))
+    mean = _weighed(x, shares)[..., None]
+    some = mean != 0
+    return np.where(some, x.shape[-1] * shares * (x - mean) / np.where(some, np.abs(mean), 1.0), 0.0)
 
 
 def relative_deviations_of_ratio(numerator: Values, denominator: Values, weights_per_draw: Numbers) -> Values:
     """`relative_deviations` for `pooled_ratio`: those of its linearisation, b/mean(b) − a/mean(a)."""
-    n = len(numerator)
-    if not np.all(np.isfinite(numerator + denominator)):
-        return np.full(n, math.nan)
-    b, a = _of_order_one(numerator), _of_order_one(denominator)
-    shares = _shares(_deviations(b, a, weights_per_draw), weights_per_draw)
-    mean_b, mean_a = float(shares @ b), float(shares @ a)
-    if not mean_a or not mean_b:
-        return np.zeros(n)
-    return np.asarray(n * shares * (b / mean_b - a / mean_a) * np.sign(mean_b / mean_a))
+    known = np.all(np.isfinite(numerator + denominator), axis=-1)[..., None]
+    (b, _), (a, _) = of_order_one(numerator), of_order_one(denominator)
+    alike = len(np.unique(weights_per_draw)) < 2
+    shares = _shares(b if alike else _deviations(b, a, weights_per_draw), weights_per_draw)
+    mean_b, mean_a = (_weighed(x, shares)[..., None] for x in (b, a))
+    some = (mean_a != 0) & (mean_b != 0)
+    mean_b, mean_a = (np.where(some, mean, 1.0) for mean in (mean_b, mean_a))
+    found = b.shape[-1] * shares * (b / mean_b - a / mean_a) * np.sign(mean_b / mean_a)
+    return np.where(known, np.where(some, found, 0.0), math.nan)
 
 
 def pooled_effective_draws(x: Values, std_errors: Values, weights_per_draw: Numbers) -> float:
     """Return `effective_draws`, added up over the numbers of last layers."""
     groups = [weights_per_draw == R for R in np.unique(weights_per_draw)]
-    return sum(effective_draws(x[group], std_errors[group]) for group in groups)
+    return float(sum(effective_draws(x[group], std_errors[group]) for group in groups))
 
 
-def _of_order_one(x: Values) -> Values:
-    """Return x over a power of two: squares then keep to the range of float64, and no digit changes."""
-    return np.asarray(np.ldexp(x, -int(np.frexp(np.max(np.abs(x)))[1]))) if np.all(np.isfinite(x)) else x
+def _weighed(x: Values, shares: Values) -> Values:
+    """Return Σ shares·x over the draws of x (…, n)."""
+    return np.asarray((x[..., None, :] @ shares[:, None])[..., 0, 0])
 
 
 def _shares(x: Values, weights_per_draw: Numbers) -> Values:
     """Return `_weights`, or equal ones where all draws have as many last layers, or x is not known."""
+    n = len(weights_per_draw)
     if len(np.unique(weights_per_draw)) < 2 or not np.all(np.isfinite(x)):
-        return np.full(len(x), 1 / len(x))
+        return np.full(n, 1 / n)
     return _weights(x, weights_per_draw)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import infer_dtype, is_bool_dtype, is_complex_dtype, is_numeric_dtype
+from pandas.api.types import infer_dtype, is_bool_dtype, is_complex_dtype, is_integer_dtype, is_numeric_dtype
 
 from rmtsim.errors import InputError
 from rmtsim.model.choices import LAYERS, LOSSES, MODELS
@@ -21,17 +18,7 @@ from rmtsim.model.models import get_model
 from rmtsim.sampling.schema import ENSEMBLE, ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sampling.weights import MAX_WEIGHTS
-from rmtsim.stats.estimates import Estimate, skewness
-from rmtsim.stats.pooling import (
-    Numbers,
-    Values,
-    pooled_effective_draws,
-    pooled_mean,
-    pooled_ratio,
-    relative_deviations,
-    relative_deviations_of_ratio,
-)
-from rmtsim.stats.tails import heavy_tail
+from rmtsim.stats.group_means import QUANTITIES, Groups, group_means
 from rmtsim.store import Store, open_store
 from rmtsim.store.whole_points import whole_points
 from rmtsim.text.checks import MAX_SIZE, check_choice
@@ -52,9 +39,6 @@ POINT_COLUMNS = [
     "block_cols",
 ]
 
-#: The measured quantities; each has a column ``std_error_``, ``rse_``, ``skewness_`` and ``heavy_tail_``.
-QUANTITIES = ("diag", "offdiag", "ratio")
-
 _DRAW = ["point_id", "seed", "draw", "layer"]
 _VALUES = ["diag_sqfro", "offdiag_sqfro"]
 _ERRORS = ["std_error_diag", "std_error_offdiag"]
@@ -72,11 +56,6 @@ _COUNTS = {
 
 #: The largest norm or standard error; squares of these are added up.
 _MOST = 1e150
-
-#: Relative error granted to the arithmetic of draws: those of float32 err by under 1e-5, unless their logits are large
-#: (`rmtsim.simulate`). It matters only where they do not scatter at all, as the ratio at C = 2,
-#: which is 1, and whose two norms share the error of large logits.
-ROUNDING = 1e-5
 
 #: Relative deviation that an aspect ratio may have from dim / n_samples, as in a table that was written as text.
 _ROUNDING = 1e-6
@@ -157,35 +136,7 @@ def summarize(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> pd.DataFr
         if not parts:
             raise _no_rows()
         return in_order(pd.concat(parts, ignore_index=True))
-    rows = _checked(draws)
-    lines = []
-    for key, group in rows.groupby(POINT_COLUMNS, dropna=False, sort=False):
-        row: dict[str, Any] = dict(zip(POINT_COLUMNS, key, strict=True))
-        fixed = fixed_values(row["loss"], row["layer"], row["n_classes"])
-        if group["weights_per_draw"].nunique() > 1:
-            group = group.sort_values(["seed", "draw"])  # so that weights do not depend on the order of rows
-        diag, offdiag, *errors, R = (group[column].to_numpy() for column in (*_VALUES, *_ERRORS, "weights_per_draw"))
-        effective = min(pooled_effective_draws(x, error, R) for x, error in zip((diag, offdiag), errors, strict=True))
-        estimates = (
-            pooled_mean(diag, R, fixed="diag" in fixed),
-            pooled_mean(offdiag, R, fixed="offdiag" in fixed),
-            _ratio(diag, offdiag, R, fixed.get("ratio")),
-        )
-        deviations = (
-            relative_deviations(diag, R),
-            relative_deviations(offdiag, R),
-            relative_deviations_of_ratio(offdiag, diag, R),
-        )
-        skew = [_known(skewness(of), estimate) for of, estimate in zip(deviations, estimates, strict=True)]
-        shape = dict(zip(POINT_COLUMNS, key, strict=True))
-        by_law = not norms_have_variance(*(str(shape[name]) for name in ("data", "loss", "activation")))
-        heavy = [
-            (by_law and estimate.std_error > 0) or heavy_tail(of)
-            for of, estimate in zip(deviations, estimates, strict=True)
-        ]
-        lines.append((*key, len(group), effective, *itertools.chain(*estimates), *skew, *heavy))
-    summary = pd.DataFrame(lines, columns=[*POINT_COLUMNS, "draws", "effective_draws", *ESTIMATES, *_SHAPES])
-    summary = summary.astype({"width": "Int64"})
+    summary = _means(_checked(draws))
     for quantity, column in zip(QUANTITIES, (*_VALUES, "ratio"), strict=True):
         value, std_error = summary[column], summary[f"std_error_{quantity}"]
         relative = std_error / value.abs().mask(value == 0)
@@ -200,16 +151,39 @@ def in_order(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.sort_values(order, kind="stable", ignore_index=True)
 
 
-def _ratio(diag: Values, offdiag: Values, weights_per_draw: Numbers, fixed: float | None) -> Estimate:
-    """Return the ratio of the means; the one that the model fixes, without an error, where all draws have it."""
-    if fixed is not None and np.all(np.abs(offdiag - fixed * diag) <= ROUNDING * np.abs(diag)):
-        return Estimate(fixed, 0.0) if len(diag) > 1 and np.any(diag) else Estimate(math.nan, math.nan)
-    return pooled_ratio(offdiag, diag, weights_per_draw, fixed=fixed is not None)
+def _means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the point and layer of each group of rows, in the order of the groups, and their means."""
+    number = rows.groupby(POINT_COLUMNS, dropna=False, sort=False).ngroup().to_numpy()
+    pooled = rows["weights_per_draw"].groupby(number).transform("nunique").to_numpy() > 1
+    # By seed and draw where draws have weights, so that these do not depend on the order of rows.
+    draw, seed = (np.where(pooled, rows[name].to_numpy(np.int64), 0) for name in ("draw", "seed"))
+    order = np.lexsort((draw, seed, number))
+    rows, number = rows.iloc[order], number[order]
+    starts = np.flatnonzero(np.diff(number, prepend=-1, append=number[-1] + 1))
+    table = rows.iloc[starts[:-1]][POINT_COLUMNS].reset_index(drop=True)
+    table = table.astype({name: _type_of(name, column) for name, column in table.items()})
+    kinds = zip(*(table[name] for name in ("loss", "layer", "n_classes")), strict=True)
+    laws = [*zip(*(table[name].astype(str) for name in ("data", "loss", "activation")), strict=True)]
+    diag, offdiag, *errors = (rows[column].to_numpy() for column in (*_VALUES, *_ERRORS))
+    weights = rows["weights_per_draw"].to_numpy(np.int64)
+    fixed = [fixed_values(*kind) for kind in kinds]
+    found = group_means(Groups(starts, diag, offdiag, errors[0], errors[1], weights, fixed))
+    has_variance = {law: norms_have_variance(*law) for law in set(laws)}
+    by_law = np.array([not has_variance[law] for law in laws])[:, None] & (found.std_error > 0)
+    estimates = np.stack([found.value, found.std_error], axis=2).reshape(len(table), -1)
+    return table.assign(
+        draws=np.diff(starts),
+        effective_draws=found.effective_draws,
+        **dict(zip(ESTIMATES, estimates.T, strict=True)),
+        **dict(zip(_SHAPES, [*found.skewness.T, *(found.heavy_tail | by_law).T], strict=True)),
+    )
 
 
-def _known(skewness: float, estimate: Estimate) -> float:
-    """Return a skewness where the draws tell of their spread; NaN where they do not."""
-    return 0.0 if estimate.std_error == 0 else skewness if estimate.std_error > 0 else math.nan
+def _type_of(name: object, column: pd.Series) -> str:
+    """Return the type that a column of a summary has: of several that hold the same, always the same one."""
+    if name in _TEXTS:
+        return "str"
+    return "Int64" if name == "width" else "int64" if is_integer_dtype(column) else "float64"
 
 
 def on_limit_scale(summary: pd.DataFrame) -> pd.DataFrame:

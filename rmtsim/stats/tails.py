@@ -13,6 +13,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from rmtsim.stats.powers_of_two import of_order_one
+
 Values = npt.NDArray[np.float64]
 
 #: Draws with a smaller standard deviation over mean cannot have their mean far off, whatever their tail.
@@ -32,8 +34,8 @@ TOO_HEAVY = "the tail of {quantity} is too heavy for the mean to be trusted at {
 TOO_HEAVY_THERE = "the tail is too heavy for the mean to be trusted"
 
 
-def carriers(deviations: Values) -> float:
-    """Return the number of draws that carry the spread: (Σ e²)²/Σ e⁴ of the deviations e (n,) from the mean.
+def carriers(deviations: Values) -> Values:
+    """Return the number of draws that carry the spread: (Σ e²)²/Σ e⁴ of the deviations e (…, n) from the mean.
 
     It is n where all deviations are equally large, n over the kurtosis in general (n/3 for a normal distribution), and
     1 where one draw has it all. Its inverse is about the squared relative standard error of the variance. With weights
@@ -42,31 +44,28 @@ def carriers(deviations: Values) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> carriers(np.array([1.0, -1.0, 1.0, -1.0])), round(carriers(np.array([1e3, 1.0, -1.0, 1.0])), 2)
-    (4.0, 1.0)
+    >>> carriers(np.array([[1.0, -1.0, 1.0, -1.0], [1e3, 1.0, -1.0, 1.0]])).round(2).tolist()
+    [4.0, 1.0]
     """
-    squares = _of_order_one(np.asarray(deviations, dtype=float)) ** 2
-    fourth = float(np.sum(squares**2))
-    return float(np.sum(squares)) ** 2 / fourth if fourth else math.inf
+    squares = of_order_one(np.asarray(deviations, dtype=float))[0] ** 2
+    fourth = np.sum(squares**2, axis=-1)
+    return np.where(fourth != 0, np.sum(squares, axis=-1) ** 2 / np.where(fourth != 0, fourth, 1.0), math.inf)
 
 
-def needed_carriers(draws: int) -> float:
+def needed_carriers(draws: Values | int) -> Values:
     """Return the number of draws that must carry the spread of ``draws`` draws, for their mean to be trusted."""
-    return min(CARRIERS_PER_ROOT * math.sqrt(draws), MOST_CARRIERS)
+    return np.minimum(CARRIERS_PER_ROOT * np.sqrt(draws), MOST_CARRIERS)
 
 
-def is_heavy(draws: int, relative_spread: float, carrying: float) -> bool:
-    """Whether the tail of draws is too heavy, by their number, standard deviation over mean, and `carriers`."""
-    return relative_spread > WIDE and not carrying >= needed_carriers(draws)
+def is_heavy(draws: Values | int, relative_spread: Values, carrying: Values) -> npt.NDArray[np.bool_]:
+    """Whether the tail of draws is too heavy, by their number, standard deviation over mean, and `carriers`.
+
+    The arrays are broadcast.
+    """
+    return np.asarray((relative_spread > WIDE) & ~(carrying >= needed_carriers(draws)))
 
 
-def are_heavy(draws: Values, relative_spread: Values, carrying: Values) -> npt.NDArray[np.bool_]:
-    """Return `is_heavy` of many samples; the arrays are broadcast."""
-    needed = np.minimum(CARRIERS_PER_ROOT * np.sqrt(draws), MOST_CARRIERS)
-    return np.asarray((relative_spread > WIDE) & ~(carrying >= needed))
-
-
-def heavy_tail(deviations: Values) -> bool:
+def heavy_tail(deviations: Values) -> npt.NDArray[np.bool_]:
     """Whether draws have too heavy a tail for their mean, or the ratio of two means, to be trusted at their number.
 
     They have where they spread widely (standard deviation over |mean| above `WIDE`) and few of them carry the spread:
@@ -76,7 +75,7 @@ def heavy_tail(deviations: Values) -> bool:
     Parameters
     ----------
     deviations
-        Of the draws from their mean, over the mean, (n,). For a ratio of means b̄/ā those of its linearisation,
+        Of the draws from their mean, over the mean, (…, n). For a ratio of means b̄/ā those of its linearisation,
         b/b̄ − a/ā. With unequal weights, each times its weight over the mean weight.
 
     Source
@@ -88,16 +87,13 @@ def heavy_tail(deviations: Values) -> bool:
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> [heavy_tail(x / x.mean() - 1) for x in (rng.exponential(size=400), 1 / rng.random(400))]
+    >>> [bool(heavy_tail(x / x.mean() - 1)) for x in (rng.exponential(size=400), 1 / rng.random(400))]
     [False, True]
     """
     deviations = np.asarray(deviations, dtype=float)
-    n = len(deviations)
-    if n < 2 or not np.all(np.isfinite(deviations)):
-        return False
-    return is_heavy(n, float(np.sqrt(np.sum(deviations**2) / (n - 1))), carriers(deviations))
-
-
-def _of_order_one(x: Values) -> Values:
-    """Return x over a power of two, so that its fourth powers keep to the range of float64."""
-    return np.asarray(np.ldexp(x, -int(np.frexp(np.max(np.abs(x)))[1]))) if len(x) else x
+    n, known = deviations.shape[-1], np.all(np.isfinite(deviations), axis=-1)
+    if n < 2:
+        return np.zeros_like(known)
+    with np.errstate(invalid="ignore"):
+        spread = np.sqrt(np.sum(deviations**2, axis=-1) / (n - 1))
+        return np.asarray(known & is_heavy(n, spread, carriers(deviations)))
