@@ -18,11 +18,12 @@ from rmtsim.cli.main import main
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.core_time import CoreTime, CoreTimeSum, Taken
+from rmtsim.sweeps.progress import draws_left
 from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.spec import Spec, from_document
-from rmtsim.sweeps.state import PointState
+from rmtsim.sweeps.state import PointState, tallies_of
 from rmtsim.sweeps.stored_points import StoredPoints
-from rmtsim.sweeps.tallies import Tallies
+from rmtsim.sweeps.tallies import Moments, Tallies
 
 LAYERS = ("hidden", "output", "cross")
 DRAWS = 9
@@ -107,6 +108,45 @@ def test_draws_of_many_points_are_added_at_once(tmp_path: Path, additions: list[
     assert stored.table()["draws"].tolist() == [4] * 50
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many points are looked at, call by call."""
+    counts, real = list[int](), Tallies.moments
+
+    def counted(tallies: Tallies, rows: np.ndarray) -> Moments:
+        counts.append(len(rows))
+        return real(tallies, rows)
+
+    monkeypatch.setattr(Tallies, "moments", counted)
+    return counts
+
+
+def test_points_between_checkpoints_are_looked_at_together(tmp_path: Path, looks: list[int]) -> None:
+    """And once, however many columns are made of it: those whose tails are too heavy, too."""
+    spec, store = spec_of(20, min_draws=6), Store(tmp_path / "s")
+    values = write(store, spec, [range(5)])
+    stored = StoredPoints(store)
+    stored.refresh()
+    assert looks == []  # none is at its first checkpoint
+    table = stored.table()
+    assert looks == [20]
+    stored.table()
+    draws_left([*stored.sweeps[0][1].values()])
+    assert looks == [20]
+    alone = tallies_of(spec.points()[:1], LAYERS)
+    alone.add(np.array([0]), values[:1, :5, :, :2])
+    assert table["rse"][0] == alone.worst(0)[0]
+
+
+def test_heavy_tails_are_found_once(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    tallies = Tallies(LAYERS, [{}] * 5, [False])
+    tallies.add(np.arange(5), np.random.default_rng(0).lognormal(size=(5, 8, 3, 2)))
+    monkeypatch.setattr("rmtsim.sweeps.tallies._AT_ONCE", 2)
+    for _ in range(2):
+        assert all(len(tallies.heavy(k)) == 9 for k in range(5))
+        assert looks == [2, 2, 1]
+
+
 def test_memory_of_a_point(tmp_path: Path) -> None:
     """Two sizes tell what one point more takes: 2.4 KB are held, and 0.6 KB are needed while the table is made.
 
@@ -180,3 +220,14 @@ def test_what_draws_took_is_summed_and_taken_out_again() -> None:
     total.remove(packed)
     draws, seconds = total.of(["a", "b"])
     assert (draws.tolist(), seconds.tolist()) == ([0, 3], [0.0, 1.5])
+
+
+def test_sums_of_what_draws_took_are_seldom_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for each shard, whether its points are known or new."""
+    copies, real = list[int](), np.pad
+    monkeypatch.setattr(np, "pad", lambda array, room: copies.append(len(array)) or real(array, room))
+    total = CoreTimeSum()
+    for k in range(200):
+        total.add({f"{k - k % 2}": Taken(1, 0.5)})
+    assert len(copies) <= 2 * 8
+    assert total.of(["0", "198"])[0].tolist() == [2, 2]

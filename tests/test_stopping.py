@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ from scipy.stats import norm
 
 from rmtsim.model.point import Point
 from rmtsim.stats.estimates import Estimate, mean_estimate, ratio_estimate, skewness
+from rmtsim.stats.group_means import QUANTITIES
 from rmtsim.stats.tails import carriers, heavy_tail
 from rmtsim.stats.verdict import Deviation
 from rmtsim.store import StoreError
 from rmtsim.sweeps.spec import Sampling
 from rmtsim.sweeps.state import PointState
 from rmtsim.sweeps.stopping import TRUSTED_RSE, next_checkpoint
-from rmtsim.sweeps.tallies import Found, Tallies
+from rmtsim.sweeps.tallies import Tallies
 
 SAMPLING = Sampling(min_draws=16, max_draws=400, target_rse=0.02)
 POINT = Point("linear", "ce", 10, 20, 40)
@@ -32,6 +34,14 @@ def noise(n: int, relative: float, seed: int = 0) -> np.ndarray:
 def pair(n: int, relative: float) -> np.ndarray:
     """Values of one layer, (draws, 1, 2)."""
     return np.stack([noise(n, relative), noise(n, relative, 1)], axis=1)[:, None, :]
+
+
+class Found(NamedTuple):
+    """What draws tell of a quantity: its estimate, the draws that carry its spread, whether these are too few."""
+
+    estimate: Estimate
+    carriers: float
+    heavy: bool
 
 
 class Tally:
@@ -50,10 +60,19 @@ class Tally:
         return self.of_one.heavy(0)
 
     def estimates(self) -> dict[str, dict[str, Estimate]]:
-        return self.of_one.estimates(0)
+        return {layer: {name: one.estimate for name, one in found.items()} for layer, found in self.found().items()}
 
     def found(self) -> dict[str, dict[str, Found]]:
-        return self.of_one.found(0)
+        """Layer → quantity → what the draws tell of it, leaving out what the layer does not have."""
+        value, std_error, _, carriers, heavy = (column[0].tolist() for column in self.of_one.moments(np.array([0])))
+        return {
+            layer: {
+                quantity: Found(Estimate(value[i][q], std_error[i][q]), carriers[i][q], heavy[i][q])
+                for q, quantity in enumerate(QUANTITIES)
+                if not math.isnan(value[i][q])
+            }
+            for i, layer in enumerate(self.of_one.layers)
+        }
 
 
 def tally(values: np.ndarray, layers: tuple[str, ...] = LAYERS, fixed: Mapping[str, Collection[str]] = {}) -> Tally:

@@ -97,8 +97,9 @@ class CoreTimeSum:
     def add(self, taken: Mapping[str, Taken]) -> Packed:
         """Add what a shard's draws took; return it, for `remove`."""
         places = [self._places.setdefault(point, len(self._places)) for point in taken]
-        more = len(self._places) - len(self._draws)
-        self._draws, self._seconds = np.pad(self._draws, (0, more)), np.pad(self._seconds, (0, more))
+        if len(self._places) > len(self._draws):  # room for twice as many, so that it is seldom copied
+            more = 2 * len(self._places) - len(self._draws)
+            self._draws, self._seconds = np.pad(self._draws, (0, more)), np.pad(self._seconds, (0, more))
         packed = Packed(
             np.array(places, dtype=np.int64),
             np.array([of.draws for of in taken.values()], dtype=np.int64),

@@ -26,7 +26,7 @@ from rmtsim.text.words import number_of
 Values = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
-#: Draws that are added at once, of however many points; a point's own are.
+#: Most draws that are added at once, unless one point has more.
 _AT_ONCE = 1 << 14
 
 #: Largest number of draws that an extrapolation returns; it fits into 64 bits, and no run makes as many.

@@ -9,14 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.stats.estimates import Estimate, known_errors
-from rmtsim.stats.tails import are_heavy
+from rmtsim.stats.estimates import known_error
+from rmtsim.stats.group_means import QUANTITIES
+from rmtsim.stats.tails import is_heavy
 
 Values = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-
-#: The quantities of a layer, with their places in arrays.
-_QUANTITIES = ("diag", "offdiag", "ratio")
 
 #: The products of a and b whose sums a tally holds, as powers of the two: all up to the fourth degree.
 _POWERS = [(i, n - i) for n in (1, 2, 3, 4) for i in range(n, -1, -1)]
@@ -26,22 +24,18 @@ _PLACE = {powers: place for place, powers in enumerate(_POWERS)}
 _LEAST_EXPONENT = -1074
 
 
-class Found(NamedTuple):
-    """What draws tell of a quantity: its estimate, the draws that carry its spread, whether these are too few."""
-
-    estimate: Estimate
-    carriers: float
-    heavy: bool
+#: Most points that are looked at together, so that what is held on the way does not grow with their number.
+_AT_ONCE = 1 << 13
 
 
-class _Moments(NamedTuple):
+class Moments(NamedTuple):
     """What the draws of some points tell of every layer and quantity; arrays are (points, layers, 3)."""
 
     value: Values  #: NaN for what a layer does not have
     std_error: Values
     rse: Values  #: −∞ for what a layer does not have
-    carriers: Values
-    heavy: npt.NDArray[np.bool_]
+    carriers: Values  #: draws that carry the spread
+    heavy: npt.NDArray[np.bool_]  #: whether these are too few
 
 
 class Tallies:
@@ -76,8 +70,8 @@ class Tallies:
         have_variance: Sequence[bool] = (True,),
     ) -> None:
         size, self.layers = len(fixed), layers
-        self._names = [f"{layer} {quantity}" for layer in layers for quantity in _QUANTITIES]
-        #: Places of the quantities, the last by name first: of equally bad ones there is always the same.
+        self._names = [f"{layer} {quantity}" for layer in layers for quantity in QUANTITIES]
+        #: Places of the quantities, the last by name first; of several that are equally bad, always the same is named.
         self._by_name = np.array(sorted(range(len(self._names)), key=self._names.__getitem__, reverse=True))
         self.counts = np.zeros(size, dtype=np.int64)
         self._fixed = np.array([_flags(layers, one) for one in fixed], dtype=bool).reshape(size, len(layers), 3)
@@ -88,7 +82,8 @@ class Tallies:
         self._seen = np.zeros(size, dtype=np.int64)  # at which count what follows was found
         self._rse = np.full(size, math.inf)
         self._worst = np.full(size, -1, dtype=np.int16)  # place of the worst quantity; -1 where there is none
-        self._heavy = np.zeros(size, dtype=bool)
+        self._heavy = np.zeros((size, len(self._names)), dtype=bool)
+        self._carriers = np.zeros((size, len(self._names)))
 
     def add(self, rows: Rows, values: Values) -> None:
         """Add the next draws of points.
@@ -139,61 +134,43 @@ class Tallies:
 
         It is infinite with fewer than two draws, and where draws are all equal so far, unless the model fixes them.
         """
-        new = rows[(self._seen[rows] != self.counts[rows]) & (self.counts[rows] > 1)]
-        if len(new):
-            found = self._moments(new)
+        changed = rows[(self._seen[rows] != self.counts[rows]) & (self.counts[rows] > 1)]
+        for start in range(0, len(changed), _AT_ONCE):
+            new = changed[start : start + _AT_ONCE]
+            found = self.moments(new)
             rse = found.rse.reshape(len(new), -1)[:, self._by_name]
             worst = rse.argmax(axis=1)
             largest = np.take_along_axis(rse, worst[:, None], axis=1)[:, 0]
             nothing = largest < 0
             self._rse[new] = np.where(nothing, math.inf, largest)
             self._worst[new] = np.where(nothing, -1, self._by_name[worst])
-            self._heavy[new] = found.heavy.any(axis=(1, 2))
+            self._heavy[new] = found.heavy.reshape(len(new), -1)
+            self._carriers[new] = found.carriers.reshape(len(new), -1)
             self._seen[new] = self.counts[new]
         return self._rse[rows]
 
     def worst(self, k: int) -> tuple[float, str]:
-        """Return the largest relative standard error of the point at place k, and which quantity it is; see `look`."""
+        """Return the largest relative standard error of the point at place k, and which quantity it is; see `look`.
+
+        All points that have changed are looked at, since who asks for one mostly asks for all.
+        """
         if self.counts[k] < 2:
             return math.inf, "too few draws"
         if self._seen[k] != self.counts[k]:
-            self.look(np.array([k]))
+            self.look(np.arange(len(self.counts)))
         place = self._worst[k]
         return float(self._rse[k]), self._names[place] if place >= 0 else "nothing to measure"
 
     def heavy(self, k: int) -> list[str]:
         """Return the quantities whose tails are too heavy for their means to be trusted, the heaviest first."""
         self.worst(k)
-        if self.counts[k] < 2 or not self._heavy[k]:
+        if self.counts[k] < 2:
             return []
-        heavy = [
-            (one.carriers, f"{layer} {quantity}")
-            for layer, found in self.found(k).items()
-            for quantity, one in found.items()
-            if one.heavy
-        ]
+        heavy = [(self._carriers[k, place], self._names[place]) for place in np.flatnonzero(self._heavy[k])]
         return [quantity for _, quantity in sorted(heavy)]
 
-    def estimates(self, k: int) -> dict[str, dict[str, Estimate]]:
-        """Layer → estimates of diag, offdiag and their ratio, leaving out what the layer does not have.
-
-        The ratio's standard error is that of its linearisation (delta method).
-        """
-        return {layer: {name: one.estimate for name, one in found.items()} for layer, found in self.found(k).items()}
-
-    def found(self, k: int) -> dict[str, dict[str, Found]]:
-        """Layer → quantity → its estimate and what its tail is like, leaving out what the layer does not have."""
-        value, std_error, _, carriers, heavy = (column[0].tolist() for column in self._moments(np.array([k])))
-        return {
-            layer: {
-                quantity: Found(Estimate(value[i][q], std_error[i][q]), carriers[i][q], heavy[i][q])
-                for q, quantity in enumerate(_QUANTITIES)
-                if not math.isnan(value[i][q])
-            }
-            for i, layer in enumerate(self.layers)
-        }
-
-    def _moments(self, rows: Rows) -> _Moments:
+    def moments(self, rows: Rows) -> Moments:
+        """Return what the draws so far tell of points; the ratio's standard error is that of its linearisation."""
         n, sums, origin = self.counts[rows][:, None].astype(float), self._sums[rows], self._origin[rows]
         with np.errstate(all="ignore"):  # what a layer lacks is NaN
             units = np.ldexp(1.0, self._exponent[rows])
@@ -208,19 +185,19 @@ class Tallies:
             n = n[..., None]
             # rounding may leave it below 0
             std_error = unit * np.sqrt(np.where(squares > 0, squares, 0.0) / (n * (n - 1)))
-            std_error = known_errors(value, std_error, n, self._fixed[rows])
+            std_error = known_error(value, std_error, n, self._fixed[rows])
             rse = np.where((std_error > 0) & (value != 0), std_error / np.abs(value), math.inf)
             rse[std_error == 0] = 0.0
             rse[np.isnan(value)] = -math.inf
             carriers = np.where(fourths <= 0, math.inf, squares * squares / fourths)
             spread = rse * np.sqrt(n)
-            heavy = np.isfinite(spread) & are_heavy(n, spread, carriers)
+            heavy = np.isfinite(spread) & is_heavy(n, spread, carriers)
             heavy |= ~self._have_variance[rows, None, None] & (std_error > 0)
-            return _Moments(value, std_error, rse, carriers, heavy & ~np.isnan(value))
+            return Moments(value, std_error, rse, carriers, heavy & ~np.isnan(value))
 
 
 def _flags(layers: tuple[str, ...], fixed: Mapping[str, Collection[str]]) -> list[list[bool]]:
-    return [[quantity in fixed.get(layer, ()) for quantity in _QUANTITIES] for layer in layers]
+    return [[quantity in fixed.get(layer, ()) for quantity in QUANTITIES] for layer in layers]
 
 
 def _exponents(x: Values) -> npt.NDArray[np.int32]:
