@@ -171,7 +171,7 @@ def test_a_selection(plain: None, made: Path) -> None:
 
 
 def test_few_rows_are_held_at_a_time(plain: None, made: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_ROWS", 100)
+    monkeypatch.setattr(reading, "_KEPT", 100)
     contents = read_contents(Store(made), Selection())
     assert contents._kept is None
     verdicts = tables(section(parsed(page(contents, "report.html")), "verdicts"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from rmtsim.figures.figure_data import figure_data
 from rmtsim.paper.fig8 import Fig8Mse
 from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
-from rmtsim.sweeps.selection import condition_on_draws
+from rmtsim.sweeps.selection import Selection, condition_on_draws
 
 ROW = {
     "model": "one_hidden",
@@ -198,6 +199,7 @@ def test_figures_and_fits_take_what_is_meant(
             "out --where",
         ),
         (["--where", "width == 5"], "--where: S has no such draws; it has draws of no width; give"),
+        (["--where", "1 == 2"], "--where: S has no such draws; give other values, or leave out --where"),
         (
             ["--seed", "7"],
             "--seed: S has no such draws; it has draws of the seeds 0 and 1; give other values, or leave",
@@ -240,6 +242,45 @@ def test_of_many_values_a_few_are_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert "it has draws of the seeds 0, 1, …, 12 (13 in all); give other values" in capsys.readouterr().err
     assert main(["fit", "--store", f"{tmp_path}/s", "--where", "n_samples > 4"]) == 2
     assert "it has draws of n_samples 4; give other values" in capsys.readouterr().err
+
+
+def test_sizes_that_are_there_are_whole_numbers_and_specs_are_read_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column that is null in other rows, too; of a store of several models and sweeps."""
+    points = [rmtsim.Point("one_hidden", "mse", 3, 4, 8, width=m) for m in (8, 16)]
+    points.append(rmtsim.Point("linear", "mse", 2, 2, 4))
+    with Store(tmp_path / "s").writer() as writer:
+        for name in ("small", "large"):
+            writer.save_spec(name, spec(name, [4], 0))
+        writer.append(pd.concat([rmtsim.simulate(point, 1) for point in points]), {"name": "test"})
+    readings, real = list[str](), Store.specs
+    monkeypatch.setattr(Store, "specs", lambda store: readings.append("") or real(store))  # type: ignore[func-returns-value]
+    options = ["--where", "width == 4", "--sweep", "small"]
+    assert main(["fit", "--store", f"{tmp_path}/s", *options]) == 2
+    said = capsys.readouterr().err
+    assert "it has draws of no sweep that it keeps, and of width 8 and 16; give other values" in said
+    assert len(readings) == 2  # for the sweep that is asked for, and for those that are there
+
+
+def test_a_small_sweep_of_a_large_store_is_read_in_one_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of other points are not counted, let alone held."""
+    held, real = list[int](), Store.tables
+
+    def tables(store: Store, *arguments: Any, **options: Any) -> Any:
+        for table in real(store, *arguments, **options):
+            held.append(table.num_rows)
+            yield table
+
+    monkeypatch.setattr("rmtsim.store.whole_points.HELD", 30)
+    expected = Selection(sweep="small").read(store)
+    monkeypatch.setattr(Store, "tables", tables)
+    found = Selection(sweep="small").summary(store)
+    pd.testing.assert_frame_equal(found, summarize(expected), check_exact=True)
+    assert sum(held) == 2 * 24  # rows of three points: once for their states, and once for their means
+    held.clear()
+    assert len(Selection().summary(store)) == 6
+    assert sum(held) == 24 + 12 + 36  # the negative control: these are too many, and are counted first
 
 
 def test_tables_of_experiments_are_taken_whole(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

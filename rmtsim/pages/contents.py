@@ -12,10 +12,9 @@ import pyarrow as pa
 
 from rmtsim.errors import InputError
 from rmtsim.pages.stored_experiments import StoredExperiment, stored_experiments
-from rmtsim.stats.summary import in_order, summarize
+from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
 from rmtsim.store.ahead import open_ahead
-from rmtsim.store.coverage import point_batches
 from rmtsim.store.findings import Finding
 from rmtsim.store.shards import OpenShard
 from rmtsim.store.sound_store import SoundStore
@@ -24,8 +23,8 @@ from rmtsim.sweeps.selection import Selection, SweepDraws
 from rmtsim.sweeps.spec import Spec, is_sweep
 from rmtsim.sweeps.stored_points import StoredPoints, Unnamed
 
-#: Most rows of draws that are held at a time.
-_ROWS = 250_000
+#: Most rows of draws that are kept for the pictures; of more, those of a picture are read again.
+_KEPT = 250_000
 
 
 class Origin(NamedTuple):
@@ -147,7 +146,7 @@ class _Reading:
             self.points[row["point_id"]] += row["count_all"]
         if self.tables is not None:
             self.tables.append(piece)
-            if sum(self.points.values()) > _ROWS:
+            if sum(self.points.values()) > _KEPT:
                 self.tables = None
 
 
@@ -160,10 +159,7 @@ def _summary(
     if seen.tables is not None:
         kept = selection.rows(as_frame(pa.concat_tables(seen.tables)), of_sweep)
         return (summarize(kept) if len(kept) else None), kept
-    batches = point_batches(seen.points, _ROWS)
-    read = (selection.rows(store.read(points=points), of_sweep) for points in batches)
-    parts = [summarize(rows) for rows in read if len(rows)]
-    return (in_order(pd.concat(parts)) if parts else None), None
+    return selection.means(store, of_sweep), None
 
 
 def _selected(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import pandas as pd
 import pyarrow as pa
@@ -23,30 +23,30 @@ HELD = 1 << 20
 _OWN = ("draw", *VALUES)
 
 
-def whole_points(store: Store) -> Iterator[pd.DataFrame]:
-    """Yield all draws of a store in parts of at most ``ROWS`` rows, unless a point has more.
+def whole_points(store: Store, points: Collection[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield all draws of a store, or those of some points, in parts of at most ``ROWS`` rows, unless a point has more.
 
-    Parts are sorted by point, seed, draw and layer. The store is read once, or once for each ``HELD`` rows and once to
-    count them.
+    Parts are sorted by point, seed, draw and layer. The store is read once, or once for each ``HELD`` rows of the
+    points and once to count these rows.
 
     Raises
     ------
     StoreError
         As `Store.tables`.
     """
-    counts, tables = _first_look(store)
+    counts, tables = _first_look(store, points)
     if tables:
         yield from _parts(tables, counts)
         return
-    for points in point_batches(counts, HELD):
-        tables = [_packed(table) for table in store.tables(points=points)]
-        yield from _parts(tables, {point: counts[point] for point in points})
+    for batch in point_batches(counts, HELD):
+        tables = [_packed(table) for table in store.tables(points=batch)]
+        yield from _parts(tables, {point: counts[point] for point in batch})
 
 
-def _first_look(store: Store) -> tuple[dict[str, int], list[pa.Table]]:
+def _first_look(store: Store, points: Collection[str] | None) -> tuple[dict[str, int], list[pa.Table]]:
     """Return the number of rows of each point, in the order of shards, and all rows unless they are too many."""
     counts, tables, held = Counter[str](), list[pa.Table](), 0
-    for table in store.tables():
+    for table in store.tables(points=points):
         held += table.num_rows
         tables = [*tables, _packed(table)] if held <= HELD else []
         for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
@@ -59,8 +59,8 @@ def _parts(tables: list[pa.Table], counts: dict[str, int]) -> Iterator[pd.DataFr
         return
     whole = pa.concat_tables(tables).unify_dictionaries()
     tables.clear()
-    for points in point_batches(counts, ROWS):
-        if (part := whole.filter(pc.is_in(whole["point_id"], pa.array(points)))).num_rows:
+    for batch in point_batches(counts, ROWS):
+        if (part := whole.filter(pc.is_in(whole["point_id"], pa.array(batch)))).num_rows:
             yield as_frame(part.cast(SCHEMA))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from rmtsim.errors import InputError
 from rmtsim.sampling.schema import ENSEMBLE_NAMES, ENSEMBLE_NUMBERS
@@ -133,15 +134,22 @@ class Selection:
 
     def summary(self, store: Store, say: Callable[[str], None] | None = None) -> pd.DataFrame:
         """Return `rmtsim.summarize` of the selected draws, which are not all held in memory; see `read`."""
-        of_sweep, pooled, parts = self.of_sweep(store), _Pooled(), list[pd.DataFrame]()
-        for part in whole_points(store):
+        found = self.means(store, self.of_sweep(store), say)
+        if found is None:
+            raise self.nothing(store)
+        return found
+
+    def means(
+        self, store: Store, of_sweep: SweepDraws | None, say: Callable[[str], None] | None = None
+    ) -> pd.DataFrame | None:
+        """Return the same as `summary`, and None where no draw is selected; ``of_sweep`` as for `rows`."""
+        pooled, parts = _Pooled(), list[pd.DataFrame]()
+        for part in whole_points(store, None if of_sweep is None else of_sweep.ends):
             if len(rows := self.rows(part, of_sweep)):
                 parts.append(summarize(rows))
                 pooled.look(rows)
-        if not parts:
-            raise self.nothing(store)
         pooled.tell(say, self.dashes)
-        return in_order(pd.concat(parts, ignore_index=True))
+        return in_order(pd.concat(parts, ignore_index=True)) if parts else None
 
     def nothing(self, store: Store) -> InputError:
         """Return the error for an empty selection."""
@@ -155,20 +163,20 @@ class Selection:
     def _instead(self, store: Store) -> str:
         """Return what there is of each kind that is selected by, as "; it has draws of the seeds 1 and 2"."""
         named = [] if self.condition is None else self.condition.columns
-        columns = dict.fromkeys(["point_id", "seed", "layer", *named])
-        distinct = [table.group_by([*columns]).aggregate([]).to_pandas() for table in store.tables(columns)]
+        columns = [*dict.fromkeys(["point_id", "seed", "layer", *named])]
+        distinct = [table.group_by(columns).aggregate([]) for table in store.tables(columns)]
         if not sum(map(len, distinct)):
             return "; it has no draws at all"
-        table = pd.concat(distinct, ignore_index=True).drop_duplicates()
+        table = pa.concat_tables(distinct).group_by(columns).aggregate([])
         there = []
         if self.sweep is not None:
-            names = [str(document["name"]) for document in store.specs()]
-            sweeps = [name for name in names if _has_draws(store, name, table)]
+            series = table.select(["point_id", "seed", "layer"]).to_pandas()
+            sweeps = [str(document["name"]) for document in store.specs() if _has_draws(document, series)]
             there.append(_listed("the sweep", sweeps) if sweeps else "no sweep that it keeps")
         if self.seed is not None:
-            there.append(_listed("the seed", table["seed"]))
-        there += [_listed(name, table[name].dropna(), plural="") for name in named]
-        return f"; it has draws of {', and of '.join(there)}"
+            there.append(_listed("the seed", table["seed"].to_pylist()))
+        there += [_listed(name, table[name].drop_null().to_pylist(), plural="") for name in named]
+        return f"; it has draws of {', and of '.join(there)}" if there else ""
 
 
 class _Pooled:
@@ -195,14 +203,14 @@ class _Pooled:
             )
 
 
-def _has_draws(store: Store, name: str, table: pd.DataFrame) -> bool:
+def _has_draws(document: Mapping[str, Any], series: pd.DataFrame) -> bool:
     """Return whether a table of point_id, seed and layer has draws of a sweep; False where its spec is not valid."""
     try:
-        spec = _stored_spec(store, name, "")
+        spec = from_document(document)
     except InputError:
         return False
     ends = {point.id: math.inf for point in spec.points()}
-    return bool(SweepDraws(ends, spec.sampling.seed, spec.layers).rows(table.assign(draw=0)).any())
+    return bool(SweepDraws(ends, spec.sampling.seed, spec.layers).rows(series.assign(draw=0)).any())
 
 
 def _listed(kind: str, values: Iterable[Any], plural: str = "s") -> str:
