@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 import rmtsim
 from rmtsim.stats.verdict import reach
+from rmtsim.store.shards import Shard
 
 SWEEPS: list[dict[str, Any]] = [
     {
@@ -165,6 +166,39 @@ def test_points_of_a_sweep_that_was_not_begun_are_unfinished(tmp_path: Path, mon
     assert outcome.stopped == "failure"
     assert [state.point for state in outcome.unfinished] == TWO_SWEEPS
     assert "0 of 2 points done" in str(outcome)
+
+
+def stopped(store: rmtsim.Store, monkeypatch: pytest.MonkeyPatch) -> rmtsim.Outcome:
+    """Run several sweeps, of which the first does what was asked for, and is stopped then."""
+    points = [*TWO_SWEEPS, rmtsim.Point("linear", "mse", 3, 5, 8)]
+    done = rmtsim.Outcome([], 7, stopped="time limit")
+    with monkeypatch.context() as patched:
+        patched.setattr("rmtsim.sweeps.launch.run_sweep", lambda *_, **options: done)
+        return rmtsim.run(points, store)
+
+
+def test_what_was_not_begun_is_read_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = rmtsim.open_store(tmp_path / "s")
+    rmtsim.run(TWO_SWEEPS, store, workers=1, sampling={"min_draws": 4, "max_draws": 4})
+    opened, real = list[str](), Shard.open
+    monkeypatch.setattr(Shard, "open", lambda shard: opened.append(shard.name) or real(shard))  # type: ignore[func-returns-value]
+    outcome = stopped(store, monkeypatch)
+    assert [state.prefix for state in outcome.states] == [4, 0]
+    assert (outcome.new_draws, outcome.stopped) == (7, "time limit")
+    assert sorted(opened) == sorted(shard.name for shard in store.shards())
+
+
+def test_what_was_done_is_told_where_the_rest_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = rmtsim.open_store(tmp_path / "s")
+    rmtsim.run(TWO_SWEEPS, store, workers=1, sampling={"min_draws": 4, "max_draws": 4})
+    for shard in store.shards():
+        Path(str(shard)).write_bytes(b"torn")
+    outcome = stopped(rmtsim.open_store(tmp_path / "s"), monkeypatch)
+    assert (outcome.new_draws, [state.prefix for state in outcome.states]) == (7, [0, 0])
+    [said] = caplog.messages
+    assert said.startswith("run: 2 sweeps were not begun, and their draws are not counted (store: ")
 
 
 @pytest.mark.parametrize(

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from numbers import Real
 from typing import Any, cast
 
-from rmtsim.errors import InputError
+from rmtsim.errors import InputError, RunError
 from rmtsim.model.choices import BackendName
 from rmtsim.model.point import Point, check_point
 from rmtsim.store import Store, open_store
 from rmtsim.sweeps.audit import check_audit
 from rmtsim.sweeps.executors import check_place
 from rmtsim.sweeps.progress import Progress
-from rmtsim.sweeps.reading import read_states
+from rmtsim.sweeps.reading import read_states_of_all
 from rmtsim.sweeps.runner import Outcome
 from rmtsim.sweeps.runner import run as run_sweep
 from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.state import PointState, states_of
 from rmtsim.text.checks import check_flag, check_size, is_several
 from rmtsim.text.output import in_place
 from rmtsim.text.sizes import as_bytes
-from rmtsim.text.words import abridge
+from rmtsim.text.words import abridge, number_of
+
+_log = logging.getLogger(__name__)
 
 
 def run(
@@ -128,13 +132,30 @@ def run(
         outcomes.append(_run(one, opened, progress, on_progress, options | {"time_limit": left}))
         if outcomes[-1].stopped or (fail_fast and outcomes[-1].failures):
             break
-    not_begun = [read_states(one, opened) for one in specs[len(outcomes) :]]
+    not_begun = _not_begun(specs[len(outcomes) :], opened)
     return Outcome(
         [state for states in (*(outcome.states for outcome in outcomes), *not_begun) for state in states],
         sum(outcome.new_draws for outcome in outcomes),
         [failure for outcome in outcomes for failure in outcome.failures],
         outcomes[-1].stopped or ("failure" if not_begun else ""),
     )
+
+
+def _not_begun(specs: Sequence[Spec], store: Store) -> list[list[PointState]]:
+    """Return the points of sweeps that were not begun, as the store has them.
+
+    They are without draws where the store cannot be read: what the sweeps before them have done is to be told all the
+    same.
+    """
+    try:
+        return read_states_of_all(specs, store)
+    except (InputError, RunError) as error:
+        _log.warning("run: %s not begun, and their draws are not counted (%s)", _sweeps(len(specs)), error)
+        return [[*states_of(spec).values()] for spec in specs]
+
+
+def _sweeps(count: int) -> str:
+    return f"{number_of(count, 'sweep')} {'was' if count == 1 else 'were'}"
 
 
 def _run(

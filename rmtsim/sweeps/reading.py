@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 
 import numpy as np
@@ -28,10 +29,18 @@ def read_states(spec: Spec, store: Store, backend: str | None = None) -> list[Po
     InputError, StoreError
         As `PointReader.take`, and if the store cannot be read.
     """
-    reader = PointReader(spec, store, backend)
-    for table in store.tables(COLUMNS, reader.states):
-        reader.take(table)
-    return list(reader.states.values())
+    [states] = read_states_of_all([spec], store, backend)
+    return states
+
+
+def read_states_of_all(specs: Sequence[Spec], store: Store, backend: str | None = None) -> list[list[PointState]]:
+    """Return `read_states` of several specs, for which the store is read once."""
+    readers = [PointReader(spec, store, backend) for spec in specs]
+    points = {point for reader in readers for point in reader.states}
+    for table in store.tables(COLUMNS, points) if points else ():
+        for reader in readers:
+            reader.take(table)
+    return [[*reader.states.values()] for reader in readers]
 
 
 class PointReader:
