@@ -202,21 +202,29 @@ def test_one_worker_is_not_held_up_for_ever(
     assert ["there is one worker, which has none to be compared with" in said for said in caplog.messages] == [True]
 
 
-def test_a_batch_waits_a_minute_for_a_second_worker(caplog: pytest.LogCaptureFixture) -> None:
-    """By the clock, however many rounds the loop makes meanwhile."""
+@pytest.mark.parametrize("free", [0, 1])
+def test_a_batch_waits_a_minute_for_a_second_worker(free: int, caplog: pytest.LogCaptureFixture) -> None:
+    """By the clock, however many rounds the loop makes meanwhile, and anew where a second one was there and went."""
     batch = Batch(rmtsim.Point("linear", "ce", 3, 4, 8), range(2), ("linear",), 3, "numpy", "float64", "exact", 1, None)
     answers = [Finished(batch, batch.compute(), place=Place("a", "host-a", "10.0.0.1", 1))]
-    seconds = 7.0
+    seconds, given = 7.0, None
     workers: Any = SimpleNamespace(
         backend="numpy",
         free=1,
+        workers=1,
         nodes=lambda: {"a"},
         next_done=lambda timeout: [answers.pop()] if answers else [],
-        submit_apart=lambda *_: None,
+        submit_apart=lambda *_: given,
         seconds=lambda: seconds,
     )
     audited = AuditedWorkers(workers, 1.0)
     assert not any(audited.next_done(0) for _ in range(1000))
+    seconds += 30.0
+    given, workers.workers, workers.free = False, 2, free  # a second one comes, is busy, and goes
+    assert audited.next_done(0) == []
+    seconds += 30.0
+    given, workers.workers, workers.free = None, 1, 1
+    assert audited.next_done(0) == []
     seconds += 59.0
     assert audited.next_done(0) == []
     assert not caplog.messages
@@ -234,6 +242,7 @@ def test_a_node_that_comes_and_goes_leaves_nothing_open(monkeypatch: pytest.Monk
     workers: Any = SimpleNamespace(
         backend="numpy",
         free=1,
+        workers=2,
         nodes=lambda: there,
         next_done=lambda timeout: [answers.pop()] if answers else [],
         submit_apart=lambda *_: given,

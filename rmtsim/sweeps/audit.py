@@ -25,7 +25,6 @@ from rmtsim.arrays.backend import get_backend
 from rmtsim.arrays.machine import usable_memory
 from rmtsim.arrays.threads import cores, single_threaded_blas
 from rmtsim.errors import InputError
-from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.store.coverage import Coverage, RangeSet
 from rmtsim.store.recompute import ROUNDING
 from rmtsim.sweeps.batches import Batch, Result
@@ -71,7 +70,7 @@ class _Case:
 
     batch: Batch
     answers: list[_Answer] = field(default_factory=list)
-    alone_since: float | None = None  # since when it waits for a second worker to be there
+    alone_since: float | None = None  # since when it waits for a second worker to be there, without a break
 
     @property
     def places(self) -> list[Place]:
@@ -210,6 +209,9 @@ class AuditedWorkers:
     def _ask(self) -> list[Finished]:
         """Give cases to further workers; return those for which there is none."""
         found: list[Finished] = []
+        if self._workers.workers > 1:  # none is alone, though the others may be busy
+            for case in self._wanting:
+                case.alone_since = None
         if not self._workers.free:
             return found
         for _ in range(len(self._wanting)):
@@ -325,10 +327,6 @@ def agree(one: _Answer, other: _Answer) -> bool:
         return False
     if one.place.machine == other.place.machine:
         return np.array_equal(left.values, right.values, equal_nan=True)
-    return _near(left, right)
-
-
-def _near(left: SimulatedDraws, right: SimulatedDraws) -> bool:
     null = np.isnan(left.values)
     near = np.abs(left.values - right.values) <= ROUNDING[left.dtype] * np.abs(right.values)
     return bool(np.array_equal(null, np.isnan(right.values)) and (near | null).all())
