@@ -146,3 +146,22 @@ def test_a_long_sweep_compacts_its_store(
     pd.testing.assert_frame_equal(store.read(), undisturbed, check_exact=True)
     assert len(pd.read_parquet(store.draws_folder)) == len(undisturbed)
     assert verify(store).damage == []
+
+
+class Unsearched(list[str]):
+    """A list in which nobody looks for an entry: of a hundred thousand, for each of as many files, it takes minutes."""
+
+    def __contains__(self, _: object) -> bool:
+        raise AssertionError
+
+
+def test_files_that_go_are_not_looked_up_in_a_list(tmp_path: Path) -> None:
+    folder = tmp_path / "draws"
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).write_text(name)
+    assert exchange.replace_files(folder, [("d", b"d")], Unsearched(["a", "b"]), tmp_path / "new")
+    assert sorted(path.name for path in folder.iterdir()) == ["c", "d"]
+    exchange.dissolve(folder, tmp_path, Unsearched(["c"]))
+    assert (tmp_path / "d").read_text() == "d"
+    assert not (tmp_path / "c").exists()

@@ -22,6 +22,8 @@ from rmtsim.cli import sweep_verbs
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
+from rmtsim.store.commits import Commits
+from rmtsim.store.coverage import RangeSet
 from rmtsim.store.shards import OpenShard, Shard, rows_of
 from rmtsim.sweeps.reading import PointReader
 from rmtsim.sweeps.runner import run
@@ -249,3 +251,25 @@ def test_a_damaged_shard_among_many_is_named(store: Store, capsys: pytest.Captur
     path.write_bytes(flipped(path.read_bytes(), 200))
     assert main(["status", "--store", "s"]) == 1
     assert shard.name in capsys.readouterr().err
+
+
+def test_a_plan_of_compaction_holds_what_shards_share_once(store: Store) -> None:
+    """The text of their spec above all, which may be long."""
+    plan = rmtsim.store.compact._plan(store, store.shards())
+    assert len(plan.origins) == SHARDS
+    assert len({id(origin) for origin in plan.origins.values()}) == 1
+
+
+def test_commits_are_noted_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each then goes to the end of a range; in the order of a set it would go into the midst of a long list."""
+    added, real = list[int](), RangeSet.add
+    monkeypatch.setattr(RangeSet, "add", lambda known, run: added.append(run.start) or real(known, run))
+    names = [f"{number:08d}-{number:016x}.parquet" for number in (5, 2, 9, 4)]
+    assert Commits(10, (range(7, 8),)).absent(names) == [
+        range(1, 2),
+        range(3, 4),
+        range(6, 7),
+        range(8, 9),
+        range(10, 11),
+    ]
+    assert added == [7, 2, 4, 5, 9]

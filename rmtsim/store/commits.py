@@ -41,8 +41,10 @@ class Commits:
     def absent(self, names: Iterable[str]) -> list[range]:
         """Return the ranges of numbers, up to the last, that are neither gone nor those of the shards ``names``."""
         known = RangeSet()
-        for run in (*self.gone, *(range(number, number + 1) for number in map(commit_number, names))):
+        for run in self.gone:
             known.add(run)
+        for number in sorted(map(commit_number, names)):  # in order: each then goes to the end of a range, or after it
+            known.add(range(number, number + 1))
         return known.gaps(range(1, self.last + 1))
 
     def document(self) -> dict[str, object]:

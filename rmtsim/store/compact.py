@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -39,10 +39,14 @@ class Compaction(NamedTuple):
     dropped: int  #: number of repeated rows that were dropped
 
 
+#: What the metadata of a shard say of its rows.
+_Origin: TypeAlias = tuple[tuple[str, str], ...]
+
+
 class _Plan(NamedTuple):
     shards: list[Shard]
     groups: list[list[Shard]]
-    origins: dict[Shard, dict[str, str]]
+    origins: dict[Shard, _Origin]
     repeated: Coverage
 
 
@@ -95,7 +99,7 @@ def _carry_out(plan: _Plan, writer: Writer) -> int:
         together = sort(pa.concat_tables(tables).unify_dictionaries())
         names = [shard.name for shard in group]
         if together.num_rows:
-            metadata = {**plan.origins[group[0]], **taken.metadata()}
+            metadata = {**dict(plan.origins[group[0]]), **taken.metadata()}
             writer.commit(together.replace_schema_metadata(metadata), names)
         else:
             writer.remove(names)
@@ -119,12 +123,14 @@ def _pieces(
 
 def _plan(store: Store, shards: list[Shard]) -> _Plan:
     """Group small shards, shards with rows that others hold too, and shards without a digest of their bytes."""
-    origins: dict[Shard, dict[str, str]] = {}
+    origins: dict[Shard, _Origin] = {}
+    same: dict[_Origin, _Origin] = {}  # of equal ones the first, as each has the text of a spec
     rows: dict[Shard, int] = {}
     seen, repeated = Coverage(), Coverage()
 
     def note(opened: OpenShard) -> None:
-        origins[opened.shard] = opened.origin
+        origin = tuple(sorted(opened.origin.items()))
+        origins[opened.shard] = same.setdefault(origin, origin)
         rows[opened.shard] = opened.num_rows
 
     for _, keys in gathered(_pieces(shards, KEY, note)):
@@ -136,11 +142,11 @@ def _plan(store: Store, shards: list[Shard]) -> _Plan:
         if not found["equal"].all():
             row = found.loc[~found["equal"], KEY].iloc[0].to_dict()
             raise store.repeated_row_error(row, equal=False)
-    groups: dict[tuple[tuple[str, str], ...], list[list[Shard]]] = defaultdict(lambda: [[]])
-    size: dict[tuple[tuple[str, str], ...], int] = defaultdict(int)  # rows of the last group
+    groups: dict[_Origin, list[list[Shard]]] = defaultdict(lambda: [[]])
+    size: dict[_Origin, int] = defaultdict(int)  # rows of the last group
     for shard in shards:
         if rows[shard] < ROWS // 2 or shard in with_copies or not shard.digest:
-            origin = tuple(sorted(origins[shard].items()))
+            origin = origins[shard]
             if groups[origin][-1] and size[origin] + rows[shard] > ROWS:
                 groups[origin].append([])
                 size[origin] = 0

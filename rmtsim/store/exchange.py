@@ -47,7 +47,7 @@ def replace_files(
     bool
         Whether it was done. If not, for example because the file system cannot do it, nothing has changed.
     """
-    fresh = temporaries / f"{BEGINS}{uuid.uuid4().hex[:12]}.tmp"
+    fresh, gone = temporaries / f"{BEGINS}{uuid.uuid4().hex[:12]}.tmp", frozenset(gone)
     try:
         status = folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or _has_rules(folder):  # a link to a folder elsewhere, or more than a mode
@@ -76,6 +76,7 @@ def replace_files(
 
 def dissolve(old: Path, folder: Path, gone: Collection[str]) -> None:
     """Remove a folder that has changed places, or was about to; files added to it meanwhile move to ``folder``."""
+    gone = frozenset(gone)
     for path in old.iterdir():
         if path.name.endswith(".tmp") or path.name in gone or _same(path, folder / path.name):
             path.unlink()
