@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from rmtsim.data import row_laws
 from rmtsim.data.datasets import _LAWS
 from rmtsim.data.row_laws import RowLaw, parse_row_law
 from rmtsim.sampling.random_rows import RandomRows, stream
@@ -90,3 +91,13 @@ def test_a_device_that_makes_normals_takes_other_laws_from_the_host(monkeypatch:
 def test_every_law_that_comes_with_rmtsim_is_tested() -> None:
     laws = {law.name for law in _LAWS if issubclass(law, RowLaw)}
     assert laws == {text.partition(":")[0] for text in COVARIANCES}
+
+
+def test_the_annotations_of_a_law_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than all else that is done with a law."""
+    row_laws._kinds_of.cache_clear()
+    read, real = list[type](), row_laws.get_type_hints
+    monkeypatch.setattr(row_laws, "get_type_hints", lambda law: read.append(law) or real(law))
+    for degrees in range(5, 15):
+        assert parse_row_law(f"student_t:{degrees}").moments == degrees
+    assert len(read) == 1

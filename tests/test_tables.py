@@ -8,6 +8,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from rich.box import MARKDOWN, Box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from rmtsim.text.tables import frame_table, markdown_table, records, text_table
 
@@ -30,6 +34,29 @@ def test_settings_of_the_terminal_change_nothing(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     assert text_table(rows, align="<>") == plain
     assert [len(line) for line in plain] == [204, 204]
+
+
+def laid_out_by_rich(cells: list[list[str]], align: str, padding: tuple[int, ...], box: Box | None = None) -> list[str]:
+    """The slow form: Rich's own tables, which take a hundred times as long where rows are many."""
+    table = Table(box=box, pad_edge=box is not None, padding=padding, show_header=box is not None, header_style="")  # type: ignore[arg-type]
+    for name, of in zip(cells[0], align, strict=True):
+        table.add_column(Text(name) if box else "", justify="left" if of == "<" else "right", no_wrap=True)
+    for row in cells[box is not None :]:
+        table.add_row(*map(Text, row))
+    console = Console(width=1 << 16, color_system=None, force_terminal=False, safe_box=False, _environ={})
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().split("\n") if line.strip()]
+
+
+def test_tables_are_as_rich_lays_them_out() -> None:
+    words = ["", "1000", "χ²/dof", "±0.5", "数", "[bold]x", ":smile:", " begins with a space", "ends with one ", "é"]
+    rng = np.random.default_rng(0)
+    for align in ("<<<<", "<>><", ">>>>"):
+        cells = [["name", *row[1:]] for row in rng.choice(words, (8, 4)).tolist()]
+        assert text_table(cells, align, gap=2) == laid_out_by_rich(cells, align, (0, 2, 0, 0))
+        expected = laid_out_by_rich(cells, align, (0, 1), MARKDOWN)
+        assert markdown_table(cells[0], cells[1:], align) == expected
 
 
 def test_what_can_be_spared_is_left_out_where_there_is_no_room() -> None:

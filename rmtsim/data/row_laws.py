@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from numbers import Integral, Real
 from typing import Any, ClassVar, TypeAlias, get_type_hints
 
@@ -50,7 +51,7 @@ class RowLaw(DataLaw):
         return math.inf
 
     def __post_init__(self) -> None:
-        for name, kind in self._kinds().items():
+        for name, kind in _kinds_of(type(self)).items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
                 raise InputError(
@@ -86,17 +87,12 @@ class RowLaw(DataLaw):
         if name != cls.name:
             return None
         try:
-            return cls(*(kind(number) for kind, number in zip(cls._kinds().values(), given, strict=True)))
+            return cls(*(kind(number) for kind, number in zip(_kinds_of(cls).values(), given, strict=True)))
         except (ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             advice = f"give {cls.form}" if cls.form == cls.example else f"give {cls.form}, such as {cls.example}"
             raise InputError(f"data: {abridge(text)} is not valid; {advice}") from None
-
-    @classmethod
-    def _kinds(cls) -> dict[str, Any]:
-        hints = get_type_hints(cls)
-        return {field.name: hints[field.name] for field in fields(cls)}
 
     @property
     def text(self) -> str:
@@ -120,6 +116,13 @@ class RowLaw(DataLaw):
         self.check(n_classes, dim, n_samples)
         X = self.rows(keyed(self.name, "X", key), n_samples, dim)
         return X, keyed(self.name, "y", key).integers(n_classes, size=n_samples)
+
+
+@cache  # as annotations take long to read, and each point has a law
+def _kinds_of(law: type[RowLaw]) -> dict[str, Any]:
+    """Return the types of a law's parameters, by their names."""
+    hints = get_type_hints(law)
+    return {field.name: hints[field.name] for field in fields(law)}
 
 
 @dataclass(frozen=True)

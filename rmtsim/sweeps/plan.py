@@ -69,32 +69,28 @@ def plan_of(
     unknown = [state.point for state in states if not (state.finished or math.isfinite(state.precision[0]))]
     shown = pilots(spec, unknown)
     speed = _EFFICIENCY * flops_per_second(spec.sampling.dtype)
-    rows = []
-    for state in states:
-        pilot = shown.get(state.point)
-        per_draw = spec.sampling.cost(state.point, state.layers)
-        more = _more(state, pilot)
-        pace = min(speed, pilot.speed) if pilot else speed
-        rows.append(
-            {
-                "state": state.state,
-                "why": _why(state),
-                "draws": state.prefix,
-                "more_draws_least": 0 if state.finished else sum(len(draws) for draws in state.missing()),
-                "more_draws_low": more.low,
-                "more_draws": more.expected,
-                "more_draws_high": more.high,
-                "max_draws": spec.sampling.max_draws,
-                "target_rse": spec.sampling.target_rse,
-                "flops_per_draw": per_draw,
-                "flops": per_draw * more.expected,
-                "core_seconds_low": per_draw * more.low / speed,
-                "core_seconds": per_draw * more.expected / pace,
-                "core_seconds_high": per_draw * more.high / pace,
-                "memory": _peak(state, spec, resources),
-            }
-        )
-    table = pd.DataFrame(columns_of([state.point for state in states])).join(pd.DataFrame(rows))
+    of_point = [shown.get(state.point) if shown else None for state in states]
+    low, expected, high = np.array([_more(*pair) for pair in zip(states, of_point, strict=True)], dtype=np.int64).T
+    per_draw = np.array([spec.sampling.cost(state.point, state.layers) for state in states])
+    pace = np.array([min(speed, pilot.speed) if pilot else speed for pilot in of_point])
+    columns = {  # and no object a point: there may be a hundred thousand
+        "state": [state.state for state in states],
+        "why": [_why(state) for state in states],
+        "draws": [state.prefix for state in states],
+        "more_draws_least": [0 if state.finished else sum(map(len, state.missing())) for state in states],
+        "more_draws_low": low,
+        "more_draws": expected,
+        "more_draws_high": high,
+        "max_draws": spec.sampling.max_draws,
+        "target_rse": spec.sampling.target_rse,
+        "flops_per_draw": per_draw,
+        "flops": per_draw * expected,
+        "core_seconds_low": per_draw * low / speed,
+        "core_seconds": per_draw * expected / pace,
+        "core_seconds_high": per_draw * high / pace,
+        "memory": [_peak(state, spec, resources) for state in states],
+    }
+    table = pd.DataFrame(columns_of([state.point for state in states]) | columns)
     table.attrs["workers"] = resources.workers or 1
     return table
 

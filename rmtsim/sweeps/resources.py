@@ -56,9 +56,9 @@ def allocate(
         If a single draw, or one for each of ``workers``, does not fit.
     """
     budget, layers, dtype = _budget(memory), spec.layers, spec.sampling.dtype
-    weights = spec.sampling.weights
-    needs = {point: least_memory(point, layers, dtype, cores(), weights(point, layers)) for point in spec.points()}
-    largest, need = max(needs.items(), key=lambda item: item[1])
+    weights, threads = spec.sampling.weights, cores()
+    needs = ((least_memory(point, layers, dtype, threads, weights(point, layers)), point) for point in spec.points())
+    need, largest = max(needs, key=lambda item: item[0])
     # Threads share one Python.
     at_most = max(0, int(budget // (BASE + need) if processes else (budget - BASE) // need))
     wants = format_bytes((workers or 1) * (BASE + need) if processes else BASE + (workers or 1) * need)

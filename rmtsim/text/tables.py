@@ -1,27 +1,22 @@
 """Tables as text, as Markdown, and as rows for JSON.
 
-Rich lays them out: it aligns by column, measures letters as a terminal shows them (χ², ±, names in any script) and
-writes Markdown from the same cells. It is imported where a table is printed.
+Columns are as wide as their widest cell. Rich measures letters as a terminal shows them (χ², ±, names in any script);
+it is imported where a table has letters beyond ASCII.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.box import Box
-    from rich.text import Text
-
 #: Most columns of a line of text.
 WIDTH = 110
 
 #: Columns that hold whole numbers, also where a table has them as floats because some are missing.
 _WHOLE = {"n_classes", "dim", "n_samples", "width", "diag_power", "offdiag_power"}
-
-_JUSTIFY: dict[str, Literal["left", "right"]] = {"<": "left", ">": "right"}
 
 
 def text_table(
@@ -53,11 +48,9 @@ def text_table(
     >>> text_table([["C", "draws", "ratio"], ["1000", "16", "0.5"]], width=12, spare=[[1]])
     ['C     ratio', '1000  0.5', '(18 columns would have room for: draws)']
     """
-    from rich.cells import cell_len
-
-    grid = list(rows)
+    grid = [row if isinstance(row, str) else [*map(_one_line, row)] for row in rows]
     cells = [row for row in grid if not isinstance(row, str)]
-    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    widths = _widths(cells)
 
     def length(columns: Collection[int]) -> int:
         return indent + sum(widths[k] for k in columns) + gap * (len(columns) - 1)
@@ -67,9 +60,13 @@ def text_table(
         if length(kept) > width:
             kept = [k for k in kept if k not in group]
     left_out = [cells[0][k].strip() for k in range(len(widths)) if k not in kept]
-    cells, align = [[row[k] for k in kept] for row in cells], "".join(align[min(k, len(align) - 1)] for k in kept)
-    lines = iter(_lines(cells, align, padding=(0, gap, 0, 0)) if cells else [])
-    shown = [row if isinstance(row, str) else (" " * indent + next(lines)).rstrip() for row in grid]
+    align, kept_widths = "".join(align[min(k, len(align) - 1)] for k in kept), [widths[k] for k in kept]
+    before, between = " " * indent, " " * gap
+    shown = [
+        row if isinstance(row, str) else before + between.join(_padded([row[k] for k in kept], kept_widths, align))
+        for row in grid
+    ]
+    shown = [line if isinstance(row, str) else line.rstrip() for row, line in zip(grid, shown, strict=True)]
     needed = f"({length(range(len(widths)))} columns would have room for: {', '.join(left_out)})"
     return [*shown, needed] if left_out else shown
 
@@ -109,47 +106,40 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: st
     >>> markdown_table(["C", "ratio"], [["1000", "0.5"]], align=">")
     ['|    C | ratio |', '|------|-------|', '| 1000 |   0.5 |']
     """
-    from rich.box import MARKDOWN
-
-    grid = [[cell.replace("|", r"\|") for cell in row] for row in (head, *rows)]
-    return [line for line in _lines(grid, align, padding=(0, 1), box=MARKDOWN) if line.strip()]
-
-
-def _cell(text: str) -> Text:
-    """Return text as a cell of one line, its brackets not read as marks."""
-    from rich.text import Text
-
-    return Text(" ".join(text.splitlines()))
+    grid = [[_one_line(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    widths = [max(1, width) for width in _widths(grid)]
+    first, *others = (f"| {' | '.join(_padded(row, widths, align))} |" for row in grid)
+    return [first, f"|{'|'.join('-' * (width + 2) for width in widths)}|", *others]
 
 
-def _lines(
-    cells: Sequence[Sequence[str]],
-    align: str,
-    padding: tuple[int, int] | tuple[int, int, int, int],
-    box: Box | None = None,
-) -> list[str]:
-    """Lay out cells, one line a row; where there is a box, the first row is the head."""
-    from rich.console import Console
-    from rich.table import Table
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
-    table = Table(box=box, pad_edge=box is not None, padding=padding, show_header=box is not None, header_style="")
-    for k in range(len(cells[0])):
-        head = _cell(cells[0][k]) if box is not None else ""
-        table.add_column(head, justify=_JUSTIFY[align[min(k, len(align) - 1)]], no_wrap=True)
-    for row in cells[box is not None :]:
-        table.add_row(*map(_cell, row))
-    console = Console(
-        width=1 << 16,
-        color_system=None,
-        force_terminal=False,
-        force_jupyter=False,
-        legacy_windows=False,
-        safe_box=False,
-        _environ={},
-    )
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get().split("\n")[:-1]
+
+def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of the widest cell of each column."""
+    return [max(map(_width, column)) for column in zip(*cells, strict=True)]
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _padded(row: Sequence[str], widths: Sequence[int], align: str) -> list[str]:
+    """Return the cells of a row, each as wide as its column; ``align`` as in `text_table`."""
+    padded = []
+    for k, (text, width) in enumerate(zip(row, widths, strict=True)):
+        if align[min(k, len(align) - 1)] == ">":
+            text = text.rstrip()
+            padded.append(" " * (width - _width(text)) + text)
+        else:
+            padded.append(text + " " * (width - _width(text)))
+    return padded
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
