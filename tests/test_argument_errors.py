@@ -108,7 +108,7 @@ def test_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "figure8", "--store", "s", "--backend", "gpu"], "--backend: 'gpu' is not known (did you mean cupy?)"),
         (
             ["run", "figure8", "--store", "s", "--memory", "4"],
-            "--memory: '4' is a number of bytes; give a unit, as in 4GiB",
+            "--memory: '4' is a number of bytes; give a unit, such as 3GiB",
         ),
         (
             ["run", "figure8", "--store", "s", "--seed", "3"],

@@ -18,7 +18,7 @@ from rmtsim.model.point import Point
 from rmtsim.store import Store
 from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify
-from rmtsim.sweeps.remote_worker import blas_settings
+from rmtsim.sweeps.remote_worker import worker_environment
 
 emulated = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 on_gpu = pytest.mark.gpu
@@ -208,9 +208,9 @@ def test_a_run_that_cannot_use_them_writes_nothing(
 
 def test_workers_are_asked_for_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(tensor_cores.VARIABLE, raising=False)
-    assert tensor_cores.VARIABLE not in blas_settings()
+    assert tensor_cores.VARIABLE not in worker_environment()
     monkeypatch.setenv(tensor_cores.VARIABLE, "1")
-    assert blas_settings()[tensor_cores.VARIABLE] == "1"
+    assert worker_environment()[tensor_cores.VARIABLE] == "1"
     tensor_cores.check("auto", "float32", here=False)
     with pytest.raises(rmtsim.InputError, match="float64"):
         tensor_cores.check("auto", "float64", here=False)

@@ -22,7 +22,7 @@ def size_in_bytes(text: str) -> float:
     try:
         value = parse_bytes(text)
         if value < _LEAST and not text.strip()[-1].isalpha():
-            raise InputError(f"{text!r} is a number of bytes; give a unit, as in {text.strip()}GiB")
+            raise InputError(f"{text!r} is a number of bytes; give a unit, such as 3GiB")
         return value
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("memory: ")) from None

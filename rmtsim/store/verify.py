@@ -34,8 +34,8 @@ _AGAIN = "the same `rmtsim run` fills them"
 _POINT = ["point_id", "model", "loss", "n_classes", "dim", "n_samples", "width", *ENSEMBLE]
 
 
-#: Rows, and shards, of which so many are few.
-_MANY = 256
+#: Most rows, and most tables, that count as few.
+_FEW = 256
 
 
 @dataclass
@@ -209,7 +209,7 @@ class _Rows:
         for table in keys:
             self._waiting.append(table)
             self._held += table.num_rows
-        if self._held > GATHERED or len(self._waiting) > _MANY:
+        if self._held > GATHERED or len(self._waiting) > _FEW:
             self.all()
 
     def all(self) -> tuple[Coverage, Coverage]:
@@ -238,7 +238,7 @@ def _inside(shard: Shard, opened: OpenShard, specs: set[str] | None, keys: list[
 def _points_of(rows: pa.Table) -> list[dict[str, Any]]:
     """Return the points of rows, each once."""
     rows = rows.select(_POINT)
-    if rows.num_rows > _MANY:
+    if rows.num_rows > _FEW:
         rows = rows.group_by(_POINT).aggregate([])  # which takes longer than a few rows do by themselves
     return [*{tuple(row.values()): row for row in rows.to_pylist()}.values()]
 

@@ -18,7 +18,7 @@ from rmtsim.sweeps.connection import check_head
 from rmtsim.sweeps.jobs import Job, Place
 from rmtsim.sweeps.last_words import last_words
 from rmtsim.sweeps.nodes import Nodes
-from rmtsim.sweeps.remote_worker import RemoteWorker, blas_settings
+from rmtsim.sweeps.remote_worker import RemoteWorker, worker_environment
 from rmtsim.sweeps.stopwatch import Stopwatch
 from rmtsim.version import __version__
 
@@ -105,7 +105,7 @@ class Crew:
             num_gpus=1 if gpu else 0,
             max_restarts=0,  # Ray would start for ever, without a word, one that dies whenever it starts
             max_task_retries=0,  # a job goes to another worker rather than wait for this one
-            runtime_env={"env_vars": blas_settings()},
+            runtime_env={"env_vars": worker_environment()},
         )(RemoteWorker)
         self.there: list[Worker] = []
         self.calls: dict[Any, Call] = {}

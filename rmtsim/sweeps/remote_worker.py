@@ -61,7 +61,7 @@ def cupy_problem() -> str:
     return str(get_backend("cupy").problem() or "")
 
 
-def blas_settings() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Return the environment of a worker: one thread, and the kernel and tensor cores that this process asked for."""
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     kernel = os.environ.get("OPENBLAS_CORETYPE")
