@@ -10,37 +10,22 @@ import rmtsim
 from rmtsim.errors import InputError
 from rmtsim.figures.parts import part
 from rmtsim.figures.registry import draw, get_figure
-from rmtsim.paper import dynamic_force as force
 from rmtsim.paper.dynamic_force import loss_floor
 from rmtsim.paper.trained_networks import checkpoints, outside_at_start, over_draws, settings, stripe_slopes
 from rmtsim.paper.training_rates.powers import ratios
 from rmtsim.stats.quoted import quoted
-from rmtsim.training.adam import Run, Schedule
+from rmtsim.training.adam import Run
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory_task
 from tests.figures import headline_of, text_of
+from tests.training_runs import SCHEDULE, C, D, M, N, quick_theory, runs_of
 
-SCHEDULE = Schedule(60, 0.05, (0.0, 0.1, 1.0))
-C, D, N, M = 5, 6, 20, 3
-
-
-def runs_of(loss: str, draws: int = 3, **sizes: int) -> pd.DataFrame:
-    shape = {"n_classes": C, "dim": D, "n_samples": N} | sizes
-    problem = Problem(loss, **shape, hidden=(M,))
-    return pd.concat(
-        [trajectory_task("run", problem, SCHEDULE, draw).compute(None) for draw in range(draws)], ignore_index=True
-    )
+__all__ = ["quick_theory"]  # a fixture
 
 
 @pytest.fixture(scope="module")
 def both() -> pd.DataFrame:
     return pd.concat([runs_of("ce"), runs_of("mse")], ignore_index=True)
-
-
-@pytest.fixture
-def quick_theory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the quadratures: they have tests of their own."""
-    monkeypatch.setattr(force, "outside_at_start", lambda *sizes: 0.125)
 
 
 # --- the layers' norms

@@ -13,16 +13,9 @@ from rmtsim.paper.training_rates import powers
 from rmtsim.paper.training_rates.powers import at_equal_loss, exponents, ratios
 from rmtsim.stats.verdict import tolerance
 from tests.figures import headline_of, text_of
-from tests.test_training_analysis import runs_of
+from tests.training_runs import quick_theory, runs_of
 
-
-@pytest.fixture
-def quick_theory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the quadratures: they have tests of their own."""
-    monkeypatch.setattr(powers, "theory", lambda at: 1 / np.sort(at["n_classes"].unique()))
-
-
-# --- rates
+__all__ = ["quick_theory"]  # a fixture
 
 
 def synthetic(power: Callable[[float], float], noise: float = 0.02, draws: int = 8) -> pd.DataFrame:
