@@ -25,7 +25,7 @@ from rmtsim.store.verify import verify
 from rmtsim.sweeps import training_spec
 from rmtsim.sweeps.spec import from_document, requests_of
 from tests.test_one_writer import TINY
-from tests.test_table_files import TRAIN
+from tests.trained_tables import TRAIN
 
 #: Values that hardly any field of a spec takes.
 VALUES: list[Any] = [

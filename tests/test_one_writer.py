@@ -19,7 +19,7 @@ from rmtsim.store import Store, StoreError
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.sweeps.table_runner import run_tables
-from tests.test_table_files import TRAIN, contents
+from tests.trained_tables import TRAIN, contents
 
 TINY = """
 name = "tiny"

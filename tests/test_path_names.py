@@ -23,7 +23,7 @@ from rmtsim.store.verify import verify
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.sweeps.training_spec import load_any
 from tests.test_one_writer import TINY
-from tests.test_table_files import TRAIN
+from tests.trained_tables import TRAIN
 
 #: A name as Latin-1 has it, which is no UTF-8.
 LATIN = os.fsdecode(b"caf\xe9")

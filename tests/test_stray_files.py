@@ -12,7 +12,9 @@ from rmtsim.cli.main import main
 from rmtsim.store import Store
 from rmtsim.store.strays import is_stray
 from rmtsim.store.verify import verify
-from tests.test_table_files import contents, train
+from tests.trained_tables import contents, folder, trained
+
+__all__ = ["folder", "trained"]  # fixtures
 
 STRAYS = [
     ".DS_Store",
@@ -45,12 +47,6 @@ STRAY_FOLDERS = [
     "$RECYCLE.BIN",
     "System Volume Information",
 ]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with a spec, and a store that holds its eight tables."""
-    return train(tmp_path)
 
 
 def test_what_desktops_and_file_systems_leave_is_no_damage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,47 +22,15 @@ from rmtsim.store.verify import verify
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.sweeps.training_spec import load_any
+from tests.trained_tables import contents, folder, trained
+
+__all__ = ["folder", "trained"]  # fixtures
 
 GOLDEN = Path(__file__).parent / "golden" / "unsealed_tables"
-TRAIN = """
-name = "train"
-loss = ["ce", "mse"]
-[grid]
-n_classes = [2, 3]
-dim = [4]
-n_samples = [12]
-hidden = [[], [3]]
-[training]
-steps = 20
-learning_rate = 0.05
-checkpoints = [0, 1]
-"""
-
-
-def train(folder: Path) -> Path:
-    (folder / "train.toml").write_text(TRAIN)
-    assert main(["run", str(folder / "train.toml"), "--store", str(folder / "store")]) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a spec, and a store that holds its eight tables."""
-    return train(tmp_path_factory.mktemp("trained"))
-
-
-@pytest.fixture
-def folder(trained: Path, tmp_path: Path) -> Path:
-    shutil.copytree(trained, tmp_path / "own")
-    return tmp_path / "own"
 
 
 def paths(folder: Path, pattern: str = "*") -> list[Path]:
     return sorted((folder / "store/experiments/train").glob(f"{pattern}.parquet"))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def swap(one: Path, other: Path) -> None:
