@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import stdtr
 
-ROOT = Path(__file__).parents[1]
+from tests.benchmark_modules import Benchmarks, benchmarks
 
-_CODE = """
-import json, sys
-import pandas as pd
-from benchmarks.pages.verdict_tables import judged
-print(json.dumps(judged(pd.DataFrame(json.load(sys.stdin)))))
-"""
+__all__ = ["benchmarks"]  # a fixture
 
 
-def judged(t: np.ndarray, draws: int) -> dict[str, Any]:
+def judged(benchmarks: Benchmarks, t: np.ndarray, draws: int) -> dict[str, Any]:
     """Return what the page says of values so many standard errors from the truth, of two layers and all quantities."""
     kinds = [(layer, kind) for layer in ("output", "hidden") for kind in ("diag", "offdiag", "ratio")]
     p = 2 * stdtr(draws - 1, -np.abs(t))
@@ -32,16 +23,16 @@ def judged(t: np.ndarray, draws: int) -> dict[str, Any]:
         for layer, kind in kinds
     ]
     points.append({"layer": "output", "quantity": "diag", "draws": 3, "p_value": None, "p_adjusted": None})
-    command = [sys.executable, "-c", _CODE]
-    done = subprocess.run(command, cwd=ROOT, input=json.dumps(points), capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = benchmarks(
+        "module('benchmarks.pages.verdict_tables').judged(module('pandas').DataFrame(given))", points
+    )
     return found
 
 
-def test_values_of_few_draws_are_held_against_students_t() -> None:
+def test_values_of_few_draws_are_held_against_students_t(benchmarks: Benchmarks) -> None:
     """200 values with 16 draws: the sum of squares is within 3 of its standard errors, √(2 · 200), of 200."""
     t = np.random.default_rng(3).standard_t(15, size=200)
-    found = judged(t, 16)
+    found = judged(benchmarks, t, 16)
     assert (found["tested"], found["draws"]) == (1200, 16)  # what is not tested counts nowhere
     for quantity in ("diag", "offdiag"):
         of = found[quantity]
@@ -50,14 +41,14 @@ def test_values_of_few_draws_are_held_against_students_t() -> None:
         assert of["p"] > 0.003
 
 
-def test_errors_that_are_too_small_are_seen() -> None:
+def test_errors_that_are_too_small_are_seen(benchmarks: Benchmarks) -> None:
     """Control: with errors a third too small the expected sum of squares is 450 for 200, twelve standard errors off."""
     t = 1.5 * np.random.default_rng(3).standard_normal(200)
-    assert judged(t, 1000)["diag"]["p"] < 1e-6
+    assert judged(benchmarks, t, 1000)["diag"]["p"] < 1e-6
 
 
-def test_one_value_far_off_is_in_the_least_probability() -> None:
+def test_one_value_far_off_is_in_the_least_probability(benchmarks: Benchmarks) -> None:
     t = np.full(200, 0.5)
-    assert judged(t, 1000)["p_adjusted"] == 1
+    assert judged(benchmarks, t, 1000)["p_adjusted"] == 1
     t[7] = 6.0
-    assert judged(t, 1000)["p_adjusted"] < 0.001
+    assert judged(benchmarks, t, 1000)["p_adjusted"] < 0.001

@@ -1,0 +1,40 @@
+"""What a check on a GPU writes, of a device that there is not, for tests of the pages that are made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+#: What a run on a GPU would write, of a device that there is not.
+PRETENDED: list[Row] = [
+    {"step": "facts", "nvidia_smi": "none"},
+    {"step": "facts", "device": "Pretended P1", "date": "2001-02-03"},
+    {"step": "tests", "code": 0, "end": ["...", "320 passed in 61.00s"]},
+    {"step": "speed", "dtype": "float32", "product_TFLOPs": 40.0},
+    {
+        "step": "speed",
+        "dtype": "float32",
+        "point": "linear ce",
+        "layers": ["linear"],
+        "aim": 2e-05,
+        "s_per_draw": 3e-05,
+        "s_per_draw_one_by_one": 6e-04,
+        "batch": 64,
+        "share_of_peak": 0.375,
+        "cpu_s_per_draw": 0.0123,
+    },
+    {"step": "bits", "point": "a", "dtype": "float32", "again": True, "batch_2": False, "two_threads": [True, False]},
+    {"step": "agree", "point": "a", "dtype": "float64", "largest_difference": {"linear": [3e-13, None]}},
+    {"step": "agree", "point": "a", "dtype": "float32", "largest_difference": {"linear": [4e-06, 2e-06]}},
+    {"step": "tensor", "point": "large", "error_without": 1e-07, "error_with": 4e-06}
+    | {"s_without_tensor_cores": 0.0017, "s_with_tensor_cores": 0.0019},
+]
+
+
+def written(folder: Path, rows: list[Row]) -> Path:
+    file = folder / "gpu_check.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return file
