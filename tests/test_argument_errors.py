@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache
 
 import pytest
 
+from rmtsim.cli import parser as rmtsim_parser
 from rmtsim.cli.argument_errors import in_our_words
-from rmtsim.cli.parser import parser
 
 #: Words of argparse, which users met before.
 ITS_OWN = ("required", "expected", "argument", "unrecognized", "not allowed", "choose from", "invalid", "explicit")
+
+
+@cache
+def parser() -> argparse.ArgumentParser:
+    """Return the parser, which is made once for hundreds of lines."""
+    return rmtsim_parser.parser()
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:

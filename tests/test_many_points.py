@@ -153,7 +153,7 @@ def test_memory_of_a_point(tmp_path: Path) -> None:
     With objects of its own for each sum, estimate and row of the table, a point took 5.6 KB and 1.4 KB.
     """
     held, needed = {}, {}
-    for points in (500, 2500):
+    for points in (200, 1000):
         store = Store(tmp_path / f"{points}")
         write(store, spec_of(points), [range(4), range(4, 9)])
         gc.collect()
@@ -166,8 +166,8 @@ def test_memory_of_a_point(tmp_path: Path) -> None:
         assert len(stored.table()) == points
         needed[points] = tracemalloc.get_traced_memory()[1] - held[points]
         tracemalloc.stop()
-    assert (held[2500] - held[500]) / 2000 < 3500
-    assert (needed[2500] - needed[500]) / 2000 < 1000
+    assert (held[1000] - held[200]) / 800 < 3500
+    assert (needed[1000] - needed[200]) / 800 < 1000
 
 
 def test_rows_are_laid_out_in_one_table(monkeypatch: pytest.MonkeyPatch) -> None:

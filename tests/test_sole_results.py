@@ -60,7 +60,7 @@ def test_beyond_the_bound_the_earliest_count_as_of_everyone(caplog: pytest.LogCa
 
 
 def test_a_batch_takes_few_bytes() -> None:
-    count, places = 50_000, PLACES[:2]
+    count, places = 5_000, PLACES[:2]
     of = [batch(2 * k, 2 * k + 2) for k in range(count)]
     tracemalloc.start()
     try:
