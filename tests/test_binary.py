@@ -118,7 +118,7 @@ def test_verdicts_follow_the_numbers(table: pd.DataFrame) -> None:
     changed = table.assign(value=table["value"].where(~small, 1e-9 * table["value"]))
     _, mse_again, ce, *factor, _ = headline_of("fig10", changed).splitlines()
     assert mse_again == mse
-    assert ce.endswith("not excluded at every checkpoint.")
+    assert ce.endswith("Near-block-diagonal (under 0.1): at a checkpoint.")
     assert all("makes the block-diagonal structure" in line for line in factor)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from docs.verdicts.clauses import Clause
 from docs.verdicts.entries import Entry, summary
-from docs.verdicts.readings import by_chance, grows, over, reading, under
+from docs.verdicts.readings import both, by_chance, grows, over, reading, under
 from docs.verdicts.sections import Section, picked, rates
-from docs.verdicts.sentences import judged_together, rate
+from docs.verdicts.sentences import NEAR_LAW, judged_together, rate
 from rmtsim.stats.verdict import LEVEL
 
 TITLE = "Checks of the theory"
@@ -37,21 +37,21 @@ def _all_agree(section: Section) -> bool:
     return agreeing == of
 
 
-def _follows_law(section: Section) -> bool:
+def _follows_law(section: Section) -> bool | None:
     rows = [section.read(rf"\n{kind} +1000 +1024 +(\S+) +(\S+)") for kind in _BLOCKS]
-    return bool(under(0.05, [distance for distance, _ in rows])) and bool(under(0, [slope for _, slope in rows]))
+    return both(under(NEAR_LAW, [distance for distance, _ in rows]), under(0, [slope for _, slope in rows]))
 
 
-def _decoupled(section: Section) -> bool:
+def _decoupled(section: Section) -> bool | None:
     """Whether each coupling is called *agrees*, and falls faster than the bound of the proofs."""
     lines = section.picks(r"\n((?:linear|hidden layer) CE, [^\n]*)")
     powers = [reading(word) for word in section.picks(r"\n(?:linear|hidden layer) CE, [^\n]*?i +(\S+) ")]
-    return all(line.rstrip().endswith("agrees") for line in lines) and bool(under(-0.5, powers))
+    return both(all(line.rstrip().endswith("agrees") for line in lines), under(-0.5, powers))
 
 
-def _control(section: Section) -> bool:
+def _control(section: Section) -> bool | None:
     """Whether the control is nearer to −1/2 than to −1, by its errors."""
-    return bool(over(-0.75, [reading(word) for word in section.picks(r"\ncontrol: [^\n]*?i +(\S+) ")]))
+    return over(-0.75, [reading(word) for word in section.picks(r"\ncontrol: [^\n]*?i +(\S+) ")])
 
 
 def _rises(section: Section) -> bool | None:
@@ -107,7 +107,8 @@ ENTRIES = (
         "Spectra of single blocks",
         beside=(
             Clause(
-                "The distance from the law at d = 1024 and C = 1000 is under 0.05, and its power of d is under 0.",
+                f"The distance from the law at d = 1024 and C = 1000 is under {NEAR_LAW:g}, and its power of d is "
+                "under 0.",
                 _follows_law,
                 "The eigenvalues of one block follow the limiting law, the closer the larger d is.",
                 "The eigenvalues of one block do not follow the limiting law.",

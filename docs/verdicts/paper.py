@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from docs.verdicts.clauses import Clause
 from docs.verdicts.entries import Entry, summary, tally
-from docs.verdicts.readings import grows, over, under
+from docs.verdicts.readings import both, grows, over, under
 from docs.verdicts.sections import Section, picked, rates, shares_outside
 from docs.verdicts.sentences import agrees_with_theory, appears, exactly, judged_together, rate, structured, zero_rate
 from docs.verdicts.slides import SLIDES
@@ -38,12 +38,12 @@ def _at(clusters: str, classes: tuple[int, ...], section: Section) -> bool:
     return all(section.pick(pattern.format(number)) == (f"at {clusters} K",) for number in classes)
 
 
-def _classes_decide(section: Section) -> bool:
+def _classes_decide(section: Section) -> bool | None:
     """Whether C changes the ratio of both layers tenfold, and K less than twofold."""
     pattern = "{} layer, CE, .*?, (\\S+) at standard scale .*?C = 2 over C = 500 is \\S+(?: \\S+)?, ([^,]+), means"
     found = [section.read(pattern.format(layer)) for layer in ("Hidden", "Output")]
     of_clusters, of_classes = zip(*found, strict=True)
-    return bool(under(2, of_clusters)) and bool(over(10, of_classes))
+    return both(under(2, of_clusters), over(10, of_classes))
 
 
 def _clusters_matter(section: Section) -> bool | None:
@@ -54,8 +54,8 @@ _BINARY = "{}, share of the hidden .*?: (\\S+) → (\\S+) \\(Gaussian\\), (\\S+)
 
 
 def _becomes(loss: str, section: Section) -> bool | None:
-    pattern = f"- {loss}, share of .*?Near-block-diagonal \\(under [\\d.]+\\): ([a-z ]+)\\."
-    return False if section.pick(pattern) == ("at no checkpoint",) else None
+    [verdict] = section.pick(f"- {loss}, share of .*?Near-block-diagonal \\(under [\\d.]+\\): ([a-z ]+)\\.")
+    return {"at a checkpoint": True, "at no checkpoint": False}.get(verdict)
 
 
 _LOSS = "from (\\S+) to (\\S+) \\((?:.*?)\\); the last 10% of the steps make (\\S+) of the fall: (\\w+) \\({}"
@@ -68,15 +68,14 @@ def _flat(section: Section) -> bool:
 
 def _loses_stripes(section: Section) -> bool | None:
     first, last = section.read("stripes in the cross layer: (\\S+ %) → (\\S+ %)")
-    return over(LOST, [first]) and under(LOST, [last])
+    return both(over(LOST, [first]), under(LOST, [last]))
 
 
-def _slower(section: Section) -> bool:
+def _slower(section: Section) -> bool | None:
     shares = {layer: last for layer, (_, last) in section.shares().items()}
     whole = shares["whole"]
-    return bool(grows((shares[layer], whole) for layer in ("hidden", "output"))) and bool(
-        over(LOST * whole.value, [shares["between layers"]])
-    )
+    above = grows((shares[layer], whole) for layer in ("hidden", "output"))
+    return both(above, over(LOST * whole.value, [shares["between layers"]]))
 
 
 _LAYERS_FULL, _LAYERS = (
@@ -205,11 +204,10 @@ FIGURES = (
         "Figure 10: one output, two classes",
         (
             Clause(
-                f"With cross-entropy: the verdict of the figure, that the share of the hidden layer is over {NEAR:g} "
-                f"at "
-                "every checkpoint, is *at no checkpoint*.",
+                "With cross-entropy: the verdict of the figure is *at a checkpoint*, as the share of the hidden layer "
+                f"is under {NEAR:g} at one. It is *at no checkpoint* where the share is over that at all of them.",
                 lambda section: _becomes("CE", section),
-                "With cross-entropy the hidden layer becomes near-block-diagonal.",
+                "With cross-entropy the hidden layer is near-block-diagonal at a checkpoint of training.",
                 "With cross-entropy the hidden layer is near-block-diagonal at no checkpoint of training: Collobert's "
                 "picture is not seen.",
                 "With cross-entropy it is not excluded that the hidden layer is near-block-diagonal at a checkpoint.",
@@ -219,7 +217,7 @@ FIGURES = (
             Clause(
                 "With squared loss: likewise.",
                 lambda section: _becomes("MSE", section),
-                "With squared loss it becomes so.",
+                "With squared loss it is so, too.",
                 "Nor is it with squared loss.",
                 "With squared loss it is not excluded.",
             ),

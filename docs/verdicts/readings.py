@@ -74,6 +74,17 @@ def falls(pairs: Iterable[tuple[Reading, Reading]]) -> bool | None:
     return grows((b, a) for a, b in pairs)
 
 
+def both(*found: bool | None) -> bool | None:
+    """Whether several rules hold together: False where one does not, else None where one is left open.
+
+    Examples
+    --------
+    >>> both(True, True), both(True, None), both(None, False)
+    (True, None, False)
+    """
+    return False if False in found else None if None in found else True
+
+
 def within(tested: Iterable[tuple[Reading, float]]) -> bool:
     """Whether chance explains that some numbers are not what is expected, as in `by_chance`."""
     tested = list(tested)

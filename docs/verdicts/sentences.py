@@ -6,12 +6,16 @@ import math
 from collections.abc import Sequence
 
 from docs.verdicts.clauses import Clause
-from docs.verdicts.readings import by_chance, falls, reading, under
+from docs.verdicts.readings import both, by_chance, falls, reading, under
 from docs.verdicts.sections import Section, rate_verdicts
 from rmtsim.stats.verdict import LEVEL, NEAR, critical
+from rmtsim.sweeps.spec import Sampling
 
 #: Draws of a value that has few: a sweep makes at least so many.
-_FEW_DRAWS = 16
+_FEW_DRAWS = Sampling().min_draws
+
+#: The distance of eigenvalues from a law under which they follow it.
+NEAR_LAW = 0.05
 
 #: The chance that a report calls any value wrong by chance, in words.
 LEVEL_OF_VALUES = f"{100 * LEVEL:g} %"
@@ -63,9 +67,9 @@ def structured(at: str, subject: str, layers: Sequence[str], *, full: bool = Fal
 def appears(layers: Sequence[str], subject: str) -> Clause:
     """Return the sentence on the shares of layers at the smallest and the largest C."""
 
-    def test(section: Section) -> bool:
+    def test(section: Section) -> bool | None:
         found = [section.shares()[layer] for layer in layers]
-        return bool(falls(found)) and bool(under(NEAR, [last for _, last in found]))
+        return both(falls(found), under(NEAR, [last for _, last in found]))
 
     return Clause(
         f"The structure appears: the shares of {' and '.join(layers)} fall, and are under {NEAR:g} at the largest C.",

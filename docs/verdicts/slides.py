@@ -70,8 +70,12 @@ _DISTANCE = "\n{} +100 600 +\\d+ \\S+ \\S+ (\\S+)"
 _COPY = "\n{} +100 600 +\\d+ \\S+ \\S+ \\S+ \\S+ (\\S+)"
 
 
+#: The distance of a mean spectrum from a law, or from another spectrum, under which they are the same.
+_SAME = 0.01
+
+
 def _near_law(section: Section) -> bool | None:
-    return under(0.01, [section.read(_DISTANCE.format(name))[0] for name in ("identity", "coupled", "copy")])
+    return under(_SAME, [section.read(_DISTANCE.format(name))[0] for name in ("identity", "coupled", "copy")])
 
 
 _HIDDEN = ("layer 1", "layer 2", "layer 3")
@@ -173,7 +177,7 @@ SLIDES = (
         (
             Clause(
                 "The spectrum follows the law: with each kind of weights its distance from it, at n = 100, is under "
-                "0.01.",
+                f"{_SAME:g}.",
                 _near_law,
                 "The mean spectrum is that of the generalised Marchenko–Pastur law, also where the weights Λ depend "
                 "on X.",
@@ -183,8 +187,8 @@ SLIDES = (
         (
             Clause(
                 "A copy changes nothing that matters: the distance between both mean spectra, at n = 100, is under "
-                "0.01.",
-                lambda section: under(0.01, section.read(_COPY.format("coupled"))),
+                f"{_SAME:g}.",
+                lambda section: under(_SAME, section.read(_COPY.format("coupled"))),
                 "Weights of an independent copy of X make almost the same mean spectrum.",
                 "Weights of an independent copy of X make another mean spectrum.",
             ),
