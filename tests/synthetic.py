@@ -18,6 +18,16 @@ from rmtsim.theory import Prediction
 Means = Mapping[str, tuple[float | None, float | None]]
 
 
+def noise(n: int, relative: float, seed: int = 0) -> np.ndarray:
+    """Return normal values of mean 1 and a standard deviation."""
+    return 1 + relative * np.random.default_rng(seed).standard_normal(n)
+
+
+def pair(n: int, relative: float) -> np.ndarray:
+    """Return values of the two norms of one layer, (draws, 1, 2), each that of `noise`."""
+    return np.stack([noise(n, relative), noise(n, relative, 1)], axis=1)[:, None, :]
+
+
 def draws_of(
     point: Point, means: Means, rng: np.random.Generator, draws: int = 64, rse: float = 0.04, seed: int = 0
 ) -> pd.DataFrame:

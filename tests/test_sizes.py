@@ -12,7 +12,7 @@ from rmtsim.sweeps.spec import Sampling
 from rmtsim.sweeps.state import PointState
 from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.text.words import number_of
-from tests.test_stopping import pair
+from tests.synthetic import pair
 
 
 def test_counts() -> None:

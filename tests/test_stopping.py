@@ -21,19 +21,11 @@ from rmtsim.sweeps.spec import Sampling
 from rmtsim.sweeps.state import PointState
 from rmtsim.sweeps.stopping import TRUSTED_RSE, next_checkpoint
 from rmtsim.sweeps.tallies import Tallies
+from tests.synthetic import noise, pair
 
 SAMPLING = Sampling(min_draws=16, max_draws=400, target_rse=0.02)
 POINT = Point("linear", "ce", 10, 20, 40)
 LAYERS = ("linear",)
-
-
-def noise(n: int, relative: float, seed: int = 0) -> np.ndarray:
-    return 1 + relative * np.random.default_rng(seed).standard_normal(n)
-
-
-def pair(n: int, relative: float) -> np.ndarray:
-    """Values of one layer, (draws, 1, 2)."""
-    return np.stack([noise(n, relative), noise(n, relative, 1)], axis=1)[:, None, :]
 
 
 class Found(NamedTuple):
