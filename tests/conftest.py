@@ -42,7 +42,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-pytest_plugins = ["tests.durations"]
+pytest_plugins = ["tests.durations", "tests.examples"]
 
 #: The modules that share a cluster below, each of which takes seconds of a core to start.
 ON_THE_CLUSTER = ("tests/test_ray_workers.py", "tests/test_interrupts.py", "tests/test_kills.py")
