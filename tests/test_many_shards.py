@@ -21,7 +21,7 @@ import rmtsim.sweeps.stored_points
 from rmtsim.cli import sweep_verbs
 from rmtsim.cli.main import main
 from rmtsim.sampling.schema import SimulatedDraws, table_of
-from rmtsim.store import Store
+from rmtsim.store import Store, ahead
 from rmtsim.store.commits import Commits
 from rmtsim.store.coverage import RangeSet
 from rmtsim.store.shards import OpenShard, Shard, rows_of
@@ -273,3 +273,17 @@ def test_commits_are_noted_in_their_order(monkeypatch: pytest.MonkeyPatch) -> No
         range(10, 11),
     ]
     assert added == [7, 2, 4, 5, 9]
+
+
+@pytest.mark.parametrize(("large", "most"), [(False, ahead.AHEAD), (True, ahead.AHEAD_OF_LARGE)])
+def test_large_shards_are_not_fetched_far_ahead(
+    store: Store, large: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes memory for the time of each of its points; small ones are waited for together."""
+    asked, real = list[str](), ahead.Pool.submit
+    monkeypatch.setattr(ahead.Pool, "submit", lambda pool, work: asked.append("") or real(pool, work))
+    monkeypatch.setattr(ahead, "_LARGE", 0 if large else 1)
+    shards = store.shards()[:20]
+    beyond = [len(asked) - used for used, _ in enumerate(ahead.open_ahead(shards), 1)]
+    assert len(beyond) == len(asked) == 20
+    assert beyond == [min(most, 20 - used) for used in range(1, 21)]

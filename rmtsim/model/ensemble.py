@@ -51,11 +51,12 @@ def _checked(name: str, value: Any) -> float:
 LAWS = ("data", "weights", "activation")
 
 _GAUSSIAN = Gaussian()
+_GAUSSIAN_TEXT = _GAUSSIAN.text
 
 
 def _parsed(text: Any) -> RowLaw:
     """Return the law that a text names; the usual one without a look at those of all modules."""
-    return _GAUSSIAN if isinstance(text, str) and text == _GAUSSIAN.text else parse_row_law(text)
+    return _GAUSSIAN if isinstance(text, str) and text == _GAUSSIAN_TEXT else parse_row_law(text)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rmtsim.pages.stored_experiments import StoredExperiment, stored_experiments
 from rmtsim.stats.summary import summarize
 from rmtsim.store import Store
 from rmtsim.store.ahead import open_ahead
+from rmtsim.store.coverage import rows_by_point
 from rmtsim.store.findings import Finding
 from rmtsim.store.shards import OpenShard
 from rmtsim.store.sound_store import SoundStore
@@ -142,8 +143,8 @@ class _Reading:
         for row in piece.group_by(["backend", "dtype"]).aggregate([([], "count_all")]).to_pylist():
             version = opened.metadata.get("version", "unknown")
             self.origins[Origin(version, row["backend"], row["dtype"], *made)] += row["count_all"]
-        for row in piece.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
-            self.points[row["point_id"]] += row["count_all"]
+        for point, count in rows_by_point(piece):
+            self.points[point] += count
         if self.tables is not None:
             self.tables.append(piece)
             if sum(self.points.values()) > _KEPT:

@@ -150,6 +150,12 @@ def _codes(column: pa.ChunkedArray) -> tuple[list[str], npt.NDArray[np.int64]]:
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
+def rows_by_point(table: pa.Table) -> Iterator[tuple[str, int]]:
+    """Yield each point of a table, with the number of its rows."""
+    counted = table.group_by("point_id").aggregate([([], "count_all")])
+    yield from zip(*(counted[name].to_pylist() for name in ("point_id", "count_all")), strict=True)
+
+
 def point_batches(rows: Mapping[str, int], most: int) -> Iterator[list[str]]:
     """Divide points into batches of at most ``most`` rows; ``rows`` has the number of rows of each point.
 

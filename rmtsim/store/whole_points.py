@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmtsim.sampling.schema import SCHEMA, VALUES
-from rmtsim.store.coverage import point_batches
+from rmtsim.store.coverage import point_batches, rows_by_point
 from rmtsim.store.store import Store, as_frame
 
-#: Most rows of a part.
-ROWS = 1 << 16
+#: Most rows of a part; what is made of it takes a kilobyte a row for a while.
+ROWS = 1 << 15
 
 #: Most rows that are held, at 140 bytes each; of more, the points are read in turns of so many.
 HELD = 1 << 20
@@ -49,8 +49,8 @@ def _first_look(store: Store, points: Collection[str] | None) -> tuple[dict[str,
     for table in store.tables(points=points):
         held += table.num_rows
         tables = [*tables, _packed(table)] if held <= HELD else []
-        for row in table.group_by("point_id").aggregate([([], "count_all")]).to_pylist():
-            counts[row["point_id"]] += row["count_all"]
+        for point, count in rows_by_point(table):
+            counts[point] += count
     return dict(sorted(counts.items())), tables
 
 

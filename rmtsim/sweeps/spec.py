@@ -181,9 +181,10 @@ class Spec:
 
     def points(self) -> list[Point]:
         """Return the Cartesian product of the grid's lists."""
+        sizes = [(d, int(d / _exact(gamma))) for d, gamma in itertools.product(self.dim, self.aspect_ratio)]
         return [
-            Point(self.model, self.loss, C, d, int(d / _exact(gamma)), m, self.ensemble)
-            for d, gamma, m, C in itertools.product(self.dim, self.aspect_ratio, self.width or (None,), self.n_classes)
+            Point(self.model, self.loss, C, d, n_samples, m, self.ensemble)
+            for (d, n_samples), m, C in itertools.product(sizes, self.width or (None,), self.n_classes)
         ]
 
     def document(self) -> dict[str, Any]:
