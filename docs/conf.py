@@ -47,6 +47,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_sphinx = False
+html_show_copyright = False  # the licence stands in the repository
 html_copy_source = False
 smartquotes = False  # --data stays what one types
 

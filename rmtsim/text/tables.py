@@ -104,12 +104,13 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: st
     Examples
     --------
     >>> markdown_table(["C", "ratio"], [["1000", "0.5"]], align=">")
-    ['|    C | ratio |', '|------|-------|', '| 1000 |   0.5 |']
+    ['|    C | ratio |', '|-----:|------:|', '| 1000 |   0.5 |']
     """
     grid = [[_one_line(cell).replace("|", r"\|") for cell in row] for row in (head, *rows)]
     widths = [max(1, width) for width in _widths(grid)]
     first, *others = (f"| {' | '.join(_padded(row, widths, align))} |" for row in grid)
-    return [first, f"|{'|'.join('-' * (width + 2) for width in widths)}|", *others]
+    ends = (":" if _is_right(align, k) else "-" for k in range(len(widths)))
+    return [first, f"|{'|'.join('-' * (width + 1) + end for width, end in zip(widths, ends, strict=True))}|", *others]
 
 
 def _one_line(text: str) -> str:
@@ -130,11 +131,15 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
+def _is_right(align: str, column: int) -> bool:
+    return align[min(column, len(align) - 1)] == ">"
+
+
 def _padded(row: Sequence[str], widths: Sequence[int], align: str) -> list[str]:
     """Return the cells of a row, each as wide as its column; ``align`` as in `text_table`."""
     padded = []
     for k, (text, width) in enumerate(zip(row, widths, strict=True)):
-        if align[min(k, len(align) - 1)] == ">":
+        if _is_right(align, k):
             text = text.rstrip()
             padded.append(" " * (width - _width(text)) + text)
         else:
