@@ -65,8 +65,6 @@ def take(out: Path) -> None:
 
     Numbers of ``--full`` stay where the run has none.
     """
-    if not (out / "verdicts.json").exists():
-        sys.exit(f"{out}: has no verdicts.json; give the folder that `rmtsim reproduce --out` filled")
     verdicts = verdict_tables.short(json.loads((out / "verdicts.json").read_text("utf-8")))
     VERDICTS.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if (gallery := out / "gallery.md").exists():
@@ -108,6 +106,8 @@ def main() -> None:
             print(f"{path.relative_to(ROOT)}: not what its numbers make; run python -m benchmarks.pages")
         sys.exit(bool(differing))
     if arguments.out is not None:
+        if not (arguments.out / "verdicts.json").exists():
+            parser.error(f"OUT: {arguments.out} has no verdicts.json; give a folder that `rmtsim reproduce` filled")
         take(arguments.out)
     for path, text in pages().items():
         path.write_text(text, "utf-8")
