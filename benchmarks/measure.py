@@ -1,11 +1,16 @@
-"""The last layer of a language model, measured from a file: time and peak memory, beside reading the file alone."""
+"""The last layer of a language model, measured from a file: time and peak memory, beside reading the file alone.
+
+Without ``quick`` it writes docs/results/large_heads.md.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 import rmtsim
-from benchmarks import fresh
-from benchmarks.report import Part, Row, Table, Target
+from benchmarks import environment, fresh
+from benchmarks.report import Part, Row, Table, Target, markdown
+from docs.generate.markdown import prose
 from rmtsim.files.tensors import open_matrix
 from rmtsim.model.choices import NullName
 
 _GIB, _THREADS = 2**30, 2
+_PAGE = Path(__file__).parents[1] / "docs" / "results" / "large_heads.md"
 
 #: Classes, dimensions and tokens, and the memory that may be used, in GiB.
 _LARGE = [(128_256, 4096, 2048, 3.0), (262_144, 8192, 256, 3.0)]
@@ -36,15 +43,44 @@ def run(quick: bool) -> Part:
         for row in rows
     ]
     about = (
-        "rmtsim.measure on a head with bfloat16 weights and features in .safetensors, in float32 with "
+        "`rmtsim.measure` on a head with bfloat16 weights and features in .safetensors, in float32 with "
         f"{_THREADS} threads: one batch, the theory's nulls, 16 permutations, the 20 strongest pairs. The weights are "
         "Gaussian, and the features of such sizes that the perplexity of single samples goes from 1 to that of a "
         "guess, so that every pass over the classes is needed: those for samples whose softmax is saturated, too. Each "
-        "draw of Gaussian features would take about as long again. Read is the time to read all weights once and cast "
-        "them to float32, which each of the passes does. Peak is the largest resident memory, Python and its packages "
-        "included."
+        "draw of Gaussian features would take about as long again. *Reading it once* is the time to read all weights "
+        "and cast them to float32, which each of the passes does. Peak memory is the largest that was resident, Python "
+        "and its packages included."
     )
-    return Part(about, [Table("Heads from files", rows)], targets)
+    part = Part(about, [Table("Heads from files", rows)], targets)
+    if not quick:
+        _PAGE.write_text(page(part), "utf-8")
+    return part
+
+
+#: Columns of the page: their keys in the rows, and what they are called.
+_COLUMNS = {
+    "C": "C", "d": "d", "N": "N", "budget_GiB": "`--memory`, GiB", "file_GiB": "file, GiB",
+    "read_s": "reading it once, s", "measure_s": "measuring, s", "peak_GiB": "peak memory, GiB",
+}  # fmt: skip
+
+
+def page(part: Part) -> str:
+    """Return the page; every number in it is of the part."""
+    machine, numpy = environment.machine(), environment.versions()["numpy"]
+    written = (
+        f"*Written by `python -m benchmarks --only measure` on {date.today().isoformat()} ({machine['processor']}, "
+        f"{machine['cores']} cores, NumPy {numpy}, load {os.getloadavg()[2]:.1f}). [What the numbers of a last layer "
+        "mean](../explanation/last-layers.md).*"
+    )
+    rows = [{name: row[key] for key, name in _COLUMNS.items()} for row in part.tables[0].rows]
+    return f"""# Large heads
+
+{prose(written)}
+
+{prose(part.about)}
+
+{markdown(Table("", rows))}
+"""
 
 
 def _row(n_classes: int, dim: int, n_samples: int, budget: float) -> Row:
