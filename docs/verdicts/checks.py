@@ -68,9 +68,8 @@ ENTRIES = (
             Clause(
                 "Equal: chance explains the largest |z| among all norms, and the sums of squares of independent ones.",
                 _agreement,
-                "Every case and layer, C from 2 to 10⁵, widths from 3 to 32, three initialisations: the theory and "
-                "the mean "
-                "over draws are equal within their errors.",
+                "Every case and layer, C from 2 to 10⁵, widths from 3 to 32, three initialisations: the theory and the "
+                "mean over draws are equal within their errors.",
                 "The theory and the mean over draws are not equal at all sizes.",
             ),
         ),
@@ -125,17 +124,13 @@ ENTRIES = (
         beside=(
             Clause(
                 "Every verdict is *agrees*, with the power −1 of N and the size that the formula predicts, and every "
-                "power "
-                "is under −1/2.",
+                "power is under −1/2.",
                 _decoupled,
-                "Lemmas 1 to 3 let the weights of a block come from an independent copy of the data. What this "
-                "changes in "
-                "the Stieltjes transform falls as 1/N, faster than the proofs' bound of N to the −1/2, and a "
-                "determinant "
-                "formula predicts its size.",
-                "Lemmas 1 to 3 let the weights of a block come from an independent copy of the data. What this "
-                "changes in "
-                "the Stieltjes transform is not everywhere as predicted.",
+                "Lemmas 1 to 3 let the weights of a block come from an independent copy of the data. What this changes "
+                "in the Stieltjes transform falls as 1/N, faster than the proofs' bound of N to the −1/2, and a "
+                "determinant formula predicts its size.",
+                "Lemmas 1 to 3 let the weights of a block come from an independent copy of the data. What this changes "
+                "in the Stieltjes transform is not everywhere as predicted.",
             ),
             Clause(
                 "The control's powers are over −3/4, so nearer to −1/2 than to −1.",
@@ -201,8 +196,7 @@ ENTRIES = (
         beside=(
             Clause(
                 "At the last step the ratio is above that of the theorem and above that at the first step, by more "
-                "than "
-                "its error, and the perplexity is smaller.",
+                "than its error, and the perplexity is smaller.",
                 _rises,
                 "A small network that is trained on the spot: as it becomes sure, the ratio rises above that of the "
                 "theorem.",

@@ -114,8 +114,8 @@ _SOURCE = (
     "with the picture, the sentence of the paper, all numbers, and the rule by which these choose the words.*"
 )
 _MADE = (
-    "*{source}. Written by `python -m benchmarks.pages` from the numbers of `rmtsim reproduce all`. "
-    "Summary: {summary}.*"
+    "*{source}. Written by `python -m benchmarks.pages` from the numbers of `rmtsim reproduce all`. Summary: "
+    "{summary}.*"
 )
 _RULES = "[Thresholds and errors](../paper.md) are the same for all figures. A sentence is written, or its opposite:"
 

@@ -106,15 +106,14 @@ ENTRIES = (
             ),
             Clause(
                 "Draws decide nothing at some sizes: there is a group that the figure calls *not decided*, since rare "
-                "draws "
-                "carry the mean.",
+                "draws carry the mean.",
                 lambda section: "not decided at" in section.text and "tail is too heavy" in section.text,
                 "At other sizes the mean lies in draws too rare to meet, so draws decide nothing.",
                 "Draws decide at all sizes.",
             ),
             Clause(
-                "There the linear model keeps the rate in theory: the power as C → ∞ is within "
-                f"{RATE_MARGIN:g} of the theorem's at all of these sizes.",
+                f"There the linear model keeps the rate in theory: the power as C → ∞ is within {RATE_MARGIN:g} of the "
+                "theorem's at all of these sizes.",
                 lambda section: _beyond(section, "linear model, CE", "as C → ∞"),
                 "There the theory alone speaks: the linear model reaches the rate of the theorem at all these sizes.",
                 "There the theory alone speaks: at some sizes the linear model never reaches the rate.",
@@ -140,8 +139,7 @@ ENTRIES = (
         beside=(
             Listing(
                 "By the verdict of the figure on the power of C at the end beside that at the start. *Bent* and *no "
-                "power "
-                "law*: the points are on no straight line.",
+                "power law*: the points are on no straight line.",
                 {
                     f"{layer}, {loss}, {samples}": _COURSE.format(loss, layer, samples)
                     for loss, layer, samples in _TRAINED
@@ -182,12 +180,10 @@ ENTRIES = (
             ),
             Clause(
                 f"All later layers count: the power of their neurons together is within {RATE_MARGIN:g} of −1, and "
-                f"that of "
-                "the next layer alone is not.",
+                "that of the next layer alone is not.",
                 _later_layers_together,
                 "What counts is all later layers together: the sum of 1/n over their numbers of neurons n. The next "
-                "layer "
-                "alone counts in part.",
+                "layer alone counts in part.",
                 "All later layers together do not decide.",
             ),
             Clause(
@@ -209,8 +205,8 @@ ENTRIES = (
         "(d) The blocks' spectra through training",
         beside=(
             Clause(
-                "The distance of the eigenvalues of a block from the law of initialisation is under "
-                f"{NEAR_LAW:g} at the first step.",
+                f"The distance of the eigenvalues of a block from the law of initialisation is under {NEAR_LAW:g} at "
+                "the first step.",
                 lambda section: under(NEAR_LAW, [first for first, _ in _distances(section)]),
                 "At initialisation the eigenvalues follow the law of the theory.",
                 "At initialisation the eigenvalues do not follow the law of the theory in every layer.",
@@ -222,9 +218,8 @@ ENTRIES = (
                 "Training does not lead away from it in every layer.",
             ),
             Listing(
-                "The decoupling, by the verdict of the figure: whether a block has the eigenvalues which it would "
-                "have if "
-                "its data were independent of its weights (a *decoupled* block), in the bulk and at both edges.",
+                "The decoupling, by the verdict of the figure: whether a block has the eigenvalues which it would have "
+                "if its data were independent of its weights (a *decoupled* block), in the bulk and at both edges.",
                 {name: f"- {network}; .*?: the decoupling ([^\\n.]+)" for name, network in _NETWORKS.items()},
                 {
                     "survives": "The step on which the proofs rest, that data and weights of a block may be taken for "

@@ -126,8 +126,8 @@ FIGURES = (
         (
             _LAYERS_FULL,
             Clause(
-                "Stripes vanish: their share of the squared norm of the cross layer is over "
-                f"{LOST:g} at the first step and under it at the last.",
+                f"Stripes vanish: their share of the squared norm of the cross layer is over {LOST:g} at the first "
+                "step and under it at the last.",
                 _loses_stripes,
                 "The cross layer loses most of its stripes.",
                 "The cross layer does not lose most of its stripes.",
@@ -159,8 +159,7 @@ FIGURES = (
         (
             Clause(
                 f"The whole is slower: at the largest C its share is above those of its layers, and over {LOST:g} of "
-                f"it lies "
-                "between the layers.",
+                "it lies between the layers.",
                 _slower,
                 "The whole Hessian is slower, because of what lies between the layers.",
                 "The whole Hessian is not slower than its layers.",
@@ -278,8 +277,7 @@ FIGURES = (
         (
             Clause(
                 f"Converged: the last tenth of the steps makes less than {FLAT:g} of the fall of the loss (*flat*), "
-                f"with "
-                "both losses and at both sizes.",
+                "with both losses and at both sizes.",
                 _flat,
                 "Training has converged: the loss is flat at the end.",
                 "Training has not converged with every loss and size.",

@@ -99,7 +99,7 @@ def rate(layers: Sequence[str], loss: str, theorem: str) -> Clause:
     named = "linear model" if layers == ("linear",) else f"{' and the '.join(layers)} layer"
     return Clause(
         f"The ratio falls as the theorem has it: the [verdict](../verdicts.md) on the {named} is *agrees* at every "
-        f"d/N.",
+        "d/N.",
         test,
         f"In the {named} the ratio of off-diagonal to diagonal blocks falls with the power of C that {theorem} has.",
         f"In the {named} the power of C that {theorem} has is not confirmed at every d/N.",

@@ -110,8 +110,7 @@ SLIDES = (
             ),
             Listing(
                 f"Finding 2: *holds* where the stripes are over {LOST:g} of the cross layer at first, and under it at "
-                f"the "
-                "end.",
+                "the end.",
                 {f"N = {samples}": _FORCE.format("CE", samples) + _VANISH for samples in (640, 64)},
                 {
                     "holds": "Finding 2, that the stripes of the cross layer become the lesser part of it, holds for",
@@ -179,8 +178,8 @@ SLIDES = (
                 "The spectrum follows the law: with each kind of weights its distance from it, at n = 100, is under "
                 f"{_SAME:g}.",
                 _near_law,
-                "The mean spectrum is that of the generalised Marchenko–Pastur law, also where the weights Λ depend "
-                "on X.",
+                "The mean spectrum is that of the generalised Marchenko–Pastur law, also where the weights Λ depend on "
+                "X.",
                 "The mean spectrum is not that of the generalised Marchenko–Pastur law with every kind of weights.",
             ),
         ),
@@ -229,8 +228,8 @@ SLIDES = (
                 "Whether training takes every hidden layer farther from it is open.",
             ),
             Clause(
-                "At initialisation shares are near the theory to leading order in 1/width: off by less than a fifth "
-                "of it.",
+                "At initialisation shares are near the theory to leading order in 1/width: off by less than a fifth of "
+                "it.",
                 _leading_order,
                 "At initialisation the shares are near those of the theory to leading order in 1/width.",
                 "At initialisation the shares are not near those of the theory to leading order in 1/width.",
