@@ -74,6 +74,25 @@ checkpoints = [0]
 """
 
 
+#: Training runs of twelve problems, two draws of each.
+TRAININGS = """
+name = "small"
+loss = ["ce", "binary_ce"]
+[grid]
+n_classes = [2]
+dim = [4]
+samples_per_class = [6]
+hidden = [[], [3], [3, 2]]
+data = ["gaussian", "clusters:4"]
+[training]
+steps = 20
+learning_rate = 0.05
+checkpoints = [0, 1]
+[sampling]
+draws = 2
+"""
+
+
 def spec_of(text: str, folder: Path) -> Spec:
     """Write a spec to ``spec.toml`` in a folder, and load it."""
     (folder / "spec.toml").write_text(text)

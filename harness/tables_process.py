@@ -1,4 +1,4 @@
-"""The command rmtsim with two more figures, ``squares`` and ``cubes``, each of four small tables; run as a script.
+"""The command rmtsim with three more figures of small tables, ``squares``, ``cubes`` and ``mixed``; run as a script.
 
 The first argument is a JSON object. ``fails`` names a table that always fails. ``kill`` is a table at which the process
 kills itself with SIGKILL, once its state is saved; ``steps`` is how often a table looks whether to stop before it is
@@ -13,15 +13,19 @@ import os
 import signal
 import sys
 import time
+import tomllib
 from typing import ClassVar
 from unittest.mock import patch
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
+from harness.specs import TRAININGS
 from rmtsim.cli.main import main
 from rmtsim.figures import Figure, register
+from rmtsim.paper.fan_out.networks import fan_out
 from rmtsim.sweeps.experiment import Experiment, Task
+from rmtsim.sweeps.training_spec import from_document
 from rmtsim.training.task import Checkpoint
 
 #: The faults of this process.
@@ -82,10 +86,23 @@ class Cubes(Squares):
     exponent: ClassVar[int] = 3
 
 
+class Mixed(Squares):
+    """Squares, six training runs, and three tables of ``fan_out``, which functions inside functions make."""
+
+    name: ClassVar[str] = "mixed"
+    title: ClassVar[str] = "Mixed"
+
+    def tables(self, full: bool = False, data: str | None = None) -> Experiment:
+        """Return all of them."""
+        runs = from_document(tomllib.loads(TRAININGS) | {"loss": ["ce"], "sampling": {}}).experiment()
+        few = sorted(fan_out().tasks, key=lambda task: task.cost)[:3]
+        return Experiment(self.name, [*power(self.name, self.exponent).tasks, *runs.tasks, *few])
+
+
 if __name__ == "__main__":
     order.update(json.loads(sys.argv[1]))
-    register(Squares)
-    register(Cubes)
+    for kind in (Squares, Cubes, Mixed):
+        register(kind)
     del sys.argv[1]
     with patch("rmtsim.cli.relaunch.relaunch_with_faster_kernel"):  # it would start rmtsim without the figures
         raise SystemExit(main())

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness.specs import TRAININGS
 from rmtsim.cli.experiment_verbs import experiment_status
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError, StoppedError
@@ -25,7 +26,6 @@ from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.resources import allocate_tables
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.training.task import Checkpoint
-from tests.test_training_spec import SMALL
 
 
 def experiment(values: range, name: str = "squares") -> Experiment:
@@ -207,7 +207,7 @@ def test_tables_of_the_same_name_are_compared(tmp_path: Path, capsys: pytest.Cap
 def test_tables_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those that stored specs name: equal, or wrong where they are sealed all the same."""
     spec, store = tmp_path / "small.toml", tmp_path / "store"
-    spec.write_text(SMALL.replace("draws = 2", "draws = 1"))
+    spec.write_text(TRAININGS.replace("draws = 2", "draws = 1"))
     assert main(["run", str(spec), "--store", str(store)]) == 0
     run_tables(experiment(range(1)), store)  # no spec says how it is made
     capsys.readouterr()

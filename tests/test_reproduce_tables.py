@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from harness import tables_process
-from harness.tables_process import Cubes, Squares
+from harness.tables_process import Cubes, Mixed, Squares
 from rmtsim.cli.main import main
 from rmtsim.figures import register, registry
 from rmtsim.store import Store
@@ -36,11 +36,11 @@ GOES_ON = "what was committed is safe, the same command goes on"
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Register two figures of four tables for a test; return the faults of their tables."""
+    """Register the figures of that process for a test; return the faults of their tables."""
     registry.all_figures()
     monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr(tables_process, "order", dict(tables_process.order))
-    for kind in (Squares, Cubes):
+    for kind in (Squares, Cubes, Mixed):
         register(kind)
     return tables_process.order
 
@@ -141,26 +141,29 @@ def test_a_killed_reproduce_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 def test_on_ray_the_same_tables(figures: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a process of its own: Ray changes the environment and leaves threads behind."""
+    """Training runs and tables of figures are the same to the bit, and one that fails is tried as often.
+
+    In a process of its own: Ray changes the environment and leaves threads behind.
+    """
     on_ray = subprocess.run(
-        command(tmp_path / "ray", "--address", "ray", "--workers", "1", names=["cubes"], fails="cubes-3"),
+        command(tmp_path / "ray", "--address", "ray", "--workers", "1", names=["mixed"], fails="mixed-3"),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    figures["fails"] = "cubes-3"
-    assert main(["reproduce", "cubes", "--out", str(tmp_path / "here")]) == on_ray.returncode == 1
+    figures["fails"] = "mixed-3"
+    assert main(["reproduce", "mixed", "--out", str(tmp_path / "here")]) == on_ray.returncode == 1
     for said in (on_ray.stderr, capsys.readouterr().err):
-        assert "cubes: cubes-3 failed 3 times: no luck" in said
-        assert "cubes: 3 new tables; 3 of 4 tables done; 1 table failed" in said
-    assert len(tables_in(tmp_path / "ray", "cubes")) == 3
-    assert tables_in(tmp_path / "ray", "cubes") == tables_in(tmp_path / "here", "cubes")
+        assert "mixed: mixed-3 failed 3 times: no luck" in said
+        assert "mixed: 12 new tables; 12 of 13 tables done; 1 table failed" in said
+    assert len(tables_in(tmp_path / "ray", "mixed")) == 12
+    assert tables_in(tmp_path / "ray", "mixed") == tables_in(tmp_path / "here", "mixed")
     figures["fails"] = ""
-    assert main(["reproduce", "cubes", "--out", str(tmp_path / "ray")]) == 0
-    assert "cubes: 1 new table; 4 of 4 tables done\n" in capsys.readouterr().err
-    assert (tmp_path / "ray/cubes.png").exists()
+    assert main(["reproduce", "mixed", "--out", str(tmp_path / "ray")]) == 0
+    assert "mixed: 1 new table; 13 of 13 tables done\n" in capsys.readouterr().err
+    assert (tmp_path / "ray/mixed.png").exists()
 
 
 def test_draws_and_tables_go_through_the_same_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.specs import TRAININGS
 from rmtsim.cli.main import main
 from rmtsim.full_hessian.propagation import loss_and_gradient
-from tests.test_training_spec import SMALL
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> str:
     path = tmp_path / "small.toml"
-    path.write_text(SMALL.replace("draws = 2", "draws = 1"))
+    path.write_text(TRAININGS.replace("draws = 2", "draws = 1"))
     return str(path)
 
 
@@ -121,9 +121,9 @@ def test_status_needs_no_data(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.savez("mine.npz", X=np.eye(12, 4), y=np.arange(12) % 2)
-    text = SMALL.replace('"clusters:4"', '"mine.npz"').replace("draws = 2", "draws = 1")
+    text = TRAININGS.replace('"clusters:4"', '"mine.npz"').replace("draws = 2", "draws = 1")
     Path("own.toml").write_text(text.replace('"small"', '"own"'))
-    Path("small.toml").write_text(SMALL)
+    Path("small.toml").write_text(TRAININGS)
     assert main(["run", "own.toml", "--store", "store"]) == main(["run", "small.toml", "--store", "store"]) == 0
     Path("mine.npz").unlink()
     capsys.readouterr()
@@ -151,7 +151,7 @@ def test_data_that_do_not_fit_write_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.savez("mine.npz", X=np.eye(12, 4), y=np.arange(12) % 2)
-    text = SMALL.replace('"clusters:4"', '"mine.npz"')
+    text = TRAININGS.replace('"clusters:4"', '"mine.npz"')
     key = grid.split(" =")[0]
     Path("own.toml").write_text(re.sub(rf"^{key} = .*$", grid, text, flags=re.MULTILINE))
     for line in (["plan", "own.toml"], ["plan", "own.toml", "--json"], ["run", "own.toml"]):
