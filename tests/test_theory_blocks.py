@@ -50,11 +50,12 @@ def explicit_norms(model, loss, n_classes, dim, n_samples, width, draws):
             layers["linear"].append(_mean_norms(curvature, X))
             continue
         layers["output"].append(_mean_norms(curvature, features))
-        weights = np.einsum("ci,cdn,dj->ijn", V, curvature, V) * on.T[:, None] * on.T[None]
+        slopes = V.T @ np.moveaxis(curvature, 2, 0)  # of each sample, (N, m, C)
+        weights = np.moveaxis(slopes @ V, 0, 2) * on.T[:, None] * on.T[None]
         layers["hidden"].append(_mean_norms(weights, X))
         labels = np.eye(n_classes)[rng.integers(n_classes, size=n_samples)]
         residual = p - labels if loss == "ce" else 2 * (logits - labels)
-        layers["cross"].append(_cross_norm(X, features, on, residual, np.einsum("jcn,ci->nij", curvature, V)))
+        layers["cross"].append(_cross_norm(X, features, on, residual, slopes))
     return {layer: np.array(rows).T for layer, rows in layers.items()}
 
 
@@ -72,8 +73,9 @@ def _cross_norm(X, features, on, residual, slopes):
     n, m = features.shape
     rows = slopes[:, :, :, None] * features[:, None, None, :]
     rows = rows + residual[:, None, :, None] * np.eye(m)[None, :, None, :]
-    blocks = np.einsum("na,ni,nijl->ijal", X, on.astype(float), rows) / n
-    return math.nan, (blocks**2).sum(axis=(2, 3)).mean()
+    active = np.moveaxis(X[:, None] * on[:, :, None], 0, 2)  # (m, d, N)
+    blocks = active @ np.moveaxis(rows, 1, 0).reshape(m, n, -1) / n
+    return math.nan, (blocks**2).sum() / (m * slopes.shape[2])
 
 
 def _z(prediction, samples, name):

@@ -30,7 +30,7 @@ def assembled(point: Point, draws: int) -> np.ndarray:
     return np.array(means)
 
 
-@pytest.mark.parametrize(("loss", "draws"), [("mse", 2000), ("ce", 1000)])
+@pytest.mark.parametrize(("loss", "draws"), [("mse", 1000), ("ce", 600)])
 def test_against_assembled_hessians(loss: str, draws: int) -> None:
     point = Point("one_hidden", loss, 5, 20, 10, 4)
     norms = assembled(point, draws)
@@ -43,12 +43,12 @@ def test_against_assembled_hessians(loss: str, draws: int) -> None:
 @pytest.mark.parametrize(
     ("loss", "n_classes", "dim", "n_samples", "width", "ensemble", "draws"),
     [
-        ("mse", 5, 12, 24, 3, Ensemble(), 1500),
+        ("mse", 5, 12, 24, 3, Ensemble(), 600),
         ("mse", 2, 1, 4, 2, Ensemble(), 6000),
-        ("mse", 4, 3, 9, 6, WIDE, 1000),
-        ("ce", 5, 20, 30, 4, Ensemble(), 1500),
-        ("ce", 4, 3, 30, 6, Ensemble(data_variance=0.2), 1000),
-        ("ce", 30, 20, 10, 4, WIDE, 1500),
+        ("mse", 4, 3, 9, 6, WIDE, 600),
+        ("ce", 5, 20, 30, 4, Ensemble(), 600),
+        ("ce", 4, 3, 30, 6, Ensemble(data_variance=0.2), 600),
+        ("ce", 30, 20, 10, 4, WIDE, 600),
     ],
 )
 def test_against_simulation(
