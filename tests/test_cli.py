@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ min_draws = 32
 max_draws = 48
 target_rse = 0.01
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_vertices() -> Iterator[None]:
+    """Have curves of few vertices, for which the theory takes a quarter of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("rmtsim.figures.figure_data.CURVE_POINTS", 12)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +75,10 @@ def test_fit_as_json(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("name", "suffix", "magic"), [("fig8", "png", b"\x89PNG"), ("fig9_mse", "pdf", b"%PDF")])
-def test_figure_writes_a_file(store: Path, tmp_path: Path, name: str, suffix: str, magic: bytes) -> None:
+def test_figure_writes_a_file(
+    store: Path, tmp_path: Path, name: str, suffix: str, magic: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(get_figure(name), "quantities", ("diag",))  # two panels of six
     out = tmp_path / f"f.{suffix}"
     assert main(["figure", name, "--store", str(store), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(magic)

@@ -106,10 +106,12 @@ def test_schurs_complement_is_exact() -> None:
     ],
     ids=str,
 )
-def test_the_limit_is_the_theorys(coupling: Coupling) -> None:
+def test_the_limit_is_the_theorys(coupling: Coupling, monkeypatch: pytest.MonkeyPatch) -> None:
     is_linear = coupling.model == "linear"
     weights = linear_ce_weights(coupling.block) if is_linear else hidden_weights(coupling.V, coupling.loss, "offdiag")
     r, scale = coupling.n_features(1), coupling.scale
+
+    monkeypatch.setattr("rmtsim.theory.decoupling_limit._LOG2_POINTS", 12)  # two digits, where draws tell one
 
     def theory(gamma: float) -> np.ndarray:
         return limiting_difference(lambda U: weights(U) / scale, r, gamma, PLACES).value[0]

@@ -110,8 +110,10 @@ def test_exact_separation():
 # --- mass and moments
 
 
-@pytest.mark.parametrize(("gain", "ratio"), [(1.0, 0.05), (1.0, 3.0), (0.2, 0.5), (9.0, 0.5)])
-@pytest.mark.parametrize("n_classes", [2, 3, 10**6])
+@pytest.mark.parametrize(
+    ("n_classes", "gain", "ratio"),
+    [(2, 1.0, 3.0), (2, 9.0, 0.5), (3, 0.2, 0.5), (3, 1.0, 0.05), (10**6, 1.0, 3.0), (10**6, 9.0, 0.5)],
+)
 def test_linear_ce_moments(n_classes, gain, ratio):
     for law, exact, orders in (
         (linear_ce_diag, lambda k: diag_moment(n_classes, k, gain), 4 if n_classes == 2 else 2),
@@ -144,7 +146,7 @@ def test_second_moment_is_theorem_1(n_classes):
         assert spectrum.moments(2)[1] == pytest.approx(getattr(norms, block), rel=1e-9, abs=0)
 
 
-@pytest.mark.parametrize("ratio", [0.1, 0.25, 0.5, 2.0])
+@pytest.mark.parametrize("ratio", [0.1, 2.0])
 @pytest.mark.parametrize("pair", [(0, 0), (0, 1)])
 def test_hidden_ce_moments(pair, ratio):
     """E λ^k by plain sampling; mass and moments of the density to far better."""
@@ -225,13 +227,16 @@ LAWS = {
 }
 
 
+#: Each law at γ = 1, where a band reaches 0, and at a γ on one of its sides.
+SPECTRA = [(name, ratio) for k, name in enumerate(LAWS) for ratio in (1.0, (0.1, 2.0)[k % 2])]
+
+
 @cache
 def spectrum_of(name, ratio):
     return Spectrum(LAWS[name](), ratio)
 
 
-@pytest.mark.parametrize("ratio", [0.1, 1.0, 2.0])
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize(("name", "ratio"), SPECTRA)
 def test_to_the_real_axis(name, ratio):
     """Im s/π → density as Im z → 0, linearly; s agrees with ∫ρ/(x − z) away from it, and with −1/z − m₁/z² far off."""
     spectrum = spectrum_of(name, ratio)
@@ -255,8 +260,7 @@ def test_to_the_real_axis(name, ratio):
     assert spectrum.stieltjes(far) == pytest.approx(-1 / far - spectrum.free_moments(1)[0] / far**2, rel=1e-9)
 
 
-@pytest.mark.parametrize("ratio", [0.1, 1.0, 2.0])
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize(("name", "ratio"), SPECTRA)
 def test_distribution_function(name, ratio):
     """F' = density by central differences, F goes from 0 to 1, and the quadrature's steps lie on it."""
     spectrum = spectrum_of(name, ratio)

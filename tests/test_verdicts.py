@@ -120,7 +120,11 @@ def test_too_few_classes_are_not_tested() -> None:
 
 
 def test_a_sweep_that_stops_before_the_asymptotics_is_not_tested() -> None:
-    table = claims_of(summarize(sweep("one_hidden", "ce", 8, classes=(30,))))
+    hidden = finite("one_hidden", "ce", 30, DIM, N_SAMPLES, 8, layers=("hidden",))
+    draws = sweep_of(
+        [Point("one_hidden", "ce", 30, DIM, N_SAMPLES, 8)], [{p.layer: (p.diag, p.offdiag) for p in hidden}]
+    )
+    table = claims_of(summarize(draws))
     claim = the_claim(table, "offdiag", "hidden")
     assert claim["verdict"] == "not tested"
     assert "from its form as C → ∞; sweep larger C" in claim["reason"]
