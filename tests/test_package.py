@@ -112,19 +112,17 @@ def test_the_wheel_holds_the_package_and_its_metadata_alone(wheel: Path) -> None
     assert not [name for name in names if "test" in name or "benchmark" in name or "__pycache__" in name]
 
 
-@pytest.mark.parametrize("way", ["console script", "-m"])
-def test_the_command_among_namesakes(python: Path, folder: Path, environment: dict[str, str], way: str) -> None:
-    command = [python.with_name("rmtsim")] if way == "console script" else [python, "-m", "rmtsim"]
+def test_the_command_among_namesakes(python: Path, folder: Path, environment: dict[str, str]) -> None:
+    """By ``-m``, which imports from the user's folder first, it runs and draws; its script finds what it comes with."""
+    script, module = [python.with_name("rmtsim")], [python, "-m", "rmtsim"]
 
-    def rmtsim(*words: str) -> subprocess.CompletedProcess[str]:
-        return called([*command, *words], folder, environment)
+    def rmtsim(*words: str, by: list[object] = module) -> subprocess.CompletedProcess[str]:
+        return called([*by, *words], folder, environment)
 
-    plan = rmtsim("plan", "figure8", "--store", "results")
-    assert plan.returncode == 0, plan.stderr
-    assert "30 points" in plan.stdout
-    unknown = rmtsim("plan", "nothing", "--store", "results")
-    assert unknown.returncode == 2
-    assert "figure8" in unknown.stderr
+    for way, name, code in ((module, "figure8", 0), (script, "figure8", 0), (script, "nothing", 2)):
+        plan = rmtsim("plan", name, "--store", "results", by=way)
+        assert plan.returncode == code, plan.stderr
+        assert ("30 points" in plan.stdout) if code == 0 else ("figure8" in plan.stderr)
     done = rmtsim("run", "rmtsim.toml", "--store", "results", "--workers", "1", "--backend", "numpy")
     assert done.returncode == 0, done.stderr
     drawn = rmtsim("figure", "fig8_mse", "--store", "results", "--out", "fig8.png")
