@@ -1,18 +1,22 @@
 """Tables of draws with the store's columns and known means: expectations times lognormal noise of mean 1.
 
-And a theory that is quick, for tests of what is done with its values.
+And stores of such draws, and a theory that is quick, for tests of what is done with its values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from rmtsim.model.point import Point
 from rmtsim.sampling.schema import SimulatedDraws, table_of
+from rmtsim.store import Store
+from rmtsim.store.core_time import CoreTime, Taken
+from rmtsim.sweeps.spec import Spec
 from rmtsim.theory import Prediction
 
 Means = Mapping[str, tuple[float | None, float | None]]
@@ -28,6 +32,22 @@ def pair(n: int, relative: float) -> np.ndarray:
     return np.stack([noise(n, relative), noise(n, relative, 1)], axis=1)[:, None, :]
 
 
+def made_of(point: Point, draws: range, layers: Sequence[str], values: np.ndarray) -> SimulatedDraws:
+    """Return draws as they come from a worker, with values (draws, layers, 4) that nothing has computed."""
+    return SimulatedDraws(point, draws, tuple(layers), 0, "numpy", "float64", point.n_classes, "test", values)
+
+
+def write_shards(store: Store, spec: Spec, shards: Iterable[Sequence[SimulatedDraws]]) -> Store:
+    """Write a shard of each of several lists of draws, half a second of a core for each draw; no disk is waited for."""
+    with pytest.MonkeyPatch.context() as patch, store.writer() as writer:
+        patch.setattr("os.fsync", lambda _: None)
+        writer.save_spec(spec.name, spec.document())
+        for some in shards:
+            taken = CoreTime({one.point.id: Taken(len(one.draws), 0.5 * len(one.draws)) for one in some})
+            writer.append(table_of(some), spec.document(), taken)
+    return store
+
+
 def draws_of(
     point: Point, means: Means, rng: np.random.Generator, draws: int = 64, rse: float = 0.04, seed: int = 0
 ) -> pd.DataFrame:
@@ -36,8 +56,8 @@ def draws_of(
     for k, expectations in enumerate(means.values()):
         noise = np.exp(sigma * rng.standard_normal((draws, 2)) - sigma**2 / 2)
         values[:, k, :2] = noise * [np.nan if mean is None else mean for mean in expectations]
-    made = (seed, "numpy", "float64", point.n_classes, "OpenBLAS")
-    rows: pd.DataFrame = table_of([SimulatedDraws(point, range(draws), tuple(means), *made, values)]).to_pandas()
+    made = replace(made_of(point, range(draws), tuple(means), values), seed=seed)
+    rows: pd.DataFrame = table_of([made]).to_pandas()
     return rows.astype({"width": "Int64"})
 
 

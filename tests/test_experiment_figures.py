@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,25 @@ import pytest
 from rmtsim.cli.main import main
 from rmtsim.figures import get_figure
 from rmtsim.figures.registry import draw
+from rmtsim.paper import decoupling_rates, limiting_spectra
 from rmtsim.paper.decoupling import decoupling
 from rmtsim.paper.decoupling_rates import fit_decoupling, summarize_decoupling
 from rmtsim.paper.limiting_laws import limiting_spectrum
 from rmtsim.paper.limiting_spectra import distances_to_limits, spectrum
 from rmtsim.sweeps.table_runner import run_tables
-from tests.test_figures import curves
+from tests.figures import curves
 
 SMALL = {32: 40, 64: 40, 128: 20}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _coarse_limits() -> Iterator[None]:
+    """Have the limits of the theory to two digits and not to three, in an eighth of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("rmtsim.theory.decoupling_limit._LOG2_POINTS", 12)
+        decoupling_rates._limit.cache_clear()
+        yield
+    decoupling_rates._limit.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +63,15 @@ def test_decoupling_shows_every_size_with_its_error(differences: pd.DataFrame) -
         assert len(curves(ax, "limit")) == 4
 
 
-def test_spectrum_shows_histograms_beside_their_limits(tmp_path: Path) -> None:
+def test_spectrum_shows_histograms_beside_their_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiting_spectra, "SPECTRUM_CLASSES", (2, 10, 1000))
     experiment = spectrum(draws={32: 4, 128: 3})
     run_tables(experiment, tmp_path)
     table = experiment.read(tmp_path)
     figure = draw("spectrum", table)
     for block, power, ax in zip(("diag", "offdiag"), (1, 2), figure.axes[:2], strict=True):
         densities = curves(ax, "theory")
-        assert len(densities) == 4
+        assert len(densities) == 3
         law = limiting_spectrum(block, 10, 0.5)
         x, height = densities[1][len(densities[1]) // 2]
         assert height == pytest.approx(law.density(x / 10**power) * x / 10**power)

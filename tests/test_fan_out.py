@@ -23,7 +23,7 @@ from rmtsim.theory import finite
 from rmtsim.theory.deep import deep_layers
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
-from tests.test_figures import curves
+from tests.figures import curves
 
 
 @pytest.mark.parametrize("loss", ["ce", "mse", "binary_ce", "binary_mse"])

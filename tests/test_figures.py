@@ -22,7 +22,7 @@ from rmtsim.model.point import Point
 from rmtsim.stats.summary import on_limit_scale, summarize
 from rmtsim.stats.verdict import reach
 from rmtsim.theory import finite, large_c, limit
-from tests.figures import text_of
+from tests.figures import curves, text_of
 from tests.synthetic import quick, sweep_of, with_heavy_tails
 
 DIM = 60
@@ -89,10 +89,6 @@ def panels(figure: Figure) -> list[tuple[Axes, Axes]]:
 def drawn_points(ax: Axes) -> dict[str, np.ndarray]:
     """Label → (x, y) of the error-bar series."""
     return {bars.get_label(): np.column_stack(bars.lines[0].get_data()) for bars in ax.containers}
-
-
-def curves(ax: Axes, kind: str) -> list[np.ndarray]:
-    return [np.column_stack(line.get_data()) for line in ax.lines if line.get_label() == f"_{kind}"]
 
 
 def test_figure_8_shows_the_measured_values_and_the_theory(draws: pd.DataFrame, figure_8: Figure) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 
 import rmtsim
 from rmtsim.errors import InputError
-from tests.test_head_figure import measured, measured_steps
+from tests.measured_heads import measured, measured_steps
 
 
 @pytest.fixture(scope="module")

@@ -21,26 +21,7 @@ from rmtsim.figures.parts import part
 from rmtsim.heads.saved import read_measurement
 from rmtsim.paper.head.drawing import chosen_names
 from rmtsim.paper.head.numbers import named, powers, rows_of
-
-C, D, N = 12, 6, 30
-
-#: Without that of the logits' variance, which takes seconds where this is large.
-NULLS = ("theorem", "decoupled", "gaussian")
-
-
-def head(step: int, n_classes: int = C) -> dict[str, Any]:
-    """Return arrays of a head that is the more sure the more steps it is after."""
-    rng = np.random.default_rng(3)
-    V, X, bias = rng.normal(size=(n_classes, D)), rng.normal(size=(4 * N, D)), rng.normal(size=n_classes)
-    return {"V": (0.3 + 0.1 * step) * V, "X": X, "bias": bias}
-
-
-def measured(step: int, n_classes: int = C, **options: Any) -> rmtsim.Measurement:
-    return rmtsim.measure(**head(step, n_classes), batch=N, **{"permutations": 2, "nulls": NULLS, **options})
-
-
-def measured_steps() -> dict[int, rmtsim.Measurement]:
-    return {step: measured(step, classes=True, blocks=5) for step in (10, 0, 100)}
+from tests.measured_heads import NULLS, C, D, N, head, measured, measured_steps
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,16 @@ import pytest
 
 from rmtsim.cli import sweep_verbs
 from rmtsim.cli.main import main
-from rmtsim.sampling.schema import SimulatedDraws, table_of
+from rmtsim.sampling.schema import table_of
 from rmtsim.store import Store
-from rmtsim.store.core_time import CoreTime, CoreTimeSum, Taken
+from rmtsim.store.core_time import CoreTimeSum, Taken
 from rmtsim.sweeps.progress import draws_left
 from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.spec import Spec, from_document
 from rmtsim.sweeps.state import PointState, tallies_of
 from rmtsim.sweeps.stored_points import StoredPoints
 from rmtsim.sweeps.tallies import Moments, Tallies
+from tests.synthetic import made_of, write_shards
 
 LAYERS = ("hidden", "output", "cross")
 DRAWS = 9
@@ -41,18 +42,11 @@ def write(store: Store, spec: Spec, batches: list[range]) -> np.ndarray:
     values = np.random.default_rng(0).lognormal(sigma=0.1, size=(len(points), DRAWS, len(LAYERS), 4))
     values[:, :, 2, 0] = np.nan  # which the cross layer lacks
     values[..., 2:] = 0
-    with pytest.MonkeyPatch.context() as patch, store.writer() as writer:
-        patch.setattr("os.fsync", lambda _: None)
-        writer.save_spec("many", spec.document())
-        for draws in batches:
-            some = [
-                SimulatedDraws(
-                    point, draws, LAYERS, 0, "numpy", "float64", point.n_classes, "test", of[draws.start : draws.stop]
-                )
-                for point, of in zip(points, values, strict=True)
-            ]
-            taken = CoreTime({point.id: Taken(len(draws), 0.5 * len(draws)) for point in points})
-            writer.append(table_of(some), spec.document(), taken)
+    of_points = list(zip(points, values, strict=True))
+    shards = [
+        [made_of(point, draws, LAYERS, of[draws.start : draws.stop]) for point, of in of_points] for draws in batches
+    ]
+    write_shards(store, spec, shards)
     return values
 
 
@@ -182,10 +176,7 @@ def test_rows_are_laid_out_in_one_table(monkeypatch: pytest.MonkeyPatch) -> None
             made[len(rows)] += 1
             return real(rows, **options)
 
-    some = [
-        SimulatedDraws(point, range(2), LAYERS, 0, "numpy", "float64", point.n_classes, "test", np.ones((2, 3, 4)))
-        for point in spec_of(5).points()
-    ]
+    some = [made_of(point, range(2), LAYERS, np.ones((2, 3, 4))) for point in spec_of(5).points()]
     expected = pa.concat_tables([table_of([one]) for one in some])
     monkeypatch.setattr("rmtsim.sampling.schema.pa.Table", Counting)
     assert table_of(some).combine_chunks().equals(expected.combine_chunks())

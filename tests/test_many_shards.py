@@ -20,7 +20,7 @@ import rmtsim.sweeps.runner
 import rmtsim.sweeps.stored_points
 from rmtsim.cli import sweep_verbs
 from rmtsim.cli.main import main
-from rmtsim.sampling.schema import SimulatedDraws, table_of
+from rmtsim.sampling.schema import SimulatedDraws
 from rmtsim.store import Store, ahead
 from rmtsim.store.commits import Commits
 from rmtsim.store.coverage import RangeSet
@@ -29,6 +29,7 @@ from rmtsim.sweeps.reading import PointReader
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import Spec, from_document
 from tests.shards import flipped
+from tests.synthetic import made_of, write_shards
 
 POINTS, DRAWS = 6, 20
 SHARDS = POINTS * DRAWS  # each has one draw of one point
@@ -50,9 +51,7 @@ def rows() -> dict[tuple[str, int], SimulatedDraws]:
     values = np.random.default_rng(0).lognormal(size=(DRAWS, POINTS, 1, 1, 4))
     values[..., 2:] = 0
     return {
-        (point.id, draw): SimulatedDraws(
-            point, range(draw, draw + 1), ("linear",), 0, "numpy", "float64", point.n_classes, "test", values[draw, k]
-        )
+        (point.id, draw): made_of(point, range(draw, draw + 1), ["linear"], values[draw, k])
         for draw in range(DRAWS)
         for k, point in enumerate(spec_of().points())
     }
@@ -61,12 +60,7 @@ def rows() -> dict[tuple[str, int], SimulatedDraws]:
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory, rows: dict[tuple[str, int], SimulatedDraws]) -> Path:
     store = Store(tmp_path_factory.mktemp("many") / "s")
-    with pytest.MonkeyPatch.context() as patch, store.writer() as writer:
-        patch.setattr("os.fsync", lambda _: None)
-        writer.save_spec("many", spec_of().document())
-        for one in rows.values():
-            writer.append(table_of([one]), spec_of().document())
-    return Path(store.root)
+    return Path(write_shards(store, spec_of(), [[one] for one in rows.values()]).root)
 
 
 @pytest.fixture

@@ -139,8 +139,8 @@ def test_labels_in_plain_text(label: str, plain: str) -> None:
     assert plain_text(label) == plain
 
 
-def test_labels_of_all_axes_are_understood() -> None:
-    """No command of LaTeX is left in the labels of the figures of the paper's kind."""
+def test_labels_of_columns_and_of_decays_are_understood() -> None:
+    """No command of LaTeX is left in the labels of these two kinds of figures."""
     from rmtsim.figures import column_drawing, decay_drawing
 
     labels: list[Any] = [*column_drawing._LABELS.values(), *(label for _, label in column_drawing.THEORY.values())]

@@ -16,25 +16,7 @@ from matplotlib.figure import Figure
 import rmtsim
 from rmtsim.stats.verdict import reach
 from rmtsim.store.shards import Shard
-
-SWEEPS: list[dict[str, Any]] = [
-    {
-        "name": "ratio",
-        "model": "linear",
-        "loss": "ce",
-        "grid": {"n_classes": [2, 10, 20, 40, 100], "aspect_ratio": [0.5, 1.0], "dim": [40]},
-        "sampling": {"seed": 3, "min_draws": 32, "max_draws": 32, "target_rse": 0.2},
-    },
-    {
-        "name": "hidden",
-        "model": "one_hidden",
-        "loss": "mse",
-        "grid": {"n_classes": [2, 10, 100], "aspect_ratio": [0.5], "dim": [20], "width": [8]},
-        "sampling": {"seed": 3, "min_draws": 16, "max_draws": 16, "target_rse": 0.5},
-    },
-]
-
-POINT = rmtsim.Point("linear", "ce", n_classes=10, dim=8, n_samples=16)
+from tests.small_sweeps import POINT, SWEEPS
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from rmtsim.stats.verdict import reach
 from rmtsim.sweeps.spec import load
 from rmtsim.theory import finite, large_c
 from rmtsim.theory.softmax_moments import weight_moments
+from tests.figures import curves
 from tests.synthetic import sweep_of, with_heavy_tails
-from tests.test_figures import curves
 
 #: Powers of C with a hidden layer, and the d/N where they are.
 FEW = ((-1.95, 0.125), (-2.0, 8.0))

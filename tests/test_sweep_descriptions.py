@@ -12,7 +12,7 @@ import pytest
 
 import rmtsim
 from rmtsim.sweeps.launch import as_specs
-from tests.test_python_session import POINT, SWEEPS
+from tests.small_sweeps import POINT, SWEEPS
 
 
 def test_one_point_is_run_as_a_list_of_it(tmp_path: Path) -> None:

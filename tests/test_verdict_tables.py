@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import stdtr
 
+from rmtsim.stats.verdict import holm
 from tests.benchmark_modules import Benchmarks, benchmarks
 
 __all__ = ["benchmarks"]  # a fixture
@@ -16,11 +17,10 @@ __all__ = ["benchmarks"]  # a fixture
 def judged(benchmarks: Benchmarks, t: np.ndarray, draws: int) -> dict[str, Any]:
     """Return what the page says of values so many standard errors from the truth, of two layers and all quantities."""
     kinds = [(layer, kind) for layer in ("output", "hidden") for kind in ("diag", "offdiag", "ratio")]
-    p = 2 * stdtr(draws - 1, -np.abs(t))
+    p = np.repeat(2 * stdtr(draws - 1, -np.abs(t)), len(kinds))
     points = [
-        {"layer": layer, "quantity": kind, "draws": draws, "p_value": value, "p_adjusted": min(value * 6 * len(t), 1)}
-        for value in p
-        for layer, kind in kinds
+        {"layer": layer, "quantity": kind, "draws": draws, "p_value": value, "p_adjusted": adjusted}
+        for (layer, kind), value, adjusted in zip(kinds * len(t), p, holm(p), strict=True)
     ]
     points.append({"layer": "output", "quantity": "diag", "draws": 3, "p_value": None, "p_adjusted": None})
     found: dict[str, Any] = benchmarks(

@@ -17,7 +17,7 @@ from rmtsim.store import Store
 from rmtsim.store.merge import merge
 from rmtsim.sweeps.runner import run
 from rmtsim.sweeps.spec import from_document
-from tests.test_weights_per_draw import HIDDEN
+from tests.small_sweeps import HIDDEN
 
 
 def test_a_sweep_with_the_rule_keeps_its_name(tmp_path: Path) -> None:

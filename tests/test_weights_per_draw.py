@@ -19,9 +19,9 @@ from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.sampling.weights import MOST_BY_RULE, gain, variance_ratio, weights_of
 from rmtsim.sweeps.spec import Sampling, builtin_specs, load
 from rmtsim.theory import finite
+from tests.small_sweeps import HIDDEN
 
 LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
-HIDDEN = rmtsim.Point("one_hidden", "ce", 5, 12, 30, 3)
 SQUARED = rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3)
 MEANS = ["diag_sqfro", "offdiag_sqfro"]
 ERRORS = ["std_error_diag", "std_error_offdiag"]

@@ -13,13 +13,13 @@ import pytest
 import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
-from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
 from rmtsim.store.coverage import Coverage, RangeSet, Series
 from rmtsim.store.shards import OpenShard, Shard
 from rmtsim.store.whole_points import whole_points
 from rmtsim.store.withdraw import withdraw
 from rmtsim.sweeps.spec import Spec, from_document
+from tests.synthetic import made_of, write_shards
 
 POINTS = 8
 
@@ -33,20 +33,13 @@ def spec_of(draws: int) -> Spec:
 def write(store: Store, draws: int, shards: int = 4) -> Store:
     """Write draws of all points, in shards that have some of each."""
     spec, rng = spec_of(draws), np.random.default_rng(0)
-    with pytest.MonkeyPatch.context() as patch, store.writer() as writer:
-        patch.setattr("os.fsync", lambda _: None)
-        writer.save_spec(spec.name, spec.document())
-        for some in np.array_split(np.arange(draws), shards):
-            numbers = range(int(some[0]), int(some[-1]) + 1)
-            made = []
-            for point in spec.points():
-                values = np.zeros((len(numbers), 1, 4))
-                values[:, 0, 0] = rng.lognormal(0, 0.1, len(numbers))
-                made.append(
-                    SimulatedDraws(point, numbers, ("linear",), 0, "numpy", "float64", point.n_classes, "test", values)
-                )
-            writer.append(table_of(made), spec.document())
-    return store
+    made = []
+    for some in np.array_split(np.arange(draws), shards):
+        values = np.zeros((POINTS, len(some), 1, 4))
+        values[..., 0, 0] = rng.lognormal(0, 0.1, (POINTS, len(some)))
+        numbers = range(int(some[0]), int(some[-1]) + 1)
+        made.append([made_of(point, numbers, ["linear"], of) for point, of in zip(spec.points(), values, strict=True)])
+    return write_shards(store, spec, made)
 
 
 @pytest.fixture(scope="module")
