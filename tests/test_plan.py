@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rmtsim.cli.main import main
@@ -151,8 +152,16 @@ def test_ranges() -> None:
     assert [checkpoint_from(draws, coarse) for draws in (0, 0.1, 0.9, 9, 100)] == [10, 10, 90, 810, 1000]
     assert checkpoint_from(0.9, coarse, start=30) == 90
     small, large = Point("linear", "ce", 10, 10, 20), Point("linear", "ce", 10, 40, 80)
-    stand_in = Pilot(small, 16, 0.4, 1.0)
-    assert stand_in.needs(large, 0.1).expected == pytest.approx(stand_in.needs(small, 0.1).expected / 16)
+    stand_in = Pilot(small, 16, {"linear": 0.4}, 1.0)
+    of_small, of_large = (stand_in.needs(point, 0.1) for point in (small, large))
+    assert of_large.expected == pytest.approx(of_small.expected / 4 ** pilot._FALL["linear"])
+    assert of_large.high / of_large.low > of_small.high / of_small.low
+
+
+def test_what_points_miss_together_is_added_up() -> None:
+    low, expected, high = np.array([[1.0, 2.0], [4.0, 6.0], [7.0, 10.0]])
+    assert plan._sum(low, expected, high, np.array([0, 0])) == (3, 10, 17)
+    assert plan._sum(low, expected, high, np.array([0, 1])) == (5, 10, 15)
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -166,12 +175,23 @@ def test_heavy_tails_are_seen_where_draws_are_cheap(seed: int) -> None:
     assert wanted / 4 < found.needs(spec.points()[0], 0.1).expected < 4 * wanted
 
 
+#: Draws that sweeps made.
+RUNS = {"figure8": 755, "figure9": 1478}
+
+
 @pytest.mark.parametrize("name", ["figure8", "figure9", "vocabulary", "regime_width"])
-def test_little_is_computed_for_the_plan_of_a_large_sweep(name: str) -> None:
+def test_little_is_computed_for_the_plan_of_a_large_sweep(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it foretells what the sweep takes, though smaller points stand in for most."""
     assert name in builtin_specs()
     spec = load(name)
-    work = 0.0
-    made: set[tuple[Point, int]] = {(one.point, one.draws) for one in pilots(spec, spec.points()).values()}
+    work, shown = 0.0, pilots(spec, spec.points())
+    monkeypatch.setattr(plan, "pilots", lambda *_: shown)
+    draws = plan.total(plan.plan(spec, Store(tmp_path / "s"))).draws
+    assert draws.low <= RUNS.get(name, draws.expected) <= draws.high
+    assert draws.high < 4 * draws.low
+    made: set[tuple[Point, int]] = {(one.point, one.draws) for one in shown.values()}
     for point, draws in made:
         assert draws >= 16
         work += draws * cost(point, spec.layers, spec.sampling.diagonal)

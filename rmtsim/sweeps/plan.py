@@ -91,7 +91,9 @@ def plan_of(
         "memory": [_peak(state, spec, resources) for state in states],
     }
     table = pd.DataFrame(columns_of([state.point for state in states]) | columns)
-    table.attrs["workers"] = resources.workers or 1
+    alike = [-1 - k if pilot is None else id(pilot) for k, pilot in enumerate(of_point)]
+    together = np.unique(alike, return_inverse=True)[1]
+    table.attrs["total"] = _total(table, together, resources.workers or 1)
     return table
 
 
@@ -178,19 +180,25 @@ class Total:
 
 
 def total(table: pd.DataFrame) -> Total:
-    """Add a plan up."""
-    draws, seconds = ([table[f"{name}{end}"].to_numpy(float) for end in ("_low", "", "_high")] for name in _RANGES)
-    flops = [table["flops_per_draw"].to_numpy(float) * end for end in draws]
-    return Total(_sum(*draws), _sum(*flops), _sum(*seconds), table.attrs["workers"])
+    """Return what all points of a plan take together."""
+    found: Total = table.attrs["total"]
+    return found
 
 
 _RANGES = ("more_draws", "core_seconds")
 
 
-def _sum(low: Values, expected: Values, high: Values) -> Range:
-    """Add ranges up that miss the truth independently of each other."""
+def _total(table: pd.DataFrame, together: npt.NDArray[np.intp], workers: int) -> Total:
+    """Add a plan up; points of one number in ``together`` are estimated from the same draws."""
+    draws, seconds = ([table[f"{name}{end}"].to_numpy(float) for end in ("_low", "", "_high")] for name in _RANGES)
+    flops = [table["flops_per_draw"].to_numpy(float) * end for end in draws]
+    return Total(*(_sum(*ranges, together) for ranges in (draws, flops, seconds)), workers)
+
+
+def _sum(low: Values, expected: Values, high: Values, together: npt.NDArray[np.intp]) -> Range:
+    """Add ranges up that miss the truth to the same side where they are ``together``, else independently."""
     middle = float(expected.sum())
-    below, above = (float(np.sqrt(((expected - end) ** 2).sum())) for end in (low, high))
+    below, above = (float(np.linalg.norm(np.bincount(together, weights=np.abs(expected - end)))) for end in (low, high))
     return Range(middle - below, middle, middle + above)
 
 
