@@ -29,6 +29,7 @@ CASES = [
     (Point("linear", "ce", 8192, 100, 1024), ("linear",), True),
     (Point("one_hidden", "ce", 8192, 100, 1024, 8), ("hidden",), False),
     (Point("one_hidden", "ce", 8192, 100, 1024, 8), ("cross",), False),
+    (Point("one_hidden", "mse", 3000, 300, 50, 40), ("hidden",), False),
     (Point("one_hidden", "ce", 100, 100, 4096, 8, Ensemble(activation="gelu")), ("cross",), False),
 ]
 

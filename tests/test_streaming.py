@@ -149,6 +149,7 @@ LARGE = [
     (Point("one_hidden", "ce", 3000, 60, 1100, 5), ("hidden", "output")),
     (Point("one_hidden", "ce", 700, 60, 1100, 3), ("cross",)),
     (Point("one_hidden", "mse", 700, 60, 1100, 3), ("hidden", "output", "cross")),
+    (Point("one_hidden", "mse", 1000, 20, 20, 100), ("hidden",)),  # with many neurons
 ]
 
 

@@ -61,6 +61,7 @@ def memory(
     rows = min(N, tiling.tile * (tiling.span if whole else 2 * tiling.span))  # of the tiles held at once
     pairs = n_tiles * (n_tiles + 1) // 2 if whole else tiling.span**2
     area, on_gpu = tiling.tile**2, tiling.largest > TILE
+    item = 4 if dtype == "float32" else 8
     bundles = weights_at_once(C, d, N, point.width, layers, tiling, weights)
     together = max(len(some) for bundle in bundles for some in bundle)
     bundle = max(some[-1].stop - some[0].start for some in bundles)
@@ -76,6 +77,8 @@ def memory(
             triangle = m * (m + 1) // 2
             if softmax:  # logits and exponentials of tiles and a chunk, and what is added up of them
                 passes.append((2 * threads * tiling.tile * chunk + rows * triangle) * together)
+            else:  # products of the entries of a chunk's rows, and the same in float64
+                passes.append((1 + 8 // item) * chunk * triangle * together)
             if softmax and masked and restricts_pairs(d, N, m, weights):
                 # Weights in both orders, and what a pair lets through.
                 passes.append(2 * N * triangle * bundle + threads * (4 * area + 2 * tiling.tile * bundle))
@@ -112,7 +115,6 @@ def memory(
     numbers += max(passes)
     if not on_gpu or set(layers) != {CROSS.name}:  # tiles of K, and those that are made
         numbers += (pairs * area if whole else 0) + 3 * threads * area
-    item = 4 if dtype == "float32" else 8
     fills = threads * max(_FILL, inputs, d)
     moments = m + m * (m + 1) // 2
     copies = 3 + _slices(tiling, moments, chunk)
