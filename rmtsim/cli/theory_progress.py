@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rmtsim.arrays.threads import ThreadTeam, cores, single_threaded_blas
 from rmtsim.cli.printing import print_message
 from rmtsim.text.call_progress import CallProgress
-from rmtsim.text.words import number_of
+from rmtsim.text.sizes import format_count
 
 if TYPE_CHECKING:
     from rmtsim.stats.slow_values import SlowValue, SlowValues
@@ -79,7 +79,8 @@ def show_theory_progress(values: SlowValues, then: str) -> Iterator[None]:
 
     slow = [value for value in values if value.width is not None or (value.dim or 0) < _FEW_DIMENSIONS]
     if slow:
-        print_message(f"theory: cross-entropy takes a second or more for each of {number_of(len(slow), 'value')}, once")
+        of_each = "one value" if len(slow) == 1 else f"each of {format_count(len(slow))} values"
+        print_message(f"theory: cross-entropy takes a second or more for {of_each}, once")
     found: list[SlowValue] = []
 
     def doing() -> str:
