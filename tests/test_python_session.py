@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -246,6 +247,12 @@ def test_objects_print_what_they_hold(store: rmtsim.Store) -> None:
         (spectrum, "<td>9</td>"),
     ):
         assert words in shown._repr_html_()
+
+
+def test_a_point_of_an_outcome_says_what_it_lacks(tmp_path: Path) -> None:
+    [state] = rmtsim.run(POINT, tmp_path / "s", workers=1, sampling={"max_draws": 16, "target_rse": 1e-3}).limited
+    rse = r"linear (diag|offdiag|ratio) rse \d\.\d\d% > 0\.10%"
+    assert re.fullmatch(rf"PointState\(C = \d+, d = \d+, N = \d+: limited at 16 draws, {rse}\)", repr(state))
 
 
 def test_a_store_that_cannot_be_read_still_prints(tmp_path: Path) -> None:

@@ -212,3 +212,10 @@ def test_what_a_stored_document_asks_for() -> None:
     assert requests_of({"name": "t", "grid": 3}) == []  # no sweep wrote it
     with pytest.raises(InputError, match=r"\[grid\]: the table is missing"):
         requests_of({"name": "t", "model": "linear", "loss": "ce", "sampling": {}})
+
+
+def test_a_number_of_samples_is_asked_for_by_the_aspect_ratio() -> None:
+    with pytest.raises(
+        InputError, match=r"^\[grid\] n_samples: there is no such key \(N is dim / aspect_ratio\); the keys"
+    ):
+        from_document(document(n_samples=[20]))

@@ -34,7 +34,8 @@ def hessian(
     X
         Data, (N, d). Like V, W and y, any plain array of real numbers, as for `rmtsim.block_norms`.
     V
-        Last layer, (C, d) for the linear model, (C, m) with a hidden layer of m neurons before it.
+        Last layer, (C, d) for the linear model, (C, m) with a hidden layer of m neurons before it. Data come first and
+        weights second, other than in `rmtsim.measure`.
     W
         Hidden layer, (m, d), or a sequence of hidden layers from the input on, each (outputs, inputs), with the
         activation after each; None for the linear model.

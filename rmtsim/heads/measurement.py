@@ -73,7 +73,7 @@ def measure(
     ----------
     V
         The weights (C, d): an array; or a file, ``"model.safetensors:lm_head.weight"``, of .npy, .npz or .safetensors,
-        which is read row by row.
+        which is read row by row. Weights come first here, other than in `rmtsim.block_norms` and `rmtsim.hessian`.
     X
         Features (M, d): what the last layer is given, one row for each sample or token. An array or a file.
     bias

@@ -227,6 +227,8 @@ def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) ->
     for name in table:
         if name not in known:
             meant = did_you_mean(name, known)
+            if name == "n_samples" and "aspect_ratio" in known:
+                meant = " (N is dim / aspect_ratio)"
             raise InputError(f"{where}{_shown(name)}: there is no such key{meant}; the keys are {', '.join(known)}")
 
 

@@ -21,9 +21,9 @@ from rmtsim.sweeps.reading import read_states
 from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState, columns_of
-from rmtsim.sweeps.stopping import aim, checkpoint_from
+from rmtsim.sweeps.stopping import aim, beside, checkpoint_from
 from rmtsim.sweeps.thread_workers import default_workers
-from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
+from rmtsim.text.sizes import format_count, format_flops, format_seconds
 from rmtsim.text.words import number_of
 
 Values = npt.NDArray[np.float64]
@@ -124,10 +124,8 @@ def _more(state: PointState, pilot: Pilot | None) -> Range:
 
 
 def _why(state: PointState) -> str:
-    rse, quantity = state.precision
     target = state.sampling.target_rse if state.finished else aim(state.sampling)
-    sign = "≤" if rse <= target else ">"
-    reached = state.doubt or f"{quantity} rse {format_share(rse)} {sign} {target:.2%}"
+    reached = state.doubt or beside(state.precision, target)
     return f"{reached}, max_draws used up" if state.state == "limited" else reached
 
 

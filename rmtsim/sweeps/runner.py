@@ -49,7 +49,9 @@ class Outcome:
     Attributes
     ----------
     states
-        The points of the sweep, each with its draws, precision and state.
+        The points of the sweep. Of each, ``point`` is the point, ``state`` a word (new, partial, done or limited),
+        ``prefix`` the number of its draws, ``precision`` the largest relative standard error and the quantity that has
+        it, and ``warning`` what is to be said of its tails; printed, it says what it lacks.
     new_draws
         Draws that the run has committed.
     failures

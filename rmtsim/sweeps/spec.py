@@ -124,10 +124,12 @@ class Spec:
         default_text="all of the model",
         narrowed=lambda spec: list_of(choice(get_model(spec.model).layer_names)),
     )
-    n_classes: Sequence[int] = _in_grid(list_of(whole()), "Numbers of classes C.")
+    n_classes: Sequence[int] = _in_grid(
+        list_of(whole()), "Numbers of classes C; a single class has no off-diagonal blocks."
+    )
     aspect_ratio: Sequence[float] = _in_grid(
         list_of(real("a positive number d/N", "0.5", lambda x: 0 < x <= sys.float_info.max)),
-        "Ratios d/N of input dimension to samples; N = dim / aspect_ratio must be whole.",
+        "Ratios d/N of input dimension to samples; N = dim / aspect_ratio must be whole. There is no key for N.",
     )
     dim: Sequence[int] = _in_grid(list_of(whole()), "Input dimensions d.")
     width: Sequence[int] | None = _in_grid(

@@ -19,7 +19,7 @@ from rmtsim.sampling.schema import ENSEMBLE
 from rmtsim.stats.tails import TOO_HEAVY
 from rmtsim.store import StoreError
 from rmtsim.sweeps.spec import Sampling, Spec
-from rmtsim.sweeps.stopping import TRUSTED_RSE, aim, next_checkpoint
+from rmtsim.sweeps.stopping import TRUSTED_RSE, aim, beside, next_checkpoint
 from rmtsim.sweeps.tallies import Tallies
 from rmtsim.text.words import number_of
 
@@ -75,6 +75,10 @@ class PointState:
         self.wanted, self.finished, self.at_work = sampling.min_draws, False, 0
         self._tallies, self._place = tallies_of([point], layers) if tallies is None else tallies, place
         self._beyond: _Beyond | None = None
+
+    def __repr__(self) -> str:
+        reached = self.doubt or beside(self.precision, self.sampling.target_rse)
+        return f"PointState({self.point.sizes}: {self.state} at {number_of(self.prefix, 'draw')}, {reached})"
 
     @property
     def _ahead(self) -> Sequence[tuple[int, int]]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 
 from rmtsim.sweeps.spec import Sampling
+from rmtsim.text.sizes import format_share
 
 #: Larger relative standard errors are not trusted, whatever the target.
 TRUSTED_RSE = 0.05
@@ -28,6 +29,12 @@ _GROWTH, _GROWTH_IN_DOUBT = 1.5, 3
 def aim(sampling: Sampling) -> float:
     """Return the relative standard error at which a point may end: the target, where that can be trusted."""
     return min(sampling.target_rse, TRUSTED_RSE)
+
+
+def beside(precision: tuple[float, str], target: float) -> str:
+    """Return the largest relative standard error, of the quantity that has it, beside what it is to be, in words."""
+    rse, quantity = precision
+    return f"{quantity} rse {format_share(rse)} {'≤' if rse <= target else '>'} {target:.2%}"
 
 
 def next_checkpoint(count: int, sampling: Sampling, *, trusted: bool) -> int:
