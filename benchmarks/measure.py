@@ -1,13 +1,13 @@
 """The last layer of a language model, measured from a file: time and peak memory, beside reading the file alone.
 
-Without ``quick`` it writes docs/results/large_heads.md.
+It writes the page docs/results/head_sizes.md.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import struct
+import sys
 import tempfile
 import time
 from datetime import date
@@ -25,7 +25,20 @@ from rmtsim.files.tensors import open_matrix
 from rmtsim.model.choices import NullName
 
 _GIB, _THREADS = 2**30, 2
-_PAGE = Path(__file__).parents[1] / "docs" / "results" / "large_heads.md"
+_PAGE = Path(__file__).parents[1] / "docs/results/head_sizes.md"
+
+#: The columns of the page, and what they are called there.
+_COLUMNS = {
+    "C": "C",
+    "d": "d",
+    "N": "N",
+    "budget_GiB": "`--memory`, GiB",
+    "file_GiB": "file, GiB",
+    "read_s": "reading it once, s",
+    "measure_s": "measuring, s",
+    "processor_s": "of the processor, s",
+    "peak_GiB": "peak memory, GiB",
+}
 
 #: Classes, dimensions and tokens, and the memory that may be used, in GiB.
 _LARGE = [(128_256, 4096, 2048, 3.0), (262_144, 8192, 256, 3.0)]
@@ -43,44 +56,57 @@ def run(quick: bool) -> Part:
         for row in rows
     ]
     about = (
-        "`rmtsim.measure` on a head with bfloat16 weights and features in .safetensors, in float32 with "
-        f"{_THREADS} threads: one batch, the theory's nulls, 16 permutations, the 20 strongest pairs. The weights are "
-        "Gaussian, and the features of such sizes that the perplexity of single samples goes from 1 to that of a "
-        "guess, so that every pass over the classes is needed: those for samples whose softmax is saturated, too. Each "
-        "draw of Gaussian features would take about as long again. *Reading it once* is the time to read all weights "
-        "and cast them to float32, which each of the passes does. Peak memory is the largest that was resident, Python "
-        "and its packages included."
+        "rmtsim.measure measures a head with bfloat16 weights and features in .safetensors, in float32 with "
+        f"{_THREADS} threads: one batch, the nulls but for Gaussian features, 16 permutations, and the 20 strongest "
+        "pairs. The weights are Gaussian, and the features have such sizes that the perplexity of single samples goes "
+        "from 1 to that of a guess, so that every pass over the classes is needed: those for samples whose softmax is "
+        "saturated, too. To read is to read all weights once and cast them to float32, which each of the passes does. "
+        "Peak memory is the largest that was resident, Python and its packages included."
     )
     part = Part(about, [Table("Heads from files", rows)], targets)
     if not quick:
         _PAGE.write_text(page(part), "utf-8")
+        print(f"  {_PAGE}: written", file=sys.stderr)
     return part
-
-
-#: Columns of the page: their keys in the rows, and what they are called.
-_COLUMNS = {
-    "C": "C", "d": "d", "N": "N", "budget_GiB": "`--memory`, GiB", "file_GiB": "file, GiB",
-    "read_s": "reading it once, s", "measure_s": "measuring, s", "peak_GiB": "peak memory, GiB",
-}  # fmt: skip
 
 
 def page(part: Part) -> str:
     """Return the page; every number in it is of the part."""
-    machine, numpy = environment.machine(), environment.versions()["numpy"]
+    [table] = part.tables
+    here = environment.machine()
     written = (
-        f"*Written by `python -m benchmarks --only measure` on {date.today().isoformat()} ({machine['processor']}, "
-        f"{machine['cores']} cores, NumPy {numpy}, load {os.getloadavg()[2]:.1f}). [What the numbers of a last layer "
-        "mean](../explanation/last-layers.md).*"
+        f"*Written by `python -m benchmarks --only measure` on {date.today().isoformat()} ({here['processor']}, "
+        f"{here['cores']} cores, NumPy {environment.versions()['numpy']}); every number is from that run.*"
     )
-    rows = [{name: row[key] for key, name in _COLUMNS.items()} for row in part.tables[0].rows]
-    return f"""# Large heads
+    shown = [{_COLUMNS[key]: value for key, value in row.items() if key in _COLUMNS} for row in table.rows]
+    return f"""# Heads of the size of large language models
 
 {prose(written)}
 
+How long does it take to [measure a head](../how-to/measure.md) that is read from a file, and how much memory?
+
+{prose(f"**{_answer(table.rows)}**")}
+
 {prose(part.about)}
 
-{markdown(Table("", rows))}
+{markdown(Table("", shown))}
+
+Memory goes with N and d, since weights and features are read some rows at a time.
+[What the numbers of a last layer mean](../explanation/last-layers.md).
 """
+
+
+def _answer(rows: list[Row]) -> str:
+    """Return the sentences on the largest head."""
+    most = max(rows, key=lambda row: row["file_GiB"])
+    words = (
+        f"The largest, a file of {most['file_GiB']:.2f} GiB, takes {most['processor_s']:.0f} s of processor time and "
+        f"{most['peak_GiB']:.2f} GiB of memory."
+    )
+    over = [row for row in rows if row["peak_GiB"] > row["budget_GiB"]]
+    if over:
+        return f"{words} {len(over)} of {len(rows)} heads need more than `--memory` allows."
+    return f"{words} No head needs more than `--memory` allows."
 
 
 def _row(n_classes: int, dim: int, n_samples: int, budget: float) -> Row:
@@ -124,12 +150,13 @@ def measured(weights: str, features: str, memory: float) -> dict[str, Any]:
     for first in range(0, matrix.shape[0], _ROWS):
         matrix.rows(first, min(first + _ROWS, matrix.shape[0]), np.float32)
     read = time.perf_counter() - start
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     nulls: list[NullName] = ["theorem", "logit_variance", "decoupled"]
     found = rmtsim.measure(weights, features, nulls=nulls, top=20, threads=_THREADS, memory=memory)
     return {
         "read_s": read,
         "measure_s": time.perf_counter() - start,
+        "processor_s": time.process_time() - used,
         "peak_GiB": fresh.peak_memory() / _GIB,
         "perplexity": found.perplexity,
         "ratio": found.ratio,
