@@ -63,7 +63,7 @@ def test_a_page_with_another_number_is_named_and_written_anew(copy: Path) -> Non
     assert called(copy).returncode == 0
     assert "31.18 %" in (copy / "docs/results/figures/fig3.md").read_text("utf-8")
     said = " ".join((copy / "docs/results/paper.md").read_text("utf-8").split())
-    assert "16 of 19 figures show what the paper says; in part in Figure 3, Findings 1 and 2;" in said
+    assert "16 of 19 entries of this page show what the paper says; in part in Figure 3, Findings 1 and 2;" in said
     assert "At the paper's sizes the hidden and the output layer are not near-block-diagonal" in said
     assert "| differs |" in (copy / "README.md").read_text("utf-8")
     assert "34,357" in (copy / "docs/results/kills.md").read_text("utf-8")
