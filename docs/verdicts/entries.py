@@ -70,7 +70,8 @@ def tally(entries: Sequence[Entry], found: Mapping[str, Section]) -> str:
         if word != OUTCOMES[True] and any(its == word for _, its in words)
     ]
     agreeing = sum(word == OUTCOMES[True] for _, word in words)
-    return f"{agreeing} of {len(words)} entries of this page show what the paper says" + "".join(f"; {part}" for part in named) + "."
+    parts = [f"{agreeing} of {len(words)} entries of this page show what the paper says", *named]
+    return f"{'; '.join(parts)}."
 
 
 def figure_page(entry: Entry, section: Section, raw: str, summary_page: str) -> str:

@@ -146,7 +146,7 @@ def _pilot(spec: Spec, point: Point, work: float, most: int) -> Pilot | None:
         threads=1,
     )
     seconds = time.perf_counter() - start
-    rse = {}
+    rse: dict[str, float] = {}
     for k, layer in enumerate(spec.layers):
         tallies = Tallies((layer,), [{layer: fixed_values(small.loss, layer, small.n_classes)}])
         tallies.add(np.array([0]), made.values[None, :, [k], :2])

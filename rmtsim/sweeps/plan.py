@@ -190,7 +190,10 @@ def _total(table: pd.DataFrame, together: npt.NDArray[np.intp], workers: int) ->
     """Add a plan up; points of one number in ``together`` are estimated from the same draws."""
     draws, seconds = ([table[f"{name}{end}"].to_numpy(float) for end in ("_low", "", "_high")] for name in _RANGES)
     flops = [table["flops_per_draw"].to_numpy(float) * end for end in draws]
-    return Total(*(_sum(*ranges, together) for ranges in (draws, flops, seconds)), workers)
+    of_draws, of_flops, of_seconds = (
+        _sum(low, expected, high, together) for low, expected, high in (draws, flops, seconds)
+    )
+    return Total(of_draws, of_flops, of_seconds, workers)
 
 
 def _sum(low: Values, expected: Values, high: Values, together: npt.NDArray[np.intp]) -> Range:
