@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -219,3 +220,11 @@ def test_a_number_of_samples_is_asked_for_by_the_aspect_ratio() -> None:
         InputError, match=r"^\[grid\] n_samples: there is no such key \(N is dim / aspect_ratio\); the keys"
     ):
         from_document(document(n_samples=[20]))
+
+
+def test_a_file_of_nearly_that_name_is_pointed_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").touch()
+    for name in ("mine.tml", "mien.toml"):
+        with pytest.raises(InputError, match=rf"^spec: there is no .*{name}'? \(did you mean mine\.toml\?\)"):
+            load(name)

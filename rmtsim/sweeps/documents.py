@@ -70,7 +70,7 @@ def read_document(source: str, names: Sequence[str], others: Sequence[str] = ())
         text = builtin()[source]
     elif not source or (not is_path(source) and not os.path.exists(source)):
         known = [*names, *others]
-        meant = did_you_mean(source, known)
+        meant = did_you_mean(source, known) or did_you_mean(source, _specs_in(""))
         raise InputError(f"spec: there is no {abridge(source)}{meant}; give a .toml file, or one of {', '.join(known)}")
     else:
         text = _text_of(source, names)
@@ -104,12 +104,15 @@ def _likely_meant(error: tomllib.TOMLDecodeError) -> str:
     return ""
 
 
+def _specs_in(folder: str) -> list[str]:
+    return [name for name in names_in(folder) if name.endswith(".toml")]
+
+
 def _text_of(source: str, names: Sequence[str]) -> str:
     check_path(source, "spec", "give a TOML file under another name")
     if not os.path.lexists(source):
         folder, name = os.path.split(source)
-        beside = [other for other in names_in(folder) if other.endswith(".toml")]
-        meant = did_you_mean(name, beside) or did_you_mean(name.removesuffix(".toml"), names)
+        meant = did_you_mean(name, _specs_in(folder)) or did_you_mean(name.removesuffix(".toml"), names)
         raise InputError(f"spec: there is no file {source}{meant}; give a TOML file")
     try:
         with open_regular(source) as file:
