@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -65,29 +64,36 @@ def test_a_time_limit_stops_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 30 <= workers.clock() < 31
 
 
-def usual_seconds() -> float:
-    """Return how many seconds of a usual machine one of this process is now: by the time that a loop takes it."""
-    start = time.process_time()
-    for _ in range(1_000_000):
-        pass
-    return 0.03 / (time.process_time() - start)
+@contextmanager
+def calls_counted() -> Iterator[Callable[[], int]]:
+    """Give the number of calls of functions that this thread has made since the start, and returns from them."""
+    count, before = 0, sys.getprofile()
+
+    def add(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    sys.setprofile(add)
+    try:
+        yield lambda: count
+    finally:
+        sys.setprofile(before)
 
 
-def test_a_thousand_workers_are_kept_busy(tmp_path: Path) -> None:
-    """With the driver's CPU time, as of a usual machine, on the clock; one 40 times as slow would not do (control)."""
-    spec, busy, cost = spec_of(30, 6000, min_draws=6000), [], []
-    for slowness in (1, 40):
-        slowness *= usual_seconds()
-        workers = SimulatedWorkers(1000, timer=lambda slowness=slowness: slowness * time.process_time())
-        start = time.process_time()
-        committer = sweep(spec, Store(tmp_path / str(slowness)), workers)
-        cost.append(slowness * (time.process_time() - start) / workers.batches)
-        busy.append(workers.busy / (1000 * workers.clock()))
-        assert committer.done == 180_000
-        assert len(Store(tmp_path / str(slowness)).shards()) < 60  # commits are grouped
-    assert busy[0] >= 0.9  # of a short sweep; the benchmark's long one: 98 %
-    assert busy[1] < 0.9
-    assert cost[0] < 1e-3
+#: Seconds that a usual machine takes, about, for a call or a return and what is done until the next one.
+SECONDS_PER_CALL = 4e-7
+
+
+@pytest.mark.parametrize(("slowness", "draws", "kept"), [(1, 6000, True), (40, 1500, False)])
+def test_a_thousand_workers_are_kept_busy(slowness: int, draws: int, kept: bool, tmp_path: Path) -> None:
+    """With the driver's calls on the clock; a driver forty times as slow would not do (negative control)."""
+    with calls_counted() as calls:
+        workers = SimulatedWorkers(1000, timer=lambda: slowness * SECONDS_PER_CALL * calls())
+        committer = sweep(spec_of(30, draws, min_draws=draws), Store(tmp_path), workers)
+        assert calls() < 1000 * workers.batches
+    assert committer.done == 30 * draws
+    assert len(Store(tmp_path).shards()) < 60  # commits are grouped
+    assert (workers.busy / (1000 * workers.clock()) >= 0.9) == kept  # the benchmark's long sweep: 98 %
 
 
 def test_what_a_thousand_workers_lose_is_done_again(tmp_path: Path) -> None:
