@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,13 +26,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import rmtsim
+from benchmarks.gpu_speed import SMALL, batches, profile, rates, speed
 from benchmarks.gpu_tensor import tensor
-from benchmarks.timing import Timing, elapsed
-from rmtsim.arrays import gpu, gpu_device
+from rmtsim.arrays import gpu_device
 from rmtsim.arrays.backend import DTYPES, DtypeName, array_module, get_backend, to_numpy
-from rmtsim.kernels.cost import flops
-from rmtsim.kernels.memory import BASE, batch_size
-from rmtsim.model.choices import LayerName
+from rmtsim.arrays.threads import cores
+from rmtsim.kernels.memory import BASE
 from rmtsim.model.point import Point
 from rmtsim.sampling.draws import sample
 
@@ -43,27 +43,15 @@ _TOTAL = 540
 #: Seconds below which no step is begun.
 _LEAST = 15
 
+#: Processes of the tests: each takes some hundred MB of the device.
+_PROCESSES = 4
+
+#: Where tests are, and what the modules of those that need a GPU say.
+_TESTS, _OF_GPU = Path(__file__).parents[1] / "tests", re.compile(r"mark\.gpu\b|\bxp: ModuleType\b|\bon_gpu\b")
+
 _LINEAR, _HIDDEN = partial(Point, "linear", "ce"), partial(Point, "one_hidden", "ce")
 
 
-class Timed(NamedTuple):
-    """Draws to time: how many in a call on the GPU, and on one core of the CPU; seconds of one that were aimed at."""
-
-    point: Point
-    layers: tuple[LayerName, ...] | None
-    draws: int
-    on_cpu: int
-    aim: float | None
-
-
-SPEED = (
-    Timed(_LINEAR(100, 64, 128), None, 2048, 64, 7e-6),
-    Timed(_LINEAR(10, 500, 1000), None, 512, 4, 20e-6),
-    Timed(_LINEAR(1000, 1000, 1000), None, 64, 1, 0.17e-3),
-    Timed(_HIDDEN(100, 500, 1000, 8), ("hidden",), 64, 1, 0.1e-3),
-    Timed(_HIDDEN(100, 500, 1000, 8), None, 16, 1, None),
-    Timed(_LINEAR(128_256, 1024, 1024), None, 3, 0, 13e-3),
-)
 #: Points whose rows are compared to the bit.
 _BITS = (_LINEAR(10, 500, 1000), _LINEAR(100, 64, 128), _LINEAR(1000, 1000, 1000), _HIDDEN(100, 64, 128, 8))
 #: Points whose statistics are compared with NumPy's.
@@ -77,7 +65,6 @@ _AGREE = (
     _HIDDEN(9000, 30, 100, 8),
     Point("one_hidden", "mse", 100, 64, 128, 8),
 )
-_SMALL = (_LINEAR(10, 20, 60), _HIDDEN(10, 20, 60, 3))
 
 
 def facts(small: bool) -> Iterator[Row]:
@@ -96,9 +83,10 @@ def facts(small: bool) -> Iterator[Row]:
 
 
 def tests(small: bool) -> Iterator[Row]:
-    """Run the tests of the GPU path, of which none may be skipped."""
+    """Run the tests of the GPU path in some processes, of which none may be skipped."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-rfEs", "-p", "no:cacheprovider", "--tb=short"]
-    chosen = ["tests/test_gpu_products.py", "-k", "products"] if small else ["tests"]
+    processes = ["-n", str(min(cores(), _PROCESSES)), "--dist", "loadfile"]
+    chosen = ["tests/test_gpu_products.py", "-k", "products"] if small else [*processes, *gpu_modules()]
     with tempfile.TemporaryFile("w+") as said:
         environment = {**os.environ, **({} if small else {"RMTSIM_GPU": "1"})}
         code = subprocess.run([*command, *chosen], stdout=said, stderr=subprocess.STDOUT, env=environment).returncode
@@ -106,29 +94,10 @@ def tests(small: bool) -> Iterator[Row]:
         yield {"code": code, "end": said.read().strip().splitlines()[-40:]}
 
 
-def speed(small: bool) -> Iterator[Row]:
-    """Time a draw on the GPU, in batches and one by one, and on one core of the CPU; and the share of the peak."""
-    for dtype in DTYPES:
-        peak = _product_rate(dtype, 64 if small else 8192)
-        yield {"dtype": dtype, "product_TFLOPs": peak / 1e12}
-        for timed in [Timed(point, None, 4, 2, None) for point in _SMALL] if small else SPEED:
-            yield {"dtype": dtype, **_time(timed, dtype, peak)}
-
-
-def _time(timed: Timed, dtype: DtypeName, peak: float) -> Row:
-    point, layers = timed.point, timed.layers or timed.point.layers
-    simulate = partial(rmtsim.simulate, point, dtype=dtype, layers=layers)
-    row: Row = {"point": str(point), "layers": layers, "aim": timed.aim}
-    for name, batch in (("s_per_draw", None), ("s_per_draw_one_by_one", 1)):
-        count = timed.draws if batch is None else max(2, timed.draws // 16)
-        call = partial(simulate, count, backend="cupy", batch=batch)
-        call()
-        row[name] = Timing.of([elapsed(call) for _ in range(3)]).seconds / count
-    row["batch"] = batch_size(point, layers, dtype, gpu_device.free_memory(), gpu=True)
-    row["share_of_peak"] = flops(point, layers, gpu=True) / row["s_per_draw"] / peak
-    if timed.on_cpu and dtype == "float32":
-        row["cpu_s_per_draw"] = elapsed(partial(simulate, timed.on_cpu, threads=1)) / timed.on_cpu
-    return row
+def gpu_modules() -> list[str]:
+    """Return the modules that have tests of the GPU path: collecting the others would take longer than these tests."""
+    texts = {file: file.read_text("utf-8") for file in sorted(_TESTS.glob("test_*.py"))}
+    return [f"tests/{file.name}" for file, text in texts.items() if _OF_GPU.search(text)]
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -137,7 +106,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 def bits(small: bool) -> Iterator[Row]:
     """Look whether the rows of a draw have the same bits, however it is made."""
-    for point in _SMALL if small else _BITS:
+    for point in SMALL if small else _BITS:
         for dtype in DTYPES:
 
             def rows(draws: int | range, point: Point = point, dtype: DtypeName = dtype, **options: Any) -> np.ndarray:
@@ -158,7 +127,7 @@ def bits(small: bool) -> Iterator[Row]:
 
 def agree(small: bool) -> Iterator[Row]:
     """Find the largest relative difference of statistics from NumPy's in float64, of the same arrays."""
-    for point in _SMALL if small else _AGREE:
+    for point in SMALL if small else _AGREE:
         for dtype in DTYPES:
             X, V, W, y, _ = sample(point, range(2), 0, dtype=dtype, xp=np, labels=True)
             found = []
@@ -174,7 +143,7 @@ def agree(small: bool) -> Iterator[Row]:
 def memory(small: bool) -> Iterator[Row]:
     """Make draws while the caller holds most of the memory, and ask for a handle of cuBLAS where there is none left."""
     cupy = array_module("cupy")
-    point = _SMALL[0] if small else _LINEAR(2, 64, 2048)
+    point = SMALL[0] if small else _LINEAR(2, 64, 2048)
     held = cupy.empty(2**20 if small else int(0.62 * cupy.cuda.Device().mem_info[0]), dtype=np.uint8)
     yield {"while_62_percent_are_held": _outcome(lambda: rmtsim.simulate(point, 1, backend="cupy"))}
     del held
@@ -233,6 +202,9 @@ STEPS = {
     "speed": Step(speed, 120),
     "bits": Step(bits, 60),
     "agree": Step(agree, 75),
+    "profile": Step(profile, 60),
+    "rates": Step(rates, 30),
+    "batches": Step(batches, 30),
     "tensor": Step(tensor, 90),
     "memory": Step(memory, 45),
     "compiling": Step(compiling, 90),
@@ -247,19 +219,6 @@ def _output(command: list[str], **environment: str | None) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{type(error).__name__}: {error}"
     return (done.stdout + done.stderr).strip()[-500:]
-
-
-def _product_rate(dtype: DtypeName, order: int) -> float:
-    """Flops a second of a plain matrix product of normals: ones would be multiplied faster."""
-    A = gpu.normals([bytes(16)], range(order), order, 1.0, dtype)[0]
-    device = array_module("cupy").cuda.Device()
-
-    def product() -> None:
-        gpu.products(A, A)
-        device.synchronize()
-
-    product()
-    return 2 * order**3 / Timing.of([elapsed(product) for _ in range(5)]).seconds
 
 
 def _in_two_threads(work: Callable[[], Any]) -> list[Any]:
@@ -302,7 +261,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the steps that are named, or all; return 0 if all of them came to their end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__)
     parser.add_argument("steps", nargs="*", metavar="STEP", help=f"some of {', '.join(STEPS)}; all by default")
-    parser.add_argument("--out", type=Path, default=Path(os.environ.get("OUT", ".")), help="folder of gpu_check.jsonl")
+    parser.add_argument("--out", type=Path, default=os.environ.get("OUT"), help="folder to add gpu_check.jsonl to")
     parser.add_argument("--limit", type=float, default=_TOTAL, help="seconds for all steps (default: %(default)s)")
     parser.add_argument("--emulated", action="store_true", help="on the emulator, with small sizes")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -312,9 +271,8 @@ def main(argv: list[str] | None = None) -> int:
     if given.here:
         _in_this_process(given.steps[0], given.emulated)
         return 0
-    given.out.mkdir(parents=True, exist_ok=True)
     begin, codes = time.monotonic(), []
-    with open(given.out / "gpu_check.jsonl", "a+") as file:
+    with _lines(given.out) as file:
         for step in given.steps or STEPS:
             left = given.limit - (time.monotonic() - begin)
             place, start = file.seek(0, 2), time.monotonic()
@@ -329,6 +287,14 @@ def main(argv: list[str] | None = None) -> int:
             file.seek(place)
             print(file.read(), end="", flush=True)
     return 0 if all(code == "0" for code in codes) else 1
+
+
+def _lines(folder: Path | None) -> Any:
+    """Return the file of the steps' lines, which is not kept where no folder is given."""
+    if folder is None:
+        return tempfile.TemporaryFile("w+")
+    folder.mkdir(parents=True, exist_ok=True)
+    return open(folder / "gpu_check.jsonl", "a+")
 
 
 def _run(command: list[str], limit: float, file: Any) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import rmtsim
-from benchmarks.gpu_check import SPEED, Timed
+from benchmarks.gpu_speed import SPEED, Timed
 from harness.simt.cupy_module import emulated, nothing_computed
 from harness.simt.memory import Pool
 from rmtsim.arrays.backend import DTYPES

@@ -26,6 +26,11 @@ PRETENDED: list[Row] = [
         "share_of_peak": 0.375,
         "cpu_s_per_draw": 0.0123,
     },
+    {"step": "profile", "point": "linear ce", "layers": ["linear"], "dtype": "float32", "draws": 10}
+    | {"seconds": 4e-4, "device_seconds": 3e-4, "kernels": [["sums", 9, 2.4e-4], ["normals", 1, 6e-5]]},
+    {"step": "rates", "s_of_a_launch": 8e-6, "s_of_our_launch": 6.3e-6},
+    {"step": "rates", "s_of_a_wait": 2.1e-5},
+    {"step": "rates", "copied_TBs": 3.97},
     {"step": "bits", "point": "a", "dtype": "float32", "again": True, "batch_2": False, "two_threads": [True, False]},
     {"step": "agree", "point": "a", "dtype": "float64", "largest_difference": {"linear": [3e-13, None]}},
     {"step": "agree", "point": "a", "dtype": "float32", "largest_difference": {"linear": [4e-06, 2e-06]}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,14 @@ import pytest
 
 from harness.simt.kernels import compiler
 from rmtsim.arrays.backend import get_backend
+from tests.benchmark_modules import Benchmarks, benchmarks
+
+__all__ = ["benchmarks"]  # a fixture
 
 ROOT = Path(__file__).parents[1]
+
+#: What the steps that take times say besides the times of draws.
+RATES = {"s_of_a_launch", "s_of_our_launch", "s_of_a_wait", "copied_TBs", "s_of_a_draw_in_it"}
 
 
 def check(*words: str) -> tuple[int, list[dict[str, Any]], str]:
@@ -24,8 +31,9 @@ def check(*words: str) -> tuple[int, list[dict[str, Any]], str]:
 
 
 @pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
-def test_all_steps_run_on_the_emulator(tmp_path: Path) -> None:
-    steps = ["facts", "speed", "bits", "agree", "tensor", "memory"]  # the tests run here anyway, compiling says nothing
+def test_all_steps_run_on_the_emulator(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    said_by_a_gpu_alone = {"tests", "profile", "compiling"}
+    steps = [step for step in benchmarks("[*module('benchmarks.gpu_check').STEPS]") if step not in said_by_a_gpu_alone]
     code, rows, said = check(*steps, "--emulated", "--limit", "3600", "--out", str(tmp_path))
     assert (code, said) == (0, "")
     assert [json.loads(line) for line in (tmp_path / "gpu_check.jsonl").read_text().splitlines()] == rows
@@ -41,7 +49,64 @@ def test_all_steps_run_on_the_emulator(tmp_path: Path) -> None:
     assert all(row["limit_left_behind"] == 0 and row["two_threads"] == [True, True] for row in of_bits)
     assert all(value is True for row in of_bits for value in row.values() if isinstance(value, bool))
     assert sum("largest_difference" in row for row in rows) == 4
+    assert {key for row in rows for key in row if key.startswith(("s_of_", "copied_"))} == RATES
     assert [row["while_62_percent_are_held"] for row in rows if "while_62_percent_are_held" in row] == ["done"]
+
+
+def test_modules_with_tests_of_the_gpu_path_are_known_by_their_text(
+    benchmarks: Benchmarks, request: pytest.FixtureRequest
+) -> None:
+    """Of all that pytest has found, so all are looked at in a run of all tests."""
+    of_gpu = {f"tests/{item.path.name}" for item in request.session.items if item.get_closest_marker("gpu")}
+    known = set(benchmarks("module('benchmarks.gpu_check').gpu_modules()"))
+    assert of_gpu <= known
+    assert "tests/test_gpu_check.py" not in known
+
+
+def test_nothing_is_kept_where_no_folder_is_given(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu_check", "bits", "--limit", "10"]
+    environment = {name: value for name, value in os.environ.items() if name != "OUT"} | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert json.loads(done.stdout)["ended"] == "no time left"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_profile_without_pytorch_says_so() -> None:
+    found = profiled('"torch.profiler": None')
+    assert found["no_profile"].startswith("PyTorch is not there (")
+
+
+def test_a_profile_adds_up_the_kernels() -> None:
+    """In the words of PyTorch, which this machine need not have."""
+    events = [("cudaLaunchKernel", 5, 0), ("normals", 4, 200), ("products", 1, 500)]
+    made = f"[SimpleNamespace(key=k, count=n, self_device_time_total=t) for k, n, t in {events}]"
+    profile = f"lambda activities: nullcontext(SimpleNamespace(key_averages=lambda: {made}))"
+    profiler = f"SimpleNamespace(ProfilerActivity=SimpleNamespace(CUDA=0), profile={profile})"
+    found = profiled(f'"torch": SimpleNamespace(), "torch.profiler": {profiler}')
+    assert found.pop("seconds") > 0
+    assert found == {
+        "calls": 3,  # to warm up, timed, and profiled
+        "device_seconds": 7e-4,
+        "launches": 5,
+        "kernels": [["products", 1, 5e-4], ["normals", 4, 2e-4]],
+    }
+
+
+def profiled(modules: str) -> dict[str, Any]:
+    """Return what a profile says in a process that has these modules, with the number of calls."""
+    code = f"""
+import json, sys
+from contextlib import nullcontext
+from types import SimpleNamespace
+from benchmarks.gpu_profile import profiled
+sys.modules |= {{{modules}}}
+calls = []
+found = profiled(lambda: calls.append(1))
+print(json.dumps(found | {{"calls": len(calls)}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @pytest.mark.skipif(get_backend("cupy").problem() is None, reason="there is a GPU")

@@ -38,7 +38,7 @@ def cells(text: str, words: str) -> list[str]:
 @pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 def test_the_counts_are_those_of_the_code(benchmarks: Benchmarks, counts: Row) -> None:
     """Where this fails, `python -m benchmarks.gpu_counts` counts anew, in a minute or two."""
-    draws = benchmarks("module('benchmarks.gpu_counts').counted(module('benchmarks.gpu_check').SPEED[0])")
+    draws = benchmarks("module('benchmarks.gpu_counts').counted(module('benchmarks.gpu_speed').SPEED[0])")
     kernels = benchmarks("module('benchmarks.gpu_counts').compiled('one_hidden', 'mse', None)")
     assert draws == counts["draws"][0]
     assert kernels in counts["compiled"]
@@ -75,6 +75,9 @@ def test_of_a_run_on_a_gpu_it_is_made(benchmarks: Benchmarks, counts: Row, tmp_p
     row = cells(text, "## Measured on Pretended P1")
     assert row == ["linear ce, linear", "float32", "30", "20", "1.5", "600", "0.375", "12,300"]
     said = " ".join(text.split())
+    assert "| linear ce, linear | float32 | 75 % | sums 80 %, normals 20 % |" in said
+    assert "6.3 µs for the launch of a kernel of rmtsim, 8 µs for one of CuPy, and 21 µs for a wait" in said
+    assert "copied at 4 TB/s" in said
     assert "by 3e-13 in float64 and 4e-06 in float32 at most" in said
     assert "compared 4 times" in said
     assert "2 times they were the same" in said
@@ -83,7 +86,14 @@ def test_of_a_run_on_a_gpu_it_is_made(benchmarks: Benchmarks, counts: Row, tmp_p
 
 def test_a_run_that_was_cut_short_is_told(benchmarks: Benchmarks, counts: Row, tmp_path: Path) -> None:
     text = page(benchmarks, counts, rows_of(benchmarks, written(tmp_path, PRETENDED[:2])))
-    for said in ("No times of draws were taken.", "was not looked at", "Bits were not compared.", "were not run there"):
+    for said in (
+        "No times of draws were taken.",
+        "Which kernels take",
+        "What launches and",
+        "was not looked at",
+        "Bits were not compared.",
+        "were not run there",
+    ):
         assert said in text
 
 

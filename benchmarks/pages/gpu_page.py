@@ -71,6 +71,10 @@ on the same GPU; *one core* is a draw in float64 on a core of the CPU of that ma
 
 {speed}
 
+{profile}
+
+{rates}
+
 {agreement}
 
 {bits}
@@ -140,10 +144,41 @@ def _measured(check: list[Row], about: Row) -> str:
         device=about["device"],
         date=about["date"],
         speed=markdown(Table("", speed)) if speed else "No times of draws were taken.",
+        profile=_profile([row for row in check if "kernels" in row]),
+        rates=fill(_rates({key: value for row in check if row["step"] == "rates" for key, value in row.items()}), 120),
         agreement=fill(_agreement([row for row in check if "largest_difference" in row]), 120),
         bits=fill(_same_bits([row for row in check if "again" in row]), 120),
         tensor=_tensor([row for row in check if "s_with_tensor_cores" in row]),
         tests=fill(_tests([row for row in check if row["step"] == "tests" and "code" in row]), 120),
+    )
+
+
+def _profile(rows: list[Row]) -> str:
+    if not rows:
+        return "Which kernels take the time was not looked at."
+    return markdown(Table("", [_profiled(row) for row in rows]))
+
+
+def _profiled(row: Row) -> Row:
+    """Return the share of the time in which the device works, and the kernels that take most of that."""
+    share = ", ".join(
+        f"{name} {100 * seconds / row['device_seconds']:.0f} %" for name, _, seconds in row["kernels"][:3]
+    )
+    return {
+        "draw": f"{row['point']}, {', '.join(row['layers'])}",
+        "dtype": row["dtype"],
+        "the device works": f"{100 * row['device_seconds'] / row['seconds']:.0f} %",
+        "of that, most is": share,
+    }
+
+
+def _rates(found: Mapping[str, Any]) -> str:
+    if "copied_TBs" not in found:
+        return "What launches and copies take was not looked at."
+    own, any_, wait = (1e6 * found[f"s_of_{what}"] for what in ("our_launch", "a_launch", "a_wait"))
+    return (
+        f"There the host took {own:.2g} µs for the launch of a kernel of rmtsim, {any_:.2g} µs for one of CuPy, and "
+        f"{wait:.2g} µs for a wait; arrays were copied at {found['copied_TBs']:.2g} TB/s, read and written."
     )
 
 
