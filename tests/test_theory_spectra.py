@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cache
 
@@ -11,7 +12,7 @@ from scipy import integrate, special
 
 from rmtsim.theory import limit
 from rmtsim.theory.softmax_moments import softmax_moment
-from rmtsim.theory.spectra import Spectrum, block_spectrum
+from rmtsim.theory.spectra import Spectrum, block_spectrum, weight_laws
 from rmtsim.theory.spectra.weight_laws import (
     bernoulli,
     discrete,
@@ -160,6 +161,36 @@ def test_hidden_ce_moments(pair, ratio):
         assert abs(law.moment(k) - (sample**k).mean()) < 4 * std_error
         deviations.append(abs(other.moment(k) - (sample**k).mean()) / std_error)
     assert max(deviations) > 20  # negative control: other neurons
+
+
+@pytest.mark.parametrize("pair", [(0, 0), (0, 1)])
+def test_hidden_ce_moments_are_good_to_1e_3(pair, monkeypatch):
+    """Against quadrature over the orthants in which neuron i and j are on."""
+    V = output_weights(200, 3)
+    exact = hidden_moments(V, *pair)
+
+    def errors():
+        law = hidden_ce_diag(V, 0) if pair == (0, 0) else hidden_ce_offdiag(V, *pair)
+        return [abs(law.moment(k) / exact[k - 1] - 1) for k in (1, 2, 3, 4)]
+
+    assert max(errors()) < 1e-3
+    monkeypatch.setattr(weight_laws, "_WORK", 2**6 * len(V))
+    assert max(errors()) > 1e-3  # negative control: fewer points
+
+
+def hidden_moments(V, i, j):
+    """E λ^k for k = 1, …, 4 by Gauss-Legendre nodes on either side of 0 for each neuron."""
+    nodes, weights = special.roots_legendre(20)
+    nodes, weights = 4.5 * (nodes + 1), 4.5 * weights
+    weights *= np.exp(-(nodes**2) / 2) / math.sqrt(2 * math.pi)
+    moments = np.zeros(4)
+    for signs in itertools.product((1, -1), repeat=V.shape[1]):
+        if signs[i] > 0 and signs[j] > 0:
+            g = np.stack(np.meshgrid(*(sign * nodes for sign in signs), indexing="ij"), axis=-1)
+            w = math.prod(np.meshgrid(*[weights] * len(signs), indexing="ij")).ravel()
+            found = hidden_weights(V, g.reshape(len(w), -1), i, j)
+            moments += [w @ found**k for k in (1, 2, 3, 4)]
+    return moments
 
 
 @cache
