@@ -50,6 +50,7 @@ _COMPACTION = 3.0
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a run of a sweep or an experiment would do."""
     from rmtsim.sweeps import plan as plans
+    from rmtsim.sweeps.missing_blocks import without_off_diagonal
     from rmtsim.sweeps.spec import Spec
 
     spec, store = sources.load(arguments.spec, arguments.full), Store(arguments.store)
@@ -76,7 +77,8 @@ def plan(arguments: argparse.Namespace) -> int:
     width = line_width()
     spare = (["max_draws"], ["per_draw"], ["memory_per_worker"], ["why"])
     print_text("\n".join(frame_table(shown.rename(columns=names), width=width, spare=spare)), lines=True)
-    for sentence in (*_without_theory(spec), plans.summary(spec, table)):
+    missing = without_off_diagonal(spec.points(), spec.layers)
+    for sentence in (*missing, *_without_theory(spec), plans.summary(spec, table)):
         print_text(f"\n{textwrap.fill(sentence, width)}", lines=True)
     return DONE
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from rmtsim.sweeps.batches import Batch, Result
 from rmtsim.sweeps.executors import OWN_RAY, THIS_MACHINE
 from rmtsim.sweeps.jobs import Failure
 from rmtsim.sweeps.loop import ending, run_work
+from rmtsim.sweeps.missing_blocks import without_off_diagonal
 from rmtsim.sweeps.progress import Progress, SweepWatch
 from rmtsim.sweeps.ray_metrics import exported
 from rmtsim.sweeps.reading import read_states
@@ -181,7 +183,8 @@ def run(
     on_progress
         Called with a `rmtsim.sweeps.progress.Progress` after every commit, about once a second.
     on_message
-        Called with a sentence on what the run waits for, or leaves undone; by default it is logged.
+        Called with a sentence on what the run waits for or leaves undone, or on blocks that its points do not have; by
+        default it is logged.
     on_states
         Called with the points before the run begins, where draws are wanted.
 
@@ -209,6 +212,9 @@ def run(
         resources = Resources(workers, 1, memory)
     if on_states:
         on_states(states)
+    say = on_message or partial(_log.info, "%s: %s", spec.name)
+    for sentence in without_off_diagonal([state.point for state in states], spec.layers):
+        say(sentence)
     work = SweepWork(spec, resources, _Read(listed, backend, states))
     stopped = run_work(
         work,
