@@ -45,7 +45,7 @@ _REGIMES: tuple[RegimeName, ...] = ("finite", "large_c")
 def decay(
     draws: pd.DataFrame | Store | str | os.PathLike[str],
     quantity: Quantity = "ratio",
-    hue: str = "aspect_ratio",
+    hue: str | None = None,
     theory: bool | Collection[RegimeName] = True,
     ax: Axes | None = None,
 ) -> Axes:
@@ -60,7 +60,8 @@ def decay(
         ``"diag_sqfro"``, ``"offdiag_sqfro"`` or ``"ratio"``: a column of `rmtsim.summarize`.
     hue
         The column that decides on the colour of a series: ``model``, ``loss``, ``layer``, ``width``, ``aspect_ratio``,
-        ``dim``, ``n_samples`` or one of the ensemble's. Series of one colour differ in their markers.
+        ``dim``, ``n_samples`` or one of the ensemble's. Series of one colour differ in their markers. By default it is
+        ``layer`` where several layers have something to draw, else ``aspect_ratio``.
     theory
         Whether to draw the theory at the same d and N (solid) and its form as d, N → ∞, then C → ∞ (dashed), where
         there is one; or a selection of ``["finite", "large_c"]``. The former takes seconds for each C where there is
@@ -91,10 +92,13 @@ def decay(
     'number of classes $C$'
     """
     check_choice("quantity", quantity, get_args(Quantity))
-    check_choice("hue", hue, _OF_SWEEP)
+    if hue is not None:
+        check_choice("hue", hue, _OF_SWEEP)
     regimes = _regimes(theory)
     means = summarize(draws)
     ax = given_axes(ax)
+    if hue is None:  # by one colour, layers would look like one series that jumps
+        hue = "layer" if means.loc[means[quantity] > 0, "layer"].nunique() > 1 else "aspect_ratio"
     series = series_of(means, "n_classes", hue, None)
     _draw(ax, series, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax

@@ -74,6 +74,16 @@ def test_values_bars_and_theory_stand_where_they_should(draws: pd.DataFrame) -> 
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
 
 
+def test_decay_gives_each_layer_that_it_draws_a_colour(draws: pd.DataFrame) -> None:
+    hidden = draws[draws["model"] == "one_hidden"]
+    for quantity, several in (("diag_sqfro", True), ("ratio", False)):  # with MSE the output layer's ratio is zero
+        ax = rmtsim.plot.decay(hidden, quantity, theory=False, ax=Figure().subplots())  # type: ignore[arg-type]
+        colors = [bars.lines[0].get_color() for label, bars in drawn(ax).items() if ":" not in label]
+        assert len(colors) == len({*colors}) == 1 + several
+    ax = rmtsim.plot.decay(hidden, "diag_sqfro", hue="aspect_ratio", theory=False, ax=Figure().subplots())
+    assert len({bars.lines[0].get_color() for bars in drawn(ax).values()}) == 1
+
+
 def test_along_d_a_series_has_one_quotient_and_its_own_theory(draws: pd.DataFrame) -> None:
     where = "loss == 'mse' and model == 'linear'"
     [ax] = rmtsim.plot.columns(draws, "dim", "diag_sqfro", "n_classes", where=where, ax=Figure().subplots())
