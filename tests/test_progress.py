@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from rich.console import Console
 from harness.specs import SMALL
 from rmtsim.store import Store
 from rmtsim.sweeps.display import _table
-from rmtsim.sweeps.progress import OpenPoint, Progress, most_telling
+from rmtsim.sweeps.experiment import Experiment
+from rmtsim.sweeps.progress import OpenPoint, Progress, SweepWatch, most_telling
+from rmtsim.sweeps.spec import from_document
+from rmtsim.sweeps.state import states_of
+from rmtsim.sweeps.table_runner import TableWork
 
 #: A sweep that is over at once.
 SPEC = SMALL.format(max_draws=8, target_rse=0.9)
@@ -64,6 +69,25 @@ def test_a_point_within_its_target_says_what_it_waits_for() -> None:
     with console.capture() as capture:
         console.print(_table(Progress("one", "draw", 17, 0, 1, 1, open_points=(within,)), 8))
     assert re.search(r"  C = 3 +0\.99% +1\.00% +17 of 24 \(checkpoint\)$", capture.get().rstrip())
+
+
+def test_it_says_for_how_long_it_has_waited_for_workers(tmp_path: Path) -> None:
+    now = [0.0]
+    watch = SweepWatch("one", [*states_of(from_document(tomllib.loads(SPEC))).values()], lambda: now[0])
+    tables = TableWork(Experiment("several", []), None, "auto", lambda: now[0])
+
+    def said(seconds: float, workers: int) -> str:
+        now[0] = seconds
+        texts = [str(watch.progress(0, workers, [])), str(tables.progress(workers))]
+        [phrase] = {text.split(", ")[-1] for text in texts}
+        return phrase
+
+    with Store(tmp_path).writer() as writer:
+        tables.begin(Store(tmp_path), writer, "numpy")
+    assert said(0, 0) == "waiting for workers"
+    assert said(75, 0) == "waiting for workers for 1 min 15 s"
+    assert said(80, 2) == "2 workers"
+    assert said(110, 0) == "waiting for workers for 30 s"  # since the last one was seen
 
 
 #: Runs a sweep in each of the environments given, each time into a store of its own.

@@ -76,6 +76,8 @@ class Progress:
         Batches or tables that were given to workers and did not come back.
     worst_rse
         The largest relative standard error of any point; None where none has one yet, and for tables.
+    waiting
+        Seconds for which no worker has been at work; 0 where one is.
 
     Examples
     --------
@@ -100,6 +102,7 @@ class Progress:
     open_points: tuple[OpenPoint, ...] = ()
     in_flight: int = 0
     worst_rse: float | None = None
+    waiting: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -108,7 +111,8 @@ class Progress:
 
     def __str__(self) -> str:
         """Return it in a line."""
-        workers = number_of(self.workers, "worker") if self.workers else "waiting for workers"
+        waits = f"waiting for workers{f' for {format_seconds(self.waiting)}' if self.waiting >= 1 else ''}"
+        workers = number_of(self.workers, "worker") if self.workers else waits
         failed = f", {number_of(len(self.failures), self._job)} failed" if self.failures else ""
         to_go = f", about {format_seconds(self.to_go)} to go" if self.to_go and self.workers else ""
         if self.unit == "table":
@@ -183,6 +187,19 @@ def draws_left(states: Sequence[PointState]) -> list[float]:
     return left
 
 
+class Absence:
+    """Measures for how long no worker has been at work, by how many were at each look; it begins at ``now``."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+
+    def seconds(self, workers: int, now: float) -> float:
+        """Return the seconds since the last look that found a worker, or since the beginning."""
+        if workers:
+            self._since = now
+        return now - self._since
+
+
 class SweepWatch:
     """Measures the progress of a sweep from now on.
 
@@ -208,6 +225,7 @@ class SweepWatch:
         self._name, self._states, self._clock = name, states, clock
         now = clock()
         self.start = now if since is None else since
+        self._absence = Absence(now)
         self._costs = [state.sampling.cost(state.point, state.layers) for state in states]
         self._past = deque([(now, self._work())])
 
@@ -237,6 +255,7 @@ class SweepWatch:
             open_points,
             in_flight,
             max(filter(math.isfinite, errors), default=None),
+            self._absence.seconds(workers, now),
         )
 
     def _work(self) -> float:

@@ -22,7 +22,7 @@ from rmtsim.sweeps.executors import LOCAL, THIS_MACHINE
 from rmtsim.sweeps.experiment import Experiment, Location, Table, as_store
 from rmtsim.sweeps.jobs import Failure, never
 from rmtsim.sweeps.loop import ending, run_work
-from rmtsim.sweeps.progress import Progress
+from rmtsim.sweeps.progress import Absence, Progress
 from rmtsim.sweeps.ray_metrics import exported
 from rmtsim.sweeps.resources import allocate_tables
 from rmtsim.sweeps.scheduler import Scheduler
@@ -153,9 +153,16 @@ class TableWork:
     scheduler: TableScheduler
     committer: TableCommitter
 
-    def __init__(self, experiment: Experiment, document: Mapping[str, Any] | None, address: str) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        document: Mapping[str, Any] | None,
+        address: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name, self.folders = experiment.name, experiment.folders
         self._experiment, self._document, self._address = experiment, document, address
+        self._clock = clock
 
     def begin(self, store: Store, writer: Writer, backend: str) -> tuple[TableScheduler, TableCommitter]:
         """Look for the tables again, since another writer may have been at work, and keep the spec."""
@@ -165,7 +172,8 @@ class TableWork:
         if self._address != LOCAL:
             reachable = self._address in THIS_MACHINE or isinstance(files, RemoteFiles)
             place = files.address if reachable else None
-        self._start = time.monotonic()
+        self._start = self._clock()
+        self._absence = Absence(self._start)
         self.saves = place is not None and any(table.task.resumable for table in missing)
         self.missing = len(missing)
         self.scheduler = TableScheduler([TableJob(table, place) for table in missing])
@@ -175,7 +183,8 @@ class TableWork:
 
     def progress(self, workers: int) -> Progress:
         """Return where the experiment stands; the time to go is as the cost of the tables has it."""
-        elapsed, left = time.monotonic() - self._start, self.scheduler.cost_left
+        now, left = self._clock(), self.scheduler.cost_left
+        elapsed = now - self._start
         total = len(self._experiment.tables)
         return Progress(
             self.name,
@@ -188,6 +197,7 @@ class TableWork:
             elapsed,
             elapsed * left / (self._cost - left) if self._cost > left else None,
             in_flight=self.scheduler.in_flight,
+            waiting=self._absence.seconds(workers, now),
         )
 
 
