@@ -73,7 +73,7 @@ def decay(
     -------
     Axes
         The axes, with logarithmic scales, labels and a legend. Faint marks: the tail is too heavy for the mean to be
-        trusted (`rmtsim.stats.tails.heavy_tail`).
+        trusted (``heavy_tail_ratio`` and its like in `rmtsim.summarize`).
 
     Raises
     ------
@@ -147,7 +147,7 @@ def columns(
     list of Axes
         The axes, with labels and legends, one for each panel. Error bars are intervals of one standard error's level
         (68 %), longer upwards where draws are skew. Faint marks: the tail is too heavy for the mean to be trusted
-        (`rmtsim.stats.tails.heavy_tail`).
+        (``heavy_tail_ratio`` and its like in `rmtsim.summarize`).
 
     Raises
     ------

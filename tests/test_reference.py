@@ -13,7 +13,7 @@ import pytest
 import rmtsim
 from docs.docstrings import faults
 from docs.generate import DOCS, PARTS, generated_pages, renewed
-from docs.generate.python_names import PUBLIC, find
+from docs.generate.python_names import MODULES, PUBLIC, find, public_names
 from rmtsim.cli.parser import parser
 from rmtsim.figures import all_figures
 from rmtsim.model.choices import ACTIVATIONS, WEIGHTS
@@ -79,6 +79,13 @@ def test_every_name_is_listed() -> None:
     plots = {name.split(".")[2] for names in PUBLIC.values() for name in names if name.startswith("rmtsim.plot.")}
     assert plots == set(rmtsim.plot.__all__)
     assert find("rmtsim.Store.draws").__doc__
+
+
+@pytest.mark.parametrize("name", ["python", "spec", "store"])
+def test_the_pages_name_nothing_that_is_internal(name: str) -> None:
+    """A name inside a module is public; but a session shows errors by the module that has them."""
+    known = {*public_names(), *MODULES, "rmtsim.errors.InputError"}
+    assert set(re.findall(r"rmtsim(?:\.[A-Za-z_]+){2,}", page(name))) <= known
 
 
 def test_the_metadata_of_a_shard_are_described(tmp_path: Path) -> None:

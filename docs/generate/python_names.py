@@ -49,11 +49,21 @@ PUBLIC: dict[str, dict[str, tuple[str, ...]]] = {
         "rmtsim.figures.Figure": ("numbers", "plot", "select", "tables", "text", "headline"),
         "rmtsim.figures.register": (),
     },
+    "Losses and activations of your own": {
+        "rmtsim.model.loss.Loss": ("value_and_residuals", "curvature"),
+        "rmtsim.model.loss.register_loss": (),
+        "rmtsim.model.activation.Activation": ("value", "slope", "bend"),
+        "rmtsim.model.activation.register_activation": (),
+    },
     "Errors": {"rmtsim.InputError": (), "rmtsim.RunError": ()},
 }
 
 
-#: Classes whose objects are returned, and not made by users.
+#: Modules that `import rmtsim` does not bring, and whose names are public.
+MODULES = ("rmtsim.figures", "rmtsim.model.activation", "rmtsim.model.loss")
+
+
+#: Classes whose objects are returned, or derived from, and not made by users.
 RETURNED = (
     "rmtsim.Outcome",
     "rmtsim.Progress",
@@ -62,6 +72,8 @@ RETURNED = (
     "rmtsim.LayerNorms",
     "rmtsim.Measurement",
     "rmtsim.figures.Figure",
+    "rmtsim.model.loss.Loss",
+    "rmtsim.model.activation.Activation",
 )
 
 
@@ -94,7 +106,8 @@ def reference() -> str:
 def find(name: str) -> Any:
     """Return what a full name stands for, a member of a class as it stands in the class."""
     package, *names = name.split(".")
-    import_module("rmtsim.figures")
+    for module in MODULES:
+        import_module(module)
     found = import_module(package)
     for one in names:
         found = inspect.getattr_static(found, one) if isinstance(found, type) else getattr(found, one)

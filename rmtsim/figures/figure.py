@@ -52,7 +52,7 @@ class Figure(ABC):
         draws in place of the figure's text.
     measured
         Whether it also shows measurements of the user's own, with `rmtsim figure NAME --measured FILE …`: the rows are
-        then those of `rmtsim.paper.head.numbers.rows_of`.
+        then made of these, as those of figure `head` are.
 
     Examples
     --------
@@ -137,7 +137,7 @@ class Figure(ABC):
         ----------
         rows
             Those of `select`: of a figure with specs, draws with the columns of the store; else the tables of its
-            experiment. Tables of several kinds are joined by `rmtsim.figures.parts.join_parts`.
+            experiment. Tables of several kinds are one, with a column ``part``.
         """
 
     def slow_values(self, rows: pd.DataFrame) -> SlowValues:

@@ -10,7 +10,7 @@ pairs of layers, counted from 1 (``layer``, ``other``); 0, 0 is the whole. Quant
 | total_sqfro, outside | 0, 0 | ‖H‖², and its share outside the diagonal blocks |
 | diag_sqfro, offdiag_sqfro | a, b | mean over diagonal (off-diagonal) blocks of ‖block‖²; for a < b all are off |
 | total_sqfro, outside | a, b | ‖part‖², one triangle of H; for a = b its share outside the diagonal blocks |
-| column_sqfro, stripe_sqfro | a, a + 1 | see ``rmtsim.full_hessian.structure.Structure`` |
+| column_sqfro, stripe_sqfro | a, a + 1 | ‖columns that have stripes‖², and ‖stripes‖² (the residual's term) |
 | block_sqfro | 0, 0 | ‖block‖² of the i-th and j-th neuron, a mean over groups of neurons where there are many |
 | block_edge | 0, 0 | first neuron of the i-th group, and the number of neurons |
 | largest, mean | 0, 0 and a, a | largest and mean abs entry in a cell of a map |

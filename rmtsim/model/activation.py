@@ -30,6 +30,21 @@ class Activation(ABC):
         Whether σ(x) = x 1[x > 0]: samples that a neuron does not let through are then left out of its sums.
     bounded
         Whether |σ| has a bound, which keeps large entries of data from making large norms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rmtsim.model.activation import Activation
+    >>> class Square(Activation):
+    ...     name = "square"
+    ...     def value(self, pre, xp):
+    ...         return pre**2
+    ...     def slope(self, pre, xp):
+    ...         return 2 * pre
+    ...     def bend(self, pre, xp):
+    ...         return 2 + 0 * pre
+    >>> Square().value(np.array([-1.0, 3.0]), np).tolist()
+    [1.0, 9.0]
     """
 
     name: ClassVar[str]
@@ -40,14 +55,53 @@ class Activation(ABC):
 
     @abstractmethod
     def value(self, pre: Array, xp: Module) -> Array:
-        """Return σ of each entry; the argument is kept."""
+        """Return σ of each entry.
+
+        Parameters
+        ----------
+        pre
+            Pre-activations, an array of any shape; it is kept.
+        xp
+            The array module.
+
+        Returns
+        -------
+        array
+            Values of σ, in the same shape.
+        """
 
     @abstractmethod
     def slope(self, pre: Array, xp: Module) -> Array:
-        """Return σ′ of each entry, in the dtype of ``pre``."""
+        """Return σ′ of each entry.
+
+        Parameters
+        ----------
+        pre
+            Pre-activations, an array of any shape.
+        xp
+            The array module.
+
+        Returns
+        -------
+        array
+            Values of σ′, in the shape and the dtype of ``pre``.
+        """
 
     def bend(self, pre: Array, xp: Module) -> Array:
-        """Return σ″ of each entry, in the dtype of ``pre``; not asked for where σ is piecewise linear."""
+        """Return σ″ of each entry; not asked for where σ is piecewise linear.
+
+        Parameters
+        ----------
+        pre
+            Pre-activations, an array of any shape.
+        xp
+            The array module.
+
+        Returns
+        -------
+        array
+            Values of σ″, in the shape and the dtype of ``pre``.
+        """
         raise NotImplementedError(f"{self!r} is not piecewise linear, so it has to define bend, the second derivative")
 
     def value_and_slope(self, pre: Array, xp: Module) -> tuple[Array, Array]:
@@ -62,12 +116,28 @@ _ACTIVATIONS: Registry[Activation] = Registry("activation", "rmtsim.model.activa
 
 
 def register_activation(activation: Activation) -> Activation:
-    """Make an activation known by its name, and return it; each process that uses it has to import that module.
+    """Make an activation known by its name; each process that uses it has to import the module that does so.
+
+    Parameters
+    ----------
+    activation
+        An object of a class derived from `rmtsim.model.activation.Activation`.
+
+    Returns
+    -------
+    Activation
+        The activation.
 
     Raises
     ------
     InputError
         If the name is not a valid one, or another activation has it.
+
+    Examples
+    --------
+    >>> from rmtsim.model.activation import get_activation, register_activation
+    >>> register_activation(get_activation("relu")) is get_activation("relu")  # the same again is no error
+    True
     """
     return _ACTIVATIONS.register(activation)
 

@@ -56,6 +56,20 @@ class Loss(ABC):
         Whether block norms and theory have closed forms for it.
     curvature_needs_labels
         Whether the curvature depends on the labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rmtsim.model.loss import Curvature, Loss
+    >>> class Half(Loss):
+    ...     name = "half_of_squares"
+    ...     def value_and_residuals(self, logits, y, xp):
+    ...         errors = logits - np.eye(logits.shape[1])[y]
+    ...         return 0.5 * (errors**2).sum(axis=1).mean(), errors
+    ...     def curvature(self, logits, y, xp):
+    ...         return Curvature(np.ones_like(logits), None)
+    >>> Half().value_and_residuals(np.zeros((2, 3)), np.array([0, 2]), np)[0].item()
+    0.5
     """
 
     name: ClassVar[str]
@@ -76,13 +90,30 @@ class Loss(ABC):
             Labels, (N,), whole numbers.
         xp
             The array module.
+
+        Returns
+        -------
+        tuple
+            The mean loss, and r.
         """
 
     @abstractmethod
     def curvature(self, logits: Array, y: Array | None, xp: Module) -> Curvature:
         """Return the second derivative of each sample's loss by its logits.
 
-        ``y`` may be None unless `curvature_needs_labels`. The logits are kept.
+        Parameters
+        ----------
+        logits
+            (N, C), or (N, 1) for a loss of one output; they are kept.
+        y
+            Labels, (N,), whole numbers; may be None unless `curvature_needs_labels`.
+        xp
+            The array module.
+
+        Returns
+        -------
+        Curvature
+            The diagonal a and the rank-one part b of S_n = diag(a_n) − b_n b_nᵀ, both (N, C); None for b stands for 0.
         """
 
     def scale_exponent(self, logits: Any, far: int) -> Any:
@@ -105,12 +136,28 @@ _LOSSES: Registry[Loss] = Registry("loss", "rmtsim.model.losses")
 
 
 def register_loss(loss: Loss) -> Loss:
-    """Make a loss known by its name, and return it; each process that uses it has to import the module that does so.
+    """Make a loss known by its name; each process that uses it has to import the module that does so.
+
+    Parameters
+    ----------
+    loss
+        An object of a class derived from `rmtsim.model.loss.Loss`.
+
+    Returns
+    -------
+    Loss
+        The loss.
 
     Raises
     ------
     InputError
         If the name is not a valid one, or another loss has it.
+
+    Examples
+    --------
+    >>> from rmtsim.model.loss import get_loss, register_loss
+    >>> register_loss(get_loss("ce")) is get_loss("ce")  # the same again is no error
+    True
     """
     return _LOSSES.register(loss)
 

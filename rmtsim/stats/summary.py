@@ -85,7 +85,7 @@ def summarize(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> pd.DataFr
         A table with the store's columns, one row per (point, seed, draw, layer), or a store or its location, for all
         its draws. Seeds of one point are pooled. Rows that lack columns of the ensemble (of a store of an earlier
         format) have the paper's, and those without weights_per_draw have 1. Draws with different numbers of last
-        layers are weighed by what each is worth, without bias; see `rmtsim.stats.pooling`.
+        layers are weighed by what each is worth, without bias (docs/explanation/several-last-layers.md).
 
     Returns
     -------
@@ -103,10 +103,10 @@ def summarize(draws: pd.DataFrame | Store | str | os.PathLike[str]) -> pd.DataFr
           standard error is not;
         - ``skewness_diag``, ``skewness_offdiag``, ``skewness_ratio``: sample skewness of the draws, for the ratio that
           of its linearisation; over √draws it is the skewness of value, by which an interval reaches farther up than
-          down (`rmtsim.stats.verdict.without_skewness`). Null where the standard error is;
+          down (docs/explanation/stopping.md). Null where the standard error is;
         - ``heavy_tail_diag``, ``heavy_tail_offdiag``, ``heavy_tail_ratio``: whether the draws have too heavy a tail for
-          value and standard error to be trusted (`rmtsim.stats.tails.heavy_tail`), or have no variance by the law of
-          the data (`rmtsim.model.ensemble.norms_have_variance`).
+          value and standard error to be trusted: they spread widely, and a few of them carry the spread, or they have
+          no variance by the law of the data (docs/explanation/stopping.md).
 
         `rmtsim.predict` returns the same columns, with the theory in place of draws.
 
