@@ -15,8 +15,9 @@ from rmtsim.cli.main import main
 from rmtsim.errors import InputError
 from rmtsim.figures import all_figures
 from rmtsim.sweeps import training_spec
-from rmtsim.sweeps.declaration import document_of, key, keys_of, parse, table
+from rmtsim.sweeps.declaration import document_of, key, keys_of, table
 from rmtsim.sweeps.documents import builtin
+from rmtsim.sweeps.parsing import parse
 from rmtsim.sweeps.spec import Spec, from_document, load
 from rmtsim.sweeps.spec_reference import short_help
 from rmtsim.sweeps.training_spec import TrainingSpec
@@ -58,6 +59,45 @@ def test_every_key_has_a_sentence_for_each_mistake(cls: type) -> None:
         if place:
             with pytest.raises(InputError, match=rf"\[{place}\]: .* is not a table of keys; give a dict, or in a TOML"):
                 PARSERS[cls](GOOD[cls] | {place: [1]})
+
+
+SEVERAL = {
+    "name": "a/b",
+    "model": "linear",
+    "losses": "ce",
+    "layers": ["hidden"],
+    "grid": {"n_clases": [1, 2], "aspect_ratio": 0.5, "dim": [10.5]},
+    "sampling": {"sed": 0, "targets": 0.2, "max_draws": 0, "min_draws": 4},
+    "ensembel": {},
+}
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Each once: what is misspelt is not missing, and what does not go together is not said of what is not valid."""
+    with pytest.raises(InputError) as caught:
+        from_document(SEVERAL)
+    told = re.split(r"; \(\d+\) ", str(caught.value).removeprefix("9 mistakes: (1) "))
+    assert [sentence.partition("; ")[0] for sentence in told] == [
+        "[ensembel]: there is no such table (did you mean ensemble?)",
+        "losses: there is no such key (did you mean loss?)",
+        "[grid] n_clases: there is no such key (did you mean n_classes?)",
+        "[sampling] sed (did you mean seed?), targets (did you mean target_rse?): there are no such keys",
+        "name: 'a/b' is not valid",
+        "layers: 'hidden' is not known",
+        "[grid] aspect_ratio: 0.5 is not valid",
+        "[grid] dim: 10.5 is not valid",
+        "[sampling] max_draws: 0 is not valid",
+    ]
+    assert all(re.search("; (give|choose|the keys are|the tables are) ", sentence) for sentence in told)
+
+
+def test_of_very_many_mistakes_some_are_told() -> None:
+    document = GOOD[Spec] | {f"key{k}": 1 for k in range(30_000)} | {f"table{k}": {} for k in range(30_000)}
+    with pytest.raises(InputError, match=r"^30001 mistakes: \(1\) \[table0\]: .*; and 29991 more$") as caught:
+        from_document(document)
+    assert len(str(caught.value)) < 2000
+    with pytest.raises(InputError, match=r"^key0, key1, .*, key9 and 29990 more: there are no such keys; the keys are"):
+        from_document(GOOD[Spec] | {f"key{k}": 1 for k in range(30_000)})
 
 
 def test_every_meaning_is_a_sentence() -> None:

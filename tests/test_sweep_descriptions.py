@@ -55,7 +55,7 @@ def test_a_sweep_is_described_in_any_of_its_forms(source: Any, tmp_path: Path) -
             lambda: rmtsim.run(POINT, "s", backend=np.zeros(2)),
             r"^backend: array\(.*\) is not known; choose one of auto",
         ),  # type: ignore[arg-type]
-        (lambda: rmtsim.run({"name": "x"}, "s"), "^model: "),
+        (lambda: rmtsim.run({"name": "x"}, "s"), r"^3 mistakes: \(1\) model: "),
         (lambda: rmtsim.run("figure8", "s", workers=0), "^workers: 0 is not valid"),
         (lambda: rmtsim.run("figure8", "s", sampling={}), "^sampling: it was given beside a spec"),
         (lambda: rmtsim.run(POINT, "s", sampling=[POINT]), r"^sampling: \[Point.* is not valid; give a dict"),  # type: ignore[arg-type]

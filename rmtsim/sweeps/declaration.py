@@ -1,8 +1,8 @@
 """Declarations of specs: each key once, with the values that it takes and what it means.
 
 A spec is an attrs class whose fields are made by `key` and `table`. Everything else follows from these fields: the
-checks of an object that is built in Python, the parsing of a document (`parse`), the sentence for each mistake, the
-document that a store keeps (`document_of`), and the tables of the reference (`keys_of`).
+checks of an object that is built in Python, the parsing of a document (`rmtsim.sweeps.parsing`), the sentence for each
+mistake, the document that a store keeps (`document_of`), and the tables of the reference (`keys_of`).
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 
-from rmtsim.errors import InputError
 from rmtsim.sweeps.values import Values, choice, flag, invalid
-from rmtsim.text.words import abridge, did_you_mean
-
-T = TypeVar("T", bound=attrs.AttrsInstance)
 
 
 @attrs.frozen
@@ -33,7 +29,8 @@ class _Declared:
     omit_default: bool
 
 
-_KEY, _TABLE = "key", "table"
+#: Where a field keeps its declaration, and the class of a table.
+KEY, TABLE = "key", "table"
 
 
 def key(
@@ -66,7 +63,7 @@ def key(
     """
     declared = _Declared(values, meaning, table, default_text, narrowed, omit_default)
     converter = attrs.Converter(_checked, takes_self=True, takes_field=True)
-    return attrs.field(default=default, converter=converter, metadata={_KEY: declared})
+    return attrs.field(default=default, converter=converter, metadata={KEY: declared})
 
 
 def table(kind: type, default: Any, *, omit_default: bool = False) -> Any:
@@ -76,28 +73,28 @@ def table(kind: type, default: Any, *, omit_default: bool = False) -> Any:
     keys are those of its docstring's parameters, and a field's metadata may have ``values``, in words. With
     ``omit_default`` the stored document has no such table where it equals the default.
     """
-    metadata = {_TABLE: kind, "omit_default": omit_default}
+    metadata = {TABLE: kind, "omit_default": omit_default}
     return attrs.field(default=default, converter=attrs.Converter(_instance, takes_field=True), metadata=metadata)
 
 
 def _checked(value: Any, spec: Any, field: attrs.Attribute[Any]) -> Any:
     if value is None and field.default is None:
         return None
-    declared = field.metadata[_KEY]
+    declared = field.metadata[KEY]
     values = declared.narrowed(spec) if declared.narrowed else declared.values
-    return values.check(_title(field), value)
+    return values.check(title_of(field), value)
 
 
 def _instance(value: Any, field: attrs.Attribute[Any]) -> Any:
-    kind = field.metadata[_TABLE]
+    kind = field.metadata[TABLE]
     if not isinstance(value, kind):
         raise invalid(field.name, value, f"give {'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}")
     return value
 
 
-def _title(field: attrs.Attribute[Any]) -> str:
+def title_of(field: attrs.Attribute[Any]) -> str:
     """Return a key's name as messages give it, with its table."""
-    return _titled(field.metadata[_KEY].table, field.name)
+    return _titled(field.metadata[KEY].table, field.name)
 
 
 def _titled(table: str, name: str) -> str:
@@ -138,51 +135,16 @@ def keys_of(cls: type[attrs.AttrsInstance]) -> list[Key]:
     """Return the keys that a document of a spec may have, in order."""
     found: list[Key] = []
     for field in attrs.fields(cls):
-        if _TABLE in field.metadata:
-            kind = field.metadata[_TABLE]
+        if TABLE in field.metadata:
+            kind = field.metadata[TABLE]
             found += keys_of(kind) if attrs.has(kind) else _keys_of_dataclass(kind, field.name)
-        elif _KEY in field.metadata:
-            declared, required = field.metadata[_KEY], field.default is attrs.NOTHING
+        elif KEY in field.metadata:
+            declared, required = field.metadata[KEY], field.default is attrs.NOTHING
             values, default = declared.values, "" if required else declared.default_text or _as_toml(field.default)
             found.append(
                 Key(declared.table, field.name, values.text, default, declared.meaning, values.advice, required)
             )
     return found
-
-
-def parse(cls: type[T], document: Any, **more: Any) -> T:
-    """Make a spec of a document: plain data as from TOML or JSON. ``more`` are further arguments of the class.
-
-    Raises
-    ------
-    InputError
-        At the first key or value that is not valid; the sentence names it and what would be.
-    """
-    if not isinstance(document, Mapping):
-        raise InputError(f"spec: {abridge(document)} is not valid; give a table of keys")
-    keys = keys_of(cls)
-    tables: dict[str, Mapping[str, Any]] = {}
-    for place in dict.fromkeys(["", *(key.table for key in keys)]):
-        inside = [key for key in keys if key.table == place]
-        table = _table_of(document, place, any(key.required for key in inside)) if place else document
-        if not place:
-            _check_tables(document, keys)
-        known = [key.name for key in inside] if place else dict.fromkeys(key.table or key.name for key in keys)
-        _check_keys(table, known, f"[{place}] " if place else "")
-        for key in inside:
-            if key.required and key.name not in table:
-                raise InputError(f"{key.title}: the key is missing; {key.advice}")
-        tables[place] = table
-    arguments: dict[str, Any] = {}
-    for field in attrs.fields(cls):
-        if _TABLE in field.metadata:
-            arguments[field.name] = _parse_table(field.metadata[_TABLE], field.name, tables[field.name])
-        elif _KEY in field.metadata and field.name in tables[field.metadata[_KEY].table]:
-            declared = field.metadata[_KEY]
-            value = arguments[field.name] = tables[declared.table][field.name]
-            if value is None:  # in Python it stands for a key that is not given; JSON has it as a value
-                raise invalid(_title(field), value, declared.values.advice)
-    return cls(**arguments, **more)
 
 
 def document_of(spec: Any, *, defaults: bool = True, given: Collection[str] = ()) -> dict[str, Any]:
@@ -200,17 +162,19 @@ def document_of(spec: Any, *, defaults: bool = True, given: Collection[str] = ()
     document: dict[str, Any] = {}
     for field in attrs.fields(type(spec)):
         value = getattr(spec, field.name)
-        if _TABLE in field.metadata:
+        if TABLE in field.metadata:
             if not (field.metadata["omit_default"] and value == field.default):
                 document |= document_of(value) if attrs.has(type(value)) else {field.name: value.document()}
         elif (
-            _KEY in field.metadata
+            KEY in field.metadata
             and value is not None
             and (
-                value != field.default or _title(field) in given or (defaults and not field.metadata[_KEY].omit_default)
+                value != field.default
+                or title_of(field) in given
+                or (defaults and not field.metadata[KEY].omit_default)
             )
         ):
-            place = field.metadata[_KEY].table
+            place = field.metadata[KEY].table
             (document.setdefault(place, {}) if place else document)[field.name] = _plain(value)
     return document
 
@@ -220,48 +184,6 @@ def titles_of(document: Mapping[str, Any]) -> frozenset[str]:
     tables = {name: value for name, value in document.items() if isinstance(value, Mapping)}
     inside = {_titled(name, key) for name, value in tables.items() for key in value}
     return frozenset({*document} - {*tables} | inside)
-
-
-def _check_keys(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    """Raise InputError at the first key that is not known; ``where`` stands before its name."""
-    for name in table:
-        if name not in known:
-            meant = did_you_mean(name, known)
-            if name == "n_samples" and "aspect_ratio" in known:
-                meant = " (N is dim / aspect_ratio)"
-            raise InputError(f"{where}{_shown(name)}: there is no such key{meant}; the keys are {', '.join(known)}")
-
-
-def _check_tables(document: Mapping[str, Any], keys: Collection[Key]) -> None:
-    """Raise InputError at the first table of a document that is neither a table nor a key that is known."""
-    tables = list(dict.fromkeys(key.table for key in keys if key.table))
-    for name, value in document.items():
-        if isinstance(value, Mapping) and name not in {*tables, *(key.name for key in keys if not key.table)}:
-            known = ", ".join(f"[{table}]" for table in tables)
-            raise InputError(
-                f"[{_shown(name)}]: there is no such table{did_you_mean(name, tables)}; the tables are {known}"
-            )
-
-
-def _shown(name: Any) -> str:
-    return name if isinstance(name, str) and name.isidentifier() and len(name) < 100 else abridge(name)
-
-
-def _table_of(document: Mapping[str, Any], name: str, required: bool) -> Mapping[str, Any]:
-    table = document.get(name, None if required else {})
-    if not isinstance(table, Mapping):
-        found = f"{abridge(table)} is not a table of keys" if name in document else "the table is missing"
-        raise InputError(f"[{name}]: {found}; give a dict, or in a TOML file a line [{name}] and its keys below it")
-    return table
-
-
-def _parse_table(kind: type, name: str, values: Mapping[str, Any]) -> Any:
-    if attrs.has(kind):
-        return parse(kind, {name: values})
-    try:
-        return kind(**values)
-    except InputError as error:
-        raise InputError(f"[{name}] {error}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -22,8 +22,9 @@ from rmtsim.model.point import Point
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sampling.weights import AUTO, MAX_WEIGHTS, weights_of
 from rmtsim.store.coverage import Request
-from rmtsim.sweeps.declaration import document_of, key, parse, table
+from rmtsim.sweeps.declaration import document_of, key, table
 from rmtsim.sweeps.documents import builtin, describes_training, read_document
+from rmtsim.sweeps.parsing import parse
 from rmtsim.sweeps.values import choice, list_of, pattern, real, whole, whole_or
 from rmtsim.text.checks import MAX_SIZE
 
@@ -220,7 +221,7 @@ def from_document(document: Mapping[str, Any]) -> Spec:
     Raises
     ------
     InputError
-        At the first key or value that is not valid; the sentence names it and what would be.
+        If keys or values are not valid; a sentence for each names it and what would be.
     """
     return parse(Spec, document)
 

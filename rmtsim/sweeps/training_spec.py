@@ -21,9 +21,10 @@ from rmtsim.model.choices import WEIGHTS
 from rmtsim.model.loss import loss_names
 from rmtsim.sampling.simulation import MAX_SEED
 from rmtsim.sweeps import spec as sweep_spec
-from rmtsim.sweeps.declaration import document_of, key, parse, titles_of
+from rmtsim.sweeps.declaration import document_of, key, titles_of
 from rmtsim.sweeps.documents import builtin, describes_training, read_document
 from rmtsim.sweeps.experiment import Experiment, Task, table_file
+from rmtsim.sweeps.parsing import parse
 from rmtsim.sweeps.values import Values, choice, flag, invalid, list_of, real, whole
 from rmtsim.text.checks import check_choice, check_size
 from rmtsim.training.adam import Schedule
@@ -238,7 +239,7 @@ def from_document(document: Mapping[str, Any]) -> TrainingSpec:
     Raises
     ------
     InputError
-        At the first key or value that is not valid; the sentence names it and what would be.
+        If keys or values are not valid; a sentence for each names it and what would be.
     """
     return parse(TrainingSpec, document, given=titles_of(document) if isinstance(document, Mapping) else frozenset())
 
