@@ -51,6 +51,9 @@ html_show_copyright = False  # the licence stands in the repository
 html_copy_source = False
 smartquotes = False  # --data stays what one types
 
+#: Letters of code that a line of the site has room for.
+_COLUMN = 95
+
 #: The first page of the built folder leads to the table of contents.
 _FIRST_PAGE = '<!doctype html><title>rmtsim</title><meta http-equiv="refresh" content="0; url=docs/index.html">\n'
 
@@ -60,6 +63,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _as_site)
     app.connect("doctree-read", _with_linked_pictures)
     app.connect("doctree-read", _with_whole_numbers)
+    app.connect("doctree-read", _with_wrapped_sentences)
     app.connect("build-finished", lambda app, error: (Path(app.outdir) / "index.html").write_text(_FIRST_PAGE))
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -107,6 +111,14 @@ def _with_whole_numbers(app: Sphinx, page: nodes.document) -> None:
         whole = re.sub(r"(?<=\d)\)? (?:[±·] \d[\d.]*|%)", lambda found: found[0].replace(" ", "\u00a0"), text)
         if whole != text and not isinstance(text.parent, nodes.literal | nodes.literal_block):
             text.parent.replace(text, nodes.Text(whole))
+
+
+def _with_wrapped_sentences(app: Sphinx, page: nodes.document) -> None:
+    """Mark what a program prints where it may be wrapped: its long lines are sentences, and have no columns."""
+    for block in page.findall(nodes.literal_block):
+        columns = [line for line in block.astext().splitlines() if re.search(r"\S {2,}\S", line)]
+        if block.get("language") == "text" and all(len(line) <= _COLUMN for line in columns):
+            block["classes"].append("table-and-sentences" if columns else "sentences")
 
 
 def _inline(translator: Any, node: nodes.math) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -66,13 +67,30 @@ def test_the_site_builds_without_a_warning_and_without_a_dead_link(tmp_path: Pat
     assert dead_links_of_site(tmp_path / "site") == []
 
 
+def write_site(folder: Path, paragraphs: list[str]) -> None:
+    (folder / "docs" / "_static").mkdir(parents=True)
+    (folder / "docs" / "conf.py").write_text((ROOT / "docs" / "conf.py").read_text("utf-8"))
+    (folder / "docs" / "_static" / "site.css").write_text("")
+    (folder / "docs" / "index.md").write_text("# All\n\n## Some\n\n- [Page](page.md)\n")
+    (folder / "docs" / "page.md").write_text("\n\n".join(["# Page", *paragraphs, ""]))
+
+
+def test_long_sentences_that_a_program_prints_are_wrapped_and_tables_scroll(tmp_path: Path) -> None:
+    long = "a word " * 30
+    blocks = {"sentences": long, "table-and-sentences": f"a    b\n1    2\n{long}", "": f"a{' ' * 99}b\n{long}"}
+    write_site(tmp_path, [f"```text\n{text}\n```" for text in blocks.values()])
+    assert build(tmp_path, tmp_path / "site", tmp_path / "trees").returncode == 0
+    found = re.findall(
+        r'<div class="(.*?) ?highlight-text', (tmp_path / "site" / "docs" / "page.html").read_text("utf-8")
+    )
+    assert found == list(blocks)
+    style = (ROOT / "docs" / "_static" / "site.css").read_text("utf-8")
+    assert all(f"div.{name} pre" in style for name in blocks if name)
+
+
 def test_mistakes_on_a_page_fail_the_build(tmp_path: Path) -> None:
-    (tmp_path / "docs" / "_static").mkdir(parents=True)
-    (tmp_path / "docs" / "conf.py").write_text((ROOT / "docs" / "conf.py").read_text("utf-8"))
-    (tmp_path / "docs" / "_static" / "site.css").write_text("")
-    (tmp_path / "docs" / "index.md").write_text("# All\n\n## Some\n\n- [Page](page.md)\n")
     mistakes = ["[one](no/such.md)", "[one](index.md#no-such-heading)", "![picture](none.png)", "{ref}`nothing`"]
-    (tmp_path / "docs" / "page.md").write_text("\n\n".join(["# Page", *mistakes, ""]))
+    write_site(tmp_path, mistakes)
     done = build(tmp_path, tmp_path / "site", tmp_path / "trees")
     assert done.returncode != 0
     assert all(found in done.stderr for found in ("no/such.md", "no-such-heading", "none.png", "'nothing'"))
