@@ -150,8 +150,13 @@ def _split(text: str, what: str) -> tuple[str, str | None]:
         inside = [f"{path}/{file}" for file in names_in(path) if file.lower().endswith(tuple(_READERS))]
         choices = f"a file, such as {_listed(inside, key=len)}" if inside else _WANTED.removeprefix("give ")
         raise InputError(f"{what}: {path} is a folder; give {choices}")
-    if Path(path).suffix.lower() not in _READERS:
-        raise InputError(f"{what}: {path!r} is of no kind that is read; {_WANTED}, with :TENSOR where it has several")
+    if (suffix := Path(path).suffix).lower() not in _READERS:
+        kind = (
+            f"is a {suffix.partition(':')[0]} file, which rmtsim cannot read"
+            if suffix
+            else "is taken as a file, but has no suffix"
+        )
+        raise InputError(f"{what}: {path!r} {kind}; {_WANTED}, with :TENSOR after it where it holds several tensors")
     if not there:
         folder, file = os.path.split(path)
         meant = did_you_mean(file, names_in(folder))
