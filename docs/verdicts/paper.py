@@ -8,7 +8,16 @@ from docs.verdicts.clauses import Clause
 from docs.verdicts.entries import Entry, summary, tally
 from docs.verdicts.readings import both, grows, over, under
 from docs.verdicts.sections import Section, picked, rates, shares_outside
-from docs.verdicts.sentences import agrees_with_theory, appears, exactly, judged_together, rate, structured, zero_rate
+from docs.verdicts.sentences import (
+    STRIPES,
+    agrees_with_theory,
+    appears,
+    exactly,
+    judged_together,
+    rate,
+    structured,
+    zero_rate,
+)
 from docs.verdicts.slides import SLIDES
 from rmtsim.stats.verdict import FLAT, LOST, NEAR, NEGLIGIBLE
 
@@ -84,8 +93,8 @@ _LAYERS_FULL, _LAYERS = (
 )
 
 _BY_FULL = (
-    "On the hidden and the output layer the words in bold rest on `--full` alone, which is one draw: what smaller "
-    "sizes say of them is not counted."
+    "Whether the hidden and the output layer do as the paper says was judged at the paper's sizes (`--full`), of which "
+    "there is one run; what the smaller sizes say of these layers does not count."
 )
 
 _SIZES_OF_OURS = (
@@ -129,8 +138,8 @@ FIGURES = (
                 f"Stripes vanish: their share of the squared norm of the cross layer is over {LOST:g} at the first "
                 "step and under it at the last.",
                 _loses_stripes,
-                "The cross layer loses most of its stripes.",
-                "The cross layer does not lose most of its stripes.",
+                f"The cross layer loses most of its {STRIPES}.",
+                f"The cross layer does not lose most of its {STRIPES}.",
             ),
         ),
         (_LAYERS, agrees_with_theory()),

@@ -20,6 +20,9 @@ NEAR_LAW = 0.05
 #: The chance that a report calls any value wrong by chance, in words.
 LEVEL_OF_VALUES = f"{100 * LEVEL:g} %"
 
+#: The word, with a link to what it means.
+STRIPES = "[stripes](../../reference/glossary.md#the-network-and-its-hessian)"
+
 #: Of the largest z-score, and of how many.
 _AGAINST = "against theory largest \\|z\\| (\\S+) of (\\d+)"
 

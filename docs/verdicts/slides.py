@@ -6,7 +6,7 @@ from docs.verdicts.clauses import Clause, Listing
 from docs.verdicts.entries import Entry
 from docs.verdicts.readings import Reading, grows, over, reading, under, within
 from docs.verdicts.sections import Section, picked, shares_outside
-from docs.verdicts.sentences import agrees_with_theory, structured
+from docs.verdicts.sentences import STRIPES, agrees_with_theory, structured
 from rmtsim.stats.verdict import LOST, NEAR, NEGLIGIBLE
 
 #: One combination of loss and N of `dynamic_force`, and the lines that it has.
@@ -113,7 +113,8 @@ SLIDES = (
                 "the end.",
                 {f"N = {samples}": _FORCE.format("CE", samples) + _VANISH for samples in (640, 64)},
                 {
-                    "holds": "Finding 2, that the stripes of the cross layer become the lesser part of it, holds for",
+                    "holds": f"Finding 2, that the {STRIPES} of the cross layer become the lesser part of it, holds "
+                    "for",
                     "does not hold": "Finding 2 does not hold for",
                     "not resolved": "Finding 2 is not resolved for",
                 },
@@ -239,6 +240,6 @@ SLIDES = (
         ),
         shares_outside,
         words="Tested is whether the structure, which the theorems have for one hidden layer, is there in a deeper "
-        "network. The words in bold rest on its output layer alone.",
+        "network. Whether it does as the theorems say was judged by its output layer alone.",
     ),
 )
