@@ -69,6 +69,8 @@ def test_bytes_work_and_shares() -> None:
         "1.2 Pflop",
         "over 1000 Eflop",
     ]
+    small = {0.0: "0.00%", 0.001: "0.10%", 4.56e-4: "0.046%", 9.99e-4: "0.1%", 1e-5: "0.001%", 2.84e-9: "0.00000028%"}
+    assert {value: format_share(value) for value in small | {3e-99: ""}} == small | {3e-99: "3e-97%"}
     assert [format_share(x) for x in (0.0123, 10, 5.3e7, math.inf)] == ["1.23%", "1000.00%", "over 1000%", "over 1000%"]
 
 

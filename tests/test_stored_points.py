@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 import rmtsim
 from rmtsim.cli.main import main
+from rmtsim.pages.sections import _limit
 from rmtsim.store import Store, StoreError
 from rmtsim.store.compact import compact
 from rmtsim.store.core_time import CoreTime, CoreTimeSum, Taken
@@ -18,6 +20,7 @@ from rmtsim.store.coverage import Coverage, RangeSet, Series
 from rmtsim.store.shards import Shard
 from rmtsim.store.withdraw import withdraw
 from rmtsim.sweeps.stored_points import StoredPoints
+from rmtsim.text.tables import records
 from tests.growing_store import FIVE, SIX, SPEC, append, fresh, spec_of, store
 from tests.s3 import FlakyServer, flaky, flaky_s3, s3, s3_server
 
@@ -50,6 +53,23 @@ def test_refreshes_read_each_shard_once_and_all_that_a_reader_from_scratch_does(
         assert [*opened.values()] == [1] * new
         pd.testing.assert_frame_equal(stored.table(), fresh(store))
     assert stored.table()["draws"].tolist() == [6, 3]
+
+
+def test_a_target_out_of_reach_of_any_spec_is_said_with_what_is_in_reach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = rmtsim.Point("linear", "mse", n_classes=2, dim=4, n_samples=8)
+    for target, said in ((1e-3, "too few, raise max_draws"), (1e-7, "; raise target_rse")):
+        folder = tmp_path / str(target)
+        rmtsim.run(point, folder, workers=1, sampling={"max_draws": 16, "target_rse": target})
+        assert main(["status", "--store", str(folder)]) == 4
+        text = capsys.readouterr().out
+        assert text.rstrip().endswith(said)
+        assert ("% > 0.00001% (" in text) == ("a spec may ask for 10 million draws at most" in text) == (target < 1e-3)
+        [row] = records(fresh(rmtsim.open_store(folder)))
+        assert ("raise target_rse" in _limit(row)) == (target < 1e-3)
+        if reached := re.search("which take rse to about ([\\d.]+)%", text):
+            assert float(reached[1]) / 100 == pytest.approx(row["rse"] * (16 / 10_000_000) ** 0.5, rel=0.05)
 
 
 def test_compaction_changes_no_number(store: Store, opened: Counter[str]) -> None:

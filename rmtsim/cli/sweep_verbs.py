@@ -184,6 +184,8 @@ def _sizes(row: dict[str, Any]) -> str:
 
 
 def _status_line(row: dict[str, Any], goes_on: str) -> str:
+    from rmtsim.sweeps.stored_points import out_of_reach
+
     size = _sizes(row)
     if row["state"] == "limited" and row["doubt"]:
         return f"{size}: limited, {row['doubt']}: raise max_draws"
@@ -193,8 +195,9 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
         there = f"{format_count(row['draws'])} of {number_of(row['needs_draws'], 'draw')}"
         return f"{size}: {row['state']}, {there}: {goes_on}"
     reach = "too few, raise max_draws" if row["needs_draws"] > row["max_draws"] else goes_on
+    reach = out_of_reach(row) or reach
     return (
-        f"{size}: {row['state']}, rse {format_share(row['rse'])} > {row['target_rse']:.2%} ({row['worst']}); "
+        f"{size}: {row['state']}, rse {format_share(row['rse'])} > {format_share(row['target_rse'])} ({row['worst']}); "
         f"needs about {number_of(row['needs_draws'], 'draw')}, has {format_count(row['draws'])}, "
         f"max {format_count(row['max_draws'])}: {reach}"
     )

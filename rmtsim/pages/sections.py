@@ -20,6 +20,7 @@ from rmtsim.pages.tables import LONG, MOST_ROWS, NOTHING, folded, frame_table, t
 from rmtsim.pages.vector_graphics import MOST_MARKS
 from rmtsim.sweeps.documents import builtin
 from rmtsim.sweeps.spec import Spec, builtin_specs, load
+from rmtsim.sweeps.stored_points import out_of_reach
 from rmtsim.sweeps.training_spec import builtin_trainings, load_any
 from rmtsim.sweeps.watch import core_hours, format_hours
 from rmtsim.text.sizes import format_count, format_share
@@ -85,7 +86,7 @@ def _spec_cells(spec: Spec) -> list[Content]:
         _listed(spec.width or ()) or NOTHING,
         "the paper's" if spec.ensemble == LECUN else str(spec.ensemble),
         str(sampling.seed),
-        f"rse {sampling.target_rse:.2%}",
+        f"rse {format_share(sampling.target_rse)}",
         f"{format_count(sampling.min_draws)} to {format_count(sampling.max_draws)}, {sampling.dtype}{last}",
     ]
 
@@ -171,7 +172,7 @@ def _point_table(caption: str, part: pd.DataFrame, note: str) -> Markup:
             state(row["state"]),
             format_count(row["draws"]),
             NOTHING if row["rse"] is None else format_share(row["rse"]),
-            f"{row['target_rse']:.2%}",
+            format_share(row["target_rse"]),
             row["worst"] if row["rse"] is not None else NOTHING,
             format_hours(row["core_seconds"]) if row["core_seconds"] else NOTHING,
             "not known" if left is None else format_hours(left) if left else NOTHING,
@@ -193,6 +194,7 @@ def _limit(row: Mapping[str, Any]) -> str:
     if row["state"] == "limited":
         why = row["doubt"] or f"needs about {number_of(row['needs_draws'], 'draw')}"
         said.append(f"max_draws = {format_count(row['max_draws'])} used up: {why}")
+        said += filter(None, [out_of_reach(row)])
     elif row["state"] != "done":
         more = number_of(row["draws_left"], "draw") if row["draws_left"] else "some draws"
         said.append(f"unfinished: about {more} to come" + (f" ({row['doubt']})" if row["doubt"] else ""))

@@ -110,7 +110,7 @@ def _table(progress: Progress, rows: int) -> Group:
         table.add_row(
             Text(presentable(f"{'›' if point.at_work else ' '} {point.sizes}")),
             rse,
-            f"{point.target_rse:.2%}",
+            format_share(point.target_rse),
             f"{format_count(point.draws)} of {_expected(point)}",
         )
     parts: list[Text | Table] = [Text(presentable(progress)), *([table] if shown else [])]

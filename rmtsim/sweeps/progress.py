@@ -40,11 +40,11 @@ class OpenPoint:
         """Return the precision, its target and the draws, in a phrase."""
         if self.rse <= self.target_rse:
             draws = f"{format_count(self.draws)} of {number_of(self.expected_draws, 'draw')}"
-            reached = f"rse {format_share(self.rse)} ≤ {self.target_rse:.2%}, which its next checkpoint is to confirm"
-            return f"{self.sizes}: {reached}, {draws}"
+            reached = f"rse {format_share(self.rse)} ≤ {format_share(self.target_rse)}"
+            return f"{self.sizes}: {reached}, which its next checkpoint is to confirm, {draws}"
         reached = f"rse {format_share(self.rse)}" if math.isfinite(self.rse) else "no precision yet"
         draws = f"{format_count(self.draws)} of about {number_of(self.expected_draws, 'draw')}"
-        return f"{self.sizes}: {reached} → {self.target_rse:.2%}, {draws}"
+        return f"{self.sizes}: {reached} → {format_share(self.target_rse)}, {draws}"
 
 
 @dataclass(frozen=True)

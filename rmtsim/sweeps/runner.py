@@ -103,7 +103,7 @@ class Outcome:
         rows = "".join(
             f"<tr><td>{state.point.sizes}</td><td>{state.state}</td><td>{state.prefix}</td>"
             f"<td>{format_share(state.precision[0]) if math.isfinite(state.precision[0]) else ''}</td>"
-            f"<td>{state.sampling.target_rse:.2%}</td></tr>"
+            f"<td>{format_share(state.sampling.target_rse)}</td></tr>"
             for state in self.states[:_SHOWN_POINTS]
         )
         more = len(self.states) - _SHOWN_POINTS

@@ -34,7 +34,7 @@ def aim(sampling: Sampling) -> float:
 def beside(precision: tuple[float, str], target: float) -> str:
     """Return the largest relative standard error, of the quantity that has it, beside what it is to be, in words."""
     rse, quantity = precision
-    return f"{quantity} rse {format_share(rse)} {'≤' if rse <= target else '>'} {target:.2%}"
+    return f"{quantity} rse {format_share(rse)} {'≤' if rse <= target else '>'} {format_share(target)}"
 
 
 def next_checkpoint(count: int, sampling: Sampling, *, trusted: bool) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -24,8 +24,9 @@ from rmtsim.store.shard_names import parse_name
 from rmtsim.store.shards import OpenShard, Shard, VanishedError
 from rmtsim.sweeps.progress import draws_left
 from rmtsim.sweeps.reading import COLUMNS, PointReader
-from rmtsim.sweeps.spec import Spec, from_document
+from rmtsim.sweeps.spec import MAX_DRAWS, Spec, from_document
 from rmtsim.sweeps.state import PointState, columns_of
+from rmtsim.text.sizes import format_count, format_share
 
 #: Columns that are read.
 _READ = frozenset((*COLUMNS, *KEY))
@@ -228,6 +229,17 @@ class StoredPoints:
                 if run.stop > end:
                     others[series.point_id, series.seed].add(range(max(run.start, int(end)), run.stop))
         return Unnamed(len({point for point, _ in others}), sum(map(len, others.values())))
+
+
+def out_of_reach(row: Mapping[str, Any]) -> str:
+    """Return why no max_draws takes a point of `StoredPoints.table` to its target, in words; empty where one does."""
+    if row["rse"] is None or row["needs_draws"] <= MAX_DRAWS:
+        return ""
+    reached = row["rse"] * math.sqrt(row["draws"] / MAX_DRAWS)
+    most = (
+        f"a spec may ask for {format_count(MAX_DRAWS)} draws at most, which take rse to about {format_share(reached)}"
+    )
+    return f"{most}; raise target_rse"
 
 
 def _columns(spec: Spec, states: list[PointState], flops: list[float], times: CoreTimeSum) -> dict[str, list[Any]]:

@@ -134,7 +134,7 @@ def _cells(row: dict[str, Any], left: float | None) -> dict[str, str]:
     return {
         **{name: row[name] for name in _WORDS},
         "rse": "-" if row["rse"] is None else format_share(row["rse"]),
-        "target": f"{row['target_rse']:.2%}",
+        "target": format_share(row["target_rse"]),
         "draws": _draws(row),
         "left": "-" if seconds is None else format_hours(seconds),
         "share left": f"{seconds / left:.0%}" if left and seconds is not None else "-",
@@ -151,4 +151,4 @@ def _draws(row: dict[str, Any]) -> str:
 
 def _sentence(row: dict[str, Any]) -> str:
     reached = "no precision yet" if row["rse"] is None else f"rse {format_share(row['rse'])}"
-    return f"{_sizes(row)}: {reached}, target {row['target_rse']:.2%}, {_draws(row)} draws"
+    return f"{_sizes(row)}: {reached}, target {format_share(row['target_rse'])}, {_draws(row)} draws"

@@ -68,7 +68,11 @@ def format_seconds(value: float) -> str:
 
 
 def format_share(value: float) -> str:
-    """Return a share in percent: "1.23%"; of shares above ten only that: "over 1000%"."""
+    """Return a share in percent: "1.23%", of small ones two digits: "0.0012%"; above ten only that: "over 1000%"."""
+    if 1e-12 < value < 1e-3:
+        return f"{100 * value:.{-math.floor(math.log10(value)) - 1}f}".rstrip("0") + "%"
+    if 0 < value < 1e-3:
+        return f"{100 * value:.2g}%"
     return f"{value:.2%}" if value <= 10 else "over 1000%"
 
 
