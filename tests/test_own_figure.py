@@ -237,6 +237,15 @@ def test_the_command_line_has_figures_of_installed_packages(tmp_path: Path) -> N
     ]
 
 
+def test_what_a_package_registers_from_elsewhere_is_left_out_with_it(tmp_path: Path) -> None:
+    (tmp_path / "other_parts.py").write_text(OWN.replace('"own"', '"other"'))
+    installed(tmp_path, "own-figures", "own_figures", OWN)
+    installed(tmp_path, "other-figures", "other_figures", "import other_parts\n1 / 0\n")
+    names, said = listed(tmp_path)
+    assert ("own" in names, "other" in names) == (True, False)
+    assert "other_figures of the installed package other-figures is left out" in said
+
+
 def test_a_file_that_ends_with_the_command_line_has_its_figure(tmp_path: Path) -> None:
     end = "\nif __name__ == '__main__':\n    import sys\n    from rmtsim.cli.main import main\n    sys.exit(main())\n"
     (tmp_path / "own.py").write_text(OWN + end)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 import rmtsim
 from rmtsim.stats.verdict import reach
 from rmtsim.store.shards import Shard
+from rmtsim.sweeps.state import PointState
 from tests.small_sweeps import POINT, SWEEPS
 
 
@@ -253,6 +255,10 @@ def test_a_point_of_an_outcome_says_what_it_lacks(tmp_path: Path) -> None:
     [state] = rmtsim.run(POINT, tmp_path / "s", workers=1, sampling={"max_draws": 16, "target_rse": 1e-3}).limited
     rse = r"linear (diag|offdiag|ratio) rse \d\.\d\d% > 0\.10%"
     assert re.fullmatch(rf"PointState\(C = \d+, d = \d+, N = \d+: limited at 16 draws, {rse}\)", repr(state))
+    going_on = PointState(state.point, ("linear",), attrs.evolve(state.sampling, target_rse=0.3, max_draws=100))
+    going_on.add(0, np.random.default_rng(0).uniform(1, 3, (16, 1, 2)))
+    assert not going_on.finished
+    assert re.search(r"rse \d+\.\d\d% > 5\.00%\)$", repr(going_on))  # a larger target is not trusted
 
 
 def test_a_store_that_cannot_be_read_still_prints(tmp_path: Path) -> None:

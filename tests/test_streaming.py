@@ -17,8 +17,10 @@ from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels import precision, probabilities
 from rmtsim.kernels.classes import GivenRows, Rows
 from rmtsim.kernels.cost import point_tiling
+from rmtsim.kernels.hidden_layer import gram_of_neurons
 from rmtsim.kernels.memory import BASE, fitting_tiling, memory
 from rmtsim.kernels.network_norms import Networks, Norms, compute
+from rmtsim.kernels.pairs import pairs_of
 from rmtsim.kernels.tiling import Tiling, tiling, with_span
 from rmtsim.model.models import model_with
 from rmtsim.model.point import Point
@@ -180,6 +182,20 @@ def test_memory_does_not_grow_with_the_classes() -> None:
         for p in (Point("linear", "ce", C, 512, 512) for C in (20_000, 10**6))
     )
     assert few == many < 64 * 2**20
+
+
+def test_the_gram_of_neurons_holds_no_chunk_but_one() -> None:
+    """What it holds does not grow with the number of chunks, which may be thousands."""
+    cut = Tiling(tile=64, largest=64, chunk=8, span=1, hold=False)
+    peaks = []
+    for chunks in (4, 200):
+        V = np.random.default_rng(0).normal(size=(8 * chunks, 40))
+        tracemalloc.start()
+        found = gram_of_neurons(GivenRows(V), cut, np)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        np.testing.assert_allclose(found[0], (V.T @ V)[pairs_of(40)], atol=1e-11)
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_twenty_thousand_samples_fit() -> None:

@@ -107,12 +107,13 @@ def _import_modules(package: str) -> None:
 def _import_entry_points() -> None:
     """Import the modules that installed packages name; one that fails is named, and all its figures are left out."""
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.value):
+        before = dict(_registered)
         try:
             point.load()
         except Exception as error:
             _log.debug("%s", point, exc_info=True)
-            for name in [name for name, figure in _registered.items() if type(figure).__module__ == point.module]:
-                del _registered[name]
+            _registered.clear()
+            _registered.update(before)
             package = point.dist.name if point.dist else "unknown"
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             _log.warning(

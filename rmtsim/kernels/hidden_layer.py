@@ -172,8 +172,11 @@ def side_by_side(weights: list[Array], xp: Module) -> Array:
 
 def gram_of_neurons(V: Rows, tiling: Tiling, xp: Module) -> Array:
     """Return Σ_c v_{c,i} v_{c,j} of all pairs, (…, 1, pairs), in float64."""
-    parts = [xp.sum(xp.astype(pair(c.V, xp), xp.float64), axis=-2, keepdims=True) for c in chunks(V, tiling)]
-    return sum(parts[1:], parts[0])
+    total = None
+    for chunk in chunks(V, tiling):  # no list of what they give: there may be thousands
+        part = xp.sum(xp.astype(pair(chunk.V, xp), xp.float64), axis=-2, keepdims=True)
+        total = part if total is None else total + part
+    return total
 
 
 def gradient_mse(features: Array, gram: Array, V: Rows, y: Array, tiling: Tiling, xp: Module) -> Array:

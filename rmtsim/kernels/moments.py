@@ -163,10 +163,10 @@ class Moments:
         return second - pair(first - share * top, xp)
 
     @cached_property
-    def _of_others(self) -> tuple[Array, Array, Array, Array]:
+    def _of_others(self) -> tuple[Array, Array, Array | None, Array]:
         """Σ p, Σ p v and Σ p v_i v_j over all classes but the leading one, and the leading one's v, in float64.
 
-        Without pairs the third is not made.
+        Without pairs the third is None.
         """
         others = self._soft.without_leading()
         sums = Moments(others, pairs=self._pairs)
@@ -181,4 +181,4 @@ class Moments:
         total = 1 + others.total  # the leading class has exp(0)
         top = others.xp.astype(self._soft.leading_rows, others.xp.float64)
         found = [of_all / total for of_all in sums._sums()]
-        return others.total / total, found[0], found[-1], top
+        return others.total / total, found[0], found[1] if self._pairs else None, top

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def plan_of(
     table = pd.DataFrame(columns_of([state.point for state in states]) | columns)
     alike = [-1 - k if pilot is None else id(pilot) for k, pilot in enumerate(of_point)]
     together = np.unique(alike, return_inverse=True)[1]
-    table.attrs["total"] = _total(table, together, resources.workers or 1)
+    table.attrs["total"] = asdict(_total(table, together, resources.workers or 1))  # plain, as files can keep it
     return table
 
 
@@ -124,8 +124,7 @@ def _more(state: PointState, pilot: Pilot | None) -> Range:
 
 
 def _why(state: PointState) -> str:
-    target = state.sampling.target_rse if state.finished else aim(state.sampling)
-    reached = state.doubt or beside(state.precision, target)
+    reached = state.doubt or beside(state.precision, state.sampling, state.finished)
     return f"{reached}, max_draws used up" if state.state == "limited" else reached
 
 
@@ -178,9 +177,10 @@ class Total:
 
 
 def total(table: pd.DataFrame) -> Total:
-    """Return what all points of a plan take together."""
-    found: Total = table.attrs["total"]
-    return found
+    """Return what all points of a plan take together, also where the table has but some of its rows."""
+    found = table.attrs["total"]
+    draws, flops, core_seconds = (Range(*found[name]) for name in ("draws", "flops", "core_seconds"))
+    return Total(draws, flops, core_seconds, found["workers"])
 
 
 _RANGES = ("more_draws", "core_seconds")

@@ -77,7 +77,7 @@ class PointState:
         self._beyond: _Beyond | None = None
 
     def __repr__(self) -> str:
-        reached = self.doubt or beside(self.precision, self.sampling.target_rse)
+        reached = self.doubt or beside(self.precision, self.sampling, self.finished)
         return f"PointState({self.point.sizes}: {self.state} at {number_of(self.prefix, 'draw')}, {reached})"
 
     @property

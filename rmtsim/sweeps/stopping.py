@@ -31,9 +31,12 @@ def aim(sampling: Sampling) -> float:
     return min(sampling.target_rse, TRUSTED_RSE)
 
 
-def beside(precision: tuple[float, str], target: float) -> str:
-    """Return the largest relative standard error, of the quantity that has it, beside what it is to be, in words."""
-    rse, quantity = precision
+def beside(precision: tuple[float, str], sampling: Sampling, finished: bool) -> str:
+    """Return the largest relative standard error, of the quantity that has it, beside what it is to be, in words.
+
+    A point that has not ended is to come to `aim`.
+    """
+    (rse, quantity), target = precision, sampling.target_rse if finished else aim(sampling)
     return f"{quantity} rse {format_share(rse)} {'≤' if rse <= target else '>'} {format_share(target)}"
 
 
