@@ -57,11 +57,11 @@ def run(quick: bool) -> Part:
     ]
     about = (
         "rmtsim.measure measures a head with bfloat16 weights and features in .safetensors, in float32 with "
-        f"{_THREADS} threads: one batch, the nulls but for Gaussian features, 16 permutations, and the 20 strongest "
-        "pairs. The weights are Gaussian, and the features have such sizes that the perplexity of single samples goes "
-        "from 1 to that of a guess, so that every pass over the classes is needed: those for samples whose softmax is "
-        "saturated, too. To read is to read all weights once and cast them to float32, which each of the passes does. "
-        "Peak memory is the largest that was resident, Python and its packages included."
+        f"{_THREADS} threads: one batch, all nulls except that of Gaussian features, 16 permutations, and the 20 "
+        "strongest pairs. The weights are Gaussian, and the features have such sizes that the perplexity of single"
+        " samples goes from 1 to that of a guess, so that every pass over the classes is needed: those for samples"
+        " whose softmax is saturated, too. The time of reading is that of all weights once, cast to float32; each "
+        "of the passes reads them. Peak memory is the largest that was resident, Python and its packages included."
     )
     part = Part(about, [Table("Heads from files", rows)], targets)
     if not quick:

@@ -59,12 +59,12 @@ _LAWS: dict[str, Callable[[np.random.Generator, int], Values]] = {
     "lognormal (log-sd 0.5)": lambda rng, n: rng.lognormal(0.0, 0.5, n),
     "lognormal (log-sd 1)": lambda rng, n: rng.lognormal(0.0, 1.0, n),
     "1 + ½ Student's t (5 degrees of freedom)": lambda rng, n: 1 + 0.5 * rng.standard_t(5, n),
-    "Pareto (tail index 1/2, from 0)": lambda rng, n: rng.random(n) ** -0.5 - 1,
-    "Pareto (tail index 2/5, from 1)": lambda rng, n: rng.random(n) ** -0.4,
+    "Pareto (P(X > x) = (1+x)^-2)": lambda rng, n: rng.random(n) ** -0.5 - 1,
+    "Pareto (P(X > x) = x^-2.5)": lambda rng, n: rng.random(n) ** -0.4,
 }
 
 #: Laws without a third moment. Their tails mostly show too late for any rule, or interval, to know of them.
-_NO_SKEWNESS = ("Pareto (tail index 1/2, from 0)", "Pareto (tail index 2/5, from 1)")
+_NO_SKEWNESS = ("Pareto (P(X > x) = (1+x)^-2)", "Pareto (P(X > x) = x^-2.5)")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _about(seeds: int, most: int, size: int) -> str:
     return (
         f"{seeds} samples of each point or law, min_draws {_MIN_DRAWS}, max_draws {most}, target_rse {_TARGET:g}; "
         f"pools of {size} draws, whose mean is the truth, and of ten times as many of the laws. draws: mean number; "
-        "cost: over that of the first rule, which believes every standard error. done: samples that reach the target; "
+        "cost: over that of the plain rule, which stops at the target. done: samples that reach the target; "
         "heavy: those of them whose tail is called too heavy where they stop. Of the done, the worst of all layers and "
         "quantities: mean z; share of 95 % intervals that hold the truth; share of |z| > 3.5. First as mean ± standard "
         "error with normal quantiles (plain), then as it is reported: with the skewness of the draws and Student's t. "

@@ -191,8 +191,8 @@ def _costs_words(sizes: Row) -> str:
     return (
         f"The cost of a target is the number of draws of {RULE} over that of the plain rule. It is computed, as the "
         f"mean over points whose draws have a standard deviation of {sizes['least spread']:g} to "
-        f"{sizes['largest spread']:g} times their mean, and whose relative standard error after n draws is that number "
-        "over √n."
+        f"{sizes['largest spread']:g} times their mean, evenly spread on a logarithmic scale, and whose relative "
+        "standard error after n draws is that number over √n."
     )
 
 

@@ -165,7 +165,7 @@ def _theory_free_answer(normal: Sequence[Row]) -> str:
 def _other_answer(other: Sequence[Row], sets: int) -> str:
     broken = [row for row in other if not _chance(_wrong(row, sets), sets, len(other))]
     if not broken:
-        return f"In none of these {len(other)} cases more reports are wrong than promised."
+        return f"In none of these {len(other)} cases are more reports wrong than promised."
     cases = f"{len(broken)} of these {len(other)} cases" if len(broken) < len(other) else f"each of {len(other)} cases"
     lines, reports = (max(row[key] for row in broken) for key in ("lines that differ", "reports with one"))
     return (

@@ -209,7 +209,7 @@ def test_sentences_on_wrong_verdicts_follow_from_the_numbers(made: dict[str, tup
         in pages["verdicts, one sign"]
     )
     assert "The more precise the means" not in pages["verdicts, no bias"]
-    assert "In none of these 2 cases more reports are wrong than promised." in pages["verdicts, no harm"]
+    assert "In none of these 2 cases are more reports wrong than promised." in pages["verdicts, no harm"]
 
 
 def test_every_number_on_stopping_is_of_the_run(made: dict[str, tuple[str, str]]) -> None:

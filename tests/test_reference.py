@@ -18,14 +18,11 @@ from rmtsim.cli.parser import parser
 from rmtsim.figures import all_figures
 from rmtsim.model.choices import ACTIVATIONS, WEIGHTS
 from rmtsim.sampling.schema import MEANINGS, SCHEMA
-from rmtsim.store.compact import MANY, compact
+from rmtsim.store.compact import compact
 from rmtsim.store.core_time import CoreTime, Taken
 from rmtsim.store.locations import _OPTIONS
-from rmtsim.store.lock import PATIENCE, RENEWAL
 from rmtsim.store.shard_checks import FORMATS
-from rmtsim.store.writer import PAUSES
 from rmtsim.sweeps.declaration import keys_of
-from rmtsim.sweeps.scheduler import ATTEMPTS, LOSSES
 from rmtsim.sweeps.spec import Spec, builtin_specs
 from rmtsim.sweeps.training_spec import TrainingSpec, builtin_trainings
 
@@ -139,18 +136,3 @@ def test_every_environment_variable_of_its_own_is_described() -> None:
     own = {name for source in sources for name in re.findall(r'"(RMTSIM_[A-Z_]+)"', source)}
     assert "RMTSIM_CACHE" in own
     assert all(f"| `{name}` | " in page("command-line") for name in own)
-
-
-def test_the_numbers_of_the_pages_are_those_of_the_code() -> None:
-    repair, on_s3 = ((DOCS / "how-to" / f"{name}.md").read_text("utf-8") for name in ("resume-and-repair", "s3"))
-    lock = f"every {RENEWAL:.0f} seconds", f"{PATIENCE:.0f} seconds"
-    assert all(said in " ".join(text.split()) for said in lock for text in (page("store"), on_s3))
-    assert f"of {MANY} small ones" in page("store")
-    assert f"of {MANY} small ones" in on_s3
-    assert 50 < sum(PAUSES) < 70
-    assert "tries again for about a minute" in page("store")
-    assert (ATTEMPTS, LOSSES) == (3, 10)
-    assert "tried three times, or ten times if its worker died" in repair
-    measured = json.loads((DOCS.parent / "benchmarks" / "results.json").read_text("utf-8"))
-    [size] = re.findall(r'"bytes_per_row": ([\d.]+)', json.dumps(measured))
-    assert f"about {float(size):.0f} bytes" in page("store")

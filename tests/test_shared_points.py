@@ -35,14 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     grid = {"n_classes": CLASSES, "aspect_ratio": [0.5], "dim": [6], "width": [3]}
     for name, (seed, draws, layers) in SWEEPS.items():
         sampling = {"seed": seed, "min_draws": draws, "max_draws": draws}
-        spec = {
-            "name": name,
-            "model": "one_hidden",
-            "loss": "mse",
-            "layers": layers,
-            "grid": grid,
-            "sampling": sampling,
-        }
+        spec = {"name": name, "model": "one_hidden", "loss": "mse", "layers": layers, "grid": grid}
         rmtsim.run({**spec, "sampling": sampling}, store, workers=1)
     return store
 
