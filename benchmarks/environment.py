@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -37,3 +38,12 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def of_run(name: str, seconds: float) -> str:
+    """Return the sentence of a page on the benchmark that wrote it: when, where, and in how much processor time."""
+    here = f"{machine()['processor']}, NumPy {versions()['numpy']}"
+    return (
+        f"*Written by `python -m benchmarks --only {name}` on {date.today().isoformat()} ({here}); every number is "
+        f"from that run, which took {seconds:.0f} s of processor time.*"
+    )

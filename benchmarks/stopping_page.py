@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date
 
 from scipy.special import ndtr
 
@@ -53,11 +52,7 @@ def page(part: Part, no_skewness: Collection[str]) -> str:
     first, costs, few, *tables, _ = part.tables
     [sizes] = first.rows
     rules = {table.title: {row["rule"]: row for row in table.rows} for table in tables}
-    of_run = (
-        f"*Written by `python -m benchmarks --only stopping` on {date.today().isoformat()} "
-        f"({environment.machine()['processor']}, NumPy {environment.versions()['numpy']}); every number is from that "
-        f"run, which took {sizes['processor s']:.0f} s of processor time.*"
-    )
+    of_run = environment.of_run("stopping", sizes["processor s"])
     return f"""# What the stopping rule keeps
 
 {prose(of_run)}

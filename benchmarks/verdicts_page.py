@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 
 from scipy.special import bdtrc
 
@@ -32,11 +31,7 @@ _SHOWN = "d/N = 1"
 def page(part: Part) -> str:
     """Return the page; every number in it is of the part."""
     [sizes], normal, other, power, caught = (table.rows for table in part.tables)
-    of_run = (
-        f"*Written by `python -m benchmarks --only verdicts` on {date.today().isoformat()} "
-        f"({environment.machine()['processor']}, NumPy {environment.versions()['numpy']}); every number is from that "
-        f"run, which took {sizes['processor s']:.0f} s of processor time.*"
-    )
+    of_run = environment.of_run("verdicts", sizes["processor s"])
     return f"""# How often verdicts are wrong
 
 {prose(of_run)}

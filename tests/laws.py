@@ -26,7 +26,8 @@ COVARIANCES: dict[str, Any] = {
 }
 
 
-def distance(values: npt.NDArray[np.float64], expected: float) -> float:
+def distance(values: npt.ArrayLike, expected: float) -> float:
     """Distance of the mean of independent values from what is expected, in standard errors; 0 where all are that."""
+    values = np.asarray(values, dtype=float)
     error, off = values.std(ddof=1) / math.sqrt(len(values)), float(abs(values.mean() - expected))
     return float(off / error) if error > 1e-12 else 0.0 if off < 1e-9 else math.inf

@@ -6,6 +6,21 @@ from typing import Any
 
 import rmtsim
 
+#: Two points of the linear model, with at most eight draws of each.
+TINY = """
+name = "tiny"
+model = "linear"
+loss = "ce"
+[grid]
+n_classes = [2, 5]
+aspect_ratio = [0.5]
+dim = [8]
+[sampling]
+min_draws = 4
+max_draws = 8
+target_rse = 0.9
+"""
+
 SWEEPS: list[dict[str, Any]] = [
     {
         "name": "ratio",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zipfile
@@ -94,3 +95,9 @@ def saved(array: Any) -> Callable[[Path], Path]:
         return folder / "a.npy"
 
     return save
+
+
+def header(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()

@@ -17,11 +17,11 @@ from rmtsim.kernels import explicit_blocks as blocks
 from rmtsim.kernels.cost import flops, point_tiling
 from rmtsim.kernels.memory import memory
 from rmtsim.model.choices import ACTIVATIONS
+from rmtsim.model.choices import ACTIVATIONS as NAMES
 from rmtsim.sampling.draws import last_layers, sample
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from rmtsim.training.trajectory import trajectory
-from tests.test_activations import NAMES
 
 OTHERS: tuple[Any, ...] = NAMES[1:]
 LOSSES: tuple[Any, ...] = ("ce", "mse")

@@ -13,10 +13,12 @@ import pytest
 
 from rmtsim.cli.main import main
 from rmtsim.errors import InputError
+from tests.memory_use import little_memory
 from tests.tensor_files import (
     A,
     W,
     changed,
+    header,
     index,
     raw,
     read,
@@ -25,7 +27,6 @@ from tests.tensor_files import (
     tensors,
     zipped,
 )
-from tests.test_bombs import header, little_memory
 
 ABOUT = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
 

@@ -6,10 +6,9 @@ import io
 import os
 import pickle
 import struct
-import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,23 +20,9 @@ from rmtsim.data.cifar import Cifar100
 from rmtsim.data.own_data import OwnData
 from rmtsim.data.pickle_reader import Recorded, RefusedError, read_pickle
 from rmtsim.errors import InputError
-from tests.test_cifar import published, python2_dumps
-
-
-@contextmanager
-def little_memory(most: int = 64 << 20) -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-        assert tracemalloc.get_traced_memory()[1] < most
-    finally:
-        tracemalloc.stop()
-
-
-def header(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return file.getvalue()
+from tests.cifar_archives import published, python2_dumps
+from tests.memory_use import little_memory
+from tests.tensor_files import header
 
 
 def archive(path: Path, X: bytes, method: int = zipfile.ZIP_DEFLATED) -> OwnData:

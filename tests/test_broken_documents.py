@@ -24,7 +24,7 @@ from rmtsim.store.lock import parse_claim
 from rmtsim.store.verify import verify
 from rmtsim.sweeps import training_spec
 from rmtsim.sweeps.spec import from_document, requests_of
-from tests.test_one_writer import TINY
+from tests.small_sweeps import TINY
 from tests.trained_tables import TRAIN
 
 #: Values that hardly any field of a spec takes.

@@ -15,13 +15,13 @@ import jsonschema
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from tests.cluster_files import JOB, ROOT, cluster_of, pins, ray_version
+
 TEXT = (ROOT / "cluster.yaml").read_text()
 AWS = yaml.safe_load(TEXT)
 OWN_HOSTS = {
     key: value for key, value in AWS.items() if key not in ("available_node_types", "head_node_type", "max_workers")
 } | yaml.safe_load("\n".join(line[3:] for line in TEXT.splitlines() if line.startswith("#|")))
-JOB = yaml.safe_load((ROOT / "sweeps" / "rayjob.yaml").read_text())
 
 VALIDATE = """
 import sys, yaml
@@ -41,17 +41,6 @@ NO_METRICS = {
     "AUTOSCALER_METRIC_PORT": "-1",
     "DASHBOARD_METRIC_PORT": "-1",
 }
-
-
-def pins(lock: str) -> dict[str, tuple[str, int]]:
-    """Return the version of each package in a lock file, and how many hashes its files may have."""
-    parts = re.split(r"^(?=[\w.-]+==)", (ROOT / lock).read_text(), flags=re.M)[1:]
-    names = [re.match(r"([\w.-]+)==(\S+)", part) for part in parts]
-    return {name[1]: (name[2], part.count("--hash=sha256:")) for name, part in zip(names, parts, strict=True) if name}
-
-
-def ray_version() -> str:
-    return pins("requirements-cluster.lock")["ray"][0]
 
 
 def schema() -> dict[str, Any]:
@@ -154,10 +143,6 @@ def test_what_is_pinned_is_pinned_the_same_everywhere() -> None:
         assert pinned[f"nvidia-{name}-cu12"][1] > 0
     assert pinned["nvidia-cublas-cu12"][0].startswith("12.")
     assert not any("cu13" in name or "cuda13" in name for name in pinned)
-
-
-def cluster_of(job: dict[str, Any]) -> dict[str, Any]:
-    return job["spec"]["rayClusterSpec"]
 
 
 def containers(job: dict[str, Any]) -> Iterator[dict[str, Any]]:

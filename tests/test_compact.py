@@ -22,9 +22,9 @@ from rmtsim.store.compact import compact
 from rmtsim.store.shard_files import as_parquet
 from rmtsim.store.storage import LocalFiles
 from rmtsim.store.verify import verify
+from tests.parted_stores import SPEC, altered, expected, rows_of, snapshot, store_of
 from tests.s3 import location, s3, s3_server
 from tests.shards import rewrite
-from tests.test_merge import SPEC, altered, expected, rows_of, snapshot, store_of
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
 

@@ -23,10 +23,10 @@ from rmtsim.sweeps.experiment import table_file
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.theory import finite
 from rmtsim.training.problem import Problem
+from tests.cifar_archives import published, write
 from tests.figures import headline_of, text_of
+from tests.hessian_norms import SMALL, block_norms, parts, table_of
 from tests.synthetic import quick
-from tests.test_cifar import published, write
-from tests.test_pictures import SMALL, block_norms, parts, table_of
 
 
 @pytest.fixture

@@ -16,14 +16,9 @@ from rmtsim.data.datasets import DataLaw, parse_data
 from rmtsim.data.gaussian import Gaussian
 from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
+from tests.laws import distance
 
 LAWS: list[DataLaw] = [Gaussian(), Clusters(6), Clusters(2, noise=0.3, scale="standard")]
-
-
-def deviations(values: npt.ArrayLike, expected: float) -> float:
-    """Distance of the mean of independent values from what is expected, in its standard errors."""
-    values = np.asarray(values, dtype=float)
-    return float(abs(values.mean() - expected) / (values.std(ddof=1) / len(values) ** 0.5))
 
 
 def chi2_excess(labels: npt.NDArray[np.int64], n_classes: int) -> float:
@@ -59,10 +54,10 @@ def test_samples_are_a_function_of_the_arguments(data: DataLaw) -> None:
 def test_keys_give_independent_samples(data: DataLaw) -> None:
     N, d = 60, 20
     one, other, same = (data.draw(4, d, N, key)[0].ravel() for key in ("seed 0", "seed 1", "seed 0"))
-    independent, control = (deviations(one * x, 0.0) for x in (other, same))
+    independent, control = (distance(one * x, 0.0) for x in (other, same))
     assert independent < 4 < control
     labels = [np.concatenate([data.draw(3, d, 600, f"{i} {j}")[1] for j in range(6)]) for i in (0, 1)]
-    assert deviations(labels[0] == labels[1], 1 / 3) < 4 < deviations(labels[0] == np.minimum(labels[0], 1), 1 / 3)
+    assert distance(labels[0] == labels[1], 1 / 3) < 4 < distance(labels[0] == np.minimum(labels[0], 1), 1 / 3)
 
 
 @pytest.mark.parametrize("data", LAWS)
@@ -74,11 +69,11 @@ def test_identities_are_json_and_tell_data_sets_apart(data: DataLaw) -> None:
 
 def test_gaussian_data_follow_assumption_1() -> None:
     X, y = Gaussian().draw(7, 50, 2000, "0")
-    assert deviations(X.ravel(), 0) < 4
-    assert deviations(X.ravel() ** 2, 1) < 4
-    assert deviations(X.ravel() ** 4, 3) < 4
-    assert deviations((X[:, :-1] * X[:, 1:]).ravel(), 0) < 4
-    assert deviations(X[:, 0] * (y - 3), 0) < 4  # labels know nothing of X
+    assert distance(X.ravel(), 0) < 4
+    assert distance(X.ravel() ** 2, 1) < 4
+    assert distance(X.ravel() ** 4, 3) < 4
+    assert distance((X[:, :-1] * X[:, 1:]).ravel(), 0) < 4
+    assert distance(X[:, 0] * (y - 3), 0) < 4  # labels know nothing of X
     assert abs(chi2_excess(y, 7)) < 4
     assert chi2_excess(np.where(y == 6, y * (np.arange(len(y)) % 2), y), 7) > 4  # half of a class gone elsewhere
     assert set(y) == set(range(7))
@@ -90,10 +85,10 @@ def test_centres_are_uniform_on_the_unit_sphere() -> None:
     np.testing.assert_allclose(np.linalg.norm(draws, axis=-1), 1, rtol=1e-14)
     products = draws @ draws.swapaxes(1, 2)
     pairs = products[:, *np.triu_indices(12, 1)]
-    assert deviations(pairs.mean(axis=1), 0) < 4
-    assert deviations((pairs**2).mean(axis=1), 1 / d) < 4
-    assert deviations((pairs**4).mean(axis=1), 3 / (d * (d + 2))) < 4  # not 3/d², as for points near the sphere
-    assert deviations((pairs**2).mean(axis=1), 1 / (d + 2)) > 4
+    assert distance(pairs.mean(axis=1), 0) < 4
+    assert distance((pairs**2).mean(axis=1), 1 / d) < 4
+    assert distance((pairs**4).mean(axis=1), 3 / (d * (d + 2))) < 4  # not 3/d², as for points near the sphere
+    assert distance((pairs**2).mean(axis=1), 1 / (d + 2)) > 4
 
 
 @pytest.mark.parametrize("scale", ["unit", "standard"])
@@ -110,10 +105,10 @@ def test_distances_within_and_between_clusters(scale: str) -> None:
         within.append(apart[same & ~np.eye(4 * K, dtype=bool)].mean())
         between.append(apart[~same].mean())
         squares.append(np.mean(X**2))
-    assert deviations(within, 2 * s2 * d * noise**2) < 4
-    assert deviations(between, 2 * s2 * (1 + d * noise**2)) < 4
-    assert deviations(within, 2 * s2 * noise**2) > 4  # noise is of an entry, not of the norm
-    assert deviations(squares, 1.0 if scale == "standard" else 1 / d + noise**2) < 4
+    assert distance(within, 2 * s2 * d * noise**2) < 4
+    assert distance(between, 2 * s2 * (1 + d * noise**2)) < 4
+    assert distance(within, 2 * s2 * noise**2) > 4  # noise is of an entry, not of the norm
+    assert distance(squares, 1.0 if scale == "standard" else 1 / d + noise**2) < 4
 
 
 @pytest.mark.parametrize(
@@ -141,9 +136,9 @@ def test_few_clusters_hold_several_classes_each(n_clusters: int, n_classes: int,
 
 def test_labels_of_a_cluster_know_nothing_of_x() -> None:
     X, y = Clusters(1, noise=0.2).draw(2, 5, 4000, "0")
-    assert max(deviations(X[:, i] * (2 * y - 1), 0) for i in range(5)) < 4
+    assert max(distance(X[:, i] * (2 * y - 1), 0) for i in range(5)) < 4
     X, y = Clusters(2, noise=0.2).draw(2, 5, 4000, "0")
-    assert max(deviations(X[:, i] * (2 * y - 1), 0) for i in range(5)) > 4
+    assert max(distance(X[:, i] * (2 * y - 1), 0) for i in range(5)) > 4
 
 
 def test_samples_are_spread_evenly_and_their_order_is_random() -> None:
@@ -153,7 +148,7 @@ def test_samples_are_spread_evenly_and_their_order_is_random() -> None:
     assert np.bincount(y).tolist() == [2] * 10
     assert (np.diff(y) < 0).any()
     first = [Clusters(2).draw(2, 3, 10, str(i))[1][0] for i in range(200)]
-    assert deviations(first, 0.5) < 4
+    assert distance(first, 0.5) < 4
 
 
 def test_centres_do_not_depend_on_samples_and_classes() -> None:

@@ -21,7 +21,7 @@ from rmtsim.store.compact import compact
 from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.runner import run
-from tests.test_merge import expected, rows_of, store_of
+from tests.parted_stores import expected, rows_of, store_of
 
 
 @pytest.fixture

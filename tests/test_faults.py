@@ -19,36 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import rmtsim
 from rmtsim.cli.main import main
 from rmtsim.store import Store, StoreError
 from rmtsim.store.compact import compact
-from rmtsim.store.verify import verify
+from tests.filled_stores import SPEC, fill, holds, rows_of
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
-
-POINT = rmtsim.Point("linear", "ce", 5, 12, 30)
-SPEC = {"name": "test"}
-
-
-def rows_of(draws: range) -> pd.DataFrame:
-    return rmtsim.simulate(POINT, draws, seed=7)
-
-
-def fill(place: Path | str, *parts: range) -> Store:
-    store = Store(place)
-    with store.writer() as writer:
-        writer.save_spec("test", SPEC)
-        for part in parts:
-            writer.append(rows_of(part), SPEC)
-    return store
-
-
-def holds(store: Store, draws: int) -> None:
-    """Check that the store holds the first draws, each once, and nothing else."""
-    pd.testing.assert_frame_equal(store.read(), rows_of(range(draws)), check_exact=True)
-    assert verify(store).findings == []
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

@@ -131,8 +131,8 @@ def test_limits_follow_the_pace() -> None:
     """Far above what batches take, however slow they are; generous while the pace is only guessed; twice as long for
     each attempt before.
     """
-    from tests.test_driver import scheduler_of
-    from tests.test_driver import spec_of as driver_spec
+    from tests.schedulers import scheduler_of
+    from tests.schedulers import spec_of as driver_spec
 
     of = scheduler_of(driver_spec(1, 1000))
     first = of.next(1)

@@ -27,7 +27,7 @@ from rmtsim.store import Store
 from rmtsim.sweeps.experiment import Experiment, Task
 from rmtsim.sweeps.interrupts import interrupts, waits
 from rmtsim.sweeps.table_runner import run_tables
-from tests.test_ray_workers import LONG, sweep
+from tests.ray_sweeps import LONG, sweep
 
 
 def some_came_back(events: list[dict[str, Any]]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.test_cluster import JOB, ROOT, cluster_of, ray_version
+from tests.cluster_files import JOB, ROOT, cluster_of, ray_version
 
 
 def exact(**properties: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rmtsim.cli.main import main
 from rmtsim.cli.printing import printed_messages
 from rmtsim.store import Store
 from rmtsim.store.merge import merge
-from tests.test_store_losses import SPEC, rows_of
+from tests.filled_stores import SPEC, rows_of
 
 
 @pytest.fixture

@@ -20,35 +20,10 @@ from rmtsim.sampling.schema import KEY
 from rmtsim.store import Store, StoreError
 from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify
+from tests.parted_stores import HIDDEN, LINEAR, SPEC, altered, expected, rows_of, snapshot, store_of
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
-
-LINEAR = rmtsim.Point("linear", "ce", 5, 12, 30)
-HIDDEN = rmtsim.Point("one_hidden", "mse", 5, 12, 30, 3)
-SPEC = {"name": "test", "grid": {"dim": [12]}}
-
-
-def rows_of(draws: range, **options: object) -> pd.DataFrame:
-    return pd.concat([rmtsim.simulate(point, draws, **{"seed": 7, **options}) for point in (LINEAR, HIDDEN)])
-
-
-def store_of(place: Path | str, *parts: pd.DataFrame, spec: dict[str, object] = SPEC) -> Store:
-    store = Store(place)
-    with store.writer() as writer:
-        writer.save_spec(str(spec["name"]), spec)
-        for part in parts:
-            writer.append(part, spec)
-    return store
-
-
-def snapshot(store: Store) -> dict[Path, tuple[int, int, bytes]]:
-    paths = [path for path in Path(store.root).rglob("*") if path.is_file()]
-    return {path: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
-
-
-def expected(stop: int) -> pd.DataFrame:
-    return rows_of(range(stop)).sort_values(KEY, ignore_index=True)
 
 
 def test_the_union(tmp_path: Path, location: str) -> None:
@@ -113,12 +88,6 @@ def test_shards_keep_what_they_tell(tmp_path: Path) -> None:
     with into.shards()[0].open() as opened, one.shards()[0].open() as source:
         assert opened.metadata == source.metadata
         assert opened.metadata["blas"] == "theirs 1"
-
-
-def altered(rows: pd.DataFrame, **columns: object) -> pd.DataFrame:
-    changed = rows.assign(**columns)
-    changed.attrs = rows.attrs
-    return changed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_package import RAISES, SPEC
+from tests.small_package import RAISES, SPEC
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,21 +19,9 @@ from rmtsim.store import Store, StoreError
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.experiment import Experiment
 from rmtsim.sweeps.table_runner import run_tables
+from tests.small_sweeps import TINY
 from tests.trained_tables import TRAIN, contents
 
-TINY = """
-name = "tiny"
-model = "linear"
-loss = "ce"
-[grid]
-n_classes = [2, 5]
-aspect_ratio = [0.5]
-dim = [8]
-[sampling]
-min_draws = 4
-max_draws = 8
-target_rse = 0.9
-"""
 GOLDEN = Path(__file__).parent / "golden"
 
 

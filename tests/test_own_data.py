@@ -17,7 +17,7 @@ from rmtsim.data.labelled import content_hash
 from rmtsim.data.own_data import OwnData
 from rmtsim.errors import InputError
 from rmtsim.store import Store
-from tests.test_datasets import deviations
+from tests.laws import distance
 
 
 def save(path: Path, **arrays: Any) -> OwnData:
@@ -47,8 +47,8 @@ def test_own_samples_are_drawn_uniformly_without_replacement(tmp_path: Path) -> 
         np.testing.assert_array_equal(X[:, 0], y)
         assert len(set(y.tolist())) == 12
     taken = np.array([np.isin(np.arange(30), y) for _, y in draws])
-    assert max(deviations(taken[:, i], 12 / 30) for i in range(30)) < 4
-    assert deviations([y[0] for _, y in draws], 14.5) < 4
+    assert max(distance(taken[:, i], 12 / 30) for i in range(30)) < 4
+    assert distance([y[0] for _, y in draws], 14.5) < 4
     np.testing.assert_array_equal(data.draw(30, 1, 12, "5")[0], draws[5][0])
 
 

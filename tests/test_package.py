@@ -15,26 +15,10 @@ import pytest
 
 from rmtsim.sweeps.documents import builtin
 from rmtsim.version import __version__
+from tests.small_package import RAISES, SPEC
 
 ROOT = Path(__file__).parents[1]
 
-#: What another's module does when it is imported in the place of ours.
-RAISES = "raise RuntimeError('this is not of rmtsim')\n"
-
-#: With the squared error, whose theory is a formula: that of cross-entropy takes seconds in few dimensions.
-SPEC = """
-name = "tiny"
-model = "linear"
-loss = "mse"
-[grid]
-n_classes = [2, 4, 8]
-aspect_ratio = [0.5]
-dim = [8]
-[sampling]
-min_draws = 8
-max_draws = 8
-target_rse = 0.9
-"""
 
 #: The cells of a notebook; the last one prints what the test looks at.
 CELLS = [

@@ -22,7 +22,7 @@ from rmtsim.store.storage import LocalFiles, open_files
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.table_runner import run_tables
 from rmtsim.sweeps.training_spec import load_any
-from tests.test_one_writer import TINY
+from tests.small_sweeps import TINY
 from tests.trained_tables import TRAIN
 
 #: A name as Latin-1 has it, which is no UTF-8.

@@ -26,12 +26,12 @@ from rmtsim.paper.hessian_pictures import HessianPictures, picture_task, schedul
 from rmtsim.paper.norm_shares import in_percent, shares
 from rmtsim.stats.estimates import ratio_estimate
 from rmtsim.stats.quoted import quoted
-from rmtsim.sweeps.experiment import Experiment, table_file
-from rmtsim.sweeps.table_runner import run_tables
+from rmtsim.sweeps.experiment import table_file
 from rmtsim.theory import finite
 from rmtsim.training.adam import Schedule
 from rmtsim.training.problem import Problem
 from tests import autodiff, cases
+from tests.hessian_norms import SMALL, block_norms, parts, table_of
 from tests.synthetic import quick
 
 
@@ -55,27 +55,9 @@ def picture_of(table: pd.DataFrame, *views: str) -> Figure:
     return plot_pictures(part_of(numbers, "maps"), part_of(numbers, "shares"), heading, views or None)
 
 
-SMALL = Problem("ce", 4, 5, 20, (3,))
-
-
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rmtsim.paper.norm_shares.finite", quick(finite))
-
-
-def table_of(folder: Path, *tasks: object) -> pd.DataFrame:
-    experiment = Experiment("test", tasks)  # type: ignore[arg-type]
-    run_tables(experiment, folder)
-    return experiment.read(folder)
-
-
-def block_norms(problem: Problem, draw: int, order: np.ndarray | None = None) -> np.ndarray:
-    """Squared norms of the blocks of the Hessian that JAX gives, its parameters in another order if wished."""
-    X, weights, y = problem.draw(draw)
-    H = autodiff.hessian(cases.Problem(X, weights[-1], weights[0] if len(weights) > 1 else None, y, problem.loss))
-    H = H if order is None else H[np.ix_(order, order)]
-    edges = np.concatenate([[0], np.cumsum([columns for rows, columns in problem.shapes for _ in range(rows)])])
-    return np.array([[np.sum(H[a:b, c:d] ** 2) for c, d in pairwise(edges)] for a, b in pairwise(edges)])
 
 
 def stripes(problem: Problem, draw: int) -> float:
@@ -85,18 +67,6 @@ def stripes(problem: Problem, draw: int) -> float:
     P = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     slope = P - np.eye(problem.n_classes)[y] if problem.loss == "ce" else 2 * (logits - np.eye(problem.n_classes)[y])
     return float(np.sum((np.einsum("ni,nk,nj->ikj", X @ W.T > 0, X, slope) / len(X)) ** 2))
-
-
-def parts(norms: np.ndarray, m: int) -> dict[str, tuple[float, float]]:
-    def off(B: np.ndarray) -> tuple[float, float]:
-        return float(B.sum() - np.trace(B)), float(B.sum())
-
-    return {
-        "hidden": off(norms[:m, :m]),
-        "output": off(norms[m:, m:]),
-        "whole": off(norms),
-        "cross": (2 * float(norms[:m, m:].sum()), float(norms.sum())),
-    }
 
 
 @pytest.mark.usefixtures("_quick")

@@ -10,7 +10,7 @@ import pytest
 import rmtsim
 from rmtsim.kernels.scaling import Scaling, scaled_network
 from tests.cases import Problem, problem
-from tests.test_norms import explicit
+from tests.explicit_norms import explicit
 
 #: What X, W and V are multiplied by: logits stay moderate, or vanish.
 FACTORS = [

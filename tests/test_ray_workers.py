@@ -7,13 +7,10 @@ import re
 import select
 import signal
 import time
-import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -22,30 +19,10 @@ import pytest
 import rmtsim
 from harness.cluster import RayCluster
 from harness.driver import Driver, Events, given_again, is_part, rows_in
-from harness.specs import SMALL
 from rmtsim.store import Store
-from rmtsim.sweeps.runner import run
-from rmtsim.sweeps.spec import from_document
+from tests.ray_sweeps import LONG, SHORT, sweep, undisturbed
 
 pytestmark = pytest.mark.ray
-
-
-#: A sweep that is over soon, and one that much can happen to; of the latter, two points are limited.
-SHORT = SMALL.format(target_rse=0.6, max_draws=24)
-LONG = SMALL.format(target_rse=0.15, max_draws=108)
-
-
-def sweep(folder: Path, text: str = SHORT) -> pd.DataFrame:
-    """Lay down the spec; return the rows that an undisturbed run makes of it."""
-    (folder / "spec.toml").write_text(text)
-    return undisturbed(text)
-
-
-@cache
-def undisturbed(spec: str) -> pd.DataFrame:
-    with TemporaryDirectory() as folder:
-        run(from_document(tomllib.loads(spec)), Store(folder), workers=2, backend="numpy")
-        return Store(folder).read().drop(columns="backend")
 
 
 def greetings(events: Events, node: str = "") -> Events:

@@ -23,7 +23,7 @@ from rmtsim.cli.slurm import MARGIN, seconds_to_run
 from rmtsim.errors import GOES_ON, InputError
 from rmtsim.store.lock import _refused
 from rmtsim.store.storage import LocalFiles
-from tests.test_cluster import ray_version
+from tests.cluster_files import ray_version
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = (ROOT / "sweeps" / "slurm.sh").read_text("utf-8")

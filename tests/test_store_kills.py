@@ -18,8 +18,8 @@ from rmtsim.store.compact import compact
 from rmtsim.store.merge import merge
 from rmtsim.store.storage import WRITING
 from rmtsim.store.verify import verify
+from tests.filled_stores import POINT, SPEC, fill, holds, rows_of
 from tests.s3 import location, s3, s3_server
-from tests.test_faults import POINT, SPEC, fill, holds, rows_of
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -23,16 +22,10 @@ from rmtsim.store.compact import compact
 from rmtsim.store.storage import LocalFiles
 from rmtsim.store.verify import verify
 from rmtsim.sweeps.spec import from_document
+from tests.filled_stores import POINT, SPEC, rows_of
 from tests.s3 import location, s3, s3_server
 
 __all__ = ["location", "s3", "s3_server"]  # fixtures
-
-POINT = rmtsim.Point("linear", "ce", 5, 12, 30)
-SPEC = {"name": "test"}
-
-
-def rows_of(draws: range) -> pd.DataFrame:
-    return rmtsim.simulate(POINT, draws, seed=7)
 
 
 def fill(store: Store, *parts: range) -> Store:

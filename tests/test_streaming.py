@@ -27,7 +27,7 @@ from rmtsim.model.point import Point
 from rmtsim.sampling.random_rows import RandomRows
 from rmtsim.text.sizes import format_bytes, parse_bytes
 from tests.cases import CASES, IDS, Problem, problem
-from tests.test_norms import explicit
+from tests.explicit_norms import explicit
 
 ONE_THREAD = ThreadTeam(1)
 

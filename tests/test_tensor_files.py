@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 
 from rmtsim.errors import InputError
 from rmtsim.files.tensors import open_vector
+from tests.memory_use import little_memory
 from tests.tensor_files import (
     DTYPES,
     A,
     check_rows,
+    header,
     index,
     opened,
     raw,
@@ -31,7 +33,6 @@ from tests.tensor_files import (
     tensors,
     zipped,
 )
-from tests.test_bombs import header, little_memory
 
 GOLDEN = Path(__file__).parent / "golden" / "tensors"
 NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}

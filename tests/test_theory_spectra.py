@@ -22,6 +22,7 @@ from rmtsim.theory.spectra.weight_laws import (
     linear_ce_offdiag,
     lognormal,
 )
+from tests.spectrum_weights import hidden_weights, output_weights
 
 RATIOS = (0.05, 0.5, 1.0, 3.0)
 
@@ -43,10 +44,6 @@ def diag_moment(n_classes, k, gain):
 def cumulants_to_moments(k):
     k1, k2, k3, k4 = k
     return [k1, k2 + k1**2, k3 + 3 * k1 * k2 + k1**3, k4 + 4 * k1 * k3 + 2 * k2**2 + 6 * k1**2 * k2 + k1**4]
-
-
-def output_weights(n_classes, width, seed=0):
-    return np.random.default_rng(seed).standard_normal((n_classes, width)) / math.sqrt(width)
 
 
 # --- closed forms
@@ -201,13 +198,6 @@ def hidden_case(i, j):
     if i == j:
         return hidden_ce_diag(V, i), hidden_ce_diag(V, 2), sample
     return hidden_ce_offdiag(V, i, j), hidden_ce_offdiag(V, 2, 3), sample
-
-
-def hidden_weights(V, g, i, j):
-    p = np.exp(np.maximum(g, 0) @ V.T)
-    p /= p.sum(axis=1, keepdims=True)
-    covariance = p @ (V[:, i] * V[:, j]) - (p @ V[:, i]) * (p @ V[:, j])
-    return covariance * (g[:, i] > 0) * (g[:, j] > 0)
 
 
 # --- the defining equation, and the way to the real axis

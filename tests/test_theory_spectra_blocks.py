@@ -21,7 +21,7 @@ from rmtsim.theory.spectra.weight_laws import (
     linear_ce_offdiag,
     lognormal,
 )
-from tests.test_theory_spectra import hidden_weights, output_weights
+from tests.spectrum_weights import hidden_weights, output_weights
 
 # --- eigenvalues of simulated blocks
 
