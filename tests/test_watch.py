@@ -260,7 +260,7 @@ def test_a_small_terminal_has_whole_heads_and_the_foot(
     assert max(map(len, screen.splitlines())) <= columns
 
 
-@pytest.mark.parametrize("columns", [80, 160])
+@pytest.mark.parametrize("columns", [80, 240])
 def test_status_keeps_to_the_width_of_a_terminal(
     store: Store, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
