@@ -30,6 +30,7 @@ PARTS = (
     "kills",
     "store_scale",
     "variance",
+    "spreads",
     "precision",
     "weights",
     "verdicts",

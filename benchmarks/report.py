@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +66,10 @@ def text(name: str, part: Part) -> str:
     return "\n".join(lines)
 
 
+#: A number in words, such as −0.26 or 1,000; or the sign of one that is not there.
+_NUMBER = re.compile(r"[-−+]?[0-9][0-9,]*(\.[0-9]+)?(e[-+]?[0-9]+)?|-")
+
+
 def markdown(table: Table) -> str:
     """Return the rows of a table in Markdown."""
     (head, *cells), align = _cells(table.rows)
@@ -80,8 +85,13 @@ def _cells(rows: list[Row]) -> tuple[list[list[str]], str]:
     """Return the cells as text, and how columns are aligned; the header is the union of the rows' keys."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[name.replace("_", " ") for name in names], *([_shown(row.get(name)) for name in names] for row in rows)]
-    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
+    numeric = [all(_is_number(row.get(name)) for row in rows) for name in names]
     return cells, "".join(">" if right else "<" for right in numeric)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a cell is a number, also one that is written already, or one that is not there."""
+    return isinstance(value, int | float | None) or (isinstance(value, str) and bool(_NUMBER.fullmatch(value)))
 
 
 def _shown(value: Any) -> str:

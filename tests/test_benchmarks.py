@@ -34,6 +34,7 @@ def test_every_part_is_there() -> None:
         "driver",
         "kills",
         "variance",
+        "spreads",
         "precision",
         "weights",
         "verdicts",
