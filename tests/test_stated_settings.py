@@ -58,7 +58,7 @@ STATED = [
     ("how-to/s3.md", f"is taken over after {lock.PATIENCE:g} seconds"),
     ("how-to/s3.md", f"of {compact.MANY} small ones"),
     ("how-to/slurm.md", f"`--time-limit slurm` stops the run {WORDS[int(slurm.MARGIN / 60)]} minutes before"),
-    ("how-to/training-runs.md", f"a state that is at most {trajectory._SAVE_EVERY:g} seconds old"),
+    ("how-to/training-runs.md", f"a state that is at most {trajectory._SAVE_EVERY:g} seconds and one step old"),
     (
         "explanation/algebra.md",
         f"from {cost._SAMPLED_CLASSES} of the classes where there are {8 * cost._SAMPLED_CLASSES}",
