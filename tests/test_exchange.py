@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import threading
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,9 @@ from rmtsim.store import Store, StoreError, exchange
 from rmtsim.store.compact import compact
 from rmtsim.store.storage import WRITING, LocalFiles
 from rmtsim.store.verify import verify
+from rmtsim.sweeps.jobs import Finished
 from rmtsim.sweeps.runner import run
+from rmtsim.sweeps.thread_workers import ThreadWorkers
 from tests.parted_stores import expected, rows_of, store_of
 
 
@@ -127,12 +130,19 @@ def test_files_are_deleted_several_at_a_time(tmp_path: Path, monkeypatch: pytest
         files.delete_all(["draws/1", "draws/2"])
 
 
+def one_at_a_time(workers: ThreadWorkers, timeout: float) -> list[Finished]:
+    """Wait for a batch, and return it alone: on a loaded machine all may come back at once."""
+    done = list(wait(workers._running, return_when=FIRST_COMPLETED).done)
+    return [found for future in done[:1] if (found := workers._finished(future))]
+
+
 def test_a_long_sweep_compacts_its_store(
     tmp_path: Path, undisturbed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small shards without end would take every reader minutes."""
     monkeypatch.setattr(rmtsim.sweeps.loop, "COMMIT_EVERY", 0.0)
     monkeypatch.setattr(rmtsim.sweeps.runner, "MANY", 4)
+    monkeypatch.setattr(ThreadWorkers, "next_done", one_at_a_time)
     store, counts, append = Store(tmp_path / "s"), [], rmtsim.store.Writer.append
 
     def counting(*arguments: object) -> object:
