@@ -152,6 +152,7 @@ LARGE = [
     (Point("one_hidden", "ce", 700, 60, 1100, 3), ("cross",)),
     (Point("one_hidden", "mse", 700, 60, 1100, 3), ("hidden", "output", "cross")),
     (Point("one_hidden", "mse", 1000, 20, 20, 100), ("hidden",)),  # with many neurons
+    (Point("one_hidden", "ce", 1000, 20, 40, 100), ("hidden",)),
 ]
 
 

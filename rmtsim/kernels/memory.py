@@ -76,7 +76,9 @@ def memory(
         if layer == HIDDEN.name:
             triangle = m * (m + 1) // 2
             if softmax:  # logits and exponentials of tiles and a chunk, and what is added up of them
-                passes.append((2 * threads * tiling.tile * chunk + rows * triangle) * together)
+                # Products of the entries of a chunk's rows: of each thread two arrays, in float64 where that is needed.
+                of_chunk = (1 if on_gpu else 2 * min(threads, n_tiles)) * 8 // item * chunk * triangle
+                passes.append((2 * threads * tiling.tile * chunk + rows * triangle + of_chunk) * together)
             else:  # products of the entries of a chunk's rows, and the same in float64
                 passes.append((1 + 8 // item) * chunk * triangle * together)
             if softmax and masked and restricts_pairs(d, N, m, weights):
