@@ -200,8 +200,12 @@ BAD: dict[str, tuple[Callable[[Path], Path | str], str]] = {
     "an empty folder": (lambda f: f, "is a folder; give a .safetensors file|is a folder; a .safetensors file"),
     "a folder of that name": (lambda f: ((f / "a.npy").mkdir(), f / "a.npy")[1], "is a folder"),
     "a pipe": (lambda f: (os.mkfifo(f / "a.npy"), f / "a.npy")[1], "cannot be read .it is a named pipe"),
-    "another kind": (written("a.gguf", "GGUF"), "is a .gguf file, which rmtsim cannot read; give a .safetensors file"),
-    "another kind, absent": (lambda f: f"{f}/a.h5:w", "a.h5:w' is a .h5 file, which rmtsim cannot read"),
+    "another kind": (
+        written("a.gguf", "GGUF"),
+        "has the suffix .gguf, which rmtsim cannot read; give a .safe",
+    ),
+    "another kind, absent": (lambda f: f"{f}/a.h5:w", "a.h5:w' has the suffix .h5, which rmtsim cannot read"),
+    "another kind, of a tensor": (lambda f: f"{f}/a.h5:w.weight", "a.h5:w.weight' has the suffix .h5, which rmtsim"),
     "no kind": (
         lambda f: "a",
         "^weights: 'a' is taken as a file, but has no suffix; give a .safetensors file, .* or a .npz",

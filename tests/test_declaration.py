@@ -91,6 +91,13 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert all(re.search("; (give|choose|the keys are|the tables are) ", sentence) for sentence in told)
 
 
+def test_all_mistakes_of_an_ensemble_are_told_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        from_document(GOOD[Spec] | {"ensemble": {"init": "he", "weights": "w", "data_variance": -1, "last_gain": []}})
+    told = re.split(r"; \(\d+\) ", str(caught.value).removeprefix("3 mistakes: (1) "))
+    assert [sentence.split()[1] for sentence in told] == ["weights:", "data_variance:", "last_gain:"]
+
+
 def test_of_very_many_mistakes_some_are_told() -> None:
     document = GOOD[Spec] | {f"key{k}": 1 for k in range(30_000)} | {f"table{k}": {} for k in range(30_000)}
     with pytest.raises(InputError, match=r"^30001 mistakes: \(1\) \[table0\]: .*; and 29991 more$") as caught:

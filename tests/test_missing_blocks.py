@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,9 @@ def test_a_plan_and_the_first_run_say_it(tmp_path: Path, capsys: pytest.CaptureF
         return " ".join((output.out + output.err).split())
 
     assert said("plan").count(SAID) == 1
+    assert main(["plan", str(spec), "--store", str(store), "--json"]) == 0
+    [note] = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith(SAID)
     assert said("run").count(f"few: {SAID}") == 1
     assert "off-diagonal" not in said("run")  # nothing is left to do, and it was said
 

@@ -246,6 +246,15 @@ def test_what_a_package_registers_from_elsewhere_is_left_out_with_it(tmp_path: P
     assert "other_figures of the installed package other-figures is left out" in said
 
 
+def test_a_package_that_fails_takes_no_figure_of_a_sound_one_along(tmp_path: Path) -> None:
+    """Though the sound one is not imported anew."""
+    installed(tmp_path, "own-figures", "own_figures", OWN)
+    installed(tmp_path, "a-failing-one", "a_failing_one", "import own_figures\n1 / 0\n")
+    names, said = listed(tmp_path)
+    assert "own" in names
+    assert "a_failing_one of the installed package a-failing-one is left out" in said
+
+
 def test_a_file_that_ends_with_the_command_line_has_its_figure(tmp_path: Path) -> None:
     end = "\nif __name__ == '__main__':\n    import sys\n    from rmtsim.cli.main import main\n    sys.exit(main())\n"
     (tmp_path / "own.py").write_text(OWN + end)

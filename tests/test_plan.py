@@ -118,7 +118,7 @@ def test_it_tells_target_and_limit_in_numbers_for_people(tmp_path: Path, capsys:
     assert main(["plan", spec, "--store", str(tmp_path / "s")]) == 0
     said = capsys.readouterr().out
     assert "50 million draws to make" in said
-    assert "at most target_rse = 1e-05%" in said
+    assert "at most target_rse = 0.00001%" in said
     assert "max_draws = 10 million draws" in said
     assert re.search(r"\d (years|days)", said)
     assert "e+" not in said

@@ -25,7 +25,7 @@ from rmtsim.store import Store
 from rmtsim.store.compact import MANY
 from rmtsim.store.presence import who_writes
 from rmtsim.sweeps.selection import Selection
-from rmtsim.text.sizes import format_bytes, format_count, format_flops, format_seconds, format_share
+from rmtsim.text.sizes import about, format_bytes, format_count, format_flops, format_seconds, format_share
 from rmtsim.text.tables import WIDTH, frame_table, records
 from rmtsim.text.words import number_of
 
@@ -58,9 +58,10 @@ def plan(arguments: argparse.Namespace) -> int:
         return plan_experiment(spec, store, arguments)
     table = plans.plan(spec, store, arguments.memory, arguments.workers)
     announce_change(spec, store)
+    notes = [*without_off_diagonal(spec.points(), spec.layers), *_without_theory(spec)]
     if arguments.json:
-        document = {"summary": plans.summary(spec, table), **plans.total(table).document(), "points": records(table)}
-        print_json(document)
+        said = {"summary": plans.summary(spec, table), "notes": notes}
+        print_json({**said, **plans.total(table).document(), "points": records(table)})
         return DONE
     ends = {
         name: zip(table[f"{name}_low"], table[f"{name}_high"], strict=True) for name in ("more_draws", "core_seconds")
@@ -77,8 +78,7 @@ def plan(arguments: argparse.Namespace) -> int:
     width = line_width()
     spare = (["max_draws"], ["per_draw"], ["memory_per_worker"], ["why"])
     print_text("\n".join(frame_table(shown.rename(columns=names), width=width, spare=spare)), lines=True)
-    missing = without_off_diagonal(spec.points(), spec.layers)
-    for sentence in (*missing, *_without_theory(spec), plans.summary(spec, table)):
+    for sentence in (*notes, plans.summary(spec, table)):
         print_text(f"\n{textwrap.fill(sentence, width)}", lines=True)
     return DONE
 
@@ -198,7 +198,7 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
     reach = out_of_reach(row) or reach
     return (
         f"{size}: {row['state']}, rse {format_share(row['rse'])} > {format_share(row['target_rse'])} ({row['worst']}); "
-        f"needs about {number_of(row['needs_draws'], 'draw')}, has {format_count(row['draws'])}, "
+        f"needs {about(number_of(row['needs_draws'], 'draw'))}, has {format_count(row['draws'])}, "
         f"max {format_count(row['max_draws'])}: {reach}"
     )
 

@@ -106,12 +106,16 @@ def _import_modules(package: str) -> None:
 @cache
 def _import_entry_points() -> None:
     """Import the modules that installed packages name; one that fails is named, and all its figures are left out."""
+    put_aside: dict[str, Figure] = {}  # of packages that fail, and of those that they had imported
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.value):
         before = dict(_registered)
         try:
             point.load()
+            sound = {name: figure for name, figure in put_aside.items() if _is_of(figure, point.module)}
+            _registered.update(sound)
         except Exception as error:
             _log.debug("%s", point, exc_info=True)
+            put_aside |= {name: figure for name, figure in _registered.items() if name not in before}
             _registered.clear()
             _registered.update(before)
             package = point.dist.name if point.dist else "unknown"
@@ -123,6 +127,11 @@ def _import_entry_points() -> None:
                 package,
                 reason,
             )
+
+
+def _is_of(figure: Figure, module: str) -> bool:
+    """Whether a figure's class stands in a module or below it."""
+    return f"{type(figure).__module__}.".startswith(f"{module}.")
 
 
 def get_figure(name: str) -> Figure:

@@ -150,11 +150,10 @@ def _split(text: str, what: str) -> tuple[str, str | None]:
         inside = [f"{path}/{file}" for file in names_in(path) if file.lower().endswith(tuple(_READERS))]
         choices = f"a file, such as {_listed(inside, key=len)}" if inside else _WANTED.removeprefix("give ")
         raise InputError(f"{what}: {path} is a folder; give {choices}")
-    if (suffix := Path(path).suffix).lower() not in _READERS:
+    if Path(path).suffix.lower() not in _READERS:
+        suffix = Path(os.path.basename(path).partition(":")[0]).suffix  # names of tensors have dots, too
         kind = (
-            f"is a {suffix.partition(':')[0]} file, which rmtsim cannot read"
-            if suffix
-            else "is taken as a file, but has no suffix"
+            f"has the suffix {suffix}, which rmtsim cannot read" if suffix else "is taken as a file, but has no suffix"
         )
         raise InputError(f"{what}: {path!r} {kind}; {_WANTED}, with :TENSOR after it where it holds several tensors")
     if not there:

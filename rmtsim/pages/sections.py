@@ -23,7 +23,7 @@ from rmtsim.sweeps.spec import Spec, builtin_specs, load
 from rmtsim.sweeps.stored_points import out_of_reach
 from rmtsim.sweeps.training_spec import builtin_trainings, load_any
 from rmtsim.sweeps.watch import core_hours, format_hours
-from rmtsim.text.sizes import format_count, format_share
+from rmtsim.text.sizes import about, format_count, format_share
 from rmtsim.text.tables import records
 from rmtsim.text.toml_text import toml_text
 from rmtsim.text.words import number_of
@@ -192,7 +192,7 @@ def _limit(row: Mapping[str, Any]) -> str:
     """Return what limits a point, and what is not to be trusted of it, in words."""
     said = []
     if row["state"] == "limited":
-        why = row["doubt"] or f"needs about {number_of(row['needs_draws'], 'draw')}"
+        why = row["doubt"] or f"needs {about(number_of(row['needs_draws'], 'draw'))}"
         said.append(f"max_draws = {format_count(row['max_draws'])} used up: {why}")
         said += filter(None, [out_of_reach(row)])
     elif row["state"] != "done":

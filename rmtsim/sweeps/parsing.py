@@ -162,8 +162,14 @@ def _parse_table(kind: type, name: str, tables: Mapping[str, Mapping[str, Any]],
         if attrs.has(kind):
             arguments = _arguments(kind, tables, mistakes)
             return kind(**arguments) if len(mistakes) == before else None
-        names = {field.name for field in dataclasses.fields(kind)}
-        return kind(**{key: value for key, value in tables[name].items() if key in names})
     except InputError as error:
-        mistakes.append(str(error) if attrs.has(kind) else f"[{name}] {error}")
-    return None
+        mistakes.append(str(error))
+        return None
+    fields = {field.name for field in dataclasses.fields(kind)}
+    given = {key: value for key, value in tables[name].items() if key in fields}
+    for key, value in given.items():  # none of which depends on another
+        try:
+            kind(**{key: value})
+        except InputError as error:
+            mistakes.append(f"[{name}] {error}")
+    return kind(**given) if len(mistakes) == before else None

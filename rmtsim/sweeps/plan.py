@@ -23,7 +23,7 @@ from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState, columns_of
 from rmtsim.sweeps.stopping import aim, beside, checkpoint_from
 from rmtsim.sweeps.thread_workers import default_workers
-from rmtsim.text.sizes import format_count, format_flops, format_seconds
+from rmtsim.text.sizes import format_count, format_flops, format_seconds, format_share
 from rmtsim.text.words import number_of
 
 Values = npt.NDArray[np.float64]
@@ -216,10 +216,15 @@ def summary(spec: Spec, table: pd.DataFrame) -> str:
     sampling = spec.sampling
     if not table["more_draws"].any():
         return f"{spec.name}: {number_of(len(table), 'point')}: {states}; 0 draws to make"
-    bound = f"target_rse = {100 * sampling.target_rse:.3g}%"
+    bound = f"target_rse = {_target(sampling.target_rse)}"
     if aim(sampling) < sampling.target_rse:
-        bound = f"{100 * aim(sampling):.3g}% (a larger one is not trusted, so not {bound})"
+        bound = f"{_target(aim(sampling))} (a larger one is not trusted, so not {bound})"
     return (
         f"{spec.name}: {number_of(len(table), 'point')}: {states}; {total(table)}, until every relative "
         f"standard error is at most {bound}, or a point has max_draws = {format_count(sampling.max_draws)} draws"
     )
+
+
+def _target(rse: float) -> str:
+    """Return a target in percent, as short as it can be."""
+    return f"{100 * rse:.3g}%" if rse >= 1e-3 else format_share(rse)

@@ -26,7 +26,7 @@ from rmtsim.sweeps.progress import draws_left
 from rmtsim.sweeps.reading import COLUMNS, PointReader
 from rmtsim.sweeps.spec import MAX_DRAWS, Spec, from_document
 from rmtsim.sweeps.state import PointState, columns_of
-from rmtsim.text.sizes import format_count, format_share
+from rmtsim.text.sizes import about, format_count, format_share
 
 #: Columns that are read.
 _READ = frozenset((*COLUMNS, *KEY))
@@ -233,11 +233,11 @@ class StoredPoints:
 
 def out_of_reach(row: Mapping[str, Any]) -> str:
     """Return why no max_draws takes a point of `StoredPoints.table` to its target, in words; empty where one does."""
-    if row["rse"] is None or row["needs_draws"] <= MAX_DRAWS:
+    if not row["rse"] or not math.isfinite(row["rse"]) or row["needs_draws"] <= MAX_DRAWS:
         return ""
     reached = row["rse"] * math.sqrt(row["draws"] / MAX_DRAWS)
     most = (
-        f"a spec may ask for {format_count(MAX_DRAWS)} draws at most, which take rse to about {format_share(reached)}"
+        f"a spec may ask for {format_count(MAX_DRAWS)} draws at most, which take rse to {about(format_share(reached))}"
     )
     return f"{most}; raise target_rse"
 

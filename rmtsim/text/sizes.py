@@ -76,6 +76,17 @@ def format_share(value: float) -> str:
     return f"{value:.2%}" if value <= 10 else "over 1000%"
 
 
+def about(size: str) -> str:
+    """Return an estimate in words: "about 5 million draws", or "over 1000 trillion draws" as it is.
+
+    Examples
+    --------
+    >>> about("12 draws"), about("over 1000%")
+    ('about 12 draws', 'over 1000%')
+    """
+    return size if size.startswith("over ") else f"about {size}"
+
+
 _YEAR = 365.25 * 86_400
 
 
