@@ -212,7 +212,8 @@ def test_progress_says_points_speed_and_time_to_go(
             on_progress=display.update,
             on_message=display.say,
         )
-    lines = capsys.readouterr().err.splitlines()
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "small: a target_rse above 5% is not trusted, so points go on until 5% are reached"
     assert all(re.match(r"small: \d/6 points, \d+ draws, \d+\.\d draws/s, 1 worker", line) for line in lines)
     assert any(re.search(r"C = 2, .*: rse \d+\.\d+% → 5.00%, \d+ of about \d+ draws", line) for line in lines)
     assert any("to go" in line for line in lines)

@@ -28,7 +28,8 @@ _CLAIMS_LEGEND = (
     f"either sign, that {POWER:.0%} of such data would have shown. differs: chance does not explain the deviation; by "
     f"chance alone, at most {LEVEL:.1%} of reports have such a line (Holm's rule over all lines, with three tests "
     f"each: power, constant, χ²/dof). agrees: chance explains it, and {DECISIVE_EXPONENT:g} in the power and a factor "
-    f"of {DECISIVE_FACTOR:g} in the constant would have shown; else not decided."
+    f"of {DECISIVE_FACTOR:g} in the constant would have shown; else not decided. exact: the theorem has zero, and "
+    "so has every draw. not tested: for the reason that is given."
 )
 _POINTS_HEAD = ["C", "draws", "quantity", "measured", "±s.e.", "theory", "±s.e.", "limit", "size", "z", "MDE"]
 _POINTS_HEAD += [" verdict"]

@@ -26,9 +26,9 @@ def check_apart(root: str, listing: Listing, shown: str) -> None:
     """
     above, _, name = root.rpartition("/")
     higher, _, outer = above.rpartition("/")
-    if name in FOLDERS and _is_store(above, listing) and not _is_store(root, listing):
+    if name in FOLDERS and is_store(above, listing) and not is_store(root, listing):
         raise _within(shown, shown.rstrip("/").rpartition("/")[0])
-    if outer in FOLDERS and _is_store(higher, listing):
+    if outer in FOLDERS and is_store(higher, listing):
         raise _within(shown, shown.rstrip("/").rpartition("/")[0].rpartition("/")[0])
 
 
@@ -36,7 +36,7 @@ def _within(shown: str, store: str) -> InputError:
     return InputError(f"store: {shown} is a folder of a store; give the store, {store or '.'}")
 
 
-def _is_store(place: str, listing: Listing) -> bool:
+def is_store(place: str, listing: Listing) -> bool:
     """Return whether a folder holds a shard, a spec or a table that rmtsim wrote."""
     try:
         return (

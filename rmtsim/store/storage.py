@@ -18,9 +18,9 @@ from rmtsim.files.path_names import check_path
 from rmtsim.files.regular_files import open_regular
 from rmtsim.store.exchange import BEGINS, dissolve, replace_files
 from rmtsim.store.failures import ServerError, hiding_secrets, may_pass
-from rmtsim.store.file_access import Files
+from rmtsim.store.file_access import FOLDERS, Files
 from rmtsim.store.locations import parse_address
-from rmtsim.store.nesting import Listing, check_apart
+from rmtsim.store.nesting import Listing, check_apart, is_store
 from rmtsim.text.addresses import Address
 from rmtsim.text.words import abridge
 
@@ -56,7 +56,10 @@ class LocalFiles(Files):
         return (self.root / folder).is_dir()
 
     def prepare(self, folders: tuple[str, ...]) -> None:
-        """Make the root and folders in it."""
+        """Make the root and folders in it; raise InputError where the root holds other things and is no store yet."""
+        if others := self._others():
+            things = f"other things, such as {abridge(others[0])}, and no store"
+            raise InputError(f"store: {self.root} holds {things}; give a folder that is empty or not there yet")
         if (self.root / WRITING).is_symlink():  # what is unfinished there is deleted
             raise InputError(f"store: {self.root / WRITING} is a link, not a folder; remove it")
         try:
@@ -68,6 +71,14 @@ class LocalFiles(Files):
             raise InputError(
                 f"store: {self.root} cannot be written ({error.strerror}); give another directory"
             ) from error
+
+    def _others(self) -> list[str]:
+        """Return what a folder holds that is no store: a run that is given one by mistake would scatter files in it."""
+        there = {*self.names(""), *self.folders("")}
+        begun = "draws" in there or ".lock" in there
+        if begun or is_store(str(self.root), Listing(_listed, lambda path: Path(path).read_bytes())):
+            return []
+        return sorted(there - {*FOLDERS, WRITING, "locks"})
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder."""

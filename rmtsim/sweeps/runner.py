@@ -34,6 +34,7 @@ from rmtsim.sweeps.resources import Resources, allocate
 from rmtsim.sweeps.scheduler import DrawScheduler
 from rmtsim.sweeps.spec import Spec
 from rmtsim.sweeps.state import PointState
+from rmtsim.sweeps.stopping import aim
 from rmtsim.sweeps.thread_workers import default_workers
 from rmtsim.text.sizes import format_share
 from rmtsim.text.words import number_of
@@ -215,6 +216,9 @@ def run(
     say = on_message or partial(_log.info, "%s: %s", spec.name)
     for sentence in without_off_diagonal([state.point for state in states], spec.layers):
         say(sentence)
+    if (trusted := aim(spec.sampling)) < spec.sampling.target_rse:
+        percent = f"{100 * trusted:g}%"
+        say(f"a target_rse above {percent} is not trusted, so points go on until {percent} are reached")
     work = SweepWork(spec, resources, _Read(listed, backend, states))
     stopped = run_work(
         work,
