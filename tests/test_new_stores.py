@@ -17,9 +17,7 @@ def written(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", ["run", "merge"])
-@pytest.mark.parametrize(
-    "there", [["notes.txt"], ["pyproject.toml", "sweeps/mine.toml"], [".git/config", "sweeps/a.json"]]
-)
+@pytest.mark.parametrize("there", [["notes.txt"], ["pyproject.toml", "sweeps/mine.toml"], [".git/config", "draws.txt"]])
 def test_a_folder_of_other_things_is_refused(
     there: list[str], verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
