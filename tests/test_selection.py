@@ -98,7 +98,11 @@ def test_conditions(text: str, expected: tuple[bool, bool]) -> None:
         ("size == 500", "is not a column"),
         ("dims == 500", "is not a column (did you mean dim?)"),
         ("C > 10", "is not a column (did you mean n_classes?)"),
-        ("loss == ce", "is not a column"),
+        ("loss == ce", "'ce' is not a column, and text has quotes, as in loss == 'ce'"),
+        (
+            "layer in [linear, 'cross']",
+            "'linear' is not a column, and text has quotes, as in layer == 'linear'",
+        ),
         ("diag_sqfro > 1", "is not a column"),
         ("@dim == 500", "is not an expression"),
         ("`dim` == 500", "is not an expression"),

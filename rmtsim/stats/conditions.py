@@ -129,6 +129,10 @@ class Condition:
         several = isinstance(sign, ast.In | ast.NotIn)
         if several and not isinstance(right, ast.List | ast.Tuple | ast.Set):
             raise self._refused(ast.unparse(right), "is not a list of values")
+        if isinstance(left, ast.Name) and self._kinds.get(left.id) is str:
+            names = (part.id for part in ast.walk(right) if isinstance(part, ast.Name))
+            if name := next((name for name in names if name not in self._kinds), ""):
+                raise self._refused(name, f"is not a column, and text has quotes, as in {left.id} == {name!r}")
         kinds = {self._kind(part) for part in [left, *(right.elts if several else [right])]}  # type: ignore[attr-defined]
         if len(kinds) > 1:
             raise self._refused(ast.unparse(ast.Compare(left, [sign], [right])), "compares a number with text")
