@@ -194,8 +194,8 @@ def _status_line(row: dict[str, Any], goes_on: str) -> str:
     if row["rse"] <= row["target_rse"]:
         there = f"{format_count(row['draws'])} of {number_of(row['needs_draws'], 'draw')}"
         return f"{size}: {row['state']}, {there}: {goes_on}"
-    reach = "too few, raise max_draws" if row["needs_draws"] > row["max_draws"] else goes_on
-    reach = out_of_reach(row) or reach
+    too_few = row["needs_draws"] > row["max_draws"]
+    reach = out_of_reach(row) or ("too few, raise max_draws" if too_few else goes_on)
     return (
         f"{size}: {row['state']}, rse {format_share(row['rse'])} > {format_share(row['target_rse'])} ({row['worst']}); "
         f"needs {about(number_of(row['needs_draws'], 'draw'))}, has {format_count(row['draws'])}, "

@@ -111,8 +111,6 @@ def _import_entry_points() -> None:
         before = dict(_registered)
         try:
             point.load()
-            sound = {name: figure for name, figure in put_aside.items() if _is_of(figure, point.module)}
-            _registered.update(sound)
         except Exception as error:
             _log.debug("%s", point, exc_info=True)
             put_aside |= {name: figure for name, figure in _registered.items() if name not in before}
@@ -127,6 +125,8 @@ def _import_entry_points() -> None:
                 package,
                 reason,
             )
+        else:
+            _registered.update({name: figure for name, figure in put_aside.items() if _is_of(figure, point.module)})
 
 
 def _is_of(figure: Figure, module: str) -> bool:

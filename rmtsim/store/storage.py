@@ -49,7 +49,7 @@ class LocalFiles(Files):
         existing = next((path for path in (root, *root.parents) if path.exists()), root)
         if existing.exists() and not existing.is_dir():
             raise InputError(f"store: {existing} is a file; give a directory")
-        check_apart(os.path.realpath(root), Listing(_listed, lambda path: Path(path).read_bytes()), str(root))
+        check_apart(os.path.realpath(root), _listing(), str(root))
 
     def exists(self, folder: str = "") -> bool:
         """Return whether the root, or a folder in it, exists."""
@@ -76,7 +76,7 @@ class LocalFiles(Files):
         """Return what a folder holds that is no store: a run that is given one by mistake would scatter files in it."""
         there = {*self.names(""), *self.folders("")}
         begun = "draws" in there or ".lock" in there
-        if begun or is_store(str(self.root), Listing(_listed, lambda path: Path(path).read_bytes())):
+        if begun or is_store(str(self.root), _listing()):
             return []
         return sorted(there - {*FOLDERS, WRITING, "locks"})
 
@@ -290,6 +290,11 @@ def open_files(location: str | os.PathLike[str] | Address) -> Files:
         location = place.path
     check_path(location, "store", "give another directory")
     return LocalFiles(Path(location))
+
+
+def _listing() -> Listing:
+    """Return access to the folders of this machine."""
+    return Listing(_listed, lambda path: Path(path).read_bytes())
 
 
 def _listed(path: str) -> list[str]:

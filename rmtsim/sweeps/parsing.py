@@ -158,18 +158,23 @@ def _table_of(
 def _parse_table(kind: type, name: str, tables: Mapping[str, Mapping[str, Any]], mistakes: list[str]) -> Any:
     """Return the object of a table; None where something in it is not valid, which a sentence says."""
     before = len(mistakes)
+    given = _arguments(kind, tables, mistakes) if attrs.has(kind) else _fields(kind, name, tables[name], mistakes)
+    if len(mistakes) > before:
+        return None
     try:
-        if attrs.has(kind):
-            arguments = _arguments(kind, tables, mistakes)
-            return kind(**arguments) if len(mistakes) == before else None
+        return kind(**given)
     except InputError as error:
         mistakes.append(str(error))
         return None
+
+
+def _fields(kind: type, name: str, table: Mapping[str, Any], mistakes: list[str]) -> dict[str, Any]:
+    """Return the same for a dataclass, which looks at its fields itself; none of them depends on another."""
     fields = {field.name for field in dataclasses.fields(kind)}
-    given = {key: value for key, value in tables[name].items() if key in fields}
-    for key, value in given.items():  # none of which depends on another
+    given = {key: value for key, value in table.items() if key in fields}
+    for key, value in given.items():
         try:
             kind(**{key: value})
         except InputError as error:
             mistakes.append(f"[{name}] {error}")
-    return kind(**given) if len(mistakes) == before else None
+    return given
