@@ -19,7 +19,7 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.figures.column_choice import ColumnChoice
-from rmtsim.figures.column_series import Series, series_of
+from rmtsim.figures.column_series import Series, colour_column, series_of
 from rmtsim.figures.given_axes import given_axes
 from rmtsim.model.choices import RegimeName
 from rmtsim.paper.head.own_axes import head, head_blocks, head_classes
@@ -61,7 +61,7 @@ def decay(
     hue
         The column that decides on the colour of a series: ``model``, ``loss``, ``layer``, ``width``, ``aspect_ratio``,
         ``dim``, ``n_samples`` or one of the ensemble's. Series of one colour differ in their markers. By default it is
-        ``layer`` where several layers have something to draw, else ``aspect_ratio``.
+        the first in which series that have something to draw differ, of ``layer``, ``aspect_ratio``, ``dim`` and so on.
     theory
         Whether to draw the theory at the same d and N (solid) and its form as d, N → ∞, then C → ∞ (dashed), where
         there is one; or a selection of ``["finite", "large_c"]``. The former takes seconds for each C where there is
@@ -97,8 +97,8 @@ def decay(
     regimes = _regimes(theory)
     means = summarize(draws)
     ax = given_axes(ax)
-    if hue is None:  # by one colour, layers would look like one series that jumps
-        hue = "layer" if means.loc[means[quantity] > 0, "layer"].nunique() > 1 else "aspect_ratio"
+    if hue is None:
+        hue = colour_column(means[means[quantity] > 0], "n_classes", None)
     series = series_of(means, "n_classes", hue, None)
     _draw(ax, series, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax
@@ -127,7 +127,8 @@ def columns(
         Columns of `rmtsim.summarize`; that of ``y`` holds numbers. Where ``x`` is a size or a part of the ensemble, a
         series has all else fixed.
     by
-        The column that decides on colours. Series of one colour differ in their markers.
+        The column that decides on colours. Series of one colour differ in their markers. By default it is the first in
+        which series differ, of ``layer``, ``aspect_ratio``, ``dim`` and so on; and none where ``x`` is measured.
     panel
         The column of which each value has axes of its own.
     where
@@ -169,9 +170,10 @@ def columns(
     choice = ColumnChoice.of(x, y, by, panel, where, linear)
     wanted = choice.regimes(_regimes(theory))
     means = choice.select(summarize(draws))
+    choice = choice.coloured(means)
     panels = choice.panels(means)
     found = list(map(given_axes, _several(ax, len(panels))))
-    colors = _colors(means, by)
+    colors = _colors(means, choice.by)
     for one, (title, series) in zip(found, panels.items(), strict=True):
         _draw(one, series, x, y, colors, wanted, choice.linear)
         if panel is not None:

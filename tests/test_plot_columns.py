@@ -20,7 +20,7 @@ from rmtsim.cli.parser import parser
 from rmtsim.figures import matplotlib_setup
 from rmtsim.figures.column_choice import ColumnChoice
 from rmtsim.figures.column_drawing import plot_columns
-from rmtsim.figures.column_series import MOST_SERIES, NUMBERS, TEXTS, fixed_in_words, series_of
+from rmtsim.figures.column_series import MOST_SERIES, NUMBERS, TEXTS, colour_column, fixed_in_words, series_of
 from rmtsim.stats.verdict import reach
 
 #: Linear models with both losses, of three sizes.
@@ -102,21 +102,46 @@ def test_panels_share_their_colours(draws: pd.DataFrame) -> None:
     )
     assert [ax.get_title() for ax in axes] == ["$d = 20$", "$d = 40$"]
     left, right = (drawn(ax) for ax in axes)
-    assert [*left] == ["$d/N = 0.5$, ce", "$d/N = 0.5$, mse"]
+    assert [*left] == ["$d/N = 0.5$, cross-entropy", "$d/N = 0.5$, squared loss"]
     assert {*left} < {*right}
     for label, bars in left.items():
         assert same_color(bars.lines[0].get_color(), right[label].lines[0].get_color())
-    assert not same_color(right["$d/N = 1$, ce"].lines[0].get_color(), right["$d/N = 0.5$, ce"].lines[0].get_color())
-    assert left["$d/N = 0.5$, ce"].lines[0].get_marker() != left["$d/N = 0.5$, mse"].lines[0].get_marker()
+    assert not same_color(
+        right["$d/N = 1$, cross-entropy"].lines[0].get_color(), right["$d/N = 0.5$, cross-entropy"].lines[0].get_color()
+    )
+    assert (
+        left["$d/N = 0.5$, cross-entropy"].lines[0].get_marker()
+        != left["$d/N = 0.5$, squared loss"].lines[0].get_marker()
+    )
+
+
+def test_colours_are_of_the_first_column_in_which_series_differ_where_none_is_given(draws: pd.DataFrame) -> None:
+    linear = draws[draws["model"] == "linear"]
+    for where, colour, others in (
+        ("dim >= 20", "aspect_ratio", {"dim", "loss"}),
+        ("aspect_ratio == 0.5 and dim >= 20", "dim", {"loss"}),
+        ("dim == 20", "loss", set()),
+        ("dim == 20 and loss == 'ce'", None, set()),
+    ):
+        [ax] = rmtsim.plot.columns(linear, where=where, theory=False, ax=Figure().subplots())
+        [same] = rmtsim.plot.columns(linear, by=colour, where=where, theory=False, ax=Figure().subplots())
+        colors = [[bars.lines[0].get_color() for bars in drawn(one).values()] for one in (ax, same)]
+        assert colors[0] == colors[1]
+        assert len({*colors[0]}) == (1 if colour is None else 2)
+        looks = {(bars.lines[0].get_color(), bars.lines[0].get_marker()) for bars in drawn(ax).values()}
+        assert len(looks) == len(drawn(ax))
+        assert (len(looks) > 2) == bool(others)
+    assert colour_column(rmtsim.summarize(linear), "diag_sqfro", None) is None  # measured: all are one series
+    assert colour_column(rmtsim.summarize(linear), "n_classes", "aspect_ratio") == "dim"
 
 
 def test_what_is_measured_has_bars_along_x_too_and_no_theory(draws: pd.DataFrame) -> None:
     [ax] = rmtsim.plot.columns(draws, "diag_sqfro", "offdiag_sqfro", "loss", where="dim == 20", ax=Figure().subplots())
-    assert list(drawn(ax)) == ["ce", "mse"]
-    assert len(drawn(ax)["ce"].lines[2]) == 2
+    assert list(drawn(ax)) == ["cross-entropy", "squared loss"]
+    assert len(drawn(ax)["cross-entropy"].lines[2]) == 2
     legend = ax.get_legend()
     assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["ce", "mse"]
+    assert [text.get_text() for text in legend.get_texts()] == ["cross-entropy", "squared loss"]
 
 
 def test_what_has_no_theory_has_none(draws: pd.DataFrame) -> None:
@@ -154,10 +179,11 @@ def test_scales_are_chosen_by_what_is_shown_unless_they_are_given(draws: pd.Data
 def test_a_title_has_what_all_rows_have_in_common(draws: pd.DataFrame) -> None:
     means = rmtsim.summarize(draws)
     assert (
-        fixed_in_words(means.query("loss == 'ce' and dim == 20"), ["n_classes"]) == "linear, ce, $d = 20$, $d/N = 0.5$"
+        fixed_in_words(means.query("loss == 'ce' and dim == 20"), ["n_classes"])
+        == "linear model, cross-entropy, $d = 20$, $d/N = 0.5$"
     )
     he = rmtsim.summarize(draws[draws["dim"] == 20].assign(init="he"))
-    assert fixed_in_words(he, ["n_classes"]) == "linear, $d = 20$, $d/N = 0.5$, he"
+    assert fixed_in_words(he, ["n_classes"]) == "linear model, $d = 20$, $d/N = 0.5$, he"
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])

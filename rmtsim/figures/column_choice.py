@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from rmtsim.errors import InputError
-from rmtsim.figures.column_series import CURVE_POINTS, MEASURED, NUMBERS, SIZES, TEXTS, Series, named, series_of
+from rmtsim.figures.column_series import (
+    CURVE_POINTS,
+    MEASURED,
+    NUMBERS,
+    SIZES,
+    TEXTS,
+    Series,
+    colour_column,
+    named,
+    series_of,
+)
 from rmtsim.model.choices import RegimeName
 from rmtsim.stats.conditions import Condition
 from rmtsim.stats.slow_values import SlowValues, slow_values
@@ -78,6 +88,10 @@ class ColumnChoice:
             why = " (a ratio needs two draws)" if single else ""
             raise InputError(f"{name}: no selected row has a {column}{why}; give another column, or select others")
         return known.reset_index(drop=True)
+
+    def coloured(self, means: pd.DataFrame) -> ColumnChoice:
+        """Return the choice with a column for the colours, where none was given and series differ in one."""
+        return self if self.by else replace(self, by=colour_column(means, self.x, self.panel))
 
     def panels(self, means: pd.DataFrame) -> dict[str, list[Series]]:
         """Return the series of each panel by its title, which is empty where there is one panel for all.

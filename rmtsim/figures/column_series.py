@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from rmtsim.errors import InputError
+from rmtsim.figures.titles import LAYERS, LOSSES, MODELS
 from rmtsim.model.choices import LayerName, RegimeName
 from rmtsim.model.ensemble import LECUN, Ensemble
 from rmtsim.model.point import Point
@@ -46,8 +47,11 @@ CURVE_POINTS = 20
 
 _SYMBOLS = {"aspect_ratio": "d/N", "width": "m", "dim": "d", "n_samples": "N", "n_classes": "C"}
 
-#: Columns whose values say of themselves what they are.
-_TELLING = ("model", "loss", "layer", "init")
+#: Columns whose values say of themselves what they are, and their words for some.
+_TELLING: dict[str, Mapping[str, str]] = {"model": MODELS, "loss": LOSSES, "layer": LAYERS, "init": {}}
+
+#: Columns that colours are given to where none is chosen: the first that varies.
+_COLOURED = ("layer", "aspect_ratio", "dim", "n_samples", "width", "loss", "model", "n_classes", *ENSEMBLE)
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,14 @@ def named(column: str, value: Any) -> str:
     """Return the value of a column as a label."""
     text = value if isinstance(value, str) else f"{value:g}"
     if column in _TELLING:
-        return str(text)
+        return _TELLING[column].get(str(text), str(text))
     return f"${_SYMBOLS[column]} = {text}$" if column in _SYMBOLS else f"{column.replace('_', ' ')} {text}"
+
+
+def colour_column(means: pd.DataFrame, x: str, panel: str | None) -> str | None:
+    """Return the column that decides on colours where none is chosen; None where x is measured, or nothing varies."""
+    keys = _keys(means, x, None, panel) if x in SIZES else []
+    return next((name for name in _COLOURED if name in keys and means[name].nunique(dropna=False) > 1), None)
 
 
 def series_of(means: pd.DataFrame, x: str, by: str | None, panel: str | None) -> list[Series]:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
-from rmtsim.figures.style import BLOCKS, bars, colors, faint, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.style import bars, colors, faint, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.titles import BLOCKS
 from rmtsim.model.ensemble import LECUN
 from rmtsim.stats.verdict import reach
 

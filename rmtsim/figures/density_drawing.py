@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rmtsim.figures.log_ticks import set_log_ticks
-from rmtsim.figures.style import BLOCKS, LOSSES, colors, paper_style, title
+from rmtsim.figures.style import colors, paper_style, title
+from rmtsim.figures.titles import BLOCKS, LOSSES
 
 Values = npt.NDArray[np.float64]
 

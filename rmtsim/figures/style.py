@@ -1,4 +1,4 @@
-"""The look that figures share: their style, colors, markers, error bars, legends and the names in their titles."""
+"""The look that figures share: their style, colors, markers, error bars and legends."""
 
 from __future__ import annotations
 
@@ -31,11 +31,6 @@ MARKS: dict[str, Any] = {
 
 #: How opaque a mark is whose value is not to be trusted.
 FAINT = 0.3
-
-#: Names of the losses, layers and blocks in titles.
-LOSSES = {"ce": "cross-entropy", "mse": "squared loss"}
-LAYERS = {"linear": "linear model", "hidden": "hidden layer", "output": "output layer"}
-BLOCKS = {"diag": "diagonal blocks", "offdiag": "off-diagonal blocks", "ratio": "off-diagonal / diagonal"}
 
 #: The checkpoints of the paper's pictures, as fractions of the steps of training: the ticks of an axis of progress.
 CHECKPOINTS = (0.0, 0.01, 0.1, 0.25, 0.5, 1.0)

@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
-from rmtsim.figures.style import LOSSES, colors, paper_style, progress_axis
+from rmtsim.figures.style import colors, paper_style, progress_axis
+from rmtsim.figures.titles import LOSSES
 from rmtsim.paper.trained_networks import scheduled
 from rmtsim.stats.verdict import NEAR
 

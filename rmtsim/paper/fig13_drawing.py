@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
-from rmtsim.figures.style import LOSSES, colors, paper_style
+from rmtsim.figures.style import colors, paper_style
+from rmtsim.figures.titles import LOSSES
 from rmtsim.text.words import number_of
 
 #: Losses that span more than this factor are drawn over their logarithm.

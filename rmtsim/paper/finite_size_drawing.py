@@ -11,20 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
-from rmtsim.figures.style import (
-    BLOCKS,
-    LAYERS,
-    MARKS,
-    bars,
-    colors,
-    faint,
-    legend_below,
-    line,
-    mark,
-    marker,
-    paper_style,
-    title,
-)
+from rmtsim.figures.style import MARKS, bars, colors, faint, legend_below, line, mark, marker, paper_style, title
+from rmtsim.figures.titles import BLOCKS, LAYERS
 from rmtsim.stats.verdict import reach
 
 

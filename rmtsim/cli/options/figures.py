@@ -73,7 +73,11 @@ def add_plot(verb: Verb) -> None:
     p.add_argument("--out", required=True, metavar="FILE", help="file to write: .png, .pdf or .svg")
     p.add_argument("--x", default="n_classes", metavar="COLUMN", help="along the axis (default: n_classes)")
     p.add_argument("--y", default="ratio", metavar="COLUMN", help="upwards (default: ratio)")
-    p.add_argument("--by", metavar="COLUMN", help="a colour for each value; where more varies, markers tell it apart")
+    p.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="a colour for each value; where more varies, markers tell it apart (default: layer, or else what varies)",
+    )
     p.add_argument("--panel", metavar="COLUMN", help="a panel for each value")
     add_selection(p, "rows of the table of means")
     p.add_argument(

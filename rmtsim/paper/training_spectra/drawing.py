@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 
 from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.figures.parts import part
-from rmtsim.figures.style import LOSSES, paper_style, progress_axis
+from rmtsim.figures.style import paper_style, progress_axis
+from rmtsim.figures.titles import LOSSES
 
 _COLUMNS = 3
 
