@@ -38,6 +38,9 @@ POINTS = [
     Point("one_hidden", "ce", 100, 64, 128, 8),
     Point("one_hidden", "ce", CLASSES, 30, 100, 8),
     Point("one_hidden", "mse", 100, 64, 128, 8),
+    Point("linear", "mse", 10, 100, 90),  # Gram matrices of several tiles
+    Point("one_hidden", "mse", 3, 70, 80, 70),
+    Point("linear", "ce", 3, 50_000, 8),  # many dimensions
 ]
 LARGE = [point for point in POINTS if point.n_classes == CLASSES or point.n_samples == SAMPLES]
 
@@ -55,7 +58,7 @@ def test_large_points_are_of_several_pieces() -> None:
         assert not cut.one_chunk(point.n_classes) or cut.n_tiles(point.n_samples) > 1
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda p: f"{p.model}-{p.loss}-C{p.n_classes}-N{p.n_samples}")
+@pytest.mark.parametrize("point", POINTS, ids=lambda p: f"{p.model}-{p.loss}-C{p.n_classes}-d{p.dim}-N{p.n_samples}")
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-6)])
 def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: float) -> None:
     """With NumPy in float64: in float32, the sums of more than a chunk err by more than this on a CPU."""

@@ -107,6 +107,7 @@ def test_diagonal_sums(lead: tuple[int, ...], n: int, k: int, chunks: tuple[int,
         ((3,), 65, 64, 9, 4, (17, 6), 1),
         ((2, 3), 20, 70, 33, 3, (3, 9), 3),  # last layers of each draw
         ((), 70, 7, 2, 5, (300, 20), 1),
+        ((), 6, 5, 20, 5, (9,), 1),  # a block has two neurons, and the last one
     ],
 )
 def test_cross_sums(

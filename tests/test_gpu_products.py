@@ -103,6 +103,46 @@ def test_products(
 
 
 @on_gpu
+@pytest.mark.parametrize("small", [0, 2**24])  # by cuBLAS, and by a kernel
+def test_products_with_itself_are_whole(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the diagonal, too, unlike where products are added, and also where there are several tiles."""
+    monkeypatch.setattr(gpu_tiles, "_SMALL", small)
+    A = random(2, 150, 7)
+    a = device(A)
+    np.testing.assert_allclose(host(gpu.products(a, a)), A @ A.mT, rtol=1e-12, atol=1e-12)
+
+
+@on_gpu
+def test_sums_over_many_columns_keep_their_digits() -> None:
+    """In float32: rounding errors of one long run would be ten times as large."""
+    rng = np.random.default_rng(0)
+    X, A = (rng.random(size=(6, size)).astype(np.float32) for size in (60_000, 9))
+    wide, of_A = X.astype(np.float64), A.astype(np.float64)
+    x = device(X)
+    np.testing.assert_allclose(host(gpu.products(x, x)), wide @ wide.T, rtol=1e-6)
+    K, P = (wide @ wide.T) ** 2, of_A / of_A.sum(axis=1, keepdims=True)
+    inverse = device((1 / of_A.sum(axis=1, keepdims=True)).astype(np.float32))
+    sums = [np.sum(K * G) for G in ((P - P * P) @ (P - P * P).T, (P @ P.T) ** 2, (P * P) @ (P * P).T)]
+    np.testing.assert_allclose(host(gpu_tiles.pair_sums(x, device(A), inverse)), sums, rtol=1e-6)
+    sums = [np.sum(K * (part @ part.T)) for part in (of_A[:, :4], of_A[:, 4:])]
+    np.testing.assert_allclose(host(gpu_tiles.quadratic_sums(x, device(A), 4)), sums, rtol=1e-6)
+
+
+@on_gpu
+def test_pair_sums_of_sure_samples_keep_their_digits() -> None:
+    """Q = P∘(1 − P) of a P near 1: P − P∘P would lose half of float32's digits."""
+    rng, n, c = np.random.default_rng(0), 5, 4
+    rest = 1e-4 * rng.random(size=(n, c)).astype(np.float32)
+    rest[:, 0] = 0
+    E = np.where(np.arange(c) == 0, 1, rest).astype(np.float32)
+    inverse = (1 / E.astype(np.float64).sum(axis=1, keepdims=True)).astype(np.float32)
+    X = np.eye(n, dtype=np.float32)
+    P = (E * inverse).astype(np.float64)
+    expected = np.sum((P * (1 - P)) ** 2)
+    np.testing.assert_allclose(float(host(gpu_tiles.pair_sums(*map(device, (X, E, inverse))))[0]), expected, rtol=1e-6)
+
+
+@on_gpu
 @pytest.mark.parametrize("small", [0, 2**24])
 def test_products_of_columns_of_a_larger_array(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_tiles, "_SMALL", small)

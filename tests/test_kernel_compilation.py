@@ -106,6 +106,13 @@ def test_all_that_a_thread_holds_is_in_registers(compiled: Compiled) -> None:
     assert compiled.in_memory() == dict.fromkeys(entries(compiled), 0)
 
 
+def test_every_kernel_may_have_the_threads_that_it_is_launched_with(compiled: Compiled) -> None:
+    """A launch of more threads than its bounds say fails on a GPU."""
+    bounds = dict(re.findall(r"\.entry (\w+)\([^)]*\)\s*\.maxntid (\d+)", compiled.ptx))
+    assert {name: int(most) for name, most in bounds.items()} == dict.fromkeys(entries(compiled), gpu._THREADS)
+    assert gpu._THREADS == gpu_tiles._SIDE**2 == gpu_chunks._SIDE**2
+
+
 def test_what_is_not_in_registers_is_noticed(nvrtc: Nvrtc) -> None:
     """With 32 registers for a thread, 64 numbers of two registers each do not fit."""
     source = """

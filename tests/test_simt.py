@@ -65,9 +65,9 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
     kernels.launch("pair_sums_double", (3,), (16, 16), (X, E, inverse, *sizes, partial))
     expected = [np.sum(K * G) for G in ((P - P * P) @ (P - P * P).T, (P @ P.T) ** 2, (P * P) @ (P * P).T)]
     yield np.allclose(partial[0].sum(axis=1), expected, rtol=1e-12)
-    partial, sizes = new(1, 2, 3), tuple(map(np.int64, (n, c, 20, 90, 3)))
+    partial, sizes = new(1, 2, 3), tuple(map(np.int64, (n, c, 20, 30, 3)))
     kernels.launch("quadratic_sums_double", (3,), (16, 16), (X, E, *sizes, partial))
-    yield np.allclose(partial[0].sum(axis=1), [np.sum(K * (A @ A.T)) for A in (E[:, :90], E[:, 90:])], rtol=1e-12)
+    yield np.allclose(partial[0].sum(axis=1), [np.sum(K * (A @ A.T)) for A in (E[:, :30], E[:, 30:])], rtol=1e-12)
     s, f, V, F, y = (E[:, :2] > 1) * 1.0, E[:, 2:4].copy(), E[:9, 4:6].copy(), E[:, 12:21].copy(), np.arange(n) % 9
     U = P[:, :9] * (V.T[:, None, :] - f.T[:, :, None])
     W = P[:, :9] - np.eye(9)[y] + U * f.T[:, :, None]
@@ -99,10 +99,8 @@ def agreements(kernels: Kernels) -> Iterator[bool]:
 MUTANTS = {
     "no barrier": ("= value;\n    __syncthreads();\n", "= value;\n"),
     "no barrier after loading": ("T(0));\n        }\n        __syncthreads();\n", "T(0));\n        }\n"),
-    "no barrier before loading": (
-        "(pieces, products);\n        __syncthreads();\n    }\n}",
-        "(pieces, products);\n    }\n}",
-    ),
+    "no barrier before loading": ("(pieces, run);\n            __syncthreads();\n", "(pieces, run);\n"),
+    "runs that are forgotten": ("products[0][u][v] += run[0][u][v];", "products[0][u][v] = run[0][u][v];"),
     "columns of another kind": ("ends[3] = {0, first, c}", "ends[3] = {0, first - 1, c}"),
     "no step of columns": ("row * layout.row + column * layout.column", "row * layout.row + column"),
     "the other draw": ("B += draw * of_B.draw", "B += 0"),
@@ -173,6 +171,28 @@ def test_threads_and_blocks_run_in_the_order_of_the_seed() -> None:
         assert sorted(out) == list(range(128))
         orders.add(tuple(out))
     assert len(orders) == 4
+
+
+def test_with_an_odd_seed_a_warp_is_ahead_of_others_by_all_that_barriers_allow() -> None:
+    """In turns, warps that shuffle as often would stay together, and a barrier that is missing would not be missed."""
+    body = """__shared__ int turns[2];
+threadIdx.x % 32 || (turns[threadIdx.x / 32] = 0);
+__syncthreads();
+for (int turn = 0; turn < 5; ++turn) {
+    __shfl_xor_sync(0xFFFFFFFFu, turn, 1);
+    if (threadIdx.x % 32 == 0) {
+        ++turns[threadIdx.x / 32];
+        const double ahead = turns[threadIdx.x / 32] - turns[1 - threadIdx.x / 32];
+        if (ahead > out[0]) out[0] = ahead;
+    }
+}"""
+    kernels, most = Kernels(kernel(body)), {}
+    for kernels.seed in range(4):
+        out = np.zeros(1)
+        kernels.launch("kernel", (1,), (64,), (out,))
+        most[kernels.seed] = out[0]
+    assert most[1] == most[3] == 5
+    assert max(most[0], most[2]) <= 1
 
 
 @pytest.mark.parametrize(

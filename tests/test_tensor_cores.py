@@ -12,13 +12,13 @@ import rmtsim
 from harness.simt import cupy_module
 from harness.simt.kernels import KernelError, Kernels, compiler
 from rmtsim.arrays import gpu_launch, tensor_cores
-from rmtsim.arrays.backend import array_module
+from rmtsim.arrays.backend import array_module, to_numpy
 from rmtsim.cli.main import main
 from rmtsim.model.point import Point
 from rmtsim.store import Store
 from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify
-from rmtsim.sweeps.remote_worker import worker_environment
+from rmtsim.sweeps.remote_worker import RemoteWorker, worker_environment
 
 emulated = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 on_gpu = pytest.mark.gpu
@@ -62,6 +62,28 @@ def test_products_of_whole_numbers_are_exact(sizes: tuple[int, int, int], seed: 
     kernels.seed = seed
     np.testing.assert_array_equal(grams(kernels, A, B, 2), A @ B.T)
     np.testing.assert_array_equal(grams(kernels, A, A), np.tril(A @ A.T))
+
+
+@emulated
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_barrier_that_is_missing_is_noticed(which: int) -> None:
+    """Before the halves are multiplied, and after it, where a warp would overwrite what others still read."""
+    source, barrier = gpu_launch.source("tensor"), "        __syncthreads();\n"
+    parts = source.split(barrier)
+    assert len(parts) == 3
+    kernels = Kernels((parts[0] + barrier + parts[1] + parts[2]) if which else parts[0] + parts[1] + barrier + parts[2])
+    kernels.seed = 5
+    A, B = whole_numbers(130, 100), whole_numbers(128, 100)
+    assert not np.array_equal(grams(kernels, A, B), A @ B.T)
+
+
+@on_gpu
+def test_several_draws_of_other_numbers_of_rows() -> None:
+    """Draws of A and of B begin at other places."""
+    A, B, xp = whole_numbers(3, 2, 20, 150), whole_numbers(3, 2, 33, 150), array_module("cupy")
+    totals = xp.zeros((3, 2, 2, 20, 33), dtype=xp.float32)
+    tensor_cores.add_grams(totals, xp.asarray(A), xp.asarray(B))
+    np.testing.assert_array_equal(to_numpy(totals).sum(axis=-3), A @ B.mT)
 
 
 @emulated
@@ -206,9 +228,15 @@ def test_a_run_that_cannot_use_them_writes_nothing(
     assert not store.exists()
 
 
+@on_gpu
+@pytest.mark.usefixtures("asked")
+def test_a_worker_on_a_cluster_starts_with_them() -> None:
+    assert tensor_cores.NAME in RemoteWorker().hello("cupy")["kernel"]
+
+
 def test_workers_are_asked_for_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(tensor_cores.VARIABLE, raising=False)
-    assert tensor_cores.VARIABLE not in worker_environment()
+    assert worker_environment()[tensor_cores.VARIABLE] == "0"  # whatever the node of the worker has
     monkeypatch.setenv(tensor_cores.VARIABLE, "1")
     assert worker_environment()[tensor_cores.VARIABLE] == "1"
     tensor_cores.check("auto", "float32", here=False)

@@ -4,10 +4,12 @@
 // reaches a barrier or a shuffle, and goes on when all that take part have come. So these are errors, which are told
 // with the thread and the line: a barrier that not all threads of the block reach, a shuffle that not all lanes of its
 // mask reach, lanes that reach different ones, and a lane that its own mask does not name. Shared memory is NaN when a
-// block begins. The order in which fibers run is a permutation, by a seed: no result may depend on it.
+// block begins. The order in which fibers run is a permutation, by a seed: no result may depend on it. With an odd seed a warp
+// goes on alone as long as it can, so that it is ahead of the others by all that barriers allow.
 #pragma once
 #include <link.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -267,10 +269,32 @@ inline void permute(std::uint32_t seed)  // the identity for 0
     }
 }
 
+inline void group_by_warp()  // in the order in which their first threads have
+{
+    int first[MOST_THREADS / WARP_SIZE];
+    for (int k = threads - 1; k >= 0; --k) first[order[k] / WARP_SIZE] = k;
+    std::stable_sort(order, order + threads,
+                     [&](int a, int b) { return first[a / WARP_SIZE] < first[b / WARP_SIZE]; });
+}
+
+// Lets a fiber go on until it waits or is done; returns whether it made no error.
+inline bool resume(int thread, int& alive)
+{
+    Fiber& fiber = fibers[current = thread];
+    if (fiber.done) return true;
+    switch_to(scheduler, fiber.context);
+    alive -= fiber.done;
+    if (!error[0] && std::memcmp(stacks[thread], &UNTOUCHED, sizeof UNTOUCHED))
+        std::snprintf(error, sizeof error, "thread %d needs more than %zu bytes of stack", thread, STACK);
+    return !error[0];
+}
+
 inline bool run_block(unsigned seed)
 {
     forget_shared_memory();
     permute(seed);
+    const bool alone = seed % 2;
+    if (alone) group_by_warp();
     barriers = Meeting();
     for (int w = 0; w * WARP_SIZE < threads; ++w) static_cast<Meeting&>(warps[w]) = Meeting();
     for (int t = 0; t < threads; ++t) {
@@ -284,16 +308,15 @@ inline bool run_block(unsigned seed)
     }
     for (int alive = threads; alive;) {
         const std::uint64_t before = progress;
-        for (int k = 0; k < threads; ++k) {
-            Fiber& fiber = fibers[current = order[k]];
-            if (fiber.done) continue;
-            switch_to(scheduler, fiber.context);
-            if (error[0]) return false;
-            alive -= fiber.done;
-            if (std::memcmp(stacks[current], &UNTOUCHED, sizeof UNTOUCHED)) {
-                std::snprintf(error, sizeof error, "thread %d needs more than %zu bytes of stack", current, STACK);
-                return false;
-            }
+        for (int k = 0, end; k < threads; k = end) {
+            end = k + 1;
+            while (alone && end < threads && order[end] / WARP_SIZE == order[k] / WARP_SIZE) ++end;
+            std::uint64_t last;
+            do {
+                last = progress;
+                for (int j = k; j < end; ++j)
+                    if (!resume(order[j], alive)) return false;
+            } while (alone && progress != last);
         }
         if (progress == before) {  // all that are left wait, and none will come
             for (current = 0; fibers[current].done;) ++current;

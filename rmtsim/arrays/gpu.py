@@ -210,7 +210,7 @@ def add_product(total: Array, A: Array, B: Array) -> None:
 
     (n, c), k = A.shape[-2:], B.shape[-2]
     if gpu_tiles.is_small(n, k, c) and total.flags.c_contiguous:
-        gpu_tiles.put_products(total, A, B, add=True)
+        gpu_tiles.put_products(total, A, B, add=True, lower=A is B)
         return
     for draw in np.ndindex(total.shape[:-2]):
         out = total[draw]

@@ -1,7 +1,7 @@
 """Products of whole batches of small matrices on a GPU, and sums over products that are never in memory.
 
 The kernels stand in ``tiles.cu``. Products are made in the dtype of the arrays, each thread adding up the columns one
-after the other, so a draw's bits depend on its sizes alone; sums over pairs of samples are made in float64.
+after the other, in runs, so a draw's bits depend on its sizes alone; sums over pairs of samples are made in float64.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def is_small(n: int, k: int, c: int) -> bool:
     return n * k * c <= _SMALL
 
 
-def put_products(out: Array, A: Array, B: Array, *, add: bool = False) -> None:
-    """Write A Bᵀ of every draw to ``out``, or add it; where B is A, only the lower triangle with the diagonal.
+def put_products(out: Array, A: Array, B: Array, *, add: bool = False, lower: bool = False) -> None:
+    """Write A Bᵀ of every draw to ``out``, or add it; with ``lower``, where B is A, what stands above is not defined.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def put_products(out: Array, A: Array, B: Array, *, add: bool = False) -> None:
         return M, layout
 
     (a, of_a), (b, of_b) = map(batch, (A, B))
-    sizes = *map(np.int64, (n, k, A.shape[-1])), np.int32(add), np.int32(A is B)
+    sizes = *map(np.int64, (n, k, A.shape[-1])), np.int32(add), np.int32(lower)
     tiles = -(-n // _TILE) * -(-k // _TILE)
     launch("products", out.dtype.name, (draws * tiles,), (_SIDE, _SIDE), a, b, out, of_a, of_b, *sizes)
 

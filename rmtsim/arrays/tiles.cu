@@ -48,25 +48,33 @@ __device__ void load(T part[][TILE + PAD], const T* M, const Layout& layout, i64
     }
 }
 
-// products += A B^T over the columns from `from` to `to`, for a tile whose first row is `top` of A's n and whose first
-// column is row `left` of B's k.
+constexpr i64 RUN = 256;  // columns; rounding errors grow with the length of a run, and little with their number
+
+// products += A B^T over the columns from `from` to `to`, run after run, for a tile whose first row is `top` of A's n and
+// whose first column is row `left` of B's k.
 template <class T, int HELD>
 __device__ void add_product(Pieces<T, HELD>& pieces, const T* A, const Layout& of_A, i64 top, i64 n, const T* B,
                             const Layout& of_B, i64 left, i64 k, i64 from, i64 to, T products[1][EACH][EACH])
 {
-    for (; from < to; from += Pieces<T, HELD>::STEP) {
-        load<T>(pieces.left[0], A, of_A, top, n, from, to);
-        load<T>(pieces.right[0], B, of_B, left, k, from, to);
-        __syncthreads();
-        add_pieces<T, 1>(pieces, products);
-        __syncthreads();
+    while (from < to) {
+        const i64 stop = from + RUN < to ? from + RUN : to;
+        T run[1][EACH][EACH] = {};
+        for (; from < stop; from += Pieces<T, HELD>::STEP) {
+            load<T>(pieces.left[0], A, of_A, top, n, from, stop);
+            load<T>(pieces.right[0], B, of_B, left, k, from, stop);
+            __syncthreads();
+            add_pieces<T, 1>(pieces, run);
+            __syncthreads();
+        }
+#pragma unroll
+        for (int u = 0; u < EACH; ++u)
+#pragma unroll
+            for (int v = 0; v < EACH; ++v) products[0][u][v] += run[0][u][v];
     }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Products of small matrices, for a whole batch at once
-
-constexpr i64 RUN = 256;  // columns; rounding errors grow with the length of a run, and little with their number
 
 // out (draws, n, k) = A B^T of every draw, or that is added to it with `add`. With `lower`, A is B, and only the lower
 // triangle is defined. A block makes a tile.
@@ -81,12 +89,7 @@ __device__ void products(const T* A, const T* B, T* out, const Layout& of_A, con
     T sums[1][EACH][EACH] = {};
     A += draw * of_A.draw;
     B += draw * of_B.draw;
-    for (i64 from = 0; from < c; from += RUN) {
-        T run[1][EACH][EACH] = {};
-        add_product(pieces, A, of_A, i * TILE, n, B, of_B, j * TILE, k, from, from + RUN < c ? from + RUN : c, run);
-        for (int u = 0; u < EACH; ++u)
-            for (int v = 0; v < EACH; ++v) sums[0][u][v] += run[0][u][v];
-    }
+    add_product(pieces, A, of_A, i * TILE, n, B, of_B, j * TILE, k, 0, c, sums);
     for (int u = 0; u < EACH; ++u)
         for (int v = 0; v < EACH; ++v) {
             const i64 row = i * TILE + threadIdx.y * EACH + u, column = j * TILE + threadIdx.x * EACH + v;

@@ -30,7 +30,8 @@ class RemoteWorker:
 
     def hello(self, backend: str) -> dict[str, str]:
         """Load all that a job needs; return what this worker is. Raises InputError where the backend is not there."""
-        draws = simulate_arrays(Point("linear", "ce", 2, 2, 2), 1, backend=backend)
+        dtype = "float32" if tensor_cores.wanted() else "float64"  # which draws have with tensor cores
+        draws = simulate_arrays(Point("linear", "ce", 2, 2, 2), 1, backend=backend, dtype=dtype)
         return {"version": __version__, "kernel": draws.blas, "machine": machine(backend)}
 
     def compute(self, job: Job) -> Any:
@@ -66,4 +67,4 @@ def worker_environment() -> dict[str, str]:
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     kernel = os.environ.get("OPENBLAS_CORETYPE")
     asked = {"OPENBLAS_CORETYPE": kernel} if kernel else {}
-    return threads | asked | ({tensor_cores.VARIABLE: "1"} if tensor_cores.wanted() else {})
+    return threads | asked | {tensor_cores.VARIABLE: str(int(tensor_cores.wanted()))}  # whatever its node has set
