@@ -1,4 +1,4 @@
-"""The GPU as a device: its memory, its name, and what becomes of a run when it fails. All on the emulator."""
+"""The GPU as a device: its memory, its name, and whether it works. All on the emulator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import rmtsim
@@ -21,15 +20,12 @@ from harness.simt.kernels import compiler
 from harness.simt.memory import Allocation, Pool
 from rmtsim.arrays import gpu_device, gpu_tiles
 from rmtsim.arrays.backend import array_module, resolve
-from rmtsim.errors import InputError, RunError
+from rmtsim.arrays.gpu_launch import fixed
+from rmtsim.errors import InputError
 from rmtsim.kernels.memory import BASE
 from rmtsim.store import Store
 from rmtsim.store.merge import merge
 from rmtsim.store.verify import verify
-from rmtsim.sweeps import batches
-from rmtsim.sweeps.runner import run
-from rmtsim.sweeps.spec import from_document
-from rmtsim.sweeps.thread_workers import thread_workers
 
 pytestmark = pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
 
@@ -133,6 +129,38 @@ def test_a_draw_makes_room_for_a_handle(pool: Pool, monkeypatch: pytest.MonkeyPa
     assert rmtsim.simulate(POINT, 1, backend="cupy", memory=BASE + 2**24).equals(whole)
 
 
+@pytest.mark.parametrize("memory", [None, "1GiB"])
+def test_without_memory_for_a_handle_draws_end_with_a_sentence(
+    memory: str | None, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another thread than the first, whether what is free is looked at or what may be used was given."""
+    rmtsim.simulate(POINT, 1, backend="cupy")
+    monkeypatch.setitem(cupy_module._state, "handle", 0)
+    pool.others = pool.capacity - 2**20
+    with pytest.raises(InputError, match=r"^(backend: the memory of the GPU is used up|.* needs .*, and there are)"):
+        rmtsim.simulate(rmtsim.Point("linear", "ce", 300, 300, 300), 1, backend="cupy", memory=memory)
+
+
+def test_blocks_that_the_pool_keeps_do_not_count(pool: Pool) -> None:
+    import cupy
+
+    gpu_device.free_memory()
+    pool.take(2**24)
+    pool.give_back(2**24)
+    with gpu_device.memory_limit(2**24):
+        cupy.empty(2**24 - 2**12, dtype=np.uint8)
+
+
+def test_what_never_changes_is_sent_once_and_is_there_for_all_streams(pool: Pool) -> None:
+    numbers = np.arange(97, dtype=np.int64)
+    seen = []
+    for _ in range(2):
+        before = pool.counts.waits, pool.counts.uploaded
+        assert fixed(numbers).get().tolist() == numbers.tolist()
+        seen.append((pool.counts.waits - before[0], pool.counts.uploaded - before[1]))
+    assert seen == [(2, numbers.nbytes), (1, 0)]  # get() waits, too
+
+
 def test_arrays_of_a_batch_are_gone_before_those_of_the_next(pool: Pool) -> None:
     point = rmtsim.Point("linear", "ce", 3, 2000, 50)
     most = []
@@ -151,6 +179,10 @@ def test_all_that_bits_depend_on_is_named(pool: Pool, monkeypatch: pytest.Monkey
     assert here == "cuBLAS 130100 sm_90 132 SMs CuPy 14.2.0 NVRTC 13.0"
     another_gpu(monkeypatch)
     assert rmtsim.simulate(POINT, 1, backend="cupy").attrs["blas"] == here.replace("132", "114")
+    monkeypatch.setenv("CUPY_ACCELERATORS", "")
+    gpu_device._library.cache_clear()
+    assert gpu_device.library().endswith("NVRTC 13.0 accelerators none")
+    gpu_device._library.cache_clear()
 
 
 def stored(folder: Path, draws: range, blas: str | None = None) -> Store:
@@ -207,6 +239,7 @@ def test_the_emulated_gpu_works(pool: Pool) -> None:
         ("wrong numbers", "the GPU that CuPy found computes wrong numbers"),
         ("no device", "CuPy found no GPU"),
         ("TF32", "CUPY_TF32: with it products of float32 err by 1e-3; start without it"),
+        ("no number", "CUPY_TF32: with it products of float32 err by 1e-3; start without it"),  # which CuPy cannot read
     ],
 )
 def test_what_does_not_work_is_told(broken: str, said: str, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +254,7 @@ def test_what_does_not_work_is_told(broken: str, said: str, pool: Pool, monkeypa
     elif broken == "no device":
         monkeypatch.setattr(cupy.cuda, "is_available", lambda: False)
     else:
-        monkeypatch.setenv("CUPY_TF32", "1")
+        monkeypatch.setenv("CUPY_TF32", "1" if broken == "TF32" else "")
     assert gpu_device.problem() == said
     assert resolve("auto") == "numpy"
     with pytest.raises(InputError):
@@ -257,94 +290,33 @@ def test_kernels_are_kept_where_files_can_be_written(tmp_path: Path) -> None:
     assert found == temporary / f"rmtsim-cupy-{os.getuid()}"
     assert found.stat().st_mode & 0o777 == 0o700
     assert cache_folder(tmp_path / "file", temporary, CUPY_CACHE_DIR="/own") == "/own"
-    found.chmod(0o777)  # others could put kernels there
-    assert Path(cache_folder(tmp_path / "file", temporary)) != found
+    assert cache_folder(tmp_path / "file", temporary, CUPY_CACHE_DIR="") == str(found)  # CuPy would fail
+    for mode in (0o777, 0o770, 0o702):  # others could put kernels there
+        found.chmod(mode)
+        assert Path(cache_folder(tmp_path / "file", temporary)) != found
 
 
-# When it fails
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give a folder to another user")
+def test_kernels_are_not_taken_from_a_folder_of_another_user(tmp_path: Path) -> None:
+    own = tmp_path / f"rmtsim-cupy-{os.getuid()}"
+    own.mkdir(mode=0o700)
+    (tmp_path / "file").touch()
+    assert cache_folder(tmp_path / "file", tmp_path) == str(own)
+    os.chown(own, 12345, 12345)
+    assert Path(cache_folder(tmp_path / "file", tmp_path)) != own
 
 
-class CUDARuntimeError(RuntimeError):
-    """As CuPy's."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__("cudaErrorIllegalAddress: an illegal memory access was encountered")
-        self.status = status
-
-
-def test_errors_after_which_cuda_fails_for_ever_are_known() -> None:
-    assert gpu_device.is_fatal(CUDARuntimeError(700))
-    assert not gpu_device.is_fatal(CUDARuntimeError(2))
-    assert not gpu_device.is_fatal(ValueError())
+def test_kernels_are_kept_for_a_user_whom_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a number for a user: there is no HOME, and none to be looked up."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("CUPY_CACHE_DIR", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", raising_key)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    gpu_device._set_cache_folder()
+    assert os.environ.pop("CUPY_CACHE_DIR") == str(tmp_path / f"rmtsim-cupy-{os.getuid()}")
+    assert not Path("~").exists()
 
 
-def test_of_several_gpus_a_process_says_that_it_uses_one(
-    pool: Pool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import cupy
-
-    with thread_workers(1, "cupy", 1):
-        pass
-    assert not caplog.records
-    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 4)
-    with thread_workers(1, "numpy", 1):
-        pass
-    assert not caplog.records
-    with thread_workers(1, "cupy", 1):
-        pass
-    assert "this process uses one of 4 GPUs; --address ray has a worker on each" in caplog.text
-
-
-@pytest.mark.parametrize("status", [700, 2])
-def test_a_run_ends_when_the_gpu_is_lost(
-    status: int, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With what is done in the store; after any other error the batch is tried again, up to three times."""
-    simulate, calls = batches.simulate_arrays, []
-
-    def failing(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) > 3:  # after the warm-up and a batch
-            raise CUDARuntimeError(status)
-        return simulate(*arguments, **options)
-
-    monkeypatch.setattr(batches, "_WARM", set())
-    monkeypatch.setattr(batches, "simulate_arrays", failing)
-    sampling = {"min_draws": 40, "max_draws": 40, "target_rse": 0.01}
-    grid = {"n_classes": [2, 10, 20], "aspect_ratio": [0.5], "dim": [30]}
-    spec = from_document({"name": "gpu", "model": "linear", "loss": "ce", "grid": grid, "sampling": sampling})
-    store = Store(tmp_path / "s")
-    if status == 700:
-        with pytest.raises(RunError, match=r"the GPU has failed \(cudaErrorIllegalAddress.*same command goes on"):
-            run(spec, store, workers=1, backend="cupy")
-        assert len(calls) == 4
-    else:
-        assert run(spec, store, workers=1, backend="cupy").failures
-    monkeypatch.setattr(batches, "simulate_arrays", simulate)
-    whole = rmtsim.simulate(rmtsim.Point("linear", "ce", 2, 30, 60), 40, backend="cupy")
-    run(spec, store, workers=1, backend="cupy")
-    rows = store.draws(n_classes=2).sort_values("draw")
-    pd.testing.assert_series_equal(rows["diag_sqfro"].reset_index(drop=True), whole["diag_sqfro"], check_exact=True)
-
-
-def test_the_time_of_compiling_is_not_that_of_draws(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first draw of each kind in a process is made before the clock starts."""
-    simulate, clock = batches.simulate_arrays, [0.0]
-    compiled: set[str] = set()
-
-    def compiling(point: rmtsim.Point, draws: range, **options: Any) -> Any:
-        clock[0] += len(draws) + (0.0 if options["dtype"] in compiled else 1000.0)
-        compiled.add(options["dtype"])
-        return simulate(point, draws, **options)
-
-    monkeypatch.setattr(batches, "_WARM", set())
-    monkeypatch.setattr(batches, "simulate_arrays", compiling)
-    monkeypatch.setattr(batches.time, "perf_counter", lambda: clock[0])
-    for dtype in ("float32", "float64"):
-        for _ in range(2):
-            batch = batches.Batch(POINT, range(3), ("linear",), 0, "cupy", dtype, "exact", 1, None)
-            assert batch.compute().seconds == 3.0
-    assert clock[0] == 2 * (1000.0 + 1 + 2 + 2 * 3.0)  # one draw, two, and the batches
-    clock[0] = 0.0
-    batches.Batch(POINT, range(3), ("linear",), 0, "numpy", "float64", "exact", 1, None).compute()
-    assert clock[0] == 3.0  # a CPU compiles nothing
+def raising_key(number: int) -> None:
+    raise KeyError(number)

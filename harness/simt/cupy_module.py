@@ -28,11 +28,19 @@ _HANDLE = 40 * 2**20
 _PROPERTIES = {"name": b"emulated", "major": 9, "minor": 0, "multiProcessorCount": 132}
 
 
+_STATUS = {
+    1: "CUBLAS_STATUS_NOT_INITIALIZED",
+    3: "CUBLAS_STATUS_ALLOC_FAILED",
+    13: "CUBLAS_STATUS_EXECUTION_FAILED",
+    14: "CUBLAS_STATUS_INTERNAL_ERROR",
+}
+
+
 class CUBLASError(RuntimeError):
     """An error of cuBLAS."""
 
     def __init__(self, status: int) -> None:
-        super().__init__({1: "CUBLAS_STATUS_NOT_INITIALIZED", 3: "CUBLAS_STATUS_ALLOC_FAILED"}[status])
+        super().__init__(_STATUS[status])
         self.status = status
 
 

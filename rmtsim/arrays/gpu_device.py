@@ -28,6 +28,9 @@ _KEPT_BACK, _SHARE_KEPT_BACK = 512 * 2**20, 16
 _FATAL = {214, 219, 220, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999}
 _OF_CUDA = ("CUDARuntimeError", "CUDADriverError")
 
+#: Codes with which cuBLAS fails, among other reasons, on a device that CUDA can use no more (cublasStatus_t).
+_PERHAPS_FATAL = {1, 13, 14}
+
 _lock = Lock()
 _limits: list[int] = []  # of all that hold the pool now, over all threads: its limit is the process's
 _before = _held = 0  # the pool's limit before the first of them, and the bytes that were used then
@@ -46,7 +49,7 @@ def module() -> Any:
     import cupy
 
     # CuPy reads this at the first product of matrices in float32; cublas.gemm and cublas.syrk never use TF32.
-    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):
+    if os.environ.get("CUPY_TF32", "0") != "0":
         raise InputError("CUPY_TF32: with it products of float32 err by 1e-3; start without it")
     return cupy
 
@@ -101,9 +104,11 @@ def _library(device: int) -> str:
     cupy = module()
     version = cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle())
     about = cupy.cuda.runtime.getDeviceProperties(device)
+    own = os.environ.get("CUPY_ACCELERATORS")  # what makes CuPy's own sums, if not what does by default
     return (
         f"cuBLAS {version} sm_{about['major']}{about['minor']} {about['multiProcessorCount']} SMs "
         f"CuPy {cupy.__version__} NVRTC {'.'.join(map(str, cupy.cuda.nvrtc.getVersion()))}"
+        + (f" accelerators {own or 'none'}" if own is not None else "")
     )
 
 
@@ -112,8 +117,14 @@ def memory_limit(size: float) -> Iterator[None]:
     """Hold what is allocated inside to ``size`` bytes more than is held now; more raises out of memory.
 
     May be entered from several threads at once: then it holds all of them to the sum of their sizes.
+
+    Raises
+    ------
+    OutOfMemoryError
+        CuPy's, also where there is no memory for this thread's handle of cuBLAS.
     """
     global _before, _held
+    _make_ready(module())  # a handle is no part of what is held to the limit
     pool = module().get_default_memory_pool()
     with _lock:
         if not _limits:
@@ -155,13 +166,23 @@ def _make_ready(cupy: Any) -> None:
     OutOfMemoryError
         CuPy's, if there is no memory for a handle, for which cuBLAS has no error of its own.
     """
+    pool = cupy.get_default_memory_pool()
+    if not _has_handle(cupy):
+        pool.free_all_blocks()
+        if not _has_handle(cupy):
+            raise cupy.cuda.memory.OutOfMemoryError(0, int(pool.total_bytes()), 0)
+    _computes(cupy.cuda.Device().id)
+
+
+def _has_handle(cupy: Any) -> bool:
+    """Whether this thread has a handle of cuBLAS, which is made if it has none."""
     try:
         cupy.cuda.device.get_cublas_handle()
     except Exception as error:
         if (type(error).__name__, getattr(error, "status", None)) != ("CUBLASError", 1):
             raise
-        raise cupy.cuda.memory.OutOfMemoryError(0, int(cupy.get_default_memory_pool().total_bytes()), 0) from error
-    _computes(cupy.cuda.Device().id)
+        return False
+    return True
 
 
 def release() -> None:
@@ -180,6 +201,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_fatal(error: BaseException) -> bool:
     """Whether an error has left the device of no use to this process: CUDA then fails whatever is asked of it."""
+    if type(error).__name__ == "CUBLASError" and getattr(error, "status", None) in _PERHAPS_FATAL:
+        try:
+            module().cuda.Device().synchronize()
+        except Exception as found:  # what CUDA itself says
+            error = found
     return type(error).__name__ in _OF_CUDA and getattr(error, "status", None) in _FATAL
 
 
@@ -188,7 +214,8 @@ def _set_cache_folder() -> None:
 
     Without a folder, not even its import succeeds.
     """
-    if "CUPY_CACHE_DIR" in os.environ or _writable(Path("~/.cupy/kernel_cache").expanduser()):
+    usual = os.path.expanduser("~/.cupy/kernel_cache")  # with its ~ where nobody knows a HOME
+    if os.environ.get("CUPY_CACHE_DIR") or (usual[0] != "~" and _writable(Path(usual))):
         return
     own = Path(tempfile.gettempdir(), f"rmtsim-cupy-{os.getuid()}")
     # Kernels are code: none are loaded from a folder that others can write to.

@@ -26,7 +26,7 @@ Flags = npt.NDArray[np.bool_]
 #: The measured quantities of a layer.
 QUANTITIES = ("diag", "offdiag", "ratio")
 
-#: Relative error granted to the arithmetic of draws: those of float32 err by under 1e-5, unless their logits are large
+#: Relative error granted to the arithmetic of draws: means in float32 err by under 1e-5, unless logits are large
 #: (`rmtsim.simulate`). It matters only where they do not scatter at all, as the ratio at C = 2, which is 1, and whose
 #: two norms share the error of large logits.
 ROUNDING = 1e-5
