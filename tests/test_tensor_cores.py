@@ -216,15 +216,18 @@ def test_values_that_mean_nothing(value: str, monkeypatch: pytest.MonkeyPatch) -
         rmtsim.simulate(POINT, 1)
 
 
+@pytest.mark.parametrize("kind", ["sweep", "training"])
 def test_a_run_that_cannot_use_them_writes_nothing(
-    asked: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, asked: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = tmp_path / "few.toml"
+    spec, store = tmp_path / "few.toml", tmp_path / "store"
     grid = "[grid]\nn_classes = [2]\naspect_ratio = [0.5]\ndim = [10]\n"
     spec.write_text(f'name = "few"\nmodel = "linear"\nloss = "ce"\n{grid}')
-    store = tmp_path / "store"
-    assert main(["run", str(spec), "--store", str(store), "--backend", "numpy"]) == 2
-    assert tensor_cores.VARIABLE in capsys.readouterr().err
+    what = str(spec) if kind == "sweep" else "training"
+    assert main(["run", what, "--store", str(store), "--backend", "numpy"]) == 2
+    said = capsys.readouterr().err
+    assert tensor_cores.VARIABLE in said
+    assert said.count("\n") == 1
     assert not store.exists()
 
 

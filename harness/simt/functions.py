@@ -40,7 +40,9 @@ def _same(name: str) -> Any:
             list(map(host, a)) if isinstance(a, (list, tuple)) and name in _LISTS else _operand(a) for a in arguments
         ]
         if name in _LISTS:
-            POOL.counts.launches += len(given[0]) - 1  # a copy of each
+            one = _in_one_launch(given[0])
+            POOL.counts.launches += 0 if one else len(given[0]) - 1  # a copy of each
+            POOL.counts.uploaded += 8 * len(given[0]) * (2 + given[0][0].ndim) if one else 0
             POOL.counts.touched += sum(part.nbytes for part in given[0])
         return wrapped(np.asarray(function(*given, **options)), *arguments, by=name)
 
@@ -48,6 +50,15 @@ def _same(name: str) -> Any:
 
 
 _LISTS = ("concat", "concatenate", "stack")
+
+
+def _in_one_launch(parts: list[np.ndarray]) -> bool:
+    """Whether CuPy joins arrays by one kernel, whose addresses, sizes and strides it sends to the device (14.2).
+
+    That is ``_concatenate`` in ``cupy/_core/_routines_manipulation.pyx``.
+    """
+    size = sum(part.nbytes for part in parts)
+    return len(parts) > 8 and len({part.dtype for part in parts}) == 1 and size < 2**21 * len(parts)
 
 
 def _operand(argument: Any) -> Any:

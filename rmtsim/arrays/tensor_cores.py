@@ -66,6 +66,12 @@ def check(backend: str, dtype: str, *, here: bool = True) -> None:
         )
 
 
+def check_not_wanted(what: str) -> None:
+    """Raise InputError if tensor cores are asked for, for ``what`` makes nothing on them."""
+    if wanted():
+        raise InputError(f"{VARIABLE}: {what} make nothing on tensor cores; unset it")
+
+
 def used(dtype: str, n: int, k: int, c: int) -> bool:
     """Whether a Gram matrix (n, k) of c columns is made by tensor cores: a large one, where they are asked for."""
     return dtype == "float32" and n * k * c >= _LARGE and wanted()

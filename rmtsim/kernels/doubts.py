@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from rmtsim.arrays.backend import Array, Module, to_numpy
 
+#: Arrays that CuPy joins by a copy of each.
+_AT_A_TIME = 8
+
 #: What goes for a normal number of float64, with room on either side.
 _NORMAL = 2.0**-1000, 2.0**1000
 
@@ -70,7 +73,7 @@ class NotedDoubts(Doubts):
     def fetch(self, values: Sequence[Array], xp: Module) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray[np.bool_]]:
         """Bring ``values`` (draws,) to the host, and which draws are in doubt, in one piece."""
         wanted = {id(array): array for array in (*values, *(array for array, *_ in self._noted))}
-        there = to_numpy(xp.concat([xp.reshape(array, (-1,)) for array in wanted.values()]))
+        there = to_numpy(_joined([xp.reshape(array, (-1,)) for array in wanted.values()], xp))
         ends = np.cumsum([math.prod(array.shape) for array in wanted.values()])
         host = dict(zip(wanted, np.split(there.astype(np.float64), ends[:-1]), strict=True))
         found, doubtful = [host[id(array)] for array in values], np.zeros(values[0].shape, dtype=bool)
@@ -80,6 +83,12 @@ class NotedDoubts(Doubts):
             inside = (size > above) & (size < below)
             doubtful |= ~np.all(inside | (either & ((size == 0) | np.isnan(size))), axis=-1)
         return found, doubtful
+
+
+def _joined(arrays: Sequence[Array], xp: Module) -> Array:
+    """Return arrays (n,) as one, a few at a time: CuPy would send the addresses of more to the device."""
+    parts = [xp.concat(arrays[k : k + _AT_A_TIME]) for k in range(0, len(arrays), _AT_A_TIME)]
+    return parts[0] if len(parts) == 1 else _joined(parts, xp)
 
 
 class CarefulDoubts(NotedDoubts):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from rmtsim.arrays import tensor_cores
 from rmtsim.arrays.backend import get_backend
 from rmtsim.store.experiment_tables import spec_of, write_spec
 from rmtsim.store.saved_files import SavedFiles
@@ -295,10 +296,11 @@ def run_tables(
     Raises
     ------
     InputError
-        If no such backend is there, no Ray answers, or a table does not fit into memory.
+        If no such backend is there, no Ray answers, a table does not fit into memory, or tensor cores are asked for.
     RunError
         If the store fails, or another writer is at work.
     """
+    tensor_cores.check_not_wanted("training runs and the tables of figures")
     store = as_store(store)
     document = None if spec is None else {"spec": dict(spec), "tables": experiment.paths()}
     total = len(experiment.tables)
