@@ -75,6 +75,22 @@ def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: flo
             np.testing.assert_allclose(to_numpy(b), a, rtol=rtol, atol=0, err_msg=layer)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_classes_of_later_chunks_may_have_far_larger_logits(dtype: str) -> None:
+    """By more than exponentials can hold: then the classes pass once more."""
+    rng = np.random.default_rng(0)
+    X, V = np.abs(rng.normal(size=(20, 6))), rng.normal(size=(CLASSES, 6))
+    V[-40:] += 40 if dtype == "float32" else 300  # they share the probability
+    logits = X @ V.T
+    assert np.max(logits.max(axis=1) - logits[:, : CLASSES // 2].max(axis=1)) > 100
+    X, V = (A.astype(dtype) for A in (X, V))
+    expected = rmtsim.block_norms(X.astype("float64"), V.astype("float64"))["linear"]
+    found = rmtsim.block_norms(*map(array_module("cupy").asarray, (X, V)))["linear"]
+    np.testing.assert_allclose(
+        [to_numpy(value) for value in found], expected, rtol=1e-11 if dtype == "float64" else 1e-4
+    )
+
+
 @pytest.mark.parametrize("loss", ["ce", "mse"])
 @pytest.mark.parametrize(("activation", "gain"), [("relu", 1), ("relu", 40), ("gelu", 40)])
 def test_all_neurons_at_once_agree_with_one_after_the_other(loss: str, activation: str, gain: float) -> None:

@@ -136,7 +136,7 @@ def test_without_memory_for_a_handle_draws_end_with_a_sentence(
     """In another thread than the first, whether what is free is looked at or what may be used was given."""
     rmtsim.simulate(POINT, 1, backend="cupy")
     monkeypatch.setitem(cupy_module._state, "handle", 0)
-    pool.others = pool.capacity - 2**20
+    pool.others = pool.capacity - 3 * cupy_module._HANDLE // 4
     with pytest.raises(InputError, match=r"^(backend: the memory of the GPU is used up|.* needs .*, and there are)"):
         rmtsim.simulate(rmtsim.Point("linear", "ce", 300, 300, 300), 1, backend="cupy", memory=memory)
 
