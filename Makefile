@@ -14,7 +14,7 @@ install: $(VENV)/.installed
 
 reproduce: $(VENV)/.installed
 	@echo "Computing Figures 8 and 9 and their verdicts, in $(OUT): about a minute on two free cores"
-	$(VENV)/bin/rmtsim reproduce --out $(OUT)
+	$(VENV)/bin/rmtsim reproduce --out "$(OUT)"
 
 # All tests. Modules share clusters and servers, so each is run by one process; the longest come first.
 PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
@@ -55,9 +55,9 @@ docs: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	$(PY) -m benchmarks
 
-# On a GPU, in ten minutes, with CuPy in .venv: what only a GPU can say, as lines of JSON in $(OUT)/gpu_check.jsonl.
+# On a GPU, in nine minutes at most, with CuPy in .venv: what only a GPU can say, in $(OUT)/gpu_check.jsonl.
 gpu-check: $(VENV)/.installed-test
-	$(PY) -m benchmarks.gpu_check --out $(OUT)
+	$(PY) -m benchmarks.gpu_check --out "$(OUT)"
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rmtsim needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

@@ -55,6 +55,9 @@ def main() -> None:
         help="where to write; by default benchmarks/results.json, and nowhere with --only or --quick",
     )
     args = parser.parse_args()
+    absent = {"gpu": get_backend("cupy").problem(), "heads": heads.lacking()}
+    if "gpu" in (args.only or ()) and absent["gpu"]:
+        sys.exit(f"gpu: {absent['gpu']}; run it where there is a GPU, or leave it out of --only")
     out = args.out
     if out is None and not (args.only or args.quick):
         out = Path(__file__).with_name("results.json")
@@ -68,7 +71,6 @@ def main() -> None:
         "parts": {},
     }
     print(environment.sentence(record))
-    absent = {"gpu": get_backend("cupy").problem(), "heads": heads.lacking()}
     here = [name for name in PARTS if not absent.get(name)]
     for name in args.only or here:
         print(f"{name} ...", file=sys.stderr)

@@ -8,6 +8,7 @@ and no number of a draw is computed: what is counted is what ordinary draws ask.
 from __future__ import annotations
 
 import json
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -100,6 +101,7 @@ def _device() -> Iterator[Pool]:
 
 def main() -> None:
     """Count, and write the file."""
+    ArgumentParser(prog="python -m benchmarks.gpu_counts", description=__doc__).parse_args()
     record = {
         "date": date.today().isoformat(),
         "draws": [counted(timed) for timed in SPEED],
