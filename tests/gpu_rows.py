@@ -8,11 +8,14 @@ from typing import Any
 
 Row = dict[str, Any]
 
+_STEPS = ("facts", "tests", "speed", "profile", "rates", "bits", "agree", "tensor")
+
 #: What a run on a GPU would write, of a device that there is not.
 PRETENDED: list[Row] = [
+    {"run": "a", "device": "Pretended P1", "date": "2001-02-03", "steps": [*_STEPS], "whole": True},
     {"step": "facts", "nvidia_smi": "none"},
-    {"step": "facts", "device": "Pretended P1", "date": "2001-02-03"},
-    {"step": "tests", "code": 0, "end": ["...", "320 passed in 61.00s"]},
+    {"step": "tests", "code": 0},
+    {"step": "tests", "counts": {"passed": 320}, "failed": [], "end": ["...", "320 passed in 61.00s"]},
     {"step": "speed", "dtype": "float32", "product_TFLOPs": 40.0},
     {
         "step": "speed",
@@ -36,7 +39,9 @@ PRETENDED: list[Row] = [
     {"step": "agree", "point": "a", "dtype": "float32", "largest_difference": {"linear": [4e-06, 2e-06]}},
     {"step": "tensor", "point": "large", "error_without": 1e-07, "error_with": 4e-06}
     | {"s_without_tensor_cores": 0.0017, "s_with_tensor_cores": 0.0019},
+    *({"step": step, "ended": "0", "seconds": 1.0} for step in _STEPS),
 ]
+PRETENDED = [{"run": "a"} | row for row in PRETENDED]
 
 
 def written(folder: Path, rows: list[Row]) -> Path:

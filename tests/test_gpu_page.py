@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def page(benchmarks: Benchmarks, counts: Row, check: list[Row] | None) -> str:
 
 
 def rows_of(benchmarks: Benchmarks, file: Path) -> list[Row] | None:
-    found: list[Row] | None = benchmarks("module('benchmarks.pages.gpu_page').rows_of(Path(given))", str(file))
+    found: list[Row] | None = benchmarks("module('benchmarks.pages.gpu_runs').rows_of(Path(given))", str(file))
     return found
 
 
@@ -33,6 +34,12 @@ def cells(text: str, words: str) -> list[str]:
     """Return the cells of the first row of a table below a heading."""
     rows = [line for line in text.partition(words)[2].splitlines() if line.startswith("|")]
     return [cell.strip() for cell in rows[2].strip("|").split("|")]
+
+
+def run_of(name: str, **header: Any) -> list[Row]:
+    """Return the rows of another run, whose draws take a second."""
+    rows = [{**row, "run": name, **({"s_per_draw": 1.0} if "s_per_draw" in row else {})} for row in PRETENDED]
+    return [rows[0] | header, *rows[1:]]
 
 
 @pytest.mark.skipif(not compiler(), reason="there is no g++ to compile the kernels with")
@@ -64,7 +71,7 @@ def test_estimates_are_arithmetic_of_counts(benchmarks: Benchmarks, counts: Row)
 
 
 def test_of_a_run_on_a_gpu_it_is_made(benchmarks: Benchmarks, counts: Row, tmp_path: Path) -> None:
-    older = [{"step": "facts", "device": "Older", "date": "2000-01-01"}, {**PRETENDED[4], "s_per_draw": 1.0}]
+    older = run_of("older", device="Older", date="2000-01-01")
     text = page(benchmarks, counts, rows_of(benchmarks, written(tmp_path, older + PRETENDED)))
     assert "were measured on one Pretended P1 on 2001-02-03.**" in text
     assert "Older" not in text
@@ -85,8 +92,11 @@ def test_of_a_run_on_a_gpu_it_is_made(benchmarks: Benchmarks, counts: Row, tmp_p
 
 
 def test_a_run_that_was_cut_short_is_told(benchmarks: Benchmarks, counts: Row, tmp_path: Path) -> None:
-    text = page(benchmarks, counts, rows_of(benchmarks, written(tmp_path, PRETENDED[:2])))
+    left_out = [{**row, "ended": "no time left"} for row in PRETENDED if row.get("ended") and row["step"] != "facts"]
+    facts = [row for row in PRETENDED if row.get("step") == "facts"]
+    text = page(benchmarks, counts, rows_of(benchmarks, written(tmp_path, [PRETENDED[0], *facts, *left_out])))
     for said in (
+        "These did not end well: tests (no time left), speed (no time left),",
         "No times of draws were taken.",
         "Which kernels take",
         "What launches and",
@@ -94,13 +104,82 @@ def test_a_run_that_was_cut_short_is_told(benchmarks: Benchmarks, counts: Row, t
         "Bits were not compared.",
         "were not run there",
     ):
-        assert said in text
+        assert said in " ".join(text.split())
 
 
-def test_the_emulator_is_no_gpu(benchmarks: Benchmarks, tmp_path: Path) -> None:
+def test_tests_that_were_cut_off_are_told_as_far_as_they_came(
+    benchmarks: Benchmarks, counts: Row, tmp_path: Path
+) -> None:
+    cut_off = {"run": "a", "step": "tests", "counts": {"passed": 7, "failed": 2}, "failed": ["a", "b"], "end": ["..."]}
+    rows = [row for row in PRETENDED if row.get("step") != "tests"]
+    ended = {"run": "a", "step": "tests", "ended": "took more than 170 s"}
+    text = page(benchmarks, counts, rows_of(benchmarks, written(tmp_path, [*rows, cut_off, ended])))
+    said = " ".join(text.split())
+    assert "did not come to their end; until then: 7 passed, 2 failed." in said
+    assert "These did not end well: tests (took more than 170 s)." in said
+
+
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        (run_of("later", device="emulated"), "the emulator is no GPU"),
+        (run_of("later", device="Later", whole=False), "it has not all steps"),
+        (run_of("later", device="Later")[:-1], "it did not come to its end"),
+        (run_of("later")[1:], "nothing says what its device is"),
+    ],
+)
+def test_no_other_run_is_told_as_the_whole_one(
+    later: list[Row], why: str, benchmarks: Benchmarks, tmp_path: Path
+) -> None:
+    assert rows_of(benchmarks, written(tmp_path, PRETENDED + later)) == PRETENDED, why
+    with pytest.raises(SystemExit, match="has no run of all steps on a GPU that came to its end; run make gpu-check"):
+        rows_of(benchmarks, written(tmp_path, later))
+
+
+def test_runs_at_the_same_time_are_kept_apart(benchmarks: Benchmarks, tmp_path: Path) -> None:
+    other = run_of("other", device="Other")
+    mixed = [row for pair in zip(PRETENDED, other, strict=True) for row in pair]
+    assert rows_of(benchmarks, written(tmp_path, mixed)) == other
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"run": "a", "step": "bi',
+        "3",
+        "null",
+        "[1]",
+        "\xff",
+        "[" * 100_000,
+        '{"run": "a", "step": "speed", "s_per_draw": 1.0}',
+        '{"run": "a", "step": "rates", "s_of_a_wait": "long"}',
+        '{"run": "a", "step": ["tests"]}',
+        '{"run": "b", "device": "Without a date", "steps": [], "whole": true}',
+    ],
+)
+def test_what_is_no_line_of_a_check_is_skipped(line: str, benchmarks: Benchmarks, tmp_path: Path) -> None:
+    file = written(tmp_path, PRETENDED[:4])
+    with open(file, "a", encoding="latin-1") as more:
+        more.writelines(f"{text}\n" for text in (line, *map(json.dumps, PRETENDED[4:])))
+    assert rows_of(benchmarks, file) == PRETENDED
+
+
+def test_without_a_file_there_is_no_run_and_a_folder_is_none(benchmarks: Benchmarks, tmp_path: Path) -> None:
     assert rows_of(benchmarks, tmp_path / "gpu_check.jsonl") is None
-    emulated = [{**row, "device": "emulated"} if "device" in row else row for row in PRETENDED]
-    with pytest.raises(SystemExit, match="comes from the emulator, which says nothing about a GPU; remove it"):
-        rows_of(benchmarks, written(tmp_path, emulated))
-    with pytest.raises(SystemExit, match="names no device and no date; run make gpu-check again"):
-        rows_of(benchmarks, written(tmp_path, PRETENDED[2:]))
+    (tmp_path / "gpu_check.jsonl").mkdir()
+    with pytest.raises(SystemExit, match=r"gpu_check.jsonl: cannot be read \(Is a directory\); remove it"):
+        rows_of(benchmarks, tmp_path / "gpu_check.jsonl")
+
+
+def test_answers_that_are_missing_are_not_the_same(benchmarks: Benchmarks, counts: Row, tmp_path: Path) -> None:
+    """Nor is a number that is none small."""
+    bits = {"run": "a", "step": "bits", "again": True, "two_threads": [True, "RuntimeError: no"]}
+    agree = {"run": "a", "step": "agree", "dtype": "float32", "largest_difference": {"linear": [float("nan"), 1e-9]}}
+    failed = {"run": "a", "step": "agree", "dtype": "float32", "no_difference": "RuntimeError: no"}
+    rows = [row for row in PRETENDED if row.get("step") not in ("bits", "agree")]
+    ends = [row for row in PRETENDED if row.get("step") in ("bits", "agree") and "ended" in row]
+    text = page(benchmarks, counts, rows_of(benchmarks, written(tmp_path, [*rows, bits, agree, failed, *ends])))
+    said = " ".join(text.split())
+    assert "compared 3 times" in said
+    assert "2 times they were the same" in said
+    assert "by nan in float32 at most. For 1 of 2 there was an error in their place." in said

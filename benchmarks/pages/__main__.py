@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from benchmarks.pages import gpu_page, kills_page, speed, verdict_tables
+from benchmarks.pages import gpu_page, gpu_runs, kills_page, speed, verdict_tables
 from docs.verdicts import checks, open_questions, paper
 from docs.verdicts.entries import figure_page
 from docs.verdicts.sections import parts, sections, with_full
@@ -50,7 +50,7 @@ def pages() -> dict[Path, str]:
         RESULTS / "speed.md": speed.page(measured),
         RESULTS / "kills.md": kills_page.page(measured),
         RESULTS / "gpu.md": gpu_page.page(
-            json.loads((RESULTS / "gpu_counts.json").read_text("utf-8")), gpu_page.rows_of(RESULTS / "gpu_check.jsonl")
+            json.loads((RESULTS / "gpu_counts.json").read_text("utf-8")), gpu_runs.rows_of(RESULTS / "gpu_check.jsonl")
         ),
         **{
             RESULTS / "figures" / f"{entry.name}.md": figure_page(entry, found[entry.name], raw[entry.name], link)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
@@ -66,8 +63,10 @@ _ASSUMED = (
 _MEASURED = """
 ## Measured on {device}
 
-On {date}, by `make gpu-check`. *Share of the product* is the share of the flops a second of a large product of matrices
-on the same GPU; *one core* is a draw in float64 on a core of the CPU of that machine.
+{run}
+
+*Share of the product* is the share of the flops a second of a large product of matrices on the same GPU; *one core* is
+a draw in float64 on a core of the CPU of that machine.
 
 {speed}
 
@@ -93,37 +92,20 @@ def page(counts: Mapping[str, Any], check: list[Row] | None) -> str:
     counts
         What `benchmarks.gpu_counts` wrote.
     check
-        The rows of a run of `benchmarks.gpu_check` on a GPU, the last one of its file; None without one.
+        The rows of a run of `benchmarks.gpu_check` on a GPU, its header first (`gpu_runs.rows_of`); None without one.
     """
     about = check[0] if check else None
     draws = counts["draws"]
     return _PAGE.format(
         sources=fill(_SOURCES.format(_AND_CHECK if about else ""), 120),
         answer=fill(_answer(draws, about), 120),
-        measured="" if check is None or about is None else _measured(check, about),
+        measured="" if check is None or about is None else measured(check[1:], about),
         about_counts=fill(_COUNTED.format(date=counts["date"]), 120),
         counts=markdown(Table("", [_count(row) for row in draws])),
         compiled=markdown(Table("", [_compiled(row) for row in counts["compiled"]])),
         assumed=fill(_ASSUMED, 120),
         estimates=markdown(Table("", [_estimate(row) for row in draws])),
     )
-
-
-def rows_of(file: Path) -> list[Row] | None:
-    """Return the rows of the last run in a file of `benchmarks.gpu_check`, or None if there is no such file.
-
-    Ends with a sentence if it is the run of an emulator, or has no device's name and date.
-    """
-    if not file.exists():
-        return None
-    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-    begins = [k for k, row in enumerate(rows) if "device" in row]
-    if not begins:
-        sys.exit(f"{file.name}: names no device and no date; run make gpu-check again, and let its step facts end well")
-    rows = rows[begins[-1] :]
-    if rows[0]["device"] == "emulated":
-        sys.exit(f"{file.name}: comes from the emulator, which says nothing about a GPU; remove it")
-    return rows
 
 
 def _answer(draws: list[Row], about: Row | None) -> str:
@@ -138,19 +120,35 @@ def _answer(draws: list[Row], about: Row | None) -> str:
     )
 
 
-def _measured(check: list[Row], about: Row) -> str:
+def measured(check: list[Row], about: Row) -> str:
+    """Return the part of the page that tells a run on a GPU: its rows, and their header."""
     speed = [_timed(row) for row in check if "s_per_draw" in row]
     return _MEASURED.format(
         device=about["device"],
-        date=about["date"],
+        run=fill(_run(check, about), 120),
         speed=markdown(Table("", speed)) if speed else "No times of draws were taken.",
         profile=_profile([row for row in check if "kernels" in row]),
-        rates=fill(_rates({key: value for row in check if row["step"] == "rates" for key, value in row.items()}), 120),
-        agreement=fill(_agreement([row for row in check if "largest_difference" in row]), 120),
+        rates=fill(_rates(_joined(check, "rates")), 120),
+        agreement=fill(
+            _agreement([row for row in check if "largest_difference" in row or "no_difference" in row]), 120
+        ),
         bits=fill(_same_bits([row for row in check if "again" in row]), 120),
         tensor=_tensor([row for row in check if "s_with_tensor_cores" in row]),
-        tests=fill(_tests([row for row in check if row["step"] == "tests" and "code" in row]), 120),
+        tests=fill(_tests(_joined(check, "tests")), 120),
     )
+
+
+def _joined(check: list[Row], step: str) -> Row:
+    """Return what all rows of a step say."""
+    return {key: value for row in check if row["step"] == step for key, value in row.items()}
+
+
+def _run(check: list[Row], about: Row) -> str:
+    """Say which run it is, and how its steps ended."""
+    which = f"On {about['date']}, in the newest run of all steps of `make gpu-check` that came to its end."
+    ends = {row["step"]: row["ended"].strip().splitlines()[-1][:100] for row in check if "ended" in row}
+    other = [f"{step} ({end})" for step, end in ends.items() if end != "0"]
+    return f"{which} These did not end well: {', '.join(other)}." if other else f"{which} All of them ended well."
 
 
 def _profile(rows: list[Row]) -> str:
@@ -172,8 +170,12 @@ def _profiled(row: Row) -> Row:
     }
 
 
+#: What rows of rates say that the page tells.
+RATES = ("s_of_our_launch", "s_of_a_launch", "s_of_a_wait", "copied_TBs")
+
+
 def _rates(found: Mapping[str, Any]) -> str:
-    if "copied_TBs" not in found:
+    if not found.keys() >= {*RATES}:
         return "What launches and copies take was not looked at."
     own, any_, wait = (1e6 * found[f"s_of_{what}"] for what in ("our_launch", "a_launch", "a_wait"))
     return (
@@ -184,20 +186,25 @@ def _rates(found: Mapping[str, Any]) -> str:
 
 def _agreement(rows: list[Row]) -> str:
     worst: dict[str, float] = {}
+    none = sum("no_difference" in row for row in rows)
     for row in rows:
-        found = [value for values in row["largest_difference"].values() for value in values if value is not None]
-        worst[row["dtype"]] = max([worst.get(row["dtype"], 0.0), *found])
+        differences = row.get("largest_difference", {}).values()
+        found = [value for values in differences for value in values if value is not None]
+        worst[row["dtype"]] = max([worst.get(row["dtype"], 0.0), *found], key=lambda value: (value != value, value))
     if not worst:
         return "How far statistics agree with NumPy's was not looked at."
     by = " and ".join(f"{value:.1g} in {dtype}" for dtype, value in worst.items())
-    return f"Statistics differ from NumPy's in float64, of the same arrays, by {by} at most."
+    errors = f" For {none} of {len(rows)} there was an error in their place." if none else ""
+    return f"Statistics differ from NumPy's in float64, of the same arrays, by {by} at most.{errors}"
+
+
+#: What rows of bits say, beside the sizes of batches: whether the bits are the same, or why there are none.
+_COMPARED = ("again", "alone", "less_memory", "two_threads")
 
 
 def _same_bits(rows: list[Row]) -> str:
-    compared = [
-        found for row in rows for value in row.values() for found in (value if isinstance(value, list) else [value])
-    ]
-    same = [found for found in compared if isinstance(found, bool)]
+    found = [row[key] for row in rows for key in row if key in _COMPARED or key.startswith("batch_")]
+    same = [answer is True for answers in found for answer in (answers if isinstance(answers, list) else [answers])]
     if not same:
         return "Bits were not compared."
     return (
@@ -219,8 +226,14 @@ def _tensor(rows: list[Row]) -> str:
     return markdown(Table("", times))
 
 
-def _tests(rows: list[Row]) -> str:
-    return f"The tests of the GPU path ended with: {rows[-1]['end'][-1]}." if rows else "The tests were not run there."
+def _tests(found: Row) -> str:
+    if "counts" not in found:
+        return "The tests were not run there."
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in found["counts"].items()) or "none had ended"
+    end = [counts, *found["end"]][-1]
+    if "code" not in found:
+        return f"The tests of the GPU path did not come to their end; until then: {counts}."
+    return f"The tests of the GPU path ended with: {end}."
 
 
 def _timed(row: Row) -> Row:
