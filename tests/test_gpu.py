@@ -13,6 +13,7 @@ from rmtsim.kernels import tiling
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, memory
 from rmtsim.kernels.tiling import with_span
+from rmtsim.model.choices import ACTIVATIONS
 from rmtsim.model.ensemble import Ensemble
 from rmtsim.model.point import Point
 from rmtsim.sampling import waves
@@ -73,6 +74,40 @@ def test_agrees_with_numpy_on_the_same_draws(point: Point, dtype: str, rtol: flo
     for layer in host:
         for a, b in zip(host[layer], device[layer], strict=True):
             np.testing.assert_allclose(to_numpy(b), a, rtol=rtol, atol=0, err_msg=layer)
+
+
+#: Sizes on both sides of those of a tile and of a chunk.
+BORDERS = (1, 2, 3, 5, 17, 63, 64, 65, 100, 128, 129, 200, 257)
+
+
+def random_point(rng: np.random.Generator) -> Point:
+    """Return a point whose sizes are about those at which kernels change, with no more work than the emulator likes."""
+    while True:
+        C, d, N, m = (int(size) for size in rng.choice(BORDERS, 4))
+        loss, activation = str(rng.choice(["ce", "mse"])), str(rng.choice(ACTIVATIONS))
+        hidden, of = bool(rng.integers(2)), Ensemble(activation=activation, last_gain=float(rng.choice([1.0, 9.0])))
+        if N * N * max(C, d, m * hidden) * (min(m, 20) if hidden else 1) < 2e7 and N > 1:
+            model = "one_hidden" if hidden else "linear"
+            return Point(model, loss, C, d, N, m if hidden else None, of if hidden else Ensemble())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(40, 70))  # among them is every kind of product, small and large
+def test_random_points_agree_with_numpy_on_the_same_draws(seed: int) -> None:
+    """Norms of all blocks; each within rounding of the diagonal ones, or of itself where it has none."""
+    rng = np.random.default_rng(seed)
+    point, module = random_point(rng), array_module("cupy")
+    made = sample(point, range(2), seed, dtype="float64", xp=np, labels=True)
+    arrays = [made.X, made.V.all(), *([made.W, made.y] if point.model == "one_hidden" else [])]
+    found = [
+        rmtsim.block_norms(*given[:2], W=W, y=y, loss=point.loss, activation=point.ensemble.activation)
+        for given in (arrays, [module.asarray(A) for A in arrays])
+        for W, y in [(*given[2:], None, None)[:2]]
+    ]
+    for layer, (diag, off) in found[0].items():
+        for here, there in zip((diag, off), found[1][layer], strict=True):
+            bound = 1e-12 * np.fmax(np.abs(diag), np.abs(here)) + 1e-11 * np.abs(here)
+            assert np.all((np.abs(to_numpy(there) - here) <= bound) | np.isnan(here)), (str(point), layer)
+            np.testing.assert_array_equal(np.isnan(to_numpy(there)), np.isnan(here))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
