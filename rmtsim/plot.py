@@ -12,7 +12,7 @@ They draw on the Axes that they are given and change nothing else: no style, no 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import pandas as pd
@@ -100,7 +100,7 @@ def decay(
     if hue is None:
         hue = colour_column(means[means[quantity] > 0], "n_classes", None)
     series = series_of(means, "n_classes", hue, None)
-    _draw(ax, series, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
+    _draw({ax: series}, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax
 
 
@@ -137,8 +137,8 @@ def columns(
         Whether to draw the theory where it says something of ``y``: at the same C, d and N (solid), and against C its
         form as d, N → ∞, then C → ∞ (dashed); or a selection of ``["finite", "large_c"]``.
     linear
-        Of ``["x", "y"]``, the axes that are to be linear. Others are logarithmic where all their values are positive
-        and differ by more than a factor of 3.
+        Of ``["x", "y"]``, the axes that are to be linear. Others are logarithmic where no value is negative and those
+        that are positive differ by more than a factor of 3; how many zeros are then left out stands in the legend.
     ax
         The axes to draw on, one for each panel; by default those of ``matplotlib.pyplot.gca``, and for several panels a
         new figure of pyplot.
@@ -174,16 +174,14 @@ def columns(
     panels = choice.panels(means)
     found = list(map(given_axes, _several(ax, len(panels))))
     colors = _colors(means, choice.by)
-    for one, (title, series) in zip(found, panels.items(), strict=True):
-        _draw(one, series, x, y, colors, wanted, choice.linear)
-        if panel is not None:
-            one.set_title(title)
+    _draw(dict(zip(found, panels.values(), strict=True)), x, y, colors, wanted, choice.linear)
+    for one, title in zip(found, panels if panel is not None else (), strict=False):
+        one.set_title(title)
     return found
 
 
 def _draw(
-    ax: Axes,
-    series: Sequence[Series],
+    panels: Mapping[Axes, Sequence[Series]],
     x: str,
     y: str,
     colors: dict[Any, Any],
@@ -191,12 +189,14 @@ def _draw(
     linear: Collection[str] = (),
     always_log: bool = False,
 ) -> None:
-    """Draw series and a legend on axes."""
-    from rmtsim.figures.column_drawing import draw_columns, legend_handles  # matplotlib is loaded where it draws
+    """Draw series and a legend on axes, of which all are logarithmic or none."""
+    from rmtsim.figures.column_drawing import draw_columns, legend_handles, log_axes  # which loads matplotlib
 
-    drawn = draw_columns(ax, series, x, y, colors, linear, always_log=always_log, regimes=regimes)
-    regimes = regimes if always_log else drawn.regimes
-    ax.legend(handles=legend_handles(ax, regimes, faint=drawn.faint), fontsize="small")
+    logs = log_axes([one for series in panels.values() for one in series], x, y, linear, always=always_log)
+    for ax, series in panels.items():
+        drawn = draw_columns(ax, series, x, y, colors, logs, regimes=regimes)
+        shown = regimes if always_log else drawn.regimes
+        ax.legend(handles=legend_handles(ax, shown, faint=drawn.faint), fontsize="small")
 
 
 def _colors(means: pd.DataFrame, by: str | None) -> dict[Any, Any]:

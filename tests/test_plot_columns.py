@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
@@ -102,7 +103,7 @@ def test_panels_share_their_colours(draws: pd.DataFrame) -> None:
     )
     assert [ax.get_title() for ax in axes] == ["$d = 20$", "$d = 40$"]
     left, right = (drawn(ax) for ax in axes)
-    assert [*left] == ["$d/N = 0.5$, cross-entropy", "$d/N = 0.5$, squared loss"]
+    assert [*left] == ["$d/N = 0.5$, cross-entropy", "$d/N = 0.5$, squared loss: zero"]
     assert {*left} < {*right}
     for label, bars in left.items():
         assert same_color(bars.lines[0].get_color(), right[label].lines[0].get_color())
@@ -111,7 +112,7 @@ def test_panels_share_their_colours(draws: pd.DataFrame) -> None:
     )
     assert (
         left["$d/N = 0.5$, cross-entropy"].lines[0].get_marker()
-        != left["$d/N = 0.5$, squared loss"].lines[0].get_marker()
+        != left["$d/N = 0.5$, squared loss: zero"].lines[0].get_marker()
     )
 
 
@@ -137,11 +138,11 @@ def test_colours_are_of_the_first_column_in_which_series_differ_where_none_is_gi
 
 def test_what_is_measured_has_bars_along_x_too_and_no_theory(draws: pd.DataFrame) -> None:
     [ax] = rmtsim.plot.columns(draws, "diag_sqfro", "offdiag_sqfro", "loss", where="dim == 20", ax=Figure().subplots())
-    assert list(drawn(ax)) == ["cross-entropy", "squared loss"]
+    assert list(drawn(ax)) == ["cross-entropy", "squared loss: zero"]
     assert len(drawn(ax)["cross-entropy"].lines[2]) == 2
     legend = ax.get_legend()
     assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["cross-entropy", "squared loss"]
+    assert [text.get_text() for text in legend.get_texts()] == ["cross-entropy", "squared loss: zero"]
 
 
 def test_what_has_no_theory_has_none(draws: pd.DataFrame) -> None:
@@ -174,6 +175,46 @@ def test_scales_are_chosen_by_what_is_shown_unless_they_are_given(draws: pd.Data
     assert scales(x="dim", y="draws", where=one) == ("linear", "linear")
     assert scales(x="loss", y="diag_sqfro", where="dim == 20 and n_classes == 10") == ("linear", "log")
     assert scales(y="offdiag_sqfro", where="loss == 'mse' and dim == 20") == ("log", "linear")  # zeros
+    assert scales(y="offdiag_sqfro", where="dim == 20") == ("log", "log")  # some are
+
+
+def test_zeros_are_left_out_of_logarithmic_axes_and_said_to_be(draws: pd.DataFrame) -> None:
+    """Squared error has no off-diagonal blocks; all panels have one kind of axes."""
+    axes = rmtsim.plot.columns(draws, panel="loss", where="dim == 20", theory=False, ax=Figure().subplots(1, 2))
+    assert [ax.get_yscale() for ax in axes] == ["log", "log"]
+    assert ["zero" in label for ax in axes for label in drawn(ax)] == [False, True]
+    some = draws[(draws["dim"] == 20) & (draws["loss"] == "ce")].copy()
+    some.loc[some["n_classes"] == 10, "offdiag_sqfro"] = 0.0
+    [ax] = rmtsim.plot.columns(some, theory=False, ax=Figure().subplots())
+    [(label, bars)] = drawn(ax).items()
+    assert label == "measured, 1 zero left out"
+    assert bars.lines[0].get_xdata().tolist() == [2, 30]
+
+
+def test_a_marker_stands_for_the_same_in_all_colours(draws: pd.DataFrame) -> None:
+    linear = draws[(draws["model"] == "linear") & ~((draws["loss"] == "ce") & (draws["dim"] == 20))]
+    [ax] = rmtsim.plot.columns(linear, y="diag_sqfro", by="aspect_ratio", theory=False, ax=Figure().subplots())
+    markers: dict[str, set[str]] = {}
+    for label, bars in drawn(ax).items():
+        markers.setdefault(label.partition(", ")[2], set()).add(str(bars.lines[0].get_marker()))
+    assert all(len(of) == 1 for of in markers.values())
+    assert len(set.union(*markers.values())) == len(markers) > 2
+
+
+def test_a_layer_says_what_the_model_is(draws: pd.DataFrame) -> None:
+    [ax] = rmtsim.plot.columns(draws, y="diag_sqfro", where="loss == 'mse'", theory=False, ax=Figure().subplots())
+    assert {label.partition(", ")[0] for label in drawn(ax)} == {"linear model", "hidden layer", "output layer"}
+    assert not any("one hidden layer" in label for label in drawn(ax))
+
+
+def test_a_title_is_no_wider_than_its_figure(draws: pd.DataFrame) -> None:
+    means = rmtsim.summarize(draws).query("layer == 'output'").assign(activation="gelu", init="he")
+    choice = ColumnChoice.of("n_classes", "diag_sqfro")
+    figure = plot_columns(choice, means, choice.panels(means), ())
+    [title] = [text for text in figure.texts if "d = 6" in text.get_text()]
+    assert title.get_text().count("\n") >= 1
+    box = title.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
 
 
 def test_a_title_has_what_all_rows_have_in_common(draws: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from rmtsim.figures.column_series import MEASURED, SIZES, TEXTS, Series, fixed_i
 from rmtsim.figures.log_ticks import set_log_ticks
 from rmtsim.model.choices import RegimeName
 from rmtsim.stats.verdict import Values, reach
+from rmtsim.text.words import number_of
 
 #: Series of one colour have these marks, hollow, then full, then half of each: 24 that can be told apart.
 _MARKERS = "os^Dv<>P"
@@ -28,7 +29,7 @@ _FAINT = 0.3
 #: Colours of matplotlib's cycle; more values of a number than these get a colour map.
 CYCLE = 10
 
-#: Positive values that vary by more than this factor have a logarithmic axis.
+#: Positive values that vary by more than this factor want a logarithmic axis.
 _LOG_RANGE = 3.0
 
 #: The styles and names of the theory's lines.
@@ -49,6 +50,9 @@ _LABELS = {
 }
 #: Most panels beside each other, and the inches that a letter of a legend takes, and a line of it.
 _ACROSS, _INCHES, _LINE = 3, 0.075, 0.2
+
+#: The inches that a letter of a title takes.
+_TITLE_INCHES = 0.1
 
 #: Lines of a legend that a figure has room for without growing.
 _LINES = 3
@@ -86,23 +90,26 @@ def draw_columns(
     x: str,
     y: str,
     colors: dict[Any, Any],
-    linear: Collection[str] = (),
+    logs: Collection[str] = (),
     *,
     regimes: Collection[RegimeName] = (),
-    always_log: bool = False,
 ) -> Drawn:
     """Draw series on axes, with bars of one standard error's level and the theory.
 
-    Axes are logarithmic where values are positive and vary by more than a factor of 3, unless ``linear`` names them;
-    with ``always_log`` wherever any value is positive.
+    The axes that ``logs`` names are logarithmic. What is zero does not stand on them: the label of its series says so.
     """
     faint, there = False, set()
     for one in series:
         rows, color = one.rows, colors.get(one.value, "0.4")
         shown = rows.dropna(subset=[x, y])
         label = one.label
-        if always_log and not (shown[y] > 0).any():
-            label += f": {_nothing_shown(rows, y)}"
+        for name in logs:
+            positive = shown[x if name == "x" else y] > 0
+            if not positive.any():
+                label += f": {_nothing_shown(rows, y)}"
+            elif not positive.all():
+                label += f", {number_of(int((~positive).sum()), 'zero')} left out"
+            shown = shown[positive]
         heavy = _heavy(shown, x) | _heavy(shown, y)
         fill = _FILLS[one.place // len(_MARKERS) % len(_FILLS)]
         look: dict[str, Any] = {"fmt": _MARKERS[one.place % len(_MARKERS)], "color": color, "capsize": 2}
@@ -120,9 +127,9 @@ def draw_columns(
                 ax.plot(curve[x], curve[y], THEORY[regime][0], color=color, linewidth=1)
     every = pd.concat([one.rows for one in series]).dropna(subset=[x, y])
     for name, of in (("x", x), ("y", y)):
-        if name not in linear and (_always(every, x, of) if always_log else _spans(every, of)):
+        if name in logs:
             getattr(ax, f"set_{name}scale")("log")
-            set_log_ticks(getattr(ax, f"{name}axis"), every[of] if of in SIZES else ())
+            set_log_ticks(getattr(ax, f"{name}axis"), every[of] if of in SIZES else ())  # of sizes, those measured
         elif of not in TEXTS and (every[of] % 1 == 0).all():
             getattr(ax, f"{name}axis").get_major_locator().set_params(integer=True)
     ax.set_xlabel(label_of(x))
@@ -144,14 +151,15 @@ def plot_columns(
         figure = Figure(figsize=(width, 3.3 * down + 1), layout="constrained")
         axes = figure.subplots(down, across, squeeze=False).ravel()
         handles: dict[str, Any] = {}
+        logs = log_axes([one for of in panels.values() for one in of], choice.x, choice.y, choice.linear)
         for ax, (name, series) in zip(axes, panels.items(), strict=False):
             of_values = palette(values_of(means, choice.by), colors())
-            drawn = draw_columns(ax, series, choice.x, choice.y, of_values, choice.linear, regimes=regimes)
+            drawn = draw_columns(ax, series, choice.x, choice.y, of_values, logs, regimes=regimes)
             ax.set_title(name)
             handles |= {handle.get_label(): handle for handle in legend_handles(ax, drawn.regimes, faint=drawn.faint)}
         for ax in axes[len(panels) :]:
             ax.remove()
-        title(figure, fixed_in_words(means, (choice.x, choice.by, choice.panel)))
+        title(figure, _in_lines(fixed_in_words(means, (choice.x, choice.by, choice.panel)), int(width / _TITLE_INCHES)))
         ordered = sorted(handles.values(), key=lambda handle: handle.get_label() in _LAST)
         columns = max(1, min(3, int(width / longest)))
         lines = math.ceil(len(ordered) / columns)
@@ -165,8 +173,34 @@ def values_of(means: pd.DataFrame, by: str | None) -> list[Any]:
     return [None] if by is None else sorted(means[by].dropna().unique())
 
 
-def _always(every: pd.DataFrame, x: str, of: str) -> bool:
-    return of == x or bool((every[of] > 0).any())
+def log_axes(
+    series: Sequence[Series], x: str, y: str, linear: Collection[str] = (), *, always: bool = False
+) -> list[str]:
+    """Return which of x and y are logarithmic, for all panels of a drawing, but for those that ``linear`` names.
+
+    They are where no value is negative, and positive ones vary by more than a factor of 3; with ``always``, wherever a
+    value is positive.
+    """
+    every = pd.concat([one.rows for one in series]).dropna(subset=[x, y])
+    named = [(name, of) for name, of in (("x", x), ("y", y)) if name not in linear and of not in TEXTS]
+    return [name for name, of in named if (every[of] > 0).any() and (always or _spans(every[of].astype(float)))]
+
+
+def _spans(values: pd.Series) -> bool:
+    positive = values[values > 0]
+    return bool(values.min() >= 0 and positive.max() > _LOG_RANGE * positive.min())
+
+
+def _in_lines(text: str, width: int) -> str:
+    """Return a title in lines of about so many letters, which end at commas: formulas are not broken."""
+    lines = [""]
+    for part in text.split(", "):
+        if lines[-1] and len(f"{lines[-1]}, {part}") > width:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] += f", {part}" if lines[-1] else part
+    return "\n".join(lines)
 
 
 def label_of(column: str) -> str:
@@ -201,14 +235,6 @@ def _ends(shown: pd.DataFrame, column: str) -> Values | None:
 def _heavy(shown: pd.DataFrame, column: str) -> np.ndarray:
     name = quantity_of(column)
     return shown[f"heavy_tail_{name}"].to_numpy(bool) if name else np.zeros(len(shown), dtype=bool)
-
-
-def _spans(every: pd.DataFrame, column: str) -> bool:
-    """Whether the values of a column are positive and vary by so much that they want a logarithmic axis."""
-    if column in TEXTS:
-        return False
-    values = every[column].astype(float)
-    return bool(len(values) and values.min() > 0 and values.max() > _LOG_RANGE * values.min())
 
 
 def _nothing_shown(rows: pd.DataFrame, quantity: str) -> str:

@@ -67,7 +67,7 @@ class Series:
     label
         What it is, as far as series differ in it.
     place
-        Its place among the series of its colour.
+        The place of all that it is beside its colour, among what other series are: their markers.
     """
 
     rows: pd.DataFrame
@@ -119,11 +119,12 @@ def series_of(means: pd.DataFrame, x: str, by: str | None, panel: str | None) ->
             "apart; select some by where, or give some of these as panel"
         )
     found: list[Series] = []
+    places: dict[str, int] = {}
     for rows in grouped:
         first = rows.iloc[0]
         value = None if by is None or pd.isna(first[by]) else first[by]
-        label = ", ".join(_names(first, varying, by))
-        place = sum(one.value == value for one in found)
+        label, rest = (", ".join(_names(first, of, by)) for of in (varying, [name for name in varying if name != by]))
+        place = places.setdefault(rest, len(places))
         found.append(Series(rows.sort_values(x, kind="stable"), value, label or "measured", place))
     return found
 
@@ -131,6 +132,8 @@ def series_of(means: pd.DataFrame, x: str, by: str | None, panel: str | None) ->
 def _names(row: pd.Series, columns: Sequence[str], by: str | None) -> list[str]:
     """Return the values of columns as labels, the ensemble in the words that it has elsewhere."""
     plain = [name for name in columns if (name not in ENSEMBLE or name == by) and not pd.isna(row[name])]
+    if "layer" in plain and by != "model":  # it says what the model is
+        plain = [name for name in plain if name != "model"]
     several = [name for name in columns if name in ENSEMBLE and name != by]
     return [*(named(name, row[name]) for name in plain), *([str(_ensemble(row))] if several else [])]
 
@@ -190,13 +193,11 @@ def fixed_in_words(means: pd.DataFrame, others: Sequence[str | None]) -> str:
     """Return what all rows have in common, but for some columns, as a title."""
     common = [
         name
-        for name in (*_POINT, "dim", "aspect_ratio")
+        for name in dict.fromkeys(("layer", *_POINT, "dim", "aspect_ratio"))
         if name not in others and means[name].nunique(dropna=False) == 1 and not pd.isna(means[name].iloc[0])
     ]
     first = means.iloc[0]
     told = [name for name in common if name not in ENSEMBLE]
-    if {"model", "layer"} <= {*told} and first["model"] == first["layer"]:
-        told.remove("layer")
     if {*ENSEMBLE} <= {*common} and _ensemble(first) != LECUN:
         told.append(ENSEMBLE[0])
     return ", ".join(_names(first, told, None))

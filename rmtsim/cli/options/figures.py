@@ -64,9 +64,9 @@ def add_plot(verb: Verb) -> None:
         "plot",
         "plot any column of the table of means against any other",
         "The columns are those that `rmtsim export` writes: sizes (n_classes, dim, n_samples, width, aspect_ratio), "
-        "model, loss, layer, the ensemble, draws, diag_sqfro, offdiag_sqfro, ratio, and std_error_..., rse_..., "
-        "skewness_... and heavy_tail_... of each. With bars of a standard error, and the theory where there is one; "
-        "faint marks have too heavy a tail.",
+        "model, loss, layer, the ensemble, draws, diag_sqfro, offdiag_sqfro, ratio, and std_error_diag, rse_diag, "
+        "skewness_diag, heavy_tail_diag and the like of offdiag and ratio. With bars of a standard error, and the "
+        "theory where there is one; faint marks have too heavy a tail.",
         "plot_verb",
     )
     add_store(p)
@@ -84,8 +84,8 @@ def add_plot(verb: Verb) -> None:
         "--linear",
         nargs="+",
         choices=("x", "y"),
-        help="axes that are linear (default: logarithmic where all values are positive and differ by more than a "
-        "factor of 3)",
+        help="axes that are linear (default: logarithmic where no value is negative and positive ones differ by more "
+        "than a factor of 3)",
     )
     p.add_argument("--no-theory", action="store_true", help="leave the theory out")
 
