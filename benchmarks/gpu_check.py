@@ -108,7 +108,9 @@ def _device() -> str:
     if "device" not in found:
         said = ended.said.strip().splitlines()[-1:]
         reason = found.get("problem") or ": ".join([f"the look for it ended with {ended.words}", *said])
-        raise InputError(f"a GPU is needed, but {reason}; run this where there is one, or try it with --emulated")
+        raise InputError(
+            f"a GPU is needed, but {reason}; or try it on the emulator: python -m benchmarks.gpu_check --emulated"
+        )
     return found["device"]
 
 

@@ -120,7 +120,7 @@ without_a_gpu = pytest.mark.skipif(get_backend("cupy").problem() is None, reason
 def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
     code, rows, said = check("--out", str(tmp_path / "found"))
     assert (code, rows) == (2, [])
-    assert f": a GPU is needed, but {get_backend('cupy').problem()}; run this where there is one" in said
+    assert f": a GPU is needed, but {get_backend('cupy').problem()}; or try it on the emulator" in said
     assert len(said.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 

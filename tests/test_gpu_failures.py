@@ -87,6 +87,25 @@ def test_of_several_gpus_a_process_says_that_it_uses_one(
     assert "this process uses one of 4 GPUs; --address ray has a worker on each" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("driver", "backend", "said"), [(True, "auto", True), (True, "numpy", False), (False, "auto", False)]
+)
+def test_a_run_says_that_a_gpu_is_there_which_it_cannot_use(
+    driver: bool, backend: str, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours on a node with a GPU go by without it, where CuPy is not installed."""
+    (tmp_path / "driver").touch()
+    monkeypatch.setattr(gpu_device, "_DRIVER", tmp_path / ("driver" if driver else "none"))
+    monkeypatch.setattr(gpu_device, "problem", lambda: "CuPy is not installed")
+    sampling = {"min_draws": 4, "max_draws": 4, "target_rse": 0.05}
+    grid = {"n_classes": [2], "aspect_ratio": [0.5], "dim": [5]}
+    spec = from_document({"name": "gpu", "model": "linear", "loss": "ce", "grid": grid, "sampling": sampling})
+    messages: list[str] = []
+    run(spec, Store(tmp_path / "s"), workers=1, backend=backend, on_message=messages.append)
+    sentence = "there is a GPU, but CuPy is not installed; draws are made with NumPy"
+    assert (sentence in messages) == said
+
+
 @pytest.mark.parametrize("status", [700, 2])
 def test_a_run_ends_when_the_gpu_is_lost(
     status: int, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -66,8 +66,8 @@ def test_estimates_are_arithmetic_of_counts(benchmarks: Benchmarks, counts: Row)
     assert (host, device, longer, aim, times) == ("50", "200", "200", "100", "2")
     slow = {**draw, "of_draw": of_draw | {"launches": 97.0}}
     assert cells(page(benchmarks, {**counts, "draws": [slow]}, None), "## Estimated")[2:5] == ["1010", "200", "1010"]
-    assert "0 of 1 kinds" in page(benchmarks, {**counts, "draws": [draw]}, None)
-    assert "1 of 1 kinds" in page(benchmarks, {**counts, "draws": [{**draw, "aim_s": 1.0}]}, None)
+    assert "0 of the 1 kinds" in page(benchmarks, {**counts, "draws": [draw]}, None)
+    assert "1 of the 1 kinds" in page(benchmarks, {**counts, "draws": [{**draw, "aim_s": 1.0}]}, None)
 
 
 def test_of_a_run_on_a_gpu_it_is_made(benchmarks: Benchmarks, counts: Row, tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ _AND_CHECK = ", and from `gpu_check.jsonl`, which `make gpu-check` writes on a G
 _COUNTED = (
     "This is what ordinary draws in float32 ask of a GPU; draws that need care ask for more. It was counted on {date} "
     "on the emulator, which runs the same code as a GPU, checks each launch, and counts what CuPy would do. *Touched* "
-    "are the arrays that kernels read and write, each once for each launch. The draws in a batch are those that rmtsim "
-    "makes together on a GPU with 80 GiB."
+    "are the arrays that kernels read and write, each once for each launch. A "
+    "[wave](../reference/glossary.md) has the draws that rmtsim makes together on a GPU with 80 GiB."
 )
 
 _ASSUMED = (
@@ -115,8 +115,9 @@ def _answer(draws: list[Row], about: Row | None) -> str:
     aimed = [row for row in draws if row["aim_s"]]
     met = sum(max(_seconds(row)) <= row["aim_s"] for row in aimed)
     return (
-        f"**Nothing on this page was measured on a GPU: none was at hand.** By the counts below, {met} of {len(aimed)} "
-        "kinds of draws would take no longer than was aimed at, at the rates that the last section assumes."
+        f"**Nothing on this page was measured on a GPU: none was at hand.** By the counts below, {met} of the "
+        f"{len(aimed)} kinds of draws that had an aim would take no longer than that, at the rates that the last "
+        "section assumes."
     )
 
 
@@ -259,13 +260,13 @@ def _count(row: Row) -> Row:
     return {
         "layers": ", ".join(row["layers"]),
         "C, d, N, m": _sizes(row),
-        "launches per batch": round(of_batch["launches"]),
+        "launches per wave": round(of_batch["launches"]),
         "and per draw": round(of_draw["launches"]),
-        "waits per batch": round(of_batch["waits"] + row["batch"] * of_draw["waits"]),
+        "waits per wave": round(of_batch["waits"] + row["batch"] * of_draw["waits"]),
         "bytes sent to it per draw": of_draw["uploaded"],
         "MB touched per draw": of_draw["touched"] / 1e6,
         "GFLOP per draw": row["flops"] / 1e9,
-        "draws in a batch": row["batch"],
+        "draws in a wave": row["batch"],
     }
 
 

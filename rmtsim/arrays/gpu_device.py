@@ -31,6 +31,9 @@ _OF_CUDA = ("CUDARuntimeError", "CUDADriverError")
 #: Codes with which cuBLAS fails, among other reasons, on a device that CUDA can use no more (cublasStatus_t).
 _PERHAPS_FATAL = {1, 13, 14}
 
+#: The file of NVIDIA's driver, where it is loaded.
+_DRIVER = Path("/dev/nvidiactl")
+
 _lock = Lock()
 _limits: list[int] = []  # of all that hold the pool now, over all threads: its limit is the process's
 _before = _held = 0  # the pool's limit before the first of them, and the bytes that were used then
@@ -57,7 +60,7 @@ def module() -> Any:
 def problem() -> str | None:
     """Say why CuPy cannot compute here, or return None if it can: a product and a kernel of our own are tried."""
     if find_spec("cupy") is None:
-        return "CuPy is not installed (extras cuda12, cuda13)"
+        return "CuPy is not installed (pip install '.[cuda13]' or '.[cuda12]')"
     try:
         cupy = module()
         if not cupy.cuda.is_available():
@@ -68,6 +71,11 @@ def problem() -> str | None:
         reason = str(error).splitlines() or [type(error).__name__]
         return reason[0] if isinstance(error, InputError) else f"CuPy found no working GPU ({reason[0]})"
     return None
+
+
+def unused() -> str:
+    """Return why CuPy cannot compute with a GPU of NVIDIA that this machine has; "" if it can, or there is none."""
+    return (problem() or "") if _DRIVER.exists() else ""
 
 
 @cache

@@ -44,7 +44,7 @@ def wanted() -> bool:
     """
     value = os.environ.get(VARIABLE, "")
     if value not in ("", "0", "1"):
-        raise InputError(f"{VARIABLE}: {value!r} is not valid; give 1 to use tensor cores, or leave it unset")
+        raise InputError(f"{VARIABLE}: {value!r} is not valid; give 1 to use tensor cores, or 0, or leave it unset")
     return value == "1"
 
 

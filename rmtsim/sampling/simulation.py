@@ -66,9 +66,9 @@ def simulate(
         ``"numpy"``, ``"cupy"`` or ``"auto"``.
     dtype
         ``"float64"`` or ``"float32"``: the arithmetic's; both see the same draw. In float32 a statistic is within 1e-5
-        of float64, or within 2⁻²² of the draw's largest |logit| where that is more; it is refused where logits are
-        above 512. Of the norms of small draws about one in a thousand is a difference of terms that nearly
-        cancel, and errs by more, up to 1e-3; means over draws do not.
+        of float64, or within 2⁻²² times the draw's largest |logit| where that is more; it is refused where logits are
+        above 512. About one norm in a thousand of draws of some hundred samples or fewer is a difference of terms that
+        nearly cancel, and errs by more, up to 1e-3; means over draws do not.
     layers
         A selection of the point's layers; by default all.
     diagonal

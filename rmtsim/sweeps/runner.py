@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rmtsim.arrays import tensor_cores
+from rmtsim.arrays import gpu_device, tensor_cores
 from rmtsim.arrays.backend import get_backend, resolve
 from rmtsim.sampling.schema import SimulatedDraws, table_of
 from rmtsim.store import Store
@@ -196,9 +196,11 @@ def run(
     RunError
         If the store fails; everything committed before is safe.
     """
-    here = address in THIS_MACHINE
-    if here:
-        backend = resolve(backend)  # on a cluster the workers decide: its head may have no GPU
+    here, unused = address in THIS_MACHINE, ""
+    if here:  # on a cluster the workers decide: its head may have no GPU
+        chosen = resolve(backend)
+        unused = gpu_device.unused() if (backend, chosen) == ("auto", "numpy") else ""
+        backend = chosen
     tensor_cores.check(backend, spec.sampling.dtype, here=here)
     listed = store.listed()
     states = read_states(spec, store, None if backend == "auto" else backend)
@@ -216,6 +218,8 @@ def run(
     say = on_message or partial(_log.info, "%s: %s", spec.name)
     for sentence in without_off_diagonal([state.point for state in states], spec.layers):
         say(sentence)
+    if unused:
+        say(f"there is a GPU, but {unused}; draws are made with NumPy")
     if (trusted := aim(spec.sampling)) < spec.sampling.target_rse:
         percent = f"{100 * trusted:g}%"
         say(f"a target_rse above {percent} is not trusted, so points go on until {percent} are reached")
