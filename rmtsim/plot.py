@@ -98,7 +98,7 @@ def decay(
     means = summarize(draws)
     ax = given_axes(ax)
     if hue is None:
-        hue = colour_column(means[means[quantity] > 0], "n_classes", None)
+        hue = colour_column(means[means[quantity] > 0], "n_classes", None) or "aspect_ratio"
     series = series_of(means, "n_classes", hue, None)
     _draw({ax: series}, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax

@@ -305,7 +305,7 @@ def test_decay_by_layer_names_what_is_zero(store: rmtsim.Store) -> None:
     legend = ax.get_legend()
     assert legend is not None
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels[:3] == ["cross", "hidden", "output: zero"]
+    assert labels[:3] == ["cross layer", "hidden layer", "output layer: zero"]
 
 
 def test_decay_of_one_draw_says_what_a_ratio_needs() -> None:

@@ -101,15 +101,14 @@ def draw_columns(
     faint, there = False, set()
     for one in series:
         rows, color = one.rows, colors.get(one.value, "0.4")
-        shown = rows.dropna(subset=[x, y])
-        label = one.label
+        known = shown = rows.dropna(subset=[x, y])
         for name in logs:
-            positive = shown[x if name == "x" else y] > 0
-            if not positive.any():
-                label += f": {_nothing_shown(rows, y)}"
-            elif not positive.all():
-                label += f", {number_of(int((~positive).sum()), 'zero')} left out"
-            shown = shown[positive]
+            shown = shown[shown[x if name == "x" else y] > 0]
+        label = one.label
+        if shown.empty:
+            label += f": {_nothing_shown(rows, y)}"
+        elif len(shown) < len(known):
+            label += f", {number_of(len(known) - len(shown), 'zero')} left out"
         heavy = _heavy(shown, x) | _heavy(shown, y)
         fill = _FILLS[one.place // len(_MARKERS) % len(_FILLS)]
         look: dict[str, Any] = {"fmt": _MARKERS[one.place % len(_MARKERS)], "color": color, "capsize": 2}
