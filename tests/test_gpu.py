@@ -9,9 +9,12 @@ import pytest
 import rmtsim
 from rmtsim.arrays import philox
 from rmtsim.arrays.backend import array_module, get_backend, to_numpy
+from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels import tiling
+from rmtsim.kernels.classes import GivenRows
 from rmtsim.kernels.cost import point_tiling
 from rmtsim.kernels.memory import BASE, memory
+from rmtsim.kernels.network_norms import Networks, compute
 from rmtsim.kernels.tiling import with_span
 from rmtsim.model.choices import ACTIVATIONS
 from rmtsim.model.ensemble import Ensemble
@@ -124,6 +127,25 @@ def test_classes_of_later_chunks_may_have_far_larger_logits(dtype: str) -> None:
     np.testing.assert_allclose(
         [to_numpy(value) for value in found], expected, rtol=1e-11 if dtype == "float64" else 1e-4
     )
+
+
+@pytest.mark.parametrize("gain", [1.0, 40.0])
+def test_sampled_classes_are_so_many_whatever_is_held(gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk that is held has more classes than are sampled."""
+    monkeypatch.undo()  # chunks as on a GPU
+    point = Point("linear", "ce", 5000, 8, 40, ensemble=Ensemble(last_gain=gain))
+    least = BASE + memory(point, ("linear",), "float64", with_span(point_tiling(point, gpu=True), 1))
+    whole = rmtsim.simulate(point, 2, backend="cupy", diagonal="auto")
+    pd.testing.assert_frame_equal(
+        rmtsim.simulate(point, 2, backend="cupy", diagonal="auto", memory=least), whole, check_exact=True
+    )
+    X, V, *_ = sample(point, range(2), 0, dtype="float64", xp=array_module("cupy"))
+    cut, team = point_tiling(point), ThreadTeam(1)
+    draws = Networks(
+        to_numpy(X), [GivenRows(to_numpy(V.all()))], None, None, "ce", ("linear",), np, tiling=cut, team=team
+    )
+    found = [to_numpy(value) for value in compute(draws, sampled_classes=512)["linear"]]
+    np.testing.assert_allclose(whole[["diag_sqfro", "offdiag_sqfro"]].T, found[:2], rtol=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["ce", "mse"])

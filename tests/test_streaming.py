@@ -81,6 +81,15 @@ def test_what_is_held_and_who_computes_change_no_bit(size: tuple, loss: str) -> 
     assert other != expected or loss == "mse"  # another chunk is another sum
 
 
+def test_what_is_held_changes_no_bit_of_draws_of_one_tile() -> None:
+    """Of the samples that a neuron lets through, too: products of other numbers of rows have other bits."""
+    for C, d, N, m in ((10, 17, 200, 33), (30, 5, 90, 7)):
+        point = Point("one_hidden", "ce", C, d, N, m)
+        least = BASE + memory(point, point.layers, "float64", with_span(point_tiling(point), 1))
+        whole = rmtsim.simulate(point, 3)
+        assert rmtsim.simulate(point, 3, memory=least, batch=1).equals(whole)
+
+
 def test_every_pair_of_tiles_is_in_one_block() -> None:
     for n_tiles in (1, 2, 5, 8):
         for span in (1, 2, 3, 8):

@@ -108,7 +108,7 @@ class HiddenLayer:
 
     def norms(self) -> BlockNorms:
         """Return the means over blocks and over all V that were added; and forget them."""
-        xp, seen = self._xp, self.seen
+        xp, seen, samples = self._xp, self.seen, self._samples
         n_samples, count = seen.shape[-2], sum(covariance.shape[-3] for covariance in self._waiting)
         size = self._exponent()
         in_range = [times_power(covariance, -size[..., None], xp) for covariance in self._waiting]
@@ -128,8 +128,10 @@ class HiddenLayer:
             terms = n_samples**2 * seen[..., kind].shape[-1] * count
 
             def positive(kind: slice = kind, vanished: list[Array] = vanished) -> Array:
+                x = xp.any(samples.samples != 0, axis=-1)  # (…, 1, N): samples that are 0 have no part in blocks
+                x = x[..., None, :, :] if self.restricted else x[..., None]
                 of_kind = [w[..., kind, :, :] if self.restricted else w[..., kind] for w in weights]
-                there = [xp.any(w != 0, axis=(-3, -2, -1)) for w in of_kind]
+                there = [xp.any((w != 0) & x, axis=(-3, -2, -1)) for w in of_kind]
                 return xp.any(xp.stack([*there, *vanished]), axis=0)
 
             what, value = "the hidden layer's mean squared norm", total / terms

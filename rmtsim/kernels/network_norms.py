@@ -111,7 +111,7 @@ class _Computation:
         X, W, layers = networks.X, networks.W, networks.layers
         xp, tiling, team = networks.xp, networks.tiling, networks.team
         self._last_layers, self._y, self._loss, self._layers = networks.last_layers, networks.y, networks.loss, layers
-        self._xp, self._tiling, self._team, self._check = xp, tiling, team, networks.check
+        self._X, self._xp, self._tiling, self._team, self._check = X, xp, tiling, team, networks.check
         self._doubts = networks.check.doubts if networks.check else AT_ONCE
         self._scaling = networks.scaling or Scaling(hidden=() if W is None else (0,))
         self.forward = forward(X, W, xp, networks.activation, networks.active)
@@ -188,12 +188,10 @@ class _Computation:
         what = f"the {layer} layer's mean squared norm"
         if layer == CROSS.name:
             exponent = 2 * scaling.entry(0, 1)
-            seen = self.forward.slopes
             pairs = [(norms.offdiag_sqfro, self.forward.features.shape[-1] * C)]
         else:
             last = len(scaling.hidden)
             exponent = 2 * scaling.entry(last, last)
-            seen = self.forward.features
             pairs = [(norms.diag_sqfro, C), (norms.offdiag_sqfro, C * (C - 1))]
         couples_classes = get_loss(self._loss).softmax
         if not couples_classes:  # without the blocks that are zero; those between the layers may be so in a perfect fit
@@ -201,8 +199,14 @@ class _Computation:
         if self._check and (C > 1 or not couples_classes):
             for value, blocks in pairs:
                 size = float(self._n_samples) ** 2 * blocks
-                self._check.norm(value, size, what, lambda: xp.any(seen != 0, axis=(-2, -1)), xp)
+                self._check.norm(value, size, what, lambda: xp.any(self._passed(layer), axis=(-2, -1)), xp)
         return type(norms)(*(restored(value, exponent, xp, what, self._doubts) for value in norms))
+
+    def _passed(self, layer: str) -> Array:
+        """Which samples have a part in blocks by which neuron or input of the last layer, (…, N, inputs)."""
+        if layer != CROSS.name:
+            return self.forward.features != 0
+        return (self.forward.slopes != 0) & self._xp.any(self._X != 0, axis=-1, keepdims=True)
 
     def _add(
         self,

@@ -78,6 +78,7 @@ class Softmax:
         self._shift: Array = None if leading is None else leading.logit
         self._held: dict[tuple[int, int], Array] = {}
         self._inverses: dict[int, Array] = {}
+        self._picked: tuple[Array, Array, Array] | None = None  # all samples, their shifts, and which of them these are
         self._too_low: list[Array] = []  # whether some shift of a tile and chunk is, of each draw
 
     def chunks(self) -> Iterator[Chunk]:
@@ -229,12 +230,20 @@ class Softmax:
             few.leading, few.rest = Leading(*(chosen(A) for A in self.leading)), chosen(self.rest)
         if len(self.tiles) == 1:
             few._held = {key: chosen(E) for key, E in self._held.items()}
+            if not self._held:  # the bits of products depend on how many rows there are
+                few._picked = self.U[*draw, ...], self._shift[*draw, ...], samples
         return few
 
     def exponentials(self, i: int, chunk: Chunk) -> Array:
         """Return exp(logits − shift) of a tile and a chunk, in a later pass."""
         if (i, chunk.classes.start) in self._held:
-            return self._held[i, chunk.classes.start]
+            E = self._held[i, chunk.classes.start]
+            count = chunk.classes.stop - chunk.classes.start  # of the first classes, maybe a part of a chunk
+            return E if E.shape[-1] == count else E[..., :count]
+        if self._picked is not None:
+            U, shift, samples = self._picked
+            E = self._backend.exponentials(self._backend.products(U, chunk.V), shift)[0]
+            return self.xp.take(E, samples, axis=0)
         return self._backend.exponentials(self.logits(i, chunk), self._shift[..., self.tiles[i], :])[0]
 
     @cached_property

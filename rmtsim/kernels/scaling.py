@@ -108,8 +108,9 @@ def scaled_network(
     seen = largest(h, -2, xp)  # of each input of the last layer
     logits = exponent_of_products(to_numpy(largest(V, -2, xp)), to_numpy(seen), total)
     extra = extra_exponent(logits, loss, dtype)
-    if bool(xp.any(idle := (seen == 0)[..., None, :])):
-        V = xp.where(idle, xp.zeros_like(V), V)  # weights that nothing passes are in no block, whatever their size
+    # Weights that nothing passes are in no block, whatever their size, unless a neuron that gives 0 has a slope there.
+    if (not taken or sigma.rectifies) and bool(xp.any(idle := (seen == 0)[..., None, :])):
+        V = xp.where(idle, xp.zeros_like(V), V)
     return X, [*hidden, times_power(V, total + extra, xp)], Scaling(x, taken, extra)
 
 

@@ -74,7 +74,10 @@ def simulate(
     diagonal
         ``"exact"``: the terms of single classes are summed over all classes. ``"auto"``: for CE with thousands of
         classes, where the last layer's inputs are not few, they are estimated from some of them, without bias, with
-        the standard errors in ``std_error_diag`` and ``std_error_offdiag``; sums over pairs are always exact.
+        the standard errors in ``std_error_diag`` and ``std_error_offdiag``; sums over pairs are always exact. These
+        errors hold for logits of order one, as of the usual ensembles with d of some tens or more. With larger ones a
+        few classes have most of the terms: then errors are too small, and estimates may be negative; take
+        ``"exact"`` there.
     weights_per_draw
         R: a draw is (X, W, V₁ … V_R), and its row has the means over its R last layers. Their expectation is that of
         R = 1, and so are V₁ and all else of the draw. Where most of the variance comes from V and most of the time goes
