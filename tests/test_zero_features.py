@@ -59,3 +59,20 @@ def test_samples_that_are_zero_have_blocks_that_are(loss: str, activation: str, 
     assert (found[:, 1][~np.isnan(found[:, 1])] == 0).all()
     alone = norms(**network, loss=loss, activation=activation)
     np.testing.assert_array_equal(found[:, 0], alone)
+
+
+@pytest.mark.parametrize("layer", ["hidden", "cross"])
+def test_slopes_below_the_range_of_float32_are_made_in_float64(layer: Any) -> None:
+    """And those below that of float64 are refused: no block is 0 where neurons are but far from 0."""
+    V, W = np.array([[0.3], [-0.2]], dtype=np.float32), np.ones((1, 1), dtype=np.float32)
+
+    def norm(z: float, dtype: str) -> Any:
+        given = [A.astype(dtype) for A in (np.full((4, 1), z), V, W)]
+        return rmtsim.block_norms(given[0], given[1], W=given[2], y=[0, 1, 1, 0], layers=layer, activation="tanh")[
+            layer
+        ][layer == "cross"]
+
+    assert 0 < norm(60.0, "float64") < 1e-90
+    assert norm(60.0, "float32") == norm(60.0, "float64")
+    with pytest.raises(rmtsim.InputError, match="below what float64 holds"):
+        norm(400.0, "float32")

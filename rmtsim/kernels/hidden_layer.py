@@ -129,6 +129,8 @@ class HiddenLayer:
 
             def positive(kind: slice = kind, vanished: list[Array] = vanished) -> Array:
                 x = xp.any(samples.samples != 0, axis=-1)  # (…, 1, N): samples that are 0 have no part in blocks
+                if self._bends is not None:  # no slope is 0 but below the dtype's range
+                    vanished = [*vanished, xp.any((self._slopes == 0) & x[..., 0, :, None], axis=(-2, -1))]
                 x = x[..., None, :, :] if self.restricted else x[..., None]
                 of_kind = [w[..., kind, :, :] if self.restricted else w[..., kind] for w in weights]
                 there = [xp.any((w != 0) & x, axis=(-3, -2, -1)) for w in of_kind]

@@ -206,7 +206,8 @@ class _Computation:
         """Which samples have a part in blocks by which neuron or input of the last layer, (…, N, inputs)."""
         if layer != CROSS.name:
             return self.forward.features != 0
-        return (self.forward.slopes != 0) & self._xp.any(self._X != 0, axis=-1, keepdims=True)
+        there = self._xp.any(self._X != 0, axis=-1, keepdims=True)
+        return there if self.forward.bends is not None else (self.forward.slopes != 0) & there
 
     def _add(
         self,
