@@ -235,7 +235,9 @@ def test_the_counts_have_a_help(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["gpu-check", "reproduce"])
 def test_out_may_have_a_space(target: str) -> None:
-    done = subprocess.run(["make", "-n", target, "OUT=a b"], cwd=ROOT, capture_output=True, text=True, check=True)
+    line = ["make", "--no-print-directory", "-n", target, "OUT=a b"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(line, cwd=ROOT, env=plain, capture_output=True, text=True, check=True)
     words = shlex.split(done.stdout.splitlines()[-1])
     assert words[words.index("--out") + 1 :] == ["a b"]
 

@@ -15,7 +15,7 @@ from rmtsim.arrays.backend import Array, Module, backend_of
 from rmtsim.arrays.threads import ThreadTeam
 from rmtsim.kernels.classes import Chunk, Rows, chunks
 from rmtsim.kernels.doubts import AT_ONCE, Doubts
-from rmtsim.kernels.tiling import Tiling, retiled
+from rmtsim.kernels.tiling import Tiling, holds, retiled
 
 Result = TypeVar("Result")
 
@@ -230,7 +230,7 @@ class Softmax:
             few.leading, few.rest = Leading(*(chosen(A) for A in self.leading)), chosen(self.rest)
         if len(self.tiles) == 1:
             few._held = {key: chosen(E) for key, E in self._held.items()}
-            if not self._held:  # the bits of products depend on how many rows there are
+            if not self._held and holds(V.shape[-2], self.U.shape[-2]):  # to have the bits of those that are held
                 few._picked = self.U[*draw, ...], self._shift[*draw, ...], samples
         return few
 

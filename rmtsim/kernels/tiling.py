@@ -71,8 +71,13 @@ def tiling(n_classes: int, inputs: int, n_samples: int, *, gpu: bool = False) ->
     factor = _GPU_FACTOR if gpu else 1
     largest = TILE * factor
     chunk = min(_CHUNK * factor, max(1, _power_of_two(_CHUNK_NUMBERS * factor // inputs)))
-    hold = n_classes * n_samples <= _HELD_NUMBERS * factor**2
+    hold = holds(n_classes, n_samples, factor)
     return Tiling(_equal(n_samples, largest), largest, chunk, -(-n_samples // largest), hold)
+
+
+def holds(n_classes: int, n_samples: int, factor: int = 1) -> bool:
+    """Whether exponentials are held from one pass over the classes to the next if memory is unlimited."""
+    return n_classes * n_samples <= _HELD_NUMBERS * factor**2
 
 
 def retiled(tiling: Tiling, n_samples: int) -> Tiling:
