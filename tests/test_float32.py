@@ -217,6 +217,24 @@ def test_few_small_draws_err_by_more_and_means_do_not() -> None:
     assert np.nanmax(np.concatenate(of_means)) < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("activation", "variance", "within"),
+    [("gelu", 1.0, (0, 1e-5)), ("gelu", 1e4, (1e-5, 1e-3)), ("relu", 1e4, (0, 1e-5))],
+)
+def test_smooth_activations_lose_digits_where_pre_activations_are_large(
+    activation: Any, variance: float, within: tuple[float, float]
+) -> None:
+    """With a variance of 10⁴ their largest are about 300."""
+    of = Ensemble(activation=activation, data_variance=variance, last_gain=1 / variance)
+    point = Point("one_hidden", "ce", 10, 30, 20, 4, of)
+    made = sample(point, range(60), 0, dtype="float64", xp=np)
+    largest = np.abs(made.X @ made.W.mT).max() / variance**0.5  # type: ignore[union-attr]
+    assert 3 <= largest < 5
+    single, double = (rmtsim.simulate(point, 60, dtype=dtype, layers=["hidden"]) for dtype in ("float32", "float64"))
+    error = np.abs(single["diag_sqfro"] / double["diag_sqfro"] - 1).max()
+    assert within[0] < error < within[1]
+
+
 def test_what_the_bound_rests_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences that lose two digits are made with care, and errors do grow with the logits."""
     lost, large = Point("one_hidden", "ce", 100, 20, 40, 3, Ensemble(last_gain=9.0)), scaled(100, 2)
