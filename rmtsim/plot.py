@@ -12,7 +12,7 @@ They draw on the Axes that they are given and change nothing else: no style, no 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import pandas as pd
@@ -100,7 +100,7 @@ def decay(
     if hue is None:
         hue = colour_column(means[means[quantity] > 0], "n_classes", None) or "aspect_ratio"
     series = series_of(means, "n_classes", hue, None)
-    _draw({ax: series}, "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
+    _draw([(ax, series)], "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax
 
 
@@ -174,14 +174,14 @@ def columns(
     panels = choice.panels(means)
     found = list(map(given_axes, _several(ax, len(panels))))
     colors = _colors(means, choice.by)
-    _draw(dict(zip(found, panels.values(), strict=True)), x, y, colors, wanted, choice.linear)
+    _draw(list(zip(found, panels.values(), strict=True)), x, y, colors, wanted, choice.linear)
     for one, title in zip(found, panels if panel is not None else (), strict=False):
         one.set_title(title)
     return found
 
 
 def _draw(
-    panels: Mapping[Axes, Sequence[Series]],
+    panels: Sequence[tuple[Axes, Sequence[Series]]],
     x: str,
     y: str,
     colors: dict[Any, Any],
@@ -192,8 +192,8 @@ def _draw(
     """Draw series and a legend on axes, of which all are logarithmic or none."""
     from rmtsim.figures.column_drawing import draw_columns, legend_handles, log_axes  # which loads matplotlib
 
-    logs = log_axes([one for series in panels.values() for one in series], x, y, linear, always=always_log)
-    for ax, series in panels.items():
+    logs = log_axes([one for _, series in panels for one in series], x, y, linear, always=always_log)
+    for ax, series in panels:
         drawn = draw_columns(ax, series, x, y, colors, logs, regimes=regimes)
         shown = regimes if always_log else drawn.regimes
         ax.legend(handles=legend_handles(ax, shown, faint=drawn.faint), fontsize="small")

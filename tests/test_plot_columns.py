@@ -191,6 +191,12 @@ def test_zeros_are_left_out_of_logarithmic_axes_and_said_to_be(draws: pd.DataFra
     assert bars.lines[0].get_xdata().tolist() == [2, 30]
 
 
+def test_panels_may_share_their_axes(draws: pd.DataFrame) -> None:
+    ax = Figure().subplots()
+    rmtsim.plot.columns(draws, panel="loss", where="dim == 20", y="diag_sqfro", theory=False, ax=[ax, ax])
+    assert len([bars for bars in ax.containers if len(bars.lines[0].get_xdata())]) == 2
+
+
 def test_a_marker_stands_for_the_same_in_all_colours(draws: pd.DataFrame) -> None:
     linear = draws[(draws["model"] == "linear") & ~((draws["loss"] == "ce") & (draws["dim"] == 20))]
     [ax] = rmtsim.plot.columns(linear, y="diag_sqfro", by="aspect_ratio", theory=False, ax=Figure().subplots())
