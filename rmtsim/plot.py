@@ -19,7 +19,7 @@ import pandas as pd
 
 from rmtsim.errors import InputError
 from rmtsim.figures.column_choice import ColumnChoice
-from rmtsim.figures.column_series import Series, colour_column, series_of
+from rmtsim.figures.column_series import Series, color_column, series_of
 from rmtsim.figures.given_axes import given_axes
 from rmtsim.model.choices import RegimeName
 from rmtsim.paper.head.own_axes import head, head_blocks, head_classes
@@ -98,7 +98,7 @@ def decay(
     means = summarize(draws)
     ax = given_axes(ax)
     if hue is None:
-        hue = colour_column(means[means[quantity] > 0], "n_classes", None) or "aspect_ratio"
+        hue = color_column(means[means[quantity] > 0], "n_classes", None) or "aspect_ratio"
     series = series_of(means, "n_classes", hue, None)
     _draw([(ax, series)], "n_classes", quantity, _colors(means, hue), regimes, always_log=True)
     return ax
@@ -170,7 +170,7 @@ def columns(
     choice = ColumnChoice.of(x, y, by, panel, where, linear)
     wanted = choice.regimes(_regimes(theory))
     means = choice.select(summarize(draws))
-    choice = choice.coloured(means)
+    choice = choice.colored(means)
     panels = choice.panels(means)
     found = list(map(given_axes, _several(ax, len(panels))))
     colors = _colors(means, choice.by)

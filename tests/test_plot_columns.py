@@ -21,7 +21,7 @@ from rmtsim.cli.parser import parser
 from rmtsim.figures import matplotlib_setup
 from rmtsim.figures.column_choice import ColumnChoice
 from rmtsim.figures.column_drawing import plot_columns
-from rmtsim.figures.column_series import MOST_SERIES, NUMBERS, TEXTS, colour_column, fixed_in_words, series_of
+from rmtsim.figures.column_series import MOST_SERIES, NUMBERS, TEXTS, color_column, fixed_in_words, series_of
 from rmtsim.stats.verdict import reach
 
 #: Linear models with both losses, of three sizes.
@@ -132,8 +132,8 @@ def test_colours_are_of_the_first_column_in_which_series_differ_where_none_is_gi
         looks = {(bars.lines[0].get_color(), bars.lines[0].get_marker()) for bars in drawn(ax).values()}
         assert len(looks) == len(drawn(ax))
         assert (len(looks) > 2) == bool(others)
-    assert colour_column(rmtsim.summarize(linear), "diag_sqfro", None) is None  # measured: all are one series
-    assert colour_column(rmtsim.summarize(linear), "n_classes", "aspect_ratio") == "dim"
+    assert color_column(rmtsim.summarize(linear), "diag_sqfro", None) is None  # measured: all are one series
+    assert color_column(rmtsim.summarize(linear), "n_classes", "aspect_ratio") == "dim"
 
 
 def test_what_is_measured_has_bars_along_x_too_and_no_theory(draws: pd.DataFrame) -> None:

@@ -27,7 +27,7 @@ _HANDLE = 40 * 2**20
 #: What the emulated device is.
 _PROPERTIES = {"name": b"emulated", "major": 9, "minor": 0, "multiProcessorCount": 132}
 
-
+#: What cuBLAS calls its errors.
 _STATUS = {
     1: "CUBLAS_STATUS_NOT_INITIALIZED",
     3: "CUBLAS_STATUS_ALLOC_FAILED",

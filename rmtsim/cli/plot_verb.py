@@ -29,7 +29,7 @@ def plot(arguments: argparse.Namespace) -> int:
         means = choice.select(
             Selection(None, arguments.sweep, arguments.seed).summary(open_existing(arguments.store), print_message)
         )
-        choice = choice.coloured(means)
+        choice = choice.colored(means)
         panels = choice.panels(means)
     except InputError as error:
         name, colon, rest = str(error).partition(": ")

@@ -16,7 +16,7 @@ from rmtsim.figures.column_series import (
     SIZES,
     TEXTS,
     Series,
-    colour_column,
+    color_column,
     named,
     series_of,
 )
@@ -89,9 +89,9 @@ class ColumnChoice:
             raise InputError(f"{name}: no selected row has a {column}{why}; give another column, or select others")
         return known.reset_index(drop=True)
 
-    def coloured(self, means: pd.DataFrame) -> ColumnChoice:
+    def colored(self, means: pd.DataFrame) -> ColumnChoice:
         """Return the choice with a column for the colours, where none was given and series differ in one."""
-        return self if self.by else replace(self, by=colour_column(means, self.x, self.panel))
+        return self if self.by else replace(self, by=color_column(means, self.x, self.panel))
 
     def panels(self, means: pd.DataFrame) -> dict[str, list[Series]]:
         """Return the series of each panel by its title, which is empty where there is one panel for all.

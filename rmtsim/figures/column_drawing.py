@@ -19,7 +19,7 @@ from rmtsim.model.choices import RegimeName
 from rmtsim.stats.verdict import Values, reach
 from rmtsim.text.words import number_of
 
-#: Series of one colour have these marks, hollow, then full, then half of each: 24 that can be told apart.
+#: Marks by the place of a series, hollow, then full, then half of each: 24 that can be told apart.
 _MARKERS = "os^Dv<>P"
 _FILLS = ("none", "full", "left")
 
@@ -128,7 +128,7 @@ def draw_columns(
     for name, of in (("x", x), ("y", y)):
         if name in logs:
             getattr(ax, f"set_{name}scale")("log")
-            set_log_ticks(getattr(ax, f"{name}axis"), every[of] if of in SIZES else ())  # of sizes, those measured
+            set_log_ticks(getattr(ax, f"{name}axis"), every[of] if of in SIZES else ())
         elif of not in TEXTS and (every[of] % 1 == 0).all():
             getattr(ax, f"{name}axis").get_major_locator().set_params(integer=True)
     ax.set_xlabel(label_of(x))
@@ -237,7 +237,7 @@ def _heavy(shown: pd.DataFrame, column: str) -> np.ndarray:
 
 
 def _nothing_shown(rows: pd.DataFrame, quantity: str) -> str:
-    """Return why a series has no point on a logarithmic scale."""
+    """Return why a series shows nothing."""
     if rows[quantity].notna().any():
         return "zero"
     single = quantity == "ratio" and (rows["draws"] == 1).any() and rows["diag_sqfro"].notna().any()

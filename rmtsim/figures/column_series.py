@@ -51,7 +51,7 @@ _SYMBOLS = {"aspect_ratio": "d/N", "width": "m", "dim": "d", "n_samples": "N", "
 _TELLING: dict[str, Mapping[str, str]] = {"model": MODELS, "loss": LOSSES, "layer": LAYERS, "init": {}}
 
 #: Columns that colours are given to where none is chosen: the first that varies.
-_COLOURED = ("layer", "aspect_ratio", "dim", "n_samples", "width", "loss", "model", "n_classes", *ENSEMBLE)
+_COLORED = ("layer", "aspect_ratio", "dim", "n_samples", "width", "loss", "model", "n_classes", *ENSEMBLE)
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ def named(column: str, value: Any) -> str:
     return f"${_SYMBOLS[column]} = {text}$" if column in _SYMBOLS else f"{column.replace('_', ' ')} {text}"
 
 
-def colour_column(means: pd.DataFrame, x: str, panel: str | None) -> str | None:
+def color_column(means: pd.DataFrame, x: str, panel: str | None) -> str | None:
     """Return the column that decides on colours where none is chosen; None where x is measured, or nothing varies."""
     keys = _keys(means, x, None, panel) if x in SIZES else []
-    return next((name for name in _COLOURED if name in keys and means[name].nunique(dropna=False) > 1), None)
+    return next((name for name in _COLORED if name in keys and means[name].nunique(dropna=False) > 1), None)
 
 
 def series_of(means: pd.DataFrame, x: str, by: str | None, panel: str | None) -> list[Series]:
